@@ -1,0 +1,126 @@
+//! Everything in this process: no other server, and nothing outlives it.
+//!
+//! The logs are the authority on positions, so all that is kept here are idempotency keys.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::ready,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use crate::{
+    Channel, Error, IdempotencyKey, Limits, Result,
+    broker::{Broker, BrokerFuture, Deliveries, Encoded, History, Publication, Published, Since},
+    sync::Mutex,
+};
+
+/// The broker for one process, and the default.
+///
+/// Every future it answers with is ready when it is first polled. Idempotency keys are remembered for
+/// [`Limits::idempotency_age_max`], at most [`Limits::idempotency_keys_max`] in all.
+#[derive(Debug, Default)]
+pub struct MemoryBroker {
+    deliveries: OnceLock<Deliveries>,
+    answered: Mutex<Answered>,
+}
+
+/// What was answered under which key. One lock for all channels, because the bound is on all of them and the oldest
+/// goes first; it is held for a look-up and one append.
+#[derive(Debug, Default)]
+struct Answered {
+    by_key: HashMap<Arc<Key>, Published>,
+    by_age: VecDeque<(Duration, Arc<Key>)>,
+}
+
+type Key = (Channel, IdempotencyKey);
+
+impl MemoryBroker {
+    /// An empty broker.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn answer(&self, publication: &Publication) -> Result<Published> {
+        let deliveries = self.deliveries.get().ok_or_else(Error::closed)?;
+        let event = Encoded::new(&publication.event);
+        let append = || deliveries.append(&publication.channel, &event).ok_or_else(Error::closed);
+        let Some(key) = &publication.idempotency_key else {
+            let appended = append()?;
+            return Ok(Published::new(publication, appended.position, appended.receivers));
+        };
+
+        let key = Arc::new((publication.channel.clone(), key.clone()));
+        let now = deliveries.clock().now();
+        let mut answered = self.answered.lock();
+        answered.forget_old(now, deliveries.limits());
+        if let Some(first) = answered.by_key.get(&key) {
+            return Ok(Published { repeated: true, ..first.clone() });
+        }
+        let appended = append()?;
+        let published = Published::new(publication, appended.position, appended.receivers);
+        answered.by_age.push_back((now, key.clone()));
+        answered.by_key.insert(key, published.clone());
+        // In this order: the readers are woken once the keys are free again.
+        drop(answered);
+        drop(appended);
+        Ok(published)
+    }
+}
+
+impl Broker for MemoryBroker {
+    fn start(&self, deliveries: Deliveries) {
+        // A second start would be a second hub over one broker, which the hub's builder does not make.
+        let _ = self.deliveries.set(deliveries);
+    }
+
+    fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published> {
+        Box::pin(ready(self.answer(&publication)))
+    }
+
+    fn publish_now(&self, publication: &Publication) -> Option<Result<Published>> {
+        Some(self.answer(publication))
+    }
+
+    fn subscribe(&self, channel: &Channel) {
+        if let Some(deliveries) = self.deliveries.get() {
+            deliveries.open(channel);
+        }
+    }
+
+    fn release(&self, _channel: &Channel) {}
+
+    fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
+        let past = self.deliveries.get().map(|deliveries| deliveries.past(channel, since, limit));
+        Box::pin(ready(past.ok_or_else(Error::closed)))
+    }
+
+    fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {
+        let known = self.deliveries.get().map(|deliveries| deliveries.forget(channel));
+        Box::pin(ready(known.ok_or_else(Error::closed)))
+    }
+
+    fn ready(&self) -> BrokerFuture<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn close(&self) {
+        *self.answered.lock() = Answered::default();
+    }
+}
+
+impl Answered {
+    /// Forgets what is too old, and makes room for one more.
+    fn forget_old(&mut self, now: Duration, limits: &Limits) {
+        while let Some((at, _)) = self.by_age.front() {
+            let too_old = *at + limits.idempotency_age_max <= now;
+            if !too_old && self.by_key.len() < limits.idempotency_keys_max.max(1) {
+                break;
+            }
+            if let Some((_, key)) = self.by_age.pop_front() {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A channel's name, parsed once.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use crate::{Error, Result, limits::CHANNEL_BYTES_MAX};
+
+/// The name of a channel.
+///
+/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F). Nothing else is special: no
+/// wildcards, no separators, and case counts. Cheap to clone.
+///
+/// The default is `sse`, as in Flask-SSE.
+///
+/// # Examples
+///
+/// ```
+/// use tidecast::Channel;
+///
+/// let channel = Channel::new("users.social")?;
+/// assert_eq!(channel.as_str(), "users.social");
+/// assert_eq!(Channel::default(), "sse");
+/// assert!(Channel::new("").is_err());
+/// # Ok::<(), tidecast::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel(Arc<str>);
+
+impl Channel {
+    /// Parses a name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_invalid`] for an empty name, one of more than 255 bytes, and one with a control character.
+    pub fn new(name: &str) -> Result<Self> {
+        const WHAT: &str = "channel name";
+        if name.is_empty() {
+            return Err(Error::invalid(WHAT, "is empty"));
+        }
+        if name.len() > CHANNEL_BYTES_MAX {
+            let why = format!("is {} bytes long; at most {CHANNEL_BYTES_MAX} are allowed", name.len());
+            return Err(Error::invalid(WHAT, why));
+        }
+        if let Some((at, _)) = name.char_indices().find(|(_, c)| c.is_control()) {
+            return Err(Error::invalid(WHAT, format!("has a control character at byte {at}")));
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self("sse".into())
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl AsRef<str> for Channel {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Channel {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Channel {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl FromStr for Channel {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<&str> for Channel {
+    type Error = Error;
+
+    fn try_from(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<String> for Channel {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        Self::new(&name)
+    }
+}
+
+impl TryFrom<&String> for Channel {
+    type Error = Error;
+
+    fn try_from(name: &String) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl From<&Self> for Channel {
+    fn from(channel: &Self) -> Self {
+        channel.clone()
+    }
+}

@@ -1,0 +1,143 @@
+//! The one error of this crate.
+//!
+//! Opaque on purpose: what a caller can do about an error is asked with the `is_*` predicates, and
+//! the text is for people. Nothing here knows HTTP; `tidecast-axum` maps predicates to statuses.
+
+use std::{borrow::Cow, convert::Infallible, fmt};
+
+/// What goes wrong in this crate.
+///
+/// The text of `Display` is for people and may change; it says what this level knows, and
+/// [`source`](std::error::Error::source) has what lies below.
+///
+/// # Examples
+///
+/// ```
+/// let error = tidecast::Channel::new("a\nb").unwrap_err();
+/// assert!(error.is_invalid());
+/// assert_eq!(error.to_string(), "channel name has a control character at byte 1");
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: Kind,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Closed,
+    Invalid { what: &'static str, why: Cow<'static, str> },
+    TooLarge { what: &'static str, bytes: usize, bytes_max: usize },
+    Unavailable(Cow<'static, str>),
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Whether what the caller passed is at fault and would be refused again.
+    ///
+    /// ```
+    /// assert!(tidecast::EventId::new("a\0b").unwrap_err().is_invalid());
+    /// ```
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        matches!(self.0.kind, Kind::Invalid { .. })
+    }
+
+    /// Whether an event is larger than the limits allow.
+    ///
+    /// ```
+    /// # let limits = tidecast::Limits { event_data_bytes_max: 4, ..Default::default() };
+    /// let hub = tidecast::Hub::builder().limits(limits).build();
+    /// let refused = hub.publish_now("sse", tidecast::Event::text("five!"));
+    /// assert!(refused.unwrap_err().is_too_large());
+    /// ```
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.0.kind, Kind::TooLarge { .. })
+    }
+
+    /// Whether the broker could not be asked just now: the same call may pass later.
+    ///
+    /// ```
+    /// assert!(tidecast::Error::unavailable("the broker is away").is_unavailable());
+    /// ```
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.0.kind, Kind::Unavailable(_))
+    }
+
+    /// Whether the hub was closed: it takes no more events and no more subscribers.
+    ///
+    /// ```
+    /// let hub = tidecast::Hub::new();
+    /// hub.close();
+    /// assert!(hub.publish_now("sse", tidecast::Event::text("late")).unwrap_err().is_closed());
+    /// ```
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.0.kind, Kind::Closed)
+    }
+
+    /// Makes the error of a broker that can't be reached; `why` completes "failed: …".
+    pub fn unavailable(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::from_kind(Kind::Unavailable(why.into()))
+    }
+
+    /// Adds what lies below this error.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::from_kind(Kind::Closed)
+    }
+
+    pub(crate) fn invalid(what: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
+        Self::from_kind(Kind::Invalid { what, why: why.into() })
+    }
+
+    pub(crate) fn too_large(what: &'static str, bytes: usize, bytes_max: usize) -> Self {
+        Self::from_kind(Kind::TooLarge { what, bytes, bytes_max })
+    }
+
+    fn from_kind(kind: Kind) -> Self {
+        Self(Box::new(Inner { kind, source: None }))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.kind {
+            Kind::Closed => f.write_str("the hub is closed"),
+            Kind::Invalid { what, why } => write!(f, "{what} {why}"),
+            Kind::TooLarge { what, bytes, bytes_max } => {
+                write!(f, "{what} is {bytes} bytes long; at most {bytes_max} are allowed")
+            }
+            Kind::Unavailable(why) => f.write_str(why),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error").field("kind", &self.0.kind).field("source", &self.0.source).finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+// So that a `Channel` passes where anything that becomes one is taken.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}

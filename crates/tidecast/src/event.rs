@@ -1,0 +1,147 @@
+//! What a publisher says.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{Error, EventId, EventType, Result, limits::RETRY_MAX};
+
+/// An event: data, and optionally a type, an id and a reconnection time.
+///
+/// # Examples
+///
+/// ```
+/// use serde_json::json;
+/// use tidecast::Event;
+///
+/// let greeting = Event::json(&json!({"message": "Hello!"}))?.with_type("greeting")?;
+/// assert_eq!(greeting.data(), r#"{"message":"Hello!"}"#);
+/// # Ok::<(), tidecast::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Event {
+    data: Data,
+    event_type: Option<EventType>,
+    id: Option<EventId>,
+    retry: Option<Duration>,
+}
+
+/// Kept apart because a broker that stores events as JSON must give back a string as a string and a value as the bytes
+/// it came in.
+#[derive(Debug, Clone)]
+enum Data {
+    Text(String),
+    Json(Box<RawValue>),
+}
+
+impl Event {
+    /// An event whose data is text.
+    ///
+    /// The text may be empty and may have any characters. `\r\n`, `\r` and `\n` each end a line, and arrive as `\n`.
+    #[must_use]
+    pub fn text(data: impl Into<String>) -> Self {
+        Self::new(Data::Text(data.into()))
+    }
+
+    /// An event whose data is a value as JSON.
+    ///
+    /// A string is written as a JSON string, with its quotes; [`Event::text`] sends it as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_invalid`] where the value can't be written as JSON, such as a map whose keys are not strings.
+    pub fn json(data: &(impl Serialize + ?Sized)) -> Result<Self> {
+        let raw = serde_json::value::to_raw_value(data)
+            .map_err(|source| Error::invalid("event data", "can't be written as JSON").with_source(source))?;
+        Ok(Self::new(Data::Json(raw)))
+    }
+
+    /// An event whose data is JSON text, sent byte for byte: numbers, key order and white space stay as they are.
+    #[must_use]
+    pub fn raw_json(data: Box<RawValue>) -> Self {
+        Self::new(Data::Json(data))
+    }
+
+    fn new(data: Data) -> Self {
+        Self { data, event_type: None, id: None, retry: None }
+    }
+
+    /// Gives the event a type. Without one a page gets it as `message`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`EventType::new`].
+    pub fn with_type<T>(mut self, event_type: T) -> Result<Self>
+    where
+        T: TryInto<EventType>,
+        Error: From<T::Error>,
+    {
+        self.event_type = Some(event_type.try_into()?);
+        Ok(self)
+    }
+
+    /// Gives the event an id of its own. Without one its id is its position.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`EventId::new`].
+    pub fn with_id<T>(mut self, id: T) -> Result<Self>
+    where
+        T: TryInto<EventId>,
+        Error: From<T::Error>,
+    {
+        self.id = Some(id.try_into()?);
+        Ok(self)
+    }
+
+    /// Tells the page how long to wait before it connects again, in whole milliseconds; zero is at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_invalid`] for more than a day.
+    pub fn with_retry(mut self, retry: Duration) -> Result<Self> {
+        if retry > RETRY_MAX {
+            let why = format!("is {} ms; at most {} are allowed", retry.as_millis(), RETRY_MAX.as_millis());
+            return Err(Error::invalid("retry", why));
+        }
+        self.retry = Some(retry);
+        Ok(self)
+    }
+
+    /// The data as an `EventSource` sees it, but for its line ends: text as it is, a value as its JSON text.
+    #[must_use]
+    pub fn data(&self) -> &str {
+        match &self.data {
+            Data::Text(text) => text,
+            Data::Json(raw) => raw.get(),
+        }
+    }
+
+    /// The data as JSON text if it was given as a value, `None` if it was given as text.
+    #[must_use]
+    pub fn data_json(&self) -> Option<&RawValue> {
+        match &self.data {
+            Data::Text(_) => None,
+            Data::Json(raw) => Some(raw),
+        }
+    }
+
+    /// The type, if it has one.
+    #[must_use]
+    pub fn event_type(&self) -> Option<&EventType> {
+        self.event_type.as_ref()
+    }
+
+    /// The id that the publisher gave it, if any.
+    #[must_use]
+    pub fn id(&self) -> Option<&EventId> {
+        self.id.as_ref()
+    }
+
+    /// The reconnection time, if it has one.
+    #[must_use]
+    pub fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+}

@@ -1,0 +1,45 @@
+//! An event at its position as wire bytes.
+
+use bytes::Bytes;
+
+use crate::wire::{Decoder, Item, Message};
+
+/// An event at its position as wire bytes, encoded once and shared by every subscriber.
+///
+/// Cheap to clone: a reference into the channel's log. It keeps the memory around it alive, up to 64 KiB or its own size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    bytes: Bytes,
+    id_len: usize,
+}
+
+impl Frame {
+    pub(crate) fn new(bytes: Bytes, id_len: usize) -> Self {
+        Self { bytes, id_len }
+    }
+
+    /// The frame as it goes to a subscriber of this channel alone: with its id line, and the empty line at its end.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The frame without its id line: what is the same for subscribers of any channels.
+    #[must_use]
+    pub fn without_id(&self) -> Bytes {
+        self.bytes.slice(self.id_len..)
+    }
+
+    /// The event as a browser would dispatch it: a copy, made at each call.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        let mut message = Message { event_type: String::new(), data: String::new(), last_event_id: String::new() };
+        // A frame was written by this crate's encoder, so it holds one event of a size that the decoder takes.
+        let _ = Decoder::new().feed(&self.bytes, |item| {
+            if let Item::Message(decoded) = item {
+                message = decoded;
+            }
+        });
+        message
+    }
+}

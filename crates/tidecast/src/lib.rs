@@ -1,0 +1,52 @@
+#![doc = include_str!("../README.md")]
+
+// In the order in which an event meets them.
+pub mod limits;
+
+mod channel;
+mod event;
+mod field;
+mod position;
+
+mod cursor;
+pub mod wire;
+
+mod segment;
+
+mod bell;
+mod channel_log;
+mod frame;
+mod log;
+mod registry;
+
+pub mod broker;
+mod hub;
+mod resume;
+
+mod batch;
+mod subscription;
+
+pub mod clock;
+mod error;
+mod stats;
+mod sync;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use crate::{
+    batch::Batch,
+    broker::{Publication, Published},
+    channel::Channel,
+    cursor::Cursor,
+    error::{Error, Result},
+    event::Event,
+    field::{EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
+    frame::Frame,
+    hub::{Builder, ChannelInfo, Hub, Sweeper},
+    limits::Limits,
+    position::{Epoch, Position},
+    resume::Start,
+    stats::Stats,
+    subscription::{Delivered, Delivery, Reset, ResetReason, Subscription},
+};

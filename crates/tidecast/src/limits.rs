@@ -1,0 +1,109 @@
+//! Every bound of the engine: its name, its default, and what happens at it.
+//!
+//! Bounds that the standard or the wire fix are constants; those that an operator may want otherwise
+//! are fields of [`Limits`]. No other file states such a number.
+
+use std::time::Duration;
+
+/// Longest channel name, in bytes of UTF-8. A longer one is an error.
+pub const CHANNEL_BYTES_MAX: usize = 255;
+
+/// Longest event type, in bytes of UTF-8. A longer one is an error.
+pub const EVENT_TYPE_BYTES_MAX: usize = 255;
+
+/// Longest event id, in bytes of UTF-8. A longer one is an error.
+///
+/// A browser sends it back as a header, and servers and proxies bound those.
+pub const EVENT_ID_BYTES_MAX: usize = 255;
+
+/// Longest idempotency key, in bytes of UTF-8. A longer one is an error.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// Longest reconnection time that an event may carry: a day. A longer one is an error.
+pub const RETRY_MAX: Duration = Duration::from_millis(86_400_000);
+
+/// Most channels of one subscription. More is an error.
+///
+/// It is also the number of bits in the word by which a publisher tells a subscriber where to look.
+pub const SUBSCRIPTION_CHANNELS_MAX: usize = 64;
+
+/// Most events of each channel that `last` may ask for. More is an error.
+pub const LAST_MAX: usize = 1_000;
+
+/// Smallest and largest block of memory in which a log keeps its frames, in bytes. A log begins with the smallest and
+/// doubles; a frame that is larger gets a block of its own size.
+///
+/// Small enough that a reader who stalls on the last bytes of one holds little, and that the allocator serves it
+/// without asking the system.
+pub(crate) const SEGMENT_BYTES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
+
+/// What one read from a log hands out at most, in bytes, unless a single frame is larger.
+pub const READ_BYTES_DEFAULT: usize = 64 * 1024;
+
+/// The bounds that an operator may set.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tidecast::Limits;
+///
+/// let limits = Limits { log_age_max: Duration::from_secs(60), ..Limits::default() };
+/// assert_eq!(limits.log_events_max, 10_000);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most events in one channel's log. Default 10,000; 0 is taken as 1.
+    ///
+    /// At it the oldest goes. The newest event is never removed by this bound.
+    pub log_events_max: usize,
+
+    /// Most bytes of frames in one channel's log. Default 8 MiB; 0 keeps the newest event only.
+    ///
+    /// At it the oldest goes. The newest event is never removed by this bound.
+    pub log_bytes_max: usize,
+
+    /// How long an event stays in a log. Default 5 minutes; zero keeps no history, and readers that are connected still
+    /// get every event because they are woken before the next sweep.
+    pub log_age_max: Duration,
+
+    /// Most memory of all logs together, in bytes, with their overhead. Default 256 MiB.
+    ///
+    /// At it the logs that were published to longest ago lose their events, not their position: whoever resumes there
+    /// is told `expired`. A publish is never refused for it.
+    pub logs_bytes_max: usize,
+
+    /// Most idle channels, that is, without an event and without a reader. Default 100,000; 0 keeps none.
+    ///
+    /// At it those idle for longest are forgotten: whoever resumes there is told `restarted`.
+    pub idle_channels_max: usize,
+
+    /// Longest data of one event, in bytes. Default 1 MiB. A longer one is [too large](crate::Error::is_too_large).
+    pub event_data_bytes_max: usize,
+
+    /// Longest frame, that is, an event with its field names, in bytes. Default 2 MiB.
+    /// A longer one is [too large](crate::Error::is_too_large).
+    pub frame_bytes_max: usize,
+
+    /// How long an idempotency key is remembered. Default 5 minutes; zero remembers none.
+    pub idempotency_age_max: Duration,
+
+    /// Most idempotency keys of all channels together. Default 100,000. At it the oldest is forgotten.
+    pub idempotency_keys_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            log_events_max: 10_000,
+            log_bytes_max: 8 * 1024 * 1024,
+            log_age_max: Duration::from_secs(5 * 60),
+            logs_bytes_max: 256 * 1024 * 1024,
+            idle_channels_max: 100_000,
+            event_data_bytes_max: 1024 * 1024,
+            frame_bytes_max: 2 * 1024 * 1024,
+            idempotency_age_max: Duration::from_secs(5 * 60),
+            idempotency_keys_max: 100_000,
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The bounded recent past of one channel.
+//!
+//! A value: it takes the time and the bounds with each call, knows no lock, no waker and no HTTP, and every reader is a
+//! number that the reader keeps itself. Frames lie side by side in [`Segment`]s, in the order of their offsets.
+//!
+//! Every entry has a local number, which grows by 1 and never starts over while the log lives. Its offset starts over
+//! with each epoch.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    Epoch, Limits, Position,
+    frame::Frame,
+    limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
+    registry::Encoded,
+    segment::Segment,
+    wire::put_id_line,
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// `None` until the broker has told where the channel stands.
+    epoch: Option<Epoch>,
+    /// The offset of the newest event of this epoch, kept when its frame is not.
+    head_offset: u64,
+    /// The local number of the oldest entry, or of the next one if there is none.
+    first: u64,
+    entries: VecDeque<Entry>,
+    segments: VecDeque<Block>,
+    frame_bytes: usize,
+    segment_bytes: usize,
+    appended_at: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    offset: u64,
+    at_ms: u64,
+    start: u32,
+    len: u32,
+    id_len: u16,
+    own_id: bool,
+}
+
+#[derive(Debug)]
+struct Block {
+    segment: Segment,
+    /// The local number of the first entry in it.
+    first: u64,
+}
+
+/// Frames that lie side by side, read at once.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) bytes: Bytes,
+    pub(crate) frames: Vec<FrameBounds>,
+}
+
+impl Run {
+    /// The frames one by one, by reference.
+    pub(crate) fn split(&self) -> impl Iterator<Item = (Position, Frame)> {
+        self.frames.iter().scan(0, |start, frame| {
+            let begin = *start;
+            *start += frame.len;
+            Some((frame.position, Frame::new(self.bytes.slice(begin..*start), frame.id_len)))
+        })
+    }
+}
+
+/// One frame of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameBounds {
+    pub(crate) len: usize,
+    pub(crate) id_len: usize,
+    pub(crate) position: Position,
+}
+
+/// Longest id line: of an id of the publisher's own, as a position is shorter.
+const ID_LINE_BYTES_MAX: usize = "id: \n".len() + EVENT_ID_BYTES_MAX;
+
+/// Where a position lies in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Located {
+    /// What follows the position begins at this local number, and is all here.
+    At(u64),
+    /// Events that follow it are no longer here.
+    Expired,
+    /// It is of another life of the log.
+    OtherEpoch,
+    /// It lies past the newest event: this log never gave it out.
+    Ahead,
+}
+
+impl Log {
+    /// Whether the log knows where its channel stands.
+    pub(crate) fn is_open(&self) -> bool {
+        self.epoch.is_some()
+    }
+
+    /// Whether this is the log's life now.
+    pub(crate) fn is_in(&self, epoch: Epoch) -> bool {
+        self.epoch == Some(epoch)
+    }
+
+    /// Begins a first life, or another one: what is there is dropped, and offsets start over.
+    pub(crate) fn start_over(&mut self, epoch: Epoch) {
+        self.clear();
+        self.epoch = Some(epoch);
+        self.head_offset = 0;
+    }
+
+    /// Adds an event as its frame.
+    ///
+    /// Trims by every bound of a single log. The event itself stays, whatever its size.
+    pub(crate) fn append(&mut self, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Position {
+        let position = Position { epoch: self.epoch(), offset: self.head_offset + 1 };
+        let mut id_line = [0; ID_LINE_BYTES_MAX];
+        let mut room = &mut id_line[..];
+        let own_id = event.event.id();
+        match own_id {
+            Some(id) => put_id_line(&mut room, id.as_str().as_bytes()),
+            None => position.put_id_line(&mut room),
+        }
+        let id_len = ID_LINE_BYTES_MAX - room.len();
+        let id_line = &id_line[..id_len];
+        let local = self.head();
+        let len = id_line.len() + event.shared.len();
+        let range = self.block_with_room(len, local).segment.append(&[id_line, &event.shared]);
+        self.entries.push_back(Entry {
+            offset: position.offset,
+            at_ms: millis(now),
+            start: range.start as u32,
+            len: len as u32,
+            id_len: id_line.len() as u16,
+            own_id: own_id.is_some(),
+        });
+        self.head_offset = position.offset;
+        self.frame_bytes += len;
+        self.appended_at = now;
+        self.trim(now, limits);
+        position
+    }
+
+    /// The local number of the next event.
+    pub(crate) fn head(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// The local number of the oldest event that is here.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.first
+    }
+
+    /// The local number from which the newest `count` events are read.
+    pub(crate) fn newest(&self, count: usize) -> u64 {
+        self.head() - count.min(self.entries.len()) as u64
+    }
+
+    /// The position just before a local number that is here or next.
+    pub(crate) fn position_before(&self, local: u64) -> Position {
+        let offset = match self.entry(local) {
+            Some(entry) => entry.offset - 1,
+            None => self.head_offset,
+        };
+        Position { epoch: self.epoch(), offset }
+    }
+
+    /// Finds where what follows a position begins.
+    pub(crate) fn locate(&self, position: Position) -> Located {
+        let in_this_life = position.epoch == self.epoch() || position == Position::START;
+        if !in_this_life {
+            return Located::OtherEpoch;
+        }
+        let oldest_before = self.position_before(self.first).offset;
+        if position.offset > self.head_offset {
+            Located::Ahead
+        } else if position.offset < oldest_before {
+            Located::Expired
+        } else {
+            Located::At(self.first + (position.offset - oldest_before))
+        }
+    }
+
+    /// Finds where what follows an id of a publisher's own begins; of several alike, the newest counts.
+    ///
+    /// Looks at every entry that is here at most, and at the bytes of those with own ids.
+    pub(crate) fn locate_own_id(&mut self, id: &str) -> Option<u64> {
+        let id_len = "id: \n".len() + id.len();
+        let mut end = self.entries.len();
+        for block in self.segments.iter_mut().rev() {
+            let begin = block.first.saturating_sub(self.first) as usize;
+            for (index, entry) in self.entries.range(begin..end).enumerate().rev() {
+                if entry.own_id && usize::from(entry.id_len) == id_len {
+                    let start = entry.start as usize + "id: ".len();
+                    if block.segment.bytes(start..start + id.len()) == id.as_bytes() {
+                        return Some(self.first + (begin + index) as u64 + 1);
+                    }
+                }
+            }
+            end = begin;
+        }
+        None
+    }
+
+    /// Reads from a local number on: frames that lie side by side, up to a number of bytes and of frames, but at least
+    /// one frame. `from` must not be older than [`oldest`](Self::oldest); at the head nothing is read.
+    pub(crate) fn read(&mut self, from: u64, bytes_max: usize, frames_max: usize, run: &mut Run) {
+        run.frames.clear();
+        run.bytes = Bytes::new();
+        debug_assert!(from >= self.first);
+        let index = (from - self.first) as usize;
+        let Some(first) = self.entries.get(index) else { return };
+        let block = self.segments.partition_point(|block| block.first <= from) - 1;
+        let block_end = self.segments.get(block + 1).map_or(u64::MAX, |next| next.first);
+        let in_block = (block_end - from).min((self.entries.len() - index) as u64) as usize;
+
+        let epoch = self.epoch();
+        let mut len = 0;
+        for entry in self.entries.range(index..index + in_block.min(frames_max.max(1))) {
+            if len > 0 && len + entry.len as usize > bytes_max {
+                break;
+            }
+            len += entry.len as usize;
+            run.frames.push(FrameBounds {
+                len: entry.len as usize,
+                id_len: entry.id_len.into(),
+                position: Position { epoch, offset: entry.offset },
+            });
+        }
+        let start = first.start as usize;
+        run.bytes = self.segments[block].segment.bytes(start..start + len);
+    }
+
+    /// Drops what has grown too old. The newest too.
+    pub(crate) fn sweep(&mut self, now: Duration, limits: &Limits) {
+        let oldest_ms = millis(now.saturating_sub(limits.log_age_max));
+        while self.entries.front().is_some_and(|entry| entry.at_ms < oldest_ms) {
+            self.drop_oldest();
+        }
+        self.release_memory();
+    }
+
+    /// Drops every event, and keeps the position.
+    pub(crate) fn clear(&mut self) {
+        self.first = self.head();
+        self.entries = VecDeque::new();
+        self.segments = VecDeque::new();
+        self.frame_bytes = 0;
+        self.segment_bytes = 0;
+    }
+
+    /// How many events are here.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The bytes of the frames that are here.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.frame_bytes
+    }
+
+    /// The memory that this log holds: blocks, with what is still free in them, and the table of entries.
+    pub(crate) fn memory(&self) -> usize {
+        self.segment_bytes
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.segments.capacity() * size_of::<Block>()
+    }
+
+    /// When the last event came.
+    pub(crate) fn appended_at(&self) -> Duration {
+        self.appended_at
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.epoch.unwrap_or(Epoch::NONE)
+    }
+
+    fn entry(&self, local: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(local.checked_sub(self.first)?).ok()?)
+    }
+
+    fn block_with_room(&mut self, len: usize, local: u64) -> &mut Block {
+        if self.segments.back().is_none_or(|block| block.segment.room() < len) {
+            let grown = self.segments.back().map_or(0, |block| block.segment.capacity() * 2);
+            let capacity = grown.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()).max(len);
+            self.segment_bytes += capacity;
+            self.segments.push_back(Block { segment: Segment::new(capacity), first: local });
+        }
+        self.segments.back_mut().expect("one was just made sure of")
+    }
+
+    fn trim(&mut self, now: Duration, limits: &Limits) {
+        while self.len() > 1 && (self.len() > limits.log_events_max || self.frame_bytes > limits.log_bytes_max) {
+            self.drop_oldest();
+        }
+        self.sweep(now, limits);
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(entry) = self.entries.pop_front() else { return };
+        self.first += 1;
+        self.frame_bytes -= entry.len as usize;
+        // A block goes when the next one begins at or before what is now oldest.
+        while self.segments.get(1).is_some_and(|next| next.first <= self.first) {
+            if let Some(block) = self.segments.pop_front() {
+                self.segment_bytes -= block.segment.capacity();
+            }
+        }
+    }
+
+    fn release_memory(&mut self) {
+        if self.entries.is_empty() {
+            self.clear();
+        } else if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,148 @@
+//! Where an event stands in its channel, and how that is written.
+
+use std::{fmt, str::FromStr};
+
+use bytes::BufMut;
+
+use crate::{Error, Result};
+
+/// Which life of a log an offset belongs to.
+///
+/// 48 bits drawn at random when a log starts over, so that a position which outlives its log is recognised, and is
+/// never taken for one of another channel. Two values are never drawn: zero, and all ones.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// The epoch of a channel that has no log yet.
+    pub const NONE: Self = Self(0);
+
+    /// An epoch that no log ever has: a position in it is answered by `stream-reset`.
+    pub(crate) const LOST: Self = Self((1 << 48) - 1);
+
+    /// Draws an epoch from the system's random numbers.
+    ///
+    /// Not from a generator of this process, which a fork would duplicate: parent and child would give different
+    /// events the same positions.
+    ///
+    /// # Panics
+    ///
+    /// Where the system has no random numbers.
+    #[must_use]
+    pub fn random() -> Self {
+        loop {
+            let mut bytes = [0; 8];
+            getrandom::fill(&mut bytes[..6]).expect("the system has random numbers");
+            let epoch = Self(u64::from_le_bytes(bytes));
+            if epoch != Self::NONE && epoch != Self::LOST {
+                return epoch;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012x}", self.0)
+    }
+}
+
+/// Where an event stands in its channel: the epoch of the log, and an offset that grows by 1 from 1.
+///
+/// Written `EPOCH.OFFSET`: 12 hex digits in lower case, a dot, and a decimal number. `0.0` is the position in a channel
+/// that has no log yet.
+///
+/// # Examples
+///
+/// ```
+/// use tidecast::Position;
+///
+/// let position: Position = "00c0ffee1234.17".parse()?;
+/// assert_eq!(position.offset, 17);
+/// assert_eq!(position.to_string(), "00c0ffee1234.17");
+/// assert!("17".parse::<Position>().is_err());
+/// # Ok::<(), tidecast::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Which life of the log.
+    pub epoch: Epoch,
+    /// How many events of that life lie up to here, this one included.
+    pub offset: u64,
+}
+
+/// Longest text of a position, in bytes.
+pub(crate) const POSITION_BYTES_MAX: usize = 12 + 1 + 20;
+
+impl Position {
+    /// Before everything, in a channel that has no log yet: `0.0`.
+    pub const START: Self = Self { epoch: Epoch::NONE, offset: 0 };
+
+    /// A position that no log knows.
+    pub(crate) const LOST: Self = Self { epoch: Epoch::LOST, offset: 0 };
+
+    /// Appends the text of the position. For the paths where `Display` is too slow.
+    pub(crate) fn write_to(self, out: &mut impl BufMut) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        if self.epoch == Epoch::NONE {
+            out.put_u8(b'0');
+        } else {
+            let mut digits = [0; 12];
+            for (at, digit) in digits.iter_mut().enumerate() {
+                *digit = HEX[(self.epoch.0 >> (44 - 4 * at) & 0xf) as usize];
+            }
+            out.put_slice(&digits);
+        }
+        out.put_u8(b'.');
+        out.put_slice(itoa::Buffer::new().format(self.offset).as_bytes());
+    }
+
+    /// Appends an id line with this position.
+    pub(crate) fn put_id_line(self, out: &mut impl BufMut) {
+        out.put_slice(b"id: ");
+        self.write_to(out);
+        out.put_u8(b'\n');
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.epoch == Epoch::NONE {
+            write!(f, "0.{}", self.offset)
+        } else {
+            write!(f, "{:012x}.{}", self.epoch.0, self.offset)
+        }
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Position {
+    type Err = Error;
+
+    /// Only what [`Display`](fmt::Display) writes is taken, so that an id of a publisher's own is seldom mistaken for a
+    /// position.
+    fn from_str(text: &str) -> Result<Self> {
+        parse(text).ok_or_else(|| Error::invalid("position", "is not of the form EPOCH.OFFSET"))
+    }
+}
+
+fn parse(text: &str) -> Option<Position> {
+    if text == "0.0" {
+        return Some(Position::START);
+    }
+    let (epoch, offset) = text.split_once('.')?;
+    if epoch.len() != 12 || !epoch.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    let plain = offset.bytes().all(|byte| byte.is_ascii_digit()) && (offset == "0" || !offset.starts_with('0'));
+    let epoch = Epoch(u64::from_str_radix(epoch, 16).ok()?);
+    if !plain || epoch == Epoch::NONE {
+        return None;
+    }
+    Some(Position { epoch, offset: offset.parse().ok()? })
+}

@@ -1,0 +1,412 @@
+//! A cursor per channel over the logs, and somebody to wake.
+//!
+//! It owns no event: what it reads is in the logs, shared with everybody else. It needs no runtime: it wakes a
+//! [`Waker`](std::task::Waker), whose ever it is.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::{BufMut, Bytes};
+use futures_core::Stream;
+
+use crate::{
+    Batch, Channel, Cursor, Epoch, Frame, Position,
+    bell::Bell,
+    channel_log::{ChannelLog, Read},
+    cursor::put_cursor,
+    hub::Inner,
+    log::Run,
+    resume::LaneStart,
+    wire::{self, FirstBlock},
+};
+
+/// What a subscriber is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// An event.
+    Event(Delivered),
+    /// Events are missing here.
+    Reset(Reset),
+}
+
+/// An event, for one subscriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivered {
+    /// The channel it was published to.
+    pub channel: Channel,
+    /// The event.
+    pub frame: Frame,
+    /// Where the subscription stands after it.
+    pub cursor: Cursor,
+}
+
+/// Events are missing: whoever shows state made of events should fetch it anew.
+///
+/// On the wire it is an event of type `stream-reset`. What follows it begins with the oldest that is still there, so
+/// events that were seen may come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reset {
+    /// The channel concerned.
+    pub channel: Channel,
+    /// Why.
+    pub reason: ResetReason,
+    /// Where in this channel the subscription goes on.
+    pub resumed_at: Position,
+    /// Where the whole subscription stands.
+    pub cursor: Cursor,
+}
+
+/// Why events are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResetReason {
+    /// What follows the position that was asked for is no longer kept.
+    Expired,
+    /// The channel's log has started over since.
+    Restarted,
+    /// The id that was asked for says nothing here.
+    UnknownId,
+    /// The subscriber read more slowly than the log forgets.
+    TooSlow,
+}
+
+impl ResetReason {
+    /// The reason as the wire has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Restarted => "restarted",
+            Self::UnknownId => "unknown-id",
+            Self::TooSlow => "too-slow",
+        }
+    }
+}
+
+/// A subscription to 1 to 64 channels.
+///
+/// Read it as a [`Stream`] of [`Delivery`], with [`next`](Self::next), or, to write to a socket, with
+/// [`poll_batch`](Self::poll_batch). It ends when the hub is closed, after everything that was published before.
+/// Dropping it leaves the channels.
+///
+/// Between channels no order is promised. A channel with a lot to read does not keep the others waiting for longer than
+/// one batch.
+///
+/// # Examples
+///
+/// ```
+/// use tidecast::{Delivery, Event, Hub, Start};
+///
+/// # fn block_on<T>(future: impl Future<Output = T>) -> T {
+/// #     let mut future = std::pin::pin!(future);
+/// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// #     let std::task::Poll::Ready(done) = future.as_mut().poll(&mut context) else { panic!("ready") };
+/// #     done
+/// # }
+/// # block_on(async {
+/// let hub = Hub::new();
+/// let mut subscription = hub.subscribe(["sse"], Start::Live)?;
+/// hub.publish("sse", Event::text("hello")).await?;
+///
+/// let Some(Delivery::Event(delivered)) = subscription.next().await else { panic!("an event") };
+/// assert_eq!(delivered.frame.message().data, "hello");
+///
+/// // Gone for a while, and back where it left off.
+/// drop(subscription);
+/// hub.publish("sse", Event::text("missed?")).await?;
+/// let after = Start::After(delivered.cursor.to_string().into());
+/// let mut subscription = hub.subscribe(["sse"], after)?;
+/// let Some(Delivery::Event(delivered)) = subscription.next().await else { panic!("an event") };
+/// assert_eq!(delivered.frame.message().data, "missed?");
+/// # Ok::<(), tidecast::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Arc<Inner>,
+    bell: Arc<Bell>,
+    lanes: Box<[Lane]>,
+    /// A bit for each lane that may have something to read.
+    ready: u64,
+    /// The lane to look at first, so that each has its turn.
+    turn: u32,
+    /// Whether every lane has begun, so that the cursor is known.
+    begun: bool,
+    /// Whether the first block's id has been told, or will not be.
+    opened: bool,
+    first_block: FirstBlock,
+    run: Run,
+}
+
+/// One channel of a subscription.
+#[derive(Debug)]
+struct Lane {
+    log: Arc<ChannelLog>,
+    start: LaneStart,
+    /// What is read next, in which life of the log; `None` while the log is not open.
+    next: Option<(Epoch, u64)>,
+    /// Where the subscriber stands, as far as it has been told: a reset that is still to be told does not move it, so
+    /// that whoever is cut before it hears of it when it comes back.
+    position: Position,
+    reset: Option<ResetReason>,
+}
+
+/// What comes next.
+enum Step {
+    Opened,
+    Reset(Reset),
+    /// The run was filled from this lane.
+    Frames(usize),
+    Nothing,
+}
+
+impl Subscription {
+    /// Joins the logs, which must be 1 to 64, each once.
+    pub(crate) fn new(hub: Arc<Inner>, logs: Vec<(Arc<ChannelLog>, LaneStart)>, bell: Arc<Bell>) -> Self {
+        let lane = |(log, start): (Arc<ChannelLog>, LaneStart)| {
+            let position = match &start {
+                LaneStart::After { position, .. } => *position,
+                LaneStart::AfterOwnId(_) | LaneStart::AfterUnknown => Position::LOST,
+                LaneStart::Live | LaneStart::Last(_) => Position::START,
+            };
+            Lane { log, start, next: None, position, reset: None }
+        };
+        let lanes: Box<[_]> = logs.into_iter().map(lane).collect();
+        let mut subscription = Self {
+            hub,
+            bell,
+            ready: u64::MAX >> (64 - lanes.len()),
+            lanes,
+            turn: 0,
+            begun: false,
+            opened: false,
+            first_block: FirstBlock::default(),
+            run: Run::default(),
+        };
+        subscription.begin();
+        subscription
+    }
+
+    /// The channels, in the order in which they were asked for, without repetitions.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.lanes.iter().map(|lane| lane.log.channel())
+    }
+
+    /// Where the subscription stands: what a client would send to resume.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.lanes.iter().map(|lane| lane.position).collect()
+    }
+
+    /// Waits for the next delivery; `None` once the hub is closed and everything before is read.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has taken nothing.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        poll_fn(|context| self.poll_delivery(context)).await
+    }
+
+    /// How the stream begins on the wire, to be written at once.
+    ///
+    /// It has the id with which a client that is cut before its first event resumes. Where a reset is due that id is
+    /// left out, so that the reset is not lost with the connection; while the broker is away it comes later, as the
+    /// first of what [`poll_batch`](Self::poll_batch) gives.
+    pub fn first_block(&mut self, block: FirstBlock) -> Bytes {
+        self.first_block = block;
+        if !self.begin() {
+            return block.encode(None);
+        }
+        self.opened = true;
+        let resets = self.lanes.iter().any(|lane| lane.reset.is_some());
+        let cursor = self.cursor();
+        block.encode((!resets).then_some(&cursor))
+    }
+
+    /// Puts all that is ready into a batch, as wire bytes: up to `bytes_max` bytes, or more if a single frame is larger.
+    ///
+    /// `Ready(true)`: there is something in the batch. `Ready(false)`: the hub is closed and everything before is read.
+    /// Where it is `Pending`, the context's waker is woken once there is something.
+    pub fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
+        batch.clear();
+        loop {
+            while batch.len() < bytes_max {
+                match self.step(bytes_max - batch.len(), usize::MAX) {
+                    Step::Opened if self.first_block.open_event => {
+                        let cursor = self.cursor();
+                        batch.compose(|out| wire::open_frame(out, &cursor));
+                    }
+                    Step::Opened => {
+                        let cursor = self.cursor().to_string();
+                        batch.compose(|out| {
+                            wire::put_id_line(out, cursor.as_bytes());
+                            out.put_u8(b'\n');
+                        });
+                    }
+                    Step::Reset(reset) => batch.compose(|out| wire::reset_frame(out, &reset)),
+                    Step::Frames(lane) => self.put_run(lane, batch),
+                    Step::Nothing => break,
+                }
+            }
+            if !batch.is_empty() {
+                return Poll::Ready(true);
+            }
+            match self.wait(context) {
+                Wait::News => {}
+                Wait::Closed => return Poll::Ready(false),
+                Wait::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        loop {
+            match self.step(usize::MAX, 1) {
+                // The first block is a matter of the wire.
+                Step::Opened => {}
+                Step::Reset(reset) => return Poll::Ready(Some(Delivery::Reset(reset))),
+                Step::Frames(lane) => {
+                    let channel = self.lanes[lane].log.channel().clone();
+                    let Some((position, frame)) = self.run.split().next() else { continue };
+                    self.lanes[lane].position = position;
+                    let cursor = self.cursor();
+                    return Poll::Ready(Some(Delivery::Event(Delivered { channel, frame, cursor })));
+                }
+                Step::Nothing => match self.wait(context) {
+                    Wait::News => {}
+                    Wait::Closed => return Poll::Ready(None),
+                    Wait::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// The one place that decides what comes next: the id of the first block, then resets in the order of the channels,
+    /// then frames, a lane at a time.
+    fn step(&mut self, bytes_max: usize, frames_max: usize) -> Step {
+        if !self.begin() {
+            return Step::Nothing;
+        }
+        let reset = self.lanes.iter().position(|lane| lane.reset.is_some());
+        if !std::mem::replace(&mut self.opened, true) && reset.is_none() {
+            return Step::Opened;
+        }
+        if let Some(lane) = reset {
+            return Step::Reset(self.reset(lane));
+        }
+        while self.ready != 0 {
+            // The first bit at or after the turn, else the first of all.
+            let from_turn = self.ready >> self.turn << self.turn;
+            let lane = if from_turn == 0 { self.ready } else { from_turn }.trailing_zeros();
+            self.turn = (lane + 1) % self.lanes.len() as u32;
+            let index = lane as usize;
+            let Some((epoch, next)) = self.lanes[index].next else { return Step::Nothing };
+            match self.lanes[index].log.read(epoch, next, bytes_max, frames_max, &mut self.run) {
+                Read::Frames => {
+                    self.lanes[index].next = Some((epoch, next + self.run.frames.len() as u64));
+                    return Step::Frames(index);
+                }
+                Read::CaughtUp => self.ready &= !(1 << lane),
+                Read::Lost(reason) => {
+                    self.lanes[index].reset = Some(reason);
+                    return Step::Reset(self.reset(index));
+                }
+            }
+        }
+        Step::Nothing
+    }
+
+    /// Finds where each lane begins, once its log is open. Tells whether all have.
+    fn begin(&mut self) -> bool {
+        if self.begun {
+            return true;
+        }
+        for lane in self.lanes.iter_mut().filter(|lane| lane.next.is_none()) {
+            let Some(begin) = lane.log.begin(&lane.start) else { continue };
+            lane.next = Some((begin.epoch, begin.next));
+            lane.reset = begin.reset;
+            if begin.reset.is_none() {
+                lane.position = begin.position;
+            }
+        }
+        self.begun = self.lanes.iter().all(|lane| lane.next.is_some());
+        self.begun
+    }
+
+    /// Tells a reset: only now the lane moves on.
+    fn reset(&mut self, index: usize) -> Reset {
+        let lane = &mut self.lanes[index];
+        let reason = lane.reset.take().unwrap_or(ResetReason::TooSlow);
+        let begin = lane.log.oldest();
+        lane.next = Some((begin.epoch, begin.next));
+        lane.position = begin.position;
+        self.ready |= 1 << index;
+        self.hub.count_reset(reason);
+        let channel = self.lanes[index].log.channel().clone();
+        Reset { channel, reason, resumed_at: begin.position, cursor: self.cursor() }
+    }
+
+    /// Puts the run that was read from a lane into a batch. On one channel it goes as it lies in the log; on several,
+    /// each frame gets the cursor for its id.
+    fn put_run(&mut self, lane: usize, batch: &mut Batch) {
+        if let [only] = &mut *self.lanes {
+            if let Some(last) = self.run.frames.last() {
+                only.position = last.position;
+            }
+            batch.push(std::mem::take(&mut self.run.bytes));
+            return;
+        }
+        let mut start = 0;
+        for frame in &self.run.frames {
+            self.lanes[lane].position = frame.position;
+            batch.compose(|out| {
+                out.put_slice(b"id: ");
+                put_cursor(out, self.lanes.iter().map(|lane| lane.position));
+                out.put_u8(b'\n');
+            });
+            batch.push(self.run.bytes.slice(start + frame.id_len..start + frame.len));
+            start += frame.len;
+        }
+    }
+
+    fn wait(&mut self, context: &Context<'_>) -> Wait {
+        let rung = self.bell.take(context.waker());
+        self.ready |= rung;
+        if rung != 0 {
+            Wait::News
+        } else if self.hub.is_closed() {
+            Wait::Closed
+        } else {
+            Wait::Pending
+        }
+    }
+}
+
+enum Wait {
+    News,
+    Closed,
+    Pending,
+}
+
+impl Stream for Subscription {
+    type Item = Delivery;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        self.get_mut().poll_delivery(context)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        for (lane, number) in self.lanes.iter().zip(0..) {
+            lane.log.leave(&self.bell, number, self.hub.now());
+        }
+        self.hub.count_left();
+    }
+}

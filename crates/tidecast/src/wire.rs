@@ -1,0 +1,16 @@
+//! The bytes of an event stream, as the WHATWG HTML standard has them in section 9.2, "Server-sent events".
+//!
+//! The encoder writes frames, the decoder reads streams; neither knows channels, logs or HTTP.
+
+mod control;
+mod decode;
+mod encode;
+
+pub use self::{
+    control::{CONTENT_TYPE, FirstBlock, KEEP_ALIVE, final_block},
+    decode::{DECODER_BYTES_MAX, Decoder, Item, Message},
+};
+pub(crate) use self::{
+    control::{open_frame, reset_frame},
+    encode::{encode, encoded_len, put_id_line},
+};

@@ -1,0 +1,168 @@
+//! An event stream as the events that a browser would dispatch.
+//!
+//! Follows "9.2.6 Interpreting an event stream" of the WHATWG HTML standard, on bytes that come in pieces of any size.
+//! Does no IO and keeps no time; a client feeds it what it has read.
+
+use std::{mem, time::Duration};
+
+use memchr::memchr2;
+
+use crate::{Error, Result};
+
+/// What a decoder keeps at most of an event that is not complete, in bytes: 16 MiB.
+pub const DECODER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Reads an event stream.
+///
+/// # Examples
+///
+/// ```
+/// use tidecast::wire::{Decoder, Item};
+///
+/// let mut decoder = Decoder::new();
+/// let mut items = Vec::new();
+/// decoder.feed(b"id: 7\ndata: hel", |item| items.push(item))?;
+/// decoder.feed(b"lo\n\n", |item| items.push(item))?;
+/// let [Item::Message(message)] = &items[..] else { panic!("one event") };
+/// assert_eq!(message.data, "hello");
+/// assert_eq!(message.last_event_id, "7");
+/// # Ok::<(), tidecast::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Decoder {
+    line: Vec<u8>,
+    /// A CR ended the last line, so that an LF right after it belongs to it.
+    after_cr: bool,
+    /// At least one line has ended, so that a byte order mark is past.
+    begun: bool,
+    data: String,
+    event_type: String,
+    /// The standard's "last event ID buffer": it outlives events.
+    id: String,
+    /// What was dispatched of it last: where a client would resume.
+    last_event_id: String,
+}
+
+/// What a stream says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Item {
+    /// An event was dispatched.
+    Message(Message),
+    /// The reconnection time was set.
+    Retry(Duration),
+}
+
+/// A dispatched event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The event's type; `message` where the stream gave none.
+    pub event_type: String,
+    /// The data, its lines joined by LF.
+    pub data: String,
+    /// The id that the stream gave last, by this event or an earlier one; may be empty.
+    pub last_event_id: String,
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a stream.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads on; calls `on_item` for each item that is complete with these bytes.
+    ///
+    /// What is incomplete at the end of a stream is dropped with the decoder, as the standard has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_too_large`] where an unfinished event grows past [`DECODER_BYTES_MAX`]. The decoder is then of no
+    /// more use.
+    pub fn feed(&mut self, mut bytes: &[u8], mut on_item: impl FnMut(Item)) -> Result<()> {
+        while !bytes.is_empty() {
+            if mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
+                bytes = &bytes[1..];
+                continue;
+            }
+            let Some(end) = memchr2(b'\r', b'\n', bytes) else {
+                self.keep(bytes)?;
+                break;
+            };
+            self.after_cr = bytes[end] == b'\r';
+            if self.line.is_empty() {
+                self.check_size(end)?;
+                self.end_line(&bytes[..end], &mut on_item);
+            } else {
+                self.keep(&bytes[..end])?;
+                let mut line = mem::take(&mut self.line);
+                self.end_line(&line, &mut on_item);
+                line.clear();
+                self.line = line;
+            }
+            bytes = &bytes[end + 1..];
+        }
+        Ok(())
+    }
+
+    /// The id with which a client would resume: an `EventSource`'s last event ID.
+    ///
+    /// It is set by every block, also by one without data.
+    #[must_use]
+    pub fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<()> {
+        self.check_size(bytes.len())?;
+        self.line.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn check_size(&self, more: usize) -> Result<()> {
+        let bytes = self.line.len() + self.data.len() + more;
+        if bytes > DECODER_BYTES_MAX {
+            return Err(Error::too_large("an event of the stream", bytes, DECODER_BYTES_MAX));
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self, mut line: &[u8], on_item: &mut impl FnMut(Item)) {
+        if !mem::replace(&mut self.begun, true) {
+            line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+        }
+        if line.is_empty() {
+            return self.dispatch(on_item);
+        }
+        // Line ends are ASCII, so decoding line by line replaces just what decoding the whole would.
+        let line = String::from_utf8_lossy(line);
+        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => value.clone_into(&mut self.event_type),
+            "data" => {
+                self.data.push_str(value);
+                self.data.push('\n');
+            }
+            "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+            "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                // Digits that are too many for a number are still a number: the largest.
+                on_item(Item::Retry(Duration::from_millis(value.parse().unwrap_or(u64::MAX))));
+            }
+            // Comments have an empty name; other names are ignored.
+            _ => {}
+        }
+    }
+
+    fn dispatch(&mut self, on_item: &mut impl FnMut(Item)) {
+        self.id.clone_into(&mut self.last_event_id);
+        let event_type = mem::take(&mut self.event_type);
+        if self.data.is_empty() {
+            return;
+        }
+        let mut data = mem::take(&mut self.data);
+        data.pop();
+        let event_type = if event_type.is_empty() { "message".to_owned() } else { event_type };
+        on_item(Item::Message(Message { event_type, data, last_event_id: self.last_event_id.clone() }));
+    }
+}
