@@ -367,6 +367,10 @@ impl Hub {
         self.inner.registry.limits()
     }
 
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
     fn check_open(&self) -> Result<()> {
         if self.is_closed() { Err(Error::closed()) } else { Ok(()) }
     }

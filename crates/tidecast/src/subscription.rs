@@ -14,7 +14,7 @@ use bytes::{BufMut, Bytes};
 use futures_core::Stream;
 
 use crate::{
-    Batch, Channel, Cursor, Epoch, Frame, Position,
+    Batch, Channel, Cursor, Epoch, Frame, Hub, Position,
     bell::Bell,
     channel_log::{ChannelLog, Read},
     cursor::put_cursor,
@@ -191,6 +191,12 @@ impl Subscription {
         };
         subscription.begin();
         subscription
+    }
+
+    /// The hub that it is of.
+    #[must_use]
+    pub fn hub(&self) -> Hub {
+        Hub::from_inner(self.hub.clone())
     }
 
     /// The channels, in the order in which they were asked for, without repetitions.

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod router;
+
+mod last_event_id;
+pub mod query;
+
+mod body;
+mod response;
+
+mod problem;
+
+pub use crate::{
+    last_event_id::ResumeFrom,
+    problem::Problem,
+    response::{Sse, StreamOptions, come_back_in, random_between},
+    router::{StreamRequest, Streams, router},
+};

@@ -1,0 +1,90 @@
+//! Errors as RFC 9457 has them: a JSON document that says what is wrong.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+/// A problem document (RFC 9457), with `type` `about:blank`.
+///
+/// # Examples
+///
+/// ```
+/// use http::StatusCode;
+/// use tidecast_axum::Problem;
+///
+/// let problem = Problem::new(StatusCode::FORBIDDEN, "`analytics` is for admins");
+/// assert_eq!(problem.status(), 403);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    members: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Problem {
+    /// A problem with a status, and a sentence on what is wrong and what to do.
+    pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, detail: detail.into(), members: serde_json::Map::new() }
+    }
+
+    /// A problem with status 400.
+    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Adds a member of its own to the document, such as the index of the entry that is wrong.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl From<tidecast::Error> for Problem {
+    fn from(error: tidecast::Error) -> Self {
+        let status = if error.is_invalid() {
+            StatusCode::BAD_REQUEST
+        } else if error.is_too_large() {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else if error.is_unavailable() || error.is_closed() {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut document = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(document) = document.as_object_mut() {
+            document.extend(self.members);
+        }
+        let head = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        (self.status, head, document.to_string()).into_response()
+    }
+}

@@ -1,0 +1,127 @@
+//! Queries and form bodies, read strictly: what is not UTF-8 is an error and not a replacement character.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+use tidecast::{Channel, limits::SUBSCRIPTION_CHANNELS_MAX};
+
+use crate::Problem;
+
+/// Most pairs that are looked at in one query or form body. More is an error.
+pub const PAIRS_MAX: usize = 1_000;
+
+/// What a query asks of a stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamQuery {
+    /// At least one, each once, in the order in which they were first named.
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) last_event_id: Option<Vec<u8>>,
+    pub(crate) last: Option<usize>,
+    pub(crate) open_event: bool,
+}
+
+impl StreamQuery {
+    /// Reads a query. Names that say nothing to a stream are passed over: they are the application's.
+    pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (name, value) in raw_pairs(query.as_bytes())? {
+            match &*name {
+                b"channel" => {
+                    let name = utf8("channel", value)?;
+                    let channel = if name.is_empty() { Channel::default() } else { Channel::new(&name)? };
+                    if !parsed.channels.contains(&channel) {
+                        parsed.channels.push(channel);
+                    }
+                    if parsed.channels.len() > SUBSCRIPTION_CHANNELS_MAX {
+                        let detail = format!("a stream has at most {SUBSCRIPTION_CHANNELS_MAX} channels");
+                        return Err(Problem::bad_request(detail));
+                    }
+                }
+                // Whatever bytes it has: an unreadable one is answered in the stream.
+                b"last_event_id" | b"lastEventId" if parsed.last_event_id.is_none() => {
+                    parsed.last_event_id = Some(value.into_owned());
+                }
+                b"last" if parsed.last.is_none() => parsed.last = Some(parse_last(&utf8("last", value)?)?),
+                b"open" => parsed.open_event = parse_switch("open", &utf8("open", value)?)?,
+                _ => {}
+            }
+        }
+        if parsed.channels.is_empty() {
+            parsed.channels.push(Channel::default());
+        }
+        Ok(parsed)
+    }
+}
+
+/// Reads how many of the newest events are asked for: a number from 0 to 1,000.
+///
+/// # Errors
+///
+/// A 400 that names what is wrong.
+pub fn parse_last(text: &str) -> Result<usize, Problem> {
+    let max = tidecast::limits::LAST_MAX;
+    match text.parse() {
+        Ok(last) if last <= max && !text.starts_with('+') => Ok(last),
+        _ => Err(Problem::bad_request(format!("`last` must be a whole number from 0 to {max}"))),
+    }
+}
+
+/// The pairs of a query or of an `application/x-www-form-urlencoded` body, decoded.
+///
+/// # Errors
+///
+/// A 400 for a name or a value that is not UTF-8, and for more than [`PAIRS_MAX`] pairs.
+///
+/// # Examples
+///
+/// ```
+/// let pairs = tidecast_axum::query::pairs(b"channel=a%20b&data=1+2").unwrap();
+/// assert_eq!(pairs[0], ("channel".to_owned(), "a b".to_owned()));
+/// assert_eq!(pairs[1].1, "1 2");
+/// assert!(tidecast_axum::query::pairs(b"channel=%ff").is_err());
+/// ```
+pub fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, Problem> {
+    raw_pairs(text)?
+        .map(|(name, value)| {
+            let name = utf8("a parameter's name", name)?;
+            let value = utf8(&name, value)?;
+            Ok((name, value))
+        })
+        .collect()
+}
+
+type RawPair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+fn raw_pairs(text: &[u8]) -> Result<impl Iterator<Item = RawPair<'_>>, Problem> {
+    if text.split(|byte| *byte == b'&').nth(PAIRS_MAX).is_some() {
+        return Err(Problem::bad_request(format!("more than {PAIRS_MAX} parameters")));
+    }
+    let pairs = text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    Ok(pairs.map(|pair| {
+        let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        let value = pair.get(equals + 1..).unwrap_or_default();
+        (decode(&pair[..equals]), decode(value))
+    }))
+}
+
+/// Undoes percent-encoding, and `+` for a space. A percent sign that begins no escape stands for itself, as the URL
+/// standard has it.
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'+') {
+        return percent_decode(text).into();
+    }
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).collect::<Vec<_>>().into()
+}
+
+fn utf8(name: &str, value: Cow<'_, [u8]>) -> Result<String, Problem> {
+    String::from_utf8(value.into_owned()).map_err(|_| Problem::bad_request(format!("`{name}` is not UTF-8")))
+}
+
+fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
+    match text {
+        "1" => Ok(true),
+        "0" | "" => Ok(false),
+        _ => Err(Problem::bad_request(format!("`{name}` must be 0 or 1"))),
+    }
+}

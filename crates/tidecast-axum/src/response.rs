@@ -1,0 +1,138 @@
+//! A stream as a response, and the response that asks to come back later.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, header};
+use tidecast::{
+    Hub, Subscription,
+    wire::{CONTENT_TYPE, FirstBlock, final_block},
+};
+use tokio::runtime::Handle;
+
+use crate::body::SseBody;
+
+/// How often a hub that serves streams is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What every event stream's head says, besides its media type: it is not to be stored, changed or buffered on its way.
+const HEAD: [(HeaderName, HeaderValue); 3] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+];
+
+/// How streams are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// After how long without anything sent a comment is. Default 15 s; zero is never.
+    pub keep_alive: Duration,
+    /// How long a browser is to wait before it connects again. Default 3 s; zero is at once.
+    pub retry: Duration,
+    /// The same at the end of a hub, drawn for each stream from this range, so that not all come back in one moment.
+    /// Default 1 to 5 s.
+    pub end_retry: RangeInclusive<Duration>,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            keep_alive: Duration::from_secs(15),
+            retry: FirstBlock::default().retry,
+            end_retry: Duration::from_secs(1)..=Duration::from_secs(5),
+        }
+    }
+}
+
+/// A subscription as a response, for handlers that choose the channels themselves.
+///
+/// The first stream of a hub also starts the task that sweeps it every second, for as long as the hub lives.
+///
+/// # Examples
+///
+/// ```
+/// use axum::extract::{Path, State};
+/// use tidecast::Hub;
+/// use tidecast_axum::{Problem, ResumeFrom, Sse};
+///
+/// async fn orders(
+///     State(hub): State<Hub>,
+///     Path(shop): Path<u32>,
+///     ResumeFrom(start): ResumeFrom,
+/// ) -> Result<Sse, Problem> {
+///     Ok(Sse::new(hub.subscribe([format!("orders.{shop}")], start)?))
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/{shop}", axum::routing::get(orders)).with_state(Hub::new());
+/// ```
+#[derive(Debug)]
+#[must_use = "a response does nothing until it is returned"]
+pub struct Sse {
+    subscription: Subscription,
+    options: StreamOptions,
+    open_event: bool,
+}
+
+impl Sse {
+    /// A response with the default options.
+    pub fn new(subscription: Subscription) -> Self {
+        Self { subscription, options: StreamOptions::default(), open_event: false }
+    }
+
+    /// Sets the options.
+    pub fn options(mut self, options: StreamOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets whether the stream begins with an event `stream-open`; see [`FirstBlock::open_event`].
+    pub fn open_event(mut self, open_event: bool) -> Self {
+        self.open_event = open_event;
+        self
+    }
+}
+
+impl IntoResponse for Sse {
+    fn into_response(self) -> Response {
+        start_sweeping(&self.subscription.hub());
+        (HEAD, Body::new(SseBody::new(self.subscription, self.options, self.open_event))).into_response()
+    }
+}
+
+/// The head of an event stream without a body: the answer to `HEAD`.
+pub(crate) fn head_only() -> Response {
+    (HEAD, Body::empty()).into_response()
+}
+
+/// A stream that says only when to come back, for what will pass: a full or an ending server.
+///
+/// Never an error status, at which an `EventSource` would give up for good.
+#[must_use]
+pub fn come_back_in(retry: Duration) -> Response {
+    (HEAD, final_block(retry)).into_response()
+}
+
+/// Draws a time from a range, so that many clients don't come back in one moment.
+#[must_use]
+pub fn random_between(range: &RangeInclusive<Duration>) -> Duration {
+    let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (from, to) = (millis(range.start()), millis(range.end()));
+    Duration::from_millis(fastrand::u64(from..=to.max(from)))
+}
+
+fn start_sweeping(hub: &Hub) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    let Some(sweeper) = hub.sweeper() else { return };
+    runtime.spawn(async move {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if !sweeper.sweep() {
+                break;
+            }
+        }
+    });
+}

@@ -1,0 +1,164 @@
+//! The stream endpoint: what Flask-SSE's blueprint is to Flask.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get},
+};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use tidecast::{Channel, Hub};
+
+use crate::{
+    Problem, Sse, StreamOptions, last_event_id,
+    query::StreamQuery,
+    response::{come_back_in, head_only, random_between},
+};
+
+/// A router that serves a hub's streams at its root, for everybody, with the default options.
+///
+/// Nest it under any path, or `merge` it for `/`. A client names its channels by `?channel=`, once or more often;
+/// without any it gets `sse`. [`Streams`] makes one with access control and other options.
+///
+/// # Examples
+///
+/// ```
+/// use axum::Router;
+/// use tidecast::Hub;
+///
+/// let hub = Hub::new();
+/// let app: Router = Router::new().nest("/stream", tidecast_axum::router(hub.clone()));
+/// ```
+pub fn router<S: Clone + Send + Sync + 'static>(hub: Hub) -> Router<S> {
+    Streams::new(hub).into_router()
+}
+
+/// The stream endpoint of a hub.
+///
+/// | request | answer |
+/// |---|---|
+/// | `GET ?channel=a&channel=b` | the event stream of 1 to 64 channels; none, or an empty name, is `sse` |
+/// | the same with `Last-Event-ID`, `?last_event_id=` or `?last=N` | the same, beginning earlier; see [`ResumeFrom`](crate::ResumeFrom) |
+/// | the same with `?open=1` | the same, beginning with an event `stream-open` |
+/// | `HEAD` | its head |
+/// | anything else | 405 |
+///
+/// # Examples
+///
+/// Access control, as with Flask-SSE's `before_request`:
+///
+/// ```
+/// use axum::{Router, http::StatusCode};
+/// use tidecast::Hub;
+/// use tidecast_axum::{StreamRequest, Streams};
+///
+/// async fn only_admins_see_analytics(request: StreamRequest) -> Result<(), StatusCode> {
+///     let asks = request.channels.iter().any(|channel| channel == "analytics");
+///     let is_admin = request.parts.headers.get("x-role").is_some_and(|role| role == "admin");
+///     if asks && !is_admin { Err(StatusCode::FORBIDDEN) } else { Ok(()) }
+/// }
+///
+/// let streams = Streams::new(Hub::new()).authorize(only_admins_see_analytics);
+/// let app: Router = Router::new().nest("/stream", streams.into_router());
+/// ```
+#[derive(Clone)]
+pub struct Streams {
+    hub: Hub,
+    options: StreamOptions,
+    authorize: Option<Arc<Authorize>>,
+}
+
+type Authorize = dyn Fn(StreamRequest) -> Pin<Box<dyn Future<Output = Result<(), Response>> + Send>> + Send + Sync;
+
+/// A request for a stream, as an `authorize` hook sees it.
+#[derive(Debug)]
+pub struct StreamRequest {
+    /// The request's head: its address, headers, and extensions that earlier layers left.
+    pub parts: Parts,
+    /// All the channels that it asks for, each once: at least one.
+    pub channels: Vec<Channel>,
+}
+
+impl Streams {
+    /// The endpoint for everybody, with the default options.
+    #[must_use]
+    pub fn new(hub: Hub) -> Self {
+        Self { hub, options: StreamOptions::default(), authorize: None }
+    }
+
+    /// Sets the options.
+    #[must_use]
+    pub fn options(mut self, options: StreamOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets who decides on each request, after it was read and before it subscribes. An error is the answer.
+    ///
+    /// An `EventSource` gives up for good on anything but 200, so refuse with what is final.
+    #[must_use]
+    pub fn authorize<F, R, E>(mut self, decide: F) -> Self
+    where
+        F: Fn(StreamRequest) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: IntoResponse,
+    {
+        self.authorize = Some(Arc::new(move |request| {
+            let decision = decide(request);
+            Box::pin(async move { decision.await.map_err(IntoResponse::into_response) })
+        }));
+        self
+    }
+
+    /// The endpoint as a router with it at `/`.
+    pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
+        Router::new().route("/", self.into_method_router())
+    }
+
+    /// The endpoint as what answers at one path, whatever that is.
+    pub fn into_method_router<S: Clone + Send + Sync + 'static>(self) -> MethodRouter<S> {
+        get(serve).fallback(method_not_allowed).with_state(self)
+    }
+
+    async fn answer(&self, mut parts: Parts) -> Result<Response, Response> {
+        let query = StreamQuery::parse(parts.uri.query().unwrap_or_default()).map_err(IntoResponse::into_response)?;
+        let start = last_event_id::start(&parts.headers, &query);
+        let is_head = parts.method == Method::HEAD;
+        let channels = query.channels;
+        if let Some(authorize) = &self.authorize {
+            // The hook may keep what it is given, so it gets the parts for good.
+            let parts = std::mem::replace(&mut parts, http::Request::new(()).into_parts().0);
+            authorize(StreamRequest { parts, channels: channels.clone() }).await?;
+        }
+        if is_head {
+            return Ok(head_only());
+        }
+        match self.hub.subscribe(channels, start) {
+            Ok(subscription) => {
+                let sse = Sse::new(subscription).options(self.options.clone()).open_event(query.open_event);
+                Ok(sse.into_response())
+            }
+            Err(error) if error.is_closed() => Ok(come_back_in(random_between(&self.options.end_retry))),
+            Err(error) => Err(Problem::from(error).into_response()),
+        }
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").field("hub", &self.hub).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+async fn serve(State(streams): State<Streams>, request: Request) -> Response {
+    streams.answer(request.into_parts().0).await.unwrap_or_else(|refusal| refusal)
+}
+
+async fn method_not_allowed(method: Method) -> Response {
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not a way to ask for a stream"));
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
