@@ -1,0 +1,164 @@
+//! Who may do what: the publish key, and what stands in for it where there is none.
+//!
+//! Without a key publishing is for programs on this machine. A browser on it must not do it for any page that it shows,
+//! so a request must name this machine as its host (else a name that an attacker's DNS points here would do), and what
+//! changes something must come from a page of the hub's own, from an origin that was allowed, or from no page.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
+use subtle::ConstantTimeEq;
+use tidecast_axum::Problem;
+
+use crate::{
+    app::App,
+    config::{AccessConfig, PublishKey},
+};
+
+/// What a request wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// What anybody may have who can reach the hub: a stream, the console's page.
+    Read,
+    /// What tells about others: channels, metrics.
+    Look,
+    /// To publish, to forget a channel.
+    Change,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Access {
+    key: Option<PublishKey>,
+    guards_host: bool,
+    origins: Vec<HeaderValue>,
+}
+
+impl Access {
+    pub(crate) fn new(config: &AccessConfig, on_loopback: bool) -> Self {
+        Self {
+            guards_host: config.publish_key.is_none() && !config.open_publish && on_loopback,
+            key: config.publish_key.clone(),
+            origins: config.cors_origins.clone(),
+        }
+    }
+
+    /// Decides on a request.
+    pub(crate) fn check(&self, wants: Wants, headers: &HeaderMap) -> Result<(), Problem> {
+        if let Some(key) = &self.key {
+            return if wants == Wants::Read { Ok(()) } else { check_key(key, headers) };
+        }
+        if self.guards_host {
+            check_host(headers)?;
+        }
+        if wants == Wants::Change { self.check_origin(headers) } else { Ok(()) }
+    }
+
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let own = headers.get(header::HOST).is_some_and(|host| is_own(origin.as_bytes(), host.as_bytes()));
+        if own || self.origins.contains(origin) {
+            return Ok(());
+        }
+        let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            format!("a page of {origin} may not do this; start the hub with --cors-origin {origin} to allow it"),
+        ))
+    }
+}
+
+/// The layer that asks [`Access`].
+pub(crate) async fn guard(State((app, wants)): State<(Arc<App>, Wants)>, request: Request, next: Next) -> Response {
+    match app.access.check(wants, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => {
+            let unauthorized = problem.status() == StatusCode::UNAUTHORIZED;
+            let mut response = problem.into_response();
+            if unauthorized {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            response
+        }
+    }
+}
+
+fn check_key(key: &PublishKey, headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer);
+    // In constant time, so that the answer's delay does not tell how much of a guess was right.
+    match given {
+        Some(given) if bool::from(given.ct_eq(key.as_bytes())) => Ok(()),
+        Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the publish key is wrong")),
+        None => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "the publish key is missing: send it as `Authorization: Bearer KEY`",
+        )),
+    }
+}
+
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if host.is_some_and(names_this_machine) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "this hub has no publish key, so it answers only to `localhost` and loopback addresses; behind a proxy, give it \
+         a key with --publish-key",
+    ))
+}
+
+fn names_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host();
+    let is_local_name = host.eq_ignore_ascii_case("localhost")
+        || host.len() > ".localhost".len()
+            && host.get(host.len() - ".localhost".len()..).is_some_and(|end| end.eq_ignore_ascii_case(".localhost"));
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    is_local_name || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a page's origin is the host that the request names.
+fn is_own(origin: &[u8], host: &[u8]) -> bool {
+    let after_scheme = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    after_scheme.is_some_and(|origin_host| origin_host.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_own, names_this_machine};
+
+    #[test]
+    fn only_names_of_this_machine_pass() {
+        for host in
+            ["localhost", "LOCALHOST:8000", "app.localhost:1", "127.0.0.1", "127.8.9.10:80", "[::1]:8000", "[::1]"]
+        {
+            assert!(names_this_machine(host), "{host}");
+        }
+        for host in ["", "example.com", "localhost.example.com", "xlocalhost", ".localhost", "10.0.0.1", "[::2]", "a b"]
+        {
+            assert!(!names_this_machine(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_own_only_if_host_and_port_are() {
+        assert!(is_own(b"http://localhost:8000", b"localhost:8000"));
+        assert!(is_own(b"https://hub.example", b"HUB.example"));
+        for origin in
+            [&b"null"[..], b"", b"http://localhost:5000", b"http://localhost:8000.evil.example", b"localhost:8000"]
+        {
+            assert!(!is_own(origin, b"localhost:8000"));
+        }
+    }
+}

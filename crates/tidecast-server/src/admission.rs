@@ -1,0 +1,144 @@
+//! How many streams there may be, of all clients and of one.
+//!
+//! Who finds no place is told in the stream when to come back: an error status would end an `EventSource` for good.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
+use tidecast_axum::{come_back_in, random_between};
+
+use crate::{
+    config::{COME_BACK_IN, Config},
+    metrics::{Counters, Refused},
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    streams_max: usize,
+    /// 0 is no limit.
+    streams_per_client_max: usize,
+    taken: Mutex<Taken>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    streams: usize,
+    /// Kept only where there is a limit, and only for who has a stream.
+    by_client: HashMap<IpAddr, usize>,
+}
+
+/// A stream's place, given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    admission: Arc<Admission>,
+    client: Option<IpAddr>,
+}
+
+impl Admission {
+    pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> Self {
+        Self {
+            streams_max: config.streams_max,
+            streams_per_client_max: config.streams_per_client_max,
+            taken: Mutex::default(),
+            counters,
+        }
+    }
+
+    /// How many streams there are.
+    pub(crate) fn streams(&self) -> usize {
+        self.taken.lock().streams
+    }
+
+    fn take(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Place, Refused> {
+        let client = client.filter(|_| self.streams_per_client_max > 0);
+        let mut taken = self.taken.lock();
+        if taken.streams >= self.streams_max {
+            return Err(Refused::Full);
+        }
+        if let Some(client) = client {
+            let streams = taken.by_client.entry(client).or_default();
+            if *streams >= self.streams_per_client_max {
+                return Err(Refused::ClientFull);
+            }
+            *streams += 1;
+        }
+        taken.streams += 1;
+        Ok(Place { admission: self.clone(), client })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.admission.taken.lock();
+        taken.streams -= 1;
+        if let Some(client) = self.client
+            && let Some(streams) = taken.by_client.get_mut(&client)
+        {
+            *streams -= 1;
+            if *streams == 0 {
+                taken.by_client.remove(&client);
+            }
+        }
+    }
+}
+
+/// The layer that gives each stream a place, for as long as its body lives.
+pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
+    if request.method() != Method::GET {
+        return next.run(request).await;
+    }
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    match admission.take(peer) {
+        Ok(place) => {
+            let response = next.run(request).await;
+            if response.status() != StatusCode::OK {
+                return response;
+            }
+            response.map(|body| Body::new(PlacedBody { body, _place: place }))
+        }
+        Err(refused) => {
+            admission.counters.count_refused(refused);
+            come_back_in(random_between(&COME_BACK_IN))
+        }
+    }
+}
+
+/// A body that holds a place.
+struct PlacedBody {
+    body: Body,
+    _place: Place,
+}
+
+impl http_body::Body for PlacedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,146 @@
+//! The accept loop, and the end of it.
+//!
+//! Our own, because what comes ready-made has no limit on connections and no time within which a request's head must
+//! arrive.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower::ServiceExt;
+
+use crate::{
+    app::App,
+    config::{BACKLOG, CONNECTION_BUFFER_BYTES, Config},
+    socket::{GuardedSocket, set_up},
+};
+
+/// How long to wait after a connection could not be accepted, for example because no file is free: longer each time.
+const ACCEPT_BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
+
+/// Opens the listening socket.
+pub(crate) fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let open = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(config.listen), Type::STREAM, Some(Protocol::TCP))?;
+        // So that a hub that was stopped can be started again at once.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&config.listen.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().with_context(|| {
+        format!("failed to listen on {}; is another program there? --listen ADDR:PORT chooses another", config.listen)
+    })
+}
+
+/// Serves connections until `stop`, then ends them: idle ones at once, streams after everything that was published
+/// before and their last block, all within the stop timeout.
+pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
+    let mut stop = pin!(stop);
+    let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
+    let (stopping, stopped) = watch::channel(false);
+    let router = app.router();
+    let mut connections = JoinSet::new();
+    let mut backoff = *ACCEPT_BACKOFF.start();
+
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            // Those that have ended are taken out as they come, so that the set does not grow.
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((socket, peer, place)) => {
+                backoff = *ACCEPT_BACKOFF.start();
+                let connection = serve(socket, peer, app.clone(), router.clone(), stopped.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            // The client was gone before we came to it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::error!(%error, ?backoff, "failed to accept a connection");
+                tokio::select! {
+                    () = &mut stop => break,
+                    () = sleep(backoff) => {}
+                }
+                backoff = (backoff * 2).min(*ACCEPT_BACKOFF.end());
+            }
+        }
+    }
+
+    // Nobody else gets in; then streams end, which closes their connections.
+    drop(listener);
+    app.hub.close();
+    let _ = stopping.send(true);
+    let ended = timeout(app.config.stop_timeout, async { while connections.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!(connections = connections.len(), "cut connections that took too long to end");
+        connections.shutdown().await;
+    }
+    tracing::info!("stopped");
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    // First a place, then a connection: who finds none waits in the kernel's queue.
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (socket, peer) = listener.accept().await?;
+    Ok((socket, peer, place))
+}
+
+async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    app: Arc<App>,
+    router: axum::Router,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let _counted = app.counters.connection();
+    if let Err(error) = set_up(&socket, &app.config) {
+        tracing::debug!(%peer, %error, "failed to set up a connection");
+        return;
+    }
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().oneshot(request)
+    });
+    let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(app.config.header_timeout)
+        .max_buf_size(CONNECTION_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = until_true(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection failed");
+    }
+}
+
+async fn until_true(flag: &mut watch::Receiver<bool>) {
+    // An error means that the sender has gone, and with it the program's wish to go on.
+    let _ = flag.wait_for(|set| *set).await;
+}

@@ -1,0 +1,173 @@
+//! What the hub tells Prometheus: the engine's own counters and those of the connections, read at each scrape.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text},
+    metrics::{counter::ConstCounter, family::Family, gauge::ConstGauge},
+    registry::Registry,
+};
+use tidecast::Stats;
+
+use crate::app::App;
+
+/// The media type of what [`render`] writes.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What is counted of connections.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    accepted: AtomicU64,
+    ended: AtomicU64,
+    stalled: AtomicU64,
+    refused: [AtomicU64; 2],
+}
+
+/// Why a stream was told to come back later.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Refused {
+    /// All places are taken.
+    Full,
+    /// All places of one client are taken.
+    ClientFull,
+}
+
+/// A connection, for as long as it lasts.
+#[derive(Debug)]
+pub(crate) struct Connection<'a>(&'a Counters);
+
+impl Counters {
+    pub(crate) fn connection(&self) -> Connection<'_> {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        Connection(self)
+    }
+
+    pub(crate) fn count_stalled(&self) {
+        self.stalled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_refused(&self, why: Refused) {
+        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The text of a scrape.
+pub(crate) fn render(app: &Arc<App>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("tidecast");
+    registry.register_collector(Box::new(Snapshot::of(app)));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+/// The numbers of one scrape.
+#[derive(Debug)]
+struct Snapshot {
+    stats: Stats,
+    streams: u64,
+    accepted: u64,
+    ended: u64,
+    stalled: u64,
+    refused_full: u64,
+    refused_client_full: u64,
+}
+
+impl Snapshot {
+    fn of(app: &App) -> Self {
+        let counters = &app.counters;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // What has ended first, so that there are never fewer connections than none.
+        let ended = load(&counters.ended);
+        Self {
+            stats: app.hub.stats(),
+            streams: app.admission.streams() as u64,
+            accepted: load(&counters.accepted),
+            ended,
+            stalled: load(&counters.stalled),
+            refused_full: load(&counters.refused[Refused::Full as usize]),
+            refused_client_full: load(&counters.refused[Refused::ClientFull as usize]),
+        }
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = &self.stats;
+        // The exposition format adds `_total` to the name of a counter by itself.
+        let counters: [(&str, &str, u64); 9] = [
+            ("events_published", "Events that were accepted", stats.published),
+            ("events_repeated", "Publishes answered from an idempotency key", stats.repeated),
+            ("publishes_failed", "Publishes that failed after they were accepted for publishing", stats.failed),
+            ("events_delivered", "Events handed to subscriptions", stats.delivered),
+            ("delivered_bytes", "Bytes of the events handed to subscriptions", stats.delivered_bytes),
+            ("logs_evicted", "Logs that lost their events to the bound of all logs", stats.logs_evicted),
+            ("subscriptions_opened", "Subscriptions since the start", stats.subscribed),
+            ("connections_accepted", "Connections since the start", self.accepted),
+            ("connections_stalled", "Connections cut because the client took nothing", self.stalled),
+        ];
+        for (name, help, value) in counters {
+            put(&mut encoder, name, help, &ConstCounter::new(value))?;
+        }
+        let gauges: [(&str, &str, u64); 6] = [
+            ("subscriptions", "Subscriptions now", stats.subscriptions),
+            ("streams", "Streams now", self.streams),
+            ("connections", "Connections now", self.accepted.saturating_sub(self.ended)),
+            ("channels", "Channels known now", stats.channels),
+            ("log_events", "Events kept in logs now", stats.log_events),
+            ("logs_bytes", "Memory of all logs now", stats.logs_bytes),
+        ];
+        for (name, help, value) in gauges {
+            put(&mut encoder, name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))?;
+        }
+        put_by(
+            &mut encoder,
+            "resets",
+            "Resets told to subscribers, by reason",
+            "reason",
+            &[
+                ("expired", stats.resets_expired),
+                ("restarted", stats.resets_restarted),
+                ("unknown-id", stats.resets_unknown_id),
+                ("too-slow", stats.resets_too_slow),
+            ],
+        )?;
+        put_by(
+            &mut encoder,
+            "streams_refused",
+            "Streams told to come back later, by reason",
+            "reason",
+            &[("full", self.refused_full), ("client-full", self.refused_client_full)],
+        )
+    }
+}
+
+fn put(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, metric: &impl EncodeMetric) -> fmt::Result {
+    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+fn put_by(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    values: &[(&'static str, u64)],
+) -> fmt::Result {
+    let family = Family::<Vec<(&str, &str)>, prometheus_client::metrics::counter::Counter>::default();
+    for (value, count) in values {
+        family.get_or_create(&vec![(label, *value)]).inc_by(*count);
+    }
+    put(encoder, name, help, &family)
+}

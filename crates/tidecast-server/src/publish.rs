@@ -1,0 +1,142 @@
+//! What a `POST /publish` says, in each of its forms, as publications.
+//!
+//! Nothing is published here. A body is read whole and strictly: a name that says nothing is an error, because it is most
+//! likely a misspelt one.
+
+mod json;
+mod pairs;
+
+use http::{HeaderMap, StatusCode, header};
+use mime::Mime;
+use tidecast::{Channel, Event, EventId, EventType, Hub, IdempotencyKey, Publication, limits::RETRY_MAX};
+use tidecast_axum::Problem;
+
+/// What is to be published, and how it is to be answered.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// One event; the answer is an object.
+    One(Publication),
+    /// Several; the answer is an array.
+    Several(Vec<Publication>),
+}
+
+/// The members of an event besides its data, before they are parsed.
+#[derive(Debug, Default)]
+struct Fields {
+    channel: Option<String>,
+    event_type: Option<String>,
+    id: Option<String>,
+    retry_ms: Option<u64>,
+    idempotency_key: Option<String>,
+}
+
+/// Reads a request, and checks every event in it against the hub's limits.
+pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Asked, Problem> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(unsupported("a compressed body is not taken"));
+    }
+    let media_type = media_type(headers)?;
+    let mut asked = match media_type.essence_str() {
+        "application/json" => {
+            refuse_query(query)?;
+            json::read(hub, utf8(body)?)?
+        }
+        "application/x-www-form-urlencoded" => {
+            refuse_query(query)?;
+            if body.trim_ascii_start().starts_with(b"{") {
+                return Err(Problem::bad_request(
+                    "this is JSON that was sent as a form: add the header `Content-Type: application/json` \
+                     (with curl: -H 'Content-Type: application/json')",
+                ));
+            }
+            Asked::One(pairs::read_form(body)?)
+        }
+        "text/plain" => Asked::One(pairs::read_text(query, utf8(body)?)?),
+        other => return Err(unsupported(&format!("`{other}` is not taken"))),
+    };
+    take_key_header(headers, &mut asked)?;
+    if let Asked::One(publication) = &asked {
+        hub.check(&publication.event)?;
+    }
+    Ok(asked)
+}
+
+impl Fields {
+    /// Parses the members and puts them around the data. What is empty counts as not given, but for the key: who sends
+    /// an empty key believes that repeating is safe.
+    fn publication(self, data: Event) -> Result<Publication, Problem> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let channel = given(self.channel).map_or_else(|| Ok(Channel::default()), |name| Channel::new(&name))?;
+        let mut event = data;
+        if let Some(event_type) = given(self.event_type) {
+            event = event.with_type(EventType::new(&event_type)?)?;
+        }
+        if let Some(id) = given(self.id) {
+            event = event.with_id(EventId::new(&id)?)?;
+        }
+        if let Some(retry_ms) = self.retry_ms {
+            event = event.with_retry(std::time::Duration::from_millis(retry_ms))?;
+        }
+        let idempotency_key = self.idempotency_key.map(|key| IdempotencyKey::new(&key)).transpose()?;
+        Ok(Publication { channel, event, idempotency_key })
+    }
+}
+
+/// Takes the key from the header `Idempotency-Key`, which is for a single event.
+fn take_key_header(headers: &HeaderMap, asked: &mut Asked) -> Result<(), Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(()) };
+    let Asked::One(publication) = asked else {
+        return Err(Problem::bad_request(
+            "the header `Idempotency-Key` is for a single event; in an array give each its `idempotency_key`",
+        ));
+    };
+    let key = std::str::from_utf8(key.as_bytes())
+        .map_err(|_| Problem::bad_request("the header `Idempotency-Key` is not UTF-8"))?;
+    let key = IdempotencyKey::new(key)?;
+    if publication.idempotency_key.as_ref().is_some_and(|own| *own != key) {
+        return Err(Problem::bad_request("the header `Idempotency-Key` and the member `idempotency_key` differ"));
+    }
+    publication.idempotency_key = Some(key);
+    Ok(())
+}
+
+fn media_type(headers: &HeaderMap) -> Result<Mime, Problem> {
+    let Some(text) = headers.get(header::CONTENT_TYPE) else {
+        return Err(unsupported("the body's `Content-Type` is missing"));
+    };
+    let media_type: Option<Mime> = text.to_str().ok().and_then(|text| text.parse().ok());
+    let media_type = media_type.ok_or_else(|| unsupported("the body's `Content-Type` can't be read"))?;
+    match media_type.get_param(mime::CHARSET) {
+        Some(charset) if charset != mime::UTF_8 => Err(unsupported("only UTF-8 is taken")),
+        _ => Ok(media_type),
+    }
+}
+
+fn unsupported(why: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        format!("{why}; send application/json, text/plain or application/x-www-form-urlencoded"),
+    )
+}
+
+fn refuse_query(query: &str) -> Result<(), Problem> {
+    if query.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::bad_request("parameters in the address are for text/plain only; here they go into the body"))
+}
+
+fn utf8(body: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(body)
+        .map_err(|error| Problem::bad_request(format!("the body is not UTF-8 at byte {}", error.valid_up_to())))
+}
+
+fn retry_problem() -> Problem {
+    Problem::bad_request(format!("`retry` must be a whole number of milliseconds from 0 to {}", RETRY_MAX.as_millis()))
+}
+
+fn unknown_name(name: &str) -> Problem {
+    Problem::bad_request(format!(
+        "`{name}` is not known here; known are channel, data, type, id, retry and idempotency_key"
+    ))
+}

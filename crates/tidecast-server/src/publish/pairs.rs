@@ -1,0 +1,48 @@
+//! Publishing by names and values: a form, or text with parameters in the address.
+
+use tidecast::{Event, Publication};
+use tidecast_axum::{Problem, query};
+
+use super::{Fields, retry_problem, unknown_name};
+
+/// Reads a form, such as `curl -d data=hello -d channel=news` sends.
+pub(super) fn read_form(body: &[u8]) -> Result<Publication, Problem> {
+    let (fields, data) = read(body)?;
+    let data = data.ok_or_else(|| Problem::bad_request("`data` is missing"))?;
+    fields.publication(Event::text(data))
+}
+
+/// Reads text: the body is the data, and the address has the rest.
+pub(super) fn read_text(query: &str, body: &str) -> Result<Publication, Problem> {
+    let (fields, data) = read(query.as_bytes())?;
+    if data.is_some() {
+        return Err(Problem::bad_request(
+            "with text/plain the body is the data; `data` in the address is one too many",
+        ));
+    }
+    fields.publication(Event::text(body))
+}
+
+fn read(pairs: &[u8]) -> Result<(Fields, Option<String>), Problem> {
+    let mut fields = Fields::default();
+    let mut data = None;
+    let mut retry = None;
+    for (name, value) in query::pairs(pairs)? {
+        let field = match name.as_str() {
+            "channel" => &mut fields.channel,
+            "data" => &mut data,
+            "type" => &mut fields.event_type,
+            "id" => &mut fields.id,
+            "retry" => &mut retry,
+            "idempotency_key" => &mut fields.idempotency_key,
+            _ => return Err(unknown_name(&name)),
+        };
+        if field.replace(value).is_some() {
+            return Err(Problem::bad_request(format!("`{name}` is given more than once")));
+        }
+    }
+    let retry = retry.filter(|retry| !retry.is_empty());
+    let parse = |retry: String| retry.parse().ok().filter(|_| !retry.starts_with('+')).ok_or_else(retry_problem);
+    fields.retry_ms = retry.map(parse).transpose()?;
+    Ok((fields, data))
+}
