@@ -8,11 +8,11 @@ use crate::{
     Channel, Epoch, Limits, Position,
     bell::Bell,
     broker::Since,
+    delivery::ResetReason,
     frame::Frame,
     log::{Located, Log, Run},
     registry::Encoded,
     resume::LaneStart,
-    subscription::ResetReason,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
 };
 

@@ -1,29 +1,24 @@
 //! The handle that a program holds: publish, subscribe, look, sweep, close.
 
-use std::{
-    collections::HashSet,
-    fmt,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+mod builder;
+mod publish;
+mod subscribe;
+mod sweep;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    Channel, Error, Event, IdempotencyKey, Limits, Position, Result, Stats, Subscription,
-    bell::Bell,
-    broker::{Broker, Deliveries, History, MemoryBroker, Publication, Published, Since},
-    clock::{Clock, SystemClock},
-    limits::{LAST_MAX, SUBSCRIPTION_CHANNELS_MAX},
+    Channel, Error, Limits, Position, Result, Stats,
+    broker::{Broker, History, Since},
+    clock::Clock,
+    delivery::ResetReason,
+    limits::LAST_MAX,
     registry::Registry,
-    resume::Start,
     stats::Counters,
-    subscription::ResetReason,
     sync::{AtomicBool, Ordering},
-    wire,
 };
 
-/// How long the last reader of a channel has been gone before the broker is told: a page that is loaded again comes back
-/// within it.
-const RELEASE_AFTER: Duration = Duration::from_secs(1);
+pub use self::{builder::Builder, sweep::Sweeper};
 
 /// Channels, and everything that happens in them. Cheap to clone: every clone is the same hub.
 ///
@@ -44,14 +39,6 @@ const RELEASE_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
-}
-
-/// Makes a [`Hub`] other than the default one.
-#[derive(Debug, Default)]
-pub struct Builder {
-    limits: Limits,
-    clock: Option<Arc<dyn Clock>>,
-    broker: Option<Arc<dyn Broker>>,
 }
 
 /// What a hub's handles and its subscriptions share.
@@ -93,168 +80,6 @@ impl Hub {
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
-    }
-
-    /// Publishes an event to a channel.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_invalid`] for a channel's name that can't be one, [`Error::is_too_large`],
-    /// [`Error::is_closed`], and [`Error::is_unavailable`] where the broker could not be asked.
-    ///
-    /// # Cancel safety
-    ///
-    /// In memory the event is published at the first poll. With another broker it is unknown whether a publish that was
-    /// dropped half-way was accepted; repeat it with [`publish_once`](Self::publish_once).
-    pub async fn publish<C>(&self, channel: C, event: Event) -> Result<Published>
-    where
-        C: TryInto<Channel>,
-        Error: From<C::Error>,
-    {
-        self.publish_publication(Publication { channel: channel.try_into()?, event, idempotency_key: None }).await
-    }
-
-    /// Publishes an event unless this key was used in this channel within
-    /// [`Limits::idempotency_age_max`]: then it answers as the first time and delivers nothing.
-    ///
-    /// # Errors
-    ///
-    /// As [`publish`](Self::publish).
-    ///
-    /// # Cancel safety
-    ///
-    /// A publish that was dropped may be repeated with the same key.
-    pub async fn publish_once<C>(&self, channel: C, event: Event, key: IdempotencyKey) -> Result<Published>
-    where
-        C: TryInto<Channel>,
-        Error: From<C::Error>,
-    {
-        self.publish_publication(Publication { channel: channel.try_into()?, event, idempotency_key: Some(key) }).await
-    }
-
-    /// Publishes an event that is already addressed.
-    ///
-    /// # Errors
-    ///
-    /// As [`publish`](Self::publish).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`publish`](Self::publish).
-    pub async fn publish_publication(&self, publication: Publication) -> Result<Published> {
-        self.check_open()?;
-        self.check(&publication.event)?;
-        let published = match self.inner.broker.publish_now(&publication) {
-            Some(published) => published,
-            None => self.inner.broker.publish(publication).await,
-        };
-        self.inner.counters.count_published(published)
-    }
-
-    /// Publishes without a future, for programs without a runtime.
-    ///
-    /// # Errors
-    ///
-    /// As [`publish`](Self::publish); also [`Error::is_unavailable`] if the hub's broker is not in memory, as it may
-    /// have to wait.
-    pub fn publish_now<C>(&self, channel: C, event: Event) -> Result<Published>
-    where
-        C: TryInto<Channel>,
-        Error: From<C::Error>,
-    {
-        self.publish_publication_now(&Publication { channel: channel.try_into()?, event, idempotency_key: None })
-    }
-
-    /// [`publish_once`](Self::publish_once) without a future.
-    ///
-    /// # Errors
-    ///
-    /// As [`publish_now`](Self::publish_now).
-    pub fn publish_once_now<C>(&self, channel: C, event: Event, key: IdempotencyKey) -> Result<Published>
-    where
-        C: TryInto<Channel>,
-        Error: From<C::Error>,
-    {
-        self.publish_publication_now(&Publication { channel: channel.try_into()?, event, idempotency_key: Some(key) })
-    }
-
-    fn publish_publication_now(&self, publication: &Publication) -> Result<Published> {
-        self.check_open()?;
-        self.check(&publication.event)?;
-        let published = self.inner.broker.publish_now(publication).unwrap_or_else(|| {
-            Err(Error::unavailable("this hub's broker may have to wait, so publishing needs a future"))
-        });
-        self.inner.counters.count_published(published)
-    }
-
-    /// Checks an event against the limits, as publishing does first.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_too_large`].
-    pub fn check(&self, event: &Event) -> Result<()> {
-        let limits = self.limits();
-        let data_bytes = event.data().len();
-        if data_bytes > limits.event_data_bytes_max {
-            return Err(Error::too_large("event data", data_bytes, limits.event_data_bytes_max));
-        }
-        let frame_bytes = wire::encoded_len(event);
-        if frame_bytes > limits.frame_bytes_max {
-            return Err(Error::too_large("event with its field names", frame_bytes, limits.frame_bytes_max));
-        }
-        Ok(())
-    }
-
-    /// Subscribes to 1 to 64 channels; a channel that is named twice counts once.
-    ///
-    /// Never waits: while the broker can't tell where a channel stands, the subscription waits instead. From a position
-    /// that is no longer there it goes on with the oldest event that is, after a [`Reset`](crate::Reset).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_invalid`] for a name that can't be a channel's, for no channel or more than 64, and for a
-    /// [`Start::Last`] of more than 1,000; [`Error::is_closed`].
-    pub fn subscribe<I>(&self, channels: I, start: Start) -> Result<Subscription>
-    where
-        I: IntoIterator,
-        I::Item: TryInto<Channel>,
-        Error: From<<I::Item as TryInto<Channel>>::Error>,
-    {
-        self.check_open()?;
-        let mut seen = HashSet::new();
-        let mut distinct = Vec::new();
-        for channel in channels {
-            let channel = channel.try_into()?;
-            if seen.insert(channel.clone()) {
-                distinct.push(channel);
-            }
-            if distinct.len() > SUBSCRIPTION_CHANNELS_MAX {
-                let why = format!("names more than {SUBSCRIPTION_CHANNELS_MAX} channels");
-                return Err(Error::invalid("subscription", why));
-            }
-        }
-        if distinct.is_empty() {
-            return Err(Error::invalid("subscription", "names no channel"));
-        }
-        if matches!(start, Start::Last(count) if count > LAST_MAX) {
-            return Err(Error::invalid("last", format!("is more than {LAST_MAX}")));
-        }
-
-        let now = self.inner.now();
-        let bell = Arc::new(Bell::default());
-        let mut logs = Vec::with_capacity(distinct.len());
-        for ((channel, start), lane) in distinct.iter().zip(start.lanes(distinct.len())).zip(0..) {
-            let (log, first) = self.inner.registry.with_log(channel, now, |log| {
-                let first = log.join(&bell, lane)?;
-                Ok((log.clone(), first))
-            });
-            if first {
-                self.inner.broker.subscribe(channel);
-            }
-            logs.push((log, start));
-        }
-        self.inner.counters.count_joined();
-        Ok(Subscription::new(self.inner.clone(), logs, bell))
     }
 
     /// Reads the newest events of a channel, oldest first: at most `last`, and at most 1,000.
@@ -326,22 +151,6 @@ impl Hub {
         })
     }
 
-    /// Drops events that have grown too old, and forgets channels that have been idle for as long.
-    ///
-    /// Takes about a microsecond a channel, and holds no lock for longer than one channel takes.
-    pub fn sweep(&self) {
-        for channel in self.inner.registry.sweep(self.inner.now(), RELEASE_AFTER) {
-            self.inner.broker.release(&channel);
-        }
-    }
-
-    /// Claims the sweeping of this hub: `None` if somebody else has it.
-    #[must_use]
-    pub fn sweeper(&self) -> Option<Sweeper> {
-        let claimed = !self.inner.swept_by_task.swap(true, Ordering::AcqRel);
-        claimed.then(|| Sweeper { hub: Arc::downgrade(&self.inner) })
-    }
-
     /// Ends the hub: nothing more is published, and every subscription ends after what was published before.
     ///
     /// Calling it again changes nothing.
@@ -382,51 +191,6 @@ impl Default for Hub {
     }
 }
 
-// === impl Builder ===
-
-impl Builder {
-    /// Sets the limits.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Sets the clock. Default: the system's.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
-    }
-
-    /// Sets the broker. Default: a [`MemoryBroker`] of this hub's own. A broker serves one hub.
-    #[must_use]
-    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
-        self.broker = Some(broker);
-        self
-    }
-
-    /// Makes the hub.
-    #[must_use]
-    pub fn build(mut self) -> Hub {
-        // An entry of a log counts the bytes of a frame in 32 bits; a gigabyte in one event is past any use.
-        self.limits.frame_bytes_max = self.limits.frame_bytes_max.min(1 << 30);
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
-        let broker = self.broker.unwrap_or_else(|| Arc::new(MemoryBroker::new()));
-        let registry = Arc::new(Registry::new(self.limits));
-        broker.start(Deliveries::new(&registry, clock.clone()));
-        let inner = Inner {
-            registry,
-            broker,
-            clock,
-            closed: AtomicBool::new(false),
-            swept_by_task: AtomicBool::new(false),
-            counters: Counters::default(),
-        };
-        Hub { inner: Arc::new(inner) }
-    }
-}
-
 // === impl Inner ===
 
 impl Inner {
@@ -463,30 +227,5 @@ impl Drop for Inner {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("broker", &self.broker).finish_non_exhaustive()
-    }
-}
-
-/// The right to sweep a hub, without keeping it alive. Dropping it gives the right back.
-#[derive(Debug)]
-pub struct Sweeper {
-    hub: Weak<Inner>,
-}
-
-impl Sweeper {
-    /// Sweeps the hub once; `false` if it has gone or is closed, so that there is nothing more to do.
-    #[must_use]
-    pub fn sweep(&self) -> bool {
-        let Some(inner) = self.hub.upgrade() else { return false };
-        let hub = Hub { inner };
-        hub.sweep();
-        !hub.is_closed()
-    }
-}
-
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        if let Some(inner) = self.hub.upgrade() {
-            inner.swept_by_task.store(false, Ordering::Release);
-        }
     }
 }

@@ -24,6 +24,7 @@ mod hub;
 mod resume;
 
 mod batch;
+mod delivery;
 mod subscription;
 
 pub mod clock;
@@ -39,6 +40,7 @@ pub use crate::{
     broker::{Publication, Published},
     channel::Channel,
     cursor::Cursor,
+    delivery::{Delivered, Delivery, Reset, ResetReason},
     error::{Error, Result},
     event::Event,
     field::{EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
@@ -48,5 +50,5 @@ pub use crate::{
     position::{Epoch, Position},
     resume::Start,
     stats::Stats,
-    subscription::{Delivered, Delivery, Reset, ResetReason, Subscription},
+    subscription::Subscription,
 };

@@ -6,8 +6,8 @@
 use crate::{
     Result,
     broker::Published,
+    delivery::ResetReason,
     registry::Totals,
-    subscription::ResetReason,
     sync::{AtomicU64, Ordering},
 };
 

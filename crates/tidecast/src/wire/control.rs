@@ -6,9 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::encode::put_id_line;
 use crate::{
-    Cursor,
+    Cursor, Reset,
     field::{STREAM_OPEN, STREAM_RESET},
-    subscription::Reset,
 };
 
 /// The media type of an event stream. The standard allows no other encoding than UTF-8.

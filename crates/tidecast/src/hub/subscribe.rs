@@ -1,0 +1,64 @@
+//! Subscribing: the channels are named once each, and their logs joined.
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::{
+    Channel, Error, Hub, Result, Subscription,
+    bell::Bell,
+    limits::{LAST_MAX, SUBSCRIPTION_CHANNELS_MAX},
+    resume::Start,
+};
+
+impl Hub {
+    /// Subscribes to 1 to 64 channels; a channel that is named twice counts once.
+    ///
+    /// Never waits: while the broker can't tell where a channel stands, the subscription waits instead. From a position
+    /// that is no longer there it goes on with the oldest event that is, after a [`Reset`](crate::Reset).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_invalid`] for a name that can't be a channel's, for no channel or more than 64, and for a
+    /// [`Start::Last`] of more than 1,000; [`Error::is_closed`].
+    pub fn subscribe<I>(&self, channels: I, start: Start) -> Result<Subscription>
+    where
+        I: IntoIterator,
+        I::Item: TryInto<Channel>,
+        Error: From<<I::Item as TryInto<Channel>>::Error>,
+    {
+        self.check_open()?;
+        let mut seen = HashSet::new();
+        let mut distinct = Vec::new();
+        for channel in channels {
+            let channel = channel.try_into()?;
+            if seen.insert(channel.clone()) {
+                distinct.push(channel);
+            }
+            if distinct.len() > SUBSCRIPTION_CHANNELS_MAX {
+                let why = format!("names more than {SUBSCRIPTION_CHANNELS_MAX} channels");
+                return Err(Error::invalid("subscription", why));
+            }
+        }
+        if distinct.is_empty() {
+            return Err(Error::invalid("subscription", "names no channel"));
+        }
+        if matches!(start, Start::Last(count) if count > LAST_MAX) {
+            return Err(Error::invalid("last", format!("is more than {LAST_MAX}")));
+        }
+
+        let now = self.inner.now();
+        let bell = Arc::new(Bell::default());
+        let mut logs = Vec::with_capacity(distinct.len());
+        for ((channel, start), lane) in distinct.iter().zip(start.lanes(distinct.len())).zip(0..) {
+            let (log, first) = self.inner.registry.with_log(channel, now, |log| {
+                let first = log.join(&bell, lane)?;
+                Ok((log.clone(), first))
+            });
+            if first {
+                self.inner.broker.subscribe(channel);
+            }
+            logs.push((log, start));
+        }
+        self.inner.counters.count_joined();
+        Ok(Subscription::new(self.inner.clone(), logs, bell))
+    }
+}
