@@ -92,10 +92,14 @@ impl http_body::Body for SseBody {
                 this.ended = true;
                 this.send(final_block(random_between(&this.options.end_retry)))
             }
-            Poll::Pending => match this.poll_silence(context) {
-                Poll::Ready(()) => this.send(KEEP_ALIVE),
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => {
+                // Many streams wait for long: none keeps the memory of its last backlog.
+                this.batch.release();
+                match this.poll_silence(context) {
+                    Poll::Ready(()) => this.send(KEEP_ALIVE),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
         }
     }
 

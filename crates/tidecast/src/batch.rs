@@ -4,6 +4,11 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::log::FrameBounds;
+
+/// How many parts an emptied batch keeps room for.
+const PARTS_KEPT: usize = 16;
+
 /// Bytes for one write, in order.
 ///
 /// On one channel they are references to stretches of the log, however many frames lie in each. Keep a batch and pass it
@@ -14,6 +19,8 @@ pub struct Batch {
     len: usize,
     /// Where what no log holds is written: ids of several channels, resets.
     scratch: BytesMut,
+    /// The frames of a stretch, where they are needed one by one.
+    pub(crate) frames: Vec<FrameBounds>,
 }
 
 impl Batch {
@@ -62,10 +69,19 @@ impl Batch {
         bytes
     }
 
-    /// Empties it.
+    /// Empties it, and keeps the memory for the next time.
     pub fn clear(&mut self) {
         self.parts.clear();
         self.len = 0;
+    }
+
+    /// Empties it and lets go of the memory that a large one took: for a batch of one subscription that has now to
+    /// wait.
+    pub fn release(&mut self) {
+        self.clear();
+        if self.parts.capacity() > PARTS_KEPT || self.frames.capacity() > PARTS_KEPT {
+            *self = Self::default();
+        }
     }
 
     pub(crate) fn push(&mut self, bytes: Bytes) {

@@ -4,13 +4,15 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use crate::{
     Channel, Epoch, Limits, Position,
     bell::Bell,
     broker::Since,
     delivery::ResetReason,
     frame::Frame,
-    log::{Located, Log, Run},
+    log::{FrameBounds, Located, Log},
     registry::Encoded,
     resume::LaneStart,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
@@ -100,8 +102,8 @@ pub(crate) struct Swept {
 /// What came of an attempt to read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// The run was filled.
-    Frames,
+    /// Frames that lie side by side.
+    Frames { bytes: Bytes, count: u64 },
     /// There is nothing to read.
     CaughtUp,
     /// What is next is no longer here.
@@ -229,8 +231,15 @@ impl ChannelLog {
         Some(Begin { epoch: position.epoch, next, position, reset })
     }
 
-    /// Reads on from where a reader is.
-    pub(crate) fn read(&self, epoch: Epoch, next: u64, bytes_max: usize, frames_max: usize, run: &mut Run) -> Read {
+    /// Reads on from where a reader is: up to a number of bytes and of frames, but at least one frame.
+    pub(crate) fn read(
+        &self,
+        epoch: Epoch,
+        next: u64,
+        bytes_max: usize,
+        frames_max: usize,
+        mut on_frame: impl FnMut(FrameBounds),
+    ) -> Read {
         let mut state = self.state.lock();
         if !state.log.is_in(epoch) {
             return Read::Lost(ResetReason::Restarted);
@@ -238,13 +247,17 @@ impl ChannelLog {
         if next < state.log.oldest() {
             return Read::Lost(ResetReason::TooSlow);
         }
-        state.log.read(next, bytes_max, frames_max, run);
-        if run.frames.is_empty() {
+        let mut count = 0;
+        let bytes = state.log.read(next, bytes_max, frames_max, |frame| {
+            count += 1;
+            on_frame(frame);
+        });
+        if count == 0 {
             return Read::CaughtUp;
         }
-        state.counts.delivered += run.frames.len() as u64;
-        state.counts.delivered_bytes += run.bytes.len() as u64;
-        Read::Frames
+        state.counts.delivered += count;
+        state.counts.delivered_bytes += bytes.len() as u64;
+        Read::Frames { bytes, count }
     }
 
     /// Reads what is here of the past: at most `limit` frames, and whether nothing before them is missing.
@@ -260,14 +273,15 @@ impl ChannelLog {
             },
         };
         let mut frames = Vec::new();
-        let mut run = Run::default();
         while frames.len() < limit {
-            log.read(from, usize::MAX, limit - frames.len(), &mut run);
-            if run.frames.is_empty() {
+            let mut bounds = Vec::new();
+            let mut bytes = log.read(from, usize::MAX, limit - frames.len(), |frame| bounds.push(frame));
+            if bounds.is_empty() {
                 break;
             }
-            from += run.frames.len() as u64;
-            frames.extend(run.split());
+            from += bounds.len() as u64;
+            let split = |frame: FrameBounds| (frame.position, Frame::new(bytes.split_to(frame.len), frame.id_len));
+            frames.extend(bounds.into_iter().map(split));
         }
         (frames, complete)
     }

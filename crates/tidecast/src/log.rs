@@ -12,7 +12,6 @@ use bytes::Bytes;
 
 use crate::{
     Epoch, Limits, Position,
-    frame::Frame,
     limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
     registry::Encoded,
     segment::Segment,
@@ -52,25 +51,7 @@ struct Block {
     first: u64,
 }
 
-/// Frames that lie side by side, read at once.
-#[derive(Debug, Default)]
-pub(crate) struct Run {
-    pub(crate) bytes: Bytes,
-    pub(crate) frames: Vec<FrameBounds>,
-}
-
-impl Run {
-    /// The frames one by one, by reference.
-    pub(crate) fn split(&self) -> impl Iterator<Item = (Position, Frame)> {
-        self.frames.iter().scan(0, |start, frame| {
-            let begin = *start;
-            *start += frame.len;
-            Some((frame.position, Frame::new(self.bytes.slice(begin..*start), frame.id_len)))
-        })
-    }
-}
-
-/// One frame of a run.
+/// One frame among those that are read at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameBounds {
     pub(crate) len: usize,
@@ -206,13 +187,18 @@ impl Log {
     }
 
     /// Reads from a local number on: frames that lie side by side, up to a number of bytes and of frames, but at least
-    /// one frame. `from` must not be older than [`oldest`](Self::oldest); at the head nothing is read.
-    pub(crate) fn read(&mut self, from: u64, bytes_max: usize, frames_max: usize, run: &mut Run) {
-        run.frames.clear();
-        run.bytes = Bytes::new();
+    /// one frame. Tells the bounds of each, and answers with the bytes of all; at the head there are none. `from` must
+    /// not be older than [`oldest`](Self::oldest).
+    pub(crate) fn read(
+        &mut self,
+        from: u64,
+        bytes_max: usize,
+        frames_max: usize,
+        mut on_frame: impl FnMut(FrameBounds),
+    ) -> Bytes {
         debug_assert!(from >= self.first);
         let index = (from - self.first) as usize;
-        let Some(first) = self.entries.get(index) else { return };
+        let Some(first) = self.entries.get(index) else { return Bytes::new() };
         let block = self.segments.partition_point(|block| block.first <= from) - 1;
         let block_end = self.segments.get(block + 1).map_or(u64::MAX, |next| next.first);
         let in_block = (block_end - from).min((self.entries.len() - index) as u64) as usize;
@@ -224,14 +210,14 @@ impl Log {
                 break;
             }
             len += entry.len as usize;
-            run.frames.push(FrameBounds {
+            on_frame(FrameBounds {
                 len: entry.len as usize,
                 id_len: entry.id_len.into(),
                 position: Position { epoch, offset: entry.offset },
             });
         }
         let start = first.start as usize;
-        run.bytes = self.segments[block].segment.bytes(start..start + len);
+        self.segments[block].segment.bytes(start..start + len)
     }
 
     /// Drops what has grown too old. The newest too.

@@ -12,14 +12,15 @@ use std::{
 
 use bytes::{BufMut, Bytes};
 use futures_core::Stream;
+use smallvec::SmallVec;
 
 use crate::{
-    Batch, Channel, Cursor, Delivered, Delivery, Epoch, Hub, Position, Reset, ResetReason,
+    Batch, Channel, Cursor, Delivered, Delivery, Epoch, Frame, Hub, Position, Reset, ResetReason,
     bell::Bell,
     channel_log::{ChannelLog, Read},
     cursor::put_cursor,
     hub::Inner,
-    log::Run,
+    log::FrameBounds,
     resume::LaneStart,
     wire::{self, FirstBlock},
 };
@@ -76,7 +77,6 @@ pub struct Subscription {
     /// Whether the first block's id has been told, or will not be.
     opened: bool,
     first_block: FirstBlock,
-    run: Run,
 }
 
 /// One channel of a subscription.
@@ -96,8 +96,8 @@ struct Lane {
 enum Step {
     Opened,
     Reset(Reset),
-    /// The run was filled from this lane.
-    Frames(usize),
+    /// Frames of a lane that lie side by side.
+    Frames(usize, Bytes),
     Nothing,
 }
 
@@ -122,7 +122,6 @@ impl Subscription {
             begun: false,
             opened: false,
             first_block: FirstBlock::default(),
-            run: Run::default(),
         };
         subscription.begin();
         subscription
@@ -178,7 +177,7 @@ impl Subscription {
         batch.clear();
         loop {
             while batch.len() < bytes_max {
-                match self.step(bytes_max - batch.len(), usize::MAX) {
+                match self.step(bytes_max - batch.len(), usize::MAX, &mut batch.frames) {
                     Step::Opened if self.first_block.open_event => {
                         let cursor = self.cursor();
                         batch.compose(|out| wire::open_frame(out, &cursor));
@@ -191,7 +190,7 @@ impl Subscription {
                         });
                     }
                     Step::Reset(reset) => batch.compose(|out| wire::reset_frame(out, &reset)),
-                    Step::Frames(lane) => self.put_run(lane, batch),
+                    Step::Frames(lane, bytes) => self.put_frames(lane, bytes, batch),
                     Step::Nothing => break,
                 }
             }
@@ -208,14 +207,17 @@ impl Subscription {
 
     fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
         loop {
-            match self.step(usize::MAX, 1) {
+            let mut frames = SmallVec::<[FrameBounds; 1]>::new();
+            match self.step(usize::MAX, 1, &mut frames) {
                 // The first block is a matter of the wire.
                 Step::Opened => {}
                 Step::Reset(reset) => return Poll::Ready(Some(Delivery::Reset(reset))),
-                Step::Frames(lane) => {
-                    let channel = self.lanes[lane].log.channel().clone();
-                    let Some((position, frame)) = self.run.split().next() else { continue };
-                    self.lanes[lane].position = position;
+                Step::Frames(lane, bytes) => {
+                    let Some(bounds) = frames.first() else { continue };
+                    let lane = &mut self.lanes[lane];
+                    lane.position = bounds.position;
+                    let channel = lane.log.channel().clone();
+                    let frame = Frame::new(bytes, bounds.id_len);
                     let cursor = self.cursor();
                     return Poll::Ready(Some(Delivery::Event(Delivered { channel, frame, cursor })));
                 }
@@ -229,8 +231,8 @@ impl Subscription {
     }
 
     /// The one place that decides what comes next: the id of the first block, then resets in the order of the channels,
-    /// then frames, a lane at a time.
-    fn step(&mut self, bytes_max: usize, frames_max: usize) -> Step {
+    /// then frames, a lane at a time, whose bounds go into `frames`.
+    fn step(&mut self, bytes_max: usize, frames_max: usize, frames: &mut impl Extend<FrameBounds>) -> Step {
         if !self.begin() {
             return Step::Nothing;
         }
@@ -248,10 +250,11 @@ impl Subscription {
             self.turn = (lane + 1) % self.lanes.len() as u32;
             let index = lane as usize;
             let Some((epoch, next)) = self.lanes[index].next else { return Step::Nothing };
-            match self.lanes[index].log.read(epoch, next, bytes_max, frames_max, &mut self.run) {
-                Read::Frames => {
-                    self.lanes[index].next = Some((epoch, next + self.run.frames.len() as u64));
-                    return Step::Frames(index);
+            let on_frame = |frame| frames.extend([frame]);
+            match self.lanes[index].log.read(epoch, next, bytes_max, frames_max, on_frame) {
+                Read::Frames { bytes, count } => {
+                    self.lanes[index].next = Some((epoch, next + count));
+                    return Step::Frames(index, bytes);
                 }
                 Read::CaughtUp => self.ready &= !(1 << lane),
                 Read::Lost(reason) => {
@@ -293,27 +296,28 @@ impl Subscription {
         Reset { channel, reason, resumed_at: begin.position, cursor: self.cursor() }
     }
 
-    /// Puts the run that was read from a lane into a batch. On one channel it goes as it lies in the log; on several,
-    /// each frame gets the cursor for its id.
-    fn put_run(&mut self, lane: usize, batch: &mut Batch) {
+    /// Puts the frames that were read from a lane into a batch. On one channel they go as they lie in the log; on
+    /// several, each gets the cursor for its id.
+    fn put_frames(&mut self, lane: usize, mut bytes: Bytes, batch: &mut Batch) {
+        let mut frames = std::mem::take(&mut batch.frames);
         if let [only] = &mut *self.lanes {
-            if let Some(last) = self.run.frames.last() {
+            if let Some(last) = frames.last() {
                 only.position = last.position;
             }
-            batch.push(std::mem::take(&mut self.run.bytes));
-            return;
+            batch.push(bytes);
+        } else {
+            for frame in &frames {
+                self.lanes[lane].position = frame.position;
+                batch.compose(|out| {
+                    out.put_slice(b"id: ");
+                    put_cursor(out, self.lanes.iter().map(|lane| lane.position));
+                    out.put_u8(b'\n');
+                });
+                batch.push(bytes.split_to(frame.len).split_off(frame.id_len));
+            }
         }
-        let mut start = 0;
-        for frame in &self.run.frames {
-            self.lanes[lane].position = frame.position;
-            batch.compose(|out| {
-                out.put_slice(b"id: ");
-                put_cursor(out, self.lanes.iter().map(|lane| lane.position));
-                out.put_u8(b'\n');
-            });
-            batch.push(self.run.bytes.slice(start + frame.id_len..start + frame.len));
-            start += frame.len;
-        }
+        frames.clear();
+        batch.frames = frames;
     }
 
     fn wait(&mut self, context: &Context<'_>) -> Wait {
