@@ -1,0 +1,177 @@
+//! A stream as it is read: once, or as an `EventSource` reads it, again and again from where it left off.
+
+use std::{collections::VecDeque, net::SocketAddr};
+
+use tidecast::wire::{Decoder, Item, Message};
+
+use super::{Connection, Head, http::Framing, request};
+
+/// How much of a body is kept as it came.
+const SEEN_BYTES_MAX: usize = 64 * 1024;
+
+/// One connection to a stream.
+pub(crate) struct Stream {
+    pub(crate) connection: Connection,
+    pub(crate) head: Head,
+    framing: Framing,
+    decoder: Decoder,
+    items: VecDeque<Item>,
+    /// The body's first bytes, as they came.
+    pub(crate) seen: Vec<u8>,
+}
+
+impl Stream {
+    /// Asks for a stream and reads the head of the answer, which must be 200.
+    pub(crate) async fn open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Self {
+        let mut connection = Connection::open(address).await;
+        connection.send(&request(address, "GET", target, headers, b"")).await;
+        Self::begin(connection).await
+    }
+
+    /// Reads the head of the answer to what was asked on a connection.
+    pub(crate) async fn begin(mut connection: Connection) -> Self {
+        let head = connection.head().await;
+        assert_eq!(head.status, 200, "{head:?}: {:?}", connection.buffer.escape_ascii().to_string());
+        let framing = Framing::of(&head);
+        let mut stream =
+            Self { connection, head, framing, decoder: Decoder::new(), items: VecDeque::new(), seen: Vec::new() };
+        stream.decode();
+        stream
+    }
+
+    /// Reads at most this many bytes more; `false` once the stream has come to its proper end.
+    pub(crate) async fn fill(&mut self, bytes_max: usize) -> bool {
+        if self.framing == Framing::Ended {
+            return false;
+        }
+        if !self.connection.fill(bytes_max).await.expect("the stream goes on") {
+            assert_eq!(self.framing, Framing::ToTheEnd, "the stream was cut");
+            self.framing = Framing::Ended;
+            return false;
+        }
+        self.decode();
+        true
+    }
+
+    /// What is there already.
+    pub(crate) fn take_item(&mut self) -> Option<Item> {
+        self.items.pop_front()
+    }
+
+    /// The next of what the stream says; `None` at its proper end.
+    pub(crate) async fn next(&mut self) -> Option<Item> {
+        loop {
+            if let Some(item) = self.items.pop_front() {
+                return Some(item);
+            }
+            if !self.fill(64 * 1024).await {
+                return None;
+            }
+        }
+    }
+
+    /// The next event; reconnection times are passed over.
+    pub(crate) async fn message(&mut self) -> Message {
+        loop {
+            match self.next().await {
+                Some(Item::Message(message)) => return message,
+                Some(_) => {}
+                None => panic!("the stream has ended; it began {:?}", self.seen.escape_ascii().to_string()),
+            }
+        }
+    }
+
+    /// The next event, which must be a `stream-reset`: its data.
+    pub(crate) async fn reset(&mut self) -> serde_json::Value {
+        let message = self.message().await;
+        assert_eq!(message.event_type, "stream-reset", "{message:?}");
+        serde_json::from_str(&message.data).expect("a reset's data is JSON")
+    }
+
+    /// Reads until the body has at least so many bytes, and answers with all of it so far.
+    pub(crate) async fn body(&mut self, bytes_min: usize) -> String {
+        while self.seen.len() < bytes_min && self.fill(64 * 1024).await {}
+        String::from_utf8_lossy(&self.seen).into_owned()
+    }
+
+    /// Reads until the body ends with this text, and answers with all of it.
+    pub(crate) async fn body_until(&mut self, end: &str) -> String {
+        while !self.seen.ends_with(end.as_bytes()) {
+            let more = self.fill(64 * 1024).await;
+            assert!(more, "ended without {end:?}: {:?}", self.seen.escape_ascii().to_string());
+        }
+        String::from_utf8_lossy(&self.seen).into_owned()
+    }
+
+    /// Reads to the proper end, and answers with all that the stream still says.
+    pub(crate) async fn rest(&mut self) -> Vec<Item> {
+        let mut items = Vec::new();
+        while let Some(item) = self.next().await {
+            items.push(item);
+        }
+        items
+    }
+
+    /// The id with which an `EventSource` would resume.
+    pub(crate) fn last_event_id(&self) -> &str {
+        self.decoder.last_event_id()
+    }
+
+    fn decode(&mut self) {
+        let mut body = Vec::new();
+        self.framing.take(&mut self.connection.buffer, &mut body);
+        let room = SEEN_BYTES_MAX - self.seen.len();
+        self.seen.extend(&body[..body.len().min(room)]);
+        let items = &mut self.items;
+        self.decoder.feed(&body, |item| items.push_back(item)).expect("no event is too large");
+    }
+}
+
+/// An `EventSource`, which keeps its last event id as Chromium does: of every block that is complete.
+pub(crate) struct Source {
+    address: SocketAddr,
+    target: String,
+    pub(crate) last_event_id: String,
+    stream: Option<Stream>,
+}
+
+impl Source {
+    pub(crate) fn new(address: SocketAddr, target: &str) -> Self {
+        Self { address, target: target.to_owned(), last_event_id: String::new(), stream: None }
+    }
+
+    /// The stream, connected if it is not.
+    pub(crate) async fn connected(&mut self) -> &mut Stream {
+        if self.stream.is_none() {
+            let resume = [("Last-Event-ID", self.last_event_id.as_str())];
+            let headers = if self.last_event_id.is_empty() { &[][..] } else { &resume[..] };
+            self.stream = Some(Stream::open(self.address, &self.target, headers).await);
+        }
+        self.stream.as_mut().expect("it was just connected")
+    }
+
+    /// Drops the connection where it is; what was read of an unfinished event is lost.
+    ///
+    /// Answers with what was complete and has not been taken.
+    pub(crate) fn cut(&mut self) -> Vec<Item> {
+        let Some(stream) = self.stream.take() else { return Vec::new() };
+        // A connection that was cut before its first block does not change where the client stands.
+        if !stream.last_event_id().is_empty() {
+            stream.last_event_id().clone_into(&mut self.last_event_id);
+        }
+        stream.items.into()
+    }
+
+    /// The next event; an end of the stream is followed by another connection.
+    pub(crate) async fn message(&mut self) -> Message {
+        for _ in 0..100 {
+            while let Some(item) = self.connected().await.next().await {
+                if let Item::Message(message) = item {
+                    return message;
+                }
+            }
+            self.cut();
+        }
+        panic!("a hundred connections without an event");
+    }
+}
