@@ -16,3 +16,8 @@ pub use crate::{
     response::{Sse, StreamOptions, come_back_in, random_between},
     router::{StreamRequest, Streams, router},
 };
+
+/// So that the example in the repository's README is compiled too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod repository_readme {}

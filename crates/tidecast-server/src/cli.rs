@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use tidecast::Limits;
 
 use crate::units::{parse_bytes, parse_duration, write_bytes, write_duration};
@@ -24,8 +24,8 @@ enum Command {
 /// What `serve` takes. Durations are `500ms`, `15s`, `5m`, `2h` or `0`; sizes are bytes, `64KiB`, `8MiB` or `1GiB`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Address and port to listen on
-    #[arg(long, env = "TIDECAST_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDR:PORT")]
+    /// Address and port to listen on; port 0 is any that is free
+    #[arg(long, env = "TIDECAST_LISTEN", default_value = "127.0.0.1:8000", value_parser = parse_address, value_name = "ADDR:PORT")]
     pub(crate) listen: SocketAddr,
 
     /// Key that publishers send as `Authorization: Bearer KEY`; needed to listen on any other than a loopback address
@@ -33,7 +33,7 @@ pub(crate) struct ServeArguments {
     pub(crate) publish_key: Option<String>,
 
     /// Let anybody who reaches the address publish
-    #[arg(long, env = "TIDECAST_OPEN_PUBLISH")]
+    #[arg(long, env = "TIDECAST_OPEN_PUBLISH", value_parser = BoolishValueParser::new())]
     pub(crate) open_publish: bool,
 
     /// Origin whose pages may read streams and publish, such as `http://localhost:5000`; may be repeated
@@ -109,6 +109,16 @@ pub(crate) enum LogFormat {
     Text,
     /// A JSON object a line
     Json,
+}
+
+/// Reads an address. A name would be one of several addresses at another time, so only `localhost` is taken.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    local
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000".to_owned())
 }
 
 /// Reads the command line; without a command it is `serve` with its defaults and the environment.
