@@ -19,7 +19,7 @@ use tidecast::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::response::{StreamOptions, random_between};
+use crate::options::{StreamOptions, random_between};
 
 #[derive(Debug)]
 pub(crate) struct SseBody {

@@ -6,14 +6,16 @@ mod last_event_id;
 pub mod query;
 
 mod body;
+mod options;
 mod response;
 
 mod problem;
 
 pub use crate::{
     last_event_id::ResumeFrom,
+    options::{StreamOptions, random_between},
     problem::Problem,
-    response::{Sse, StreamOptions, come_back_in, random_between},
+    response::{Sse, come_back_in},
     router::{StreamRequest, Streams, router},
 };
 

@@ -1,6 +1,6 @@
 //! A stream as a response, and the response that asks to come back later.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::Body,
@@ -9,11 +9,11 @@ use axum::{
 use http::{HeaderName, HeaderValue, header};
 use tidecast::{
     Hub, Subscription,
-    wire::{CONTENT_TYPE, FirstBlock, final_block},
+    wire::{CONTENT_TYPE, final_block},
 };
 use tokio::runtime::Handle;
 
-use crate::body::SseBody;
+use crate::{StreamOptions, body::SseBody};
 
 /// How often a hub that serves streams is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -24,28 +24,6 @@ const HEAD: [(HeaderName, HeaderValue); 3] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
-
-/// How streams are served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamOptions {
-    /// After how long without anything sent a comment is. Default 15 s; zero is never.
-    pub keep_alive: Duration,
-    /// How long a browser is to wait before it connects again. Default 3 s; zero is at once.
-    pub retry: Duration,
-    /// The same at the end of a hub, drawn for each stream from this range, so that not all come back in one moment.
-    /// Default 1 to 5 s.
-    pub end_retry: RangeInclusive<Duration>,
-}
-
-impl Default for StreamOptions {
-    fn default() -> Self {
-        Self {
-            keep_alive: Duration::from_secs(15),
-            retry: FirstBlock::default().retry,
-            end_retry: Duration::from_secs(1)..=Duration::from_secs(5),
-        }
-    }
-}
 
 /// A subscription as a response, for handlers that choose the channels themselves.
 ///
@@ -112,14 +90,6 @@ pub(crate) fn head_only() -> Response {
 #[must_use]
 pub fn come_back_in(retry: Duration) -> Response {
     (HEAD, final_block(retry)).into_response()
-}
-
-/// Draws a time from a range, so that many clients don't come back in one moment.
-#[must_use]
-pub fn random_between(range: &RangeInclusive<Duration>) -> Duration {
-    let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let (from, to) = (millis(range.start()), millis(range.end()));
-    Duration::from_millis(fastrand::u64(from..=to.max(from)))
 }
 
 fn start_sweeping(hub: &Hub) {

@@ -13,8 +13,9 @@ use tidecast::{Channel, Hub};
 
 use crate::{
     Problem, Sse, StreamOptions, last_event_id,
+    options::random_between,
     query::StreamQuery,
-    response::{come_back_in, head_only, random_between},
+    response::{come_back_in, head_only},
 };
 
 /// A router that serves a hub's streams at its root, for everybody, with the default options.

@@ -15,10 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
 use subtle::ConstantTimeEq;
 use tidecast_axum::Problem;
 
-use crate::{
-    app::App,
-    config::{AccessConfig, PublishKey},
-};
+use crate::config::{AccessConfig, PublishKey};
 
 /// What a request wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +71,12 @@ impl Access {
 }
 
 /// The layer that asks [`Access`].
-pub(crate) async fn guard(State((app, wants)): State<(Arc<App>, Wants)>, request: Request, next: Next) -> Response {
-    match app.access.check(wants, request.headers()) {
+pub(crate) async fn guard(
+    State((access, wants)): State<(Arc<Access>, Wants)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match access.check(wants, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => {
             let unauthorized = problem.status() == StatusCode::UNAUTHORIZED;

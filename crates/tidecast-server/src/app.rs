@@ -2,17 +2,16 @@
 
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
-use axum::Router;
 use tidecast::Hub;
 
-use crate::{access::Access, admission::Admission, config::Config, metrics::Counters, routes};
+use crate::{access::Access, admission::Admission, config::Config, metrics::Counters};
 
 /// The hub and all around it.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) hub: Hub,
-    pub(crate) access: Access,
+    pub(crate) access: Arc<Access>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     address: SocketAddr,
@@ -23,16 +22,12 @@ impl App {
         let counters = Arc::new(Counters::default());
         Arc::new(Self {
             hub: Hub::builder().limits(config.limits.clone()).build(),
-            access: Access::new(&config.access, address.ip().is_loopback()),
+            access: Arc::new(Access::new(&config.access, address.ip().is_loopback())),
             admission: Arc::new(Admission::new(&config, counters.clone())),
             counters,
             config,
             address,
         })
-    }
-
-    pub(crate) fn router(self: &Arc<Self>) -> Router {
-        routes::router(self)
     }
 
     /// Says where the hub is and what to type to see it work.

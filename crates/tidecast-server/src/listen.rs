@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use crate::{
     app::App,
     config::{BACKLOG, CONNECTION_BUFFER_BYTES, Config},
+    routes,
     socket::{GuardedSocket, set_up},
 };
 
@@ -50,7 +51,7 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<
     let mut stop = pin!(stop);
     let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
     let (stopping, stopped) = watch::channel(false);
-    let router = app.router();
+    let router = routes::router(&app);
     let mut connections = JoinSet::new();
     let mut backoff = *ACCEPT_BACKOFF.start();
 

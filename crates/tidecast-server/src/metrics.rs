@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use prometheus_client::{
@@ -15,8 +12,6 @@ use prometheus_client::{
     registry::Registry,
 };
 use tidecast::Stats;
-
-use crate::app::App;
 
 /// The media type of what [`render`] writes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -65,9 +60,9 @@ impl Drop for Connection<'_> {
 }
 
 /// The text of a scrape.
-pub(crate) fn render(app: &Arc<App>) -> Result<String, fmt::Error> {
+pub(crate) fn render(stats: Stats, streams: usize, counters: &Counters) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("tidecast");
-    registry.register_collector(Box::new(Snapshot::of(app)));
+    registry.register_collector(Box::new(Snapshot::of(stats, streams, counters)));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
@@ -86,14 +81,13 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn of(app: &App) -> Self {
-        let counters = &app.counters;
+    fn of(stats: Stats, streams: usize, counters: &Counters) -> Self {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // What has ended first, so that there are never fewer connections than none.
         let ended = load(&counters.ended);
         Self {
-            stats: app.hub.stats(),
-            streams: app.admission.streams() as u64,
+            stats,
+            streams: streams as u64,
             accepted: load(&counters.accepted),
             ended,
             stalled: load(&counters.stalled),

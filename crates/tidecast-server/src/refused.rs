@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -21,10 +22,10 @@ use http_body_util::{BodyExt, Limited};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::{app::App, config::REFUSED_BODY_BYTES_MAX};
+use crate::config::REFUSED_BODY_BYTES_MAX;
 
 /// The layer that reads what a handler left of a request's body.
-pub(crate) async fn read_the_rest(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
@@ -40,7 +41,7 @@ pub(crate) async fn read_the_rest(State(app): State<Arc<App>>, request: Request,
             while let Some(Ok(_)) = bounded.frame().await {}
         };
         // Who sends too slowly or too much does not see the answer; there is no more that can be done for them.
-        let _ = timeout(app.config.body_timeout, reading).await;
+        let _ = timeout(patience, reading).await;
     }
     response
 }

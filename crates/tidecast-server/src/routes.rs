@@ -30,7 +30,8 @@ use crate::{
 
 /// Every route of the hub.
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let guarded = |wants, route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state((app.clone(), wants), guard));
+    let guarded =
+        |wants, route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state((app.access.clone(), wants), guard));
     let to_read = |route| guarded(Wants::Read, route);
     let to_look = |route| guarded(Wants::Look, route);
     let to_change = |route| guarded(Wants::Change, route);
@@ -54,7 +55,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback_service(to_read(any(not_found)).with_state(app.clone()))
         .with_state(app.clone())
-        .layer(from_fn_with_state(app.clone(), read_the_rest))
+        .layer(from_fn_with_state(app.config.body_timeout, read_the_rest))
         .layer(CatchPanicLayer::custom(|_| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the hub made a mistake; its log says more").into_response()
         }))

@@ -14,7 +14,7 @@ use std::{
 use crate::{Channel, Event, IdempotencyKey, Limits, Position, Result, clock::Clock, frame::Frame, registry::Registry};
 
 pub use self::memory::MemoryBroker;
-pub use crate::registry::{Appended, Encoded};
+pub use crate::{frame::Encoded, registry::Appended};
 
 /// A future that a broker answers with.
 pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -216,7 +216,11 @@ impl Deliveries {
                 ..History::default()
             };
         };
-        let (frames, complete) = log.past(since, limit);
+        let after = match since {
+            Since::After(position) => Some(position),
+            Since::Newest => None,
+        };
+        let (frames, complete) = log.past(after, limit);
         let past_event = |(position, frame): (Position, Frame)| {
             let message = frame.message();
             PastEvent { position, id: message.last_event_id, event_type: message.event_type, data: message.data }

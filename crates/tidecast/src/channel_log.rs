@@ -9,11 +9,9 @@ use bytes::Bytes;
 use crate::{
     Channel, Epoch, Limits, Position,
     bell::Bell,
-    broker::Since,
     delivery::ResetReason,
-    frame::Frame,
+    frame::{Encoded, Frame},
     log::{FrameBounds, Located, Log},
-    registry::Encoded,
     resume::LaneStart,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
 };
@@ -260,13 +258,13 @@ impl ChannelLog {
         Read::Frames { bytes, count }
     }
 
-    /// Reads what is here of the past: at most `limit` frames, and whether nothing before them is missing.
-    pub(crate) fn past(&self, since: Since, limit: usize) -> (Vec<(Position, Frame)>, bool) {
+    /// Reads what is here of the past, after a position or else the newest: at most `limit` frames, and whether nothing before them is missing.
+    pub(crate) fn past(&self, after: Option<Position>, limit: usize) -> (Vec<(Position, Frame)>, bool) {
         let mut state = self.state.lock();
         let log = &mut state.log;
-        let (mut from, complete) = match since {
-            Since::Newest => (log.newest(limit), true),
-            Since::After(position) => match log.locate(position) {
+        let (mut from, complete) = match after {
+            None => (log.newest(limit), true),
+            Some(position) => match log.locate(position) {
                 Located::At(from) => (from, true),
                 Located::Expired | Located::OtherEpoch => (log.oldest(), false),
                 Located::Ahead => (log.head(), false),

@@ -1,8 +1,29 @@
-//! An event at its position as wire bytes.
+//! An event as wire bytes: before it has a position, and at it.
 
 use bytes::Bytes;
 
-use crate::wire::{Decoder, Item, Message};
+use crate::{
+    Event,
+    wire::{self, Decoder, Item, Message},
+};
+
+/// An event with the part of its frame that does not depend on its position, so that nothing is left to encode once a
+/// lock is held.
+#[derive(Debug)]
+pub struct Encoded<'a> {
+    pub(crate) event: &'a Event,
+    pub(crate) shared: Vec<u8>,
+}
+
+impl<'a> Encoded<'a> {
+    /// Encodes an event.
+    #[must_use]
+    pub fn new(event: &'a Event) -> Self {
+        let mut shared = Vec::with_capacity(wire::encoded_len(event));
+        wire::encode(event, &mut shared);
+        Self { event, shared }
+    }
+}
 
 /// An event at its position as wire bytes, encoded once and shared by every subscriber.
 ///

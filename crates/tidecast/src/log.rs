@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use crate::{
     Epoch, Limits, Position,
+    frame::Encoded,
     limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
-    registry::Encoded,
     segment::Segment,
     wire::put_id_line,
 };

@@ -13,10 +13,10 @@ use std::{
 use parking_lot::RwLock;
 
 use crate::{
-    Channel, Event, Limits, Position,
+    Channel, Limits, Position,
     channel_log::{ChannelLog, Counts, Gone},
+    frame::Encoded,
     sync::{AtomicU64, Mutex, Ordering},
-    wire,
 };
 
 /// How many parts the map has: enough that publishers on as many cores seldom wait for one another.
@@ -42,24 +42,6 @@ pub(crate) struct Registry {
     past: Mutex<Counts>,
     /// Logs that lost their events to the bound of all logs.
     evicted: AtomicU64,
-}
-
-/// An event with the part of its frame that does not depend on its position, so that nothing is left to encode once a
-/// lock is held.
-#[derive(Debug)]
-pub struct Encoded<'a> {
-    pub(crate) event: &'a Event,
-    pub(crate) shared: Vec<u8>,
-}
-
-impl<'a> Encoded<'a> {
-    /// Encodes an event.
-    #[must_use]
-    pub fn new(event: &'a Event) -> Self {
-        let mut shared = Vec::with_capacity(wire::encoded_len(event));
-        wire::encode(event, &mut shared);
-        Self { event, shared }
-    }
 }
 
 /// An event that was appended.

@@ -1,0 +1,35 @@
+//! How streams are served.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use tidecast::wire::FirstBlock;
+
+/// How streams are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// After how long without anything sent a comment is. Default 15 s; zero is never.
+    pub keep_alive: Duration,
+    /// How long a browser is to wait before it connects again. Default 3 s; zero is at once.
+    pub retry: Duration,
+    /// The same at the end of a hub, drawn for each stream from this range, so that not all come back in one moment.
+    /// Default 1 to 5 s.
+    pub end_retry: RangeInclusive<Duration>,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            keep_alive: Duration::from_secs(15),
+            retry: FirstBlock::default().retry,
+            end_retry: Duration::from_secs(1)..=Duration::from_secs(5),
+        }
+    }
+}
+
+/// Draws a time from a range, so that many clients don't come back in one moment.
+#[must_use]
+pub fn random_between(range: &RangeInclusive<Duration>) -> Duration {
+    let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (from, to) = (millis(range.start()), millis(range.end()));
+    Duration::from_millis(fastrand::u64(from..=to.max(from)))
+}
