@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
-use tidecast::Published;
+use tidecast::{Hub, Publication, Published};
 use tidecast_axum::Problem;
 use tokio::time::timeout;
 
@@ -33,18 +33,21 @@ pub(super) async fn publish(
             let published = app.hub.publish_publication(publication).await?;
             Ok(Json(answer(&published)))
         }
-        Asked::Several(publications) => {
-            let mut answers = Vec::with_capacity(publications.len());
-            for (index, publication) in publications.into_iter().enumerate() {
-                match app.hub.publish_publication(publication).await {
-                    Ok(published) => answers.push(answer(&published)),
-                    // Those before are out already: they are named, so that the rest can be sent again.
-                    Err(error) => return Err(Problem::from(error).with("index", index).with("published", answers)),
-                }
-            }
-            Ok(Json(answers.into()))
+        Asked::Several(publications) => publish_all(&app.hub, publications).await.map(|answers| Json(answers.into())),
+    }
+}
+
+/// Publishes one after the other. Where that fails half-way, those before are out already: the problem names them, so
+/// that the rest can be sent again.
+async fn publish_all(hub: &Hub, publications: Vec<Publication>) -> Result<Vec<serde_json::Value>, Problem> {
+    let mut answers = Vec::with_capacity(publications.len());
+    for (index, publication) in publications.into_iter().enumerate() {
+        match hub.publish_publication(publication).await {
+            Ok(published) => answers.push(answer(&published)),
+            Err(error) => return Err(Problem::from(error).with("index", index).with("published", answers)),
         }
     }
+    Ok(answers)
 }
 
 async fn read_body(app: &App, body: Body) -> Result<Bytes, Problem> {
@@ -67,4 +70,72 @@ fn answer(published: &Published) -> serde_json::Value {
         "position": published.position.to_string(),
         "receivers": published.receivers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use axum::response::IntoResponse;
+    use http_body_util::BodyExt;
+    use tidecast::{
+        Channel, Epoch, Error, Event, Hub, Position, Publication, Published,
+        broker::{Broker, BrokerFuture, Deliveries, History, Since},
+    };
+
+    use super::publish_all;
+
+    /// A broker that goes away after two events.
+    #[derive(Debug)]
+    struct GoesAway(AtomicU64);
+
+    impl Broker for GoesAway {
+        fn start(&self, _deliveries: Deliveries) {}
+
+        fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published> {
+            let offset = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+            Box::pin(async move {
+                if offset > 2 {
+                    return Err(Error::unavailable("the broker has gone away"));
+                }
+                Ok(Published::new(&publication, Position { epoch: Epoch::random(), offset }, 0))
+            })
+        }
+
+        fn subscribe(&self, _channel: &Channel) {}
+
+        fn release(&self, _channel: &Channel) {}
+
+        fn history<'a>(&'a self, _: &'a Channel, _: Since, _: usize) -> BrokerFuture<'a, History> {
+            Box::pin(async { Err(Error::unavailable("the broker has gone away")) })
+        }
+
+        fn forget<'a>(&'a self, _: &'a Channel) -> BrokerFuture<'a, bool> {
+            Box::pin(async { Err(Error::unavailable("the broker has gone away")) })
+        }
+
+        fn ready(&self) -> BrokerFuture<'_, ()> {
+            Box::pin(async { Err(Error::unavailable("the broker has gone away")) })
+        }
+
+        fn close(&self) {}
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_fails_half_way_is_answered_with_what_was_published() {
+        let hub = Hub::builder().broker(Arc::new(GoesAway(AtomicU64::new(0)))).build();
+        let publication =
+            || Publication { channel: Channel::default(), event: Event::text("x"), idempotency_key: None };
+        let problem = publish_all(&hub, vec![publication(), publication(), publication(), publication()]).await;
+        let response = problem.unwrap_err().into_response();
+        assert_eq!(response.status(), 503);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["index"], 2);
+        assert_eq!(problem["published"].as_array().unwrap().len(), 2);
+        assert_eq!(problem["detail"], "the broker has gone away");
+    }
 }
