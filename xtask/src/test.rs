@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that a change must pass, in the order in which it fails fastest.
 
-use std::env;
+use std::{env, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
@@ -25,10 +25,13 @@ pub(crate) struct Args {
     /// Run every fuzz target for so long too (needs a nightly toolchain)
     #[arg(long, value_name = "SECONDS")]
     fuzz: Option<u64>,
-    /// Run the long tests too: those that are ignored and have `soak` in their name
+    /// Run the tests over sockets once more, for many times as long
     #[arg(long)]
     soak: bool,
 }
+
+/// How long the tests of one kind may take: several times what they do.
+const MINUTES_MAX: u32 = 20;
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut report = Report::new(args.keep_going);
@@ -50,7 +53,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         passed(&workspace.cargo(["build", "--workspace", "--all-targets", "--all-features", "--locked"]))
     });
     report.step("test", || {
-        passed(&workspace.cargo(["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"]))
+        passed(
+            &workspace
+                .cargo_within(MINUTES_MAX, ["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"]),
+        )
     });
     if full {
         report.step("doc", || {
@@ -64,8 +70,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     }
     if args.soak {
         report.step("soak", || {
-            let test = workspace.cargo(["test", "--workspace", "--all-features", "--locked", "--release"]);
-            passed(&test.args(["--", "--ignored", "--nocapture", "soak"]))
+            let test = workspace.cargo(["test", "--package", "tidecast-server", "--locked", "--release"]);
+            passed(&test.env("TIDECAST_SOAK", "1"))
         });
     }
     if let Some(seconds) = args.fuzz {
@@ -96,14 +102,13 @@ fn model(workspace: &Workspace) -> Result<Outcome> {
     // A target folder of its own: with other flags every crate is another, and the builds would push each other out.
     let target = workspace.target.join("loom");
     let test = || {
-        let test = workspace.cargo(["test", "--package", "tidecast", "--lib", "--release", "--locked"]);
+        let args = ["test", "--package", "tidecast", "--lib", "--release", "--locked"];
+        let test = workspace.cargo_within(MINUTES_MAX, args);
         let test = test.env("RUSTFLAGS", flags.trim_start()).env("CARGO_PROFILE_RELEASE_LTO", "off");
         test.arg("--target-dir").arg(&target).arg("model")
     };
     // A run that finds nothing to run passes too, and would be taken for one.
-    if !test().args(["--", "--list"]).read()?.contains(": test") {
-        return Ok(Outcome::Skipped("no test has `model` in its name".to_owned()));
-    }
+    ensure!(test().args(["--", "--list"]).read()?.contains(": test"), "no test has `model` in its name");
     passed(&test())
 }
 
@@ -116,7 +121,8 @@ fn browser(workspace: &Workspace) -> Result<Outcome> {
     ensure!(hub.exists(), "no hub at {}", hub.display());
     let chromium = on_path(&packages::CHROMIUM).context("no Chromium: run `cargo xtask setup`")?;
     let _there = workspace.shell.push_dir(workspace.root.join(BROWSER_TESTS));
-    passed(&cmd!(workspace.shell, "node --test").env("TIDECAST_BIN", hub).env("CHROMIUM", chromium))
+    let node = workspace.within(MINUTES_MAX, Path::new("node"));
+    passed(&node.arg("--test").env("TIDECAST_BIN", hub).env("CHROMIUM", chromium))
 }
 
 /// The fuzz targets, on whatever toolchain this is: only running them needs a nightly one.
