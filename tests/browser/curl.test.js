@@ -40,7 +40,8 @@ test("curl gets every line of a log once and in order, though it is ended once",
 /** Runs curl on a stream, and reads the whole blocks of what it prints. */
 function startCurl(t, address, ...options) {
   const curl = spawn("curl", ["--silent", "--no-buffer", ...options, address], { stdio: ["ignore", "pipe", "inherit"] });
-  const ended = once(curl, "exit");
+  // Not `exit`: what it had printed by then may still be in the pipe.
+  const ended = once(curl, "close");
   const stream = { events: [], lastId: "", has, end };
   let rest = "";
   let changed = () => {};
