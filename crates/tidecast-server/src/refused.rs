@@ -17,6 +17,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
 use parking_lot::Mutex;
@@ -35,7 +36,9 @@ pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Req
         Body::new(rest.clone())
     });
     let response = next.run(request).await;
-    if !rest.is_end_stream() {
+    // Whoever was waited for in vain is not waited for again.
+    let waits = response.status() != StatusCode::REQUEST_TIMEOUT;
+    if waits && !rest.is_end_stream() {
         let reading = async {
             let mut bounded = Limited::new(&mut rest, REFUSED_BODY_BYTES_MAX);
             while let Some(Ok(_)) = bounded.frame().await {}

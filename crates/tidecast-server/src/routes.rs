@@ -40,12 +40,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let admitted = streams.into_method_router().layer(from_fn_with_state(app.admission.clone(), admit));
     let channel = to_look(get(channels::show)).merge(to_change(axum::routing::delete(channels::forget)));
 
+    // With a fallback of its own, as the router's would stand outside of the layers: a page could not read its 405.
+    let publish = post(publish::publish).fallback(method_not_allowed);
+
     Router::new()
         .route("/", to_read(get(console::page)))
         .route("/console.js", to_read(get(console::script)))
         .route("/console.css", to_read(get(console::style)))
         .route("/stream", for_pages_of_others(app, to_read(admitted)))
-        .route("/publish", for_pages_of_others(app, to_change(post(publish::publish))))
+        .route("/publish", for_pages_of_others(app, to_change(publish)))
         .route("/channels", to_look(get(channels::list)))
         .route("/channels/{name}", channel)
         .route("/channels/{name}/events", to_look(get(channels::events)))

@@ -18,7 +18,7 @@ use crate::config::BATCH_MAX;
 
 /// Reads a body. An array is checked whole, against the limits too, and a problem names the index of the entry.
 pub(super) fn read(hub: &Hub, body: &str) -> Result<Asked, Problem> {
-    let body = body.trim_ascii_start();
+    let body = body.trim_start_matches([' ', '\t', '\r', '\n']);
     if !body.starts_with('[') {
         return read_event(body).map(Asked::One);
     }

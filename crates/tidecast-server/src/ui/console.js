@@ -56,9 +56,11 @@ function show(event) {
     const made = document.createElement(name);
     made.textContent = text;
     item.append(made);
+    return made;
   };
   part("b", event.type);
-  part("span", event.lastEventId);
+  // A long id is cut at its end.
+  part("span", event.lastEventId).title = event.lastEventId;
   part("time", new Date().toLocaleTimeString());
   part("pre", pretty(event.data));
   const list = element("events");

@@ -3,6 +3,21 @@
 //! What a file tests of other crates, such as the wire, is tested there; here it is that the program keeps what they
 //! promise. No test depends on how fast the machine is.
 
+#![allow(clippy::unwrap_used, reason = "tests say what they expect by unwrapping, in what they share as well")]
+
 mod support;
 
+mod access;
+mod bad_headers;
+mod bad_http;
+mod bad_publish;
+mod bad_stream;
+mod burst;
+mod bytes;
+mod channels;
+mod fleet;
 mod head;
+mod idempotency;
+mod limits;
+mod stall;
+mod stop;

@@ -3,9 +3,10 @@
 //! None of it knows the server's code. Whatever waits has a deadline that is far longer than what it waits for takes, so
 //! that a hub that hangs fails the test and a slow machine does not.
 
-mod hub;
 mod http;
+mod hub;
 mod source;
+mod witness;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ pub(crate) use self::{
     http::{Answer, Connection, Head, request},
     hub::{Hub, Signal},
     source::{Source, Stream},
+    witness::Witness,
 };
 
 /// How long anything may take. No test takes as long unless it fails.
@@ -21,13 +23,19 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// Between two looks at something that will be true soon.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How many times the usual a test does: far more where TIDECAST_SOAK is set, yet no more than a log holds.
+pub(crate) fn times() -> u32 {
+    if std::env::var_os("TIDECAST_SOAK").is_some() { 60 } else { 1 }
+}
+
 /// Waits for a future, and fails the test if it takes too long.
 #[track_caller]
 pub(crate) fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     let place = std::panic::Location::caller();
     async move {
-        let Ok(output) = tokio::time::timeout(DEADLINE, future).await else {
-            panic!("{what} took longer than {DEADLINE:?}, asked for at {place}");
+        let deadline = DEADLINE * times();
+        let Ok(output) = tokio::time::timeout(deadline, future).await else {
+            panic!("{what} took longer than {deadline:?}, asked for at {place}");
         };
         output
     }

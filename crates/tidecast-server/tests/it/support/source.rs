@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr};
 
 use tidecast::wire::{Decoder, Item, Message};
 
-use super::{Connection, Head, http::Framing, request};
+use super::{Connection, Head, http::Framing, request, within};
 
 /// How much of a body is kept as it came.
 const SEEN_BYTES_MAX: usize = 64 * 1024;
@@ -16,6 +16,8 @@ pub(crate) struct Stream {
     framing: Framing,
     decoder: Decoder,
     items: VecDeque<Item>,
+    /// How many bytes came after the head, framing included.
+    pub(crate) bytes_read: usize,
     /// The body's first bytes, as they came.
     pub(crate) seen: Vec<u8>,
 }
@@ -33,8 +35,15 @@ impl Stream {
         let head = connection.head().await;
         assert_eq!(head.status, 200, "{head:?}: {:?}", connection.buffer.escape_ascii().to_string());
         let framing = Framing::of(&head);
-        let mut stream =
-            Self { connection, head, framing, decoder: Decoder::new(), items: VecDeque::new(), seen: Vec::new() };
+        let mut stream = Self {
+            connection,
+            head,
+            framing,
+            decoder: Decoder::new(),
+            items: VecDeque::new(),
+            bytes_read: 0,
+            seen: Vec::new(),
+        };
         stream.decode();
         stream
     }
@@ -44,7 +53,10 @@ impl Stream {
         if self.framing == Framing::Ended {
             return false;
         }
-        if !self.connection.fill(bytes_max).await.expect("the stream goes on") {
+        let before = self.connection.buffer.len();
+        let more = self.connection.fill(bytes_max).await.expect("the stream goes on");
+        self.bytes_read += self.connection.buffer.len() - before;
+        if !more {
             assert_eq!(self.framing, Framing::ToTheEnd, "the stream was cut");
             self.framing = Framing::Ended;
             return false;
@@ -60,14 +72,12 @@ impl Stream {
 
     /// The next of what the stream says; `None` at its proper end.
     pub(crate) async fn next(&mut self) -> Option<Item> {
-        loop {
-            if let Some(item) = self.items.pop_front() {
-                return Some(item);
-            }
-            if !self.fill(64 * 1024).await {
-                return None;
-            }
-        }
+        // The deadline is on the whole: keep-alive comments alone would let every single read pass.
+        within("what a stream says next", async {
+            while self.items.is_empty() && self.fill(64 * 1024).await {}
+            self.items.pop_front()
+        })
+        .await
     }
 
     /// The next event; reconnection times are passed over.
@@ -90,16 +100,20 @@ impl Stream {
 
     /// Reads until the body has at least so many bytes, and answers with all of it so far.
     pub(crate) async fn body(&mut self, bytes_min: usize) -> String {
-        while self.seen.len() < bytes_min && self.fill(64 * 1024).await {}
+        let reading = async { while self.seen.len() < bytes_min && self.fill(64 * 1024).await {} };
+        within("a stream's bytes", reading).await;
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
     /// Reads until the body ends with this text, and answers with all of it.
     pub(crate) async fn body_until(&mut self, end: &str) -> String {
-        while !self.seen.ends_with(end.as_bytes()) {
-            let more = self.fill(64 * 1024).await;
-            assert!(more, "ended without {end:?}: {:?}", self.seen.escape_ascii().to_string());
-        }
+        within("a stream's bytes", async {
+            while !self.seen.ends_with(end.as_bytes()) {
+                let more = self.fill(64 * 1024).await;
+                assert!(more, "ended without {end:?}: {:?}", self.seen.escape_ascii().to_string());
+            }
+        })
+        .await;
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
@@ -115,6 +129,14 @@ impl Stream {
     /// The id with which an `EventSource` would resume.
     pub(crate) fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
+    }
+
+    /// The id of the last reset or event that was complete: for a reset of one channel, where it goes on.
+    pub(crate) fn resumed_at(&self) -> String {
+        let ids = String::from_utf8_lossy(&self.seen);
+        let block = ids.split("\n\n").find(|block| block.contains("event: stream-reset"));
+        let id = block.and_then(|block| block.lines().find_map(|line| line.strip_prefix("id: ")));
+        id.expect("a reset has an id").to_owned()
     }
 
     fn decode(&mut self) {

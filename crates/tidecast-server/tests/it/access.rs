@@ -1,0 +1,199 @@
+//! Who may do what, and what the hub refuses to be started with.
+
+use crate::support::{DEADLINE, Hub, Stream, within};
+
+const TEXT: (&str, &str) = ("Content-Type", "text/plain");
+
+#[tokio::test]
+async fn with_a_key_publishing_and_looking_need_it() {
+    let hub = Hub::start(&["--publish-key", "s3cret!"]);
+    let asked = [
+        ("POST", "/publish"),
+        ("GET", "/channels"),
+        ("GET", "/channels/a"),
+        ("DELETE", "/channels/a"),
+        ("GET", "/channels/a/events"),
+        ("GET", "/metrics"),
+    ];
+    for (method, target) in asked {
+        for (authorization, says) in [
+            (None, "is missing"),
+            (Some(""), "is missing"),
+            (Some("s3cret!"), "is missing"),
+            (Some("Basic czNjcmV0IQ=="), "is missing"),
+            (Some("Bearer"), "is missing"),
+            (Some("Bearer "), ""),
+            (Some("Bearer s3cret"), "is wrong"),
+            (Some("Bearer s3cret!!"), "is wrong"),
+            (Some("Bearer S3CRET!"), "is wrong"),
+            (Some("Bearer \"s3cret!\""), "is wrong"),
+        ] {
+            let mut headers = vec![TEXT];
+            headers.extend(authorization.map(|value| ("Authorization", value)));
+            let answer = hub.ask(method, target, &headers, b"x").await;
+            assert!(answer.problem(401).contains(says), "{authorization:?}: {answer:?}");
+            assert_eq!(answer.head.header("www-authenticate"), Some("Bearer"));
+            assert!(!answer.text().contains("s3cret"), "{answer:?}");
+        }
+        for authorization in ["Bearer s3cret!", "bearer s3cret!", "BEARER   s3cret!"] {
+            let answer = hub.ask(method, target, &[TEXT, ("Authorization", authorization)], b"x").await;
+            assert!(matches!(answer.head.status, 200 | 204 | 404), "{method} {target}: {answer:?}");
+        }
+    }
+    // A key is enough: where it is asked for, neither host nor origin count.
+    let foreign = [TEXT, ("Authorization", "Bearer s3cret!"), ("Host", "hub.example"), ("Origin", "https://a.example")];
+    assert_eq!(hub.ask("POST", "/publish", &foreign, b"x").await.head.status, 200);
+    for target in ["/", "/console.js", "/console.css", "/healthz", "/readyz"] {
+        assert_eq!(hub.ask("GET", target, &[("Host", "hub.example")], b"").await.head.status, 200, "{target}");
+    }
+    Stream::open(hub.address, "/stream", &[("Host", "hub.example")]).await;
+    assert!(!hub.stderr().contains("s3cret"), "{}", hub.stderr());
+}
+
+#[tokio::test]
+async fn with_open_publish_any_host_may_but_no_page_of_others() {
+    let hub = Hub::start(&["--open-publish"]);
+    for host in ["hub.example", "10.0.0.1:8000"] {
+        assert_eq!(hub.ask("POST", "/publish", &[TEXT, ("Host", host)], b"x").await.head.status, 200);
+        assert_eq!(hub.ask("GET", "/channels", &[("Host", host)], b"").await.head.status, 200);
+    }
+    let own = [TEXT, ("Host", "hub.example"), ("Origin", "https://hub.example")];
+    assert_eq!(hub.ask("POST", "/publish", &own, b"x").await.head.status, 200);
+    let other = [TEXT, ("Host", "hub.example"), ("Origin", "https://evil.example")];
+    hub.ask("POST", "/publish", &other, b"x").await.problem(403);
+}
+
+/// The 405 of `/publish` once stood outside of the layers and had none of them.
+#[tokio::test]
+async fn allowed_origins_get_their_headers_on_errors_too() {
+    const APP: &str = "http://localhost:5000";
+    let hub = Hub::start(&["--cors-origin", "HTTP://LocalHost:5000", "--cors-origin", "https://app.example"]);
+    for origin in [APP, "https://app.example"] {
+        let origin_header = ("Origin", origin);
+        let stream = Stream::open(hub.address, "/stream", &[origin_header]).await;
+        let published = hub.ask("POST", "/publish", &[TEXT, origin_header], b"x").await;
+        assert_eq!(published.head.status, 200);
+        let refused = [
+            hub.ask("GET", "/stream?last=x", &[origin_header], b"").await,
+            hub.ask("POST", "/publish", &[origin_header], b"x").await,
+            hub.ask("GET", "/publish", &[origin_header], b"").await,
+            hub.ask("POST", "/publish", &[TEXT, origin_header, ("Host", "evil.example")], b"x").await,
+        ];
+        assert_eq!(refused.clone().map(|answer| answer.head.status), [400, 415, 405, 403]);
+        for head in [stream.head, published.head].into_iter().chain(refused.map(|answer| answer.head)) {
+            assert_eq!(head.header("access-control-allow-origin"), Some(origin), "{head:?}");
+            assert_eq!(head.header("access-control-allow-credentials"), Some("true"), "{head:?}");
+            assert!(head.header("vary").is_some_and(|vary| vary.to_lowercase().contains("origin")), "{head:?}");
+        }
+    }
+    let preflight = [
+        ("Origin", APP),
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "content-type,authorization,idempotency-key"),
+    ];
+    let answer = hub.ask("OPTIONS", "/publish", &preflight, b"").await;
+    assert_eq!((answer.head.status, answer.body.len()), (200, 0));
+    assert_eq!(answer.head.header("access-control-allow-origin"), Some(APP));
+    assert!(answer.head.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST")));
+    let allowed = answer.head.header("access-control-allow-headers").unwrap_or_default().to_lowercase();
+    for name in ["content-type", "authorization", "idempotency-key", "last-event-id", "cache-control"] {
+        assert!(allowed.contains(name), "{name} in {allowed}");
+    }
+    // Others get nothing that a browser would accept, and can't publish.
+    for origin in ["http://localhost:5001", "https://evil.example", "null"] {
+        let stream = Stream::open(hub.address, "/stream", &[("Origin", origin)]).await;
+        assert_eq!(stream.head.header("access-control-allow-origin"), None, "{origin}");
+        let answer = hub.ask("POST", "/publish", &[TEXT, ("Origin", origin)], b"x").await;
+        assert!(answer.problem(403).contains(origin));
+        assert_eq!(answer.head.header("access-control-allow-origin"), None, "{origin}");
+    }
+    // Elsewhere there is nothing for pages of others at all.
+    assert_eq!(
+        hub.ask("GET", "/channels", &[("Origin", APP)], b"").await.head.header("access-control-allow-origin"),
+        None
+    );
+}
+
+/// Runs the hub with arguments that it must refuse; answers with what it says.
+async fn refusal(arguments: &[&str]) -> String {
+    let mut command = Hub::command(arguments);
+    let running = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        let begun = std::time::Instant::now();
+        // Should it start after all, it is ended: it may listen where it must not.
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > DEADLINE / 3 {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.wait_with_output().unwrap()
+    });
+    let output = within("the refusal", running).await.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    stderr
+}
+
+#[tokio::test]
+async fn an_open_address_without_a_key_is_refused_with_the_remedy() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let stderr = refusal(&["--listen", address]).await;
+        for part in [address, "--publish-key", "TIDECAST_PUBLISH_KEY", "--open-publish"] {
+            assert!(stderr.contains(part), "{part} in {stderr}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_mistakes_are_told_at_once() {
+    let stderr = refusal(&[
+        "--listen",
+        "0.0.0.0:0",
+        "--cors-origin",
+        "localhost:5000",
+        "--cors-origin",
+        "http://a.example/path",
+        "--cors-origin",
+        "*",
+        "--header-timeout",
+        "0",
+        "--body-timeout",
+        "0",
+        "--stall-timeout",
+        "0",
+        "--connections-max",
+        "0",
+        "--retry",
+        "25h",
+    ])
+    .await;
+    assert_eq!(stderr.lines().count(), 9, "{stderr}");
+    for part in [
+        "--listen",
+        "\"localhost:5000\"",
+        "/path",
+        "\"*\"",
+        "--header-timeout",
+        "--body-timeout",
+        "--stall-timeout",
+        "--connections-max",
+        "--retry",
+    ] {
+        assert!(stderr.contains(part), "{part} in {stderr}");
+    }
+    for (arguments, says) in [
+        (&["--publish-key", ""][..], "--publish-key"),
+        (&["--publish-key", "two words"], "--publish-key"),
+        (&["--publish-key", "a", "--open-publish"], "contradict"),
+        (&["--cors-origin", "http://user@a.example"], "--cors-origin"),
+        (&["--keep-alive", "soon"], "--keep-alive"),
+        (&["--log-bytes", "1TB"], "--log-bytes"),
+        (&["--listen", "nowhere"], "--listen"),
+        (&["--no-such-thing"], "--no-such-thing"),
+    ] {
+        let stderr = refusal(arguments).await;
+        assert!(stderr.contains(says), "{arguments:?}: {stderr}");
+    }
+}

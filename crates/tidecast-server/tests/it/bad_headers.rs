@@ -1,0 +1,80 @@
+//! Headers that are wrong, above all those by which a page of somebody else gives itself away.
+
+use crate::support::{Connection, Hub, Witness, request};
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
+/// Headers and body of a publish, the status it gets, and what the answer says.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+
+#[tokio::test]
+async fn headers_that_are_wrong() {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    let key = |key: &'static str| ("Idempotency-Key", key);
+    let long = "k".repeat(256);
+    let cases: &[Case<'_>] = &[
+        (&[], "data=1", 415, "`Content-Type` is missing"),
+        (&[("Content-Type", "")], "data=1", 415, "can't be read"),
+        (&[("Content-Type", "json")], r#"{"data":1}"#, 415, "can't be read"),
+        (&[("Content-Type", "text/html")], "x", 415, "`text/html` is not taken"),
+        (&[("Content-Type", "application/octet-stream")], "x", 415, "is not taken"),
+        (&[("Content-Type", "multipart/form-data; boundary=x")], "x", 415, "is not taken"),
+        (&[("Content-Type", "application/json; charset=latin1")], r#"{"data":1}"#, 415, "only UTF-8"),
+        (&[("Content-Type", "text/plain; charset=\"iso-8859-1\"")], "x", 415, "only UTF-8"),
+        (&[JSON, ("Content-Encoding", "gzip")], r#"{"data":1}"#, 415, "compressed"),
+        (&[JSON, key("")], r#"{"data":1}"#, 400, "idempotency key is empty"),
+        (&[JSON, ("Idempotency-Key", &long)], r#"{"data":1}"#, 400, "256 bytes long"),
+        (&[JSON, key("a")], r#"{"data":1,"idempotency_key":"b"}"#, 400, "differ"),
+        (&[FORM, key("a")], "data=1&idempotency_key=b", 400, "differ"),
+        (&[JSON, ("Origin", "null")], r#"{"data":1}"#, 403, "--cors-origin"),
+        (&[JSON, ("Origin", "https://evil.example")], r#"{"data":1}"#, 403, "a page of https://evil.example"),
+        (&[JSON, ("Origin", "http://localhost:1")], r#"{"data":1}"#, 403, "a page of http://localhost:1"),
+        (&[FORM, ("Origin", "")], "data=1", 403, "--cors-origin"),
+        (&[JSON, ("Host", "evil.example")], r#"{"data":1}"#, 403, "no publish key"),
+        (&[JSON, ("Host", "127.0.0.1.evil.example")], r#"{"data":1}"#, 403, "no publish key"),
+        (&[JSON, ("Host", "")], r#"{"data":1}"#, 403, "no publish key"),
+        (&[JSON, ("Host", "a b")], r#"{"data":1}"#, 403, "no publish key"),
+    ];
+    for (headers, body, status, says) in cases {
+        let answer = hub.ask("POST", "/publish", headers, body.as_bytes()).await;
+        assert!(answer.problem(*status).contains(says), "{headers:?}: {answer:?}");
+        witness.sees_the_next_event(says).await;
+    }
+    // A header that is not UTF-8 is written by hand.
+    let mut bytes = request(hub.address, "POST", "/publish", &[JSON, key("KEY")], br#"{"data":1}"#);
+    let at = bytes.windows(3).position(|window| window == b"KEY").unwrap();
+    bytes[at] = 0xff;
+    let answer = hub.ask_raw(&bytes, "POST").await;
+    assert!(answer.problem(400).contains("not UTF-8"), "{answer:?}");
+    witness.saw_everything().await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_this_machine_is_refused_everything() {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    for target in
+        ["/", "/stream", "/channels", "/channels/a", "/channels/a/events", "/metrics", "/console.js", "/nothing"]
+    {
+        for host in ["evil.example", "localhost.evil.example", "169.254.169.254", "[::2]:80"] {
+            hub.ask("GET", target, &[("Host", host)], b"").await.problem(403);
+        }
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes()).await;
+        let status = connection.answer("GET").await.head.status;
+        assert_eq!(status, 403, "{target} without a host");
+        witness.sees_the_next_event(target).await;
+    }
+    hub.ask("DELETE", "/channels/witness", &[("Host", "evil.example")], b"").await.problem(403);
+    hub.ask("DELETE", "/channels/witness", &[("Origin", "http://evil.example")], b"").await.problem(403);
+    // Probes come from orchestrators, by whatever name.
+    for target in ["/healthz", "/readyz"] {
+        assert_eq!(hub.ask("GET", target, &[("Host", "10.1.2.3:8000")], b"").await.head.status, 200);
+    }
+    for host in ["localhost", "LOCALHOST:1", "hub.localhost", "127.9.9.9", "[::1]:8000"] {
+        assert_eq!(hub.ask("GET", "/channels", &[("Host", host)], b"").await.head.status, 200, "{host}");
+    }
+    witness.saw_everything().await;
+}

@@ -1,0 +1,218 @@
+//! Requests that are no good HTTP, or that come too slowly or not at all: each gets its answer or its end, and streams of
+//! others go on.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Connection, Hub, Witness, request, within};
+
+#[tokio::test]
+async fn wrong_methods_are_told_the_right_ones() {
+    let hub = Hub::start(&["--publish-key", "k"]);
+    let bearer = [("Authorization", "Bearer k")];
+    let cases = [
+        ("/stream", "GET,HEAD", &["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"][..]),
+        ("/publish", "POST", &["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]),
+        ("/channels", "GET,HEAD", &["POST", "DELETE", "OPTIONS"]),
+        ("/channels/a", "DELETE,GET,HEAD", &["POST", "PUT", "OPTIONS"]),
+        ("/channels/a/events", "GET,HEAD", &["POST", "DELETE"]),
+        ("/healthz", "GET,HEAD", &["POST"]),
+        ("/readyz", "GET,HEAD", &["POST"]),
+        ("/metrics", "GET,HEAD", &["POST", "DELETE"]),
+        ("/", "GET,HEAD", &["POST"]),
+    ];
+    for (target, allowed, methods) in cases {
+        for method in methods {
+            let answer = hub.ask(method, target, &bearer, b"").await;
+            assert_eq!(answer.head.status, 405, "{method} {target}: {answer:?}");
+            let allow = answer.head.header("allow").unwrap_or_default();
+            let mut allow: Vec<_> = allow.split(',').map(str::trim).collect();
+            allow.sort_unstable();
+            assert_eq!(allow.join(","), allowed, "{method} {target}");
+            if *method != "HEAD" {
+                answer.problem(405);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_are_not_found() {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    for target in ["/nothing", "/stream/", "/publish/x", "/channels/", "/channels/a/b", "//", "/%ff", "/../etc/passwd"]
+    {
+        for method in ["GET", "POST"] {
+            hub.ask(method, target, &[], b"").await.problem(404);
+        }
+        witness.sees_the_next_event(target).await;
+    }
+    let not_utf8 = hub.get("/channels/%ff").await.problem(400);
+    assert!(not_utf8.contains("not UTF-8"), "{not_utf8}");
+    hub.get(&format!("/channels/{}", "c".repeat(256))).await.problem(400);
+    hub.get("/channels/a%0Ab").await.problem(400);
+    witness.saw_everything().await;
+}
+
+#[tokio::test]
+async fn what_is_no_http_gets_a_4xx_and_the_end() {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    let host = hub.address.to_string();
+    let long_line = format!("GET /stream?x={} HTTP/1.1\r\nHost: {host}\r\n\r\n", "y".repeat(100_000));
+    let headers: String = (0..1_000).map(|number| format!("X-{number}: y\r\n")).collect();
+    let many_headers = format!("GET /stream HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
+    let post = format!("POST /publish HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\n");
+    let cases: &[(&str, Vec<u8>, &[u16])] = &[
+        ("garbage", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), &[400]),
+        ("no version", b"GET /stream\r\n\r\n".to_vec(), &[400]),
+        ("version 9", b"GET /stream HTTP/9.9\r\n\r\n".to_vec(), &[400, 505]),
+        // Whoever says this knows no other version, so there is nothing to answer.
+        ("http 2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), &[]),
+        ("no path", b"GET  HTTP/1.1\r\n\r\n".to_vec(), &[400]),
+        ("no colon", format!("GET / HTTP/1.1\r\nHost: {host}\r\nnonsense\r\n\r\n").into_bytes(), &[400]),
+        ("NUL in a header", format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: a\0b\r\n\r\n").into_bytes(), &[400]),
+        ("long line", long_line.into_bytes(), &[414, 431]),
+        ("many headers", many_headers.into_bytes(), &[431, 400]),
+        ("no length", format!("{post}Content-Length: many\r\n\r\n").into_bytes(), &[400]),
+        ("minus", format!("{post}Content-Length: -1\r\n\r\n").into_bytes(), &[400]),
+        ("two lengths", format!("{post}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy").into_bytes(), &[400]),
+        ("encoding", format!("{post}Transfer-Encoding: gzip\r\n\r\n").into_bytes(), &[400]),
+        ("chunk", format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n").into_bytes(), &[400]),
+        ("huge chunk", format!("{post}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n").into_bytes(), &[400]),
+    ];
+    for (name, bytes, statuses) in cases {
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(bytes).await;
+        if !statuses.is_empty() {
+            println!("{name}");
+            let answer = connection.answer("GET").await;
+            assert!(statuses.contains(&answer.head.status), "{name}: {answer:?}");
+        }
+        assert!(connection.is_cut().await, "{name}");
+        witness.sees_the_next_event(name).await;
+    }
+    witness.saw_everything().await;
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_not_kept() {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    let mut connection = Connection::open(hub.address).await;
+    connection.send(format!("GET /stream HTTP/1.1\r\nHost: {}\r\nX: ", hub.address).as_bytes()).await;
+    // The answer comes before all is written; whoever writes on may lose it to the reset that follows.
+    let mut sent = 0;
+    while sent < 64 * 1024 * 1024 && within("sending", connection.socket.write_all(&[b'y'; 64 * 1024])).await.is_ok() {
+        sent += 64 * 1024;
+    }
+    assert!(sent < 64 * 1024 * 1024, "all of it was taken");
+    while matches!(connection.fill(1024).await, Ok(true)) {}
+    let answer = String::from_utf8_lossy(&connection.buffer).into_owned();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    witness.sees_the_next_event("a long head").await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_short_publishes_nothing() {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    for framing in ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n"] {
+        let mut connection = Connection::open(hub.address).await;
+        let head = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n", hub.address);
+        connection.send(format!("{head}{framing}").as_bytes()).await;
+        drop(connection);
+        witness.sees_the_next_event(framing).await;
+    }
+    witness.saw_everything().await;
+}
+
+#[tokio::test]
+async fn who_sends_too_much_sees_the_answer() {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    let three_mib = vec![b'x'; 3 * 1024 * 1024];
+    let text = ("Content-Type", "text/plain");
+    let chunked = [text, ("Transfer-Encoding", "chunked")];
+    let mut chunks = format!("{:x}\r\n", three_mib.len()).into_bytes();
+    chunks.extend(&three_mib);
+    chunks.extend(b"\r\n0\r\n\r\n");
+    let origin = [text, ("Origin", "https://evil.example")];
+    for (name, bytes, status) in [
+        ("length", request(hub.address, "POST", "/publish", &[text], &three_mib), 413),
+        ("chunks", request(hub.address, "POST", "/publish", &chunked, &chunks), 413),
+        // Refused before the body was looked at.
+        ("origin", request(hub.address, "POST", "/publish", &origin, &three_mib), 403),
+        ("method", request(hub.address, "PUT", "/publish", &[text], &three_mib), 405),
+        ("path", request(hub.address, "POST", "/nothing", &[text], &three_mib), 404),
+        ("media type", request(hub.address, "POST", "/publish", &[], &three_mib), 413),
+    ] {
+        let mut connection = Connection::open(hub.address).await;
+        // All of it is written before anything is read: it must be taken, or the answer would be lost to a reset.
+        connection.send(&bytes).await;
+        connection.answer("POST").await.problem(status);
+        // And the connection is still good.
+        connection.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
+        assert_eq!(connection.answer("GET").await.text(), "alive\n", "{name}");
+        witness.sees_the_next_event(name).await;
+    }
+    // Who waits to be told to go on is told.
+    let expect = [text, ("Expect", "100-continue")];
+    let answer = hub.ask("POST", "/publish", &expect, b"hello").await;
+    assert_eq!(answer.head.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_head_that_comes_too_slowly_is_cut() {
+    let hub = Hub::start(&["--header-timeout", "300ms"]);
+    let mut witness = Witness::new(&hub).await;
+    for beginning in ["", "GET /str", "GET /stream HTTP/1.1\r\nHost: loc"] {
+        let begun = Instant::now();
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(beginning.as_bytes()).await;
+        // A byte now and then does not buy more time.
+        within("the cut", async {
+            while connection.socket.try_write(b"a").is_ok() {
+                let reading = tokio::time::timeout(Duration::from_millis(50), connection.fill(1024)).await;
+                if matches!(reading, Ok(Ok(false) | Err(_))) {
+                    break;
+                }
+                if beginning.is_empty() {
+                    continue;
+                }
+            }
+        })
+        .await;
+        assert!(begun.elapsed() < Duration::from_secs(3), "{beginning:?}: {:?}", begun.elapsed());
+        witness.sees_the_next_event(beginning).await;
+    }
+    // Who says nothing at all is cut as well, also after a request.
+    let mut connection = Connection::open(hub.address).await;
+    let begun = Instant::now();
+    assert!(connection.is_cut().await);
+    connection = Connection::open(hub.address).await;
+    connection.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
+    connection.answer("GET").await;
+    assert!(connection.is_cut().await);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    witness.sees_the_next_event("silence").await;
+}
+
+/// It was waited for twice: first by the handler, then by the layer that reads the rest of what was refused.
+#[tokio::test]
+async fn a_body_that_never_comes_is_a_timeout() {
+    let hub = Hub::start(&["--body-timeout", "500ms"]);
+    let mut witness = Witness::new(&hub).await;
+    for framing in ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n"] {
+        let begun = Instant::now();
+        let mut connection = Connection::open(hub.address).await;
+        let head = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n", hub.address);
+        connection.send(format!("{head}{framing}").as_bytes()).await;
+        connection.answer("POST").await.problem(408);
+        assert!(connection.is_cut().await);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        witness.sees_the_next_event(framing).await;
+    }
+    witness.saw_everything().await;
+}

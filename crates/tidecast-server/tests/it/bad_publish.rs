@@ -1,0 +1,230 @@
+//! `POST /publish` with every field wrong in every way: the right status, a problem document, and nothing published.
+
+use crate::support::{Hub, Witness};
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+const TEXT: (&str, &str) = ("Content-Type", "text/plain");
+
+/// A body of a media type, the status it gets, and what the answer says.
+type Case = ((&'static str, &'static str), Vec<u8>, u16, &'static str);
+
+/// Sends each body to each of the addresses' targets in turn, with a stream of somebody else open throughout.
+async fn all_are_refused(target: &str, cases: Vec<Case>) {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    for (media_type, body, status, says) in cases {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+        let answer = hub.ask("POST", target, &[media_type], &body).await;
+        assert_eq!(answer.head.status, status, "{shown}: {answer:?}");
+        let detail = answer.problem(status);
+        assert!(detail.contains(says), "{shown}: {detail:?} does not say {says:?}");
+        witness.sees_the_next_event(&shown).await;
+    }
+    witness.saw_everything().await;
+}
+
+fn json(body: &str, status: u16, says: &'static str) -> Case {
+    (JSON, body.into(), status, says)
+}
+
+/// The last of these, a form feed in front, was once taken for white space and published.
+#[tokio::test]
+async fn json_that_is_none() {
+    let mut cases: Vec<Case> = ["", "{", "}", "{\"data\":}", "{\"data\":1,}", "{'data':1}", "{data:1}", "nul", "01"]
+        .iter()
+        .chain(&["{\"data\":1}{\"data\":2}", "{\"data\":1} x", "{\"data\":\"\n\"}", "{\"data\":NaN}", "{\"data\":+1}"])
+        .chain(&["{\"data\":\"\\ud800\"}", "{\"data\":\"\\udc00\\ud800\"}", "{\"data\":\"\\x\"}", "[", "[{\"data\":1}"])
+        .chain(&["[{\"data\":1},]", "\u{feff}{\"data\":1}", "data=hello", "/* */{\"data\":1}", "\u{c}{\"data\":1}"])
+        .map(|body| json(body, 400, "this is not JSON"))
+        .collect();
+    for body in ["1", "\"text\"", "null", "true", "1e3", "[1]", "[[{\"data\":1}]]", "[null]", "[[]]"] {
+        cases.push(json(body, 400, "an event is a JSON object with a member `data`"));
+    }
+    cases.push((JSON, b"{\"data\":\"\xff\"}".into(), 400, "not UTF-8 at byte 9"));
+    cases.push((JSON, b"\xed\xa0\x80".into(), 400, "not UTF-8 at byte 0"));
+    all_are_refused("/publish", cases).await;
+}
+
+#[tokio::test]
+async fn members_that_are_wrong() {
+    let mut cases = vec![
+        json("{}", 400, "`data` is missing"),
+        json(r#"{"channel":"a"}"#, 400, "`data` is missing"),
+        json(r#"{"data":1,"data":1}"#, 400, "`data` is given more than once"),
+        json(r#"{"data":null,"d\u0061ta":1}"#, 400, "`data` is given more than once"),
+        json(r#"{"data":1,"retry":1,"retry":1}"#, 400, "`retry` is given more than once"),
+        json(r#"{"data":1,"idempotency_key":""}"#, 400, "idempotency key is empty"),
+    ];
+    for name in ["channel", "type", "id", "idempotency_key"] {
+        for value in ["1", "true", "[]", "{}", "[\"a\"]", "1.5", r#""\ud800""#] {
+            let says = Box::leak(format!("`{name}` must be a string").into_boxed_str());
+            cases.push(json(&format!(r#"{{"data":1,"{name}":{value}}}"#), 400, says));
+        }
+        cases.push(json(&format!(r#"{{"data":1,"{name}":"a","{name}":"b"}}"#), 400, "more than once"));
+        let long = "é".repeat(128);
+        cases.push(json(&format!(r#"{{"data":1,"{name}":"{long}"}}"#), 400, "256 bytes long; at most 255"));
+    }
+    for value in ["-1", "1.0", "1e3", "\"1\"", "true", "[]", "{}", "86400001", "18446744073709551616"] {
+        cases.push(json(&format!(r#"{{"data":1,"retry":{value}}}"#), 400, "retry"));
+    }
+    for name in ["event", "Data", "data ", "", "channels", "__proto__", "\\ud83c\\udf0a", "ttl"] {
+        cases.push(json(&format!(r#"{{"data":1,"{name}":null}}"#), 400, "is not known here"));
+    }
+    for (name, says) in [("channel", "control character"), ("id", "control character"), ("type", "line break or NUL")] {
+        for escape in ["\\r", "\\n", "\\u0000", "\\r\\n", "\\n\\ndata: forged"] {
+            cases.push(json(&format!(r#"{{"data":1,"{name}":"a{escape}b"}}"#), 400, says));
+        }
+    }
+    for escape in ["\\u0085", "\\u009f", "\\u007f", "\\t", "\\u001b"] {
+        cases.push(json(&format!(r#"{{"data":1,"id":"{escape}"}}"#), 400, "control character"));
+        cases.push(json(&format!(r#"{{"data":1,"channel":"{escape}"}}"#), 400, "control character"));
+    }
+    for id in [" a", "a ", " "] {
+        cases.push(json(&format!(r#"{{"data":1,"id":"{id}"}}"#), 400, "begins or ends with a space"));
+    }
+    for event_type in ["stream-reset", "stream-open"] {
+        cases.push(json(&format!(r#"{{"data":1,"type":"{event_type}"}}"#), 400, "reserved for the hub"));
+    }
+    all_are_refused("/publish", cases).await;
+}
+
+#[tokio::test]
+async fn what_is_too_large() {
+    let mib = 1024 * 1024;
+    let cases = vec![
+        json(&format!(r#"{{"data":"{}"}}"#, "x".repeat(mib + 1)), 413, "event data is 1048577 bytes long"),
+        // As JSON the quotes count, as text they don't.
+        json(&format!(r#"{{"data":["{}"]}}"#, "x".repeat(mib - 3)), 413, "event data is 1048577 bytes long"),
+        json(&format!(r#"[{{"data":1}},{{"data":"{}"}}]"#, "x".repeat(mib + 1)), 413, "entry 1: event data"),
+        // Each line break becomes a line of seven bytes.
+        json(&format!(r#"{{"data":"{}"}}"#, "\\n".repeat(300_000)), 413, "event with its field names"),
+        (TEXT, vec![b'\n'; 300_000], 413, "event with its field names"),
+        (TEXT, vec![b'x'; mib + 1], 413, "event data is 1048577 bytes long"),
+        (FORM, [b"data=".to_vec(), vec![b'x'; mib + 1]].concat(), 413, "event data is 1048577 bytes long"),
+        (TEXT, vec![b'x'; 3 * mib], 413, "the body is longer than 2097152 bytes"),
+        (JSON, vec![b'['; 3 * mib], 413, "the body is longer than 2097152 bytes"),
+        // Deep nesting must not cost the stack.
+        (JSON, vec![b'['; mib], 400, "this is not JSON"),
+        (JSON, [br#"{"data":"#.to_vec(), vec![b'['; mib]].concat(), 400, "this is not JSON"),
+    ];
+    all_are_refused("/publish", cases).await;
+}
+
+#[tokio::test]
+async fn arrays_are_checked_whole() {
+    let hub = Hub::start(&[]);
+    let mut witness = Witness::new(&hub).await;
+    let thousand = |last: &str| format!("[{}{last}]", r#"{"data":1},"#.repeat(1_000));
+    for (body, status, index, says) in [
+        (r#"[{"data":1},{"data":1,"type":"a\nb"},{"data":1}]"#.to_owned(), 400, Some(1), "entry 1: event type"),
+        (r#"[{"data":1},{}]"#.to_owned(), 400, Some(1), "entry 1: `data` is missing"),
+        (r#"[{"data":1},2]"#.to_owned(), 400, Some(1), "entry 1: an event is"),
+        (r#"[{"data":1},[{"data":1}]]"#.to_owned(), 400, Some(1), "entry 1: an event is"),
+        (r#"[{"data":1,"idempotency_key":""}]"#.to_owned(), 400, Some(0), "entry 0: idempotency key"),
+        (format!(r#"[{{"data":1}},{{"data":"{}"}}]"#, "\\n".repeat(300_000)), 413, Some(1), "entry 1: event with"),
+        (thousand(r#"{"data":1}"#), 400, None, "1001 events at once"),
+    ] {
+        let answer = hub.ask("POST", "/publish", &[JSON], body.as_bytes()).await;
+        assert!(answer.problem(status).contains(says), "{answer:?}");
+        assert_eq!(answer.json()["index"].as_u64(), index, "{answer:?}");
+        witness.sees_the_next_event(says).await;
+    }
+    let key = ("Idempotency-Key", "k");
+    let answer = hub.ask("POST", "/publish", &[JSON, key], br#"[{"data":1}]"#).await;
+    assert!(answer.problem(400).contains("for a single event"));
+    witness.saw_everything().await;
+
+    // What is just allowed.
+    assert_eq!(hub.publish("[]").await, serde_json::json!([]));
+    assert_eq!(
+        hub.publish(&format!("[{}]", vec![r#"{"data":1}"#; 1_000].join(","))).await.as_array().unwrap().len(),
+        1_000
+    );
+}
+
+#[tokio::test]
+async fn forms_and_texts_that_are_wrong() {
+    let form = |body: &str, says: &'static str| (FORM, body.as_bytes().to_vec(), 400, says);
+    all_are_refused(
+        "/publish",
+        vec![
+            form("", "`data` is missing"),
+            form("channel=a", "`data` is missing"),
+            form("data=1&data=2", "`data` is given more than once"),
+            form("data=1&channel=a&channel=b", "`channel` is given more than once"),
+            form("data=1&event=a", "`event` is not known here"),
+            form("hello", "`hello` is not known here"),
+            form("{\"data\":\"hello\"}", "add the header `Content-Type: application/json`"),
+            form(" \n{", "add the header `Content-Type: application/json`"),
+            form("data=%ff", "`data` is not UTF-8"),
+            form("%ff=1", "not UTF-8"),
+            form("data=1&type=a%0Ab", "line break or NUL"),
+            form("data=1&id=a%00", "control character"),
+            form("data=1&id=%20a", "begins or ends with a space"),
+            form("data=1&id=+a", "begins or ends with a space"),
+            form("data=1&retry=-1", "`retry` must be"),
+            form("data=1&retry=%2B1", "`retry` must be"),
+            form("data=1&retry=1.5", "`retry` must be"),
+            form("data=1&retry=86400001", "retry"),
+            form("data=1&idempotency_key=", "idempotency key is empty"),
+            form("data=1&idempotency_key", "idempotency key is empty"),
+            form("data=1&type=stream-open", "reserved for the hub"),
+            (FORM, b"data=\xff".into(), 400, "`data` is not UTF-8"),
+            (FORM, "data=1&".repeat(1_001).into_bytes(), 400, "more than 1000 parameters"),
+            (TEXT, b"\xff".into(), 400, "not UTF-8 at byte 0"),
+        ],
+    )
+    .await;
+
+    for (query, says) in [
+        ("data=1", "one too many"),
+        ("channel=%ff", "not UTF-8"),
+        ("channel=a&channel=b", "more than once"),
+        ("chanel=a", "`chanel` is not known here"),
+        ("type=a%0db", "line break or NUL"),
+        ("id=%C2%85", "control character"),
+        ("retry=soon", "`retry` must be"),
+        ("idempotency_key=", "idempotency key is empty"),
+    ] {
+        all_are_refused(&format!("/publish?{query}"), vec![(TEXT, b"x".into(), 400, says)]).await;
+    }
+    let in_the_body = "parameters in the address are for text/plain only";
+    let cases = vec![(JSON, br#"{"data":1}"#.to_vec(), 400, in_the_body), (FORM, b"data=1".to_vec(), 400, in_the_body)];
+    all_are_refused("/publish?channel=a", cases).await;
+}
+
+#[tokio::test]
+async fn what_is_just_allowed() {
+    let hub = Hub::start(&[]);
+    let longest = "é".repeat(127) + "x";
+    for name in ["channel", "type", "id", "idempotency_key"] {
+        hub.publish(&format!(r#"{{"data":1,"{name}":"{longest}"}}"#)).await;
+    }
+    for body in [
+        r#"{"data":1,"channel":null,"type":null,"id":null,"retry":null,"idempotency_key":null}"#,
+        r#"{"data":1,"channel":"","type":"","id":""}"#,
+        r#"{"data":1,"retry":0}"#,
+        r#"{"data":1,"retry":86400000}"#,
+        r#"{"data":1,"type":"a\tb","id":"a b"}"#,
+        " \t\r\n{\"data\":1}\r\n ",
+        r#"{"data":1,"channel":"a/b ,*?#%&=\"\\"}"#,
+    ] {
+        hub.publish(body).await;
+    }
+    let mib = "x".repeat(1024 * 1024);
+    hub.publish(&format!(r#"{{"data":"{mib}"}}"#)).await;
+    let deep = format!(r#"{{"data":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    hub.publish(&deep).await;
+    for media_type in ["application/json;charset=UTF-8", "Application/JSON; charset=\"utf-8\""] {
+        let answer = hub.ask("POST", "/publish", &[("Content-Type", media_type)], br#"{"data":1}"#).await;
+        assert_eq!(answer.head.status, 200, "{answer:?}");
+    }
+    let own = format!("http://{}", hub.address);
+    for headers in
+        [&[JSON, ("Origin", own.as_str())][..], &[JSON, ("Host", "localhost:1"), ("Origin", "http://LOCALHOST:1")]]
+    {
+        let answer = hub.ask("POST", "/publish", headers, br#"{"data":1}"#).await;
+        assert_eq!(answer.head.status, 200, "{answer:?}");
+    }
+}

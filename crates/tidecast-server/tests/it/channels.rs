@@ -1,0 +1,192 @@
+//! `/channels`, probes and metrics: what the hub tells about itself agrees with what was done.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::support::Hub;
+
+fn escape(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn channels_come_in_pages_by_name() {
+    let hub = Hub::start(&[]);
+    assert_eq!(hub.get("/channels").await.json(), json!({ "channels": [], "next": null }));
+    let names: Vec<_> = (0..1_200).map(|number| format!("c{number:04}/ü")).collect();
+    for half in names.chunks(600) {
+        let events: Vec<_> = half.iter().map(|name| json!({ "channel": name, "data": 1 })).collect();
+        hub.publish(&json!(events).to_string()).await;
+    }
+    let first = hub.get("/channels").await.json();
+    let listed = |page: &serde_json::Value| -> Vec<String> {
+        let channels = page["channels"].as_array().unwrap();
+        channels.iter().map(|channel| channel["channel"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed(&first), names[..1_000]);
+    assert_eq!(first["next"], names[999]);
+    let second = hub.get(&format!("/channels?after={}", escape(first["next"].as_str().unwrap()))).await.json();
+    assert_eq!(listed(&second), names[1_000..]);
+    assert_eq!(second["next"], json!(null));
+    // A name that is no channel's still says where to begin.
+    assert_eq!(listed(&hub.get("/channels?after=c1198").await.json()), names[1_198..]);
+    assert_eq!(listed(&hub.get("/channels?after=zzz").await.json()), [""; 0]);
+    // A page that ends just with the last channel has no next.
+    assert_eq!(hub.get(&format!("/channels?after={}", escape(&names[199]))).await.json()["next"], json!(null));
+    hub.get("/channels?after=%ff").await.problem(400);
+}
+
+#[tokio::test]
+async fn odd_names_are_found_by_their_escapes() {
+    let hub = Hub::start(&[]);
+    for name in
+        ["a/b", "/", "//x", ".", "..", "a b", "ü🌊", "100%", "%2f", "a?b#c", "{name}", "*", "a+b", "events", "\u{2028}"]
+    {
+        hub.publish(&json!({ "channel": name, "data": name, "type": "t", "id": "own" }).to_string()).await;
+        let path = format!("/channels/{}", escape(name));
+        let stream = hub.stream(&format!("/stream?channel={}", escape(name))).await;
+        let channel = hub.get(&path).await.json();
+        assert_eq!(
+            (&channel["channel"], &channel["events"], &channel["subscribers"]),
+            (&json!(name), &json!(1), &json!(1))
+        );
+        assert!(channel["bytes"].as_u64().unwrap() > 0 && channel["tail"] != channel["head"], "{channel}");
+        let events = hub.get(&format!("{path}/events")).await.json();
+        let expected = json!([{ "id": "own", "position": channel["head"], "type": "t", "data": name }]);
+        assert_eq!(events, json!({ "channel": name, "events": expected }));
+        assert_eq!(hub.ask("DELETE", &path, &[], b"").await.head.status, 204, "{name}");
+        drop(stream);
+    }
+}
+
+#[tokio::test]
+async fn the_past_is_answered_in_order() {
+    let hub = Hub::start(&["--log-events", "150"]);
+    for _ in 0..2 {
+        let batch: Vec<_> = (0..100).map(|number| json!({ "channel": "a", "data": number })).collect();
+        hub.publish(&json!(batch).to_string()).await;
+    }
+    let ask = async |query: &str| hub.get(&format!("/channels/a/events{query}")).await;
+    let count = async |query: &str| ask(query).await.json()["events"].as_array().unwrap().len();
+    assert_eq!(count("").await, 100, "without a number it is a hundred");
+    assert_eq!(count("?last=0").await, 0);
+    assert_eq!(count("?last=1000").await, 150, "no more than the log has");
+    let two = ask("?last=2").await.json();
+    assert_eq!((&two["events"][0]["data"], &two["events"][1]["data"]), (&json!("98"), &json!("99")));
+    for query in ["?last=1001", "?last=-1", "?last=", "?last=x", "?last=%ff"] {
+        ask(query).await.problem(400);
+    }
+    hub.get("/channels/unknown/events").await.problem(404);
+    hub.get("/channels/unknown").await.problem(404);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_forgotten_tells_its_readers() {
+    let hub = Hub::start(&[]);
+    let mut stream = hub.stream("/stream?channel=a").await;
+    let before = hub.publish(r#"{"channel":"a","data":1}"#).await;
+    assert_eq!(stream.message().await.data, "1");
+    let answer = hub.ask("DELETE", "/channels/a", &[], b"").await;
+    assert_eq!((answer.head.status, answer.body.len()), (204, 0));
+    let reset = stream.reset().await;
+    assert_eq!((reset["channel"].as_str(), reset["reason"].as_str()), (Some("a"), Some("restarted")));
+    let after = hub.publish(r#"{"channel":"a","data":2}"#).await;
+    assert_ne!(before["position"], after["position"]);
+    assert_eq!(stream.message().await.data, "2");
+    assert_eq!(hub.metric("tidecast_resets_total{reason=\"restarted\"}").await, 1);
+
+    hub.ask("DELETE", "/channels/b", &[], b"").await.problem(404);
+    hub.publish(r#"{"channel":"b","data":1}"#).await;
+    assert_eq!(hub.ask("DELETE", "/channels/b", &[], b"").await.head.status, 204);
+    hub.ask("DELETE", "/channels/b", &[], b"").await.problem(404);
+}
+
+#[tokio::test]
+async fn probes_answer() {
+    let hub = Hub::start(&[]);
+    assert_eq!(hub.get("/healthz").await.text(), "alive\n");
+    assert_eq!(hub.get("/readyz").await.text(), "ready\n");
+    let page = hub.get("/").await;
+    assert_eq!(page.head.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.head.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'")));
+}
+
+/// Every number of a scrape, by its line's name with labels; what is no exposition fails the test.
+fn parse(scrape: &str) -> BTreeMap<String, u64> {
+    let body = scrape.strip_suffix("# EOF\n").expect("a scrape says where it ends");
+    let mut kinds = BTreeMap::new();
+    let mut numbers = BTreeMap::new();
+    for line in body.lines() {
+        if let Some(line) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(kinds.insert(name, kind).is_none(), "{name} is there twice");
+        } else if !line.starts_with("# HELP ") {
+            let (name, number) = line.rsplit_once(' ').unwrap();
+            let family = name.split('{').next().unwrap();
+            let kind = kinds.get(family.strip_suffix("_total").unwrap_or(family));
+            let expected = if family.ends_with("_total") { "counter" } else { "gauge" };
+            assert_eq!(kind, Some(&expected), "{line}");
+            assert!(numbers.insert(name.to_owned(), number.parse().unwrap()).is_none(), "{name} is there twice");
+        }
+    }
+    numbers
+}
+
+#[tokio::test]
+async fn metrics_agree_with_what_was_done() {
+    let hub = Hub::start(&["--streams-max", "2"]);
+    let mut both = hub.stream("/stream?channel=a&channel=b").await;
+    let mut one = hub.stream("/stream?channel=a&last_event_id=x").await;
+    one.reset().await;
+    hub.stream("/stream").await.rest().await;
+    for body in [r#"{"channel":"a","data":1}"#, r#"[{"channel":"a","data":2},{"channel":"b","data":3}]"#] {
+        hub.publish(body).await;
+    }
+    for _ in 0..2 {
+        hub.publish(r#"{"channel":"c","data":4,"idempotency_key":"k"}"#).await;
+    }
+    hub.ask("POST", "/publish", &[], b"").await.problem(415);
+    for _ in 0..3 {
+        both.message().await;
+    }
+    for _ in 0..2 {
+        one.message().await;
+    }
+    let answer = hub.get("/metrics").await;
+    assert_eq!(answer.head.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let numbers = parse(&answer.text());
+    let expected: &[(&str, u64)] = &[
+        ("events_published_total", 4),
+        ("events_repeated_total", 1),
+        ("publishes_failed_total", 0),
+        ("events_delivered_total", 5),
+        ("logs_evicted_total", 0),
+        ("subscriptions_opened_total", 2),
+        ("connections_stalled_total", 0),
+        ("subscriptions", 2),
+        ("streams", 2),
+        ("channels", 3),
+        ("log_events", 4),
+        ("resets_total{reason=\"expired\"}", 0),
+        ("resets_total{reason=\"restarted\"}", 0),
+        ("resets_total{reason=\"unknown-id\"}", 1),
+        ("resets_total{reason=\"too-slow\"}", 0),
+        ("streams_refused_total{reason=\"full\"}", 1),
+        ("streams_refused_total{reason=\"client-full\"}", 0),
+    ];
+    for (name, number) in expected {
+        assert_eq!(numbers.get(&format!("tidecast_{name}")), Some(number), "{name} in {numbers:?}");
+    }
+    // Three streams, four publishes, one refusal, and this scrape.
+    assert_eq!(numbers["tidecast_connections_accepted_total"], 9);
+    assert!(numbers["tidecast_connections"] >= 3);
+    assert!(numbers["tidecast_delivered_bytes_total"] > 0 && numbers["tidecast_logs_bytes"] > 0);
+    let open = ["connections_accepted_total", "connections", "delivered_bytes_total", "logs_bytes"];
+    assert_eq!(numbers.len(), expected.len() + open.len(), "a metric that no test knows: {numbers:?}");
+
+    drop((both, one));
+    hub.until_metric("tidecast_subscriptions", 0).await;
+    hub.until_metric("tidecast_streams", 0).await;
+    hub.until_metric("tidecast_connections", 1).await;
+}

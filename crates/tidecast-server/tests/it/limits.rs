@@ -1,0 +1,106 @@
+//! How many connections and streams there may be: whoever finds no place is told when to come back, or waits.
+
+use std::time::Duration;
+
+use tidecast::wire::Item;
+
+use crate::support::{Connection, Hub, Stream, eventually, request};
+
+/// Asks for a stream that finds no place: 200, one time to come back in, and the end.
+async fn turned_away(hub: &Hub) -> Duration {
+    let mut stream = hub.stream("/stream").await;
+    assert_eq!(stream.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
+    let rest = stream.rest().await;
+    let [Item::Retry(retry)] = rest[..] else { panic!("{rest:?}") };
+    assert!((5_000..=30_000).contains(&retry.as_millis()), "{retry:?}");
+    assert_eq!(stream.seen, format!("retry: {}\n\n", retry.as_millis()).into_bytes());
+    retry
+}
+
+#[tokio::test]
+async fn a_full_hub_tells_when_to_come_back() {
+    let hub = Hub::start(&["--streams-max", "3"]);
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(hub.stream("/stream").await);
+    }
+    let mut retries = std::collections::HashSet::new();
+    for _ in 0..10 {
+        retries.insert(turned_away(&hub).await);
+    }
+    assert!(retries.len() > 3, "all would come back together: {retries:?}");
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 10);
+    assert_eq!(hub.metric("tidecast_streams").await, 3);
+    // Everything else works, and so do those who have a place.
+    assert_eq!(hub.ask("HEAD", "/stream", &[], b"").await.head.status, 200);
+    assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 3);
+    for stream in &mut streams {
+        assert_eq!(stream.message().await.data, "1");
+    }
+    // A place that is left can be taken.
+    streams.pop();
+    hub.until_metric("tidecast_streams", 2).await;
+    let mut stream = hub.stream("/stream?last=1").await;
+    assert_eq!(stream.message().await.data, "1");
+    turned_away(&hub).await;
+    // A refusal is no reason to close the connection.
+    let mut connection = Connection::open(hub.address).await;
+    for _ in 0..2 {
+        connection.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
+        assert!(connection.answer("GET").await.text().starts_with("retry: "));
+    }
+}
+
+#[tokio::test]
+async fn one_client_gets_no_more_than_its_share() {
+    let hub = Hub::start(&["--streams-per-client-max", "2", "--streams-max", "3"]);
+    let first = hub.stream("/stream").await;
+    let _second = hub.stream("/stream").await;
+    turned_away(&hub).await;
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"client-full\"}").await, 1);
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 0);
+    // A refused request gives its place back, and so does a stream that ends.
+    hub.get("/stream?last=x").await;
+    drop(first);
+    hub.until_metric("tidecast_streams", 1).await;
+    hub.get("/stream?last=x").await.problem(400);
+    let _third = hub.stream("/stream").await;
+    turned_away(&hub).await;
+    // Another address of this machine is another client.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = Connection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
+    other.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
+    let mut other = Stream::begin(other).await;
+    other.body_until("\n\n").await;
+    assert!(!other.last_event_id().is_empty());
+    turned_away(&hub).await;
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 1);
+}
+
+#[tokio::test]
+async fn at_the_limit_of_connections_the_next_one_waits() {
+    let hub = Hub::start(&["--connections-max", "2"]);
+    let first = hub.stream("/stream").await;
+    let mut second = hub.stream("/stream").await;
+    // The kernel takes it, the hub does not: it is neither refused nor answered.
+    let mut waiting = Connection::open(hub.address).await;
+    waiting.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), waiting.fill(1024)).await;
+    assert!(early.is_err(), "answered beyond the limit: {early:?}");
+    drop(first);
+    assert_eq!(waiting.answer("GET").await.text(), "alive\n");
+    drop(waiting);
+    // And the one that was there all the time is as good as before.
+    assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 1);
+    assert_eq!(second.message().await.data, "1");
+    drop(second);
+    eventually("no streams", async || hub.metric("tidecast_streams").await == 0).await;
+}
+
+#[tokio::test]
+async fn without_places_for_streams_there_are_none() {
+    let hub = Hub::start(&["--streams-max", "0"]);
+    turned_away(&hub).await;
+    assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 0);
+}
