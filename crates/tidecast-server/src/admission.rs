@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
+use tidecast::Hub;
 use tidecast_axum::{come_back_in, random_between};
 
 use crate::{
@@ -34,6 +35,8 @@ pub(crate) struct Admission {
     /// 0 is no limit.
     streams_per_client_max: usize,
     taken: Mutex<Taken>,
+    /// Asked whether it is ending, when nobody is admitted.
+    hub: Hub,
     counters: Arc<Counters>,
 }
 
@@ -52,11 +55,12 @@ struct Place {
 }
 
 impl Admission {
-    pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(config: &Config, hub: Hub, counters: Arc<Counters>) -> Self {
         Self {
             streams_max: config.streams_max,
             streams_per_client_max: config.streams_per_client_max,
             taken: Mutex::default(),
+            hub,
             counters,
         }
     }
@@ -67,6 +71,9 @@ impl Admission {
     }
 
     fn take(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Place, Refused> {
+        if self.hub.is_closed() {
+            return Err(Refused::Ending);
+        }
         let client = client.filter(|_| self.streams_per_client_max > 0);
         let mut taken = self.taken.lock();
         if taken.streams >= self.streams_max {
@@ -140,5 +147,41 @@ impl http_body::Body for PlacedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, middleware::from_fn_with_state};
+    use http_body_util::BodyExt;
+    use tidecast::wire::{Decoder, Item};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// A request that is still on its way in when the hub begins to stop gets a stream's answer, as an error would end
+    /// its `EventSource` for good.
+    #[tokio::test]
+    async fn who_asks_while_the_hub_is_stopping_is_told_to_come_back() {
+        let hub = Hub::new();
+        let admission = Arc::new(Admission {
+            streams_max: 1,
+            streams_per_client_max: 0,
+            taken: Mutex::default(),
+            hub: hub.clone(),
+            counters: Arc::default(),
+        });
+        let streams = tidecast_axum::router(hub.clone());
+        let app: Router = streams.layer(from_fn_with_state(admission.clone(), admit));
+        hub.close();
+        let request = http::Request::get("/?channel=a").body(Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let mut items = Vec::new();
+        Decoder::new().feed(&body, |item| items.push(item)).unwrap();
+        let [Item::Retry(retry)] = &items[..] else { panic!("{items:?}") };
+        assert!(COME_BACK_IN.contains(retry), "{retry:?}");
+        assert_eq!(admission.streams(), 0);
     }
 }

@@ -20,10 +20,11 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(config: Config, address: SocketAddr) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
+        let hub = Hub::builder().limits(config.limits.clone()).build();
         Arc::new(Self {
-            hub: Hub::builder().limits(config.limits.clone()).build(),
             access: Arc::new(Access::new(&config.access, address.ip().is_loopback())),
-            admission: Arc::new(Admission::new(&config, counters.clone())),
+            admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
+            hub,
             counters,
             config,
             address,

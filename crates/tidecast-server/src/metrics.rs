@@ -22,7 +22,7 @@ pub(crate) struct Counters {
     accepted: AtomicU64,
     ended: AtomicU64,
     stalled: AtomicU64,
-    refused: [AtomicU64; 2],
+    refused: [AtomicU64; 3],
 }
 
 /// Why a stream was told to come back later.
@@ -32,6 +32,8 @@ pub(crate) enum Refused {
     Full,
     /// All places of one client are taken.
     ClientFull,
+    /// The hub is stopping.
+    Ending,
 }
 
 /// A connection, for as long as it lasts.
@@ -78,6 +80,7 @@ struct Snapshot {
     stalled: u64,
     refused_full: u64,
     refused_client_full: u64,
+    refused_ending: u64,
 }
 
 impl Snapshot {
@@ -93,6 +96,7 @@ impl Snapshot {
             stalled: load(&counters.stalled),
             refused_full: load(&counters.refused[Refused::Full as usize]),
             refused_client_full: load(&counters.refused[Refused::ClientFull as usize]),
+            refused_ending: load(&counters.refused[Refused::Ending as usize]),
         }
     }
 }
@@ -143,7 +147,7 @@ impl Collector for Snapshot {
             "streams_refused",
             "Streams told to come back later, by reason",
             "reason",
-            &[("full", self.refused_full), ("client-full", self.refused_client_full)],
+            &[("full", self.refused_full), ("client-full", self.refused_client_full), ("ending", self.refused_ending)],
         )
     }
 }

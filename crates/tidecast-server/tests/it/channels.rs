@@ -174,6 +174,7 @@ async fn metrics_agree_with_what_was_done() {
         ("resets_total{reason=\"too-slow\"}", 0),
         ("streams_refused_total{reason=\"full\"}", 1),
         ("streams_refused_total{reason=\"client-full\"}", 0),
+        ("streams_refused_total{reason=\"ending\"}", 0),
     ];
     for (name, number) in expected {
         assert_eq!(numbers.get(&format!("tidecast_{name}")), Some(number), "{name} in {numbers:?}");
