@@ -2,7 +2,7 @@
 //!
 //! One word has a bit per channel of the subscription. Ringing sets the bit, and wakes whoever waits if none was set; a
 //! reader takes all bits, then looks into those logs. A publisher rings after it has appended, and both sides change the
-//! word by one atomic step, so a reader either sees the frame or is woken: the model in `tests/loom.rs` tries every order.
+//! word by one atomic step, so a reader either sees the frame or is woken: the models in `model.rs` try every order.
 //!
 //! Whom it wakes is a [`Waker`](std::task::Waker): a task's, or any other that implements [`std::task::Wake`], such as a
 //! reactor's mailbox or a file descriptor.

@@ -178,9 +178,10 @@ impl Deliveries {
 
     /// Appends an event to its channel's log, which draws the position: for brokers for which the log is the authority.
     ///
-    /// The readers are woken when the answer is dropped. `None` where the hub has gone.
+    /// The readers are woken when the answer is dropped. `None` where the hub has gone or is closed: the event was not
+    /// accepted.
     pub fn append(&self, channel: &Channel, event: &Encoded<'_>) -> Option<Appended> {
-        Some(self.registry.upgrade()?.append(channel, event, self.clock.now()))
+        self.registry.upgrade()?.append(channel, event, self.clock.now())
     }
 
     /// Opens a channel's log, if it is not open yet, in a new epoch.

@@ -33,8 +33,12 @@ pub(crate) struct ChannelLog {
 pub(crate) struct State {
     pub(crate) log: Log,
     readers: Vec<Reader>,
+    /// The hub is closed: nothing more is appended.
+    sealed: bool,
     /// The map no longer has this log: whoever still holds it must ask the map again.
     gone: bool,
+    /// The local number from which on a reader that waited for the opening has not missed anything.
+    opened_at: u64,
     /// The broker was told that there are readers here.
     subscribed: bool,
     /// When the last reader left, or the log was made.
@@ -128,29 +132,30 @@ impl ChannelLog {
     /// Opens the log if it is not: a first reader may wait for it.
     pub(crate) fn open(&self) -> Result<(), Gone> {
         let mut state = self.lock()?;
-        if !state.log.is_open() {
-            state.log.start_over(Epoch::random());
+        if state.open() {
             drop(state);
             self.ring();
         }
         Ok(())
     }
 
-    /// Appends an event, and tells its position and how many subscriptions read here. Wakes nobody yet.
+    /// Appends an event, and tells its position and how many subscriptions read here; `None` once the log is sealed. Wakes
+    /// nobody yet.
     pub(crate) fn append(
         &self,
         now: Duration,
         event: &Encoded<'_>,
         limits: &Limits,
-    ) -> Result<(Position, usize), Gone> {
+    ) -> Result<Option<(Position, usize)>, Gone> {
         let mut state = self.lock()?;
-        if !state.log.is_open() {
-            state.log.start_over(Epoch::random());
+        if state.sealed {
+            return Ok(None);
         }
+        state.open();
         state.counts.published += 1;
         let position = state.log.append(now, event, limits);
         self.account(&mut state);
-        Ok((position, state.readers.len()))
+        Ok(Some((position, state.readers.len())))
     }
 
     /// Tells every reader that there is something to read.
@@ -158,7 +163,8 @@ impl ChannelLog {
     /// A few dozen at a time, so that the lock is short however many there are. From the last to the first, because a
     /// reader that leaves has its place taken by the last one: that one has then been told already, or is still to come.
     pub(crate) fn ring(&self) {
-        const AT_ONCE: usize = 32;
+        // A model of it has few readers, and is to take several turns.
+        const AT_ONCE: usize = if cfg!(tidecast_loom) { 1 } else { 32 };
         let mut batch = smallvec::SmallVec::<[Reader; AT_ONCE]>::new();
         let mut end = usize::MAX;
         loop {
@@ -176,6 +182,11 @@ impl ChannelLog {
                 break;
             }
         }
+    }
+
+    /// Appends nothing more from now on: what is here by now is all that readers are still to get.
+    pub(crate) fn seal(&self) {
+        self.state.lock().sealed = true;
     }
 
     /// Adds a reader; it hears of everything that is appended from now on. Tells whether the broker is to be told that
@@ -200,25 +211,31 @@ impl ChannelLog {
         }
     }
 
-    /// Finds where a reader begins; `None` while the log is not open.
-    pub(crate) fn begin(&self, start: &LaneStart) -> Option<Begin> {
+    /// Finds where a reader begins; `None` while the log is not open. One that `waited` was here before that, so
+    /// everything since the opening is live to it.
+    pub(crate) fn begin(&self, start: &LaneStart, waited: bool) -> Option<Begin> {
         let mut state = self.state.lock();
-        let log = &mut state.log;
+        let State { log, opened_at, .. } = &mut *state;
         if !log.is_open() {
             return None;
         }
+        let live = if waited { *opened_at } else { log.head() };
         let (next, reset) = match start {
-            LaneStart::Live => (log.head(), None),
-            LaneStart::Last(count) => (log.newest(*count), None),
-            LaneStart::After { position, text } => match (log.locate(*position), text) {
-                (Located::At(next), _) => (next, None),
-                (Located::Expired, _) => (log.oldest(), Some(ResetReason::Expired)),
-                (Located::Ahead, _) => (log.oldest(), Some(ResetReason::UnknownId)),
-                (Located::OtherEpoch, text) => match text.as_deref().and_then(|text| log.locate_own_id(text)) {
-                    Some(next) => (next, None),
-                    None => (log.oldest(), Some(ResetReason::Restarted)),
-                },
-            },
+            LaneStart::Live | LaneStart::Last(_) if live < log.oldest() => (log.oldest(), Some(ResetReason::TooSlow)),
+            LaneStart::Live => (live, None),
+            LaneStart::Last(count) => (live.saturating_sub(*count as u64).max(log.oldest()), None),
+            LaneStart::After { position, text } => {
+                let located = log.locate(*position);
+                // `0.0` is of no log in particular, so that an event which has it as its own id comes first.
+                let may_be_own = located == Located::OtherEpoch || *position == Position::START;
+                let own = text.as_deref().filter(|_| may_be_own).and_then(|text| log.locate_own_id(text));
+                match (own, located) {
+                    (Some(next), _) | (None, Located::At(next)) => (next, None),
+                    (None, Located::Expired) => (log.oldest(), Some(ResetReason::Expired)),
+                    (None, Located::Ahead) => (log.oldest(), Some(ResetReason::UnknownId)),
+                    (None, Located::OtherEpoch) => (log.oldest(), Some(ResetReason::Restarted)),
+                }
+            }
             LaneStart::AfterOwnId(id) => match log.locate_own_id(id) {
                 Some(next) => (next, None),
                 None => (log.oldest(), Some(ResetReason::UnknownId)),
@@ -340,6 +357,16 @@ impl ChannelLog {
 }
 
 impl State {
+    /// Opens the log if it is not; tells whether it was not.
+    fn open(&mut self) -> bool {
+        if self.log.is_open() {
+            return false;
+        }
+        self.log.start_over(Epoch::random());
+        self.opened_at = self.log.head();
+        true
+    }
+
     pub(crate) fn readers(&self) -> usize {
         self.readers.len()
     }

@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     registry: Arc<Registry>,
     broker: Arc<dyn Broker>,
     clock: Arc<dyn Clock>,
+    closing: AtomicBool,
+    /// Seen by subscriptions, which end at what is in the logs by then.
     closed: AtomicBool,
     swept_by_task: AtomicBool,
     counters: Counters,
@@ -211,7 +213,12 @@ impl Inner {
     }
 
     fn close(&self) {
-        if !self.closed.swap(true, Ordering::AcqRel) {
+        if !self.closing.swap(true, Ordering::AcqRel) {
+            // In this order: nothing more is accepted; whoever has not read what was is told of it; and only then may a
+            // subscription see that the hub is closed, and end.
+            self.registry.seal();
+            self.registry.ring_all();
+            self.closed.store(true, Ordering::Release);
             self.registry.ring_all();
             self.broker.close();
         }

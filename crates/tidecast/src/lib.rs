@@ -34,6 +34,8 @@ mod sync;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(all(test, tidecast_loom))]
+mod model;
 
 pub use crate::{
     batch::Batch,

@@ -81,7 +81,8 @@ pub struct Limits {
     /// Longest data of one event, in bytes. Default 1 MiB. A longer one is [too large](crate::Error::is_too_large).
     pub event_data_bytes_max: usize,
 
-    /// Longest frame, that is, an event with its field names, in bytes. Default 2 MiB.
+    /// Longest frame, that is, an event with its field names, in bytes. Default 2 MiB; more than
+    /// [`DECODER_BYTES_MAX`](crate::wire::DECODER_BYTES_MAX) is taken as that.
     /// A longer one is [too large](crate::Error::is_too_large).
     pub frame_bytes_max: usize,
 

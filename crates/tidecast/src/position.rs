@@ -74,6 +74,9 @@ pub struct Position {
 /// Longest text of a position, in bytes.
 pub(crate) const POSITION_BYTES_MAX: usize = 12 + 1 + 20;
 
+/// Shortest text of a position in a log, in bytes.
+pub(crate) const POSITION_BYTES_MIN: usize = 12 + 1 + 1;
+
 impl Position {
     /// Before everything, in a channel that has no log yet: `0.0`.
     pub const START: Self = Self { epoch: Epoch::NONE, offset: 0 };

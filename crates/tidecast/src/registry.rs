@@ -16,7 +16,7 @@ use crate::{
     Channel, Limits, Position,
     channel_log::{ChannelLog, Counts, Gone},
     frame::Encoded,
-    sync::{AtomicU64, Mutex, Ordering},
+    sync::{AtomicBool, AtomicU64, Mutex, Ordering},
 };
 
 /// How many parts the map has: enough that publishers on as many cores seldom wait for one another.
@@ -42,6 +42,8 @@ pub(crate) struct Registry {
     past: Mutex<Counts>,
     /// Logs that lost their events to the bound of all logs.
     evicted: AtomicU64,
+    /// The hub is closed.
+    sealed: AtomicBool,
 }
 
 /// An event that was appended.
@@ -87,6 +89,7 @@ impl Registry {
             making_room: Mutex::new(()),
             past: Mutex::default(),
             evicted: AtomicU64::new(0),
+            sealed: AtomicBool::new(false),
         }
     }
 
@@ -110,6 +113,10 @@ impl Registry {
                 return log.clone();
             }
             let log = Arc::new(ChannelLog::new(channel.clone(), now, self.memory.clone()));
+            // Read under the shard's lock: a sealing that has passed this shard is seen, and one that has not will come.
+            if self.sealed.load(Ordering::SeqCst) {
+                log.seal();
+            }
             shard.insert(channel.clone(), log.clone());
             log
         };
@@ -135,11 +142,11 @@ impl Registry {
         }
     }
 
-    /// Appends an event to its channel's log.
-    pub(crate) fn append(&self, channel: &Channel, event: &Encoded<'_>, now: Duration) -> Appended {
+    /// Appends an event to its channel's log; `None` once the logs are sealed.
+    pub(crate) fn append(&self, channel: &Channel, event: &Encoded<'_>, now: Duration) -> Option<Appended> {
         let appended = self.with_log(channel, now, |log| {
-            let (position, receivers) = log.append(now, event, &self.limits)?;
-            Ok(Appended { position, receivers, log: log.clone() })
+            let appended = log.append(now, event, &self.limits)?;
+            Ok(appended.map(|(position, receivers)| Appended { position, receivers, log: log.clone() }))
         });
         if self.memory() > self.limits.logs_bytes_max {
             self.make_room();
@@ -195,6 +202,14 @@ impl Registry {
         }
         names.sort_unstable();
         names
+    }
+
+    /// Has no log append anything more, also none that is made later.
+    pub(crate) fn seal(&self) {
+        self.sealed.store(true, Ordering::SeqCst);
+        for log in self.logs() {
+            log.seal();
+        }
     }
 
     /// Rings every bell, so that every reader looks whether the hub is closed.

@@ -8,7 +8,7 @@
 //! Why it is sound: a [`Segment`] has one writer, which alone can write, and writes each byte once, at or past `written`.
 //! A view covers bytes below `written` only, so no byte is ever both written and visible. A view is handed to other
 //! threads as any value is (here, under the log's lock), which orders the writing before the reading.
-//! `tests` here run under miri, and the model in `tests/loom.rs` checks the order with loom's cells in place of bytes.
+//! `tests` here run under miri, and `model` here checks the order with loom's cells in place of bytes.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -200,5 +200,37 @@ mod tests {
         let both = segment.bytes(one.start..two.end);
         assert_eq!(both, "abcdef");
         assert_eq!(segment.bytes(two).as_ptr(), both[3..].as_ptr());
+    }
+}
+
+#[cfg(all(test, tidecast_loom))]
+mod model {
+    use std::sync::Arc;
+
+    use loom::{sync::Mutex, thread};
+
+    use super::{Segment, Written};
+
+    /// A view is read by whoever got it under the lock, and after the lock is let go of, while the segment grows.
+    #[test]
+    fn a_view_is_read_without_the_lock_while_the_segment_grows() {
+        loom::model(|| {
+            let segment = Arc::new(Mutex::new(Segment::new(4)));
+            let writer = {
+                let segment = segment.clone();
+                thread::spawn(move || {
+                    for byte in [b"a", b"b", b"c"] {
+                        segment.lock().expect("nobody panicked").append(&[byte]);
+                    }
+                })
+            };
+            // loom's stand-in for the bytes is read as a whole when a view is made, so the view is made here, outside.
+            let view = {
+                let segment = segment.lock().expect("nobody panicked");
+                Written { memory: segment.memory.clone(), len: segment.written }
+            };
+            assert!(b"abc".starts_with(view.as_ref()));
+            writer.join().expect("it ends well");
+        });
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     cursor::put_cursor,
     hub::Inner,
     log::FrameBounds,
+    position::POSITION_BYTES_MIN,
     resume::LaneStart,
     wire::{self, FirstBlock},
 };
@@ -84,6 +85,8 @@ pub struct Subscription {
 struct Lane {
     log: Arc<ChannelLog>,
     start: LaneStart,
+    /// It looked where it begins, and the log was not open.
+    waited: bool,
     /// What is read next, in which life of the log; `None` while the log is not open.
     next: Option<(Epoch, u64)>,
     /// Where the subscriber stands, as far as it has been told: a reset that is still to be told does not move it, so
@@ -110,7 +113,7 @@ impl Subscription {
                 LaneStart::AfterOwnId(_) | LaneStart::AfterUnknown => Position::LOST,
                 LaneStart::Live | LaneStart::Last(_) => Position::START,
             };
-            Lane { log, start, next: None, position, reset: None }
+            Lane { log, start, waited: false, next: None, position, reset: None }
         };
         let lanes: Box<[_]> = logs.into_iter().map(lane).collect();
         let mut subscription = Self {
@@ -169,15 +172,18 @@ impl Subscription {
         block.encode((!resets).then_some(&cursor))
     }
 
-    /// Puts all that is ready into a batch, as wire bytes: up to `bytes_max` bytes, or more if a single frame is larger.
+    /// Puts all that is ready into a batch, as wire bytes: up to `bytes_max` bytes, and at least one frame. The last frame
+    /// may go beyond, and on several channels their ids may, up to about as much again.
     ///
     /// `Ready(true)`: there is something in the batch. `Ready(false)`: the hub is closed and everything before is read.
     /// Where it is `Pending`, the context's waker is woken once there is something.
     pub fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
         batch.clear();
+        let bytes_max = bytes_max.max(1);
         loop {
             while batch.len() < bytes_max {
-                match self.step(bytes_max - batch.len(), usize::MAX, &mut batch.frames) {
+                let bytes_left = bytes_max - batch.len();
+                match self.step(bytes_left, self.frames_max(bytes_left), &mut batch.frames) {
                     Step::Opened if self.first_block.open_event => {
                         let cursor = self.cursor();
                         batch.compose(|out| wire::open_frame(out, &cursor));
@@ -272,7 +278,10 @@ impl Subscription {
             return true;
         }
         for lane in self.lanes.iter_mut().filter(|lane| lane.next.is_none()) {
-            let Some(begin) = lane.log.begin(&lane.start) else { continue };
+            let Some(begin) = lane.log.begin(&lane.start, lane.waited) else {
+                lane.waited = true;
+                continue;
+            };
             lane.next = Some((begin.epoch, begin.next));
             lane.reset = begin.reset;
             if begin.reset.is_none() {
@@ -320,12 +329,22 @@ impl Subscription {
         batch.frames = frames;
     }
 
+    /// How many frames fit beside their ids: on several channels each is sent with a cursor, which the log does not
+    /// count, and which may be far longer than the frame.
+    fn frames_max(&self, bytes: usize) -> usize {
+        if self.lanes.len() == 1 { usize::MAX } else { bytes / (self.lanes.len() * POSITION_BYTES_MIN) }
+    }
+
     fn wait(&mut self, context: &Context<'_>) -> Wait {
+        // Looked at before the bell: the hub rings for what was published last before it says that it is closed. The
+        // other way round an event that comes between the two looks, and the closing right after it, would end this
+        // before the event.
+        let closed = self.hub.is_closed();
         let rung = self.bell.take(context.waker());
         self.ready |= rung;
         if rung != 0 {
             Wait::News
-        } else if self.hub.is_closed() {
+        } else if closed {
             Wait::Closed
         } else {
             Wait::Pending

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Channel, Error, IdempotencyKey, Limits, Result,
+    Channel, Error, IdempotencyKey, Result,
     broker::{Broker, BrokerFuture, Deliveries, Encoded, History, Publication, Published, Since},
     sync::Mutex,
 };
@@ -18,7 +18,8 @@ use crate::{
 /// The broker for one process, and the default.
 ///
 /// Every future it answers with is ready when it is first polled. Idempotency keys are remembered for
-/// [`Limits::idempotency_age_max`], at most [`Limits::idempotency_keys_max`] in all.
+/// [`Limits::idempotency_age_max`](crate::Limits::idempotency_age_max), at most
+/// [`Limits::idempotency_keys_max`](crate::Limits::idempotency_keys_max) in all.
 #[derive(Debug, Default)]
 pub struct MemoryBroker {
     deliveries: OnceLock<Deliveries>,
@@ -54,12 +55,13 @@ impl MemoryBroker {
         let key = Arc::new((publication.channel.clone(), key.clone()));
         let now = deliveries.clock().now();
         let mut answered = self.answered.lock();
-        answered.forget_old(now, deliveries.limits());
+        answered.forget_old(now, deliveries.limits().idempotency_age_max);
         if let Some(first) = answered.by_key.get(&key) {
             return Ok(Published { repeated: true, ..first.clone() });
         }
         let appended = append()?;
         let published = Published::new(publication, appended.position, appended.receivers);
+        answered.make_room(deliveries.limits().idempotency_keys_max);
         answered.by_age.push_back((now, key.clone()));
         answered.by_key.insert(key, published.clone());
         // In this order: the readers are woken once the keys are free again.
@@ -111,16 +113,22 @@ impl Broker for MemoryBroker {
 }
 
 impl Answered {
-    /// Forgets what is too old, and makes room for one more.
-    fn forget_old(&mut self, now: Duration, limits: &Limits) {
-        while let Some((at, _)) = self.by_age.front() {
-            let too_old = *at + limits.idempotency_age_max <= now;
-            if !too_old && self.by_key.len() < limits.idempotency_keys_max.max(1) {
-                break;
-            }
-            if let Some((_, key)) = self.by_age.pop_front() {
-                self.by_key.remove(&key);
-            }
+    fn forget_old(&mut self, now: Duration, age_max: Duration) {
+        while self.by_age.front().is_some_and(|(at, _)| *at + age_max <= now) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Makes room for one more, which is kept whatever the bound.
+    fn make_room(&mut self, keys_max: usize) {
+        while !self.by_age.is_empty() && self.by_key.len() >= keys_max {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, key)) = self.by_age.pop_front() {
+            self.by_key.remove(&key);
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     registry::Registry,
     stats::Counters,
     sync::AtomicBool,
+    wire,
 };
 
 /// Makes a [`Hub`] other than the default one.
@@ -45,8 +46,8 @@ impl Builder {
     /// Makes the hub.
     #[must_use]
     pub fn build(mut self) -> Hub {
-        // An entry of a log counts the bytes of a frame in 32 bits; a gigabyte in one event is past any use.
-        self.limits.frame_bytes_max = self.limits.frame_bytes_max.min(1 << 30);
+        // What a client of this crate could not read is not sent.
+        self.limits.frame_bytes_max = self.limits.frame_bytes_max.min(wire::DECODER_BYTES_MAX);
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
         let broker = self.broker.unwrap_or_else(|| Arc::new(MemoryBroker::new()));
         let registry = Arc::new(Registry::new(self.limits));
@@ -55,6 +56,7 @@ impl Builder {
             registry,
             broker,
             clock,
+            closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             swept_by_task: AtomicBool::new(false),
             counters: Counters::default(),

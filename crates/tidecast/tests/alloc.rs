@@ -1,0 +1,127 @@
+//! A fan-out allocates nothing per subscriber: counted by the allocator itself, on this thread only.
+//!
+//! A binary of its own, because a program has one allocator.
+
+#![expect(unsafe_code, reason = "an allocator is unsafe to implement; this one counts and hands on to the system's")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    task::{Context, Poll, Waker},
+};
+
+use tidecast::{Batch, Event, Hub, Start, Subscription, wire::FirstBlock};
+
+struct Counting;
+
+thread_local! {
+    // Constant and without a destructor, so that looking at it allocates nothing.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count() {
+    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+}
+
+// SAFETY: every method hands its arguments on to the system's allocator as they are.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are this call's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are this call's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are this call's.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(act: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    act();
+    ALLOCATIONS.get() - before
+}
+
+/// Some subscribers of one hub, and the batch that they share as the connections of a reactor do.
+struct Crowd {
+    hub: Hub,
+    subscriptions: Vec<Subscription>,
+    batch: Batch,
+}
+
+impl Crowd {
+    fn new(subscribers: usize, channels: &[&str]) -> Self {
+        let hub = Hub::new();
+        let subscriptions = (0..subscribers)
+            .map(|_| {
+                let mut subscription = hub.subscribe(channels.iter().copied(), Start::Live).expect("the hub is open");
+                subscription.first_block(FirstBlock::default());
+                subscription
+            })
+            .collect();
+        let mut crowd = Self { hub, subscriptions, batch: Batch::new() };
+        // Tables and blocks grow to the size that they keep.
+        for _ in 0..100 {
+            crowd.publish_and_drain();
+        }
+        crowd
+    }
+
+    fn publish_and_drain(&mut self) {
+        self.hub.publish_now("a", Event::text("twelve bytes")).expect("the hub is open");
+        let mut context = Context::from_waker(Waker::noop());
+        let mut delivered = 0;
+        for subscription in &mut self.subscriptions {
+            while subscription.poll_batch(&mut context, &mut self.batch, 64 * 1024) == Poll::Ready(true) {
+                delivered += 1;
+            }
+        }
+        assert_eq!(delivered, self.subscriptions.len());
+    }
+}
+
+/// The fewest and the most allocations of one publish and all its deliveries, over a few.
+fn spread(crowd: &mut Crowd) -> (usize, usize) {
+    let counts = (0..50).map(|_| allocations(|| crowd.publish_and_drain())).collect::<Vec<_>>();
+    (*counts.iter().min().expect("some"), *counts.iter().max().expect("some"))
+}
+
+#[test]
+fn on_one_channel_a_thousand_subscribers_cost_what_ten_do() {
+    let ten = spread(&mut Crowd::new(10, &["a"]));
+    let thousand = spread(&mut Crowd::new(1_000, &["a"]));
+    assert_eq!(ten.0, thousand.0);
+    // Now and then a log takes a new block; and its table of events may grow.
+    for (fewest, most) in [ten, thousand] {
+        assert!((1..=10).contains(&fewest), "{fewest}");
+        assert!(most <= fewest + 4, "{fewest} to {most}");
+    }
+}
+
+/// The ids of several channels are written into memory of the batch, which is used again once its parts are dropped.
+#[test]
+fn on_three_channels_too_where_the_batch_is_free_again_each_time() {
+    let ten = spread(&mut Crowd::new(10, &["a", "b", "c"]));
+    let thousand = spread(&mut Crowd::new(1_000, &["a", "b", "c"]));
+    assert_eq!(ten.0, thousand.0);
+    for (fewest, most) in [ten, thousand] {
+        assert!((1..=10).contains(&fewest), "{fewest}");
+        assert!(most <= fewest + 4, "{fewest} to {most}");
+    }
+}
+
+#[test]
+fn the_allocator_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1_u64)))), 1);
+    assert_eq!(allocations(|| ()), 0);
+}

@@ -1,0 +1,160 @@
+//! What one log keeps: count, bytes and age, each on a clock that is moved by hand.
+
+use std::time::Duration;
+
+use tidecast::{ChannelInfo, Event, Hub, Limits, Start};
+
+use crate::support::{Browser, hub_with, name, now, publish, publish_with_id, secs};
+
+fn log(hub: &Hub, channel: &str) -> ChannelInfo {
+    hub.channel(&name(channel)).expect("it is known")
+}
+
+/// What the log of `sse` has, oldest first.
+fn kept(hub: &Hub) -> Vec<String> {
+    let history = now(hub.newest(&name("sse"), 1000)).expect("memory is always there");
+    history.events.into_iter().map(|event| event.data).collect()
+}
+
+#[test]
+fn a_log_keeps_so_many_events() {
+    let (hub, _) = hub_with(Limits { log_events_max: 3, ..Limits::default() });
+    for number in 1..=100 {
+        let position = publish(&hub, "sse", &number.to_string());
+        let log = log(&hub, "sse");
+        assert_eq!(log.events, number.min(3));
+        assert_eq!(log.head, position);
+        assert_eq!(log.tail.offset, number.saturating_sub(3) as u64);
+    }
+    assert_eq!(kept(&hub), ["98", "99", "100"]);
+}
+
+#[test]
+fn a_log_keeps_so_many_bytes_of_frames() {
+    let frame = "id: 00c0ffee1234.1\ndata: 1234567890\n\n".len();
+    let (hub, _) = hub_with(Limits { log_bytes_max: 3 * frame, ..Limits::default() });
+    for number in 1..=9 {
+        publish(&hub, "sse", &format!("123456789{number}"));
+        let log = log(&hub, "sse");
+        assert_eq!(log.bytes, number.min(3) * frame);
+    }
+    // One that is larger pushes out as many as it takes, one that is larger than all the others too.
+    publish(&hub, "sse", &"x".repeat(frame));
+    assert_eq!(kept(&hub).len(), 2);
+    publish(&hub, "sse", &"x".repeat(3 * frame));
+    assert_eq!(kept(&hub), ["x".repeat(3 * frame)]);
+}
+
+#[test]
+fn neither_count_nor_bytes_take_the_newest() {
+    for limits in [
+        Limits { log_events_max: 0, ..Limits::default() },
+        Limits { log_bytes_max: 0, ..Limits::default() },
+        Limits { log_events_max: 0, log_bytes_max: 0, ..Limits::default() },
+    ] {
+        let (hub, _) = hub_with(limits);
+        let mut browser = Browser::connected(&hub, &["sse"]);
+        for number in 0..3 {
+            publish(&hub, "sse", &number.to_string());
+            hub.sweep();
+            assert_eq!(kept(&hub), [number.to_string()]);
+            assert_eq!(browser.told(), [number.to_string()]);
+        }
+    }
+}
+
+#[test]
+fn age_takes_the_newest_too() {
+    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let _reader = hub.subscribe(["sse"], Start::Live).unwrap();
+    publish(&hub, "sse", "0 s");
+    clock.advance(secs(4));
+    publish(&hub, "sse", "4 s");
+    clock.advance(secs(6));
+    hub.sweep();
+    assert_eq!(kept(&hub), ["0 s", "4 s"], "not older than 10 s");
+    clock.advance(Duration::from_millis(1));
+    hub.sweep();
+    assert_eq!(kept(&hub), ["4 s"]);
+    clock.advance(secs(4));
+    hub.sweep();
+    assert_eq!(kept(&hub), [""; 0]);
+    let log = log(&hub, "sse");
+    assert_eq!((log.tail, log.head.offset, log.bytes), (log.head, 2, 0));
+}
+
+#[test]
+fn publishing_ages_its_own_log_without_a_sweep() {
+    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    publish(&hub, "sse", "old");
+    clock.advance(secs(11));
+    let position = publish(&hub, "sse", "new");
+    assert_eq!(kept(&hub), ["new"]);
+    assert_eq!(position.offset, 2);
+}
+
+#[test]
+fn without_an_age_a_log_is_the_live_window_only() {
+    let (hub, clock) = hub_with(Limits { log_age_max: Duration::ZERO, ..Limits::default() });
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    for number in 0..3 {
+        publish(&hub, "sse", &number.to_string());
+        assert_eq!(browser.told(), [number.to_string()]);
+        clock.advance(Duration::from_millis(1));
+        hub.sweep();
+        assert_eq!(kept(&hub), [""; 0]);
+    }
+}
+
+#[test]
+fn a_log_gives_back_its_memory_as_its_events_go() {
+    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let _reader = hub.subscribe(["sse"], Start::Live).unwrap();
+    let before = hub.stats().logs_bytes;
+    for number in 0..10_000 {
+        publish(&hub, "sse", &number.to_string());
+    }
+    let full = hub.stats().logs_bytes;
+    assert!(full > before + 10_000 * 40, "{full}");
+    clock.advance(secs(8));
+    for number in 0..100 {
+        publish(&hub, "sse", &number.to_string());
+    }
+    clock.advance(secs(8));
+    hub.sweep();
+    let few = hub.stats().logs_bytes;
+    assert!(few < before + 64 * 1024 + 100 * 100, "one block and a short table, not {few}");
+    clock.advance(secs(8));
+    hub.sweep();
+    assert_eq!(hub.stats().logs_bytes, before);
+}
+
+#[test]
+fn what_is_accounted_covers_what_is_kept() {
+    let (hub, _) = hub_with(Limits { log_bytes_max: 100_000, ..Limits::default() });
+    for number in 0..1000 {
+        publish(&hub, "sse", &"x".repeat(number % 300));
+        let (log, stats) = (log(&hub, "sse"), hub.stats());
+        assert!(stats.logs_bytes > log.bytes as u64);
+        assert!(stats.logs_bytes < 2 * log.bytes as u64 + 64 * 1024 + 2000 * 40, "{stats:?}");
+        assert_eq!(stats.log_events, log.events as u64);
+    }
+}
+
+#[test]
+fn history_is_what_is_kept_with_types_and_ids() {
+    let hub = Hub::new();
+    let at = publish(&hub, "sse", "a\r\nb");
+    publish_with_id(&hub, "sse", "c", "own");
+    hub.publish_now("sse", Event::text("d").with_type("t").unwrap()).unwrap();
+    let history = now(hub.newest(&name("sse"), 3)).unwrap();
+    assert!(history.complete);
+    let events: Vec<_> = history.events.iter().map(|e| (&*e.id, &*e.event_type, &*e.data)).collect();
+    let last = history.events[2].position.to_string();
+    let first = at.to_string();
+    assert_eq!(events, [(&*first, "message", "a\nb"), ("own", "message", "c"), (&*last, "t", "d")]);
+    assert_eq!(now(hub.newest(&name("sse"), 0)).unwrap().events, []);
+    assert_eq!(now(hub.newest(&name("unused"), 1)).unwrap().events, []);
+    assert!(now(hub.newest(&name("sse"), 1001)).unwrap_err().is_invalid());
+    assert_eq!(hub.channel(&name("unused")), None, "asking makes no channel");
+}

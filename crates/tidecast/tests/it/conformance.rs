@@ -1,0 +1,42 @@
+//! The contract of a broker, kept by the one in memory: one test a rule, so that a failure names it.
+
+use std::sync::Arc;
+
+use tidecast::{broker::MemoryBroker, conformance as rules};
+
+use crate::support::now;
+
+macro_rules! kept {
+    ($($rule:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $rule() {
+                now(rules::$rule(Arc::new(MemoryBroker::new())));
+            }
+        )*
+    };
+}
+
+kept! {
+    is_ready,
+    positions_grow_by_one,
+    events_arrive_once_and_in_order,
+    nothing_is_missed_once_subscribed,
+    publishers_at_once_share_one_order,
+    channels_are_apart,
+    a_key_answers_as_the_first_time,
+    a_key_counts_in_its_channel,
+    a_key_used_twice_at_once_is_one_event,
+    a_publisher_that_stalls_holds_up_no_other_channel,
+    history_is_what_was_published,
+    history_says_whether_it_is_complete,
+    a_resumed_subscription_continues,
+    forgetting_starts_over,
+    forgetting_tells_its_readers,
+    a_released_channel_loses_nothing,
+}
+
+#[test]
+fn all_of_them() {
+    now(rules::all(async || Arc::new(MemoryBroker::new())));
+}

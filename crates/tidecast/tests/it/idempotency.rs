@@ -1,0 +1,117 @@
+//! Publishing the same thing twice under one key: one event, one answer.
+
+use std::{sync::Barrier, thread};
+
+use tidecast::{Event, Hub, IdempotencyKey, Limits, Published, Start};
+
+use crate::support::{Browser, hub_with, now, secs};
+
+fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::new(text).expect("a key")
+}
+
+fn publish_once(hub: &Hub, channel: &str, data: &str, text: &str) -> Published {
+    hub.publish_once_now(channel, Event::text(data), key(text)).expect("it is published")
+}
+
+#[test]
+fn ten_publishes_with_one_key_deliver_one_event_and_answer_alike() {
+    let hub = Hub::new();
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    let first = publish_once(&hub, "sse", "the first body wins", "key");
+    assert_eq!((first.receivers, first.repeated), (1, false));
+    // Who has come or gone since makes no difference.
+    let _another = hub.subscribe(["sse"], Start::Live).unwrap();
+    for _ in 0..9 {
+        let mut again = publish_once(&hub, "sse", "not this one", "key");
+        assert!(std::mem::take(&mut again.repeated));
+        assert_eq!(again, first);
+    }
+    assert_eq!(now(hub.publish_once("sse", Event::text("nor this"), key("key"))).unwrap().position, first.position);
+    assert_eq!(browser.told(), ["the first body wins"]);
+    assert_eq!((hub.stats().published, hub.stats().repeated), (1, 10));
+}
+
+#[test]
+fn a_key_counts_in_its_channel_only() {
+    let hub = Hub::new();
+    assert!(!publish_once(&hub, "a", "x", "key").repeated);
+    assert!(!publish_once(&hub, "b", "x", "key").repeated);
+    assert!(!publish_once(&hub, "a", "x", "another key").repeated);
+    assert!(publish_once(&hub, "a", "x", "key").repeated);
+}
+
+#[test]
+fn a_key_is_forgotten_when_it_is_old() {
+    let (hub, clock) = hub_with(Limits { idempotency_age_max: secs(10), ..Limits::default() });
+    publish_once(&hub, "sse", "x", "key");
+    clock.advance(secs(9));
+    assert!(publish_once(&hub, "sse", "x", "key").repeated);
+    // Counted from the first time, not from the last.
+    clock.advance(secs(1));
+    assert!(!publish_once(&hub, "sse", "x", "key").repeated);
+    assert!(publish_once(&hub, "sse", "x", "key").repeated);
+}
+
+#[test]
+fn an_age_of_zero_remembers_no_key() {
+    let (hub, _) = hub_with(Limits { idempotency_age_max: secs(0), ..Limits::default() });
+    publish_once(&hub, "sse", "x", "key");
+    assert!(!publish_once(&hub, "sse", "x", "key").repeated);
+}
+
+#[test]
+fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
+    let (hub, _) = hub_with(Limits { idempotency_keys_max: 3, ..Limits::default() });
+    for text in ["1", "2", "3", "4"] {
+        publish_once(&hub, text, "x", text);
+    }
+    for text in ["4", "3", "2"] {
+        assert!(publish_once(&hub, text, "x", text).repeated, "{text}");
+    }
+    assert!(!publish_once(&hub, "1", "x", "1").repeated);
+    assert!(!publish_once(&hub, "2", "x", "2").repeated);
+}
+
+/// Room for a new key was made before it was looked up: with as many keys as allowed, each repeat forgot the oldest
+/// one, so that a repeat of the oldest was published anew.
+#[test]
+fn a_repeat_takes_no_room_so_it_forgets_no_key() {
+    let (hub, _) = hub_with(Limits { idempotency_keys_max: 2, ..Limits::default() });
+    publish_once(&hub, "sse", "x", "oldest");
+    publish_once(&hub, "sse", "x", "newest");
+    for _ in 0..3 {
+        assert!(publish_once(&hub, "sse", "x", "newest").repeated);
+        assert!(publish_once(&hub, "sse", "x", "oldest").repeated);
+    }
+    assert_eq!(hub.stats().published, 2);
+}
+
+#[test]
+fn a_publish_that_is_refused_uses_up_no_key() {
+    let (hub, _) = hub_with(Limits { event_data_bytes_max: 1, ..Limits::default() });
+    assert!(hub.publish_once_now("sse", Event::text("xx"), key("key")).unwrap_err().is_too_large());
+    assert!(!publish_once(&hub, "sse", "x", "key").repeated);
+}
+
+#[test]
+fn threads_with_the_same_key_at_once_make_one_event() {
+    const THREADS: usize = 4;
+    let hub = Hub::new();
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    let barrier = Barrier::new(THREADS);
+    let answers: Vec<Vec<Published>> = thread::scope(|scope| {
+        let publishing = || {
+            barrier.wait();
+            (0..100).map(|number| publish_once(&hub, "sse", "x", &number.to_string())).collect()
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(publishing)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it ends well")).collect()
+    });
+    for number in 0..100 {
+        let of_one_key: Vec<_> = answers.iter().map(|answers| &answers[number]).collect();
+        assert!(of_one_key.iter().all(|answer| answer.position == of_one_key[0].position));
+        assert_eq!(of_one_key.iter().filter(|answer| !answer.repeated).count(), 1);
+    }
+    assert_eq!(browser.read().len(), 100);
+}

@@ -1,0 +1,27 @@
+//! The engine from the outside: one binary, one topic a file. Time is virtual throughout; nothing here sleeps.
+
+mod late;
+mod support;
+
+mod decode;
+mod decode_table;
+mod roundtrip;
+
+mod live_resets;
+mod resume;
+mod resume_model;
+mod resume_own_ids;
+mod resume_resets;
+mod resume_world;
+
+mod bounds;
+mod bounds_all;
+mod idempotency;
+
+mod conformance;
+mod conformance_faults;
+mod opening;
+mod subscription;
+mod threads;
+
+mod corpus;

@@ -1,0 +1,193 @@
+//! A broker that takes its time to tell where a channel stands: the subscription waits, nobody else does, and nothing
+//! is missed.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+};
+
+use tidecast::{Event, Hub, Start, wire::FirstBlock};
+
+use crate::{
+    late::Late,
+    support::{decode, name, now, ready_bytes, ready_next, told},
+};
+
+fn late_hub() -> (Hub, Arc<Late>) {
+    let broker = Arc::new(Late::default());
+    (Hub::builder().broker(broker.clone()).build(), broker)
+}
+
+fn publish(hub: &Hub, channel: &str, data: &str) {
+    let mut future = pin!(hub.publish(channel, Event::text(data)));
+    let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_ready());
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A subscription that waited began where the log stood when it was next polled: what had come since the opening, such as
+/// all that the broker had held back, was passed over.
+#[test]
+fn the_id_is_the_first_delivery_and_nothing_is_missed() {
+    let (hub, broker) = late_hub();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
+    assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n\n");
+    assert_eq!(ready_bytes(&mut subscription, 1000), b"");
+    publish(&hub, "sse", "held back");
+    assert_eq!(ready_bytes(&mut subscription, 1000), b"");
+
+    broker.open("sse");
+    publish(&hub, "sse", "live");
+    let bytes = String::from_utf8(ready_bytes(&mut subscription, 1000)).unwrap();
+    let epoch = format!("{:?}", hub.channel(&name("sse")).unwrap().head.epoch);
+    let expected = [
+        format!("id: {epoch}.0\n\n"),
+        format!("id: {epoch}.1\ndata: held back\n\n"),
+        format!("id: {epoch}.2\ndata: live\n\n"),
+    ];
+    assert_eq!(bytes, expected.concat());
+}
+
+#[test]
+fn a_publish_that_opens_the_channel_itself_reaches_who_waits() {
+    let (hub, broker) = late_hub();
+    let waiting = [Start::Live, Start::Last(0), Start::Last(1), Start::Last(9)];
+    let mut waiting = waiting.map(|start| hub.subscribe(["sse"], start).unwrap());
+    broker.stop_holding_back();
+    publish(&hub, "sse", "one");
+    publish(&hub, "sse", "two");
+    for subscription in &mut waiting {
+        let bytes = ready_bytes(subscription, 1000);
+        assert_eq!(decode(&bytes).iter().map(told).collect::<Vec<_>>(), ["one", "two"]);
+    }
+}
+
+#[test]
+fn who_waited_and_then_was_overrun_is_told_so() {
+    let (hub, broker) = late_hub();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
+    broker.open("sse");
+    publish(&hub, "sse", "lost");
+    assert!(now(hub.forget(&name("sse"))).unwrap());
+    publish(&hub, "sse", "kept");
+    let bytes = ready_bytes(&mut subscription, 1000);
+    assert_eq!(decode(&bytes).iter().map(told).collect::<Vec<_>>(), ["sse too-slow", "kept"]);
+}
+
+#[test]
+fn the_opening_event_comes_then_too() {
+    let (hub, broker) = late_hub();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
+    let block = FirstBlock { open_event: true, ..FirstBlock::default() };
+    assert_eq!(subscription.first_block(block), ": tidecast\nretry: 3000\n\n");
+    broker.open("sse");
+    let messages = decode(&ready_bytes(&mut subscription, 1000));
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["open"]);
+    assert_eq!(messages[0].last_event_id, subscription.cursor().to_string());
+}
+
+#[test]
+fn a_subscriber_that_waits_is_woken_once_the_channel_is_open() {
+    let (hub, broker) = late_hub();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
+    subscription.first_block(FirstBlock::default());
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(woken.clone());
+    let mut batch = tidecast::Batch::new();
+    assert!(subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, 1000).is_pending());
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    broker.open("sse");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    // Opening it again is nothing new.
+    broker.open("sse");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert!(subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, 1000).is_ready());
+}
+
+#[test]
+fn one_channel_that_is_not_open_keeps_the_cursor_back_and_loses_nothing_of_the_others() {
+    let (hub, broker) = late_hub();
+    broker.open("a");
+    let mut subscription = hub.subscribe(["a", "b"], Start::Live).unwrap();
+    assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n\n");
+    publish(&hub, "a", "meanwhile");
+    assert_eq!(ready_bytes(&mut subscription, 1000), b"");
+    broker.open("b");
+    let bytes = ready_bytes(&mut subscription, 1000);
+    assert!(bytes.starts_with(b"id: "));
+    assert_eq!(decode(&bytes).iter().map(told).collect::<Vec<_>>(), ["meanwhile"]);
+}
+
+#[test]
+fn a_reset_is_decided_once_the_channel_is_open() {
+    let (hub, broker) = late_hub();
+    let mut subscription = hub.subscribe(["sse"], Start::After(b"00c0ffee1234.1".to_vec())).unwrap();
+    assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n\n");
+    assert_eq!(subscription.cursor().to_string(), "00c0ffee1234.1", "what it said itself is all that is known");
+    broker.open("sse");
+    let bytes = ready_bytes(&mut subscription, 1000);
+    assert_eq!(decode(&bytes).iter().map(told).collect::<Vec<_>>(), ["sse restarted"]);
+    assert!(!bytes.starts_with(b"id: 00c0"), "no id comes before the reset");
+}
+
+#[test]
+fn a_program_waits_too() {
+    let (hub, broker) = late_hub();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
+    assert_eq!(ready_next(&mut subscription), None);
+    broker.open("sse");
+    assert_eq!(ready_next(&mut subscription), None);
+    publish(&hub, "sse", "x");
+    assert!(ready_next(&mut subscription).is_some());
+}
+
+#[test]
+fn closing_ends_a_subscription_that_waits() {
+    let (hub, _broker) = late_hub();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
+    subscription.first_block(FirstBlock::default());
+    hub.close();
+    assert_eq!(now(subscription.next()), None);
+}
+
+#[test]
+fn a_broker_that_may_wait_needs_a_future() {
+    let (hub, broker) = late_hub();
+    broker.open("sse");
+    assert!(hub.publish_now("sse", Event::text("x")).unwrap_err().is_unavailable());
+    assert_eq!(hub.stats().failed, 1);
+    assert_eq!(now(hub.publish("sse", Event::text("x"))).unwrap().position.offset, 1);
+}
+
+#[test]
+fn the_broker_is_told_when_nobody_has_read_a_channel_for_a_second() {
+    let broker = Arc::new(Late::default());
+    let clock = Arc::new(tidecast::clock::ManualClock::default());
+    let hub = Hub::builder().broker(broker.clone()).clock(clock.clone()).build();
+    let released = || broker.released();
+    drop(hub.subscribe(["sse"], Start::Live).unwrap());
+    hub.sweep();
+    assert_eq!(released(), 0, "a page that is loaded again comes back in that time");
+    clock.advance(crate::support::secs(1));
+    hub.sweep();
+    hub.sweep();
+    assert_eq!(released(), 1);
+    let _reader = hub.subscribe(["sse"], Start::Live).unwrap();
+    clock.advance(crate::support::secs(2));
+    hub.sweep();
+    assert_eq!(released(), 1);
+}

@@ -1,0 +1,230 @@
+//! Coming back to where something is missing: one `stream-reset` a channel, with the right reason, told until it has
+//! arrived and not once more.
+
+use tidecast::{Hub, Limits, Start, wire::FirstBlock};
+
+use crate::support::{Browser, forget, hub_with, name, publish, publish_with_id, told};
+
+/// A hub whose logs keep three events.
+fn short_hub() -> Hub {
+    hub_with(Limits { log_events_max: 3, ..Limits::default() }).0
+}
+
+fn publish_many(hub: &Hub, channel: &str, count: usize) {
+    for number in 0..count {
+        publish(hub, channel, &format!("{channel}{number}"));
+    }
+}
+
+/// What a browser that comes with this id is told.
+fn told_after(hub: &Hub, channels: &[&str], id: &str) -> Vec<String> {
+    let mut browser = Browser::new(hub, channels);
+    browser.connect_from(Start::After(id.into()));
+    browser.told()
+}
+
+#[test]
+fn what_was_evicted_is_expired_and_the_oldest_kept_come() {
+    let hub = short_hub();
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    browser.read();
+    browser.cut();
+    publish_many(&hub, "sse", 4);
+    browser.connect();
+    let messages = browser.read();
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["sse expired", "sse1", "sse2", "sse3"]);
+    // The reset stands just before what follows it.
+    let data: serde_json::Value = serde_json::from_str(&messages[0].data).unwrap();
+    let tail = hub.channel(&name("sse")).unwrap().tail.to_string();
+    assert_eq!(data["resumed_at"], tail.as_str());
+    assert_eq!(messages[0].last_event_id, tail);
+    assert_eq!(hub.stats().resets_expired, 1);
+}
+
+#[test]
+fn a_position_just_before_the_oldest_is_not_expired() {
+    let hub = short_hub();
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    browser.read();
+    browser.cut();
+    publish_many(&hub, "sse", 3);
+    browser.connect();
+    assert_eq!(browser.told(), ["sse0", "sse1", "sse2"]);
+}
+
+#[test]
+fn a_reset_that_did_not_arrive_is_told_again() {
+    let hub = short_hub();
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    browser.read();
+    publish_many(&hub, "sse", 0);
+    browser.cut();
+    publish_many(&hub, "sse", 4);
+    // With no block, with the first block, with all but the last byte of the reset.
+    for blocks in 0..2 {
+        browser.connect();
+        assert_eq!(browser.read_blocks_and_cut(blocks), []);
+    }
+    browser.connect();
+    let first_block_and_reset = browser.unread_len(1);
+    let frames: usize = 3 * format!("id: {}\ndata: sse0\n\n", browser.last_event_id).len();
+    assert_eq!(browser.read_by(1, first_block_and_reset - frames - 1), []);
+    browser.connect();
+    assert_eq!(browser.told(), ["sse expired", "sse1", "sse2", "sse3"]);
+}
+
+#[test]
+fn a_reset_that_arrived_is_not_told_again() {
+    let hub = short_hub();
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    browser.read();
+    browser.cut();
+    publish_many(&hub, "sse", 4);
+    browser.connect();
+    let messages = browser.read_blocks_and_cut(2);
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["sse expired"]);
+    browser.connect();
+    assert_eq!(browser.told(), ["sse1", "sse2", "sse3"]);
+}
+
+#[test]
+fn of_two_resets_the_second_is_told_when_only_the_first_arrived() {
+    let hub = short_hub();
+    let mut browser = Browser::connected(&hub, &["b", "a"]);
+    browser.read();
+    browser.cut();
+    publish_many(&hub, "a", 4);
+    publish_many(&hub, "b", 4);
+    browser.connect();
+    let messages = browser.read_blocks_and_cut(2);
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["b expired"], "in the order of the request");
+    browser.connect();
+    let told = browser.told();
+    assert_eq!(told[0], "a expired");
+    assert_eq!(told.iter().filter(|told| told.starts_with('b')).count(), 3);
+    assert_eq!(told.len(), 7);
+}
+
+#[test]
+fn of_two_resets_for_an_unknown_id_the_second_is_told_too() {
+    let hub = Hub::new();
+    let mut browser = Browser::new(&hub, &["a", "b"]);
+    browser.connect_from(Start::After(b"what?".to_vec()));
+    let messages = browser.read_blocks_and_cut(2);
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["a unknown-id"]);
+    browser.connect();
+    // The id no longer says why: a position that no log knows is all that an id has room for.
+    assert_eq!(browser.told(), ["b restarted"]);
+    browser.connect();
+    assert_eq!(browser.told(), [""; 0]);
+}
+
+#[test]
+fn a_reset_of_one_channel_leaves_the_others_where_they_were() {
+    let hub = short_hub();
+    let mut browser = Browser::connected(&hub, &["a", "b", "c"]);
+    publish_many(&hub, "a", 1);
+    browser.read();
+    browser.cut();
+    publish(&hub, "a", "a next");
+    publish_many(&hub, "b", 4);
+    browser.connect();
+    let mut told = browser.told();
+    assert_eq!(told.remove(0), "b expired");
+    told.sort_unstable();
+    assert_eq!(told, ["a next", "b1", "b2", "b3"]);
+}
+
+#[test]
+fn another_number_of_positions_than_channels_is_unknown_for_each() {
+    let hub = Hub::new();
+    let at = publish(&hub, "a", "x").to_string();
+    for id in [at.clone(), format!("{at},{at}"), format!("{at},{at},{at},{at}"), "0.0,".to_owned(), ",,".to_owned()] {
+        let told = told_after(&hub, &["a", "b", "c"], &id);
+        assert_eq!(told, ["a unknown-id", "b unknown-id", "c unknown-id", "x"], "after {id}");
+    }
+    assert_eq!(told_after(&hub, &["a"], &format!("{at},{at}")), ["a unknown-id", "x"]);
+}
+
+#[test]
+fn an_epoch_that_nobody_knows_is_restarted() {
+    let hub = Hub::new();
+    publish(&hub, "a", "x");
+    assert_eq!(told_after(&hub, &["a"], "00c0ffee1234.1"), ["a restarted", "x"]);
+    assert_eq!(told_after(&hub, &["a"], "00c0ffee1234.0"), ["a restarted", "x"]);
+    assert_eq!(told_after(&hub, &["a", "b"], "00c0ffee1234.1,00c0ffee1234.2"), ["a restarted", "b restarted", "x"]);
+}
+
+#[test]
+fn a_position_of_another_channel_is_not_taken_for_one_of_this() {
+    let hub = Hub::new();
+    publish(&hub, "a", "x");
+    let other = publish(&hub, "b", "y");
+    assert_eq!(told_after(&hub, &["a"], &other.to_string()), ["a restarted", "x"]);
+}
+
+#[test]
+fn a_position_ahead_of_the_newest_is_unknown() {
+    let hub = Hub::new();
+    let mut at = publish(&hub, "sse", "x");
+    assert_eq!(told_after(&hub, &["sse"], &at.to_string()), [""; 0]);
+    at.offset += 1;
+    assert_eq!(told_after(&hub, &["sse"], &at.to_string()), ["sse unknown-id", "x"]);
+    at.offset = u64::MAX;
+    assert_eq!(told_after(&hub, &["sse"], &at.to_string()), ["sse unknown-id", "x"]);
+}
+
+#[test]
+fn an_id_that_is_no_id_is_unknown_and_never_an_error() {
+    let hub = Hub::new();
+    publish(&hub, "sse", "x");
+    for id in [b"what?".to_vec(), b"\xff\xfe".to_vec(), vec![b'1'; 256], vec![b'0'; 100_000], b"\0".to_vec()] {
+        let mut browser = Browser::new(&hub, &["sse"]);
+        browser.connect_from(Start::After(id.clone()));
+        assert_eq!(browser.told(), ["sse unknown-id", "x"], "after {id:?}");
+    }
+    assert_eq!(hub.stats().resets_unknown_id, 5);
+}
+
+#[test]
+fn an_own_id_that_is_no_longer_kept_is_unknown() {
+    let hub = short_hub();
+    publish_with_id(&hub, "sse", "x", "own");
+    publish_many(&hub, "sse", 3);
+    assert_eq!(told_after(&hub, &["sse"], "own"), ["sse unknown-id", "sse0", "sse1", "sse2"]);
+}
+
+#[test]
+fn the_start_is_expired_once_events_have_gone() {
+    let hub = short_hub();
+    publish_many(&hub, "sse", 3);
+    assert_eq!(told_after(&hub, &["sse"], "0.0"), ["sse0", "sse1", "sse2"]);
+    publish_many(&hub, "sse", 1);
+    assert_eq!(told_after(&hub, &["sse"], "0.0"), ["sse expired", "sse1", "sse2", "sse0"]);
+}
+
+#[test]
+fn a_browser_that_comes_back_after_the_channel_was_forgotten_is_told_that_it_restarted() {
+    let hub = Hub::new();
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    publish(&hub, "sse", "before");
+    browser.read();
+    browser.cut();
+    assert!(forget(&hub, "sse"));
+    assert!(!forget(&hub, "sse"), "nobody knows it any more");
+    publish(&hub, "sse", "after");
+    browser.connect();
+    assert_eq!(browser.told(), ["sse restarted", "after"]);
+}
+
+#[test]
+fn where_a_reset_is_due_no_opening_event_moves_the_browser_past_it() {
+    let hub = Hub::new();
+    let mut browser = Browser::new(&hub, &["sse"]);
+    browser.first_block = FirstBlock { open_event: true, ..FirstBlock::default() };
+    browser.last_event_id = "what?".to_owned();
+    browser.connect();
+    assert_eq!(browser.told(), ["sse unknown-id"]);
+    browser.connect();
+    assert_eq!(browser.told(), ["open"]);
+}

@@ -1,0 +1,208 @@
+//! What the tests share: a future that is ready at once, a hub on a clock that is moved by hand, and a [`Browser`].
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tidecast::{
+    Batch, Channel, Event, Hub, Limits, Position, Start, Subscription,
+    clock::ManualClock,
+    wire::{Decoder, FirstBlock, Item, Message},
+};
+
+/// Polls a future once; in memory every one is ready by then.
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("not ready at the first poll"),
+    }
+}
+
+/// A hub with these limits, and its clock.
+pub(crate) fn hub_with(limits: Limits) -> (Hub, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::default());
+    (Hub::builder().limits(limits).clock(clock.clone()).build(), clock)
+}
+
+/// Publishes text.
+pub(crate) fn publish(hub: &Hub, channel: &str, data: &str) -> Position {
+    hub.publish_now(channel, Event::text(data)).expect("it is published").position
+}
+
+/// Publishes text under an id of its own.
+pub(crate) fn publish_with_id(hub: &Hub, channel: &str, data: &str, id: &str) -> Position {
+    let event = Event::text(data).with_id(id).expect("an id");
+    hub.publish_now(channel, event).expect("it is published").position
+}
+
+/// Forgets a channel.
+pub(crate) fn forget(hub: &Hub, channel: &str) -> bool {
+    now(hub.forget(&name(channel))).expect("memory is always there")
+}
+
+pub(crate) fn name(channel: &str) -> Channel {
+    Channel::new(channel).expect("a name")
+}
+
+pub(crate) fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// All that a subscription has ready, as it goes to the socket; batches of `bytes_max`.
+pub(crate) fn ready_bytes(subscription: &mut Subscription, bytes_max: usize) -> Vec<u8> {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut batch = Batch::new();
+    let mut bytes = Vec::new();
+    // Every batch has something in it, so this ends with what is in the logs.
+    while let Poll::Ready(true) = subscription.poll_batch(&mut context, &mut batch, bytes_max) {
+        assert!(!batch.is_empty());
+        bytes.extend(batch.parts().iter().flatten());
+    }
+    bytes
+}
+
+/// The next delivery, where one is ready.
+pub(crate) fn ready_next(subscription: &mut Subscription) -> Option<tidecast::Delivery> {
+    let future = pin!(subscription.next());
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(delivery) => delivery,
+        Poll::Pending => None,
+    }
+}
+
+/// What a whole stream says.
+pub(crate) fn decode(bytes: &[u8]) -> Vec<Message> {
+    let mut decoder = Decoder::new();
+    let mut messages = Vec::new();
+    let fed = decoder.feed(bytes, |item| messages.extend(message(item)));
+    fed.expect("a stream of this crate");
+    messages
+}
+
+pub(crate) fn message(item: Item) -> Option<Message> {
+    match item {
+        Item::Message(message) => Some(message),
+        _ => None,
+    }
+}
+
+/// A message in short: its data; of a reset the channel and the reason; of the opening event `open`.
+pub(crate) fn told(message: &Message) -> String {
+    match message.event_type.as_str() {
+        tidecast::STREAM_RESET => {
+            let reset: serde_json::Value = serde_json::from_str(&message.data).expect("JSON");
+            format!("{} {}", reset["channel"].as_str().expect("a name"), reset["reason"].as_str().expect("a reason"))
+        }
+        tidecast::STREAM_OPEN => "open".to_owned(),
+        _ => message.data.clone(),
+    }
+}
+
+/// An `EventSource`: what it knows of where it was, it knows from the bytes alone.
+///
+/// It takes over an id from a block without data and keeps it from one connection to the next, as Chromium does. What
+/// arrives of a block that is cut it has not seen.
+pub(crate) struct Browser {
+    hub: Hub,
+    channels: Vec<String>,
+    pub(crate) last_event_id: String,
+    pub(crate) first_block: FirstBlock,
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    subscription: Subscription,
+    decoder: Decoder,
+    unread: Vec<u8>,
+}
+
+impl Browser {
+    pub(crate) fn new(hub: &Hub, channels: &[&str]) -> Self {
+        Self {
+            hub: hub.clone(),
+            channels: channels.iter().map(ToString::to_string).collect(),
+            last_event_id: String::new(),
+            first_block: FirstBlock::default(),
+            connection: None,
+        }
+    }
+
+    /// One that has just connected.
+    pub(crate) fn connected(hub: &Hub, channels: &[&str]) -> Self {
+        let mut browser = Self::new(hub, channels);
+        browser.connect();
+        browser
+    }
+
+    /// Connects with the id that it has; an earlier connection is cut.
+    pub(crate) fn connect(&mut self) {
+        let start = Start::After(self.last_event_id.clone().into());
+        self.connect_from(start);
+    }
+
+    pub(crate) fn connect_from(&mut self, start: Start) {
+        self.cut();
+        let mut subscription = self.hub.subscribe(&self.channels, start).expect("the hub is open");
+        let unread = subscription.first_block(self.first_block).to_vec();
+        let mut decoder = Decoder::new();
+        if !self.last_event_id.is_empty() {
+            let known = format!("id: {}\n\n", self.last_event_id);
+            decoder.feed(known.as_bytes(), |_| unreachable!("it dispatches nothing")).expect("it is short");
+        }
+        self.connection = Some(Connection { subscription, decoder, unread });
+    }
+
+    /// Reads all that is there, in batches of 64 KiB.
+    pub(crate) fn read(&mut self) -> Vec<Message> {
+        self.read_by(64 * 1024, usize::MAX)
+    }
+
+    /// [`read`](Self::read) in short.
+    pub(crate) fn told(&mut self) -> Vec<String> {
+        self.read().iter().map(told).collect()
+    }
+
+    /// Reads on, in batches of `bytes_max`, as far as `take` bytes; what is left waits in the socket.
+    pub(crate) fn read_by(&mut self, bytes_max: usize, take: usize) -> Vec<Message> {
+        let Some(connection) = &mut self.connection else { return Vec::new() };
+        let mut bytes = std::mem::take(&mut connection.unread);
+        bytes.extend(ready_bytes(&mut connection.subscription, bytes_max));
+        let take = take.min(bytes.len());
+        connection.unread = bytes.split_off(take);
+        let mut messages = Vec::new();
+        let fed = connection.decoder.feed(&bytes, |item| messages.extend(message(item)));
+        fed.expect("events are small");
+        connection.decoder.last_event_id().clone_into(&mut self.last_event_id);
+        messages
+    }
+
+    /// Reads no more than the first `blocks` of what is there, and is cut.
+    pub(crate) fn read_blocks_and_cut(&mut self, blocks: usize) -> Vec<Message> {
+        // Nothing is taken yet: it all goes back to where it waits.
+        self.read_by(64 * 1024, 0);
+        let unread = self.connection.as_ref().map(|connection| connection.unread.clone()).unwrap_or_default();
+        let ends = unread.windows(2).enumerate().filter(|(_, two)| two == b"\n\n").map(|(at, _)| at + 2);
+        let take = std::iter::once(0).chain(ends).nth(blocks).expect("there are as many blocks");
+        let messages = self.read_by(64 * 1024, take);
+        self.cut();
+        messages
+    }
+
+    pub(crate) fn unread_len(&mut self, bytes_max: usize) -> usize {
+        self.read_by(bytes_max, 0);
+        self.connection.as_ref().map_or(0, |connection| connection.unread.len())
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Loses the connection; what it has not read is gone.
+    pub(crate) fn cut(&mut self) {
+        self.connection = None;
+    }
+}

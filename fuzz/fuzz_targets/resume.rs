@@ -1,0 +1,8 @@
+//! Any bytes as a `Last-Event-ID`: `cargo +nightly fuzz run resume`.
+
+#![no_main]
+
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::resume(bytes));
