@@ -105,6 +105,15 @@ impl TryFrom<&str> for Channel {
     }
 }
 
+/// So that a slice of names is a list of channels.
+impl TryFrom<&&str> for Channel {
+    type Error = Error;
+
+    fn try_from(name: &&str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
 impl TryFrom<String> for Channel {
     type Error = Error;
 

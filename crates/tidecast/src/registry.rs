@@ -33,6 +33,9 @@ pub(crate) struct Registry {
     /// Memory of all logs, with their overhead.
     memory: Arc<AtomicU64>,
     channels: AtomicU64,
+    /// At this much memory room is made. More than the bound where channels without events alone exceed it, so that not
+    /// every publish looks for events to drop where there are none.
+    full_at: AtomicU64,
     /// From this many channels on, a new one has the idle ones looked for at once: a program that only publishes may
     /// never sweep, for want of a stream.
     crowded_at: AtomicU64,
@@ -78,12 +81,14 @@ pub(crate) struct Totals {
 
 impl Registry {
     pub(crate) fn new(limits: Limits) -> Self {
+        let full_at = limits.logs_bytes_max as u64;
         let crowded_at = AtomicU64::new(crowded_after(limits.idle_channels_max));
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             hasher: RandomState::new(),
             limits,
             memory: Arc::default(),
+            full_at: AtomicU64::new(full_at),
             channels: AtomicU64::new(0),
             crowded_at,
             making_room: Mutex::new(()),
@@ -148,8 +153,10 @@ impl Registry {
             let appended = log.append(now, event, &self.limits)?;
             Ok(appended.map(|(position, receivers)| Appended { position, receivers, log: log.clone() }))
         });
-        if self.memory() > self.limits.logs_bytes_max {
-            self.make_room();
+        if let Some(appended) = &appended
+            && self.memory.load(Ordering::Relaxed) > self.full_at.load(Ordering::Relaxed)
+        {
+            self.make_room(&appended.log);
         }
         appended
     }
@@ -186,6 +193,9 @@ impl Registry {
             }
         }
         self.forget_longest_idle(idle);
+        if self.memory() < self.limits.logs_bytes_max {
+            self.full_at.store(self.limits.logs_bytes_max as u64, Ordering::Relaxed);
+        }
         released
     }
 
@@ -288,12 +298,14 @@ impl Registry {
     }
 
     /// Has the logs that were published to longest ago lose their events until a tenth of the bound is free, so that
-    /// the next time is some while off: this looks at every channel.
-    fn make_room(&self) {
+    /// the next time is some while off: this looks at every channel. The log that was just appended to is spared, as its
+    /// readers are still to be told.
+    fn make_room(&self, spared: &Arc<ChannelLog>) {
         let Some(_alone) = self.making_room.try_lock() else { return };
         let enough = self.limits.logs_bytes_max / 10 * 9;
         let mut logs: Vec<_> = self
             .logs()
+            .filter(|log| !Arc::ptr_eq(log, spared))
             .filter_map(|log| {
                 let state = log.lock().ok()?;
                 let used = (state.log.len() > 0).then(|| state.log.appended_at());
@@ -310,6 +322,8 @@ impl Registry {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
             }
         }
+        let left = self.memory() + self.limits.logs_bytes_max / 10;
+        self.full_at.store(left.max(self.limits.logs_bytes_max) as u64, Ordering::Relaxed);
     }
 }
 

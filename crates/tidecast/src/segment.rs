@@ -8,7 +8,7 @@
 //! Why it is sound: a [`Segment`] has one writer, which alone can write, and writes each byte once, at or past `written`.
 //! A view covers bytes below `written` only, so no byte is ever both written and visible. A view is handed to other
 //! threads as any value is (here, under the log's lock), which orders the writing before the reading.
-//! `tests` here run under miri, and `model` here checks the order with loom's cells in place of bytes.
+//! `tests` here are fit for miri (`cargo +nightly miri test -p tidecast segment`), and `model` here checks the order with loom's cells in place of bytes.
 
 use std::{fmt, ops::Range, sync::Arc};
 

@@ -15,7 +15,7 @@ use futures_core::Stream;
 use smallvec::SmallVec;
 
 use crate::{
-    Batch, Channel, Cursor, Delivered, Delivery, Epoch, Frame, Hub, Position, Reset, ResetReason,
+    Batch, Channel, Cursor, Delivered, Delivery, Epoch, EventId, Frame, Hub, Position, Reset, ResetReason,
     bell::Bell,
     channel_log::{ChannelLog, Read},
     cursor::put_cursor,
@@ -158,18 +158,21 @@ impl Subscription {
 
     /// How the stream begins on the wire, to be written at once.
     ///
-    /// It has the id with which a client that is cut before its first event resumes. Where a reset is due that id is
-    /// left out, so that the reset is not lost with the connection; while the broker is away it comes later, as the
-    /// first of what [`poll_batch`](Self::poll_batch) gives.
+    /// It has the id with which a client that is cut before its first event resumes. Where a reset is due that id is of
+    /// where the client was, or of nowhere, so that the reset is not lost with the connection: it is told when the client
+    /// comes back. While the broker is away the id comes later, as the first of what [`poll_batch`](Self::poll_batch)
+    /// gives.
     pub fn first_block(&mut self, block: FirstBlock) -> Bytes {
         self.first_block = block;
         if !self.begin() {
             return block.encode(None);
         }
         self.opened = true;
-        let resets = self.lanes.iter().any(|lane| lane.reset.is_some());
-        let cursor = self.cursor();
-        block.encode((!resets).then_some(&cursor))
+        if self.lanes.iter().all(|lane| lane.reset.is_none()) {
+            return block.encode(Some(&self.cursor().to_string()));
+        }
+        // The reset is an event, with data and the id from which the stream goes on.
+        FirstBlock { open_event: false, ..block }.encode(Some(&self.asked_id()))
     }
 
     /// Puts all that is ready into a batch, as wire bytes: up to `bytes_max` bytes, and at least one frame. The last frame
@@ -184,16 +187,9 @@ impl Subscription {
             while batch.len() < bytes_max {
                 let bytes_left = bytes_max - batch.len();
                 match self.step(bytes_left, self.frames_max(bytes_left), &mut batch.frames) {
-                    Step::Opened if self.first_block.open_event => {
-                        let cursor = self.cursor();
-                        batch.compose(|out| wire::open_frame(out, &cursor));
-                    }
                     Step::Opened => {
                         let cursor = self.cursor().to_string();
-                        batch.compose(|out| {
-                            wire::put_id_line(out, cursor.as_bytes());
-                            out.put_u8(b'\n');
-                        });
+                        batch.compose(|out| self.first_block.put_id(out, &cursor));
                     }
                     Step::Reset(reset) => batch.compose(|out| wire::reset_frame(out, &reset)),
                     Step::Frames(lane, bytes) => self.put_frames(lane, bytes, batch),
@@ -208,6 +204,15 @@ impl Subscription {
                 Wait::Closed => return Poll::Ready(false),
                 Wait::Pending => return Poll::Pending,
             }
+        }
+    }
+
+    /// What the client asked to go on after: its own id where it is of a kind that can be sent, else the cursor, in which
+    /// lanes that have a reset to be told have not moved.
+    fn asked_id(&self) -> String {
+        match &*self.lanes {
+            [Lane { start: LaneStart::AfterOwnId(id), .. }] if EventId::new(id).is_ok() => id.to_string(),
+            _ => self.cursor().to_string(),
         }
     }
 

@@ -99,7 +99,11 @@ impl Broker for MemoryBroker {
     }
 
     fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {
-        let known = self.deliveries.get().map(|deliveries| deliveries.forget(channel));
+        let known = self.deliveries.get().map(|deliveries| {
+            // The keys first: one that is used between the two is of the new life.
+            self.answered.lock().forget_channel(channel);
+            deliveries.forget(channel)
+        });
         Box::pin(ready(known.ok_or_else(Error::closed)))
     }
 
@@ -124,6 +128,12 @@ impl Answered {
         while !self.by_age.is_empty() && self.by_key.len() >= keys_max {
             self.forget_oldest();
         }
+    }
+
+    /// Forgets the keys of a channel. Looks at all of them, as it happens seldom.
+    fn forget_channel(&mut self, channel: &Channel) {
+        self.by_key.retain(|key, _| key.0 != *channel);
+        self.by_age.retain(|(_, key)| key.0 != *channel);
     }
 
     fn forget_oldest(&mut self) {

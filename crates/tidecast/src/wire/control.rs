@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::encode::put_id_line;
 use crate::{
-    Cursor, Reset,
+    Reset,
     field::{STREAM_OPEN, STREAM_RESET},
 };
 
@@ -47,20 +47,26 @@ impl Default for FirstBlock {
 }
 
 impl FirstBlock {
-    /// The block, with the id if it is known and may be told.
-    pub(crate) fn encode(&self, cursor: Option<&Cursor>) -> Bytes {
+    /// The block, with the id if it is known.
+    pub(crate) fn encode(&self, id: Option<&str>) -> Bytes {
         let mut out = BytesMut::with_capacity(128);
         out.put_slice(b": tidecast\n");
         put_retry_line(&mut out, self.retry);
-        match cursor {
-            Some(cursor) if self.open_event => open_frame(&mut out, cursor),
-            Some(cursor) => {
-                put_id_line(&mut out, cursor.to_string().as_bytes());
-                out.put_u8(b'\n');
-            }
+        match id {
+            Some(id) => self.put_id(&mut out, id),
             None => out.put_u8(b'\n'),
         }
         out.freeze()
+    }
+
+    /// Appends the id, and the end of a block or of the event `stream-open`.
+    pub(crate) fn put_id(&self, out: &mut BytesMut, id: &str) {
+        put_id_line(out, id.as_bytes());
+        if self.open_event {
+            put_own_event(out, STREAM_OPEN, &serde_json::json!({ "position": id }));
+        } else {
+            out.put_u8(b'\n');
+        }
     }
 }
 
@@ -79,14 +85,6 @@ pub fn final_block(retry: Duration) -> Bytes {
     put_retry_line(&mut out, retry);
     out.put_u8(b'\n');
     out.freeze()
-}
-
-/// Appends the event `stream-open`.
-pub(crate) fn open_frame(out: &mut BytesMut, cursor: &Cursor) {
-    let cursor = cursor.to_string();
-    put_id_line(out, cursor.as_bytes());
-    let data = serde_json::json!({ "position": cursor });
-    put_own_event(out, STREAM_OPEN, &data);
 }
 
 /// Appends the event `stream-reset`.

@@ -2,7 +2,7 @@
 
 use tidecast::{Event, Hub, Limits, Start};
 
-use crate::support::{Browser, forget, hub_with, name, publish, secs};
+use crate::support::{Browser, forget, hub_with, name, publish, ready_next, secs};
 
 fn names(hub: &Hub) -> Vec<String> {
     hub.channels(None, usize::MAX).iter().map(|info| info.channel.to_string()).collect()
@@ -209,4 +209,20 @@ fn a_subscription_has_1_to_64_channels() {
     // None of those that were refused reads anything.
     assert_eq!((hub.stats().channel_readers, hub.stats().subscriptions), (0, 0));
     assert!(hub.publish_now("", Event::text("x")).unwrap_err().is_invalid());
+}
+
+/// Where channels alone took more than the bound of all logs, each publish looked at all of them, and cleared even the
+/// log that it had just appended to: every event became a reset.
+#[test]
+fn channels_that_alone_exceed_the_bound_leave_a_fresh_event_to_its_readers() {
+    let (hub, _) = hub_with(Limits { logs_bytes_max: 20_000, ..Limits::default() });
+    let names: Vec<_> = (0..200).map(|number| format!("channel {number}")).collect();
+    let mut readers: Vec<_> = names.iter().map(|name| hub.subscribe([name], Start::Live).unwrap()).collect();
+    for (number, (name, reader)) in names.iter().zip(&mut readers).enumerate() {
+        publish(&hub, name, &format!("event {number}"));
+        let Some(tidecast::Delivery::Event(delivered)) = ready_next(reader) else { panic!("{name} lost its event") };
+        assert_eq!(delivered.frame.message().data, format!("event {number}"));
+    }
+    assert!(hub.stats().logs_evicted < 400, "{:?}", hub.stats());
+    drop(readers);
 }

@@ -115,3 +115,18 @@ fn threads_with_the_same_key_at_once_make_one_event() {
     }
     assert_eq!(browser.read().len(), 100);
 }
+
+/// A channel that was forgotten once kept its keys: a repeat answered with a position of the old life, and delivered
+/// nothing in the new one.
+#[test]
+fn a_channel_that_is_forgotten_forgets_its_keys() {
+    let hub = Hub::new();
+    let key = || IdempotencyKey::new("k").unwrap();
+    let first = hub.publish_once_now("a", Event::text("x"), key()).unwrap();
+    hub.publish_once_now("b", Event::text("x"), key()).unwrap();
+    assert!(crate::support::forget(&hub, "a"));
+    let again = hub.publish_once_now("a", Event::text("x"), key()).unwrap();
+    assert!(!again.repeated);
+    assert_ne!(again.position.epoch, first.position.epoch);
+    assert!(hub.publish_once_now("b", Event::text("x"), key()).unwrap().repeated, "the other channel keeps its own");
+}

@@ -228,3 +228,44 @@ fn where_a_reset_is_due_no_opening_event_moves_the_browser_past_it() {
     browser.connect();
     assert_eq!(browser.told(), ["open"]);
 }
+
+/// The first block once had no id where a reset was due. A client that follows the standard to the letter takes an empty
+/// id over from a block without one: cut before the reset, it came back live and was never told.
+#[test]
+fn the_first_block_gives_back_the_id_that_was_asked_for_until_the_reset_is_told() {
+    let hub = short_hub();
+    publish_many(&hub, "a", 5);
+    publish_many(&hub, "b", 1);
+    let head = hub.channel(&name("a")).unwrap().head;
+    let expired = tidecast::Position { offset: 1, ..head }.to_string();
+    let one = ["a"];
+    let both = ["a", "b"];
+    for (channels, asked, reason) in [
+        (&one[..], expired.as_str(), "expired"),
+        (&one, "0123456789ab.7", "restarted"),
+        (&one, "no such id", "unknown-id"),
+        (&both, "no such id", "unknown-id"),
+        (&one, "with a\u{85}control", "unknown-id"),
+    ] {
+        let mut asked = asked.to_owned();
+        for connection in 0..3 {
+            let mut subscription = hub.subscribe(channels, Start::After(asked.clone().into())).unwrap();
+            // Not even who asks for an event at the opening gets one: the reset comes right away.
+            let block = subscription.first_block(FirstBlock { open_event: true, ..FirstBlock::default() });
+            let mut literal = tidecast::wire::Decoder::new();
+            literal.feed(&block, |item| assert!(matches!(item, tidecast::wire::Item::Retry(_)), "{item:?}")).unwrap();
+            assert_ne!(literal.last_event_id(), "");
+            // Cut here, it comes back with what it has.
+            literal.last_event_id().clone_into(&mut asked);
+            let told = told_after(&hub, channels, &asked);
+            assert!(told[0].starts_with("a ") && !told[0].starts_with("a0"), "{connection}: {told:?}");
+            if connection == 0 && reason != "unknown-id" {
+                assert_eq!(told[0], format!("a {reason}"));
+            }
+        }
+    }
+    // An id that can be sent is sent back as it came, so that the reason stays the same.
+    let mut subscription = hub.subscribe(["a"], Start::After("no such id".into())).unwrap();
+    let block = subscription.first_block(FirstBlock::default());
+    assert!(block.ends_with(b"\nid: no such id\n\n"), "{block:?}");
+}
