@@ -23,7 +23,8 @@ use parking_lot::Mutex;
 use tidecast_axum::{come_back_in, random_between};
 
 use crate::{
-    config::{COME_BACK_IN, Config},
+    bounds::COME_BACK_IN,
+    config::Config,
     metrics::{Counters, Refused},
 };
 

@@ -3,8 +3,8 @@
 //! None of it knows the server's code. Whatever waits has a deadline that is far longer than what it waits for takes, so
 //! that a hub that hangs fails the test and a slow machine does not.
 
-mod hub;
 mod http;
+mod hub;
 mod source;
 
 use std::time::Duration;
