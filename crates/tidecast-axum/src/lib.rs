@@ -13,7 +13,7 @@ mod problem;
 
 pub use crate::{
     last_event_id::ResumeFrom,
-    options::{StreamOptions, random_between},
+    options::{StreamOptions, close_on, random_between},
     problem::Problem,
     response::{Sse, come_back_in},
     router::{StreamRequest, Streams, router},

@@ -1,8 +1,8 @@
-//! How streams are served.
+//! How streams are served, and how they are ended.
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use tidecast::wire::FirstBlock;
+use tidecast::{Hub, wire::FirstBlock};
 
 /// How streams are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,4 +32,25 @@ pub fn random_between(range: &RangeInclusive<Duration>) -> Duration {
     let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let (from, to) = (millis(range.start()), millis(range.end()));
     Duration::from_millis(fastrand::u64(from..=to.max(from)))
+}
+
+/// Waits for a signal, then closes the hub: for `axum::serve(…).with_graceful_shutdown(…)`, which waits for open streams,
+/// which by themselves never end.
+///
+/// # Cancel safety
+///
+/// Dropped before the signal, it closes nothing.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn run(listener: tokio::net::TcpListener, app: axum::Router, hub: tidecast::Hub) -> std::io::Result<()> {
+/// use tidecast_axum::close_on;
+///
+/// axum::serve(listener, app).with_graceful_shutdown(close_on(hub, tokio::signal::ctrl_c())).await
+/// # }
+/// ```
+pub async fn close_on(hub: Hub, signal: impl Future) {
+    signal.await;
+    hub.close();
 }

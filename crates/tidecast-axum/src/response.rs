@@ -1,12 +1,19 @@
 //! A stream as a response, and the response that asks to come back later.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
+use http_body::Frame;
 use tidecast::{
     Hub, Subscription,
     wire::{CONTENT_TYPE, final_block},
@@ -81,7 +88,19 @@ impl IntoResponse for Sse {
 
 /// The head of an event stream without a body: the answer to `HEAD`.
 pub(crate) fn head_only() -> Response {
-    (HEAD, Body::empty()).into_response()
+    (HEAD, Body::new(NoBody)).into_response()
+}
+
+/// No body, and no word on how long it is: an empty one would answer `Content-Length: 0`, as if that were a stream's.
+struct NoBody;
+
+impl http_body::Body for NoBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
 }
 
 /// A stream that says only when to come back, for what will pass: a full or an ending server.

@@ -56,9 +56,8 @@ pub fn router<S: Clone + Send + Sync + 'static>(hub: Hub) -> Router<S> {
 /// use tidecast_axum::{StreamRequest, Streams};
 ///
 /// async fn only_admins_see_analytics(request: StreamRequest) -> Result<(), StatusCode> {
-///     let asks = request.channels.iter().any(|channel| channel == "analytics");
 ///     let is_admin = request.parts.headers.get("x-role").is_some_and(|role| role == "admin");
-///     if asks && !is_admin { Err(StatusCode::FORBIDDEN) } else { Ok(()) }
+///     if request.asks_for("analytics") && !is_admin { Err(StatusCode::FORBIDDEN) } else { Ok(()) }
 /// }
 ///
 /// let streams = Streams::new(Hub::new()).authorize(only_admins_see_analytics);
@@ -80,6 +79,14 @@ pub struct StreamRequest {
     pub parts: Parts,
     /// All the channels that it asks for, each once: at least one.
     pub channels: Vec<Channel>,
+}
+
+impl StreamRequest {
+    /// Whether a channel of this name is among those that are asked for, wherever in the request.
+    #[must_use]
+    pub fn asks_for(&self, name: &str) -> bool {
+        self.channels.iter().any(|channel| channel == name)
+    }
 }
 
 impl Streams {

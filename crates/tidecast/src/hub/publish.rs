@@ -27,7 +27,7 @@ impl Hub {
     }
 
     /// Publishes an event unless this key was used in this channel within
-    /// [`Limits::idempotency_age_max`]: then it answers as the first time and delivers nothing.
+    /// [`Limits::idempotency_age_max`](crate::Limits::idempotency_age_max): then it answers as the first time and delivers nothing.
     ///
     /// # Errors
     ///

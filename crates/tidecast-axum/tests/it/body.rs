@@ -1,0 +1,173 @@
+//! The stream itself: what is sent when, and how it ends.
+
+use std::time::Duration;
+
+use axum::Router;
+use tidecast::{Event, Hub};
+use tidecast_axum::{StreamOptions, Streams};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::exchange::{data, get, is_silent, next, open, publish, rest, try_next};
+
+fn with(hub: &Hub, options: StreamOptions) -> Router {
+    Streams::new(hub.clone()).options(options).into_router()
+}
+
+fn default(hub: &Hub) -> Router {
+    with(hub, StreamOptions::default())
+}
+
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// tokio's timer counts milliseconds, and rounds up.
+const TICK: Duration = Duration::from_millis(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_comment_follows_fifteen_seconds_of_silence_again_and_again() {
+    let hub = Hub::new();
+    let (mut body, _) = open(&default(&hub), get("/")).await;
+    for _ in 0..3 {
+        let quiet_since = Instant::now();
+        assert_eq!(next(&mut body).await, ":\n\n");
+        let silence = quiet_since.elapsed();
+        assert!((SILENCE..=SILENCE + TICK).contains(&silence), "{silence:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_comment_comes_while_events_flow() {
+    let hub = Hub::new();
+    let (mut body, _) = open(&default(&hub), get("/")).await;
+    let publisher = hub.clone();
+    tokio::spawn(async move {
+        for number in 0..5 {
+            sleep(Duration::from_secs(14)).await;
+            publish(&publisher, "sse", &number.to_string());
+        }
+    });
+    for number in 0..5 {
+        assert_eq!(data(&next(&mut body).await), [number.to_string()]);
+    }
+    let quiet_since = Instant::now();
+    assert_eq!(next(&mut body).await, ":\n\n");
+    assert!((SILENCE..=SILENCE + TICK).contains(&quiet_since.elapsed()), "{:?}", quiet_since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_comment_is_an_option_and_zero_is_never() {
+    let hub = Hub::new();
+    let options = StreamOptions { keep_alive: Duration::from_millis(40), ..StreamOptions::default() };
+    let (mut body, _) = open(&with(&hub, options), get("/")).await;
+    let quiet_since = Instant::now();
+    assert_eq!(next(&mut body).await, ":\n\n");
+    assert!(quiet_since.elapsed() <= Duration::from_millis(40) + TICK);
+
+    let options = StreamOptions { keep_alive: Duration::ZERO, ..StreamOptions::default() };
+    let (mut body, _) = open(&with(&hub, options), get("/")).await;
+    timeout(Duration::from_secs(86_400), next(&mut body)).await.expect_err("not a word in a day");
+    publish(&hub, "sse", "news");
+    assert_eq!(data(&next(&mut body).await), ["news"]);
+}
+
+#[tokio::test]
+async fn retry_is_an_option() {
+    let options = StreamOptions { retry: Duration::from_millis(250), ..StreamOptions::default() };
+    let (_body, first) = open(&with(&Hub::new(), options), get("/")).await;
+    assert!(first.starts_with(": tidecast\nretry: 250\n"), "{first}");
+}
+
+#[tokio::test]
+async fn what_has_piled_up_goes_out_as_it_lies_in_the_log() {
+    let hub = Hub::new();
+    let (mut body, _) = open(&default(&hub), get("/")).await;
+    let event = Event::text("two\nlines").with_type("note").unwrap().with_id("own").unwrap();
+    hub.publish_now("sse", event).unwrap();
+    let second = publish(&hub, "sse", "");
+    let expected = format!("id: own\nevent: note\ndata: two\ndata: lines\n\nid: {}\ndata: \n\n", second.position);
+    assert_eq!(next(&mut body).await, expected);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_costs_a_cursor() {
+    let hub = Hub::new();
+    let (mut body, _) = open(&default(&hub), get("/")).await;
+    assert!(is_silent(&mut body));
+    for number in 0..1_000 {
+        publish(&hub, "sse", &number.to_string());
+    }
+    assert_eq!(hub.stats().delivered, 0, "nothing is taken before it is asked for");
+    let mut read = next(&mut body).await;
+    while data(&read).len() < 1_000 {
+        read.push_str(&next(&mut body).await);
+    }
+    assert_eq!(data(&read), (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_dropped_body_leaves_its_channels() {
+    let hub = Hub::new();
+    let app = default(&hub);
+    let stay = open(&app, get("/?channel=a")).await;
+    let go = open(&app, get("/?channel=a&channel=b")).await;
+    assert_eq!(publish(&hub, "a", "").receivers, 2);
+    drop(go);
+    assert_eq!(publish(&hub, "a", "").receivers, 1);
+    assert_eq!(publish(&hub, "b", "").receivers, 0);
+    assert_eq!(hub.stats().subscriptions, 1);
+    drop(stay);
+    assert_eq!(hub.stats().subscriptions, 0);
+}
+
+#[tokio::test]
+async fn a_body_that_was_never_read_leaves_its_channels() {
+    let hub = Hub::new();
+    drop(crate::exchange::answer(&default(&hub), get("/")).await);
+    assert_eq!(hub.stats().subscriptions, 0);
+}
+
+#[tokio::test]
+async fn a_closed_hub_ends_the_body_after_everything_before_it() {
+    let hub = Hub::new();
+    let (mut body, _) = open(&default(&hub), get("/")).await;
+    publish(&hub, "sse", "last words");
+    hub.close();
+    assert_eq!(data(&next(&mut body).await), ["last words"]);
+    let end = next(&mut body).await;
+    assert!(end.starts_with("retry: "), "{end}");
+    assert!(http_body::Body::is_end_stream(&body));
+    assert_eq!(try_next(&mut body).await, None);
+    assert_eq!(try_next(&mut body).await, None, "and stays so");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_waits_is_woken_by_the_end() {
+    let hub = Hub::new();
+    let (body, _) = open(&default(&hub), get("/")).await;
+    let reader = tokio::spawn(rest(body));
+    sleep(Duration::from_secs(1)).await;
+    hub.close();
+    let end = timeout(Duration::from_secs(1), reader).await.expect("at once, not at the next comment").unwrap();
+    assert!(end.starts_with("retry: "), "{end}");
+}
+
+#[tokio::test]
+async fn clients_are_spread_over_the_range_of_end_retry() {
+    let hub = Hub::new();
+    let end_retry = Duration::from_secs(7)..=Duration::from_secs(9);
+    let app = with(&hub, StreamOptions { end_retry, ..StreamOptions::default() });
+    let mut bodies = Vec::new();
+    for _ in 0..50 {
+        bodies.push(open(&app, get("/")).await.0);
+    }
+    hub.close();
+    let mut retries = Vec::new();
+    for body in bodies {
+        let end = rest(body).await;
+        let retry: u64 = end.strip_prefix("retry: ").unwrap().strip_suffix("\n\n").unwrap().parse().unwrap();
+        assert!((7_000..=9_000).contains(&retry), "{retry}");
+        retries.push(retry);
+    }
+    retries.sort_unstable();
+    retries.dedup();
+    assert!(retries.len() > 10, "{retries:?}");
+}

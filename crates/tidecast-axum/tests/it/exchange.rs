@@ -1,0 +1,80 @@
+//! A request, and what of its answer a test looks at.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use http_body_util::BodyExt;
+use tidecast::{
+    Event, Hub, Published,
+    wire::{Decoder, Item, Message},
+};
+use tower::ServiceExt;
+
+/// A `GET` without anything else.
+pub(crate) fn get(address: &str) -> Request {
+    Request::get(address).body(Body::empty()).unwrap()
+}
+
+/// A `GET` of a client that was there before.
+pub(crate) fn get_after(address: &str, last_event_id: &str) -> Request {
+    Request::get(address).header("last-event-id", last_event_id).body(Body::empty()).unwrap()
+}
+
+pub(crate) async fn answer(app: &Router, request: Request) -> Response {
+    app.clone().oneshot(request).await.unwrap()
+}
+
+/// Asks for a stream, and reads its first block.
+pub(crate) async fn open(app: &Router, request: Request) -> (Body, String) {
+    let response = answer(app, request).await;
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    let first = next(&mut body).await;
+    (body, first)
+}
+
+/// The next piece of a body.
+pub(crate) async fn next(body: &mut Body) -> String {
+    try_next(body).await.expect("the body goes on")
+}
+
+/// The next piece of a body, or nothing at its end.
+pub(crate) async fn try_next(body: &mut Body) -> Option<String> {
+    let bytes = body.frame().await?.unwrap().into_data().unwrap();
+    Some(String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+/// Whether a body has nothing to say just now.
+pub(crate) fn is_silent(body: &mut Body) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    matches!(http_body::Body::poll_frame(Pin::new(body), &mut context), Poll::Pending)
+}
+
+/// The rest of a body.
+pub(crate) async fn rest(body: Body) -> String {
+    String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+pub(crate) fn publish(hub: &Hub, channel: &str, data: &str) -> Published {
+    hub.publish_now(channel, Event::text(data)).unwrap()
+}
+
+/// What a browser would dispatch.
+pub(crate) fn messages(stream: &str) -> Vec<Message> {
+    let mut messages = Vec::new();
+    let keep = |item| {
+        if let Item::Message(message) = item {
+            messages.push(message);
+        }
+    };
+    Decoder::new().feed(stream.as_bytes(), keep).unwrap();
+    messages
+}
+
+/// The data of what a browser would dispatch.
+pub(crate) fn data(stream: &str) -> Vec<String> {
+    messages(stream).into_iter().map(|message| message.data).collect()
+}

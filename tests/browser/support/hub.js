@@ -1,0 +1,63 @@
+// The hub under test, as a process of its own.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import { within } from "./deadline.js";
+
+const BINARY =
+  process.env.TIDECAST_BIN ?? fileURLToPath(new URL("../../../target/debug/tidecast", import.meta.url));
+
+/**
+ * Starts a hub that ends with the test `t`. On a free port, unless `options` has `--listen`.
+ * Browsers are told to come back soon, so that tests of reconnecting are quick.
+ */
+export async function startHub(t, ...options) {
+  const listen = options.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
+  const hub = spawn(BINARY, ["serve", "--retry", "200ms", ...listen, ...options], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  hub.stderr.on("data", (text) => (said += text));
+  const ended = once(hub, "exit").then(([status, signal]) => ({ status, signal }));
+  t.after(async () => {
+    hub.kill("SIGKILL");
+    await ended;
+  });
+
+  const address = await within(
+    "the hub says where it is",
+    (async () => {
+      for await (const line of createInterface({ input: hub.stdout })) {
+        const at = /^Tidecast .* is at (http:\/\/[^/]+)\//.exec(line);
+        if (at) return at[1];
+      }
+      throw new Error(`the hub did not start: ${said}`);
+    })(),
+  );
+  hub.stdout.resume();
+
+  return {
+    address,
+    port: Number(new URL(address).port),
+
+    /** Publishes one event, and answers with what the hub answers. */
+    async publish(event) {
+      const response = await fetch(`${address}/publish`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(event),
+      });
+      if (!response.ok) throw new Error(`publishing was refused: ${await response.text()}`);
+      return response.json();
+    },
+
+    /** Ends it as a service manager does, and answers with its exit status. */
+    async stop() {
+      hub.kill("SIGTERM");
+      return (await within("the hub ends", ended)).status;
+    },
+  };
+}

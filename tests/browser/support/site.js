@@ -1,0 +1,60 @@
+// A site with a page of its own, and a hub behind it: all bytes are passed on as they come, until they are cut.
+
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+
+const PAGE = await readFile(new URL("page.html", import.meta.url));
+
+/** Starts a site that ends with the test `t`. Without a hub's port it has nothing but its page. */
+export async function startSite(t, hubPort) {
+  const connections = new Set();
+  const site = {
+    /** The heads of the requests for a stream, in order. */
+    streams: [],
+    /** Whether new connections are closed as they come. */
+    isAway: false,
+    /** Breaks every connection, in the midst of whatever it is at. */
+    cut() {
+      // Not `resetAndDestroy`: after an `end` that is not through, Node 20 then spins for ever when it exits.
+      for (const connection of connections) connection.destroy();
+    },
+    /** The address of the page that listens to `stream`. */
+    page(stream, ...switches) {
+      return `${this.address}/page?${new URLSearchParams([["stream", stream], ...switches.map((name) => [name, ""])])}`;
+    },
+  };
+
+  const server = createServer((browser) => {
+    browser.on("error", () => {});
+    if (site.isAway) return browser.destroy();
+    connections.add(browser);
+    browser.on("close", () => connections.delete(browser));
+    browser.once("data", (first) => {
+      // The heads of these tests are short enough to come in one piece.
+      const head = first.toString("latin1").split("\r\n\r\n", 1)[0];
+      if (head.startsWith("GET /page")) {
+        const length = `Content-Length: ${PAGE.length}\r\nConnection: close`;
+        browser.write(`HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n${length}\r\n\r\n`);
+        return browser.end(PAGE);
+      }
+      if (!hubPort) return browser.destroy();
+      if (head.startsWith("GET /stream")) site.streams.push(head);
+      const hub = connect(hubPort, "127.0.0.1");
+      hub.on("error", () => browser.destroy());
+      hub.on("close", () => browser.end());
+      browser.on("close", () => hub.destroy());
+      hub.write(first);
+      hub.pipe(browser);
+      browser.pipe(hub);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.close();
+    site.cut();
+  });
+  site.address = `http://127.0.0.1:${server.address().port}`;
+  return site;
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask`: the one door to everything a developer or a build machine runs.
+//!
+//! A command is a file of that name. They only call other programs and say how it went; what is checked by reading
+//! this repository itself is in `tidy`, which runs with the other tests.
+
+mod bench;
+mod fuzz;
+mod packages;
+mod report;
+mod setup;
+mod test;
+mod tools;
+mod workspace;
+
+#[cfg(test)]
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// What a developer of Tidecast runs.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the tests need; quick when all of it is there
+    Setup,
+    /// Run everything a change must pass
+    Test(test::Args),
+    /// Build the hub for release and measure it
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = Workspace::open().and_then(|workspace| match &cli.command {
+        Command::Setup => setup::run(&workspace),
+        Command::Test(args) => test::run(&workspace, args),
+        Command::Bench(args) => bench::run(&workspace, args),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

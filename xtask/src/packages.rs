@@ -1,0 +1,70 @@
+//! The system's packages that the tests need: installed on Debian and what descends from it, by root or by a `sudo`
+//! that asks nothing; elsewhere named.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    setup::BROWSER_TESTS,
+    tools,
+    workspace::{Workspace, on_path},
+};
+
+/// Chromium under the names it has in distributions.
+pub(crate) const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// Brings the packages that are missing.
+///
+/// # Errors
+/// With the command to type, if this may not install packages.
+pub(crate) fn install(workspace: &Workspace) -> Result<()> {
+    let packages = missing(workspace);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !Path::new("/etc/debian_version").exists() || on_path(&["apt-get"]).is_none() {
+        bail!("please install (Debian's names): {}", packages.join(" "));
+    }
+    let mut apt = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"];
+    if workspace.ask("id", &["-u"]).as_deref() != Some("0") {
+        if workspace.ask("sudo", &["-n", "true"]).is_none() {
+            bail!("please run: sudo apt-get install --no-install-recommends {}", packages.join(" "));
+        }
+        apt.splice(..0, ["sudo", "-n"]);
+    }
+    let apt = || workspace.shell.cmd(apt[0]).args(&apt[1..]);
+    apt().arg("update").run()?;
+    apt().args(["install", "--yes", "--no-install-recommends"]).args(&packages).run()?;
+    let still = missing(workspace);
+    if !still.is_empty() {
+        bail!("installed, but still not usable: {}", still.join(" "));
+    }
+    Ok(())
+}
+
+/// Debian's names of the packages that are needed and not there.
+fn missing(workspace: &Workspace) -> Vec<&'static str> {
+    let browser_tests = workspace.has(BROWSER_TESTS);
+    let mut packages = Vec::new();
+    if browser_tests && on_path(&CHROMIUM).is_none() {
+        packages.push("chromium");
+    }
+    if browser_tests && workspace.ask("node", &["--version"]).is_none() {
+        packages.push("nodejs");
+    }
+    if browser_tests && workspace.ask("npm", &["--version"]).is_none() {
+        packages.push("npm");
+    }
+    // Python is here for one tool, and for its installation only.
+    if tools::typos(workspace).is_none() && python(workspace).is_none() {
+        packages.push("python3-venv");
+    }
+    packages
+}
+
+/// A Python that can make a virtual environment with pip in it, which Debian's alone can't.
+pub(crate) fn python(workspace: &Workspace) -> Option<PathBuf> {
+    let candidates = ["python3", "/usr/bin/python3", "python"].map(PathBuf::from);
+    candidates.into_iter().find(|python| workspace.ask(python, &["-c", "import venv, ensurepip"]).is_some())
+}

@@ -1,0 +1,148 @@
+//! `cargo xtask test`: everything that a change must pass, in the order in which it fails fastest.
+
+use std::{env, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use xshell::{Cmd, cmd};
+
+use crate::{
+    fuzz, packages,
+    report::{Outcome, Report},
+    setup::{self, BROWSER_TESTS},
+    tools,
+    workspace::{Workspace, on_path},
+};
+
+/// What to run beside the usual, and what not.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Formatting, lints and tests only
+    #[arg(long)]
+    quick: bool,
+    /// Run the other steps after one has failed
+    #[arg(long)]
+    keep_going: bool,
+    /// Run every fuzz target for so long too (needs a nightly toolchain)
+    #[arg(long, value_name = "SECONDS")]
+    fuzz: Option<u64>,
+    /// Run the tests over sockets once more, for many times as long
+    #[arg(long)]
+    soak: bool,
+}
+
+/// How long the tests of one kind may take: several times what they do.
+const MINUTES_MAX: u32 = 20;
+
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let mut report = Report::new(args.keep_going);
+    let full = !args.quick;
+    if full {
+        report.step("setup", || setup::run(workspace).map(|()| Outcome::Passed));
+    }
+    report.step("fmt", || passed(&workspace.cargo(["fmt", "--all", "--check"])));
+    if full {
+        report.step("typos", || typos(workspace));
+        report.step("deny", || deny(workspace));
+    }
+    report.step("clippy", || {
+        let clippy = workspace.cargo(["clippy", "--workspace", "--all-targets", "--all-features", "--locked"]);
+        passed(&clippy.args(["--", "-D", "warnings"]))
+    });
+    // With every target, so that the tests that follow, and the hub that the browser meets, are these very builds.
+    report.step("build", || {
+        passed(&workspace.cargo(["build", "--workspace", "--all-targets", "--all-features", "--locked"]))
+    });
+    report.step("test", || {
+        passed(
+            &workspace
+                .cargo_within(MINUTES_MAX, ["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"]),
+        )
+    });
+    if full {
+        report.step("doc", || {
+            let doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--all-features", "--locked"]);
+            passed(&doc.env("RUSTDOCFLAGS", "-D warnings"))
+        });
+        report.step("model", || model(workspace));
+        report.step("browser", || browser(workspace));
+        report.step("bench build", || own_workspace(workspace, "bench"));
+        report.step("fuzz build", || fuzz_build(workspace));
+    }
+    if args.soak {
+        report.step("soak", || {
+            let test = workspace.cargo(["test", "--package", "tidecast-server", "--locked", "--release"]);
+            passed(&test.env("TIDECAST_SOAK", "1"))
+        });
+    }
+    if let Some(seconds) = args.fuzz {
+        report.step("fuzz", || fuzz::run(workspace, seconds));
+    }
+    report.finish()
+}
+
+fn passed(command: &Cmd<'_>) -> Result<Outcome> {
+    command.run()?;
+    Ok(Outcome::Passed)
+}
+
+fn typos(workspace: &Workspace) -> Result<Outcome> {
+    let typos = tools::typos(workspace).context("no typos: run `cargo xtask setup`")?;
+    passed(&cmd!(workspace.shell, "{typos}"))
+}
+
+/// Licences, banned crates and sources; not advisories, which change without a change of ours.
+fn deny(workspace: &Workspace) -> Result<Outcome> {
+    let deny = tools::cargo_deny(workspace).context("no cargo-deny: run `cargo xtask setup`")?;
+    passed(&cmd!(workspace.shell, "{deny} --locked check bans licenses sources"))
+}
+
+/// The models that loom runs through every order of their threads.
+fn model(workspace: &Workspace) -> Result<Outcome> {
+    let flags = format!("{} --cfg tidecast_loom", env::var("RUSTFLAGS").unwrap_or_default());
+    // A target folder of its own: with other flags every crate is another, and the builds would push each other out.
+    let target = workspace.target.join("loom");
+    let test = || {
+        let args = ["test", "--package", "tidecast", "--lib", "--release", "--locked"];
+        let test = workspace.cargo_within(MINUTES_MAX, args);
+        let test = test.env("RUSTFLAGS", flags.trim_start()).env("CARGO_PROFILE_RELEASE_LTO", "off");
+        test.arg("--target-dir").arg(&target).arg("model")
+    };
+    // A run that finds nothing to run passes too, and would be taken for one.
+    ensure!(test().args(["--", "--list"]).read()?.contains(": test"), "no test has `model` in its name");
+    passed(&test())
+}
+
+/// The tests in a real browser, against the hub that was built before.
+fn browser(workspace: &Workspace) -> Result<Outcome> {
+    if !workspace.has(BROWSER_TESTS) {
+        return Ok(Outcome::Skipped(format!("no {BROWSER_TESTS}")));
+    }
+    let hub = workspace.hub("debug");
+    ensure!(hub.exists(), "no hub at {}", hub.display());
+    let chromium = on_path(&packages::CHROMIUM).context("no Chromium: run `cargo xtask setup`")?;
+    let _there = workspace.shell.push_dir(workspace.root.join(BROWSER_TESTS));
+    let node = workspace.within(MINUTES_MAX, Path::new("node"));
+    passed(&node.arg("--test").env("TIDECAST_BIN", hub).env("CHROMIUM", chromium))
+}
+
+/// The fuzz targets, on whatever toolchain this is: only running them needs a nightly one.
+fn fuzz_build(workspace: &Workspace) -> Result<Outcome> {
+    if workspace.has("fuzz") && on_path(&["c++", "g++", "clang++"]).is_none() {
+        return Ok(Outcome::Skipped("libFuzzer needs a C++ compiler".to_owned()));
+    }
+    own_workspace(workspace, "fuzz")
+}
+
+/// Formatting and lints of a folder that is a workspace of its own.
+fn own_workspace(workspace: &Workspace, folder: &str) -> Result<Outcome> {
+    let manifest = format!("{folder}/Cargo.toml");
+    if !workspace.has(&manifest) {
+        return Ok(Outcome::Skipped(format!("no {manifest}")));
+    }
+    workspace.cargo(["fmt", "--check", "--manifest-path", &manifest]).run()?;
+    let mut clippy = workspace.cargo(["clippy", "--all-targets", "--manifest-path", &manifest]);
+    if workspace.has(&format!("{folder}/Cargo.lock")) {
+        clippy = clippy.arg("--locked");
+    }
+    passed(&clippy.arg("--target-dir").arg(&workspace.target).args(["--", "-D", "warnings"]))
+}

@@ -1,0 +1,73 @@
+//! What this repository promises about itself, checked by reading it: with the other tests, so it needs no door of its own.
+//!
+//! `files` looks at texts, `dependencies` at who may import whom. A test collects all it finds before it fails.
+
+mod dependencies;
+mod files;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::workspace::root;
+
+/// Every file of the repository, with its path from the root; neither what cargo, npm or Python made, nor git's own.
+fn files() -> Vec<(String, PathBuf)> {
+    let root = root();
+    let mut found = Vec::new();
+    walk(&root, &root, &mut found);
+    found.sort();
+    found
+}
+
+fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, PathBuf)>) {
+    const MADE: [&str; 6] = [".git", "node_modules", "target", "__pycache__", ".venv", "artifacts"];
+    for entry in fs::read_dir(folder).expect("a folder of the repository") {
+        let path = entry.expect("an entry of a folder").path();
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            let made = path.file_name().is_some_and(|name| MADE.iter().any(|made| name == *made));
+            // A target folder may have any name; cargo leaves this mark in it.
+            if !made && !path.join("CACHEDIR.TAG").exists() {
+                walk(root, &path, found);
+            }
+            continue;
+        }
+        let name = path.strip_prefix(root).expect("a path below the root").to_string_lossy().replace('\\', "/");
+        found.push((name, path));
+    }
+}
+
+/// The texts among the files of which `wanted` says so by their path.
+fn texts(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let files = files().into_iter().filter(|(name, _)| wanted(name));
+    files.filter_map(|(name, path)| Some((name, fs::read_to_string(path).ok()?))).collect()
+}
+
+/// The manifests of this workspace's packages; `bench` and `fuzz` are workspaces of their own.
+fn manifests() -> Vec<(String, String)> {
+    let mut manifests = texts(|name| name.ends_with("/Cargo.toml"));
+    manifests.retain(|(_, text)| !text.lines().any(|line| line == "[workspace]"));
+    manifests
+}
+
+/// The lines of a manifest with the name of the section each stands in.
+fn sections(manifest: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut section = "";
+    manifest.lines().filter_map(move |line| {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+            return None;
+        }
+        Some((section, line))
+    })
+}
+
+/// Fails with everything that was found, one to a line.
+#[track_caller]
+fn none_of(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}

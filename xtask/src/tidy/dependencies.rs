@@ -1,0 +1,98 @@
+//! Who may import whom, as cargo resolves it, and that the manifests say each dependency once.
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use super::{manifests, none_of, sections};
+use crate::workspace::{cargo_program, root};
+
+/// A crate, and what may not be in it, however deep. What ends in `*` is the beginning of a name.
+const NEVER: [(&str, &[&str]); 3] = [
+    ("tidecast", &["axum*", "http", "http-body*", "hyper*", "redis", "tokio*", "tower*", "tidecast-*"]),
+    ("tidecast-axum", &["redis", "tidecast-redis", "tidecast-server"]),
+    ("tidecast-redis", &["axum*", "hyper*", "tower*", "tidecast-axum", "tidecast-server"]),
+];
+
+#[test]
+fn a_crate_sees_only_what_it_may() {
+    let mut problems = Vec::new();
+    for (package, never) in NEVER.into_iter().filter(|(package, _)| exists(package)) {
+        for dependency in tree(&["--package", package, "--edges", "normal"]).into_iter().filter(|name| name != package)
+        {
+            let banned = never.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(start) => dependency.starts_with(start),
+                None => dependency == *pattern,
+            });
+            if banned {
+                problems
+                    .push(format!("{package} sees {dependency}: `cargo tree -p {package} -i {dependency}` says how"));
+            }
+        }
+    }
+    none_of(&problems);
+}
+
+#[test]
+fn nothing_imports_the_server() {
+    if exists("tidecast-server") {
+        let importers = tree(&["--workspace", "--invert", "tidecast-server", "--edges", "normal,build,dev"]);
+        assert_eq!(importers, BTreeSet::from(["tidecast-server".to_owned()]));
+    }
+}
+
+#[test]
+fn every_dependency_of_the_workspace_is_used() {
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("a manifest in the root");
+    let used: BTreeSet<String> =
+        manifests().iter().flat_map(|(_, text)| dependencies(text)).map(|(key, _)| key).collect();
+    let unused = dependencies(&workspace).into_iter().filter(|(key, _)| !used.contains(key));
+    none_of(&unused.map(|(key, _)| format!("Cargo.toml: nobody uses {key}")).collect::<Vec<_>>());
+}
+
+/// So that a direct dependency has one version, in one place.
+#[test]
+fn every_dependency_is_the_workspaces() {
+    let mut problems = Vec::new();
+    for (name, text) in manifests() {
+        for (key, value) in dependencies(&text) {
+            if !value.contains("workspace = true") && !value.contains("path = \".\"") {
+                problems.push(format!("{name}: {key} is not taken from the workspace"));
+            }
+        }
+    }
+    none_of(&problems);
+}
+
+fn exists(package: &str) -> bool {
+    root().join("crates").join(package).join("Cargo.toml").exists()
+}
+
+/// The keys of a manifest's dependencies, each with what is said of it.
+fn dependencies(manifest: &str) -> Vec<(String, String)> {
+    let lines = sections(manifest).filter(|(section, _)| section.ends_with("dependencies"));
+    let pairs = lines.filter_map(|(_, line)| line.split_once('=').map(|(key, value)| (key.trim(), value.trim())));
+    let pairs = pairs.filter(|(key, _)| key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)));
+    pairs
+        .map(|(key, value)| match key.strip_suffix(".workspace") {
+            Some(key) => (key.to_owned(), format!("workspace = {value}")),
+            None => (key.to_owned(), value.to_owned()),
+        })
+        .collect()
+}
+
+/// The names of the packages in a `cargo tree`, with all features.
+fn tree(args: &[&str]) -> BTreeSet<String> {
+    let mut command = Command::new(cargo_program());
+    command.current_dir(root()).args(["tree", "--locked", "--all-features", "--prefix", "none", "--format", "{p}"]);
+    let output = command.args(args).output().expect("cargo runs");
+    assert!(output.status.success(), "cargo tree {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_dependency_is_read_in_either_form() {
+    let manifest = "[package]\nname = \"a\"\n[dependencies]\nb.workspace = true\n[target.'cfg(unix)'.dev-dependencies]\n\
+                    c = { workspace = true, features = [\"x\"] }\nd = \"1\"\n";
+    let keys: Vec<String> = dependencies(manifest).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["b", "c", "d"]);
+}

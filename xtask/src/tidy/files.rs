@@ -1,0 +1,101 @@
+//! Texts: what none of them may say, how a source file begins and how long it gets, and what the changelog names.
+
+use super::{manifests, none_of, sections, texts};
+use crate::workspace::root;
+
+/// What tells of the machine a file was written on, or sends a reader to a registry that may not be theirs. In pieces,
+/// so that this file does not say it either.
+const FORBIDDEN: [&str; 8] = [
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/tm", "p/s/"),
+    concat!("crates", ".io"),
+    concat!("pypi", ".org"),
+    concat!("python", "hosted.org"),
+    concat!("npm", "js.org"),
+    concat!("npm", "js.com"),
+];
+
+/// Lines of a source file, without the tests at its end.
+const LINES_MAX: usize = 450;
+
+#[test]
+fn no_file_tells_of_a_machine_or_a_registry() {
+    let mut problems = Vec::new();
+    // Lock files name the registry by their nature.
+    for (name, text) in texts(|name| !name.ends_with(".lock") && !name.ends_with("package-lock.json")) {
+        for (number, line) in text.lines().enumerate() {
+            for word in FORBIDDEN.iter().filter(|word| line.contains(**word)) {
+                problems.push(format!("{name}:{}: says {word}", number + 1));
+            }
+        }
+    }
+    none_of(&problems);
+}
+
+#[test]
+fn every_rust_file_says_what_it_is() {
+    let silent = texts(|name| name.ends_with(".rs"))
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//!") && !text.starts_with("#![doc"))
+        .map(|(name, _)| format!("{name}: does not begin with `//!`"));
+    none_of(&silent.collect::<Vec<_>>());
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    let long = texts(|name| {
+        let source = [".rs", ".js", ".mjs", ".py", ".lua", ".css", ".html"].iter().any(|end| name.ends_with(end));
+        source && !name.split('/').any(|part| part == "tests" || part == "tests.rs" || part == "conformance.rs")
+    })
+    .into_iter()
+    .map(|(name, text)| (name, lines_before_tests(&text)))
+    .filter(|(_, lines)| *lines > LINES_MAX)
+    .map(|(name, lines)| format!("{name}: {lines} lines, of at most {LINES_MAX}"));
+    none_of(&long.collect::<Vec<_>>());
+}
+
+/// Tests stand at the end of a file, in a module that only they see.
+fn lines_before_tests(text: &str) -> usize {
+    let lines: Vec<&str> = text.lines().collect();
+    let tests = lines.windows(2).position(|pair| {
+        pair[0].starts_with("#[cfg(")
+            && pair[0].contains("test")
+            && pair[1].starts_with("mod ")
+            && pair[1].ends_with('{')
+    });
+    tests.unwrap_or(lines.len())
+}
+
+#[test]
+fn the_changelog_names_every_version() {
+    let changelog = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap_or_default();
+    let workspace = std::fs::read_to_string(root().join("Cargo.toml")).expect("a manifest in the root");
+    let common = value(&workspace, "workspace.package", "version").expect("a version of the workspace");
+    let mut problems = Vec::new();
+    for (name, manifest) in manifests() {
+        if value(&manifest, "package", "publish") == Some("false") {
+            continue;
+        }
+        let version = value(&manifest, "package", "version").unwrap_or(common);
+        if !changelog.contains(version) {
+            problems.push(format!("{name}: CHANGELOG.md says nothing of {version}"));
+        }
+    }
+    none_of(&problems);
+}
+
+/// The value of a plain `key = value` line, without its quotes.
+fn value<'a>(manifest: &'a str, section: &str, key: &str) -> Option<&'a str> {
+    sections(manifest)
+        .filter(|(name, _)| *name == section)
+        .filter_map(|(_, line)| line.split_once('='))
+        .find(|(name, _)| name.trim() == key)
+        .map(|(_, value)| value.trim().trim_matches('"'))
+}
+
+#[test]
+fn tests_at_the_end_do_not_count() {
+    assert_eq!(lines_before_tests("//! A.\nfn a() {}\n#[cfg(test)]\nmod tests {\n}\n"), 2);
+    assert_eq!(lines_before_tests("//! A.\n#[cfg(test)]\nmod tidy;\nfn a() {}\n"), 4);
+}

@@ -1,0 +1,131 @@
+//! Where things are: the root of the repository, cargo's target folder, and the programs on `PATH`.
+//!
+//! Nothing is assumed to lie in `target/`: cargo is asked, so that a target folder elsewhere works for every command.
+
+use std::{
+    env,
+    env::consts::EXE_SUFFIX,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use xshell::{Cmd, Shell, cmd};
+
+/// The repository, and a shell that stands in its root.
+pub(crate) struct Workspace {
+    pub(crate) root: PathBuf,
+    pub(crate) target: PathBuf,
+    pub(crate) shell: Shell,
+}
+
+impl Workspace {
+    /// Finds the root, and asks cargo for the target folder.
+    pub(crate) fn open() -> Result<Self> {
+        let root = root();
+        let shell = Shell::new()?;
+        shell.change_dir(&root);
+        let metadata =
+            shell.cmd(cargo_program()).args(["metadata", "--no-deps", "--format-version", "1"]).quiet().read()?;
+        let target = json_text(&metadata, "target_directory").context("cargo metadata names no target folder")?;
+        Ok(Self { root, target: target.into(), shell })
+    }
+
+    /// A call of the cargo that runs this.
+    pub(crate) fn cargo<const N: usize>(&self, args: [&str; N]) -> Cmd<'_> {
+        self.shell.cmd(cargo_program()).args(args)
+    }
+
+    /// The same, ended after so many minutes where the system has `timeout`: a test that hangs must not hold up the
+    /// machine that builds.
+    pub(crate) fn cargo_within<const N: usize>(&self, minutes: u32, args: [&str; N]) -> Cmd<'_> {
+        self.within(minutes, &cargo_program()).args(args)
+    }
+
+    /// A call of a program, ended after so many minutes where the system has `timeout`.
+    pub(crate) fn within(&self, minutes: u32, program: &Path) -> Cmd<'_> {
+        match on_path(&["timeout"]) {
+            Some(timeout) => self.shell.cmd(timeout).args(["--kill-after=10s", &format!("{minutes}m")]).arg(program),
+            None => self.shell.cmd(program),
+        }
+    }
+
+    /// Whether the repository has this file or folder.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.root.join(path).exists()
+    }
+
+    /// Where the tools that `setup` brings are put.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.target.join("tools")
+    }
+
+    /// The hub, once built in this profile's folder.
+    pub(crate) fn hub(&self, profile: &str) -> PathBuf {
+        self.target.join(profile).join(format!("tidecast{EXE_SUFFIX}"))
+    }
+
+    /// What a program prints when it succeeds, without its errors; `None` if it fails or does not exist.
+    pub(crate) fn ask(&self, program: impl AsRef<Path>, args: &[&str]) -> Option<String> {
+        cmd!(self.shell, "{program} {args...}").quiet().ignore_stderr().read().ok()
+    }
+}
+
+/// The root of the repository: of the one that cargo runs, not of the one this was first compiled in.
+pub(crate) fn root() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.parent().map(Path::to_path_buf).unwrap_or(package)
+}
+
+/// The cargo that runs this: by its plain name under rustup, which then finds the same one, so that a line it prints
+/// can be typed again.
+pub(crate) fn cargo_program() -> PathBuf {
+    match env::var_os("CARGO") {
+        Some(cargo) if env::var_os("RUSTUP_TOOLCHAIN").is_none() => cargo.into(),
+        _ => "cargo".into(),
+    }
+}
+
+/// The first of these programs on `PATH`.
+pub(crate) fn on_path(names: &[&str]) -> Option<PathBuf> {
+    let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
+    let programs = names.iter().map(|name| format!("{name}{EXE_SUFFIX}"));
+    programs.flat_map(|program| folders.iter().map(move |folder| folder.join(&program))).find(|file| is_program(file))
+}
+
+#[cfg(unix)]
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_program(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.is_file())
+}
+
+/// The text of the first member of this name, which is all that is needed of cargo's JSON.
+fn json_text(json: &str, name: &str) -> Option<String> {
+    let (_, rest) = json.split_once(&format!("\"{name}\":\""))?;
+    let mut text = String::new();
+    let mut chars = rest.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(text),
+            '\\' => text.push(chars.next()?),
+            plain => text.push(plain),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_text_ends_at_its_quote_and_unescapes() {
+        let json = r#"{"a":1,"target_directory":"C:\\x\\\"y\"","b":"z"}"#;
+        assert_eq!(json_text(json, "target_directory").as_deref(), Some(r#"C:\x\"y""#));
+        assert_eq!(json_text(json, "absent"), None);
+    }
+}
