@@ -5,12 +5,17 @@
 // one, after a while that grows and is never the same for two pages, and goes on after the last event that it saw.
 //
 // It is used as an EventSource is. Also: `lastEventId`, where it stands, and an event `reconnecting` with
-// `detail.delayMs` before each new attempt of its own.
+// `detail.delayMs` before each new attempt of its own. A browser does not say why it gave up, so a refusal (401, 403)
+// is tried again as well: whoever wants to stop calls `close()`.
 
 const FIRST_DELAY_MS = 1_000;
 const DELAY_MS_MAX = 30_000;
+const OWN_TYPES = ["open", "error", "reconnecting"];
 
 export class TidecastSource extends EventTarget {
+  static CONNECTING = 0;
+  static OPEN = 1;
+  static CLOSED = 2;
   #address;
   #options;
   #source = null;
@@ -23,15 +28,11 @@ export class TidecastSource extends EventTarget {
   onerror = null;
   lastEventId = "";
 
-  /**
-   * @param {string | URL} url the stream's address, with its channels
-   * @param {EventSourceInit} [options] as of an EventSource
-   */
   constructor(url, options = {}) {
     super();
-    this.#address = new URL(url, globalThis.location?.href);
+    this.#address = new URL(url, globalThis.document?.baseURI);
     this.#options = options;
-    // So that the position is known before the first event, in every browser.
+    // So that the position is known before the first event: a browser tells a page only of ids that come with data.
     this.#address.searchParams.set("open", "1");
     for (const type of ["open", "message", "error"]) {
       super.addEventListener(type, (event) => this[`on${type}`]?.(event));
@@ -47,34 +48,36 @@ export class TidecastSource extends EventTarget {
     return this.#options.withCredentials ?? false;
   }
 
-  /** 0 while it connects or waits to, 1 while it is open, 2 once it was closed by `close()`. */
   get readyState() {
-    if (this.#closed) return EventSource.CLOSED;
-    return this.#source?.readyState === EventSource.OPEN ? EventSource.OPEN : EventSource.CONNECTING;
+    if (this.#closed) return TidecastSource.CLOSED;
+    return this.#source.readyState === TidecastSource.OPEN ? TidecastSource.OPEN : TidecastSource.CONNECTING;
   }
 
   addEventListener(type, listener, options) {
     super.addEventListener(type, listener, options);
-    if (["open", "error", "reconnecting"].includes(type) || this.#types.has(type)) return;
+    if (OWN_TYPES.includes(type) || this.#types.has(type)) return;
     this.#types.add(type);
-    this.#source?.addEventListener(type, this.#pass);
+    this.#source.addEventListener(type, this.#pass);
   }
 
   close() {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#source?.close();
+    this.#source.close();
   }
 
   #open() {
     const source = (this.#source = new EventSource(this.#address, this.#options));
-    source.onopen = () => {
+    // Events may be published with the types `open` and `error`; those have data.
+    source.onopen = (event) => {
+      if (event.data !== undefined) return this.#pass(event);
       this.#attempts = 0;
       this.dispatchEvent(new Event("open"));
     };
-    source.onerror = () => {
+    source.onerror = (event) => {
+      if (event.data !== undefined) return this.#pass(event);
       this.dispatchEvent(new Event("error"));
-      if (source.readyState === EventSource.CLOSED && !this.#closed) this.#openLater();
+      if (source.readyState === TidecastSource.CLOSED && !this.#closed) this.#openLater();
     };
     for (const type of this.#types) source.addEventListener(type, this.#pass);
   }
@@ -87,8 +90,8 @@ export class TidecastSource extends EventTarget {
   }
 
   #pass = (event) => {
-    this.lastEventId = event.lastEventId;
-    const { data, origin, lastEventId } = event;
-    this.dispatchEvent(new MessageEvent(event.type, { data, origin, lastEventId }));
+    const { type, data, origin, lastEventId } = event;
+    this.lastEventId = lastEventId;
+    this.dispatchEvent(new MessageEvent(type, { data, origin, lastEventId }));
   };
 }
