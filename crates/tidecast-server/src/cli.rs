@@ -2,12 +2,17 @@
 
 use std::{env, fs, path::Path};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, ValueEnum, builder::EnumValueParser, parser::ValueSource};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum, builder::EnumValueParser, parser::ValueSource,
+};
 
-use crate::config::{KNOBS, Kind, Knob, Origin, Setting, Settings, Zero};
+use crate::{
+    client::{self, BenchArguments, PublishArguments, TailArguments},
+    config::{KNOBS, Kind, Knob, Origin, Setting, Settings, Zero},
+};
 
 /// Variables of our prefix that are no setting of `serve`.
-const OTHER_VARIABLES: &[&str] = &[FILE_VARIABLE];
+const OTHER_VARIABLES: &[&str] = &[FILE_VARIABLE, client::VARIABLES[0], client::VARIABLES[1]];
 
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "TIDECAST_CONFIG";
@@ -19,6 +24,9 @@ pub(crate) enum Asked {
     CheckConfig(Gathered),
     PrintConfig(Gathered),
     Document(Document),
+    Publish(Box<PublishArguments>),
+    Tail(Box<TailArguments>),
+    Bench(Box<BenchArguments>),
 }
 
 /// A document that `cargo xtask docs` writes.
@@ -47,6 +55,9 @@ pub(crate) fn parse() -> Result<Asked, clap::Error> {
         "check-config" => Asked::CheckConfig(gather(matches)),
         "print-config" => Asked::PrintConfig(gather(matches)),
         "document" => Asked::Document(*matches.get_one("which").expect("the parser requires it")),
+        "publish" => Asked::Publish(Box::new(PublishArguments::from_arg_matches(matches)?)),
+        "tail" => Asked::Tail(Box::new(TailArguments::from_arg_matches(matches)?)),
+        "bench" => Asked::Bench(Box::new(BenchArguments::from_arg_matches(matches)?)),
         _ => Asked::Serve(gather(matches)),
     })
 }
@@ -62,9 +73,25 @@ fn command() -> Command {
         .max_term_width(100)
         .after_help(
             "Without a command it is `serve`.\n\
-             Exit status: 0 done, 1 failed, 64 the command line or the configuration can't be followed.",
+             Exit status: 0 done, 1 failed, 2 of something that was published it is unknown what became of it, \
+             64 the command line or the configuration can't be followed.",
         )
         .subcommand(serve_command("serve").about("Run the hub"))
+        .subcommand(
+            PublishArguments::augment_args(Command::new("publish"))
+                .about("Publish an event, or one for each line of standard input")
+                .after_help(client::publish::AFTER_HELP),
+        )
+        .subcommand(
+            TailArguments::augment_args(Command::new("tail"))
+                .about("Follow channels in the terminal")
+                .after_help(client::tail::AFTER_HELP),
+        )
+        .subcommand(
+            BenchArguments::augment_args(Command::new("bench"))
+                .about("Measure how long events take from publish to receive, and whether any is lost")
+                .after_help(client::bench::AFTER_HELP),
+        )
         .subcommand(
             serve_command("check-config").about("Tell every mistake in what `serve` would be told, and do no more"),
         )

@@ -2,7 +2,7 @@
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
 //! from it, [`listen`] accepts connections on guarded [`socket`]s, [`access`] and [`admission`] let requests in, and a
-//! file of [`routes`] answers each. [`shutdown`] ends it.
+//! file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other side: commands that speak to a hub.
 
 mod cli;
 mod config;
@@ -26,6 +26,8 @@ mod metrics;
 mod shutdown;
 mod telemetry;
 
+mod client;
+
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -35,6 +37,7 @@ use anyhow::Context;
 
 use crate::{
     cli::{Asked, Document, Gathered},
+    client::Ended,
     config::{Config, Settings, document},
 };
 
@@ -55,6 +58,9 @@ fn main() -> ExitCode {
         Asked::Serve(gathered) => configured(gathered, |config, _| serve(config)),
         Asked::CheckConfig(gathered) => configured(gathered, |_, _| print("the configuration has no mistakes\n")),
         Asked::PrintConfig(gathered) => configured(gathered, |_, settings| print(&document::in_force(settings))),
+        Asked::Publish(arguments) => ended(client::run(client::publish::run(*arguments))),
+        Asked::Tail(arguments) => ended(client::run(client::tail::run(*arguments))),
+        Asked::Bench(arguments) => ended(client::run(client::bench::run(*arguments))),
         Asked::Document(Document::Reference) => finished(print(&document::reference())),
         Asked::Document(Document::Sample) => finished(print(&document::sample())),
     }
@@ -84,6 +90,13 @@ fn finished(result: anyhow::Result<()>) -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn ended(result: anyhow::Result<Ended>) -> ExitCode {
+    match result {
+        Ok(ended) => ended.into(),
+        Err(error) => finished(Err(error)),
     }
 }
 

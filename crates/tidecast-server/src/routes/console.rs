@@ -15,7 +15,7 @@ use crate::app::App;
 
 /// Nothing from elsewhere, nothing inline, and nobody may frame it: a page that can publish must not be clicked by
 /// accident.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A file of `src/ui`, and where it is.
@@ -42,11 +42,19 @@ macro_rules! file {
     };
 }
 
-const FILES: [File; 4] = [
+const FILES: [File; 12] = [
     file!("/", "index.html", "text/html; charset=utf-8"),
     File { for_others: true, ..file!("/tidecast.js", "tidecast.js", "text/javascript; charset=utf-8") },
+    file!("icon.svg", "image/svg+xml"),
     file!("console.css", "text/css; charset=utf-8"),
     file!("console.js", "text/javascript; charset=utf-8"),
+    file!("channels.js", "text/javascript; charset=utf-8"),
+    file!("stream.js", "text/javascript; charset=utf-8"),
+    file!("events.js", "text/javascript; charset=utf-8"),
+    file!("json.js", "text/javascript; charset=utf-8"),
+    file!("plot.js", "text/javascript; charset=utf-8"),
+    file!("publish.js", "text/javascript; charset=utf-8"),
+    file!("snippets.js", "text/javascript; charset=utf-8"),
 ];
 
 /// Where each file is, and what answers there.
