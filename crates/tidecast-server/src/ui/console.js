@@ -23,6 +23,8 @@ const snippet = snippets.start({
   copy: element("copy"),
 });
 
+const channels = { list: element("channels"), note: element("channels-note") };
+
 let channel = "";
 let stream = null;
 let counting;
@@ -47,6 +49,8 @@ function watch(name) {
       // What it tries in between is of no interest until it has come to something.
       if (state.phase !== "connecting" || phase !== "lost") phase = state.phase;
       tell(phase, state);
+      // Who watches a channel makes it one that there is.
+      if (phase === "live") refresh(channels);
     },
     events(events) {
       plot.count(events.length);
@@ -104,7 +108,6 @@ element("pause").addEventListener("click", () => {
 element("connect-now").addEventListener("click", () => stream.connectNow());
 addEventListener("online", () => stream.connectNow());
 
-const channels = { list: element("channels"), note: element("channels-note") };
 element("refresh").addEventListener("click", () => refresh(channels));
 // A list that is a minute old is of no use to who opens it.
 element("watch-channel").addEventListener("focus", () => refresh(channels));
@@ -112,5 +115,4 @@ publishing.start(() => {
   refresh(channels);
   fill();
 });
-refresh(channels);
 watch(new URLSearchParams(location.search).get("channel") || "sse");

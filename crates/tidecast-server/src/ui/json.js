@@ -3,6 +3,7 @@
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 const CHARS_MAX = 20_000;
+const LINE_CHARS_MAX = 72;
 
 /** Puts data into a place: laid out if it is a JSON object or array, else as it is; cut if it is very long. */
 export function show(place, data) {
@@ -26,25 +27,37 @@ function isJson(data) {
   }
 }
 
+// What is short stays on one line: a feed of small objects would else be all braces.
 function layOut(tokens) {
   const parts = [];
-  let depth = 0;
-  const newLine = () => `\n${"  ".repeat(depth)}`;
+  const isInLine = [];
+  const newLine = () => (isInLine.at(-1) ? " " : `\n${"  ".repeat(isInLine.length)}`);
   tokens.forEach((token, index) => {
-    const next = tokens[index + 1];
-    if (token === "{" || token === "[") {
-      const isEmpty = next === "}" || next === "]";
-      depth++;
-      parts.push(isEmpty ? token : token + newLine());
-    } else if (token === "}" || token === "]") {
-      const wasEmpty = ["{", "["].includes(tokens[index - 1]);
-      depth--;
-      parts.push(wasEmpty ? token : newLine() + token);
+    const isEmpty = /^[{[]$/.test(tokens[index - 1]);
+    if (/^[{[]$/.test(token)) {
+      const isNextEmpty = /^[}\]]$/.test(tokens[index + 1]);
+      isInLine.push(isInLine.at(-1) || isShort(tokens, index));
+      parts.push(isNextEmpty ? token : token + newLine());
+    } else if (/^[}\]]$/.test(token)) {
+      const wasInLine = isInLine.pop();
+      parts.push(isEmpty ? token : (wasInLine ? " " : newLine()) + token);
     } else if (token === ",") parts.push(token + newLine());
     else if (token === ":") parts.push(": ");
-    else parts.push(coloured(token, next === ":"));
+    else parts.push(coloured(token, tokens[index + 1] === ":"));
   });
   return parts;
+}
+
+/** Whether the object or array that begins at a token fits into a line. */
+function isShort(tokens, begin) {
+  let chars = 0;
+  let depth = 0;
+  for (let index = begin; chars <= LINE_CHARS_MAX; index++) {
+    chars += tokens[index].length + 1;
+    if (/^[{[]$/.test(tokens[index])) depth++;
+    else if (/^[}\]]$/.test(tokens[index]) && --depth === 0) return chars <= LINE_CHARS_MAX;
+  }
+  return false;
 }
 
 function coloured(token, isName) {

@@ -10,10 +10,11 @@ const quoted = (text) => JSON.stringify(text);
 
 const LANGUAGES = {
   curl: (channel) => `# listen
-curl -N ${shell(streamOf(channel))}
+curl -N \\
+  ${shell(streamOf(channel))}
 
 # publish
-${curlPublish(channel)}
+${curlPublish(channel, " \\\n ")}
 `,
 
   javascript: (channel) => `import { TidecastSource } from ${quoted(`${base()}tidecast.js`)};
@@ -73,11 +74,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 `,
 };
 
-/** The line that publishes to a channel from a terminal. */
-export function curlPublish(channel) {
+/** The line that publishes to a channel from a terminal, with `broken` where it may go on in the next. */
+export function curlPublish(channel, broken = "") {
   const field = /^[\w.-]+$/.test(channel) ? `-d channel=${channel}` : `--data-urlencode ${shell(`channel=${channel}`)}`;
   const header = key() ? ' -H "Authorization: Bearer $TIDECAST_KEY"' : "";
-  return `curl ${shell(`${base()}publish`)}${header} ${field} -d data=hello`;
+  return `curl ${shell(`${base()}publish`)}${broken}${header}${header && broken} ${field} -d data=hello`;
 }
 
 /** Makes the tabs and the button work. `places` are the elements `tabs` (a list of them), `panel` and `copy`. */
@@ -112,7 +113,7 @@ export function start({ tabs, panel, copy }) {
     setTimeout(() => (copy.textContent = "Copy"), 1_500);
   });
   return {
-    /** Fills in a channel, and whether there is a key. */
+    /** Fills in a channel, and that a key is needed if there is one. */
     fill(name) {
       channel = name;
       show();
