@@ -26,6 +26,8 @@ pub(crate) enum Ended {
     Failed,
     /// Nobody can tell of something whether it was done; it was named.
     Unknown,
+    /// The command line can't be followed; it was told why.
+    Misused,
     /// Somebody interrupted it.
     Interrupted,
 }
@@ -36,6 +38,7 @@ impl From<Ended> for ExitCode {
             Ended::Done => Self::SUCCESS,
             Ended::Failed => Self::FAILURE,
             Ended::Unknown => Self::from(2),
+            Ended::Misused => Self::from(crate::EXIT_USAGE),
             Ended::Interrupted => Self::from(130),
         }
     }
@@ -81,6 +84,12 @@ impl std::str::FromStr for Key {
         value.set_sensitive(true);
         Ok(Self(Some(value)))
     }
+}
+
+/// Tells a mistake in the command line that only its meaning shows.
+fn misused(mistake: impl std::fmt::Display) -> anyhow::Result<Ended> {
+    eprintln!("error: {mistake}");
+    Ok(Ended::Misused)
 }
 
 /// Runs a command to its end.

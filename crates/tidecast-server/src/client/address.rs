@@ -66,7 +66,8 @@ impl FromStr for HubAddress {
         if authority.as_str().contains('@') {
             return Err("a name or password in the address is not taken; a key goes into --key".to_owned());
         }
-        if authority.host().is_empty() || authority.port().is_some() && authority.port_u16().is_none() {
+        let bare = authority.as_str() == authority.host();
+        if authority.host().is_empty() || !bare && authority.port_u16().is_none() {
             return Err(wrong());
         }
         if uri.query().is_some() {

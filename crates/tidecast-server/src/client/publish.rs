@@ -16,7 +16,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
 use tokio::sync::mpsc;
 
 use self::{
@@ -25,7 +24,7 @@ use self::{
     progress::Progress,
     tally::Tally,
 };
-use super::{Ended, HubArguments};
+use super::{Ended, HubArguments, misused};
 use crate::units::parse_duration;
 
 /// What `publish` is told.
@@ -70,10 +69,10 @@ pub(crate) const AFTER_HELP: &str = "\
 pub(crate) async fn run(arguments: PublishArguments) -> anyhow::Result<Ended> {
     let lines = arguments.data == "-";
     if arguments.ndjson && !lines {
-        bail!("--ndjson is for standard input: write `-` in the place of the data");
+        return misused("--ndjson is for standard input: write `-` in the place of the data");
     }
     if arguments.id.is_some() && lines {
-        bail!("--id would give every line the same id; with --ndjson each event can have its own");
+        return misused("--id would give every line the same id; with --ndjson each event can have its own");
     }
     let pattern = Pattern {
         channel: arguments.channel,
@@ -83,7 +82,9 @@ pub(crate) async fn run(arguments: PublishArguments) -> anyhow::Result<Ended> {
         key: arguments.idempotency_key.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
         numbered: lines,
     };
-    pattern.check()?;
+    if let Err(mistake) = pattern.check() {
+        return misused(mistake);
+    }
 
     let mut delivery = Delivery::new(arguments.hub, arguments.give_up_after);
     let mut progress = Progress::new(lines);

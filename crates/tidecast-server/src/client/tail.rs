@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use self::{follow::Follower, show::Shown};
 use super::{
-    Ended, HubArguments,
+    Ended, HubArguments, misused,
     patience::Patience,
     style::{Ink, Style, harmless},
 };
@@ -65,16 +65,18 @@ enum Parted {
 pub(crate) async fn run(arguments: TailArguments) -> anyhow::Result<Ended> {
     let mut channels = Vec::new();
     for name in &arguments.channels {
-        let channel = Channel::new(name)?.to_string();
+        let channel = match Channel::new(name) {
+            Ok(channel) => channel.to_string(),
+            Err(mistake) => return misused(mistake),
+        };
         if !channels.contains(&channel) {
             channels.push(channel);
         }
     }
-    anyhow::ensure!(
-        channels.len() <= SUBSCRIPTION_CHANNELS_MAX,
-        "{} channels on one connection; at most {SUBSCRIPTION_CHANNELS_MAX} are allowed",
-        channels.len()
-    );
+    if channels.len() > SUBSCRIPTION_CHANNELS_MAX {
+        let count = channels.len();
+        return misused(format!("{count} channels on one connection; at most {SUBSCRIPTION_CHANNELS_MAX} are allowed"));
+    }
     let mut shown = Shown::new(arguments.json, channels.len() > 1);
     let follower = Follower::new(arguments.hub, channels, arguments.last);
     tokio::select! {

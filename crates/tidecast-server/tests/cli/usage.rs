@@ -72,6 +72,11 @@ fn errors_say_what_to_do() {
         (&["publish", "--key", "a\nb", "x"], "visible ASCII"),
         (&["publish", "--retry", "soon", "x"], "no time"),
         (&["publish", "--ndjson", "--type", "a", "-"], "--ndjson"),
+        (&["publish", "--ndjson", "{}"], "write `-`"),
+        (&["publish", "--id", "7", "-"], "--id"),
+        (&["publish", "--type", "stream-reset", "x"], "reserved"),
+        (&["tail", "--channel", "a\nb"], "channel"),
+        (&["bench", "https://a"], "https is not spoken"),
     ] {
         let end = run(command);
         assert!(end.expect(64).stderr.contains(part), "{end:?}");
@@ -123,4 +128,14 @@ fn what_is_typed_leaves_line_by_line_and_an_interrupt_is_told_the_counts() {
     let end = publisher.end();
     assert!(matches!(end.status.code(), Some(2 | 130)), "{end:?}");
     assert!(end.stdout.starts_with("published ") && end.stdout.contains(" of 2 lines"), "{end:?}");
+}
+
+#[test]
+fn a_first_figure_counts_every_delivery() {
+    let hub = Hub::start(&[]);
+    let end = run(&["bench", &hub.url(), "--subscribers", "20", "--events", "50", "--rate", "500"]);
+    let stdout = &end.expect(0).stdout;
+    assert!(stdout.contains("1000 in all") && stdout.contains("lost 0, doubled 0"), "{stdout}");
+    assert!(stdout.contains("p50") && stdout.contains("p99"), "{stdout}");
+    assert!(hub.get("/channels")["channels"].as_array().is_some_and(Vec::is_empty), "it cleans up");
 }

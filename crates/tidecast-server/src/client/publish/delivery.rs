@@ -84,13 +84,10 @@ impl Delivery {
         let mut patience = Patience::new(PAUSES.0, PAUSES.1);
         let mut give_up_at = None;
         while !self.entries.is_empty() {
-            let trouble = match self.attempt().await? {
-                None => {
-                    patience.restore();
-                    give_up_at = None;
-                    continue;
-                }
-                Some(trouble) => trouble,
+            let Some(trouble) = self.attempt().await? else {
+                patience.restore();
+                give_up_at = None;
+                continue;
             };
             let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + self.give_up_after);
             let pause = patience.pause();

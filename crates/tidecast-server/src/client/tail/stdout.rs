@@ -35,6 +35,6 @@ pub(super) async fn nobody_reads() {
         }
     });
     if told.await.is_err() {
-        pending().await
+        pending::<()>().await;
     }
 }
