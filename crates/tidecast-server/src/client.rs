@@ -61,9 +61,10 @@ const KEY_VARIABLE: &str = "TIDECAST_KEY";
 /// The variables that the clients read.
 pub(crate) const VARIABLES: [&str; 2] = [address::VARIABLE, KEY_VARIABLE];
 
-/// The header's value with the key in it. It is never written, not even for debugging.
+/// The header's value with the key in it; an error where no header can carry it. It is never written, not even for
+/// debugging, nor by the parser of the command line, which would quote what it refuses.
 #[derive(Clone)]
-struct Key(Option<http::HeaderValue>);
+struct Key(Result<Option<http::HeaderValue>, ()>);
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -72,17 +73,31 @@ impl std::fmt::Debug for Key {
 }
 
 impl std::str::FromStr for Key {
-    type Err = &'static str;
+    type Err = std::convert::Infallible;
 
     /// An empty key is none, as an empty variable is one that somebody unset as well as they could.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.is_empty() {
-            return Ok(Self(None));
+            return Ok(Self(Ok(None)));
         }
-        let mut value = http::HeaderValue::try_from(format!("Bearer {text}"))
-            .map_err(|_| "a key has visible ASCII characters only")?;
+        let Ok(mut value) = http::HeaderValue::try_from(format!("Bearer {text}")) else { return Ok(Self(Err(()))) };
         value.set_sensitive(true);
-        Ok(Self(Some(value)))
+        Ok(Self(Ok(Some(value))))
+    }
+}
+
+impl HubArguments {
+    /// What is wrong with the key, without saying it.
+    fn check(&self) -> Result<(), &'static str> {
+        match &self.key {
+            Some(Key(Err(()))) => Err("the key of --key or TIDECAST_KEY must have visible ASCII characters only"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The header's value that shows the key.
+    fn authorization(&self) -> Option<http::HeaderValue> {
+        self.key.as_ref()?.0.clone().ok()?
     }
 }
 

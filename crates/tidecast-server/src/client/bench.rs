@@ -8,7 +8,7 @@ mod subscriber;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -22,6 +22,7 @@ use super::{
     Ended, HubArguments, Key,
     address::{self, HubAddress},
     connection::{self, Connection, Outgoing, request},
+    misused,
     problem::Problem,
 };
 
@@ -47,7 +48,7 @@ pub(crate) struct BenchArguments {
 
 /// What the help of `bench` ends with.
 pub(crate) const AFTER_HELP: &str = "\
-    It uses a channel of its own, which it deletes at the end, and as many connections as subscribers.\n\n\
+    It uses a channel of its own, whose events it deletes at the end, and as many connections as subscribers.\n\n\
     Exit status: 0 every event came once to everybody; 1 some did not, or the hub could not be measured; 64 the command \
     line can't be followed.";
 
@@ -64,8 +65,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Ended> {
     let BenchArguments { url, key, subscribers, events, rate } = arguments;
     let deliveries = u64::from(subscribers) * u64::from(events);
-    ensure!(deliveries <= DELIVERIES_MAX, "{deliveries} deliveries; at most {DELIVERIES_MAX} are measured at once");
+    if deliveries > DELIVERIES_MAX {
+        return misused(format!("{deliveries} deliveries; at most {DELIVERIES_MAX} are measured at once"));
+    }
     let hub = HubArguments { url, key };
+    if let Err(mistake) = hub.check() {
+        return misused(mistake);
+    }
     let channel = format!("bench-{:016x}", fastrand::u64(..));
 
     let mut publisher = Connection::open(&hub).await?;

@@ -161,7 +161,7 @@ pub(super) fn request(hub: &HubArguments, method: Method, target: &str, body: Ou
     let host = HeaderValue::from_str(hub.url.authority()).expect("what was parsed as an authority is visible ASCII");
     headers.insert(header::HOST, host);
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("tidecast/", env!("CARGO_PKG_VERSION"))));
-    if let Some(key) = hub.key.as_ref().and_then(|key| key.0.clone()) {
+    if let Some(key) = hub.authorization() {
         headers.insert(header::AUTHORIZATION, key);
     }
     request

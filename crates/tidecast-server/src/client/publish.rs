@@ -67,6 +67,9 @@ pub(crate) const AFTER_HELP: &str = "\
 
 /// Publishes what it is told to.
 pub(crate) async fn run(arguments: PublishArguments) -> anyhow::Result<Ended> {
+    if let Err(mistake) = arguments.hub.check() {
+        return misused(mistake);
+    }
     let lines = arguments.data == "-";
     if arguments.ndjson && !lines {
         return misused("--ndjson is for standard input: write `-` in the place of the data");

@@ -63,6 +63,9 @@ enum Parted {
 
 /// Follows until nobody reads any more.
 pub(crate) async fn run(arguments: TailArguments) -> anyhow::Result<Ended> {
+    if let Err(mistake) = arguments.hub.check() {
+        return misused(mistake);
+    }
     let mut channels = Vec::new();
     for name in &arguments.channels {
         let channel = match Channel::new(name) {
