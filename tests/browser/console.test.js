@@ -1,93 +1,338 @@
-// The hub's own page. With TIDECAST_SCREENSHOTS it also leaves pictures of itself in that folder.
+// The hub's own page, in each browser. With TIDECAST_SCREENSHOTS Chromium also leaves pictures of it in that folder.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 
-import { startBrowser, until } from "./support/browser.js";
+import { BROWSERS, startBrowser, until } from "./support/browser.js";
 import { startHub } from "./support/hub.js";
+import { startSite } from "./support/site.js";
 
-let browser;
-before(async () => {
-  browser = await startBrowser();
-});
-after(() => browser.close());
+const FOLDER = process.env.TIDECAST_SCREENSHOTS;
+const KEY = "the right key";
 
 /** Opens the console, and keeps whatever it complains of. */
-async function openConsole(t, hub) {
+async function openConsole(t, browser, address) {
   const page = await browser.open(t);
   const complaints = [];
   page.on("console", (message) => {
     if (["error", "warn"].includes(message.type())) complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("requestfailed", (request) => {
-    const why = request.failure().errorText;
-    // That is a stream which the page itself has closed.
-    if (why !== "net::ERR_ABORTED") complaints.push(`${request.url()}: ${why}`);
-  });
-  await page.exposeFunction("complain", (text) => complaints.push(text));
   await page.evaluateOnNewDocument(() => {
-    addEventListener("securitypolicyviolation", (event) => window.complain(event.violatedDirective));
+    window.violations = [];
+    addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
   });
-  await page.goto(hub.address);
-  await until(page, () => document.getElementById("state").hasAttribute("data-open"));
-  return { page, complaints };
+  await page.setViewport({ width: 1280, height: 800 });
+  await page.goto(address);
+  await untilLive(page);
+  return {
+    page,
+    /** Fails if anything was complained of, but for what a browser writes by itself of answers that are expected. */
+    async isQuiet(...expected) {
+      assert.deepEqual(await page.evaluate(() => window.violations), []);
+      assert.deepEqual(complaints.filter((text) => !expected.some((pattern) => pattern.test(text))), []);
+    },
+  };
 }
 
+function untilLive(page) {
+  return until(page, () => document.getElementById("state").dataset.phase === "live");
+}
+
+function untilShown(page, count) {
+  return until(page, (count) => document.querySelectorAll("#events li:not(.note)").length === count, count);
+}
+
+const text = (page, id) => page.$eval(`#${id}`, (place) => place.textContent);
+const set = (page, id, value) =>
+  page.$eval(
+    `#${id}`,
+    (field, value) => {
+      field.value = value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      field.dispatchEvent(new Event("change", { bubbles: true }));
+    },
+    value,
+  );
+
 function shown(page) {
-  return page.$$eval("#events li", (items) =>
+  return page.$$eval("#events li:not(.note)", (items) =>
     items.map((item) => ({
-      type: item.querySelector("b").textContent,
-      data: item.querySelector("pre").textContent,
+      type: item.querySelector(".type").textContent,
+      data: item.querySelector(".data").textContent,
     })),
   );
 }
 
-test("the console shows what is published, by its form and from elsewhere", async (t) => {
+/** Where everything is that must not move, whatever the list does. */
+function places(page) {
+  return page.evaluate(() =>
+    ["header", "#rate", "#tools", "#list", "#publish", "#snippets", "#pause", "#clear", "#filter"].map((name) => {
+      const { x, y, width, height } = document.querySelector(name).getBoundingClientRect();
+      return [name, x, y, width, height];
+    }),
+  );
+}
+
+for (const name of BROWSERS) {
+  describe(name, () => {
+    let browser;
+    before(async () => {
+      browser = await startBrowser(name);
+    });
+    after(() => browser.close());
+
+    test("a channel is picked from those that there are, and watched with types nobody told it of", async (t) => {
+      const hub = await startHub(t);
+      await hub.publish({ channel: "it's news/ü", type: "never heard of", data: "before" });
+      const { page, isQuiet } = await openConsole(t, browser, hub.address);
+      assert.match(await text(page, "empty"), /Nothing here yet\.[^]*curl http.*\/publish -d channel=sse -d data=hello/);
+      await page.click("#refresh");
+      await until(page, () => document.querySelectorAll("#channels option").length === 2);
+      assert.match(await text(page, "channels-note"), /^2 channels known to the hub$/);
+      const options = await page.$$eval("#channels option", (options) => options.map(({ value }) => value));
+      assert.deepEqual(options, ["it's news/ü", "sse"]);
+
+      await set(page, "watch-channel", options[0]);
+      await page.click("#watch button:not([type])");
+      await untilShown(page, 1);
+      assert.deepEqual(await shown(page), [{ type: "never heard of", data: "before" }]);
+      assert.equal(await text(page, "state-text"), "live on it's news/ü");
+      assert.equal(new URL(page.url()).searchParams.get("channel"), "it's news/ü");
+      assert.equal(await page.$eval("#channel", (field) => field.value), "it's news/ü");
+
+      await hub.publish({ channel: "it's news/ü", data: { from: "elsewhere", markup: "<b>&amp;", price: 0 } });
+      await untilShown(page, 2);
+      const [newest] = await shown(page);
+      assert.equal(newest.data, '{ "from": "elsewhere", "markup": "<b>&amp;", "price": 0 }');
+      await page.reload();
+      await untilLive(page);
+      await untilShown(page, 2);
+      await isQuiet();
+    });
+
+    test("JSON is laid out with its numbers as they came", async (t) => {
+      const hub = await startHub(t);
+      const { page, isQuiet } = await openConsole(t, browser, hub.address);
+      const body = `{"a": 1.10, "big": 12345678901234567890, "none": {}, "list": [true, "x:,\\\\"y{"], "e": [], "long": [{"of": "letters"}, "${"z".repeat(60)}"]}`;
+      const headers = { "Content-Type": "text/plain" };
+      await fetch(`${hub.address}/publish`, { method: "POST", headers, body });
+      await fetch(`${hub.address}/publish`, { method: "POST", headers, body: "{not JSON" });
+      await fetch(`${hub.address}/publish`, { method: "POST", headers, body: "two\r\nlines\n" });
+      await untilShown(page, 3);
+      const [lines, text, json] = (await shown(page)).map(({ data }) => data);
+      assert.equal(
+        json,
+        [
+          "{",
+          '  "a": 1.10,',
+          '  "big": 12345678901234567890,',
+          '  "none": {},',
+          '  "list": [ true, "x:,\\"y{" ],',
+          '  "e": [],',
+          '  "long": [',
+          '    { "of": "letters" },',
+          `    "${"z".repeat(60)}"`,
+          "  ]",
+          "}",
+        ].join("\n"),
+      );
+      assert.equal(text, "{not JSON");
+      assert.equal(lines, "two\nlines\n");
+      await isQuiet();
+    });
+
+    test("the form publishes, by keyboard alone, and says what was wrong", async (t) => {
+      const hub = await startHub(t);
+      const { page, isQuiet } = await openConsole(t, browser, hub.address);
+      await page.focus("#data");
+      await page.keyboard.down("Control");
+      await page.keyboard.press("Enter");
+      await page.keyboard.up("Control");
+      await untilShown(page, 1);
+      assert.deepEqual(await shown(page), [{ type: "message", data: '{ "message": "Hello!" }' }]);
+      await until(page, () => /^Published .*\.1 to 1 receiver$/.test(document.getElementById("answer").textContent));
+
+      await set(page, "type", "note");
+      await set(page, "id", "an id of its own: ü");
+      await set(page, "data", "by the form");
+      await page.click("#publish button");
+      await untilShown(page, 2);
+      assert.equal(await page.$eval("#events .id", (id) => id.textContent), "an id of its own: ü");
+
+      await set(page, "type", "stream-reset");
+      await page.click("#publish button");
+      await until(page, () => document.getElementById("answer").hasAttribute("data-bad"));
+      assert.match(await text(page, "answer"), /^400: .*reserved/);
+      await isQuiet(/400/);
+    });
+
+    test("pause holds, filter picks, clear empties", async (t) => {
+      const hub = await startHub(t);
+      const { page, isQuiet } = await openConsole(t, browser, hub.address);
+      const publish = (type, data, id) => hub.publish({ type, data, id });
+      await publish("price", { eur: 1 });
+      await publish("note", "a word");
+      await untilShown(page, 2);
+      await page.click("#pause");
+      assert.equal(await page.$eval("#pause", (button) => button.getAttribute("aria-pressed")), "true");
+      await publish("price", { eur: 2 });
+      await publish("note", "another", "WORD-7");
+      await until(page, () => document.getElementById("count").textContent === "2 held");
+      assert.equal((await shown(page)).length, 2);
+      await page.click("#pause");
+      await untilShown(page, 4);
+      const all = (await shown(page)).map(({ type }) => type);
+      assert.deepEqual(all, ["note", "price", "note", "price"]);
+
+      const filtered = async (text, count) => {
+        await set(page, "filter", text);
+        await untilShown(page, count);
+        return (await shown(page)).map(({ data }) => data);
+      };
+      assert.deepEqual(await filtered("word", 2), ["another", "a word"]);
+      assert.equal(await text(page, "count"), "2 of 4 match");
+      assert.equal((await filtered("PRICE", 2)).length, 2);
+      assert.deepEqual(await filtered("nowhere", 0), []);
+      assert.equal(await text(page, "empty-text"), "No event matches the filter.");
+      await publish("note", "nowhere else");
+      await untilShown(page, 1);
+      assert.equal((await filtered("", 5)).length, 5);
+      await page.click("#clear");
+      await untilShown(page, 0);
+      assert.equal(await text(page, "count"), "0 events");
+      await isQuiet();
+    });
+
+    test("the snippets have the channel in them, go by arrows, and are copied", async (t) => {
+      const hub = await startHub(t);
+      const { page, isQuiet } = await openConsole(t, browser, `${hub.address}/?channel=a%20b%22`);
+      const stream = `${hub.address}/stream?channel=a+b%22`;
+      assert.ok((await text(page, "snippet")).includes(`curl -N \\\n  '${stream}'`));
+      assert.ok((await text(page, "snippet")).includes(`--data-urlencode 'channel=a b"' -d data=hello`));
+      await page.focus("#tab-curl");
+      for (const [language, part] of [
+        ["javascript", `new TidecastSource("${stream}")`],
+        ["python", `{"channel": "a b\\"", "data"`],
+        ["rust", `("channel", "a b\\"")`],
+      ]) {
+        await page.keyboard.press("ArrowRight");
+        assert.equal(await page.evaluate(() => document.activeElement.dataset.language), language);
+        assert.ok((await text(page, "snippet")).includes(part), `${language} has ${part}`);
+      }
+      await page.evaluate(() => {
+        navigator.clipboard.writeText = async (text) => void (window.copied = text);
+      });
+      await page.click("#copy");
+      await until(page, () => document.getElementById("copy").textContent === "Copied");
+      assert.equal(await page.evaluate(() => window.copied), await text(page, "snippet"));
+      await until(page, () => document.getElementById("copy").textContent === "Copy");
+      // Where there is no clipboard, the text is at least selected.
+      await page.evaluate(() => {
+        navigator.clipboard.writeText = () => Promise.reject(new Error("not here"));
+      });
+      await page.click("#copy");
+      await until(page, () => document.getElementById("copy").textContent === "Press Ctrl+C");
+      assert.ok((await page.evaluate(() => getSelection().toString())).includes("a b\\\""));
+      await isQuiet();
+    });
+
+    test("a hub with a key: without, with a wrong one, with the right one", async (t) => {
+      const hub = await startHub(t, "--publish-key", KEY.replaceAll(" ", "-"));
+      const { page, isQuiet } = await openConsole(t, browser, hub.address);
+      await until(page, () => /give the publish key/.test(document.getElementById("channels-note").textContent));
+      const answer = async (key, pattern) => {
+        await set(page, "key", key);
+        await page.click("#publish button");
+        await until(page, (source) => new RegExp(source).test(document.getElementById("answer").textContent), pattern);
+      };
+      await answer("", "^401: the publish key is missing");
+      await answer("a-wrong-one", "^401: the publish key is wrong");
+      await answer("ключ", "letters that a key can't have");
+      await answer(KEY.replaceAll(" ", "-"), "^Published");
+      await untilShown(page, 1);
+      await until(page, () => /^1 channel known/.test(document.getElementById("channels-note").textContent));
+      assert.match(await text(page, "snippet"), /Authorization: Bearer \$TIDECAST_KEY/);
+      assert.doesNotMatch(await page.content(), /the-right-key/);
+      assert.deepEqual(
+        await page.evaluate(() => [Object.keys(sessionStorage), Object.keys(localStorage), document.cookie]),
+        [["tidecast-key"], [], ""],
+      );
+      assert.doesNotMatch(page.url(), /key/);
+      await isQuiet(/401/);
+    });
+
+    test("the connection's state: cut, refused, and back with what was missed", async (t) => {
+      const hub = await startHub(t);
+      const site = await startSite(t, hub.port);
+      const { page, isQuiet } = await openConsole(t, browser, site.address);
+      await hub.publish({ data: "one" });
+      await untilShown(page, 1);
+      site.isBadGateway = true;
+      site.cut();
+      await until(page, () => /^not connected: 502/.test(document.getElementById("state-text").textContent));
+      assert.match(await text(page, "state-cut"), /^last cut \d\d:\d\d:\d\d: the connection broke$/);
+      assert.match(await text(page, "connect-now"), /^Connect now/);
+      await hub.publish({ data: "two" });
+      site.isBadGateway = false;
+      await until(page, () => {
+        document.getElementById("connect-now").click();
+        return document.getElementById("state").dataset.phase === "live";
+      });
+      await untilShown(page, 2);
+      assert.deepEqual((await shown(page)).map(({ data }) => data), ["two", "one"]);
+      assert.equal(await page.$$eval("#events .note", (notes) => notes.length), 1);
+
+      await hub.stop();
+      await until(page, () => /the hub can't be reached/.test(document.getElementById("state-text").textContent));
+      assert.match(await text(page, "state-cut"), /: the hub ended the stream$/);
+      await startHub(t, "--listen", `127.0.0.1:${hub.port}`);
+      await until(page, () => document.querySelectorAll("#events .reset").length === 1);
+      assert.match(await page.$eval("#events .reset .why", (why) => why.textContent), /started over/);
+      await isQuiet(/502|ERR_|Failed to load|NetworkError/);
+    });
+
+    test("a thousand events and more: nothing around the list moves, and nothing in it for who reads", async (t) => {
+      const hub = await startHub(t);
+      const { page, isQuiet } = await openConsole(t, browser, hub.address);
+      const before = await places(page);
+      const batch = (from, count) =>
+        Array.from({ length: count }, (_, index) => ({ type: "load", data: { number: from + index, of: "many" } }));
+      await hub.publish(batch(0, 900));
+      await untilShown(page, 900);
+      await page.$eval("#list", (list) => (list.scrollTop = 5_000));
+      const read = () =>
+        page.evaluate(() => {
+          const top = document.getElementById("list").getBoundingClientRect().top;
+          window.row ??= [...document.querySelectorAll("#events li")].find((row) => row.getBoundingClientRect().top > top + 50);
+          return window.row.getBoundingClientRect().top;
+        });
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const at = await read();
+      await hub.publish(batch(900, 50));
+      await untilShown(page, 950);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      assert.ok(Math.abs((await read()) - at) <= 2, `the row that was read went from ${at} to ${await read()}`);
+
+      await hub.publish(batch(950, 500));
+      await until(page, () => document.getElementById("count").textContent === "newest of 1,450");
+      await untilShown(page, 1_000);
+      assert.match((await shown(page))[0].data, /"number": 1449/);
+      assert.deepEqual(await places(page), before);
+      await isQuiet();
+    });
+  });
+}
+
+test("the console fits its window, and can be looked at", async (t) => {
+  const browser = await startBrowser();
+  t.after(() => browser.close());
   const hub = await startHub(t);
-  const { page, complaints } = await openConsole(t, hub);
-  assert.match(await page.$eval("#empty", (place) => place.innerText), /Nothing yet\.[^]*curl http.*\/publish/);
-
-  await page.$eval("#data", (field) => (field.value = "by the form"));
-  await page.type("#type", "note");
-  await page.click("#publish button");
-  await until(page, () => document.querySelectorAll("#events li").length === 1);
-  await until(page, () => /^Published .*\.1 to 1 receiver/.test(document.getElementById("answer").textContent));
-
-  await hub.publish({ data: { from: "elsewhere", markup: "<b>&amp;" } });
-  await until(page, () => document.querySelectorAll("#events li").length === 2);
-  assert.deepEqual(await shown(page), [
-    { type: "message", data: '{\n  "from": "elsewhere",\n  "markup": "<b>&amp;"\n}' },
-    { type: "note", data: "by the form" },
-  ]);
-  assert.deepEqual(complaints, []);
-});
-
-test("the console watches another channel, and says that a publish was refused", async (t) => {
-  const hub = await startHub(t);
-  const { page, complaints } = await openConsole(t, hub);
-  await hub.publish({ channel: "it's news", data: "before" });
-  await page.$eval("#watch-channel", (field) => (field.value = "it's news"));
-  await page.click("#watch button");
-  // The newest events of a channel are there at once.
-  await until(page, () => document.querySelectorAll("#events li").length === 1);
-  assert.deepEqual(await shown(page), [{ type: "message", data: "before" }]);
-
-  await page.type("#type", "stream-reset");
-  await page.click("#publish button");
-  await until(page, () => document.getElementById("answer").hasAttribute("data-bad"));
-  assert.match(await page.$eval("#answer", (answer) => answer.textContent), /reserved/);
-  // That a request was answered by 400 the browser writes to its console by itself.
-  assert.deepEqual(complaints.filter((text) => !text.includes("400")), []);
-});
-
-test("the console fits its window", async (t) => {
-  const hub = await startHub(t);
-  const { page, complaints } = await openConsole(t, hub);
-  const folder = process.env.TIDECAST_SCREENSHOTS;
-  if (folder) await mkdir(folder, { recursive: true });
+  const site = await startSite(t, hub.port);
+  const { page, isQuiet } = await openConsole(t, browser, `${site.address}/?channel=orders`);
+  if (FOLDER) await mkdir(FOLDER, { recursive: true });
   const take = async (what) => {
     for (const scheme of ["light", "dark"]) {
       await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
@@ -95,16 +340,44 @@ test("the console fits its window", async (t) => {
         await page.setViewport({ width, height: 800 });
         const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(wider <= 0, `${what} at ${width} px is wider than its window by ${wider} px`);
-        if (folder) await page.screenshot({ path: join(folder, `console-${what}-${width}-${scheme}.png`) });
+        if (!FOLDER) continue;
+        const fullPage = width < 1000;
+        await page.screenshot({ path: join(FOLDER, `console-${what}-${width}-${scheme}.png`), fullPage });
       }
     }
+    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "light" }]);
+    await page.setViewport({ width: 1280, height: 800 });
   };
   await take("empty");
-  await hub.publish({ type: "greeting", data: { message: "Hello!" } });
-  await hub.publish({ data: "a line of text" });
-  await hub.publish({ data: `a word without an end: ${"0123456789".repeat(40)}`, id: "i".repeat(255) });
-  await hub.publish({ data: { order: 17, items: [{ name: "tea", count: 2 }], note: "two\nlines" } });
-  await until(page, () => document.querySelectorAll("#events li").length === 4);
-  await take("events");
-  assert.deepEqual(complaints, []);
+
+  await hub.publish({ channel: "weather", data: "" });
+  await hub.publish({ channel: "orders", data: "a line of text" });
+  await hub.publish({ channel: "orders", data: `a word without an end: ${"0123456789".repeat(40)}`, id: "i".repeat(255) });
+  // A shop on a busy day; for the picture the rate goes up and down.
+  const goods = ["tea", "coffee", "oat biscuits", "marmalade"];
+  const seconds = FOLDER ? 45 : 1;
+  for (let second = 0, number = 4710; second < seconds; second++) {
+    const count = Math.round(9 + 7 * Math.sin(second / 5) + 4 * Math.sin(second * 2.3));
+    for (let index = 0; index < Math.max(count, 1); index++, number++) {
+      const data = { order: number, items: [{ name: goods[number % 4], count: 1 + (number % 3) }], total: 4.5 * (1 + (number % 5)) };
+      if (number % 3 === 0) await hub.publish({ channel: "orders", type: "order", data });
+      else if (number % 7 === 0) await hub.publish({ channel: "orders", data: `delivery ${number} has left the harbour` });
+      else await hub.publish({ channel: "orders", type: "stock", data: { item: goods[number % 4], left: 400 - (number % 97) } });
+    }
+    if (second + 1 < seconds) await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+  await page.type("#type", "order");
+  await page.$eval("#data", (field) => (field.value = '{"order": 5001, "items": [{"name": "tea", "count": 2}], "total": 9.00}'));
+  await page.click("#publish button");
+  await until(page, () => /^Published/.test(document.getElementById("answer").textContent));
+  await until(page, () => /5001/.test(document.querySelector("#events .data").textContent));
+  await until(page, () => document.getElementById("rate-now").textContent !== "0");
+  if (FOLDER) await page.screenshot({ path: join(FOLDER, "console.png") });
+  await take("busy");
+
+  site.isBadGateway = true;
+  site.cut();
+  await until(page, () => /^not connected: 502/.test(document.getElementById("state-text").textContent));
+  await take("disconnected");
+  await isQuiet(/502/);
 });

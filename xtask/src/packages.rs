@@ -14,6 +14,9 @@ use crate::{
 /// Chromium under the names it has in distributions.
 pub(crate) const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
+/// Firefox under the names it has in distributions.
+pub(crate) const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
+
 /// Brings the packages that are missing.
 ///
 /// # Errors
@@ -49,6 +52,9 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     let mut packages = Vec::new();
     if browser_tests && on_path(&CHROMIUM).is_none() {
         packages.push("chromium");
+    }
+    if browser_tests && on_path(&FIREFOX).is_none() {
+        packages.push("firefox-esr");
     }
     if browser_tests && workspace.ask("node", &["--version"]).is_none() {
         packages.push("nodejs");

@@ -112,7 +112,7 @@ fn model(workspace: &Workspace) -> Result<Outcome> {
     passed(&test())
 }
 
-/// The tests in a real browser, against the hub that was built before.
+/// The tests in real browsers, against the hub that was built before.
 fn browser(workspace: &Workspace) -> Result<Outcome> {
     if !workspace.has(BROWSER_TESTS) {
         return Ok(Outcome::Skipped(format!("no {BROWSER_TESTS}")));
@@ -120,9 +120,10 @@ fn browser(workspace: &Workspace) -> Result<Outcome> {
     let hub = workspace.hub("debug");
     ensure!(hub.exists(), "no hub at {}", hub.display());
     let chromium = on_path(&packages::CHROMIUM).context("no Chromium: run `cargo xtask setup`")?;
+    let firefox = on_path(&packages::FIREFOX).context("no Firefox: run `cargo xtask setup`")?;
     let _there = workspace.shell.push_dir(workspace.root.join(BROWSER_TESTS));
     let node = workspace.within(MINUTES_MAX, Path::new("node"));
-    passed(&node.arg("--test").env("TIDECAST_BIN", hub).env("CHROMIUM", chromium))
+    passed(&node.arg("--test").env("TIDECAST_BIN", hub).env("CHROMIUM", chromium).env("FIREFOX", firefox))
 }
 
 /// The fuzz targets, on whatever toolchain this is: only running them needs a nightly one.

@@ -24,7 +24,8 @@ use tidecast::Hub;
 use tidecast_axum::{come_back_in, random_between};
 
 use crate::{
-    config::{COME_BACK_IN, Config},
+    bounds::COME_BACK_IN,
+    config::Config,
     metrics::{Counters, Refused},
 };
 

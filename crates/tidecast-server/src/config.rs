@@ -1,42 +1,23 @@
-//! What the hub was told, checked as a whole: every mistake is reported at once.
+//! What the hub was told, checked as a whole: every mistake is reported at once, with where it came from.
 
-use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
+pub(crate) mod document;
+mod knobs;
+mod sources;
+
+use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderValue, Uri};
 use tidecast::Limits;
 use tidecast_axum::StreamOptions;
 
-use crate::cli::{LogFormat, ServeArguments};
-
-/// Open files that are no client's connection: the listener, the runtime's own, logs.
-const FILES_KEPT: usize = 256;
-
-/// Connections that are no stream, so that there is always room to publish and to look.
-const CONNECTIONS_KEPT: usize = 256;
-
-/// How long a browser is told to wait where what it met will pass; drawn, so that not all come back in one moment.
-pub(crate) const COME_BACK_IN: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(30);
-
-/// Longest body of a request, in bytes. A longer one is a 413.
-pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
-
-/// How much of a body that was refused is still read, so that its sender gets to see the answer.
-pub(crate) const REFUSED_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Most events of one publish.
-pub(crate) const BATCH_MAX: usize = 1_000;
-
-/// Most channels of one page of `/channels`.
-pub(crate) const PAGE_MAX: usize = 1_000;
-
-/// How many connections may wait to be accepted: with the usual 128 a burst has some retry after a second.
-pub(crate) const BACKLOG: i32 = 4_096;
-
-/// How long the kernel tries to reach a client that does not answer.
-pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(45);
-
-/// What hyper keeps at most to read or to write for one connection.
-pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
+pub(crate) use self::{
+    knobs::{KNOBS, Kind, Knob, Zero},
+    sources::{Origin, Setting, Settings},
+};
+use crate::{
+    bounds::{CONNECTIONS_KEPT, FILES_KEPT},
+    units::{parse_bytes, parse_duration},
+};
 
 /// What the hub was told.
 #[derive(Debug, Clone)]
@@ -56,6 +37,17 @@ pub(crate) struct Config {
     /// 0 is the system's default.
     pub(crate) send_buffer_bytes: usize,
     pub(crate) log_format: LogFormat,
+    /// Which log lines are written.
+    pub(crate) log_filter: String,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
 /// Who may do what.
@@ -83,83 +75,176 @@ impl std::fmt::Debug for PublishKey {
 }
 
 impl Config {
-    /// Checks the arguments, and answers with every mistake in them.
-    pub(crate) fn from_arguments(arguments: ServeArguments) -> Result<Self, Vec<String>> {
-        let mut mistakes = Vec::new();
-        let publish_key = arguments.publish_key.map(PublishKey);
-        if publish_key.as_ref().is_some_and(|key| !is_token(key.as_bytes())) {
-            mistakes.push(
-                "--publish-key must be one or more visible ASCII characters, as it travels in a header".to_owned(),
-            );
+    /// Parses what was set, and answers with every mistake in it.
+    pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Vec<String>> {
+        let mut read = Reader { settings, mistakes: Vec::new() };
+        let listen = read.value("listen", parse_address).unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
+        let publish_key = read.value("publish_key", parse_key).map(PublishKey);
+        let open_publish = read.value("open_publish", parse_switch).unwrap_or_default();
+        let cors_origins = read.values("cors_origin", parse_origin);
+        let keep_alive = read.time("keep_alive");
+        let retry = read.value("retry", parse_retry).unwrap_or_default();
+        let header_timeout = read.time("header_timeout");
+        let body_timeout = read.time("body_timeout");
+        let stall_timeout = read.time("stall_timeout");
+        let stop_timeout = read.time("stop_timeout");
+        let connections_max = read.value("connections_max", parse_count);
+        let streams_max = read.value("streams_max", parse_count);
+        let streams_per_client_max = read.value("streams_per_client_max", parse_count).unwrap_or_default();
+        let send_buffer_bytes = read.size("send_buffer");
+        let limits = Limits {
+            log_events_max: read.value("log_events", parse_count).unwrap_or_default(),
+            log_bytes_max: read.size("log_bytes"),
+            log_age_max: read.time("log_age"),
+            logs_bytes_max: read.size("logs_bytes"),
+            ..Limits::default()
+        };
+        let log_format = read.value("log_format", parse_log_format).unwrap_or(LogFormat::Text);
+        let log_filter = read.value("log", parse_log_filter).unwrap_or_default();
+
+        if publish_key.is_some() && open_publish {
+            read.mistakes.push("publish_key and open_publish contradict each other: set one of them".to_owned());
         }
-        if publish_key.is_some() && arguments.open_publish {
-            mistakes.push("--publish-key and --open-publish contradict each other: give one of them".to_owned());
-        }
-        if publish_key.is_none() && !arguments.open_publish && !arguments.listen.ip().is_loopback() {
-            mistakes.push(format!(
-                "--listen {} is not a loopback address, so anybody could publish: set --publish-key KEY \
+        if settings.find("publish_key").is_none() && !open_publish && !listen.ip().is_loopback() {
+            read.mistakes.push(format!(
+                "{}: {listen} is not a loopback address, so anybody could publish: set --publish-key KEY \
                  (or TIDECAST_PUBLISH_KEY), or say --open-publish",
-                arguments.listen
+                settings.origin("listen")
             ));
         }
-        let mut cors_origins = Vec::new();
-        for origin in arguments.cors_origins {
-            match parse_origin(&origin) {
-                Some(origin) => cors_origins.push(origin),
-                None => mistakes.push(format!(
-                    "--cors-origin {origin:?} is no origin: write scheme, host and port only, such as http://localhost:5000"
-                )),
-            }
-        }
-        for (name, time) in [
-            ("--header-timeout", arguments.header_timeout),
-            ("--body-timeout", arguments.body_timeout),
-            ("--stall-timeout", arguments.stall_timeout),
-        ] {
-            if time.is_zero() {
-                mistakes.push(format!("{name} must not be 0: no connection could ever be served"));
-            }
-        }
-        if arguments.retry > tidecast::limits::RETRY_MAX {
-            mistakes.push("--retry must not be more than 24h".to_owned());
+        if !read.mistakes.is_empty() {
+            return Err(read.mistakes);
         }
         let files = open_files_max();
-        let connections_max = arguments.connections_max.unwrap_or_else(|| files.saturating_sub(FILES_KEPT).max(1));
-        if connections_max == 0 {
-            mistakes.push("--connections-max must not be 0: nobody could connect".to_owned());
-        }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
-
         Ok(Self {
-            listen: arguments.listen,
-            access: AccessConfig { publish_key, open_publish: arguments.open_publish, cors_origins },
-            streams: StreamOptions {
-                keep_alive: arguments.keep_alive,
-                retry: arguments.retry,
-                ..StreamOptions::default()
-            },
-            limits: Limits {
-                log_events_max: arguments.log_events,
-                log_bytes_max: arguments.log_bytes,
-                log_age_max: arguments.log_age,
-                logs_bytes_max: arguments.logs_bytes,
-                ..Limits::default()
-            },
-            header_timeout: arguments.header_timeout,
-            body_timeout: arguments.body_timeout,
-            stall_timeout: arguments.stall_timeout,
-            stop_timeout: arguments.stop_timeout,
-            connections_max,
-            streams_max: arguments
-                .streams_max
-                .unwrap_or_else(|| files.saturating_sub(FILES_KEPT + CONNECTIONS_KEPT).max(1)),
-            streams_per_client_max: arguments.streams_per_client_max,
-            send_buffer_bytes: arguments.send_buffer,
-            log_format: arguments.log_format,
+            listen,
+            access: AccessConfig { publish_key, open_publish, cors_origins },
+            streams: StreamOptions { keep_alive, retry, ..StreamOptions::default() },
+            limits,
+            header_timeout,
+            body_timeout,
+            stall_timeout,
+            stop_timeout,
+            connections_max: connections_max.unwrap_or_else(|| files.saturating_sub(FILES_KEPT).max(1)),
+            streams_max: streams_max.unwrap_or_else(|| files.saturating_sub(FILES_KEPT + CONNECTIONS_KEPT).max(1)),
+            streams_per_client_max,
+            send_buffer_bytes,
+            log_format,
+            log_filter,
         })
     }
+}
+
+/// Parses settings, and gathers what can't be parsed.
+struct Reader<'a> {
+    settings: &'a Settings,
+    mistakes: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn values<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let knob = KNOBS.iter().find(|knob| knob.key == key).expect("only declared knobs are read");
+        let set = self.settings.find(key);
+        let default = [knob.default.to_owned()];
+        let texts = match set {
+            Some(setting) => &setting.values[..],
+            None if knob.default.is_empty() => &[],
+            None => &default[..],
+        };
+        let mut values = Vec::with_capacity(texts.len());
+        for text in texts {
+            let parsed = match knob.zero {
+                Zero::Mistake(why) if is_zero(text) => Err(format!("must not be 0: {why}")),
+                _ => parse(text),
+            };
+            match parsed {
+                Ok(value) => values.push(value),
+                Err(why) => self.mistakes.push(format!("{}: {why}", self.settings.origin(key))),
+            }
+        }
+        values
+    }
+
+    fn value<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        self.values(key, parse).pop()
+    }
+
+    /// A time; zero stands in for one that can't be parsed, as no configuration comes of it then.
+    fn time(&mut self, key: &'static str) -> Duration {
+        self.value(key, parse_duration).unwrap_or_default()
+    }
+
+    fn size(&mut self, key: &'static str) -> usize {
+        self.value(key, parse_bytes).unwrap_or_default()
+    }
+}
+
+fn is_zero(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    !digits.is_empty() && digits.bytes().all(|byte| byte == b'0')
+}
+
+/// Reads an address. A name could be one of several addresses, another one each time; only `localhost` is taken.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let address = local.as_deref().unwrap_or(text).parse();
+    address.map_err(|_| format!("{text:?} is no address: write {}", Kind::Address.written()))
+}
+
+/// Reads a key, which must travel as a bearer token and come out the same. It is not shown.
+fn parse_key(text: &str) -> Result<String, String> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("the key must be one or more visible ASCII characters, as it travels in a header".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither `true` nor `false`")),
+    }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("{text:?} is no whole number"))
+}
+
+fn parse_retry(text: &str) -> Result<Duration, String> {
+    let retry = parse_duration(text)?;
+    if retry > tidecast::limits::RETRY_MAX {
+        return Err(format!("{text} is more than 24h"));
+    }
+    Ok(retry)
+}
+
+fn parse_log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("{text:?} is neither `text` nor `json`")),
+    }
+}
+
+fn parse_log_filter(text: &str) -> Result<String, String> {
+    match text.parse::<tracing_subscriber::EnvFilter>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{text:?} is no filter: {error}")),
+    }
+}
+
+/// An origin as a browser writes it, and no more than one.
+fn parse_origin(text: &str) -> Result<HeaderValue, String> {
+    let plain = || {
+        let uri: Uri = text.parse().ok()?;
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
+        let plain = text.eq_ignore_ascii_case(&format!("{scheme}://{authority}")) && !authority.contains('@');
+        plain.then(|| HeaderValue::from_str(&text.to_ascii_lowercase()).ok()).flatten()
+    };
+    plain().ok_or_else(|| {
+        format!("{text:?} is no origin: write scheme, host and port only, such as http://localhost:5000")
+    })
 }
 
 /// Raises the limit of open files as far as the system lets, and tells it.
@@ -172,16 +257,76 @@ fn open_files_max() -> usize {
     now.current.and_then(|files| usize::try_from(files).ok()).unwrap_or(1 << 20)
 }
 
-/// Whether a key can travel as a bearer token and come out the same.
-fn is_token(key: &[u8]) -> bool {
-    !key.is_empty() && key.iter().all(u8::is_ascii_graphic)
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-/// An origin as a browser writes it, or nothing if it is more or less than one.
-fn parse_origin(text: &str) -> Option<HeaderValue> {
-    let uri: Uri = text.parse().ok()?;
-    let scheme = uri.scheme_str()?;
-    let authority = uri.authority()?.as_str();
-    let plain = text.eq_ignore_ascii_case(&format!("{scheme}://{authority}")) && !authority.contains('@');
-    plain.then(|| HeaderValue::from_str(&text.to_ascii_lowercase()).ok()).flatten()
+    use super::*;
+
+    fn flags(flags: &[(&str, &str)]) -> Settings {
+        let mut settings = Settings::default();
+        for (key, value) in flags {
+            let knob = KNOBS.iter().find(|knob| knob.key == *key).expect("a known key");
+            settings.add(knob, Setting { values: vec![(*value).to_owned()], origin: Origin::Flag(knob.flag()) });
+        }
+        settings
+    }
+
+    #[test]
+    fn a_flag_comes_before_a_variable_and_that_before_a_file() {
+        let mut settings = flags(&[("keep_alive", "1s")]);
+        let variables = [("TIDECAST_KEEP_ALIVE", "2s"), ("TIDECAST_RETRY", "2s"), ("TIDECAST_LOG_AGE", "")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(settings.add_environment(variables, &[]), [""; 0]);
+        let file = "keep_alive = \"3s\"\nretry = \"3s\"\nlog_age = \"3s\"\n";
+        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        let config = Config::from_settings(&settings).unwrap();
+        let seconds = Duration::from_secs;
+        assert_eq!(config.streams.keep_alive, seconds(1));
+        assert_eq!(config.streams.retry, seconds(2));
+        assert_eq!(config.limits.log_age_max, seconds(3));
+        assert_eq!(config.header_timeout, seconds(10));
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_where_it_came_from() {
+        let mut settings = flags(&[("listen", "somewhere"), ("log_format", "xml"), ("cors_origin", "http://a/b")]);
+        let file = "stall_timeout = 0\nkeep_alvie = \"1s\"\nstreams_max = \"7\"\n";
+        let mut mistakes = settings.add_file(Path::new("a.toml"), file);
+        let variables = [("TIDECAST_RETRY", "25h"), ("TIDECAST_LISTN", "x"), ("TIDECAST_PORT_8000_TCP", "tcp://x")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(settings.add_environment(variables, &[]), ["TIDECAST_LISTN"]);
+        mistakes.extend(Config::from_settings(&settings).unwrap_err());
+        for expected in [
+            "keep_alvie in a.toml, line 2: there is no such key; did you mean keep_alive?",
+            "streams_max in a.toml, line 3: must be a whole number",
+            "--listen: \"somewhere\" is no address",
+            "--log-format: \"xml\" is neither",
+            "--cors-origin: \"http://a/b\" is no origin",
+            "stall_timeout in a.toml, line 1: must not be 0",
+            "TIDECAST_RETRY: 25h is more than 24h",
+        ] {
+            assert!(mistakes.iter().any(|mistake| mistake.starts_with(expected)), "{expected} in {mistakes:#?}");
+        }
+        assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_key_or_a_word() {
+        for (key, value) in [("publish_key", "secret"), ("open_publish", "true")] {
+            assert!(Config::from_settings(&flags(&[("listen", "192.0.2.1:80"), (key, value)])).is_ok());
+        }
+        let mistakes = Config::from_settings(&flags(&[("listen", "192.0.2.1:80")])).unwrap_err();
+        assert!(mistakes[0].contains("set --publish-key"), "{mistakes:?}");
+        let both = flags(&[("publish_key", "secret"), ("open_publish", "true")]);
+        assert_eq!(Config::from_settings(&both).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let settings = flags(&[("publish_key", "hunter2")]);
+        let config = Config::from_settings(&settings).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(!document::in_force(&settings).contains("hunter2"));
+    }
 }

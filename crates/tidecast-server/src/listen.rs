@@ -21,7 +21,8 @@ use tower::ServiceExt;
 
 use crate::{
     app::App,
-    config::{BACKLOG, CONNECTION_BUFFER_BYTES, Config},
+    bounds::{BACKLOG, CONNECTION_BUFFER_BYTES},
+    config::Config,
     routes,
     socket::{GuardedSocket, set_up},
 };

@@ -2,11 +2,13 @@
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
 //! from it, [`listen`] accepts connections on guarded [`socket`]s, [`access`] and [`admission`] let requests in, and a
-//! file of [`routes`] answers each. [`shutdown`] ends it.
+//! file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other side: commands that speak to a hub.
 
 mod cli;
 mod config;
 mod units;
+
+mod bounds;
 
 mod app;
 
@@ -24,16 +26,27 @@ mod metrics;
 mod shutdown;
 mod telemetry;
 
-use std::process::ExitCode;
+mod client;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Context;
+
+use crate::{
+    cli::{Asked, Document, Gathered},
+    client::Ended,
+    config::{Config, Settings, document},
+};
 
 /// The conventional exit status for a command line that can't be followed (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let arguments = match cli::parse() {
-        Ok(arguments) => arguments,
+    let asked = match cli::parse() {
+        Ok(asked) => asked,
         Err(error) => {
             // Help and version come this way as well, and are no mistake.
             let status = if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
@@ -41,16 +54,37 @@ fn main() -> ExitCode {
             return status;
         }
     };
-    let config = match config::Config::from_arguments(arguments) {
-        Ok(config) => config,
-        Err(mistakes) => {
-            for mistake in mistakes {
-                eprintln!("error: {mistake}");
-            }
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    match serve(config) {
+    match asked {
+        Asked::Serve(gathered) => configured(gathered, |config, _| serve(config)),
+        Asked::CheckConfig(gathered) => configured(gathered, |_, _| print("the configuration has no mistakes\n")),
+        Asked::PrintConfig(gathered) => configured(gathered, |_, settings| print(&document::in_force(settings))),
+        Asked::Publish(arguments) => ended(client::run(client::publish::run(*arguments))),
+        Asked::Tail(arguments) => ended(client::run(client::tail::run(*arguments))),
+        Asked::Bench(arguments) => ended(client::run(client::bench::run(*arguments))),
+        Asked::Document(Document::Reference) => finished(print(&document::reference())),
+        Asked::Document(Document::Sample) => finished(print(&document::sample())),
+    }
+}
+
+/// Does something with a configuration, or tells every mistake in it.
+fn configured(gathered: Gathered, act: impl FnOnce(Config, &Settings) -> anyhow::Result<()>) -> ExitCode {
+    let Gathered { settings, mut mistakes, warnings } = gathered;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    match Config::from_settings(&settings) {
+        Ok(config) if mistakes.is_empty() => return finished(act(config, &settings)),
+        Ok(_) => {}
+        Err(more) => mistakes.extend(more),
+    }
+    for mistake in mistakes {
+        eprintln!("error: {mistake}");
+    }
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn finished(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -59,8 +93,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: config::Config) -> anyhow::Result<()> {
-    telemetry::init(config.log_format)?;
+fn ended(result: anyhow::Result<Ended>) -> ExitCode {
+    match result {
+        Ok(ended) => ended.into(),
+        Err(error) => finished(Err(error)),
+    }
+}
+
+/// Prints a document. Whoever reads only its beginning, as `head` does, is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("failed to print"),
+        _ => Ok(()),
+    }
+}
+
+fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::init(config.log_format, &config.log_filter)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start threads")?;
     runtime.block_on(async {

@@ -23,7 +23,7 @@ use http_body_util::{BodyExt, Limited};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::config::REFUSED_BODY_BYTES_MAX;
+use crate::bounds::REFUSED_BODY_BYTES_MAX;
 
 /// The layer that reads what a handler left of a request's body.
 pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Request, next: Next) -> Response {

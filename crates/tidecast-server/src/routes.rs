@@ -43,10 +43,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     // With a fallback of its own, as the router's would stand outside of the layers: a page could not read its 405.
     let publish = post(publish::publish).fallback(method_not_allowed);
 
-    Router::new()
-        .route("/", to_read(get(console::page)))
-        .route("/console.js", to_read(get(console::script)))
-        .route("/console.css", to_read(get(console::style)))
+    console::routes()
+        .fold(Router::new(), |router, (path, route)| router.route(path, to_read(route)))
         .route("/stream", for_pages_of_others(app, to_read(admitted)))
         .route("/publish", for_pages_of_others(app, to_change(publish)))
         .route("/channels", to_look(get(channels::list)))
@@ -81,7 +79,9 @@ fn for_pages_of_others(app: &App, route: MethodRouter<Arc<App>>) -> MethodRouter
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
         ]);
-    route.layer(cors)
+    // With a fallback of its own: the router's takes the place of a default one together with its layer, and then nobody
+    // would answer a browser's question whether it may.
+    route.fallback(method_not_allowed).layer(cors)
 }
 
 async fn not_found(request: Request) -> Problem {

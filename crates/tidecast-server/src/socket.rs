@@ -15,10 +15,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{
-    config::{Config, USER_TIMEOUT},
-    metrics::Counters,
-};
+use crate::{bounds::USER_TIMEOUT, config::Config, metrics::Counters};
 
 /// Sets a socket's options.
 pub(crate) fn set_up(socket: &TcpStream, config: &Config) -> io::Result<()> {

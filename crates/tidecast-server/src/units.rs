@@ -27,19 +27,6 @@ pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
     number.checked_mul(*bytes).ok_or_else(wrong)
 }
 
-/// Writes a time as [`parse_duration`] reads it, in the largest unit that it is a whole number of.
-pub(crate) fn write_duration(time: Duration) -> String {
-    let total = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let (unit, millis) = TIMES.iter().rev().find(|(_, millis)| total.is_multiple_of(*millis)).unwrap_or(&TIMES[0]);
-    format!("{}{unit}", total / millis)
-}
-
-/// Writes a size as [`parse_bytes`] reads it, in the largest unit that it is a whole number of.
-pub(crate) fn write_bytes(total: usize) -> String {
-    let larger = SIZES[..3].iter().rev().find(|(_, bytes)| total.is_multiple_of(*bytes));
-    larger.map_or_else(|| total.to_string(), |(unit, bytes)| format!("{}{unit}", total / bytes))
-}
-
 fn split(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
@@ -49,11 +36,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_and_written() {
+    fn times_are_read() {
         for (text, millis) in [("0", 0), ("500ms", 500), ("15s", 15_000), ("5m", 300_000), ("2h", 7_200_000)] {
-            let time = parse_duration(text).unwrap();
-            assert_eq!(time, Duration::from_millis(millis));
-            assert_eq!(parse_duration(&write_duration(time)).unwrap(), time);
+            assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(millis));
         }
         for text in ["", "15", "s", "-1s", "1.5s", "1 s", "99999999999999999h", "5min"] {
             assert!(parse_duration(text).unwrap_err().contains("is no time"), "{text}");
@@ -61,10 +46,9 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_and_written() {
+    fn sizes_are_read() {
         for (text, bytes) in [("0", 0), ("17", 17), ("17B", 17), ("64KiB", 65_536), ("8MiB", 8_388_608)] {
             assert_eq!(parse_bytes(text).unwrap(), bytes);
-            assert_eq!(parse_bytes(&write_bytes(bytes)).unwrap(), bytes);
         }
         for text in ["", "KiB", "1kb", "-1", "1.5MiB", "99999999999GiB"] {
             assert!(parse_bytes(text).unwrap_err().contains("is no size"), "{text}");

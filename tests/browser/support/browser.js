@@ -1,4 +1,4 @@
-// Debian's Chromium without a window, with a profile of its own.
+// Debian's Chromium and Firefox without a window, each with a profile of its own.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,23 +8,35 @@ import puppeteer from "puppeteer-core";
 
 import { DEADLINE_MS } from "./deadline.js";
 
+/** The browsers of the tests that are run in each. Chromium is spoken to by its own protocol, Firefox by WebDriver BiDi. */
+export const BROWSERS = ["chromium", "firefox"];
+
+const CHROMIUM = {
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+};
+
+const FIREFOX = {
+  browser: "firefox",
+  executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+  // Firefox reads it where it would ask a person, and tests should not wait for that.
+  extraPrefsFirefox: { "dom.events.testing.asyncClipboard": true },
+};
+
 /** Starts a browser; `close` ends it and takes its profile away. */
-export async function startBrowser() {
+export async function startBrowser(name = "chromium") {
   const profile = await mkdtemp(join(tmpdir(), "tidecast-browser-"));
-  const browser = await puppeteer.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    userDataDir: profile,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  const browser = await puppeteer.launch({ ...(name === "firefox" ? FIREFOX : CHROMIUM), userDataDir: profile });
   return {
+    name,
     /** Opens a page that ends with the test `t`, and knows what `support/page.html` sees. */
     async open(t, address) {
       const page = await browser.newPage();

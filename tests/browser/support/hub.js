@@ -59,5 +59,11 @@ export async function startHub(t, ...options) {
       hub.kill("SIGTERM");
       return (await within("the hub ends", ended)).status;
     },
+
+    /** Ends it as a power cut does. */
+    async kill() {
+      hub.kill("SIGKILL");
+      await within("the hub is gone", ended);
+    },
   };
 }

@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 
 const PAGE = await readFile(new URL("page.html", import.meta.url));
+const BAD_GATEWAY = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /** Starts a site that ends with the test `t`. Without a hub's port it has nothing but its page. */
 export async function startSite(t, hubPort) {
@@ -14,6 +15,8 @@ export async function startSite(t, hubPort) {
     streams: [],
     /** Whether new connections are closed as they come. */
     isAway: false,
+    /** Whether requests for a stream are answered as a proxy does that can't reach its hub. */
+    isBadGateway: false,
     /** Breaks every connection, in the midst of whatever it is at. */
     cut() {
       // Not `resetAndDestroy`: after an `end` that is not through, Node 20 then spins for ever when it exits.
@@ -39,7 +42,10 @@ export async function startSite(t, hubPort) {
         return browser.end(PAGE);
       }
       if (!hubPort) return browser.destroy();
-      if (head.startsWith("GET /stream")) site.streams.push(head);
+      if (head.startsWith("GET /stream")) {
+        site.streams.push(head);
+        if (site.isBadGateway) return browser.end(BAD_GATEWAY);
+      }
       const hub = connect(hubPort, "127.0.0.1");
       hub.on("error", () => browser.destroy());
       hub.on("close", () => browser.end());

@@ -14,7 +14,7 @@ use tidecast::{Event, Hub, Publication};
 use tidecast_axum::Problem;
 
 use super::{Asked, Fields, retry_problem, unknown_name};
-use crate::config::BATCH_MAX;
+use crate::bounds::BATCH_MAX;
 
 /// Reads a body. An array is checked whole, against the limits too, and a problem names the index of the entry.
 pub(super) fn read(hub: &Hub, body: &str) -> Result<Asked, Problem> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tidecast::{Channel, ChannelInfo};
 use tidecast_axum::{Problem, query};
 
-use crate::{app::App, config::PAGE_MAX};
+use crate::{app::App, bounds::PAGE_MAX};
 
 /// How many events of the past are answered where `last` does not say.
 const LAST_DEFAULT: usize = 100;

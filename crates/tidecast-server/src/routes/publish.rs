@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::{
     app::App,
-    config::BODY_BYTES_MAX,
+    bounds::BODY_BYTES_MAX,
     publish::{self, Asked},
 };
 

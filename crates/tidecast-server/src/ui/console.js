@@ -1,117 +1,118 @@
-// Watches a channel and publishes to it. The newest events stand first; the page keeps the newest 200.
-const SHOWN_MAX = 200;
+// The page at `/`: puts its parts together.
+
+import { refresh } from "./channels.js";
+import { EventList } from "./events.js";
+import { Plot } from "./plot.js";
+import * as publishing from "./publish.js";
+import * as snippets from "./snippets.js";
+import { Stream } from "./stream.js";
+
 const element = (id) => document.getElementById(id);
-let source;
-let retrying;
 
-function watch(channel) {
-  source?.close();
-  clearTimeout(retrying);
-  element("events").replaceChildren();
-  element("empty").hidden = false;
-  element("curl").textContent =
-    `curl ${location.origin}/publish -d data=hello --data-urlencode 'channel=${channel.replaceAll("'", "'\\''")}'`;
-  tell("connecting");
-  open(channel, `last=20`);
+const list = new EventList({
+  events: element("events"),
+  empty: element("empty"),
+  emptyText: element("empty-text"),
+  emptyHow: element("empty-how"),
+  count: element("count"),
+});
+const plot = new Plot({ plot: element("plot"), rateNow: element("rate-now"), ratePeak: element("rate-peak") });
+const snippet = snippets.start({
+  tabs: [...document.querySelectorAll("[role=tab]")],
+  panel: element("snippet"),
+  copy: element("copy"),
+});
+
+const channels = { list: element("channels"), note: element("channels-note") };
+
+let channel = "";
+let stream = null;
+let counting;
+
+function watch(name) {
+  stream?.close();
+  const isFollowing = ["", channel].includes(element("channel").value);
+  if (isFollowing) element("channel").value = name;
+  channel = name;
+  element("watch-channel").value = name;
+  document.title = `${name} · Tidecast`;
+  // So that the address can be passed on, and a reload stays where it is.
+  history.replaceState(null, "", `?${new URLSearchParams({ channel: name })}`);
+  list.clear();
+  plot.clear();
+  fill();
+  element("state-cut").textContent = "no cut so far";
+  let phase = "";
+  stream = new Stream(name, {
+    state(state) {
+      if (state.phase === "lost" && phase === "live") cut(state.reason);
+      // What it tries in between is of no interest until it has come to something.
+      if (state.phase !== "connecting" || phase !== "lost") phase = state.phase;
+      tell(phase, state);
+      // Who watches a channel makes it one that there is.
+      if (phase === "live") refresh(channels);
+    },
+    events(events) {
+      plot.count(events.length);
+      list.add(events);
+    },
+  });
 }
 
-function open(channel, from) {
-  source = new EventSource(`/stream?channel=${encodeURIComponent(channel)}&${from}`);
-  const here = source;
-  let last = "";
-  here.onopen = () => tell(`watching ${channel}`, "open");
-  here.onerror = () => {
-    tell("connection lost, connecting again", "lost");
-    // After an answer that is no stream a browser gives up; a page should not.
-    if (here.readyState === EventSource.CLOSED && here === source) {
-      const resume = last ? `last_event_id=${encodeURIComponent(last)}` : from;
-      retrying = setTimeout(() => open(channel, resume), 2000 + Math.random() * 2000);
-    }
-  };
-  // An EventSource tells only of types that it was asked for, so the stream is asked for each type that was seen.
-  const seen = new Set();
-  const listen = (type) => {
-    if (seen.has(type)) return;
-    seen.add(type);
-    here.addEventListener(type, (event) => {
-      last = event.lastEventId;
-      show(event);
-    });
-  };
-  for (const type of ["message", "stream-reset", ...types()]) listen(type);
-  listenTo = listen;
+function fill() {
+  snippet.fill(channel);
+  element("empty-curl").textContent = snippets.curlPublish(channel);
 }
 
-let listenTo = () => {};
-
-function types() {
-  return JSON.parse(sessionStorage.getItem("types") ?? '["greeting"]');
+function cut(reason) {
+  const text = `last cut ${new Date().toLocaleTimeString("en-GB")}: ${reason}`;
+  element("state-cut").textContent = element("state-cut").title = text;
+  list.note(`cut: ${reason}`);
 }
 
-function show(event) {
-  element("empty").hidden = true;
-  const item = document.createElement("li");
-  if (event.type === "stream-reset") item.className = "reset";
-  const part = (name, text) => {
-    const made = document.createElement(name);
-    made.textContent = text;
-    item.append(made);
-    return made;
-  };
-  part("b", event.type);
-  // A long id is cut at its end.
-  part("span", event.lastEventId).title = event.lastEventId;
-  part("time", new Date().toLocaleTimeString());
-  part("pre", pretty(event.data));
-  const list = element("events");
-  list.prepend(item);
-  while (list.children.length > SHOWN_MAX) list.lastChild.remove();
-}
-
-function pretty(data) {
-  if (!/^\s*[[{]/.test(data)) return data;
-  try {
-    return JSON.stringify(JSON.parse(data), null, 2);
-  } catch {
-    return data;
+function tell(phase, { reason, delayMs }) {
+  clearInterval(counting);
+  element("state").dataset.phase = phase;
+  const text = element("state-text");
+  const button = element("connect-now");
+  button.textContent = "Connect now";
+  if (phase !== "lost") {
+    text.textContent = phase === "live" ? `live on ${channel}` : "connecting";
+  } else if (reason === undefined) {
+    text.textContent = "not connected: trying again";
+  } else {
+    text.textContent = `not connected: ${reason}`;
+    const at = Date.now() + delayMs;
+    // On the button and not in the state, which is read out whenever it changes.
+    const count = () => {
+      button.textContent = `Connect now (${Math.max(Math.ceil((at - Date.now()) / 1_000), 0)} s)`;
+    };
+    count();
+    counting = setInterval(count, 500);
   }
-}
-
-function tell(text, state) {
-  const place = element("state");
-  place.textContent = text;
-  place.toggleAttribute("data-open", state === "open");
-  place.toggleAttribute("data-lost", state === "lost");
+  text.title = text.textContent;
 }
 
 element("watch").addEventListener("submit", (event) => {
   event.preventDefault();
   watch(element("watch-channel").value || "sse");
 });
-
-element("publish").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const type = element("type").value;
-  if (type) {
-    sessionStorage.setItem("types", JSON.stringify([...new Set([...types(), type])]));
-    listenTo(type);
-  }
-  const key = element("key").value;
-  const address = new URLSearchParams({ channel: element("watch-channel").value, type });
-  const answer = element("answer");
-  try {
-    const response = await fetch(`/publish?${address}`, {
-      method: "POST",
-      headers: { "Content-Type": "text/plain", ...(key && { Authorization: `Bearer ${key}` }) },
-      body: element("data").value,
-    });
-    const said = await response.json();
-    answer.toggleAttribute("data-bad", !response.ok);
-    answer.textContent = response.ok ? `Published ${said.id} to ${said.receivers} receiver(s)` : said.detail;
-  } catch (error) {
-    answer.toggleAttribute("data-bad", true);
-    answer.textContent = `The hub could not be reached: ${error.message}`;
-  }
+element("filter").addEventListener("input", (event) => (list.filter = event.target.value));
+element("clear").addEventListener("click", () => list.clear());
+element("pause").addEventListener("click", () => {
+  const isPaused = element("pause").getAttribute("aria-pressed") !== "true";
+  element("pause").setAttribute("aria-pressed", isPaused);
+  element("pause").textContent = isPaused ? "Resume" : "Pause";
+  list.isPaused = isPaused;
 });
+element("connect-now").addEventListener("click", () => stream.connectNow());
+addEventListener("online", () => stream.connectNow());
 
-watch("sse");
+element("refresh").addEventListener("click", () => refresh(channels));
+// A list that is a minute old is of no use to who opens it.
+element("watch-channel").addEventListener("focus", () => refresh(channels));
+publishing.start(() => {
+  refresh(channels);
+  fill();
+});
+watch(new URLSearchParams(location.search).get("channel") || "sse");

@@ -1,0 +1,35 @@
+//! The bounds of the hub that are no knob: what they are, and what happens at them.
+//!
+//! Those of the engine are in `tidecast::limits`, and those that an operator may set in [`config`](crate::config).
+
+use std::{ops::RangeInclusive, time::Duration};
+
+/// Open files that are no client's connection: the listener, the runtime's own, logs.
+pub(crate) const FILES_KEPT: usize = 256;
+
+/// Connections that are no stream, so that there is always room to publish and to look.
+pub(crate) const CONNECTIONS_KEPT: usize = 256;
+
+/// How long a browser is told to wait where what it met will pass; drawn, so that not all come back in one moment.
+pub(crate) const COME_BACK_IN: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(30);
+
+/// Longest body of a request, in bytes. A longer one is a 413.
+pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How much of a body that was refused is still read, so that its sender gets to see the answer.
+pub(crate) const REFUSED_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most events of one publish.
+pub(crate) const BATCH_MAX: usize = 1_000;
+
+/// Most channels of one page of `/channels`.
+pub(crate) const PAGE_MAX: usize = 1_000;
+
+/// How many connections may wait to be accepted: with the usual 128 a burst has some retry after a second.
+pub(crate) const BACKLOG: i32 = 4_096;
+
+/// How long the kernel tries to reach a client that does not answer.
+pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// What hyper keeps at most to read or to write for one connection.
+pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;

@@ -1,0 +1,118 @@
+//! The hub's own clients: `publish`, `tail` and `bench`, which speak to it over HTTP as any other program would.
+//!
+//! An [`address`] says where the hub is, a [`connection`] carries requests to it, [`patience`] says when to try again;
+//! each command is a file of its own. None of them knows the engine: what they know of the hub is what it answers.
+
+mod address;
+mod connection;
+mod patience;
+mod problem;
+mod style;
+
+pub(crate) mod bench;
+pub(crate) mod publish;
+pub(crate) mod tail;
+
+use std::process::ExitCode;
+
+pub(crate) use self::{bench::BenchArguments, publish::PublishArguments, tail::TailArguments};
+
+/// How a command ended that did not fail as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Everything was done.
+    Done,
+    /// Something was not, and was named.
+    Failed,
+    /// Nobody can tell of something whether it was done; it was named.
+    Unknown,
+    /// The command line can't be followed; it was told why.
+    Misused,
+    /// Somebody interrupted it.
+    Interrupted,
+}
+
+impl From<Ended> for ExitCode {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Done => Self::SUCCESS,
+            Ended::Failed => Self::FAILURE,
+            Ended::Unknown => Self::from(2),
+            Ended::Misused => Self::from(crate::EXIT_USAGE),
+            Ended::Interrupted => Self::from(130),
+        }
+    }
+}
+
+/// Where the hub is, and the key to it: the same for every command.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct HubArguments {
+    /// Where the hub is; a path is kept, for a hub behind a proxy
+    #[arg(long, value_name = "URL", env = address::VARIABLE, default_value = address::DEFAULT)]
+    url: address::HubAddress,
+    /// Publish key of the hub. A flag shows in the list of processes: prefer the variable
+    #[arg(long, value_name = "KEY", env = KEY_VARIABLE, hide_env_values = true)]
+    key: Option<Key>,
+}
+
+/// The variable with the key.
+const KEY_VARIABLE: &str = "TIDECAST_KEY";
+
+/// The variables that the clients read.
+pub(crate) const VARIABLES: [&str; 2] = [address::VARIABLE, KEY_VARIABLE];
+
+/// The header's value with the key in it; an error where no header can carry it. It is never written, not even for
+/// debugging, nor by the parser of the command line, which would quote what it refuses.
+#[derive(Clone)]
+struct Key(Result<Option<http::HeaderValue>, ()>);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+impl std::str::FromStr for Key {
+    type Err = std::convert::Infallible;
+
+    /// An empty key is none, as an empty variable is one that somebody unset as well as they could.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Ok(Self(Ok(None)));
+        }
+        let Ok(mut value) = http::HeaderValue::try_from(format!("Bearer {text}")) else { return Ok(Self(Err(()))) };
+        value.set_sensitive(true);
+        Ok(Self(Ok(Some(value))))
+    }
+}
+
+impl HubArguments {
+    /// What is wrong with the key, without saying it.
+    fn check(&self) -> Result<(), &'static str> {
+        match &self.key {
+            Some(Key(Err(()))) => Err("the key of --key or TIDECAST_KEY must have visible ASCII characters only"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The header's value that shows the key.
+    fn authorization(&self) -> Option<http::HeaderValue> {
+        self.key.as_ref()?.0.clone().ok()?
+    }
+}
+
+/// Tells a mistake in the command line that only its meaning shows.
+fn misused(mistake: impl std::fmt::Display) -> anyhow::Result<Ended> {
+    eprintln!("error: {mistake}");
+    Ok(Ended::Misused)
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: impl Future<Output = anyhow::Result<Ended>>) -> anyhow::Result<Ended> {
+    // One thread is enough: there is one conversation, or many that wait most of the time.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(command);
+    // A thread that still reads standard input is nothing that anybody waits for.
+    runtime.shutdown_background();
+    ended
+}

@@ -1,0 +1,52 @@
+//! Which channel an event is of.
+//!
+//! An event does not say it. On several channels its id is the cursor, one position per channel, and the one that has
+//! moved on since is that of the event's channel.
+
+use tidecast::wire::Message;
+
+/// The channels of a connection, in the order of the request.
+#[derive(Debug)]
+pub(super) struct Origin {
+    channels: Vec<String>,
+}
+
+impl Origin {
+    pub(super) fn new(channels: Vec<String>) -> Self {
+        Self { channels }
+    }
+
+    /// The channel of an event that came after an id; `None` where it can't be told.
+    pub(super) fn of(&self, before: &str, message: &Message) -> Option<&str> {
+        if let [channel] = &self.channels[..] {
+            return Some(channel);
+        }
+        let mut moved = None;
+        let (mut before, mut after) = (before.split(','), message.last_event_id.split(','));
+        for channel in &self.channels {
+            let (before, after) = (before.next()?, after.next()?);
+            if before != after && moved.replace(channel).is_some() {
+                return None;
+            }
+        }
+        moved.map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_position_that_moved_tells() {
+        let message =
+            |id: &str| Message { event_type: String::new(), data: String::new(), last_event_id: id.to_owned() };
+        let two = Origin::new(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(two.of("0.0,0.0", &message("0.0,00c0ffee1234.1")), Some("b"));
+        assert_eq!(two.of("00c0ffee1235.1,0.0", &message("00c0ffee1235.2,0.0")), Some("a"));
+        for (before, after) in [("", "0.0,0.0"), ("0.0,0.0", "0.0,0.0"), ("1,1", "2,2"), ("1,1", "own")] {
+            assert_eq!(two.of(before, &message(after)), None, "{before} {after}");
+        }
+        assert_eq!(Origin::new(vec!["a".to_owned()]).of("", &message("own")), Some("a"));
+    }
+}

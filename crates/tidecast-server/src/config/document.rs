@@ -1,0 +1,142 @@
+//! The knobs as documents: the reference page, the sample file, and what is in force.
+
+use super::{
+    Settings,
+    knobs::{KNOBS, Kind, Knob, Zero},
+};
+
+/// The reference page, `docs/configuration.md`.
+pub(crate) fn reference() -> String {
+    let mut page = String::from(
+        "# Configuration\n\n\
+         <!-- Written by `cargo xtask docs` from the declarations in the program. Change those instead. -->\n\n\
+         `tidecast serve` takes each setting from the first of these that has it:\n\n\
+         1. a flag, such as `--keep-alive 30s`;\n\
+         2. an environment variable, such as `TIDECAST_KEEP_ALIVE=30s`; an empty one counts as not set;\n\
+         3. a TOML file, named by `--config FILE` or `TIDECAST_CONFIG`, such as `keep_alive = \"30s\"`;\n\
+         4. the default.\n\n\
+         `tidecast check-config` tells every mistake at once, with where it came from; `tidecast print-config` prints \
+         what is in force, and [`tidecast.sample.toml`](tidecast.sample.toml) is a file with every default in it.\n\n\
+         | key | default | what it sets |\n|---|---|---|\n",
+    );
+    for knob in KNOBS {
+        page += &format!("| [`{}`](#{0}) | {} | {} |\n", knob.key, shown_default(knob), knob.doc);
+    }
+    for knob in KNOBS {
+        page += &format!("\n## `{}`\n\n{}.\n\n", knob.key, knob.doc);
+        page += &format!("- flag `{}`, variable `{}`\n", knob.flag(), knob.variable());
+        page += &format!("- default: {}\n", shown_default(knob));
+        page += &format!("- written as: {}\n", knob.kind.written());
+        match knob.zero {
+            Zero::Plain => {}
+            Zero::Means(meaning) => page += &format!("- 0: {meaning}\n"),
+            Zero::Mistake(why) => page += &format!("- 0 is a mistake: {why}\n"),
+        }
+    }
+    page
+}
+
+/// The sample file, `docs/tidecast.sample.toml`: every knob, commented out, at its default.
+pub(crate) fn sample() -> String {
+    let mut file = String::from(
+        "# Settings of `tidecast serve --config FILE`. Each line is the default; take its `#` away to change it.\n\
+         # Flags and TIDECAST_ variables come first. Written by `cargo xtask docs`.\n",
+    );
+    for knob in KNOBS {
+        file += &format!("\n# {}.\n", knob.doc.replace('`', ""));
+        match knob.zero {
+            Zero::Plain => {}
+            Zero::Means(meaning) => file += &format!("# 0: {meaning}.\n"),
+            Zero::Mistake(why) => file += &format!("# Must not be 0: {why}.\n"),
+        }
+        if !knob.default_note.is_empty() {
+            file += &format!("# The default is {}.\n", knob.default_note);
+        }
+        let example = match (knob.default, knob.kind) {
+            ("", Kind::Count) => "1000",
+            ("", Kind::Secret) => "a long random text",
+            ("", Kind::Origins) => "http://localhost:5000",
+            (default, _) => default,
+        };
+        file += &format!("#{} = {}\n", knob.key, toml_value(knob.kind, &[example.to_owned()]));
+    }
+    file
+}
+
+/// What is in force, as a file, with where each value came from. Secrets are masked.
+pub(crate) fn in_force(settings: &Settings) -> String {
+    let mut file = String::new();
+    for knob in KNOBS {
+        let (line, origin) = match settings.find(knob.key) {
+            Some(_) if knob.kind == Kind::Secret => {
+                (format!("#{} = \"(masked)\"", knob.key), settings.origin(knob.key))
+            }
+            Some(set) => (format!("{} = {}", knob.key, toml_value(knob.kind, &set.values)), settings.origin(knob.key)),
+            None if knob.default.is_empty() => (format!("#{}", knob.key), format!("default: {}", knob.shown_default())),
+            None => {
+                let default = toml_value(knob.kind, &[knob.default.to_owned()]);
+                (format!("{} = {default}", knob.key), "default".to_owned())
+            }
+        };
+        file += &format!("{line}  # {origin}\n");
+    }
+    file
+}
+
+fn shown_default(knob: &Knob) -> String {
+    if knob.default.is_empty() { knob.shown_default().to_owned() } else { format!("`{}`", knob.default) }
+}
+
+fn toml_value(kind: Kind, values: &[String]) -> String {
+    let quoted = |text: &String| toml::Value::String(text.clone()).to_string();
+    let first = values.first().cloned().unwrap_or_default();
+    match kind {
+        Kind::Switch | Kind::Count => first,
+        Kind::Origins => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
+        Kind::Address | Kind::Choice(_) | Kind::Secret | Kind::Size | Kind::Text | Kind::Time => quoted(&first),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_documents_in_the_repository_are_what_the_declarations_say() {
+        for (name, text) in [("configuration.md", reference()), ("tidecast.sample.toml", sample())] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+            let kept = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(kept == text, "docs/{name} has drifted: run `cargo xtask docs`");
+        }
+    }
+
+    #[test]
+    fn the_sample_with_every_line_taken_in_is_a_configuration() {
+        // A line that is a setting has its `#` right before the key.
+        let sample = sample();
+        let lines = sample.lines().map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        });
+        let file: String = lines.filter(|line| !line.starts_with("open_publish")).collect();
+        let mut settings = Settings::default();
+        assert_eq!(settings.add_file(Path::new("sample"), &file), [""; 0]);
+        for knob in KNOBS.iter().filter(|knob| knob.key != "open_publish") {
+            assert!(settings.find(knob.key).is_some(), "{}", knob.key);
+        }
+        // The key of the sample has spaces, on purpose: it is to be replaced.
+        let mistakes = Config::from_settings(&settings).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].starts_with("publish_key in sample, line "), "{mistakes:?}");
+    }
+
+    #[test]
+    fn defaults_of_the_engine_are_those_that_are_declared() {
+        let config = Config::from_settings(&Settings::default()).unwrap();
+        assert_eq!(config.limits, tidecast::Limits::default());
+        assert_eq!(config.streams, tidecast_axum::StreamOptions::default());
+    }
+}

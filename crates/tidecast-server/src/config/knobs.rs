@@ -1,0 +1,253 @@
+//! Every knob of `tidecast serve`, declared once.
+//!
+//! The flag, the environment variable, the key in a file, `--help`, the reference page and the sample file all come from
+//! here; a test fails when one of them differs.
+
+/// Something that an operator may set.
+#[derive(Debug)]
+pub(crate) struct Knob {
+    /// The key in a file; the flag has hyphens for its underscores, the variable is `TIDECAST_` and it in capitals.
+    pub(crate) key: &'static str,
+    pub(crate) kind: Kind,
+    /// What is taken where nothing is set; empty where that is nothing, or is worked out.
+    pub(crate) default: &'static str,
+    /// The default in words, where it is worked out.
+    pub(crate) default_note: &'static str,
+    pub(crate) zero: Zero,
+    /// What it sets, as a sentence without its full stop.
+    pub(crate) doc: &'static str,
+}
+
+/// What a knob's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Address,
+    Secret,
+    Switch,
+    Origins,
+    Time,
+    Size,
+    Count,
+    Choice(&'static [&'static str]),
+    Text,
+}
+
+/// What zero means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zero {
+    /// Just that, or the value is no number.
+    Plain,
+    /// Something of its own.
+    Means(&'static str),
+    /// Nothing that could work, and why.
+    Mistake(&'static str),
+}
+
+impl Knob {
+    /// The flag, with its hyphens.
+    pub(crate) fn flag(&self) -> String {
+        format!("--{}", self.key.replace('_', "-"))
+    }
+
+    /// The environment variable.
+    pub(crate) fn variable(&self) -> String {
+        format!("TIDECAST_{}", self.key.to_uppercase())
+    }
+
+    /// The default as the reference shows it.
+    pub(crate) fn shown_default(&self) -> &'static str {
+        match (self.default, self.default_note) {
+            ("", "") => "none",
+            ("", note) => note,
+            (default, _) => default,
+        }
+    }
+}
+
+impl Kind {
+    /// What stands for the value in `--help`.
+    pub(crate) fn placeholder(self) -> &'static str {
+        match self {
+            Self::Address => "ADDR:PORT",
+            Self::Secret => "KEY",
+            Self::Switch => "",
+            Self::Origins => "ORIGIN",
+            Self::Time => "TIME",
+            Self::Size => "SIZE",
+            Self::Count => "N",
+            Self::Choice(_) => "FORMAT",
+            Self::Text => "FILTER",
+        }
+    }
+
+    /// How it is written, in words.
+    pub(crate) fn written(self) -> String {
+        match self {
+            Self::Address => "an IP address and a port, such as `127.0.0.1:8000` or `[::1]:8000`".to_owned(),
+            Self::Secret => "visible ASCII characters".to_owned(),
+            Self::Switch => "`true` or `false`; as a flag, given or not".to_owned(),
+            Self::Origins => "scheme, host and port, such as `http://localhost:5000`; several: the flag repeated, \
+                              commas in the variable, an array in a file"
+                .to_owned(),
+            Self::Time => "a whole number with `ms`, `s`, `m` or `h`, or `0`".to_owned(),
+            Self::Size => "bytes, or a whole number with `KiB`, `MiB` or `GiB`".to_owned(),
+            Self::Count => "a whole number".to_owned(),
+            Self::Choice(choices) => {
+                let quoted: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+                quoted.join(" or ")
+            }
+            Self::Text => "text".to_owned(),
+        }
+    }
+}
+
+const PLAIN: Knob = Knob { key: "", kind: Kind::Count, default: "", default_note: "", zero: Zero::Plain, doc: "" };
+
+/// The knobs, in the order in which they are shown.
+pub(crate) const KNOBS: &[Knob] = &[
+    Knob {
+        key: "listen",
+        kind: Kind::Address,
+        default: "127.0.0.1:8000",
+        zero: Zero::Means("port 0 is any that is free"),
+        doc: "Address and port to listen on",
+        ..PLAIN
+    },
+    Knob {
+        key: "publish_key",
+        kind: Kind::Secret,
+        doc: "Key that publishers send as `Authorization: Bearer KEY`; needed to listen on any other than a loopback \
+              address. A flag shows in the list of processes: prefer the variable",
+        ..PLAIN
+    },
+    Knob {
+        key: "open_publish",
+        kind: Kind::Switch,
+        default: "false",
+        doc: "Let anybody who reaches the address publish",
+        ..PLAIN
+    },
+    Knob { key: "cors_origin", kind: Kind::Origins, doc: "Origin whose pages may read streams and publish", ..PLAIN },
+    Knob {
+        key: "keep_alive",
+        kind: Kind::Time,
+        default: "15s",
+        zero: Zero::Means("never"),
+        doc: "After how long without an event a stream gets a comment",
+        ..PLAIN
+    },
+    Knob {
+        key: "retry",
+        kind: Kind::Time,
+        default: "3s",
+        zero: Zero::Means("at once"),
+        doc: "How long browsers wait before they connect again",
+        ..PLAIN
+    },
+    Knob {
+        key: "header_timeout",
+        kind: Kind::Time,
+        default: "10s",
+        zero: Zero::Mistake("no request could ever arrive"),
+        doc: "How long a request's head may take to arrive",
+        ..PLAIN
+    },
+    Knob {
+        key: "body_timeout",
+        kind: Kind::Time,
+        default: "30s",
+        zero: Zero::Mistake("no event could ever arrive"),
+        doc: "How long a request's body may take to arrive",
+        ..PLAIN
+    },
+    Knob {
+        key: "stall_timeout",
+        kind: Kind::Time,
+        default: "30s",
+        zero: Zero::Mistake("no connection could ever be served"),
+        doc: "After how long a connection is cut that takes nothing of what is waiting for it",
+        ..PLAIN
+    },
+    Knob {
+        key: "stop_timeout",
+        kind: Kind::Time,
+        default: "5s",
+        zero: Zero::Means("they are cut at once"),
+        doc: "How long streams are given to end when the hub stops",
+        ..PLAIN
+    },
+    Knob {
+        key: "connections_max",
+        default_note: "the limit of open files less 256",
+        zero: Zero::Mistake("nobody could connect"),
+        doc: "Most connections; at it no more are accepted until one ends",
+        ..PLAIN
+    },
+    Knob {
+        key: "streams_max",
+        default_note: "the limit of open files less 512",
+        zero: Zero::Means("no stream at all"),
+        doc: "Most streams; at it a browser is told to come back after 5 to 30 s",
+        ..PLAIN
+    },
+    Knob {
+        key: "streams_per_client_max",
+        default: "0",
+        zero: Zero::Means("no limit"),
+        doc: "Most streams of one client's address; at it a browser is told to come back after 5 to 30 s",
+        ..PLAIN
+    },
+    Knob {
+        key: "send_buffer",
+        kind: Kind::Size,
+        default: "128KiB",
+        zero: Zero::Means("the system's default"),
+        doc: "Kernel memory for what one connection has yet to send",
+        ..PLAIN
+    },
+    Knob {
+        key: "log_events",
+        default: "10000",
+        zero: Zero::Means("the newest only"),
+        doc: "Most events that a channel keeps for those who come back",
+        ..PLAIN
+    },
+    Knob {
+        key: "log_bytes",
+        kind: Kind::Size,
+        default: "8MiB",
+        zero: Zero::Means("the newest only"),
+        doc: "Most bytes that a channel keeps",
+        ..PLAIN
+    },
+    Knob {
+        key: "log_age",
+        kind: Kind::Time,
+        default: "5m",
+        zero: Zero::Means("until everybody who is connected has been told"),
+        doc: "How long a channel keeps an event",
+        ..PLAIN
+    },
+    Knob {
+        key: "logs_bytes",
+        kind: Kind::Size,
+        default: "256MiB",
+        zero: Zero::Means("nothing is kept"),
+        doc: "Most memory of what all channels keep; at it those published to longest ago lose theirs",
+        ..PLAIN
+    },
+    Knob {
+        key: "log_format",
+        kind: Kind::Choice(&["text", "json"]),
+        default: "text",
+        doc: "How log lines are written to standard error",
+        ..PLAIN
+    },
+    Knob {
+        key: "log",
+        kind: Kind::Text,
+        default: "info",
+        doc: "Which log lines are written, such as `debug` or `tidecast::access=trace`",
+        ..PLAIN
+    },
+];

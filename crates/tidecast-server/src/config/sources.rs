@@ -1,0 +1,136 @@
+//! Where settings come from: flags, then the environment, then a file.
+//!
+//! Everything is text until it is parsed, so that each mistake can name the key and where it came from, and all of them
+//! can be told at once.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use super::knobs::{KNOBS, Kind, Knob};
+
+/// What was set, by key. A knob that nobody set is not in it.
+#[derive(Debug, Default)]
+pub(crate) struct Settings(BTreeMap<&'static str, Setting>);
+
+/// A value that was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// One value, but for knobs that take several.
+    pub(crate) values: Vec<String>,
+    pub(crate) origin: Origin,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag(String),
+    Variable(String),
+    File { key: String, file: String, line: Option<usize> },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
+            Self::File { key, file, line: Some(line) } => write!(f, "{key} in {file}, line {line}"),
+            Self::File { key, file, line: None } => write!(f, "{key} in {file}"),
+        }
+    }
+}
+
+impl Settings {
+    /// Adds the settings of a less weighty source: what is set already stays.
+    pub(crate) fn add(&mut self, knob: &Knob, setting: Setting) {
+        self.0.entry(knob.key).or_insert(setting);
+    }
+
+    /// What was set for a key.
+    pub(crate) fn find(&self, key: &str) -> Option<&Setting> {
+        self.0.get(key)
+    }
+
+    /// Where the value of a key came from, in words.
+    pub(crate) fn origin(&self, key: &str) -> String {
+        self.find(key).map_or_else(|| format!("the default of {key}"), |setting| setting.origin.to_string())
+    }
+
+    /// Adds what the environment says. Answers with the variables of our prefix that say nothing to us.
+    pub(crate) fn add_environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+        known_elsewhere: &[&str],
+    ) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for (name, value) in variables.into_iter().filter(|(name, _)| name.starts_with("TIDECAST_")) {
+            let Some(knob) = KNOBS.iter().find(|knob| knob.variable() == name) else {
+                // Where a service of that name runs, Kubernetes sets variables such as TIDECAST_PORT_8000_TCP.
+                let from_kubernetes =
+                    ["TIDECAST_SERVICE_", "TIDECAST_PORT"].iter().any(|start| name.starts_with(start));
+                if !from_kubernetes && !known_elsewhere.contains(&name.as_str()) {
+                    unknown.push(name);
+                }
+                continue;
+            };
+            // An empty variable is one that somebody unset as well as they could.
+            if value.is_empty() {
+                continue;
+            }
+            let values = match knob.kind {
+                Kind::Origins => value.split(',').map(|part| part.trim().to_owned()).collect(),
+                _ => vec![value],
+            };
+            self.add(knob, Setting { values, origin: Origin::Variable(name) });
+        }
+        unknown
+    }
+
+    /// Adds what a file says, and answers with its mistakes.
+    pub(crate) fn add_file(&mut self, path: &Path, text: &str) -> Vec<String> {
+        let file = path.display().to_string();
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => return vec![format!("{file} is not TOML: {}", error.to_string().trim_end())],
+        };
+        let mut mistakes = Vec::new();
+        for (key, value) in table {
+            let line = text.lines().position(|line| is_line_of(line, &key)).map(|line| line + 1);
+            let origin = Origin::File { key: key.clone(), file: file.clone(), line };
+            let Some(knob) = KNOBS.iter().find(|knob| knob.key == key) else {
+                mistakes.push(format!("{origin}: there is no such key{}", suggestion(&key)));
+                continue;
+            };
+            match texts(knob.kind, value) {
+                Some(values) => self.add(knob, Setting { values, origin }),
+                None => mistakes.push(format!("{origin}: must be {}", knob.kind.written())),
+            }
+        }
+        mistakes
+    }
+}
+
+fn is_line_of(line: &str, key: &str) -> bool {
+    line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+}
+
+/// A value of a file as text, where it has the shape that the knob takes.
+fn texts(kind: Kind, value: toml::Value) -> Option<Vec<String>> {
+    match (kind, value) {
+        (Kind::Switch, toml::Value::Boolean(on)) => Some(vec![on.to_string()]),
+        (Kind::Count | Kind::Size | Kind::Time, toml::Value::Integer(number)) => Some(vec![number.to_string()]),
+        (Kind::Origins, toml::Value::Array(values)) => {
+            values.into_iter().map(|value| value.as_str().map(str::to_owned)).collect()
+        }
+        (Kind::Count | Kind::Switch, _) => None,
+        (_, toml::Value::String(text)) => Some(vec![text]),
+        _ => None,
+    }
+}
+
+/// The known key that is nearest to a misspelt one, if one is near.
+fn suggestion(key: &str) -> String {
+    let near = |knob: &&Knob| strsim::jaro_winkler(knob.key, key);
+    let best = KNOBS.iter().max_by(|one, other| near(one).total_cmp(&near(other)));
+    match best.filter(|knob| near(knob) > 0.8) {
+        Some(knob) => format!("; did you mean {}?", knob.key),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,144 @@
+//! What a person meets: exit codes, and errors that say what to do.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+};
+
+use super::{
+    eventually,
+    process::{Hub, Process, Signal, run, run_with, tidecast},
+};
+
+#[test]
+fn an_event_is_published_with_all_that_it_is_given() {
+    let hub = Hub::start(&[]);
+    let url = hub.url();
+    let arguments =
+        ["publish", "--url", &url, "--channel", "a", "--type", "t", "--id", "7", "--idempotency-key", "k", "hello"];
+    for _ in 0..2 {
+        let end = run(&arguments);
+        assert_eq!(end.expect(0).stdout, "");
+    }
+    let events = hub.get("/channels/a/events");
+    assert_eq!(events["events"].as_array().map(Vec::len), Some(1), "the key makes it one: {events}");
+    let event = &events["events"][0];
+    assert_eq!((&event["type"], &event["id"], &event["data"]), (&"t".into(), &"7".into(), &"hello".into()));
+}
+
+#[test]
+fn a_bad_line_is_named_and_the_others_are_published() {
+    let hub = Hub::start(&[]);
+    let input = b"{\"data\": 1}\n{\"data\": 2, \"channel\": \"b\"}\n{\"date\": 3}\n\n{\"data\": {\"n\": 4.0}}\n";
+    let end = run_with(&["publish", "--url", &hub.url(), "--channel", "a", "--ndjson", "-"], input);
+    assert_eq!(end.expect(1).stdout, "published 3 of 4 lines; 1 refused");
+    assert!(end.stderr.contains("line 3 was refused") && end.stderr.contains("unknown field `date`"), "{end:?}");
+    assert_eq!(hub.get("/channels/a/events")["events"][1]["data"], "{\"n\": 4.0}");
+    assert_eq!(hub.get("/channels/b/events")["events"][0]["data"], "2");
+    // What only the hub can tell is named by its line as well.
+    let long = format!("{{\"data\": 1}}\n{{\"data\": \"{}\"}}\n{{\"data\": 3}}\n", "x".repeat(1024 * 1024 + 1));
+    let end = run_with(&["publish", "--url", &hub.url(), "--channel", "c", "--ndjson", "-"], long.as_bytes());
+    assert_eq!(end.expect(1).stdout, "published 2 of 3 lines; 1 refused");
+    assert!(end.stderr.contains("line 2 was refused") && end.stderr.contains("1048577 bytes"), "{end:?}");
+}
+
+#[test]
+fn a_key_is_asked_for_and_taken_from_the_environment() {
+    let hub = Hub::start(&["--publish-key", "secret"]);
+    let url = hub.url();
+    let end = run(&["publish", "--url", &url, "x"]);
+    assert!(end.expect(1).stderr.contains("TIDECAST_KEY"), "{end:?}");
+    let end = Process::start(tidecast(&["publish", "x"]).env("TIDECAST_URL", &url).env("TIDECAST_KEY", "secret")).end();
+    end.expect(0);
+    let end = Process::start(tidecast(&["publish", "--help"]).env("TIDECAST_KEY", "secret")).end();
+    assert!(!end.expect(0).stdout.contains("secret"), "{end:?}");
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    // Nobody listens on a port that was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let url = format!("http://{}", free.expect("a port is free"));
+    for command in
+        [&["publish", "--url", &url, "--give-up-after", "0", "x"][..], &["tail", "--url", &url], &["bench", &url]]
+    {
+        let end = run(command);
+        assert!(end.expect(1).stderr.contains("`tidecast serve`"), "{end:?}");
+    }
+    for (command, part) in [
+        (&["publish", "--url", "https://a", "x"][..], "https is not spoken"),
+        (&["tail", "--last", "1001"], "1001"),
+        (&["publish"], "DATA"),
+        (&["publish", "--key", "a\nb", "x"], "visible ASCII"),
+        (&["publish", "--retry", "soon", "x"], "no time"),
+        (&["publish", "--ndjson", "--type", "a", "-"], "--ndjson"),
+        (&["publish", "--ndjson", "{}"], "write `-`"),
+        (&["publish", "--id", "7", "-"], "--id"),
+        (&["publish", "--type", "stream-reset", "x"], "reserved"),
+        (&["tail", "--channel", "a\nb"], "channel"),
+        (&["bench", "https://a"], "https is not spoken"),
+    ] {
+        let end = run(command);
+        assert!(end.expect(64).stderr.contains(part), "{end:?}");
+        assert!(!end.stderr.contains("a\nb"));
+    }
+}
+
+#[test]
+fn a_tail_ends_with_who_reads_it() {
+    let hub = Hub::start(&[]);
+    run(&["publish", "--url", &hub.url(), "hello"]).expect(0);
+    let mut child = tidecast(&["tail", "--url", &hub.url(), "--last", "1"]).spawn().expect("the program starts");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
+    // The reader is gone with its line, and nothing more is ever published.
+    let end = Process::start_with(child).end();
+    assert!(first.ends_with(" message hello\n"), "{first:?}");
+    assert_eq!(end.expect(0).stderr, "");
+}
+
+#[test]
+fn a_tail_shows_lines_without_what_a_terminal_obeys() {
+    let hub = Hub::start(&[]);
+    let url = hub.url();
+    run(&["publish", "--url", &url, "--channel", "b", "--type", "t", "one\n\u{1b}[2Jtwo"]).expect(0);
+    let tail =
+        Process::start(&mut tidecast(&["tail", "--url", &url, "--channel", "a", "--channel", "b", "--last", "1"]));
+    eventually("two lines", || (tail.lines() == 2).then_some(()));
+    let shown = tail.stdout();
+    assert!(shown[0].starts_with("0.0,") || shown[0].contains(".0,"), "{shown:?}");
+    assert!(shown[0].ends_with(" b t one"), "{shown:?}");
+    assert_eq!(shown[1], "    \\x1b[2Jtwo");
+    tail.signal(Signal::INT);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&tail.end().status), Some(2));
+}
+
+#[test]
+fn what_is_typed_leaves_line_by_line_and_an_interrupt_is_told_the_counts() {
+    let hub = Hub::start(&[]);
+    let url = hub.url();
+    let mut publisher = Process::start(tidecast(&["publish", "--url", &url, "-"]).stdin(Stdio::piped()));
+    let mut stdin = publisher.stdin();
+    for (count, line) in [(1, "one\n"), (2, "two\n")] {
+        stdin.write_all(line.as_bytes()).expect("publish reads");
+        eventually("the event", || (hub.get("/channels/sse")["events"] == count).then_some(()));
+    }
+    // The hub has it a moment before the publisher knows.
+    publisher.signal(Signal::INT);
+    let end = publisher.end();
+    assert!(matches!(end.status.code(), Some(2 | 130)), "{end:?}");
+    assert!(end.stdout.starts_with("published ") && end.stdout.contains(" of 2 lines"), "{end:?}");
+}
+
+#[test]
+fn a_first_figure_counts_every_delivery() {
+    let hub = Hub::start(&[]);
+    let end = run(&["bench", &hub.url(), "--subscribers", "20", "--events", "50", "--rate", "500"]);
+    let stdout = &end.expect(0).stdout;
+    assert!(stdout.contains("1000 in all") && stdout.contains("lost 0, doubled 0"), "{stdout}");
+    assert!(stdout.contains("p50") && stdout.contains("p99"), "{stdout}");
+    // The channel itself may be there for as long as its last readers are on their way out.
+    for channel in hub.get("/channels")["channels"].as_array().into_iter().flatten() {
+        assert_eq!(channel["events"], 0, "it cleans up");
+    }
+}

@@ -1,0 +1,97 @@
+// An EventSource that never gives up.
+//
+// A browser's own EventSource connects again by itself when a connection is lost, but closes for good when it is
+// answered with anything but an event stream: one 502 of a proxy, and the page is deaf. A TidecastSource then opens a new
+// one, after a while that grows and is never the same for two pages, and goes on after the last event that it saw.
+//
+// It is used as an EventSource is. Also: `lastEventId`, where it stands, and an event `reconnecting` with
+// `detail.delayMs` before each new attempt of its own. A browser does not say why it gave up, so a refusal (401, 403)
+// is tried again as well: whoever wants to stop calls `close()`.
+
+const FIRST_DELAY_MS = 1_000;
+const DELAY_MS_MAX = 30_000;
+const OWN_TYPES = ["open", "error", "reconnecting"];
+
+export class TidecastSource extends EventTarget {
+  static CONNECTING = 0;
+  static OPEN = 1;
+  static CLOSED = 2;
+  #address;
+  #options;
+  #source = null;
+  #types = new Set(["message", "stream-open", "stream-reset"]);
+  #attempts = 0;
+  #timer;
+  #closed = false;
+  onopen = null;
+  onmessage = null;
+  onerror = null;
+  lastEventId = "";
+
+  constructor(url, options = {}) {
+    super();
+    this.#address = new URL(url, globalThis.document?.baseURI);
+    this.#options = options;
+    // So that the position is known before the first event: a browser tells a page only of ids that come with data.
+    this.#address.searchParams.set("open", "1");
+    for (const type of ["open", "message", "error"]) {
+      super.addEventListener(type, (event) => this[`on${type}`]?.(event));
+    }
+    this.#open();
+  }
+
+  get url() {
+    return this.#address.href;
+  }
+
+  get withCredentials() {
+    return this.#options.withCredentials ?? false;
+  }
+
+  get readyState() {
+    if (this.#closed) return TidecastSource.CLOSED;
+    return this.#source.readyState === TidecastSource.OPEN ? TidecastSource.OPEN : TidecastSource.CONNECTING;
+  }
+
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options);
+    if (OWN_TYPES.includes(type) || this.#types.has(type)) return;
+    this.#types.add(type);
+    this.#source.addEventListener(type, this.#pass);
+  }
+
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#source.close();
+  }
+
+  #open() {
+    const source = (this.#source = new EventSource(this.#address, this.#options));
+    // Events may be published with the types `open` and `error`; those have data.
+    source.onopen = (event) => {
+      if (event.data !== undefined) return this.#pass(event);
+      this.#attempts = 0;
+      this.dispatchEvent(new Event("open"));
+    };
+    source.onerror = (event) => {
+      if (event.data !== undefined) return this.#pass(event);
+      this.dispatchEvent(new Event("error"));
+      if (source.readyState === TidecastSource.CLOSED && !this.#closed) this.#openLater();
+    };
+    for (const type of this.#types) source.addEventListener(type, this.#pass);
+  }
+
+  #openLater() {
+    const delayMs = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, DELAY_MS_MAX) * (0.5 + Math.random() / 2);
+    if (this.lastEventId) this.#address.searchParams.set("last_event_id", this.lastEventId);
+    this.#timer = setTimeout(() => this.#open(), delayMs);
+    this.dispatchEvent(new CustomEvent("reconnecting", { detail: { delayMs } }));
+  }
+
+  #pass = (event) => {
+    const { type, data, origin, lastEventId } = event;
+    this.lastEventId = lastEventId;
+    this.dispatchEvent(new MessageEvent(type, { data, origin, lastEventId }));
+  };
+}

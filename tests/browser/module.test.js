@@ -1,0 +1,62 @@
+// `/tidecast.js`: one file, on the hub's own pages and on those of others, with every type of event.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+
+import { seen, startBrowser, until } from "./support/browser.js";
+import { startHub } from "./support/hub.js";
+import { startSite } from "./support/site.js";
+
+let browser;
+before(async () => {
+  browser = await startBrowser();
+});
+after(() => browser.close());
+
+test("the hub serves the package's file, for pages of any origin", async (t) => {
+  const hub = await startHub(t);
+  const response = await fetch(`${hub.address}/tidecast.js`);
+  assert.equal(response.headers.get("content-type"), "text/javascript; charset=utf-8");
+  assert.equal(response.headers.get("access-control-allow-origin"), "*");
+  const file = new URL("../../js/tidecast.js", import.meta.url);
+  assert.equal(await response.text(), await readFile(file, "utf8"));
+});
+
+test("a page of an allowed origin imports it and reads, with every kind of listener", async (t) => {
+  const site = await startSite(t);
+  const hub = await startHub(t, "--cors-origin", site.address);
+  const page = await browser.open(t, site.page(`${hub.address}/stream?channel=news`, "module"));
+  await until(page, () => window.opened === 1);
+  await page.evaluate(() => {
+    window.heard = [];
+    const source = window.source;
+    const note = (how) => (event) => window.heard.push([how, event.type, event.data]);
+    source.onmessage = note("onmessage");
+    source.addEventListener("price", note("function"));
+    source.addEventListener("price", { handleEvent: note("object") });
+    source.addEventListener("price", note("once"), { once: true });
+    const removed = note("removed");
+    source.addEventListener("price", removed);
+    source.removeEventListener("price", removed);
+    source.addEventListener("error", (event) => window.heard.push(["error", event.type, event.data]));
+  });
+  const { id } = await hub.publish({ channel: "news", type: "price", data: { eur: 1.1 } });
+  await hub.publish({ channel: "news", type: "price", data: "again" });
+  // Its name is that of what a source itself says, and it is an event all the same.
+  await hub.publish({ channel: "news", type: "error", data: "published" });
+  await hub.publish({ channel: "news", data: "last" });
+  await until(page, () => window.heard.at(-1)?.[0] === "onmessage");
+  assert.deepEqual(await page.evaluate(() => window.heard), [
+    ["function", "price", '{"eur":1.1}'],
+    ["object", "price", '{"eur":1.1}'],
+    ["once", "price", '{"eur":1.1}'],
+    ["function", "price", "again"],
+    ["object", "price", "again"],
+    ["error", "error", "published"],
+    ["onmessage", "message", "last"],
+  ]);
+  assert.match(id, /^[0-9a-f]{12}\.1$/);
+  const [{ type, data }] = await seen(page);
+  assert.deepEqual({ type, data }, { type: "stream-open", data: `{"position":"${id.replace(/1$/, "0")}"}` });
+});

@@ -1,0 +1,158 @@
+// The hub is stopped or killed and started again, or a proxy in front of it answers 502 for a while: what a page gets in
+// the end, with the browser's own EventSource and with the hub's module.
+//
+// Either every event arrives once and in order, or a `stream-reset` says that it does not. The one thing that a plain
+// EventSource does not survive is the 502, and a test says so.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { BROWSERS, seen, startBrowser, until } from "./support/browser.js";
+import { startHub } from "./support/hub.js";
+import { startSite } from "./support/site.js";
+
+const SOURCES = { EventSource: [], TidecastSource: ["module"] };
+
+/** What was published, as the page saw it, without what the hub itself says. */
+async function messages(page) {
+  return (await seen(page)).filter(({ type }) => type === "message").map(({ data }) => data);
+}
+
+async function resets(page) {
+  return (await seen(page)).filter(({ type }) => type === "stream-reset").map(({ data }) => JSON.parse(data).reason);
+}
+
+function untilMessages(page, count) {
+  return until(page, (count) => window.seen.filter(({ type }) => type === "message").length >= count, count);
+}
+
+async function publishAll(hub, from, to) {
+  const events = Array.from({ length: to - from + 1 }, (_, index) => ({ channel: "news", data: `${from + index}` }));
+  for (const event of events) await hub.publish(event);
+}
+
+const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => `${from + index}`);
+
+for (const name of BROWSERS) {
+  describe(name, () => {
+    let browser;
+    before(async () => {
+      browser = await startBrowser(name);
+    });
+    after(() => browser.close());
+
+    for (const [source, switches] of Object.entries(SOURCES)) {
+      for (const how of ["stop", "kill"]) {
+        test(`${source}: after a ${how} of the hub, a reset and then every event`, async (t) => {
+          const first = await startHub(t);
+          // Over a site on the way, because a killed hub's port would else be the page's as well.
+          const site = await startSite(t, first.port);
+          const page = await browser.open(t, site.page("/stream?channel=news", ...switches));
+          await until(page, () => window.opened === 1);
+          await publishAll(first, 1, 20);
+          await untilMessages(page, 20);
+          await first[how]();
+          await until(page, () => window.failed > 0);
+
+          const second = await startHub(t, "--listen", `127.0.0.1:${first.port}`);
+          await until(page, () => window.seen.some(({ type }) => type === "stream-reset"));
+          await publishAll(second, 21, 40);
+          await untilMessages(page, 40);
+          assert.deepEqual(await messages(page), numbers(1, 40));
+          assert.deepEqual(await resets(page), ["restarted"]);
+        });
+      }
+
+      test(`${source}: what is published while the way to the hub is cut arrives once`, async (t) => {
+        const hub = await startHub(t);
+        const site = await startSite(t, hub.port);
+        const page = await browser.open(t, site.page("/stream?channel=news", ...switches));
+        await until(page, () => window.opened === 1);
+        await publishAll(hub, 1, 10);
+        await untilMessages(page, 10);
+        site.isAway = true;
+        site.cut();
+        await until(page, () => window.failed > 0);
+        await publishAll(hub, 11, 20);
+        site.isAway = false;
+        await untilMessages(page, 20);
+        await publishAll(hub, 21, 30);
+        await untilMessages(page, 30);
+        assert.deepEqual(await messages(page), numbers(1, 30));
+        assert.deepEqual(await resets(page), []);
+      });
+    }
+
+    test("EventSource: a 502 closes it for good", async (t) => {
+      const hub = await startHub(t);
+      const site = await startSite(t, hub.port);
+      const page = await browser.open(t, site.page("/stream?channel=news"));
+      await until(page, () => window.opened === 1);
+      await publishAll(hub, 1, 10);
+      await untilMessages(page, 10);
+      site.isBadGateway = true;
+      site.cut();
+      await until(page, () => window.source.readyState === EventSource.CLOSED);
+      site.isBadGateway = false;
+      const asked = site.streams.length;
+      await publishAll(hub, 11, 20);
+      // Several times as long as it waits between attempts, were it to make any.
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      assert.equal(site.streams.length, asked);
+      assert.deepEqual(await messages(page), numbers(1, 10));
+    });
+
+    test("TidecastSource: after several 502s every event arrives once", async (t) => {
+      const hub = await startHub(t);
+      const site = await startSite(t, hub.port);
+      const page = await browser.open(t, site.page("/stream?channel=news", "module"));
+      await until(page, () => window.opened === 1);
+      await publishAll(hub, 1, 10);
+      await untilMessages(page, 10);
+      site.isBadGateway = true;
+      site.cut();
+      await until(page, () => window.reconnecting.length >= 2);
+      await publishAll(hub, 11, 20);
+      assert.equal(await page.evaluate(() => window.source.readyState), 0, "it is connecting, not closed");
+      site.isBadGateway = false;
+      await untilMessages(page, 20);
+      await publishAll(hub, 21, 30);
+      await untilMessages(page, 30);
+      assert.deepEqual(await messages(page), numbers(1, 30));
+      assert.deepEqual(await resets(page), []);
+      const [first, second] = await page.evaluate(() => window.reconnecting);
+      assert.ok(first >= 500 && first <= 1_000 && second >= 1_000 && second <= 2_000, `${first}, then ${second} ms`);
+    });
+
+    test("TidecastSource: a 502 before anything was published loses nothing either", async (t) => {
+      const hub = await startHub(t);
+      await publishAll(hub, 1, 3);
+      const site = await startSite(t, hub.port);
+      const page = await browser.open(t, site.page("/stream?channel=news", "module"));
+      await until(page, () => window.source.lastEventId !== "");
+      site.isBadGateway = true;
+      site.cut();
+      await until(page, () => window.reconnecting.length >= 1);
+      await publishAll(hub, 4, 6);
+      site.isBadGateway = false;
+      await untilMessages(page, 3);
+      assert.deepEqual(await messages(page), numbers(4, 6));
+      assert.deepEqual(await resets(page), []);
+    });
+
+    test("TidecastSource: `close` ends it, also while it waits", async (t) => {
+      const hub = await startHub(t);
+      const site = await startSite(t, hub.port);
+      const page = await browser.open(t, site.page("/stream?channel=news", "module"));
+      await until(page, () => window.opened === 1);
+      site.isBadGateway = true;
+      site.cut();
+      await until(page, () => window.reconnecting.length >= 1);
+      await page.evaluate(() => window.source.close());
+      const asked = site.streams.length;
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      assert.equal(site.streams.length, asked);
+      assert.equal(await page.evaluate(() => window.source.readyState), 2);
+    });
+  });
+}
