@@ -43,7 +43,7 @@ async fn with_a_key_publishing_and_looking_need_it() {
     // A key is enough: where it is asked for, neither host nor origin count.
     let foreign = [TEXT, ("Authorization", "Bearer s3cret!"), ("Host", "hub.example"), ("Origin", "https://a.example")];
     assert_eq!(hub.ask("POST", "/publish", &foreign, b"x").await.head.status, 200);
-    for target in ["/", "/console.js", "/console.css", "/healthz", "/readyz"] {
+    for target in ["/", "/tidecast.js", "/console/console.js", "/healthz", "/readyz"] {
         assert_eq!(hub.ask("GET", target, &[("Host", "hub.example")], b"").await.head.status, 200, "{target}");
     }
     Stream::open(hub.address, "/stream", &[("Host", "hub.example")]).await;
