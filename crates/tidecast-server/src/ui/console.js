@@ -10,6 +10,7 @@ import { Stream } from "./stream.js";
 const element = (id) => document.getElementById(id);
 
 const list = new EventList({
+  list: element("list"),
   events: element("events"),
   empty: element("empty"),
   emptyText: element("empty-text"),

@@ -25,7 +25,7 @@ export class EventList {
   #total = 0;
   #timer = null;
 
-  /** `places` are the elements `events`, `empty`, `emptyText`, `emptyHow` and `count`. */
+  /** `places` are the elements `list`, `events`, `empty`, `emptyText`, `emptyHow` and `count`. */
   constructor(places) {
     this.#places = places;
   }
@@ -83,7 +83,12 @@ export class EventList {
 
   #put(events) {
     const rows = events.filter((event) => this.#matches(event)).map((event) => (event.row ??= row(event)));
-    this.#places.events.prepend(...rows.reverse());
+    const { list, events: place } = this.#places;
+    // Who reads further down keeps the row under the eyes, also where the browser does not see to it.
+    const first = list.scrollTop > 0 ? place.firstElementChild : null;
+    const at = first?.getBoundingClientRect().top;
+    place.prepend(...rows.reverse());
+    if (first?.isConnected) list.scrollTop += first.getBoundingClientRect().top - at;
   }
 
   #matches({ type, id, data }) {
