@@ -54,14 +54,14 @@ impl SseBody {
     /// Waits until nothing was sent for the time of a keep-alive. The timer is not moved at each event: when it rings it
     /// is set again for what is left.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.options.keep_alive.is_zero() {
-            return Poll::Pending;
-        }
-        let due = self.sent_at + self.options.keep_alive;
+        // A time past all that can be told is never, as zero is.
+        let due = self.sent_at.checked_add(self.options.keep_alive);
+        let Some(due) = due.filter(|_| !self.options.keep_alive.is_zero()) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
         while timer.as_mut().poll(context).is_ready() {
             if Instant::now() >= due {
-                timer.as_mut().reset(Instant::now() + self.options.keep_alive);
+                // Set anew when it is next asked, as what is sent now is the last word.
+                self.timer = None;
                 return Poll::Ready(());
             }
             timer.as_mut().reset(due);

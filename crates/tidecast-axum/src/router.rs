@@ -130,14 +130,12 @@ impl Streams {
         get(serve).fallback(method_not_allowed).with_state(self)
     }
 
-    async fn answer(&self, mut parts: Parts) -> Result<Response, Response> {
+    async fn answer(&self, parts: Parts) -> Result<Response, Response> {
         let query = StreamQuery::parse(parts.uri.query().unwrap_or_default()).map_err(IntoResponse::into_response)?;
         let start = last_event_id::start(&parts.headers, &query);
         let is_head = parts.method == Method::HEAD;
         let channels = query.channels;
         if let Some(authorize) = &self.authorize {
-            // The hook may keep what it is given, so it gets the parts for good.
-            let parts = std::mem::replace(&mut parts, http::Request::new(()).into_parts().0);
             authorize(StreamRequest { parts, channels: channels.clone() }).await?;
         }
         if is_head {

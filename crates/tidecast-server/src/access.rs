@@ -63,6 +63,10 @@ impl Access {
             return Ok(());
         }
         let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
+        if origin == "null" {
+            let why = "a page without an origin may not do this: one that was opened as a file, or in a sandbox; serve it over http";
+            return Err(Problem::new(StatusCode::FORBIDDEN, why));
+        }
         Err(Problem::new(
             StatusCode::FORBIDDEN,
             format!("a page of {origin} may not do this; start the hub with --cors-origin {origin} to allow it"),
@@ -108,8 +112,10 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 }
 
 fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    if host.is_some_and(names_this_machine) {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    // One that is given twice could mean one thing here and another to a proxy.
+    if host.is_some_and(names_this_machine) && hosts.next().is_none() {
         return Ok(());
     }
     Err(Problem::new(
@@ -121,6 +127,9 @@ fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn names_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
+    if host.contains('@') {
+        return false;
+    }
     let host = authority.host();
     let is_local_name = host.eq_ignore_ascii_case("localhost")
         || host.len() > ".localhost".len()
@@ -146,8 +155,17 @@ mod tests {
         {
             assert!(names_this_machine(host), "{host}");
         }
-        for host in ["", "example.com", "localhost.example.com", "xlocalhost", ".localhost", "10.0.0.1", "[::2]", "a b"]
-        {
+        for host in [
+            "",
+            "example.com",
+            "localhost.example.com",
+            "xlocalhost",
+            ".localhost",
+            "10.0.0.1",
+            "[::2]",
+            "a b",
+            "evil@localhost",
+        ] {
             assert!(!names_this_machine(host), "{host}");
         }
     }

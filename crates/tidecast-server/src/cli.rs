@@ -107,7 +107,10 @@ fn serve_command(name: &'static str) -> Command {
         .value_name("FILE")
         .value_hint(clap::ValueHint::FilePath)
         .help(format!("TOML file with settings [env: {FILE_VARIABLE}]"));
-    Command::new(name).arg(file).args(KNOBS.iter().map(argument))
+    Command::new(name).arg(file).args(KNOBS.iter().map(argument)).after_help(
+        "TIME is a whole number with `ms`, `s`, `m` or `h`, or 0; SIZE is bytes, or a whole number with `KiB`, `MiB` or \
+         `GiB`.",
+    )
 }
 
 /// A knob as an argument. It is parsed with all others and not by clap, which would stop at the first mistake.

@@ -240,7 +240,11 @@ fn parse_origin(text: &str) -> Result<HeaderValue, String> {
         let uri: Uri = text.parse().ok()?;
         let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
         let plain = text.eq_ignore_ascii_case(&format!("{scheme}://{authority}")) && !authority.contains('@');
-        plain.then(|| HeaderValue::from_str(&text.to_ascii_lowercase()).ok()).flatten()
+        // A browser leaves out the port that goes without saying.
+        let text = text.to_ascii_lowercase();
+        let default_port = if scheme == "https" { ":443" } else { ":80" };
+        let text = text.strip_suffix(default_port).unwrap_or(&text);
+        plain.then(|| HeaderValue::from_str(text).ok()).flatten()
     };
     plain().ok_or_else(|| {
         format!("{text:?} is no origin: write scheme, host and port only, such as http://localhost:5000")

@@ -108,7 +108,7 @@ impl Collector for Snapshot {
         let counters: [(&str, &str, u64); 9] = [
             ("events_published", "Events that were accepted", stats.published),
             ("events_repeated", "Publishes answered from an idempotency key", stats.repeated),
-            ("publishes_failed", "Publishes that failed after they were accepted for publishing", stats.failed),
+            ("publishes_failed", "Publishes that the broker refused", stats.failed),
             ("events_delivered", "Events handed to subscriptions", stats.delivered),
             ("delivered_bytes", "Bytes of the events handed to subscriptions", stats.delivered_bytes),
             ("logs_evicted", "Logs that lost their events to the bound of all logs", stats.logs_evicted),

@@ -25,7 +25,8 @@ pub(crate) fn set_up(socket: &TcpStream, config: &Config) -> io::Result<()> {
         socket.set_send_buffer_size(config.send_buffer_bytes)?;
     }
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    // Longer than a stall may take: the kernel counts a client that takes nothing as one that does not answer.
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT.max(config.stall_timeout.saturating_add(USER_TIMEOUT / 3))))?;
     // With keep-alive comments there is always something on its way that finds out about a client that vanished.
     if config.streams.keep_alive.is_zero() {
         socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(USER_TIMEOUT))?;

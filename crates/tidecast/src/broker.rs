@@ -147,6 +147,14 @@ pub struct History {
     pub complete: bool,
 }
 
+impl History {
+    /// Events, oldest first, and whether nothing before them is missing.
+    #[must_use]
+    pub fn new(events: Vec<PastEvent>, complete: bool) -> Self {
+        Self { events, complete }
+    }
+}
+
 /// An event of the past, as a subscriber would see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -159,6 +167,14 @@ pub struct PastEvent {
     pub event_type: String,
     /// Its data, as the string that an `EventSource` sees.
     pub data: String,
+}
+
+impl PastEvent {
+    /// An event at its position; `id` is its own, or the position as text.
+    #[must_use]
+    pub fn new(position: Position, id: String, event_type: String, data: String) -> Self {
+        Self { position, id, event_type, data }
+    }
 }
 
 /// Where a broker puts what arrives: the logs of this node.
@@ -224,9 +240,9 @@ impl Deliveries {
         let (frames, complete) = log.past(after, limit);
         let past_event = |(position, frame): (Position, Frame)| {
             let message = frame.message();
-            PastEvent { position, id: message.last_event_id, event_type: message.event_type, data: message.data }
+            PastEvent::new(position, message.last_event_id, message.event_type, message.data)
         };
-        History { events: frames.into_iter().map(past_event).collect(), complete }
+        History::new(frames.into_iter().map(past_event).collect(), complete)
     }
 
     /// The hub's bounds.

@@ -322,7 +322,8 @@ impl ChannelLog {
         let mut state = self.lock()?;
         state.log.sweep(now, limits);
         self.account(&mut state);
-        let released = state.subscribed && state.readers.is_empty() && state.idle_since + release_after <= now;
+        let released =
+            state.subscribed && state.readers.is_empty() && now.saturating_sub(state.idle_since) >= release_after;
         if released {
             state.subscribed = false;
         }

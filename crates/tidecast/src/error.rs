@@ -81,9 +81,15 @@ impl Error {
         matches!(self.0.kind, Kind::Closed)
     }
 
-    /// Makes the error of a broker that can't be reached; `why` completes "failed: …".
+    /// Makes the error of a broker that can't be reached; `why` says what is wrong with it.
     pub fn unavailable(why: impl Into<Cow<'static, str>>) -> Self {
         Self::from_kind(Kind::Unavailable(why.into()))
+    }
+
+    /// Makes the error of a hub or a broker that is closed.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::from_kind(Kind::Closed)
     }
 
     /// Adds what lies below this error.
@@ -91,10 +97,6 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
-    }
-
-    pub(crate) fn closed() -> Self {
-        Self::from_kind(Kind::Closed)
     }
 
     pub(crate) fn invalid(what: &'static str, why: impl Into<Cow<'static, str>>) -> Self {

@@ -63,8 +63,8 @@ pub struct Limits {
     /// At it the oldest goes. The newest event is never removed by this bound.
     pub log_bytes_max: usize,
 
-    /// How long an event stays in a log. Default 5 minutes; zero keeps no history, and readers that are connected still
-    /// get every event because they are woken before the next sweep.
+    /// How long an event stays in a log. Default 5 minutes; zero keeps it until the next event or the next sweep: a reader
+    /// that is slower is told `too-slow`. `Duration::MAX` is for ever.
     pub log_age_max: Duration,
 
     /// Most memory of all logs together, in bytes, with their overhead. Default 256 MiB.

@@ -185,8 +185,8 @@ impl Registry {
                 released.push(log.channel().clone());
             }
             match swept.idle_since {
-                Some(since) if since + self.limits.log_age_max <= now => {
-                    self.remove_if(&log, |since| since + self.limits.log_age_max <= now);
+                Some(since) if now.saturating_sub(since) >= self.limits.log_age_max => {
+                    self.remove_if(&log, |since| now.saturating_sub(since) >= self.limits.log_age_max);
                 }
                 Some(since) => idle.push((since, log)),
                 None => {}

@@ -117,7 +117,8 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "publish_key",
         kind: Kind::Secret,
         doc: "Key that publishers send as `Authorization: Bearer KEY`; needed to listen on any other than a loopback \
-              address. A flag shows in the list of processes: prefer the variable",
+              address. It does not protect reading: streams stay open to everybody. A flag shows in the list of processes: \
+              prefer the variable",
         ..PLAIN
     },
     Knob {
@@ -149,7 +150,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         kind: Kind::Time,
         default: "10s",
         zero: Zero::Mistake("no request could ever arrive"),
-        doc: "How long a request's head may take to arrive",
+        doc: "How long a request's head may take to arrive, and how long a connection may be idle between two",
         ..PLAIN
     },
     Knob {
@@ -224,7 +225,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "log_age",
         kind: Kind::Time,
         default: "5m",
-        zero: Zero::Means("until everybody who is connected has been told"),
+        zero: Zero::Means("until the next event or the next second; a reader that is slower is told `too-slow`"),
         doc: "How long a channel keeps an event",
         ..PLAIN
     },

@@ -197,3 +197,18 @@ async fn all_mistakes_are_told_at_once() {
         assert!(stderr.contains(says), "{arguments:?}: {stderr}");
     }
 }
+
+/// An origin with the port that goes without saying was taken, and never matched what a browser sends; a page without an
+/// origin was told to set one that is refused; of two hosts only the first was looked at.
+#[tokio::test]
+async fn origins_and_hosts_are_what_browsers_send() {
+    let hub = Hub::start(&["--cors-origin", "http://localhost:80"]);
+    let plain = ("Content-Type", "text/plain");
+    let answer = hub.ask("POST", "/publish", &[plain, ("Origin", "http://localhost")], b"x").await;
+    assert_eq!(answer.head.header("access-control-allow-origin"), Some("http://localhost"), "{answer:?}");
+    let answer = hub.ask("POST", "/publish", &[plain, ("Origin", "null")], b"x").await;
+    assert!(answer.problem(403).contains("serve it over http"), "{answer:?}");
+    let own = hub.address.to_string();
+    let answer = hub.ask("GET", "/channels", &[("Host", &own), ("Host", "evil.example")], b"").await;
+    assert!(answer.problem(403).contains("loopback"), "{answer:?}");
+}

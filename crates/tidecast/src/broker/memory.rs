@@ -73,8 +73,7 @@ impl MemoryBroker {
 
 impl Broker for MemoryBroker {
     fn start(&self, deliveries: Deliveries) {
-        // A second start would be a second hub over one broker, which the hub's builder does not make.
-        let _ = self.deliveries.set(deliveries);
+        assert!(self.deliveries.set(deliveries).is_ok(), "a broker serves one hub");
     }
 
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published> {
@@ -100,7 +99,8 @@ impl Broker for MemoryBroker {
 
     fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {
         let known = self.deliveries.get().map(|deliveries| {
-            // The keys first: one that is used between the two is of the new life.
+            // The keys first. One that is used between the two goes with an event that is deleted right after, as if it
+            // had been published just before.
             self.answered.lock().forget_channel(channel);
             deliveries.forget(channel)
         });
@@ -118,7 +118,7 @@ impl Broker for MemoryBroker {
 
 impl Answered {
     fn forget_old(&mut self, now: Duration, age_max: Duration) {
-        while self.by_age.front().is_some_and(|(at, _)| *at + age_max <= now) {
+        while self.by_age.front().is_some_and(|(at, _)| now.saturating_sub(*at) >= age_max) {
             self.forget_oldest();
         }
     }

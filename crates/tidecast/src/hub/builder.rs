@@ -36,7 +36,9 @@ impl Builder {
         self
     }
 
-    /// Sets the broker. Default: a [`MemoryBroker`] of this hub's own. A broker serves one hub.
+    /// Sets the broker. Default: a [`MemoryBroker`] of this hub's own.
+    ///
+    /// A broker serves one hub: [`build`](Self::build) panics where a `MemoryBroker` has one already.
     #[must_use]
     pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
         self.broker = Some(broker);

@@ -92,11 +92,11 @@ impl Decoder {
             self.after_cr = bytes[end] == b'\r';
             if self.line.is_empty() {
                 self.check_size(end)?;
-                self.end_line(&bytes[..end], &mut on_item);
+                self.end_line(&bytes[..end], &mut on_item)?;
             } else {
                 self.keep(&bytes[..end])?;
                 let mut line = mem::take(&mut self.line);
-                self.end_line(&line, &mut on_item);
+                self.end_line(&line, &mut on_item)?;
                 line.clear();
                 self.line = line;
             }
@@ -127,12 +127,13 @@ impl Decoder {
         Ok(())
     }
 
-    fn end_line(&mut self, mut line: &[u8], on_item: &mut impl FnMut(Item)) {
+    fn end_line(&mut self, mut line: &[u8], on_item: &mut impl FnMut(Item)) -> Result<()> {
         if !mem::replace(&mut self.begun, true) {
             line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
         }
         if line.is_empty() {
-            return self.dispatch(on_item);
+            self.dispatch(on_item);
+            return Ok(());
         }
         // Line ends are ASCII, so decoding line by line replaces just what decoding the whole would.
         let line = String::from_utf8_lossy(line);
@@ -141,6 +142,11 @@ impl Decoder {
         match name {
             "event" => value.clone_into(&mut self.event_type),
             "data" => {
+                // Once more: where bytes are no UTF-8, what stands in for each is three times as long.
+                let bytes = self.data.len() + value.len();
+                if bytes > DECODER_BYTES_MAX {
+                    return Err(Error::too_large("an event of the stream", bytes, DECODER_BYTES_MAX));
+                }
                 self.data.push_str(value);
                 self.data.push('\n');
             }
@@ -152,6 +158,7 @@ impl Decoder {
             // Comments have an empty name; other names are ignored.
             _ => {}
         }
+        Ok(())
     }
 
     fn dispatch(&mut self, on_item: &mut impl FnMut(Item)) {

@@ -158,3 +158,17 @@ fn history_is_what_is_kept_with_types_and_ids() {
     assert!(now(hub.newest(&name("sse"), 1001)).unwrap_err().is_invalid());
     assert_eq!(hub.channel(&name("unused")), None, "asking makes no channel");
 }
+
+/// "For ever" as the longest time there is overflowed: the first sweep panicked, and the second keyed publish.
+#[test]
+fn the_longest_time_is_for_ever() {
+    let limits = Limits { log_age_max: Duration::MAX, idempotency_age_max: Duration::MAX, ..Limits::default() };
+    let (hub, clock) = hub_with(limits);
+    let key = || tidecast::IdempotencyKey::new("k").unwrap();
+    let first = hub.publish_once_now("a", Event::text("kept"), key()).unwrap();
+    drop(hub.subscribe(["silent"], Start::Live).unwrap());
+    clock.advance(Duration::from_secs(1 << 32));
+    hub.sweep();
+    assert_eq!(hub.publish_once_now("a", Event::text("again"), key()).unwrap().position, first.position);
+    assert_eq!((hub.stats().log_events, hub.stats().channels), (1, 2));
+}

@@ -40,3 +40,12 @@ kept! {
 fn all_of_them() {
     now(rules::all(async || Arc::new(MemoryBroker::new())));
 }
+
+/// A broker that was given to two hubs delivered the second one's events to the first.
+#[test]
+#[should_panic(expected = "a broker serves one hub")]
+fn a_broker_serves_one_hub() {
+    let broker = Arc::new(MemoryBroker::new());
+    let _first = Hub::builder().broker(broker.clone()).build();
+    let _second = Hub::builder().broker(broker).build();
+}

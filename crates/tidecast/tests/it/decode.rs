@@ -172,3 +172,14 @@ fn what_was_dispatched_no_longer_counts_against_the_bound() {
     }
     assert_eq!(events, 4);
 }
+
+/// Each byte that is no UTF-8 becomes three, so the bound on the bytes that came was none on what was kept.
+#[test]
+fn what_is_no_text_counts_as_what_stands_in_for_it() {
+    let mut decoder = Decoder::new();
+    let mut line = b"data: ".to_vec();
+    line.resize(DECODER_BYTES_MAX / 2, 0xff);
+    line.push(b'\n');
+    let refused = decoder.feed(&line, |item| panic!("{item:?}"));
+    assert!(refused.unwrap_err().is_too_large());
+}
