@@ -1,8 +1,8 @@
 // An EventSource that never gives up.
 //
 // A browser's own EventSource connects again by itself when a connection is lost, but closes for good when it is
-// answered with anything but an event stream: one 502 of a proxy, and the page is deaf. A TidecastSource then opens a new
-// one, after a while that grows and is never the same for two pages, and goes on after the last event that it saw.
+// answered with anything but an event stream: one 502 of a proxy, and the page is deaf. A TidecastSource then opens a
+// new one, after a while that grows and is never the same for two pages, and goes on after the last event that it saw.
 //
 // It is used as an EventSource is. Also: `lastEventId`, where it stands, and an event `reconnecting` with
 // `detail.delayMs` before each new attempt of its own. A browser does not say why it gave up, so a refusal (401, 403)

@@ -387,7 +387,9 @@ describe("as it looks", () => {
       if (second + 1 < seconds) await new Promise((resolve) => setTimeout(resolve, 1_000));
     }
     await page.type("#type", "order");
-    await page.$eval("#data", (field) => (field.value = '{"order": 5001, "items": [{"name": "tea", "count": 2}], "total": 9.00}'));
+    await page.$eval("#data", (field) => {
+      field.value = '{"order": 5001, "items": [{"name": "tea", "count": 2}], "total": 9.00}';
+    });
     await page.click("#publish button");
     await until(page, () => /^Published/.test(document.getElementById("answer").textContent));
     await until(page, () => /5001/.test(document.querySelector("#events .data").textContent));

@@ -1,5 +1,5 @@
-// The hub is stopped or killed and started again, or a proxy in front of it answers 502 for a while: what a page gets in
-// the end, with the browser's own EventSource and with the hub's module.
+// The hub is stopped or killed and started again, or a proxy in front of it answers 502 for a while: what a page gets
+// in the end, with the browser's own EventSource and with the hub's module.
 //
 // Either every event arrives once and in order, or a `stream-reset` says that it does not. The one thing that a plain
 // EventSource does not survive is the 502, and a test says so.
@@ -82,6 +82,21 @@ for (const name of BROWSERS) {
         assert.deepEqual(await resets(page), []);
       });
     }
+
+    test("EventSource with `open=1`: a cut before anything was published loses nothing", async (t) => {
+      const hub = await startHub(t);
+      const site = await startSite(t, hub.port);
+      const page = await browser.open(t, site.page("/stream?channel=news&open=1"));
+      await until(page, () => window.seen.length === 1);
+      site.isAway = true;
+      site.cut();
+      await until(page, () => window.failed > 0);
+      await publishAll(hub, 1, 3);
+      site.isAway = false;
+      await untilMessages(page, 3);
+      assert.deepEqual(await messages(page), numbers(1, 3));
+      assert.deepEqual(await resets(page), []);
+    });
 
     test("EventSource: a 502 closes it for good", async (t) => {
       const hub = await startHub(t);

@@ -8,7 +8,7 @@ import puppeteer from "puppeteer-core";
 
 import { DEADLINE_MS } from "./deadline.js";
 
-/** The browsers of the tests that are run in each. Chromium is spoken to by its own protocol, Firefox by WebDriver BiDi. */
+/** Those of the tests that are run in each. Chromium is spoken to by its own protocol, Firefox by WebDriver BiDi. */
 export const BROWSERS = ["chromium", "firefox"];
 
 const CHROMIUM = {
@@ -27,8 +27,6 @@ const CHROMIUM = {
 const FIREFOX = {
   browser: "firefox",
   executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
-  // Firefox reads it where it would ask a person, and tests should not wait for that.
-  extraPrefsFirefox: { "dom.events.testing.asyncClipboard": true },
 };
 
 /** Starts a browser; `close` ends it and takes its profile away. */

@@ -8,6 +8,10 @@ const shell = (text) => (/^[\w.,:/=@%+-]+$/.test(text) ? text : `'${text.replace
 // A string as JavaScript, Python and Rust all write it, as a channel's name has no control character.
 const quoted = (text) => JSON.stringify(text);
 
+// The key itself is never shown.
+const ifKey = (text) => (key() ? text : "");
+const RUST_HEADER = '\n        .header("Authorization", format!("Bearer {}", std::env::var("TIDECAST_KEY")?))';
+
 const LANGUAGES = {
   curl: (channel) => `# listen
 curl -N \\
@@ -27,14 +31,14 @@ source.onmessage = (event) => console.log(event.data);
 await fetch(${quoted(`${base()}publish`)}, {
   method: "POST",
   headers: {
-    "Content-Type": "application/json",${key() ? "\n    Authorization: `Bearer ${process.env.TIDECAST_KEY}`," : ""}
+    "Content-Type": "application/json",${ifKey("\n    Authorization: `Bearer ${process.env.TIDECAST_KEY}`,")}
   },
   body: JSON.stringify({ channel: ${quoted(channel)}, data: { message: "Hello!" } }),
 });
 `,
 
   python: (channel) => `import json
-${key() ? "import os\n" : ""}from urllib.request import Request, urlopen
+${ifKey("import os\n")}from urllib.request import Request, urlopen
 
 # publish
 event = {"channel": ${quoted(channel)}, "data": {"message": "Hello!"}}
@@ -42,7 +46,7 @@ request = Request(
     ${quoted(`${base()}publish`)},
     json.dumps(event).encode(),
     {
-        "Content-Type": "application/json",${key() ? '\n        "Authorization": "Bearer " + os.environ["TIDECAST_KEY"],' : ""}
+        "Content-Type": "application/json",${ifKey('\n        "Authorization": "Bearer " + os.environ["TIDECAST_KEY"],')}
     },
 )
 print(urlopen(request).read().decode())
@@ -58,7 +62,7 @@ use std::io::{BufRead, BufReader};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // publish
-    let answer = ureq::post(${quoted(`${base()}publish`)})${key() ? '\n        .header("Authorization", format!("Bearer {}", std::env::var("TIDECAST_KEY")?))' : ""}
+    let answer = ureq::post(${quoted(`${base()}publish`)})${ifKey(RUST_HEADER)}
         .send_form([("channel", ${quoted(channel)}), ("data", "Hello!")])?;
     println!("{}", answer.into_body().read_to_string()?);
 
@@ -77,7 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /** The line that publishes to a channel from a terminal, with `broken` where it may go on in the next. */
 export function curlPublish(channel, broken = "") {
   const field = /^[\w.-]+$/.test(channel) ? `-d channel=${channel}` : `--data-urlencode ${shell(`channel=${channel}`)}`;
-  const header = key() ? ' -H "Authorization: Bearer $TIDECAST_KEY"' : "";
+  const header = ifKey(' -H "Authorization: Bearer $TIDECAST_KEY"');
   return `curl ${shell(`${base()}publish`)}${broken}${header}${header && broken} ${field} -d data=hello`;
 }
 

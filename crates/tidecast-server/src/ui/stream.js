@@ -1,7 +1,8 @@
 // A channel as the hub sends it: connects, reads, and connects again where it was.
 //
-// With fetch, not with an EventSource, and so not with /tidecast.js either: those hand out only the types that they were
-// asked for, and a console has to show a type that nobody has told it of. Neither do they say why a connection ended.
+// With fetch, not with an EventSource, and so not with /tidecast.js either: those hand out only the types that they
+// were asked for, and a console has to show a type that nobody has told it of. Neither do they say why a connection
+// ended.
 
 const LAST = 50;
 const RETRY_MS = 3_000;
