@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidecast::{broker::MemoryBroker, conformance as rules};
+use tidecast::{Hub, broker::MemoryBroker, conformance as rules};
 
 use crate::support::now;
 
