@@ -4,6 +4,7 @@
 //! this repository itself is in `tidy`, which runs with the other tests.
 
 mod bench;
+mod docs;
 mod fuzz;
 mod packages;
 mod report;
@@ -35,6 +36,8 @@ enum Command {
     Setup,
     /// Run everything a change must pass
     Test(test::Args),
+    /// Write the documents that are made from the program's declarations
+    Docs,
     /// Build the hub for release and measure it
     Bench(bench::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::open().and_then(|workspace| match &cli.command {
         Command::Setup => setup::run(&workspace),
         Command::Test(args) => test::run(&workspace, args),
+        Command::Docs => docs::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, args),
     });
     match outcome {
