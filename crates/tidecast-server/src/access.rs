@@ -64,7 +64,8 @@ impl Access {
         }
         let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
         if origin == "null" {
-            let why = "a page without an origin may not do this: one that was opened as a file, or in a sandbox; serve it over http";
+            let why = "a page whose origin is `null`, because it was opened as a file or in a sandbox, may not do this; \
+                       serve it over http";
             return Err(Problem::new(StatusCode::FORBIDDEN, why));
         }
         Err(Problem::new(

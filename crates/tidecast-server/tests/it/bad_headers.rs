@@ -28,7 +28,7 @@ async fn headers_that_are_wrong() {
         (&[JSON, ("Idempotency-Key", &long)], r#"{"data":1}"#, 400, "256 bytes long"),
         (&[JSON, key("a")], r#"{"data":1,"idempotency_key":"b"}"#, 400, "differ"),
         (&[FORM, key("a")], "data=1&idempotency_key=b", 400, "differ"),
-        (&[JSON, ("Origin", "null")], r#"{"data":1}"#, 403, "--cors-origin"),
+        (&[JSON, ("Origin", "null")], r#"{"data":1}"#, 403, "serve it over http"),
         (&[JSON, ("Origin", "https://evil.example")], r#"{"data":1}"#, 403, "a page of https://evil.example"),
         (&[JSON, ("Origin", "http://localhost:1")], r#"{"data":1}"#, 403, "a page of http://localhost:1"),
         (&[FORM, ("Origin", "")], "data=1", 403, "--cors-origin"),
