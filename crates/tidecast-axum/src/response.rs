@@ -72,7 +72,7 @@ impl Sse {
         self
     }
 
-    /// Sets whether the stream begins with an event `stream-open`; see [`FirstBlock::open_event`].
+    /// Sets whether the stream begins with an event `stream-open`; see [`open_event`](tidecast::wire::FirstBlock::open_event).
     pub fn open_event(mut self, open_event: bool) -> Self {
         self.open_event = open_event;
         self

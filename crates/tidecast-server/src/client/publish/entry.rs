@@ -151,7 +151,7 @@ mod tests {
             ("{", "EOF"),
             ("7", "is no event"),
             ("{\"type\": \"a\"}", "missing field `data`"),
-            ("{\"data\": 1, \"tpye\": \"a\"}", "unknown field `tpye`"),
+            ("{\"data\": 1, \"kind\": \"a\"}", "unknown field `kind`"),
             ("{\"data\": 1, \"data\": 2}", "duplicate field `data`"),
             ("{\"data\": 1, \"type\": \"stream-reset\"}", "reserved"),
             ("{\"data\": 1, \"id\": \"a\\nb\"}", "control character"),
