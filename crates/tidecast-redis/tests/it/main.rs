@@ -1,1 +1,3 @@
 //! The broker against real Redis servers.
+
+mod rig;

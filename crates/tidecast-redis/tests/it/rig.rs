@@ -1,0 +1,3 @@
+//! Real servers, started by the tests.
+
+pub(crate) mod server;
