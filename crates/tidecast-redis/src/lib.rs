@@ -5,6 +5,11 @@ mod backoff;
 mod codec;
 mod commands;
 mod config;
+mod failure;
 mod keys;
+mod listen_connection;
 mod scripts;
+mod socket;
 mod topology;
+
+pub use crate::config::{PlainFormat, RedisConfig};
