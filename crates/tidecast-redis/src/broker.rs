@@ -56,8 +56,8 @@ impl RedisBroker {
     /// [`Error::is_invalid`] where a certificate that the configuration names can't be read, and
     /// [`Error::is_unavailable`] outside of a tokio runtime: the broker's tasks run on the one that this is called in.
     pub fn new(config: RedisConfig) -> Result<Self> {
-        let runtime =
-            Handle::try_current().map_err(|error| Error::unavailable("redis needs a tokio runtime").with_source(error))?;
+        let runtime = Handle::try_current()
+            .map_err(|error| Error::unavailable("redis needs a tokio runtime").with_source(error))?;
         let shared = Shared::new(config)?;
         let listener = Listener::new(shared.clone(), runtime);
         Ok(Self { shared, listener })
@@ -87,16 +87,15 @@ impl RedisBroker {
                 format: shared.config.plain_format,
             },
             keep: &Keep {
-                events_max: shared.config.history_events_max,
+                events_max: if shared.config.keeps_history() { shared.config.history_events_max } else { 0 },
                 events_age_max: shared.config.history_age_max,
                 idle_age_max: shared.config.idle_age_max,
                 idempotency_age_max: deliveries.limits().idempotency_age_max,
             },
         };
         let reply = shared.commands.call(publish.call()).await.map_err(|failure| publish_failed(shared, failure))?;
-        let accepted = Publish::parse(reply).map_err(|malformed| {
-            publish_failed(shared, Failure::Broken(malformed.to_string()))
-        })?;
+        let accepted = Publish::parse(reply)
+            .map_err(|malformed| publish_failed(shared, Failure::Broken(malformed.to_string())))?;
         if !accepted.repeated {
             count(&shared.heard.counters.published);
         }
@@ -146,7 +145,7 @@ impl Broker for RedisBroker {
     }
 
     fn keeps_history(&self) -> bool {
-        self.shared.config.history_events_max > 0
+        self.shared.config.keeps_history()
     }
 
     fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
@@ -177,7 +176,8 @@ impl Broker for RedisBroker {
                 message: &name,
             };
             let reply = shared.commands.call(forget.call()).await.map_err(unavailable)?;
-            let forgotten = Forget::parse(reply).map_err(|malformed| unavailable(Failure::Broken(malformed.to_string())))?;
+            let forgotten =
+                Forget::parse(reply).map_err(|malformed| unavailable(Failure::Broken(malformed.to_string())))?;
             let was_here = deliveries.position(channel).is_some();
             if let Some(start) = forgotten
                 && was_here

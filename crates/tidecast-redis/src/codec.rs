@@ -23,19 +23,6 @@ pub(crate) use self::{
 const JSON_BYTES_PER_BYTE: usize = 6;
 const FRAME_OF_JSON_BYTES: usize = 64 * 1024;
 
-/// The shape of what is published on a channel's plain name: for which of the two Flask extensions of that name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PlainFormat {
-    /// The object of Flask-SSE: `{"data": …, "type": …}`. The default.
-    #[default]
-    Object,
-    /// The array `[type, data]` of the older extension of that name and of django-sse.
-    ///
-    /// It has no room for an id and a reconnection time. Subscribers of ours have them from the history; without a
-    /// history nobody has.
-    Array,
-}
-
 /// What a payload turned out to be.
 #[derive(Debug)]
 pub(crate) enum Arrival {

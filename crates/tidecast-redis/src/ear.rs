@@ -20,7 +20,7 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{self, Instant},
+    time::{self, Instant, Interval, MissedTickBehavior},
 };
 
 use crate::{
@@ -114,7 +114,7 @@ impl Ear {
         target: impl AsyncFn() -> Result<Option<ListenTarget>, Failure>,
         on_change: impl Fn(),
     ) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::RECONNECT;
         let mut lost_before = false;
         loop {
             let listened = async {
@@ -167,13 +167,9 @@ impl Ear {
         tracing::info!(channels = shared.heard.len(), "redis: listening");
 
         let config = &shared.config;
-        let mut probe = time::interval(config.probe_interval);
-        let mut comparison = time::interval(config.compare_interval);
-        let mut poison = time::interval(TELL_POISON_EVERY);
-        for timer in [&mut probe, &mut comparison, &mut poison] {
-            timer.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-            timer.reset();
-        }
+        let mut probe = every(config.probe_interval);
+        let mut comparison = every(config.compare_interval);
+        let mut poison = every(TELL_POISON_EVERY);
         let mut pushes_before = self.pushes.load(Ordering::Relaxed);
         loop {
             let mut did = Ok(());
@@ -256,7 +252,11 @@ impl Ear {
         self.pushes.fetch_add(1, Ordering::Relaxed);
         let mut data = push.data.into_iter();
         match (push.kind, data.next(), data.next()) {
-            (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(name)), Some(Value::BulkString(payload))) => {
+            (
+                PushKind::Message | PushKind::SMessage,
+                Some(Value::BulkString(name)),
+                Some(Value::BulkString(payload)),
+            ) => {
                 if name == shared.keys.control().as_bytes() {
                     self.on_control(shared, &payload);
                 } else if let Call::Fill(fill) = shared.heard.arrive(&name, &payload) {
@@ -281,4 +281,13 @@ impl Ear {
             self.fill(fill);
         }
     }
+}
+
+/// A timer that begins with a pause; zero is never.
+fn every(interval: Duration) -> Interval {
+    const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+    let mut timer = time::interval(if interval.is_zero() { NEVER } else { interval });
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer.reset();
+    timer
 }

@@ -37,7 +37,7 @@ enum Round {
 
 /// Fills channels, however long Redis takes, unless they are no longer wanted.
 pub(crate) async fn fill(shared: Arc<Shared>, mut wanted: Vec<ToFill>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::RECONNECT;
     loop {
         wanted.retain_mut(|fill| shared.heard.begin_fill(fill));
         let Some(deliveries) = shared.heard.deliveries().filter(|_| !wanted.is_empty()) else { return };

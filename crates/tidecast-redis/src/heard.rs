@@ -409,8 +409,7 @@ fn place(deliveries: &Deliveries, channel: &Channel, arrival: Held) -> Option<He
         Held::Ours { position, event } => deliveries.append_at(channel, *position, &Encoded::new(event)),
         Held::Foreign(event) => deliveries.append_foreign(channel, &Encoded::new(event)),
         Held::Named(position) => {
-            let is_here =
-                |here: Position| here.epoch == position.epoch && here.offset >= position.offset;
+            let is_here = |here: Position| here.epoch == position.epoch && here.offset >= position.offset;
             return (!deliveries.position(channel).is_some_and(is_here)).then_some(arrival);
         }
     };

@@ -1,15 +1,35 @@
 //! Server-sent events on Redis: any number of hubs and processes on one Redis behave as one.
+//!
+//! [`RedisBroker`] keeps the contract of [`tidecast::broker::Broker`]; [`RedisConfig`] says which Redis, and what to keep
+//! there. Programs that publish or listen as Flask-SSE does take part.
 
-// The files in the order in which an event meets them.
-mod backoff;
-#[allow(dead_code, reason = "the broker and the listener come next")]
-mod codec;
-mod commands;
+// The files in the order in which an event meets them: published, sent, kept, heard, delivered.
 mod config;
-#[allow(dead_code, reason = "the broker and the listener come next")]
+
+mod answer;
+mod broker;
+mod codec;
 mod keys;
-#[allow(dead_code, unused_imports, reason = "the broker and the listener come next")]
 mod scripts;
+mod shared;
+
+mod backoff;
+mod commands;
+mod failure;
+mod socket;
 mod topology;
 
-pub use crate::codec::PlainFormat;
+mod compare;
+mod ear;
+mod filling;
+mod heard;
+mod listen_connection;
+mod listener;
+
+mod stats;
+
+pub use crate::{
+    broker::RedisBroker,
+    config::{PlainFormat, RedisConfig},
+    stats::RedisStats,
+};

@@ -168,7 +168,8 @@ impl Listener {
         let gone: Vec<_> = {
             let mut ears = self.ears.lock();
             let is_gone = |listening: &mut Listening| {
-                listening.task.is_finished() || !listening.target.as_ref().is_some_and(|target| targets.contains(target))
+                listening.task.is_finished()
+                    || !listening.target.as_ref().is_some_and(|target| targets.contains(target))
             };
             ears.listening.extract_if(.., is_gone).collect()
         };
@@ -177,7 +178,8 @@ impl Listener {
             self.shared.heard.cut_off(listening.ear.number);
         }
         for target in targets {
-            let is_there = self.ears.lock().listening.iter().any(|listening| listening.target.as_ref() == Some(&target));
+            let is_there =
+                self.ears.lock().listening.iter().any(|listening| listening.target.as_ref() == Some(&target));
             if !is_there {
                 self.add_ear(Some(target));
             }

@@ -5,7 +5,8 @@
 
 use tidecast::Event;
 
-use super::{PlainFormat, tail};
+use super::tail;
+use crate::PlainFormat;
 
 /// An event as it is published.
 #[derive(Debug)]

@@ -93,6 +93,11 @@ impl Lineage {
         positions.collect::<Result<_, _>>().map(Self).map_err(|_| malformed("a lineage"))
     }
 
+    /// Each with the offset that it had reached.
+    pub(crate) fn ends(&self) -> Vec<(Epoch, u64)> {
+        self.0.iter().map(|end| (end.epoch, end.offset)).collect()
+    }
+
     /// Where an epoch ended, if it is one of these.
     pub(crate) fn end_of(&self, epoch: Epoch) -> Option<Position> {
         self.0.iter().copied().find(|end| end.epoch == epoch)

@@ -8,7 +8,8 @@ use tidecast::{Event, IdempotencyKey, Position};
 
 use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply};
 use crate::{
-    codec::{Payload, PlainFormat, stored},
+    PlainFormat,
+    codec::{Payload, stored},
     keys::ChannelKeys,
 };
 
