@@ -5,11 +5,13 @@ mod backoff;
 mod codec;
 mod commands;
 mod config;
+mod connection;
 mod failure;
 mod keys;
 mod listen_connection;
 mod scripts;
 mod socket;
+mod tls;
 mod topology;
 
 pub use crate::config::{PlainFormat, RedisConfig};
