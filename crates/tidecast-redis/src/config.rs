@@ -253,6 +253,13 @@ impl RedisConfig {
     }
 }
 
+impl Login {
+    /// Redis wants a password with every name; as redis-py has it, an empty one where there is none.
+    pub(crate) fn effective_password(&self) -> Option<&str> {
+        self.password.as_deref().or(self.username.as_ref().map(|_| ""))
+    }
+}
+
 impl fmt::Display for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.masked)

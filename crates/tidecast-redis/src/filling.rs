@@ -14,6 +14,7 @@ use tokio::time;
 
 use crate::{
     backoff::Backoff,
+    commands::Call,
     heard::{Settled, ToFill},
     scripts::{Fill, Filled},
     shared::{PAGE_BYTES_MAX, Shared, head_of, past_events},
@@ -77,7 +78,7 @@ pub(crate) async fn fill(shared: Arc<Shared>, mut wanted: Vec<ToFill>) {
     }
 }
 
-fn ask(shared: &Shared, fill: &ToFill, here: Option<Position>) -> crate::scripts::Call {
+fn ask(shared: &Shared, fill: &ToFill, here: Option<Position>) -> Call<'static> {
     let keys = shared.keys.channel(&fill.channel);
     let after = here.filter(|here| *here != Position::START).map(|here| here.offset);
     Fill { keys: &keys, after, limit: REFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX }.call()

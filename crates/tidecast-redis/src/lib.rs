@@ -15,8 +15,10 @@ mod shared;
 
 mod backoff;
 mod commands;
+mod connection;
 mod failure;
 mod socket;
+mod tls;
 mod topology;
 
 mod compare;
@@ -27,6 +29,16 @@ mod listen_connection;
 mod listener;
 
 mod stats;
+
+// The tests of what is not public start real servers too.
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../tests/it/rig/cluster.rs"]
+mod cluster;
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../tests/it/rig/server.rs"]
+mod server;
 
 pub use crate::{
     broker::RedisBroker,

@@ -8,10 +8,11 @@ use tidecast::{Epoch, Position};
 use super::{
     Call, Malformed, Script, number,
     reply::{self, malformed},
+    script,
 };
 use crate::keys::ChannelKeys;
 
-static FILL: LazyLock<Script> = LazyLock::new(|| Script::new("fill", include_str!("fill.lua")));
+static FILL: LazyLock<Script> = LazyLock::new(|| script(include_str!("fill.lua")));
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,7 @@ pub(crate) struct Lineage(Vec<Position>);
 
 impl Fill<'_> {
     /// The call.
-    pub(crate) fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call<'static> {
         let after = self.after.map_or_else(|| "-1".to_owned(), |after| after.to_string());
         Call {
             script: &FILL,

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use redis::Value;
 use tidecast::Position;
 
-use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply};
+use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply, script};
 use crate::keys::ChannelKeys;
 
-static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new("forget", include_str!("forget.lua")));
+static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.lua")));
 
 /// What is to be deleted, and who is told.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub(crate) type Forgotten = Option<Position>;
 
 impl Forget<'_> {
     /// The call. It is not repeatable: the second would delete what was published after the first.
-    pub(crate) fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call<'static> {
         Call {
             script: &FORGET,
             keys: vec![self.keys.meta.clone(), self.keys.events.clone()],

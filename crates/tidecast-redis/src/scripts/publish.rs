@@ -6,14 +6,14 @@ use bytes::Bytes;
 use redis::Value;
 use tidecast::{Event, IdempotencyKey, Position};
 
-use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply};
+use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply, script};
 use crate::{
     PlainFormat,
     codec::{Payload, stored},
     keys::ChannelKeys,
 };
 
-static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new("publish", include_str!("publish.lua")));
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("publish.lua")));
 
 /// How many times in the life of an event its age is looked at: it is kept for at most an eighth longer than it should.
 const LOOKS_AT_AGE: u32 = 8;
@@ -74,7 +74,7 @@ pub(crate) struct Accepted {
 
 impl Publish<'_> {
     /// The call. It is drawn a new epoch each time, so build it anew for each publish.
-    pub(crate) fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call<'static> {
         let Keep { events_max, events_age_max, idle_age_max, idempotency_age_max } = self.keep;
         let age_ms = milliseconds((*events_age_max).min(*idle_age_max));
         let once = self.idempotency_key.filter(|_| !idempotency_age_max.is_zero()).map(|key| self.keys.once(key));
