@@ -8,7 +8,7 @@ mod reading;
 use std::{mem, sync::Arc, time::Duration};
 
 use crate::{
-    Channel, Limits,
+    Channel, Limits, Position,
     bell::Bell,
     log::Log,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
@@ -33,7 +33,7 @@ pub(crate) struct ChannelLog {
 }
 
 /// What lies under the lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
     pub(crate) log: Log,
     readers: Vec<Reader>,
@@ -43,8 +43,8 @@ pub(crate) struct State {
     gone: bool,
     /// The broker sees to it that nothing after the log's head is missed. Until then new readers wait.
     live: bool,
-    /// The local number from which on a reader that waited for the log to become live has not missed anything.
-    live_from: u64,
+    /// After which position a reader that waited for the log to become live has not missed anything.
+    live_after: Position,
     /// The broker was told that there are readers here.
     subscribed: bool,
     /// When the last reader left, or the log was made.
@@ -108,7 +108,7 @@ pub(crate) struct Swept {
 
 impl ChannelLog {
     pub(crate) fn new(channel: Channel, now: Duration, memory: Arc<AtomicU64>) -> Self {
-        let state = State { idle_since: now, ..State::default() };
+        let state = State::new(now);
         let log = Self { channel, state: Mutex::new(state), memory };
         log.account(&mut log.state.lock());
         log
@@ -208,6 +208,21 @@ impl ChannelLog {
 }
 
 impl State {
+    fn new(now: Duration) -> Self {
+        Self {
+            log: Log::default(),
+            readers: Vec::new(),
+            sealed: false,
+            gone: false,
+            live: false,
+            live_after: Position::START,
+            subscribed: false,
+            idle_since: now,
+            accounted: 0,
+            counts: Counts::default(),
+        }
+    }
+
     pub(crate) fn readers(&self) -> usize {
         self.readers.len()
     }

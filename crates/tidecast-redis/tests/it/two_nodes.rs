@@ -23,7 +23,7 @@ const EVENTS_EACH: usize = 1_000;
 /// What one reader saw in one stay at a node.
 #[derive(Debug, Default)]
 struct Stay {
-    /// The node's head when it came: what follows is live to it.
+    /// The node's head right after it came: what follows that is live to it.
     live_after: u64,
     /// Offsets of ours, and between them what came without a position.
     seen: Vec<Seen>,
@@ -43,7 +43,6 @@ async fn wander(nodes: Arc<[Node; 2]>, total: Arc<AtomicUsize>, done: Arc<Atomic
     let mut at = 0;
     loop {
         let node = &nodes[fastrand::usize(..2)];
-        let head = node.hub.channel(&channel).map_or(u64::MAX, |info| info.head.offset);
         let start = last_id.as_ref().map_or(Start::Live, |id| Start::After(id.clone().into()));
         let mut subscription = match &last_id {
             None => node.subscribe("sse").await,
@@ -53,7 +52,9 @@ async fn wander(nodes: Arc<[Node; 2]>, total: Arc<AtomicUsize>, done: Arc<Atomic
             at = subscription.cursor().positions()[0].offset;
             last_id = Some(subscription.cursor().to_string());
         }
-        let mut stay = Stay { live_after: head, ..Stay::default() };
+        // Looked at after it came: what was there by then may have been there before it.
+        let live_after = node.hub.channel(&channel).map_or(u64::MAX, |info| info.head.offset);
+        let mut stay = Stay { live_after, ..Stay::default() };
         for _ in 0..fastrand::usize(1..200) {
             if done.load(Ordering::Acquire) && at == total.load(Ordering::Acquire) as u64 {
                 stays.push(stay);
@@ -83,6 +84,8 @@ async fn readers_that_move_between_nodes_miss_nothing_of_ours_and_see_what_is_fo
     let server = Arc::new(Server::start(&[]));
     let nodes = Arc::new([Node::on(&server), Node::on(&server)]);
     nodes[0].publish("sse", "the first").await;
+    // So that both listen from here on: before that, what is foreign passes a node by.
+    let _both_listen = [nodes[0].subscribe("sse").await, nodes[1].subscribe("sse").await];
     let total = Arc::new(AtomicUsize::new(1));
     let done = Arc::new(AtomicBool::new(false));
     let mut readers = JoinSet::new();

@@ -130,11 +130,9 @@ impl ChannelLog {
     /// Takes the log for live, if it is open: from now on a broker misses nothing. Tells whether it was not.
     pub(crate) fn set_live(&self) -> Result<bool, Gone> {
         let mut state = self.lock()?;
-        if state.live || state.log.position().is_none() {
-            return Ok(false);
-        }
+        let Some(position) = state.log.position().filter(|_| !state.live) else { return Ok(false) };
         state.live = true;
-        state.live_from = state.log.head();
+        state.live_after = position;
         Ok(true)
     }
 
@@ -189,7 +187,7 @@ impl State {
             self.log.start_over(Epoch::random());
         }
         self.live = true;
-        self.live_from = self.log.head();
+        self.live_after = self.log.position_before(self.log.head());
         true
     }
 }

@@ -52,22 +52,12 @@ impl ChannelLog {
         if !state.live {
             return None;
         }
-        let live_from = state.live_from;
+        let live_after = state.live_after;
         let log = &mut state.log;
-        let live = if waited { live_from } else { log.head() };
+        let head = if waited { live_after } else { log.position_before(log.head()) };
         Some(match start {
-            LaneStart::Live if live < log.oldest() => log.from_oldest(Some(ResetReason::TooSlow)),
-            LaneStart::Live => log.from(live, None),
-            LaneStart::Last(_) if live < log.oldest() => log.from_oldest(Some(ResetReason::TooSlow)),
-            LaneStart::Last(count) => {
-                let head = log.position_before(live);
-                let after = Position { offset: head.offset.saturating_sub(*count as u64), ..head };
-                match log.locate(after) {
-                    Located::At(next) => log.from(next, None),
-                    _ if history => Begin::elsewhere(after, after, None),
-                    _ => log.from_oldest(None),
-                }
-            }
+            LaneStart::Live => log.back_from(head, 0, history),
+            LaneStart::Last(count) => log.back_from(head, *count as u64, history),
             LaneStart::After { position, text } => {
                 let located = log.locate(*position);
                 // `0.0` is of no log in particular, so that an event which has it as its own id comes first.
@@ -187,6 +177,26 @@ impl Log {
 
     fn from_oldest(&self, reset: Option<ResetReason>) -> Begin {
         self.from(self.oldest(), reset)
+    }
+
+    /// The last `count` before where the channel stood, as many as there are, and all that came after it.
+    fn back_from(&self, head: Position, count: u64, history: bool) -> Begin {
+        let too_slow = Some(ResetReason::TooSlow);
+        match self.locate(head) {
+            // It waited, and what came meanwhile is no longer here.
+            Located::Expired if history => return Begin::elsewhere(head, head, too_slow),
+            Located::Expired => return self.from_oldest(too_slow),
+            // The log started over meanwhile: whether anything was lost with it nobody knows.
+            Located::OtherEpoch | Located::Earlier(_) => return self.after(head, history),
+            Located::Ahead => return self.from(self.head(), None),
+            Located::At(_) => {}
+        }
+        let after = Position { offset: head.offset.saturating_sub(count), ..head };
+        match self.locate(after) {
+            Located::At(next) => self.from(next, None),
+            _ if history => Begin::elsewhere(after, after, None),
+            _ => self.from_oldest(None),
+        }
     }
 
     /// What follows a position. Of another epoch of the same counting: what follows the same offset in this one.
