@@ -150,7 +150,9 @@ impl ListenConnection {
             let mut awaited = Vec::new();
             for names in batch.chunks(names_a_command) {
                 let mut command = redis::cmd(name);
-                names.iter().for_each(|channel| drop(command.arg(channel.as_ref())));
+                for channel in names {
+                    command.arg(channel.as_ref());
+                }
                 request.extend(command.get_packed_command());
                 let names = names.iter().map(|channel| channel.as_ref().to_vec()).collect();
                 awaited.push(Awaited::Confirmations { kind: kind.clone(), names });
@@ -256,3 +258,6 @@ const NAMES_MAX: usize = 512;
 
 /// How many requests may wait to be written; more wait for that.
 const REQUESTS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests;

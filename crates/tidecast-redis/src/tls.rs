@@ -3,7 +3,7 @@
 //! The system's authorities and those of the options together, as redis-py has it. Nothing is read after the start: a
 //! renewed certificate needs a restart. `socket` uses it.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt::Display, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -147,10 +147,13 @@ fn read_certificates(option: &'static str, path: &Path) -> Result<Vec<Certificat
     Ok(certificates)
 }
 
-fn invalid(option: &'static str, why: impl ToString) -> Error {
-    Error::invalid(option, format!("can't be used: {}", why.to_string()))
+fn invalid(option: &'static str, why: impl Display) -> Error {
+    Error::invalid(option, format!("can't be used: {why}"))
 }
 
-fn invalid_file(option: &'static str, path: &Path, why: impl ToString) -> Error {
-    invalid(option, format!("{}: {}", path.display(), why.to_string()))
+fn invalid_file(option: &'static str, path: &Path, why: impl Display) -> Error {
+    invalid(option, format!("{}: {why}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;
