@@ -2,9 +2,15 @@
 
 // The files in the order in which an event meets them.
 mod backoff;
+mod broker;
 mod codec;
 mod commands;
 mod config;
 mod keys;
 mod scripts;
 mod topology;
+
+pub use crate::{
+    broker::{RedisBroker, RedisStats},
+    config::{PlainFormat, RedisConfig},
+};
