@@ -53,7 +53,9 @@ impl Server {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("{} can't be started ({error}): cargo xtask setup installs it", self.program));
+            .unwrap_or_else(|error| {
+                panic!("{} can't be started ({error}): cargo xtask setup installs it", self.program)
+            });
         self.child = Some(child);
         // `-LOADING` is an answer that is not `+PONG`, so this waits for the data too.
         let answers = || self.command(&["PING"]).is_some_and(|answer| answer.starts_with("+PONG"));
