@@ -74,13 +74,21 @@ impl Cluster {
     }
 
     /// What is known, or what a node says if nothing is.
-    pub(crate) async fn fetched_map(&self, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+    pub(crate) async fn fetched_map(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
         let map = self.map();
         if map.primaries.is_empty() { self.refresh(connector).await } else { Ok(map) }
     }
 
     /// Asks the nodes anew, unless someone did a moment ago.
-    pub(crate) async fn refresh(&self, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+    ///
+    /// In a task of its own: whoever asked and is no longer polled must not keep the others waiting.
+    pub(crate) async fn refresh(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+        let (cluster, connector) = (Arc::clone(self), connector.clone());
+        let asking = tokio::spawn(async move { cluster.ask_again(&connector).await });
+        asking.await.unwrap_or_else(|_| Err(Failure::not_done("asking the Cluster was given up")))
+    }
+
+    async fn ask_again(&self, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
         let seen = self.known.lock().generation;
         let _asking = self.asking.lock().await;
         {

@@ -6,32 +6,9 @@ use tidecast::{Delivery, Event, ResetReason, Start, wire::FirstBlock};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::rig::{
-    node::{Node, next, next_data},
+    node::{Node, next, next_data, publish_until_accepted, quick, until},
     server::{PATIENCE, Server},
 };
-
-/// Publishes until it is accepted.
-async fn publish_until_accepted(node: &Node, data: &str) -> u64 {
-    let publishing = async {
-        loop {
-            match node.hub.publish("sse", Event::text(data)).await {
-                Ok(published) => return published.position.offset,
-                Err(error) => assert!(error.is_unavailable(), "{error}"),
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, publishing).await.expect("publishing resumes by itself")
-}
-
-async fn until(mut come_about: impl AsyncFnMut() -> bool) {
-    let looking = async {
-        while !come_about().await {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, looking).await.expect("it comes about");
-}
 
 #[tokio::test]
 async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
@@ -181,7 +158,7 @@ async fn what_is_published_while_nobody_listens_is_filled_in() {
 #[tokio::test]
 async fn without_a_history_a_gap_is_told() {
     let server = Server::start(&[]);
-    let config = crate::rig::node::quick(&server.url()).history_events_max(0);
+    let config = quick(&server.url()).history_events_max(0);
     let (one, other) = (Node::new(config.clone()), Node::new(config));
     let mut reader = one.subscribe("sse").await;
     other.publish("sse", "first").await;

@@ -6,7 +6,7 @@ use tidecast::{Delivery, Event, Hub, Limits, Start, Subscription, wire::FirstBlo
 use tidecast_redis::{RedisBroker, RedisConfig};
 use tokio::{
     runtime::{Builder, Runtime},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::server::{PATIENCE, Server};
@@ -92,10 +92,34 @@ pub(crate) async fn next_data(subscription: &mut Subscription) -> String {
     }
 }
 
+/// Publishes until it is accepted.
+pub(crate) async fn publish_until_accepted(node: &Node, data: &str) -> u64 {
+    let publishing = async {
+        loop {
+            match node.hub.publish("sse", Event::text(data)).await {
+                Ok(published) => return published.position.offset,
+                Err(error) => assert!(error.is_unavailable(), "{error}"),
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, publishing).await.expect("publishing resumes by itself")
+}
+
+/// Looks again and again whether something has come about.
+pub(crate) async fn until(mut come_about: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !come_about().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, looking).await.expect("it comes about");
+}
+
 /// Waits until a subscription knows where it stands.
 async fn begun(subscription: &mut Subscription) {
     // Where its first block has the id, it does.
     while !subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:") {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        sleep(Duration::from_millis(2)).await;
     }
 }
