@@ -98,10 +98,11 @@ impl Connector {
             .map_err(|error| reply::refused_login(address, &error))?;
         let ended = Arc::new(watch::Sender::new(false));
         let driver = tokio::spawn({
-            let ended = Arc::clone(&ended);
+            // Also where the runtime ends under it.
+            let ends = Ends(Arc::clone(&ended));
             async move {
                 driver.await;
-                ended.send_replace(true);
+                drop(ends);
             }
         });
         let connection = Connection {
@@ -192,6 +193,15 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// When it is dropped, the connection has ended.
+struct Ends(Arc<watch::Sender<bool>>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
     }
 }
 
