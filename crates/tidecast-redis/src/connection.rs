@@ -4,19 +4,21 @@
 //! a driver that ends with its owner, and whether anything came back of late. It never connects again; `node` does.
 
 use std::{
-    fmt,
+    fmt, io,
+    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use futures_util::future::{Either, FutureExt, select};
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisResult, Value,
     aio::MultiplexedConnection,
 };
-use tokio::{task::AbortHandle, time::timeout};
+use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
 use crate::{
     RedisConfig,
@@ -49,7 +51,7 @@ pub(crate) struct Connection {
     pub(crate) address: Address,
     multiplexed: MultiplexedConnection,
     driver: AbortHandle,
-    ended: Arc<AtomicBool>,
+    ended: Arc<watch::Sender<bool>>,
     replies: AtomicU64,
 }
 
@@ -94,12 +96,13 @@ impl Connector {
         let (multiplexed, driver) = MultiplexedConnection::new_with_config(&info, socket, settings())
             .await
             .map_err(|error| reply::refused_login(address, &error))?;
-        let ended = Arc::new(AtomicBool::new(false));
+        let ended = Arc::new(watch::Sender::new(false));
         let driver = tokio::spawn({
-            let ended = Arc::clone(&ended);
+            // Also where the runtime ends under it.
+            let ends = Ends(Arc::clone(&ended));
             async move {
                 driver.await;
-                ended.store(true, Ordering::Release);
+                drop(ends);
             }
         });
         let connection = Connection {
@@ -147,20 +150,16 @@ impl Connection {
     /// A command whose future is dropped may be executed all the same; its reply is thrown away, and later ones are
     /// not mistaken for it.
     pub(crate) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        let reply = self.multiplexed.clone().send_packed_command(command).await?;
-        self.replies.fetch_add(1, Ordering::Relaxed);
-        Ok(reply)
+        self.until_ended(self.multiplexed.clone().send_packed_command(command)).await
     }
 
     /// Sends many in one piece; as many replies as commands, or the error that lost them all.
     pub(crate) async fn send_all(&self, commands: &Pipeline, count: usize) -> RedisResult<Vec<Value>> {
-        let replies = self.multiplexed.clone().send_packed_commands(commands, 0, count).await?;
-        self.replies.fetch_add(1, Ordering::Relaxed);
-        Ok(replies)
+        self.until_ended(self.multiplexed.clone().send_packed_commands(commands, 0, count)).await
     }
 
     pub(crate) fn is_alive(&self) -> bool {
-        !self.ended.load(Ordering::Acquire)
+        !*self.ended.borrow()
     }
 
     /// How many replies have come so far.
@@ -170,14 +169,39 @@ impl Connection {
 
     /// Closes the socket; what waits for a reply on it fails.
     pub(crate) fn close(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.ended.send_replace(true);
         self.driver.abort();
+    }
+
+    /// A command that the library's queue takes in just as the driver ends lies there unanswered for as long as anyone
+    /// holds the connection, so the end is waited for too.
+    async fn until_ended<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let mut ended = self.ended.subscribe();
+        let (reply, ended) = (pin!(reply), pin!(ended.wait_for(|ended| *ended)));
+        let reply = match select(reply, ended).await {
+            Either::Left((reply, _)) => reply,
+            // It may have come in between.
+            Either::Right((_, reply)) => {
+                reply.now_or_never().unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::BrokenPipe).into()))
+            }
+        }?;
+        self.replies.fetch_add(1, Ordering::Relaxed);
+        Ok(reply)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// When it is dropped, the connection has ended.
+struct Ends(Arc<watch::Sender<bool>>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
     }
 }
 

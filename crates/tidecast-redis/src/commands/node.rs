@@ -98,8 +98,8 @@ impl Node {
     }
 
     async fn connect(self: Arc<Self>, tell: watch::Sender<Option<Connected>>) {
-        // Also where connecting panics or the runtime ends: or all that follow would wait for it.
-        let _no_longer = NoLongerConnecting(&self);
+        // Where connecting panics or the runtime ends: or all that follow would wait for it.
+        let no_longer = NoLongerConnecting(&self);
         let connect = self.place.connect(&self.connector, |address, expected| {
             let connector = self.connector.clone();
             async move { connector.connect(&address, expected).await }
@@ -125,8 +125,8 @@ impl Node {
                 state.closed_until = Some((Instant::now() + pause, failure.clone()));
             }
         }
-        state.connecting = None;
         drop(state);
+        drop(no_longer);
         tell.send_replace(Some(connected));
     }
 }
