@@ -2,7 +2,7 @@
 
 // The files in the order in which an event meets them.
 mod backoff;
-#[allow(dead_code, reason = "the broker and the listener come next")]
+#[allow(dead_code, unused_imports, reason = "the broker and the listener come next")]
 mod codec;
 mod commands;
 mod config;
