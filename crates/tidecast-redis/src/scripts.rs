@@ -1,5 +1,5 @@
-//! What runs inside Redis, and how it is asked for: a file of Lua each, and beside it who builds its arguments and reads
-//! its reply.
+//! What runs inside Redis, and how it is asked for: a file of Lua each, and beside it what builds its arguments and
+//! reads its reply.
 //!
 //! Nothing here sends anything. Whoever does sends [`Call::by_digest`], and where the server answers that it does not
 //! know the script, [`Call::by_text`], once.
@@ -90,7 +90,7 @@ impl Call {
 }
 
 /// A number as an argument.
-fn number(number: impl ToString) -> Bytes {
+fn number(number: u64) -> Bytes {
     Bytes::from(number.to_string())
 }
 

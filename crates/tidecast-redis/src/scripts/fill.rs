@@ -50,7 +50,7 @@ impl Fill<'_> {
         Call {
             script: &FILL,
             keys: vec![self.keys.meta.clone(), self.keys.events.clone()],
-            arguments: vec![after.into(), number(self.limit), number(self.bytes_max)],
+            arguments: vec![after.into(), number(self.limit as u64), number(self.bytes_max as u64)],
             repeatable: true,
         }
     }
@@ -69,7 +69,8 @@ impl Fill<'_> {
         while !reply.is_empty() {
             let offset = reply.number("an offset")?;
             if events.last().is_some_and(|(before, _)| before + 1 != offset) {
-                // Somebody took entries out by hand. What is before the hole is no use to who must not miss what was in it.
+                // Somebody took entries out by hand. What is before the hole is no use to who must not miss what was
+                // in it.
                 events.clear();
                 complete = false;
             }
@@ -98,7 +99,8 @@ impl Lineage {
         self.0.iter().copied().find(|end| end.epoch == epoch)
     }
 
-    /// Which of these epochs an offset was drawn in; `None` if it was drawn after all of them.
+    /// Which of these epochs an offset was drawn in; `None` if it was drawn after all of them. What is older than the
+    /// oldest that is known counts as that one's.
     pub(crate) fn epoch_of(&self, offset: u64) -> Option<Epoch> {
         self.0.iter().rev().find(|end| offset <= end.offset).map(|end| end.epoch)
     }
