@@ -89,7 +89,7 @@ impl RedisBroker {
             keep: &Keep {
                 events_max: if shared.config.keeps_history() { shared.config.history_events_max } else { 0 },
                 events_age_max: shared.config.history_age_max,
-                idle_age_max: shared.config.idle_age_max,
+                idle_age_max: shared.config.idle_age_max.max(shared.config.history_age_max),
                 idempotency_age_max: deliveries.limits().idempotency_age_max,
             },
         };

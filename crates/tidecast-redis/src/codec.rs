@@ -8,6 +8,8 @@ mod foreign;
 mod own;
 mod payload;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::{borrow::Cow, str};
 
@@ -16,7 +18,7 @@ use tidecast::{Event, Limits, Position};
 pub(crate) use self::{
     own::decode_stored,
     payload::{Payload, stored},
-    tail::{TAIL_BYTES, lua_digits},
+    tail::lua_digits,
 };
 
 /// How many bytes of JSON stand for a byte of data at most (`\u0001`), and what comes on top of the data.

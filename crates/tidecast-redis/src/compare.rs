@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tidecast::{Channel, Position};
 use tokio::time;
 
@@ -13,7 +14,7 @@ use crate::{
     failure::Failure,
     filling::ON_ITS_WAY,
     heard::Name,
-    scripts::{Fill, Filled},
+    scripts::{head, parse_head},
     shared::Shared,
 };
 
@@ -41,17 +42,14 @@ pub(crate) async fn compare(shared: &Arc<Shared>, ear: &Ear) -> Result<(), Failu
 
 /// The channels whose history is ahead of this node's log. What can't be asked about is not.
 async fn behind(shared: &Shared, channels: &[(Name, Channel)]) -> Vec<(Channel, Position)> {
-    let head = |(_, channel): &(Name, Channel)| {
+    let ask = async |(_, channel): &(Name, Channel)| {
         let keys = shared.keys.channel(channel);
-        Fill { keys: &keys, after: None, limit: 0, bytes_max: 0 }.call()
+        let reply = shared.commands.command(Some(&keys.meta), head(&keys), true).await.ok()?;
+        Some((channel.clone(), parse_head(reply).ok()??))
     };
-    let replies = shared.commands.call_all(channels.iter().map(head).collect()).await;
-    let heads = replies.into_iter().map(|reply| Fill::parse(reply.ok()?).ok()?.map(|Filled { head, .. }| head));
-    let of_channel = channels.iter().zip(heads);
-    of_channel
-        .filter_map(|((_, channel), head)| Some((channel.clone(), head?)))
-        .filter(|(channel, head)| !is_there(shared, channel, *head))
-        .collect()
+    // Asked for at once, and so in one pipeline.
+    let heads = join_all(channels.iter().map(ask)).await;
+    heads.into_iter().flatten().filter(|(channel, head)| !is_there(shared, channel, *head)).collect()
 }
 
 fn is_there(shared: &Shared, channel: &Channel, head: Position) -> bool {

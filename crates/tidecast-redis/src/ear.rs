@@ -164,7 +164,7 @@ impl Ear {
         }
         self.connected.store(true, Ordering::Release);
         on_change();
-        tracing::info!(channels = shared.heard.len(), "redis: listening");
+        tracing::info!(server = %connection.address(), channels = shared.heard.len(), "redis: listening");
 
         let config = &shared.config;
         let mut probe = every(config.probe_interval);

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tidecast::{Channel, IdempotencyKey};
 
 /// What is encoded besides whatever is not ASCII. The space only because it is awkward at a command line.
@@ -54,15 +54,6 @@ impl Keys {
         let mut name = self.own_prefix.clone();
         put_tag(&mut name, channel);
         name
-    }
-
-    /// The channel whose events come under a name, if [`own_channel`](Self::own_channel) gives it that name.
-    pub(crate) fn parse_own_channel(&self, name: &[u8]) -> Option<Channel> {
-        let encoded = name.strip_prefix(self.own_prefix.as_bytes())?.strip_prefix(b"{")?.strip_suffix(b"}")?;
-        let decoded = percent_decode(encoded).decode_utf8().ok()?;
-        let channel = Channel::new(&decoded).ok()?;
-        // Any other spelling of the same name is not ours.
-        (self.own_channel(&channel).as_bytes() == name).then_some(channel)
     }
 
     /// Where nodes tell each other that a channel was deleted. No channel of our own has this name: theirs go on with a
@@ -117,33 +108,11 @@ mod tests {
         assert_eq!(keys.control(), "tidecast:3:control");
     }
 
-    #[test]
-    fn names_of_others_are_not_parsed() {
-        let keys = Keys::new("tidecast", 0);
-        assert_eq!(keys.parse_own_channel(b"tidecast:0:{sse}"), Some(Channel::default()));
-        let others: [&[u8]; 10] = [
-            b"sse",
-            b"tidecast:0:sse",
-            b"tidecast:0:control",
-            b"tidecast:1:{sse}",
-            b"other:0:{sse}",
-            b"tidecast:0:{}",
-            b"tidecast:0:{s%73e}",
-            b"tidecast:0:{a:b}",
-            b"tidecast:0:{%ff}",
-            b"tidecast:0:{sse}x",
-        ];
-        for other in others {
-            assert_eq!(keys.parse_own_channel(other), None, "{}", other.escape_ascii());
-        }
-    }
-
     proptest! {
         #[test]
-        fn an_own_channel_comes_back(channel in name(), database in 0..16_u32) {
+        fn an_own_channel_is_no_control(channel in name(), database in 0..16_u32) {
             let keys = Keys::new("tide:cast", database);
             let own = keys.own_channel(&channel);
-            prop_assert_eq!(keys.parse_own_channel(own.as_bytes()), Some(channel));
             prop_assert_ne!(own, keys.control());
         }
 

@@ -1,10 +1,11 @@
-//! What runs inside Redis, and how it is asked for: a file of Lua each, and beside it who builds its arguments and reads
-//! its reply.
+//! What runs inside Redis, and how it is asked for: a file of Lua each, and beside it what builds its arguments and
+//! reads its reply.
 //!
 //! Nothing here sends anything: `commands` does.
 
 mod fill;
 mod forget;
+mod heads;
 mod publish;
 mod reply;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use bytes::Bytes;
 pub(crate) use self::{
     fill::{Fill, Filled},
     forget::Forget,
+    heads::{head, parse_head},
     publish::{Keep, Publish, Target},
     reply::Malformed,
 };
@@ -26,7 +28,7 @@ fn script(text: &str) -> Script {
 }
 
 /// A number as an argument.
-fn number(number: impl ToString) -> Bytes {
+fn number(number: u64) -> Bytes {
     Bytes::from(number.to_string())
 }
 

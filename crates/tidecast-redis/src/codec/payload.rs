@@ -1,8 +1,10 @@
 //! An event as the JSON that is published and stored.
 //!
-//! The object has no keys but Flask-SSE's four, as its subscribers die of any other. The array is for subscribers of the
-//! older extension, who die of data that is not a string.
+//! The object has no keys but Flask-SSE's four, as its subscribers die of any other. The array is for subscribers of
+//! the older extension, who die of data that is not a string. Neither has the position: that is the tail's, which the
+//! script writes. `stored` is also what the scripts keep, without a tail.
 
+use serde_json::value::RawValue;
 use tidecast::Event;
 
 use super::tail;
@@ -34,7 +36,7 @@ impl Payload {
 pub(crate) fn stored(event: &Event) -> Vec<u8> {
     let mut json = Vec::with_capacity(event.data().len() + 64);
     json.extend_from_slice(b"{\"data\":");
-    match event.data_json().map(|raw| raw.get()).filter(|raw| !raw.starts_with('"')) {
+    match event.data_json().map(RawValue::get).filter(|raw| !raw.starts_with('"')) {
         Some(raw) => json.extend_from_slice(raw.as_bytes()),
         // A value that is a JSON string goes as text too, with its quotes: as it is it would come back without them,
         // here and at a Flask-SSE.

@@ -1,8 +1,10 @@
-//! The position behind a payload, as white space: JSON's readers skip it, so a Flask-SSE reads the event and we read more.
+//! The position behind a payload, as white space: JSON's readers skip it, so a Flask-SSE reads the event and we read
+//! more.
 //!
-//! A tail is 27 hex digits: one for version and flags, 12 for the epoch, 14 for the offset. Each digit is two characters
-//! of white space, its upper two bits and its lower two, by this table: 0 space, 1 tab, 2 line feed, 3 carriage return.
-//! The script that publishes writes all but the first digit, by the table that [`lua_digits`] makes of this one.
+//! A tail is 27 hex digits: one for version and flags, 12 for the epoch, 14 for the offset. Each digit is two
+//! characters of white space, its upper two bits and its lower two, by this table: 0 space, 1 tab, 2 line feed, 3
+//! carriage return. The script that publishes writes all but the first digit, by the table that [`lua_digits`] makes
+//! of this one.
 
 use std::{fmt::Write, str};
 
@@ -19,7 +21,7 @@ const OFFSET_DIGITS: usize = 14;
 const DIGITS: usize = 1 + EPOCH_DIGITS + OFFSET_DIGITS;
 
 /// How long a tail is.
-pub(crate) const TAIL_BYTES: usize = DIGITS * 2;
+const TAIL_BYTES: usize = DIGITS * 2;
 
 /// The first digit: this version, and in its lowest bit whether the history has more of the event. Not zero, which
 /// somebody's own trailing blanks would be.

@@ -6,11 +6,12 @@
 --       2  most events
 --       3  most bytes of them, unless the first alone has more
 --
--- Reply: {} where the channel has no hash, else {epoch, offset of the newest event, where earlier epochs ended, complete,
--- offset, event, offset, event, …}. `complete` is 1 where what follows ARGV 1 begins right here, or nothing follows it.
+-- Reply: {} where the channel has no hash, else {epoch, offset of the newest event, where earlier epochs ended,
+-- complete, offset, event, offset, event, …}. `complete` is 1 where what follows ARGV 1 begins right here, or nothing
+-- follows it.
 --
--- Why it is safe. It writes nothing, so a server that is out of memory or can't save answers it, and so does one that lets
--- this user read only. Head and events are of one moment. At most 16 events are copied beyond what is answered.
+-- Why it is safe. It writes nothing, so a server that is out of memory or can't save answers it, and so does one that
+-- lets this user read only. Head and events are of one moment. At most 16 events are copied beyond what is answered.
 
 local EVENTS_AT_ONCE = 16
 

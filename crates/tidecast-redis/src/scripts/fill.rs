@@ -51,7 +51,7 @@ impl Fill<'_> {
         Call {
             script: &FILL,
             keys: vec![self.keys.meta.clone(), self.keys.events.clone()],
-            arguments: vec![after.into(), number(self.limit), number(self.bytes_max)],
+            arguments: vec![after.into(), number(self.limit as u64), number(self.bytes_max as u64)],
             repeatable: true,
         }
     }
@@ -70,21 +70,14 @@ impl Fill<'_> {
         while !reply.is_empty() {
             let offset = reply.number("an offset")?;
             if events.last().is_some_and(|(before, _)| before + 1 != offset) {
-                // Somebody took entries out by hand. What is before the hole is no use to who must not miss what was in it.
+                // Somebody took entries out by hand. What is before the hole is no use to who must not miss what was
+                // in it.
                 events.clear();
                 complete = false;
             }
             events.push((offset, reply.bytes("an event")?));
         }
         Ok(Some(Filled { head, lineage, complete, events }))
-    }
-}
-
-impl Filled {
-    /// The position that the event at an offset was published at.
-    pub(crate) fn position(&self, offset: u64) -> Position {
-        let epoch = self.lineage.epoch_of(offset).unwrap_or(self.head.epoch);
-        Position { epoch, offset }
     }
 }
 
@@ -97,15 +90,5 @@ impl Lineage {
     /// Each with the offset that it had reached.
     pub(crate) fn ends(&self) -> Vec<(Epoch, u64)> {
         self.0.iter().map(|end| (end.epoch, end.offset)).collect()
-    }
-
-    /// Where an epoch ended, if it is one of these.
-    pub(crate) fn end_of(&self, epoch: Epoch) -> Option<Position> {
-        self.0.iter().copied().find(|end| end.epoch == epoch)
-    }
-
-    /// Which of these epochs an offset was drawn in; `None` if it was drawn after all of them.
-    pub(crate) fn epoch_of(&self, offset: u64) -> Option<Epoch> {
-        self.0.iter().rev().find(|end| offset <= end.offset).map(|end| end.epoch)
     }
 }

@@ -9,8 +9,8 @@
 --
 -- Reply: {1, epoch} where the channel was known, else {0, ""}.
 --
--- Why it is safe. It is one atomic step. It deletes before it writes, so a server that is out of memory lets it pass. The
--- new epoch has no past, so idempotency keys from before count no more.
+-- Why it is safe. It is one atomic step. It deletes before it writes, so a server that is out of memory lets it pass.
+-- The new epoch has no past, so idempotency keys from before count no more.
 
 local known = redis.call('HEXISTS', KEYS[1], 'e')
 local deleted = redis.pcall('DEL', KEYS[1], KEYS[2])

@@ -11,8 +11,8 @@
 --       5  the channel that it is published on                    11  how long the answer is kept, in ms
 --       6  PUBLISH or SPUBLISH                                    12  the answer, which the caller alone understands
 --
--- Reply: {epoch, offset, 0, receivers of this server, answer}, or {epoch, offset, 1, 0, the first answer} for a key that
--- is known.
+-- Reply: {epoch, offset, 0, receivers of this server, answer}, or {epoch, offset, 1, 0, the first answer} for a key
+-- that is known.
 --
 -- Why it is safe. The script is one atomic step, on the server and on its replicas. The lineage is read from the server
 -- at every call: `master_replid` is drawn anew when a server starts and when one is promoted, so whatever an earlier
@@ -27,6 +27,13 @@ local MARKS_MAX = 16
 
 local meta, events, once = KEYS[1], KEYS[2], KEYS[3]
 
+-- What a command answered if it is a refusal. Before Redis 7 the script's line stands in front of what the server says.
+local function refusal(answer)
+  if type(answer) == 'table' and answer.err then
+    return redis.error_reply(string.match(answer.err, '^@user_script: %d+: %-(.*)$') or answer.err)
+  end
+end
+
 local info = redis.pcall('INFO', 'replication')
 if type(info) ~= 'string' then
   return redis.error_reply('NOPERM publishing needs the command INFO: ' .. tostring(info.err))
@@ -39,7 +46,8 @@ local server = string.sub(info, before_server + 1, before_server + 40)
 
 local kept = redis.call('HMGET', meta, 'e', 'o', 'r', 'h')
 local epoch, offset, look_at = kept[1], tonumber(kept[2]), tonumber(kept[4]) or 0
-local known = epoch and #epoch == 12 and offset and offset >= 0 and offset < 2^53 and offset % 1 == 0
+local known = epoch and #epoch == 12 and not string.find(epoch, '[^0-9a-f]')
+  and offset and offset >= 0 and offset < 2^53 and offset % 1 == 0
 
 if once and known then
   local first_epoch, first_offset, answer = string.match(redis.call('GET', once) or '', '^(%x+)%.(%d+) (.*)$')
@@ -56,13 +64,14 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The first write. What is refused here is answered as the server says it.
 local written
-local number = string.format('%.0f', known and offset + 1 or 1)
+local before = known and offset or 0
+local number = string.format('%.0f', before + 1)
 if not known then
-  epoch, offset, number, look_at = ARGV[1], 0, '1', 0
+  epoch, look_at = ARGV[1], 0
   written = redis.pcall('HSET', meta, 'e', epoch, 'o', number, 'r', server, 'l', '', 'h', 0, 'm', '')
 elseif kept[3] ~= server then
-  local ended, count = epoch .. '.' .. string.format('%.0f', offset), 1
-  for earlier in string.gmatch(redis.call('HGET', meta, 'l') or '', '[^,]+') do
+  local ended, count = epoch .. '.' .. string.format('%.0f', before), 1
+  for earlier in string.gmatch(redis.call('HGET', meta, 'l') or '', '%x+%.%d+') do
     if count < EPOCHS_MAX then
       ended, count = ended .. ',' .. earlier, count + 1
     end
@@ -72,10 +81,10 @@ elseif kept[3] ~= server then
 else
   written = redis.pcall('HSET', meta, 'o', number)
 end
-if type(written) == 'table' then
-  return written
+if refusal(written) then
+  return refusal(written)
 end
-offset = offset + 1
+offset = before + 1
 
 local most = tonumber(ARGV[7])
 if most == 0 or not known then
@@ -83,25 +92,33 @@ if most == 0 or not known then
   redis.call('DEL', events)
 end
 if most > 0 then
+  local id = number .. '-' .. string.format('%.0f', now)
   local function add()
-    return redis.pcall('XADD', events, 'MAXLEN', '~', most, number .. '-' .. string.format('%.0f', now), 'p', ARGV[2])
+    return redis.pcall('XADD', events, 'MAXLEN', '~', ARGV[7], id, 'p', ARGV[2])
   end
   local added = add()
-  if type(added) == 'table' and added.err then
+  local why = refusal(added) and added.err or ''
+  if string.find(why, 'smaller', 1, true) or string.find(why, 'exhausted', 1, true)
+    or string.find(why, 'WRONGTYPE', 1, true) then
     -- A greater id is in the stream, or it is none: damaged by hand, or restored from elsewhere. Its events are no past
     -- of this channel, so they go, and so does every position up to here.
     redis.call('DEL', events)
-    added = add()
-    if type(added) == 'table' and added.err then
-      return added
-    end
     epoch, look_at = ARGV[1], 0
     redis.call('HSET', meta, 'e', epoch, 'l', '', 'm', '')
+    added = add()
+  end
+  if refusal(added) then
+    return refusal(added)
   end
 end
 
 -- Ages are looked at now and then, not at every event, and without reading one: a mark says which offset was drawn
--- when, and everything before a mark is at least as old as it is. A clock that was put back is noticed too.
+-- when, and everything before a mark is at least as old as it is. A clock that was put back is noticed too. While no
+-- stream is kept the time stands there as a negative number, so that whoever begins one looks at once and gives it an
+-- end.
+if most == 0 then
+  look_at = -look_at
+end
 if now >= look_at or look_at - now > tonumber(ARGV[9]) then
   local history_ms, every_ms = tonumber(ARGV[8]), tonumber(ARGV[10])
   local marks, count, too_old = {}, 0, nil
@@ -117,9 +134,8 @@ if now >= look_at or look_at - now > tonumber(ARGV[9]) then
   if count < MARKS_MAX then
     marks[count + 1] = number .. '.' .. string.format('%.0f', now)
   end
-  -- Without a stream the next event that is kept must look again, so that no stream stays without an end.
-  local next_look = most > 0 and now + every_ms or 0
-  redis.call('HSET', meta, 'h', string.format('%.0f', next_look), 'm', table.concat(marks, ','))
+  local next_look = string.format(most == 0 and '-%.0f' or '%.0f', now + every_ms)
+  redis.call('HSET', meta, 'h', next_look, 'm', table.concat(marks, ','))
   redis.call('PEXPIRE', meta, string.format('%.0f', tonumber(ARGV[9]) + every_ms))
   if most > 0 then
     if too_old then

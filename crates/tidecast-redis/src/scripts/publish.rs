@@ -15,8 +15,9 @@ use crate::{
 
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("publish.lua")));
 
-/// How many times in the life of an event its age is looked at: it is kept for at most an eighth longer than it should.
-const LOOKS_AT_AGE: u32 = 8;
+/// How many times in the life of an event its age is looked at. It stays for at most two of these parts longer than it
+/// should, and never shorter.
+const LOOKS_AT_AGE: u64 = 8;
 
 /// An event on its way into Redis.
 #[derive(Debug, Clone, Copy)]
@@ -90,10 +91,10 @@ impl Publish<'_> {
                 Bytes::copy_from_slice(&payload.first_digit),
                 Bytes::copy_from_slice(self.target.name.as_bytes()),
                 Bytes::from_static(if self.target.sharded { b"SPUBLISH" } else { b"PUBLISH" }),
-                number(events_max),
+                number((*events_max).min(i32::MAX as usize) as u64),
                 number(age_ms),
                 number(milliseconds(*idle_age_max)),
-                number((age_ms / u64::from(LOOKS_AT_AGE)).max(1)),
+                number((age_ms / LOOKS_AT_AGE).max(1)),
                 number(milliseconds(*idempotency_age_max)),
                 Bytes::copy_from_slice(self.answer.as_bytes()),
             ],
