@@ -120,7 +120,9 @@ pub async fn nothing_is_missed_once_subscribed(broker: Arc<dyn Broker>) {
         let mut at = reader.cursor().positions()[0];
         while at != last {
             let next = next_event(&mut reader).await.cursor.positions()[0];
-            assert_eq!(next, Position { offset: at.offset + 1, ..at });
+            // A channel that was never published to may have no epoch before its first event.
+            let epoch = if at == Position::START { next.epoch } else { at.epoch };
+            assert_eq!(next, Position { epoch, offset: at.offset + 1 });
             at = next;
         }
     }
@@ -241,8 +243,8 @@ pub async fn history_is_what_was_published(broker: Arc<dyn Broker>) {
 
     let newest = rig.hub.newest(&channel, 1).await.expect("the broker answers");
     let [event] = &newest.events[..] else { panic!("one event, not {newest:?}") };
-    assert_eq!((event.event_type.as_str(), event.data.as_str()), ("counted", "9\nx"));
-    assert_eq!(event.id, positions[9].to_string());
+    assert_eq!((event.event_type(), &*event.data()), ("counted", "9\nx"));
+    assert_eq!(event.id(), positions[9].to_string());
 }
 
 /// History after a position of another life, or one that was never given out, is not complete; of a channel that was
@@ -251,7 +253,7 @@ pub async fn history_says_whether_it_is_complete(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
     let unused = rig.broker.history(&channel, Since::Newest, 10).await.expect("the broker answers");
-    assert_eq!(unused.events, []);
+    assert!(unused.events.is_empty());
     let position = rig.publish(&channel, "x").await.position;
     let elsewhere = Position { epoch: Epoch::random(), ..position };
     let ahead = Position { offset: 1_000_000, ..position };
@@ -291,7 +293,7 @@ pub async fn forgetting_starts_over(broker: Arc<dyn Broker>) {
     let before = rig.publish(&channel, "x").await.position;
     assert!(rig.hub.forget(&channel).await.expect("the broker answers"));
     let history = rig.broker.history(&channel, Since::Newest, 10).await.expect("the broker answers");
-    assert_eq!(history.events, []);
+    assert!(history.events.is_empty());
     let after = rig.publish(&channel, "x").await.position;
     assert_eq!(after.offset, 1);
     assert_ne!(after.epoch, before.epoch);

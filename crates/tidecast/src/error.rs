@@ -92,15 +92,21 @@ impl Error {
         Self::from_kind(Kind::Closed)
     }
 
+    /// Makes the error of something that the caller passed: `what` it is, and `why` it can't be taken.
+    ///
+    /// ```
+    /// let error = tidecast::Error::invalid("key prefix", "is empty");
+    /// assert_eq!(error.to_string(), "key prefix is empty");
+    /// ```
+    pub fn invalid(what: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
+        Self::from_kind(Kind::Invalid { what, why: why.into() })
+    }
+
     /// Adds what lies below this error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
-    }
-
-    pub(crate) fn invalid(what: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
-        Self::from_kind(Kind::Invalid { what, why: why.into() })
     }
 
     pub(crate) fn too_large(what: &'static str, bytes: usize, bytes_max: usize) -> Self {

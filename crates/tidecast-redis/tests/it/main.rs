@@ -1,3 +1,6 @@
 //! The broker against real Redis servers.
 
+mod conformance;
+mod faults;
 mod rig;
+mod two_nodes;

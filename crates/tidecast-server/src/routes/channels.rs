@@ -51,10 +51,10 @@ pub(super) async fn events(
         .iter()
         .map(|event| {
             json!({
-                "id": event.id,
+                "id": event.id(),
                 "position": event.position.to_string(),
-                "type": event.event_type,
-                "data": event.data,
+                "type": event.event_type(),
+                "data": event.data(),
             })
         })
         .collect();

@@ -1,0 +1,179 @@
+//! One channel of a subscription: where it stands, and what comes next there.
+//!
+//! A lane reads its channel's log. What the log no longer has, or does not have yet, it asks the broker for, by a
+//! [`Refill`]; what neither has is told by a reset.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Position, ResetReason,
+    channel_log::{Begin, ChannelLog, Place, Read},
+    hub::Inner,
+    log::FrameBounds,
+    refill::{Page, Refill},
+    resume::LaneStart,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) log: Arc<ChannelLog>,
+    pub(crate) start: LaneStart,
+    /// It looked where it begins, and the log was not live.
+    waited: bool,
+    /// Foreign events are sent from this local number on: none from before it joined.
+    foreign_from: u64,
+    source: Source,
+    /// Where the subscriber stands, as far as it has been told: a reset that is still to be told does not move it, so
+    /// that whoever is cut before it hears of it when it comes back.
+    pub(crate) position: Position,
+    due: Option<ResetReason>,
+}
+
+/// From where a lane reads.
+#[derive(Debug)]
+enum Source {
+    /// Nowhere yet: the log is not live.
+    Opening,
+    Log {
+        life: u64,
+        next: u64,
+    },
+    Broker(Box<Refill>),
+    /// The broker is closed, and what was to come from it will not.
+    Ended,
+}
+
+/// What comes next in a lane.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Frames that lie side by side.
+    Frames(Bytes),
+    /// A reset, which the lane now takes for told.
+    Reset(ResetReason),
+    /// Nothing until the log is appended to.
+    CaughtUp,
+    /// The broker is asked: the context's waker is woken when it has answered.
+    Asking,
+}
+
+impl Lane {
+    /// A lane that joined its log at a local number.
+    pub(crate) fn new(log: Arc<ChannelLog>, start: LaneStart, joined_at: u64) -> Self {
+        let position = match &start {
+            LaneStart::After { position, .. } => *position,
+            LaneStart::AfterOwnId(_) | LaneStart::AfterUnknown => Position::LOST,
+            LaneStart::Live | LaneStart::Last(_) => Position::START,
+        };
+        Self { log, start, waited: false, foreign_from: joined_at, source: Source::Opening, position, due: None }
+    }
+
+    /// Finds where it begins, once the log is live. Tells whether it has.
+    pub(crate) fn begin(&mut self, hub: &Inner) -> bool {
+        if !matches!(self.source, Source::Opening) {
+            return true;
+        }
+        match self.log.begin(&self.start, self.waited, hub.keeps_history()) {
+            Some(begin) => self.go(begin),
+            None => self.waited = true,
+        }
+        !matches!(self.source, Source::Opening)
+    }
+
+    /// Whether a reset is to be told before anything else of the subscription.
+    pub(crate) fn is_reset_due(&self) -> bool {
+        self.due.is_some() && matches!(self.source, Source::Log { .. })
+    }
+
+    /// Whether a reset will be told, now or when the broker has answered.
+    pub(crate) fn will_reset(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// Reads on: up to a number of bytes and of frames, whose bounds go into `frames`.
+    pub(crate) fn step(
+        &mut self,
+        hub: &Arc<Inner>,
+        context: &mut Context<'_>,
+        bytes_max: usize,
+        frames_max: usize,
+        frames: &mut impl Extend<FrameBounds>,
+    ) -> Progress {
+        // Bounded: each turn reads, or moves towards what can be read; a refill has a budget.
+        loop {
+            match &mut self.source {
+                Source::Opening | Source::Ended => return Progress::CaughtUp,
+                Source::Log { life, next } => {
+                    let at = (*life, *next);
+                    if let Some(reason) = self.due.take() {
+                        self.go(self.log.anchor(at.0, at.1));
+                        return Progress::Reset(reason);
+                    }
+                    let on_frame = |frame| frames.extend([frame]);
+                    match self.log.read(at, self.foreign_from, bytes_max, frames_max, on_frame) {
+                        Read::Frames { bytes, next: after } => {
+                            *next = after;
+                            return Progress::Frames(bytes);
+                        }
+                        Read::CaughtUp { next: after } => {
+                            *next = after;
+                            return Progress::CaughtUp;
+                        }
+                        Read::Behind { for_good } => self.fall_behind(hub, for_good),
+                        Read::OtherLife => self.go(self.log.seek(self.position, hub.keeps_history())),
+                    }
+                }
+                Source::Broker(refill) => match refill.poll(&self.log, hub, context) {
+                    Poll::Pending => return Progress::Asking,
+                    Poll::Ready(Page::Frames { before, .. }) if self.due.is_some() => {
+                        self.position = before;
+                        return Progress::Reset(self.due.take().unwrap_or(ResetReason::TooSlow));
+                    }
+                    Poll::Ready(Page::Frames { .. }) => {
+                        let bytes = refill.take(bytes_max, frames_max, frames);
+                        self.log.count_delivered(bytes.1, bytes.0.len() as u64);
+                        return Progress::Frames(bytes.0);
+                    }
+                    Poll::Ready(Page::InLog(begin)) => self.rejoin(begin),
+                    Poll::Ready(Page::Gone(reason)) => self.due = self.due.or(reason),
+                    Poll::Ready(Page::NotYet) => return Progress::CaughtUp,
+                    Poll::Ready(Page::Closed) => self.source = Source::Ended,
+                },
+            }
+        }
+    }
+
+    /// What was next has left the log.
+    fn fall_behind(&mut self, hub: &Inner, for_good: bool) {
+        let reason = Some(ResetReason::TooSlow);
+        if hub.keeps_history() {
+            self.due = reason.filter(|_| for_good);
+            self.source = Source::Broker(Box::new(Refill::new(self.position, reason)));
+        } else {
+            let oldest = self.log.anchor(u64::MAX, 0);
+            self.go(Begin { reset: reason, ..oldest });
+        }
+    }
+
+    /// Goes on in the log after the broker's history. A reset that is still due is told there.
+    fn rejoin(&mut self, begin: Begin) {
+        let due = self.due.take();
+        self.go(Begin { reset: begin.reset.or(due), ..begin });
+    }
+
+    fn go(&mut self, begin: Begin) {
+        self.source = match begin.place {
+            Place::Log { life, next } => Source::Log { life, next },
+            Place::Elsewhere { after, if_gone } => Source::Broker(Box::new(Refill::new(after, if_gone))),
+        };
+        self.due = begin.reset;
+        if begin.reset.is_none() {
+            self.position = begin.position;
+        }
+    }
+}
