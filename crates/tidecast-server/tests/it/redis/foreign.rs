@@ -65,7 +65,6 @@ async fn what_is_no_event_is_counted_and_passed_over() {
     let mut stream = hub.stream("/stream?channel=news&channel=sse").await;
     stream.until_live().await;
     let deep = "[".repeat(100_000);
-    let deep_inside = format!("{{\"data\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
     let large = format!("{{\"data\": \"{}\"}}", "x".repeat(1024 * 1024 + 1));
     let long_type = format!("{{\"data\": 1, \"type\": \"{}\"}}", "x".repeat(256));
     let poison: Vec<&[u8]> = vec![
@@ -95,7 +94,6 @@ async fn what_is_no_event_is_counted_and_passed_over() {
         b"\xff\xfe\x00",
         b"\x00\x01\x02",
         deep.as_bytes(),
-        deep_inside.as_bytes(),
         large.as_bytes(),
         long_type.as_bytes(),
     ];

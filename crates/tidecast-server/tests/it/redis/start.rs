@@ -136,8 +136,10 @@ async fn redis_has_its_metrics_and_memory_has_none_of_them() {
             &[
                 "tidecast_redis_channels_subscribed",
                 "tidecast_redis_connected",
+                "tidecast_redis_elsewhere_events_total",
                 "tidecast_redis_foreign_events_total",
                 "tidecast_redis_gaps_filled_total",
+                "tidecast_redis_overflowed_events_total",
                 "tidecast_redis_poison_payloads_total",
                 "tidecast_redis_reconnects_total",
             ][..],
