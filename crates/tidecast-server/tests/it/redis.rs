@@ -14,6 +14,7 @@ mod foreign;
 mod names;
 mod nodes;
 mod refusals;
+mod rights;
 mod start;
 
 use std::{
