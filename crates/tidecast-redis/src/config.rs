@@ -28,7 +28,7 @@ use crate::socket::Address;
 /// assert_eq!(config.warnings().len(), 1);
 /// # Ok::<(), tidecast::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RedisConfig {
     /// The URL as it may be shown.
     masked: String,

@@ -405,6 +405,10 @@ impl Held {
 
 /// Puts an arrival into its log; gives it back where it does not follow what is there.
 fn place(deliveries: &Deliveries, channel: &Channel, arrival: Held) -> Option<Held> {
+    // A log that has no epoch would take any, also that of another database or prefix. Redis knows whose it is.
+    if arrival.position().is_some() && deliveries.position(channel) == Some(Position::START) {
+        return Some(arrival);
+    }
     let placed = match &arrival {
         Held::Ours { position, event } => deliveries.append_at(channel, *position, &Encoded::new(event)),
         Held::Foreign(event) => deliveries.append_foreign(channel, &Encoded::new(event)),

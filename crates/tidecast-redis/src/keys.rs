@@ -56,10 +56,10 @@ impl Keys {
         name
     }
 
-    /// Where nodes tell each other that a channel was deleted. No channel of our own has this name: theirs go on with a
-    /// brace.
+    /// Where nodes tell each other that a channel was deleted. No channel has this name: those of our own go on with a
+    /// brace, and in one that is published under its plain name there is no control character.
     pub(crate) fn control(&self) -> String {
-        format!("{}control", self.own_prefix)
+        format!("{}control\u{1}", self.own_prefix)
     }
 }
 
@@ -105,7 +105,8 @@ mod tests {
         let key = IdempotencyKey::new("order {17}:é").unwrap();
         assert_eq!(of_channel.once(&key), "tidecast:{a%20%7Bb%7D%3A50%25%20%C3%BC}:once:order {17}:é");
         assert_eq!(keys.own_channel(&channel), "tidecast:3:{a%20%7Bb%7D%3A50%25%20%C3%BC}");
-        assert_eq!(keys.control(), "tidecast:3:control");
+        assert_eq!(keys.control(), "tidecast:3:control\u{1}");
+        assert!(Channel::new(&keys.control()).is_err(), "nobody can publish there by a channel's name");
     }
 
     proptest! {

@@ -168,11 +168,13 @@ struct RedisSnapshot(RedisStats);
 impl Collector for RedisSnapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let stats = &self.0;
-        let counters: [(&str, &str, u64); 4] = [
+        let counters: [(&str, &str, u64); 6] = [
             ("redis_reconnects", "Connections that listen, made after the first was lost", stats.reconnects),
             ("redis_gaps_filled", "Times that a log was filled from Redis' history after a gap", stats.gaps_filled),
             ("redis_foreign_events", "Events of programs that are not Tidecast", stats.foreign),
             ("redis_poison_payloads", "Payloads that are no event, which were passed over", stats.poison),
+            ("redis_elsewhere_events", "Events of another database or prefix, which were passed over", stats.elsewhere),
+            ("redis_overflowed_events", "Events that came while a log was filled and found no room", stats.overflowed),
         ];
         for (name, help, value) in counters {
             put(&mut encoder, name, help, &ConstCounter::new(value))?;

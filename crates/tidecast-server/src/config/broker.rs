@@ -10,7 +10,7 @@ use tidecast_redis::{PlainFormat, RedisConfig};
 use super::{Kind, Knob, Reader, parse_count, parse_duration, parse_switch};
 
 /// What carries the events.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BrokerConfig {
     /// Nothing outlives the hub.
     Memory,
@@ -35,6 +35,8 @@ impl BrokerConfig {
         setting.take("redis_plain_format", parse_format, |redis, format| Ok(redis.plain_format(format)));
         setting.take("redis_history_events", parse_count, |redis, events| Ok(redis.history_events_max(events)));
         setting.take("redis_history_age", parse_duration, |redis, age| Ok(redis.history_age_max(age)));
+        setting.take("redis_idle_age", parse_duration, |redis, age| Ok(redis.idle_age_max(age)));
+        setting.take("redis_connect_timeout", parse_duration, |redis, time| Ok(redis.connect_timeout(time)));
         setting.take("redis_command_timeout", parse_duration, |redis, time| Ok(redis.command_timeout(time)));
         setting.take("redis_probe_interval", parse_duration, |redis, time| Ok(redis.probe_interval(time)));
         setting.take("redis_probe_timeout", parse_duration, |redis, time| Ok(redis.probe_timeout(time)));
@@ -136,7 +138,7 @@ mod tests {
             ("redis_prefix", "{"),
             ("redis_compat", "perhaps"),
             ("redis_plain_format", "xml"),
-            ("redis_history_age", "0"),
+            ("redis_command_timeout", "0"),
             ("redis_probe_interval", "soon"),
         ];
         let mistakes = Config::from_settings(&settings(&wrong)).unwrap_err();
@@ -145,7 +147,7 @@ mod tests {
             "--redis-prefix",
             "--redis-compat",
             "--redis-plain-format",
-            "--redis-history-age",
+            "--redis-command-timeout",
             "--redis-probe-interval",
         ];
         assert_eq!(flags, expected, "{mistakes:?}");
@@ -165,7 +167,9 @@ mod tests {
         let plain = [("redis", "redis://localhost:6379/0")];
         let knobs = KNOBS.iter().filter(|knob| knob.key.starts_with("redis_"));
         let explicit: Vec<_> = plain.into_iter().chain(knobs.map(|knob| (knob.key, knob.default))).collect();
-        let told = |pairs: &[(&str, &str)]| format!("{:?}", Config::from_settings(&settings(pairs)).unwrap().broker);
-        assert_eq!(told(&explicit), told(&plain));
+        let broker = |pairs: &[(&str, &str)]| Config::from_settings(&settings(pairs)).unwrap().broker;
+        assert_eq!(broker(&explicit), broker(&plain));
+        // What differs is seen: whatever is printed of both is only the URL.
+        assert_ne!(broker(&[plain[0], ("redis_history_events", "7")]), broker(&plain));
     }
 }

@@ -186,8 +186,24 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "redis_history_age",
         kind: Kind::Time,
         default: "1h",
-        zero: Zero::Mistake("to keep no history, set redis_history_events to 0"),
+        zero: Zero::Means("no history"),
         doc: "How long Redis keeps an event",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_idle_age",
+        kind: Kind::Time,
+        default: "24h",
+        zero: Zero::Means("as long as its events"),
+        doc: "How long Redis knows where a channel stands after its last event",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_connect_timeout",
+        kind: Kind::Time,
+        default: "5s",
+        zero: Zero::Mistake("no connection could ever be made"),
+        doc: "How long connecting to Redis may take; the URL's `socket_connect_timeout` says it too",
         ..PLAIN
     },
     Knob {
@@ -202,7 +218,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "redis_probe_interval",
         kind: Kind::Time,
         default: "15s",
-        zero: Zero::Mistake("a connection that is dead would never be found out"),
+        zero: Zero::Means("never"),
         doc: "After how long without a word the connection that listens is probed; the URL's `health_check_interval` says \
               it too",
         ..PLAIN
@@ -219,7 +235,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "redis_compare_interval",
         kind: Kind::Time,
         default: "30s",
-        zero: Zero::Mistake("an event that got lost on the way would not be found out"),
+        zero: Zero::Means("never"),
         doc: "How often channels without a new event are compared with what Redis has",
         ..PLAIN
     },
