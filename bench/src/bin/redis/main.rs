@@ -1,8 +1,9 @@
 //! What publishing through Redis takes, beside what Redis itself takes for the same: `cargo xtask bench --redis`.
 //!
 //! All of it runs in one go on one real server, in rounds that alternate, and the medians are told. `rates` publishes,
-//! `travel` measures the way from one node to another, `restart` ends the server.
+//! `travel` measures the way from one node to another, `restart` ends the server, `memory` asks what events take.
 
+mod memory;
 mod rates;
 mod restart;
 mod server;
@@ -11,7 +12,7 @@ mod travel;
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use tidecast::Hub;
+use tidecast::{Hub, Start, Subscription, wire::FirstBlock};
 use tidecast_redis::{RedisBroker, RedisConfig};
 
 /// The lines between which the page has the table.
@@ -33,6 +34,8 @@ async fn main() -> Result<()> {
     table.push_str(&travel::measure(rounds, time).await?);
     table.push_str("\n| | median | longest |\n|---|---|---|\n");
     table.push_str(&restart::measure(if quick { 1 } else { 5 }).await?);
+    table.push_str("\n| | bytes |\n|---|---|\n");
+    table.push_str(&memory::measure().await?);
     print!("{table}");
     match page {
         None => Ok(()),
@@ -45,6 +48,15 @@ async fn main() -> Result<()> {
 fn node(port: u16) -> Result<Hub> {
     let config = RedisConfig::from_url(&format!("redis://127.0.0.1:{port}/0"))?;
     Ok(Hub::builder().broker(std::sync::Arc::new(RedisBroker::new(config)?)).build())
+}
+
+/// A live subscription that knows where it stands, so that it misses nothing from here on.
+async fn subscribe(hub: &Hub, channel: &str) -> Result<Subscription> {
+    let mut subscription = hub.subscribe([channel], Start::Live)?;
+    while !subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:") {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(subscription)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

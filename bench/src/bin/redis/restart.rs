@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use tidecast::{Delivery, Event, Start};
+use tidecast::{Delivery, Event};
 use tokio::time;
 
-use crate::{median, node, server::Server};
+use crate::{median, node, server::Server, subscribe};
 
 /// A row of the table, without its head.
 pub(crate) async fn measure(times: usize) -> Result<String> {
@@ -14,7 +14,7 @@ pub(crate) async fn measure(times: usize) -> Result<String> {
     for _ in 0..times {
         let mut server = Server::start()?;
         let (here, there) = (node(server.port)?, node(server.port)?);
-        let mut reader = there.subscribe(["restart"], Start::Live)?;
+        let mut reader = subscribe(&there, "restart").await?;
         publish(&here, "before").await;
         until(&mut reader, "before").await?;
         let begun = Instant::now();

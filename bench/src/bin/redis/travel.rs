@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use tidecast::{Delivery, Event, Start};
+use tidecast::{Delivery, Event};
 use tokio::time;
 
-use crate::{median, node, server::Server};
+use crate::{median, node, server::Server, subscribe};
 
 const EVERY: Duration = Duration::from_millis(1);
 
@@ -14,10 +14,8 @@ const EVERY: Duration = Duration::from_millis(1);
 pub(crate) async fn measure(rounds: usize, time: Duration) -> Result<String> {
     let server = Server::start()?;
     let (here, there) = (node(server.port)?, node(server.port)?);
-    let mut reader = there.subscribe(["travel"], Start::Live)?;
-    // The first one waits for the subscription.
+    let mut reader = subscribe(&there, "travel").await?;
     let begun = Instant::now();
-    time::sleep(Duration::from_millis(500)).await;
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let count = (time.as_millis() / EVERY.as_millis()) as usize;
