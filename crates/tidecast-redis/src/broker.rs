@@ -220,5 +220,7 @@ fn publish_failed(shared: &Shared, failure: Failure) -> Error {
 }
 
 fn unavailable(failure: Failure) -> Error {
-    Error::unavailable(format!("redis: {failure}"))
+    let maybe_done = matches!(failure, Failure::Away { maybe_done: true, .. } | Failure::Broken(_));
+    let error = Error::unavailable(format!("redis: {failure}"));
+    if maybe_done { error.in_doubt() } else { error }
 }

@@ -41,8 +41,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked; whether the event
-    /// was accepted is then unknown.
+    /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked; where the event may
+    /// have been accepted, [`Error::is_in_doubt`](crate::Error::is_in_doubt) too.
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published>;
 
     /// Publishes without waiting, where this broker never needs to wait; `None`, the default, where it may.

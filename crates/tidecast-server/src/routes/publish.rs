@@ -50,10 +50,10 @@ async fn publish_all(hub: &Hub, publications: Vec<Publication>) -> Result<Vec<se
     Ok(answers)
 }
 
-/// Why an event was not published. A broker that could not be asked may have taken it all the same: whoever sends it again
+/// Why an event was not published. A broker whose answer was lost may have taken it all the same: whoever sends it again
 /// without a key may have it twice.
 fn failed(error: tidecast::Error) -> Problem {
-    let in_doubt = error.is_unavailable();
+    let in_doubt = error.is_in_doubt();
     let problem = Problem::from(error);
     if in_doubt { problem.with("in_doubt", true) } else { problem }
 }
@@ -107,7 +107,7 @@ mod tests {
             let offset = self.0.fetch_add(1, Ordering::SeqCst) + 1;
             Box::pin(async move {
                 if offset > 2 {
-                    return Err(Error::unavailable("the broker has gone away"));
+                    return Err(Error::unavailable("the broker has gone away").in_doubt());
                 }
                 Ok(Published::new(&publication, Position { epoch: Epoch::random(), offset }, 0))
             })
