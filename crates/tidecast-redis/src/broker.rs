@@ -111,9 +111,9 @@ impl RedisBroker {
             && after != Position::START
             && after.epoch != filled.head.epoch
         {
-            return Ok(History::new(Vec::new(), false));
+            return Ok(History::new(Vec::new(), false).with_head(filled.head));
         }
-        Ok(History::new(past_events(&filled, deliveries.limits()), filled.complete))
+        Ok(History::new(past_events(&filled, deliveries.limits()), filled.complete).with_head(filled.head))
     }
 
     fn deliveries(&self) -> Result<&Deliveries> {
