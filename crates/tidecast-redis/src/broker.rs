@@ -1,6 +1,6 @@
 //! The broker: the contract of `tidecast::broker::Broker`, kept by scripts in Redis and a listener here.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use tidecast::{
     Channel, Error, Position, Publication, Published, Result,
@@ -46,6 +46,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub struct RedisBroker {
     shared: Arc<Shared>,
     listener: Arc<Listener>,
+    runtime: Handle,
 }
 
 impl RedisBroker {
@@ -59,8 +60,8 @@ impl RedisBroker {
         let runtime = Handle::try_current()
             .map_err(|error| Error::unavailable("redis needs a tokio runtime").with_source(error))?;
         let shared = Shared::new(config)?;
-        let listener = Listener::new(shared.clone(), runtime);
-        Ok(Self { shared, listener })
+        let listener = Listener::new(shared.clone(), runtime.clone());
+        Ok(Self { shared, listener, runtime })
     }
 
     /// What has happened so far, and how things stand.
@@ -93,9 +94,9 @@ impl RedisBroker {
                 idempotency_age_max: deliveries.limits().idempotency_age_max,
             },
         };
-        let reply = shared.commands.call(publish.call()).await.map_err(|failure| publish_failed(shared, failure))?;
+        let reply = shared.commands.call(publish.call()).await.map_err(|failure| publish_failed(shared, &failure))?;
         let accepted = Publish::parse(reply)
-            .map_err(|malformed| publish_failed(shared, Failure::Broken(malformed.to_string())))?;
+            .map_err(|malformed| publish_failed(shared, &Failure::Broken(malformed.to_string())))?;
         if !accepted.repeated {
             count(&shared.heard.counters.published);
         }
@@ -104,7 +105,7 @@ impl RedisBroker {
 
     async fn read(&self, channel: &Channel, since: Since, limit: usize, bytes_max: usize) -> Result<History> {
         let deliveries = self.deliveries()?;
-        let page = self.shared.page(channel, since, limit, bytes_max).await.map_err(unavailable)?;
+        let page = self.shared.page(channel, since, limit, bytes_max).await.map_err(|failure| unavailable(&failure))?;
         let asked_from_start = matches!(since, Since::Newest | Since::After(Position::START));
         let Some(filled) = page else { return Ok(History::new(Vec::new(), asked_from_start)) };
         if let Since::After(after) = since
@@ -114,6 +115,29 @@ impl RedisBroker {
             return Ok(History::new(Vec::new(), false).with_head(filled.head));
         }
         Ok(History::new(past_events(&filled, deliveries.limits()), filled.complete).with_head(filled.head))
+    }
+
+    /// Reads, however long Redis is away.
+    async fn read_at_last(&self, channel: &Channel, since: Since, limit: usize) -> Result<History> {
+        let mut changes = self.shared.connected.subscribe();
+        loop {
+            match self.read(channel, since, limit, PAGE_BYTES_MAX).await {
+                Err(error) if error.is_unavailable() => {
+                    // Until Redis is back, or for a moment: it may be the commands alone that fail.
+                    let _ = time::timeout(ASK_AGAIN, changes.changed()).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Has a future find the broker's runtime, as a hub may be asked in threads that have none.
+    fn on_runtime<'a, T>(&'a self, future: impl Future<Output = Result<T>> + Send + 'a) -> BrokerFuture<'a, T> {
+        let mut future = Box::pin(future);
+        Box::pin(poll_fn(move |context| {
+            let _inside = self.runtime.enter();
+            future.as_mut().poll(context)
+        }))
     }
 
     fn deliveries(&self) -> Result<&Deliveries> {
@@ -129,7 +153,7 @@ impl Broker for RedisBroker {
     }
 
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published> {
-        Box::pin(self.answer(publication))
+        self.on_runtime(self.answer(publication))
     }
 
     fn subscribe(&self, channel: &Channel) {
@@ -141,7 +165,7 @@ impl Broker for RedisBroker {
     }
 
     fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
-        Box::pin(self.read(channel, since, limit, REFILL_BYTES_MAX))
+        self.on_runtime(self.read(channel, since, limit, REFILL_BYTES_MAX))
     }
 
     fn keeps_history(&self) -> bool {
@@ -149,22 +173,18 @@ impl Broker for RedisBroker {
     }
 
     fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
-        Box::pin(async move {
-            let mut changes = self.shared.connected.subscribe();
-            loop {
-                match self.read(channel, since, limit, PAGE_BYTES_MAX).await {
-                    Err(error) if error.is_unavailable() => {
-                        // Until Redis is back, or for a moment: it may be the commands alone that fail.
-                        let _ = time::timeout(ASK_AGAIN, changes.changed()).await;
-                    }
-                    answer => return answer,
-                }
+        self.on_runtime(async move {
+            tokio::select! {
+                // A reader that waits for a Redis which does not answer must not keep a hub from ending.
+                biased;
+                () = self.shared.until_closed() => Err(Error::closed()),
+                answer = self.read_at_last(channel, since, limit) => answer,
             }
         })
     }
 
     fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {
-        Box::pin(async move {
+        self.on_runtime(async move {
             let shared = &self.shared;
             let deliveries = self.deliveries()?;
             let keys = shared.keys.channel(channel);
@@ -175,9 +195,9 @@ impl Broker for RedisBroker {
                 control: &shared.keys.control(),
                 message: &name,
             };
-            let reply = shared.commands.call(forget.call()).await.map_err(unavailable)?;
+            let reply = shared.commands.call(forget.call()).await.map_err(|failure| unavailable(&failure))?;
             let forgotten =
-                Forget::parse(reply).map_err(|malformed| unavailable(Failure::Broken(malformed.to_string())))?;
+                Forget::parse(reply).map_err(|malformed| unavailable(&Failure::Broken(malformed.to_string())))?;
             let was_here = deliveries.position(channel).is_some();
             if let Some(start) = forgotten
                 && was_here
@@ -190,11 +210,11 @@ impl Broker for RedisBroker {
     }
 
     fn ready(&self) -> BrokerFuture<'_, ()> {
-        Box::pin(async move {
+        self.on_runtime(async move {
             if self.shared.is_closed() {
                 return Err(Error::closed());
             }
-            self.shared.commands.ping().await.map_err(unavailable)?;
+            self.shared.commands.ping().await.map_err(|failure| unavailable(&failure))?;
             if !*self.shared.connected.borrow() {
                 return Err(Error::unavailable("redis answers, but does not tell yet what is published"));
             }
@@ -203,8 +223,8 @@ impl Broker for RedisBroker {
     }
 
     fn close(&self) {
-        self.shared.close();
         self.listener.close();
+        self.shared.close();
     }
 }
 
@@ -214,12 +234,12 @@ impl Drop for RedisBroker {
     }
 }
 
-fn publish_failed(shared: &Shared, failure: Failure) -> Error {
+fn publish_failed(shared: &Shared, failure: &Failure) -> Error {
     count(&shared.heard.counters.publish_failures);
     unavailable(failure)
 }
 
-fn unavailable(failure: Failure) -> Error {
+fn unavailable(failure: &Failure) -> Error {
     let maybe_done = matches!(failure, Failure::Away { maybe_done: true, .. } | Failure::Broken(_));
     let error = Error::unavailable(format!("redis: {failure}"));
     if maybe_done { error.in_doubt() } else { error }

@@ -21,6 +21,9 @@ pub(crate) use self::{
     tail::lua_digits,
 };
 
+#[cfg(test)]
+pub(crate) use self::tail::written as written_tail;
+
 /// How many bytes of JSON stand for a byte of data at most (`\u0001`), and what comes on top of the data.
 const JSON_BYTES_PER_BYTE: usize = 6;
 const FRAME_OF_JSON_BYTES: usize = 64 * 1024;

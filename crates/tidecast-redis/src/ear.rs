@@ -8,6 +8,7 @@
 use std::{
     collections::VecDeque,
     mem,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{Fuse, FusedFuture, FutureExt};
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
 use tokio::{
@@ -41,8 +43,9 @@ const NAMES_AT_ONCE: usize = 512;
 /// Most fills at once: each is a pipeline of up to [`CHANNELS_AT_ONCE`] channels.
 const FILLS_AT_ONCE: usize = 8;
 
-/// How often, at most, a payload that is no event is told in the log.
-const TELL_POISON_EVERY: Duration = Duration::from_secs(10);
+/// How often, at most, a payload that is no event is told in the log, and how long what was taken to be of another
+/// database is.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub(crate) struct Ear {
 /// What the connection is to be told. Bounded by the number of channels that are heard, and of those that were of late.
 #[derive(Debug, Default)]
 struct Todo {
+    /// There is one. Without it nothing is added here, however long Redis is away: the next one asks what is heard.
+    connected: bool,
     subscribe: Vec<Name>,
     unsubscribe: Vec<Name>,
     fill: VecDeque<ToFill>,
@@ -85,20 +90,12 @@ impl Ear {
 
     /// Has a channel subscribed to and filled.
     pub(crate) fn subscribe(&self, name: Name) {
-        self.todo.lock().subscribe.push(name);
-        self.news.notify_one();
+        self.tell(|todo| todo.subscribe.push(name));
     }
 
     /// Has a channel unsubscribed from, unless it is wanted again by then.
     pub(crate) fn unsubscribe(&self, name: Name) {
-        self.todo.lock().unsubscribe.push(name);
-        self.news.notify_one();
-    }
-
-    /// Has a channel's log filled.
-    pub(crate) fn fill(&self, fill: ToFill) {
-        self.todo.lock().fill.push_back(fill);
-        self.news.notify_one();
+        self.tell(|todo| todo.unsubscribe.push(name));
     }
 
     /// Takes the names whose slot has moved to another node.
@@ -106,26 +103,24 @@ impl Ear {
         mem::take(&mut self.todo.lock().moved)
     }
 
-    /// Listens at a target for ever; where that is may change, so it is asked for before each attempt. Ends when there is
-    /// none.
+    /// Listens at a target for ever; where that is may change, so it is asked for before each attempt.
     pub(crate) async fn listen(
         self: Arc<Self>,
         shared: Arc<Shared>,
-        target: impl AsyncFn() -> Result<Option<ListenTarget>, Failure>,
+        target: impl AsyncFn() -> Result<ListenTarget, Failure>,
         on_change: impl Fn(),
     ) {
         let mut backoff = Backoff::RECONNECT;
         let mut lost_before = false;
         loop {
             let listened = async {
-                let Some(target) = target().await? else { return Ok(None) };
+                let target = target().await?;
                 let ear = self.clone();
                 let to = shared.clone();
-                shared.commands.listen(&target, move |push| ear.on_push(&to, push)).await.map(Some)
+                shared.commands.listen(&target, move |push| ear.on_push(&to, push)).await
             };
             let reason = match listened.await {
-                Ok(None) => return,
-                Ok(Some(connection)) => {
+                Ok(connection) => {
                     if mem::replace(&mut lost_before, true) {
                         count(&shared.heard.counters.reconnects);
                     }
@@ -139,6 +134,7 @@ impl Ear {
                 }
                 Err(failure) => failure.to_string(),
             };
+            *self.todo.lock() = Todo::default();
             self.connected.store(false, Ordering::Release);
             on_change();
             // None is live from here on. Whoever reads stays; whoever comes waits.
@@ -153,7 +149,8 @@ impl Ear {
     async fn serve(&self, shared: &Arc<Shared>, connection: &ListenConnection, on_change: &impl Fn()) -> String {
         // Dropped, and so ended, with the connection: whatever they have not filled is filled anew by the next one.
         let mut fills = JoinSet::new();
-        *self.todo.lock() = Todo::default();
+        let mut put_off = JoinSet::new();
+        *self.todo.lock() = Todo { connected: true, ..Todo::default() };
         let wanted = shared.heard.cut_off(self.number);
         let control = shared.keys.control();
         if let Err(failure) = connection.subscribe(&[control.as_bytes()]).await {
@@ -169,22 +166,35 @@ impl Ear {
         let config = &shared.config;
         let mut probe = every(config.probe_interval);
         let mut comparison = every(config.compare_interval);
-        let mut poison = every(TELL_POISON_EVERY);
+        let mut forgetting = every(FORGET_EVERY);
         let mut pushes_before = self.pushes.load(Ordering::Relaxed);
+        // Beside all else: it waits for answers, and meanwhile channels are subscribed to, filled, and probed.
+        let mut comparing = pin!(Fuse::terminated());
         loop {
             let mut did = Ok(());
             tokio::select! {
                 reason = connection.closed() => return reason,
-                () = self.news.notified() => did = self.tell(shared, connection).await,
-                Some(_) = fills.join_next() => {}
+                () = self.news.notified() => did = self.tell_connection(shared, connection).await,
+                Some(filled) = fills.join_next() => match filled {
+                    Ok(failed) => put_off_fills(&mut put_off, failed),
+                    // It would not be filled until then.
+                    Err(_) => did = Err(Failure::Broken("filling channels was given up".to_owned())),
+                },
+                Some(Ok(again)) = put_off.join_next() => self.todo.lock().fill.extend(again),
                 _ = probe.tick() => {
                     let pushes = self.pushes.load(Ordering::Relaxed);
                     if mem::replace(&mut pushes_before, pushes) == pushes {
                         did = connection.ping().await;
                     }
                 }
-                _ = comparison.tick() => did = compare(shared, self).await,
-                _ = poison.tick() => shared.heard.counters.tell_again(),
+                _ = comparison.tick(), if comparing.is_terminated() => {
+                    comparing.set(compare(shared, self, connection).fuse());
+                }
+                compared = &mut comparing => did = compared,
+                _ = forgetting.tick() => {
+                    shared.heard.counters.tell_again();
+                    shared.heard.forget_strangers(self.number);
+                }
             }
             if let Err(failure) = did {
                 return failure.to_string();
@@ -193,8 +203,17 @@ impl Ear {
         }
     }
 
+    fn tell(&self, add: impl FnOnce(&mut Todo)) {
+        let mut todo = self.todo.lock();
+        if todo.connected {
+            add(&mut todo);
+            drop(todo);
+            self.news.notify_one();
+        }
+    }
+
     /// Tells the connection what it is to hear from now on, and what no longer.
-    async fn tell(&self, shared: &Shared, connection: &ListenConnection) -> Result<(), Failure> {
+    async fn tell_connection(&self, shared: &Shared, connection: &ListenConnection) -> Result<(), Failure> {
         let (subscribe, unsubscribe) = {
             let mut todo = self.todo.lock();
             (mem::take(&mut todo.subscribe), mem::take(&mut todo.unsubscribe))
@@ -208,8 +227,10 @@ impl Ear {
                 connection.unsubscribe(names).await?;
             }
         }
-        // One that has come to be wanted while that was under way is told next, after it.
-        self.subscribe_to(shared, connection, subscribe).await
+        // One that has come to be wanted while that was under way is told next, after it. One that is no longer wanted
+        // by now would never be unsubscribed from.
+        let wanted = subscribe.into_iter().filter(|name| shared.heard.contains(name)).collect();
+        self.subscribe_to(shared, connection, wanted).await
     }
 
     async fn subscribe_to(
@@ -218,22 +239,37 @@ impl Ear {
         connection: &ListenConnection,
         names: Vec<Name>,
     ) -> Result<(), Failure> {
-        for names in names.chunks(NAMES_AT_ONCE) {
-            if self.sharded {
-                connection.ssubscribe(names).await?;
-            } else {
-                connection.subscribe(names).await?;
+        let mut pieces: VecDeque<&[Name]> = names.chunks(NAMES_AT_ONCE).collect();
+        while let Some(names) = pieces.pop_front() {
+            let subscribed =
+                if self.sharded { connection.ssubscribe(names).await } else { connection.subscribe(names).await };
+            match subscribed {
+                // From here on whatever is published arrives, and is held back until the log has what came before.
+                Ok(()) => {
+                    let confirmed = names.iter().filter_map(|name| shared.heard.confirmed(name, self.number));
+                    let confirmed: Vec<_> = confirmed.collect();
+                    self.tell(|todo| todo.fill.extend(confirmed));
+                }
+                // The user may not hear one of them. Anybody can name a channel, and must not make the others deaf.
+                Err(Failure::Refused(words)) if words.starts_with("NOPERM") => match names {
+                    [name] => {
+                        if shared.heard.counters.may_tell_refusal() {
+                            tracing::warn!(name = %name.escape_ascii(), reason = words, "redis: a channel may not be listened to");
+                        }
+                    }
+                    names => {
+                        let (one, other) = names.split_at(names.len() / 2);
+                        pieces.extend([one, other]);
+                    }
+                },
+                Err(failure) => return Err(failure),
             }
-            // From here on whatever is published arrives, and is held back until the log has what came before.
-            let confirmed = names.iter().filter_map(|name| shared.heard.confirmed(name));
-            self.todo.lock().fill.extend(confirmed);
-            self.news.notify_one();
         }
         Ok(())
     }
 
     /// Begins as many fills as may be under way at once.
-    fn begin_fills(&self, shared: &Arc<Shared>, fills: &mut JoinSet<()>) {
+    fn begin_fills(&self, shared: &Arc<Shared>, fills: &mut JoinSet<Vec<ToFill>>) {
         while fills.len() < FILLS_AT_ONCE {
             let some: Vec<_> = {
                 let mut todo = self.todo.lock();
@@ -260,7 +296,7 @@ impl Ear {
                 if name == shared.keys.control().as_bytes() {
                     self.on_control(shared, &payload);
                 } else if let Call::Fill(fill) = shared.heard.arrive(&name, &payload) {
-                    self.fill(fill);
+                    self.tell(|todo| todo.fill.push_back(fill));
                 }
             }
             (PushKind::SUnsubscribe, Some(Value::BulkString(name)), _) => {
@@ -278,8 +314,19 @@ impl Ear {
     /// A channel was deleted, by some node: its log is asked about, and starts over.
     fn on_control(&self, shared: &Shared, message: &[u8]) {
         if let Some(fill) = shared.heard.refill(&message.into()) {
-            self.fill(fill);
+            self.tell(|todo| todo.fill.push_back(fill));
         }
+    }
+}
+
+/// Has channels that could not be filled wait for their turn to be tried again, without keeping others from theirs.
+fn put_off_fills(put_off: &mut JoinSet<Vec<ToFill>>, mut failed: Vec<ToFill>) {
+    let waits = failed.iter_mut().map(|fill| fill.backoff.after_failure(fastrand::f64()));
+    if let Some(wait) = waits.max() {
+        put_off.spawn(async move {
+            time::sleep(wait).await;
+            failed
+        });
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::{commands::ListenTarget, ear::Ear, shared::Shared};
+use crate::{commands::ListenTarget, ear::Ear, failure::Failure, shared::Shared};
 
 /// How often a Cluster is asked where its slots are, if nothing tells that one has moved.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -126,8 +126,11 @@ impl Listener {
         let (listener, shared) = (self.clone(), self.shared.clone());
         let fixed = target.clone();
         let where_to = async move || match &fixed {
-            Some(target) => Ok(Some(target.clone())),
-            None => Ok(shared.commands.listen_targets(false).await?.into_iter().next()),
+            Some(target) => Ok(target.clone()),
+            None => {
+                let any = shared.commands.listen_targets(false).await?.into_iter().next();
+                any.ok_or_else(|| Failure::not_done("no primary is known"))
+            }
         };
         let listening = ear.clone().listen(self.shared.clone(), where_to, move || listener.tell_connected());
         let task = self.runtime.spawn(listening);
@@ -136,11 +139,13 @@ impl Listener {
 
     /// Tells whoever waits for Redis how things stand.
     fn tell_connected(&self) {
-        let connected = {
+        // Looked at inside, so that of two ears that change at once the second one's look is the last word.
+        self.shared.connected.send_if_modified(|before| {
             let ears = self.ears.lock();
-            !ears.listening.is_empty() && ears.listening.iter().all(|listening| listening.ear.is_connected())
-        };
-        self.shared.connected.send_if_modified(|before| std::mem::replace(before, connected) != connected);
+            let connected =
+                !ears.listening.is_empty() && ears.listening.iter().all(|listening| listening.ear.is_connected());
+            std::mem::replace(before, connected) != connected
+        });
     }
 
     /// Keeps an ear at each primary, and each name at the ear of the node that has its slot.
@@ -148,6 +153,8 @@ impl Listener {
         let mut changes = self.shared.connected.subscribe();
         loop {
             let looked = Instant::now();
+            // Whatever changes from here on is looked at in the next round.
+            changes.mark_unchanged();
             match self.shared.commands.listen_targets(true).await {
                 Ok(targets) => {
                     self.keep_ears_at(targets);
@@ -158,7 +165,6 @@ impl Listener {
                     tracing::warn!(reason = %failure, "redis: where to listen is not known");
                 }
             }
-            changes.mark_unchanged();
             let _ = time::timeout(LOOK_AGAIN, changes.changed()).await;
             time::sleep_until(looked + LOOK_NO_SOONER).await;
         }
@@ -190,10 +196,14 @@ impl Listener {
         let ears: Vec<_> = self.ears.lock().listening.iter().map(|listening| listening.ear.clone()).collect();
         let moved: Vec<_> = ears.iter().flat_map(|ear| ear.take_moved()).collect();
         for (name, number) in self.shared.heard.names() {
-            let Some(ear) = self.ear_of(&name) else { continue };
-            if ear.number != number || moved.contains(&name) {
-                self.shared.heard.assign(&name, ear.number);
-                ear.subscribe(name);
+            match self.ear_of(&name) {
+                Some(ear) if ear.number != number || moved.contains(&name) => {
+                    self.shared.heard.assign(&name, ear.number);
+                    ear.subscribe(name);
+                }
+                // Nobody has its slot for now. It is given to whoever has it later, be it the one before.
+                None if number != NOBODY => self.shared.heard.assign(&name, NOBODY),
+                _ => {}
             }
         }
     }

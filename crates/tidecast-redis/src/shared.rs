@@ -60,7 +60,14 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         // Whoever waits for Redis looks again, and sees that it need not.
-        self.connected.send_modify(|_| {});
+        self.connected.send_replace(false);
+    }
+
+    /// Resolves when the broker is closed.
+    pub(crate) async fn until_closed(&self) {
+        let mut changes = self.connected.subscribe();
+        // Never an error, as the sender is here.
+        while !self.is_closed() && changes.changed().await.is_ok() {}
     }
 
     pub(crate) fn is_closed(&self) -> bool {

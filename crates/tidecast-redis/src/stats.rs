@@ -39,6 +39,7 @@ pub(crate) struct Counters {
     pub(crate) published: AtomicU64,
     pub(crate) publish_failures: AtomicU64,
     poison_told: AtomicBool,
+    refusal_told: AtomicBool,
 }
 
 /// Adds one.
@@ -54,9 +55,15 @@ impl Counters {
         !self.poison_told.swap(true, Ordering::Relaxed)
     }
 
-    /// Lets the next such payload be logged. Called every few seconds.
+    /// Tells whether to log that a channel may not be listened to. As rarely, as anybody may name one.
+    pub(crate) fn may_tell_refusal(&self) -> bool {
+        !self.refusal_told.swap(true, Ordering::Relaxed)
+    }
+
+    /// Lets the next of either be logged. Called every few seconds.
     pub(crate) fn tell_again(&self) {
         self.poison_told.store(false, Ordering::Relaxed);
+        self.refusal_told.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self, connected: bool, subscribed_channels: usize) -> RedisStats {

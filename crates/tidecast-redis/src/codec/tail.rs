@@ -96,7 +96,7 @@ pub(crate) fn lua_digits() -> String {
 
 /// A whole tail, as script and builder write it together.
 #[cfg(test)]
-pub(super) fn written(position: Position, look_up: bool) -> Vec<u8> {
+pub(crate) fn written(position: Position, look_up: bool) -> Vec<u8> {
     let text = position.to_string();
     let epoch = text.split('.').next().unwrap();
     let digits = format!("{epoch}{:014x}", position.offset);
