@@ -39,8 +39,8 @@ pub(crate) struct Log {
     frame_bytes: usize,
     segment_bytes: usize,
     appended_at: Duration,
-    /// The local number of the newest foreign entry that is no longer here: no history has it either.
-    lost_foreign: Option<u64>,
+    /// The local number after that of the newest foreign entry that is no longer here.
+    foreign_gone: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -206,9 +206,9 @@ impl Log {
         Stretch { bytes: self.segments[block].segment.bytes(start..start + len), next }
     }
 
-    /// Whether a foreign entry is gone that lies at `next` or after it, and not before `foreign_from`.
-    pub(crate) fn has_lost_foreign(&self, next: u64, foreign_from: u64) -> bool {
-        self.lost_foreign.is_some_and(|lost| lost >= next.max(foreign_from))
+    /// Foreign entries before this local number are gone, and no history has them.
+    pub(crate) fn foreign_gone(&self) -> u64 {
+        self.foreign_gone
     }
 
     /// Drops what has grown too old. The newest too.
@@ -224,7 +224,7 @@ impl Log {
     pub(crate) fn clear(&mut self) {
         let newest_foreign = self.entries.iter().rposition(|entry| entry.kind == Kind::Foreign);
         if let Some(index) = newest_foreign {
-            self.lost_foreign = Some(self.first + index as u64);
+            self.foreign_gone = self.first + index as u64 + 1;
         }
         self.first = self.head();
         self.entries = VecDeque::new();
@@ -301,7 +301,7 @@ impl Log {
     fn drop_oldest(&mut self) {
         let Some(entry) = self.entries.pop_front() else { return };
         if entry.kind == Kind::Foreign {
-            self.lost_foreign = Some(self.first);
+            self.foreign_gone = self.first + 1;
         }
         self.first += 1;
         self.frame_bytes -= entry.len as usize;

@@ -21,9 +21,11 @@ pub(crate) enum Located {
 }
 
 impl Log {
-    /// The local number from which the newest `count` events are read.
+    /// The local number from which the newest `count` events that have a position are read.
     pub(crate) fn newest(&self, count: usize) -> u64 {
-        self.head() - count.min(self.entries.len()) as u64
+        let Some(others) = count.checked_sub(1) else { return self.head() };
+        let own = self.entries.iter().enumerate().rev().filter(|(_, entry)| entry.kind != Kind::Foreign);
+        own.map(|(index, _)| self.first + index as u64).nth(others).unwrap_or(self.first)
     }
 
     /// The position just before a local number that is here or next.
