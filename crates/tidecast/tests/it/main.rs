@@ -23,8 +23,10 @@ mod idempotency;
 mod ahead;
 mod foreign;
 mod lineage;
+mod placed;
 mod refill;
 mod refill_late;
+mod suspended;
 
 
 mod conformance;
