@@ -28,6 +28,8 @@ mod refill;
 mod refill_late;
 mod suspended;
 
+mod far_model;
+mod far_world;
 
 mod conformance;
 mod conformance_faults;
