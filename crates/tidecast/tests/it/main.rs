@@ -21,14 +21,15 @@ mod bounds_all;
 mod idempotency;
 
 mod ahead;
-mod far_model;
-mod far_world;
 mod foreign;
 mod lineage;
 mod placed;
 mod refill;
 mod refill_late;
 mod suspended;
+
+mod far_model;
+mod far_world;
 
 mod conformance;
 mod conformance_faults;
