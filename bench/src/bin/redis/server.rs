@@ -45,7 +45,8 @@ impl Server {
         let text = String::from_utf8(output.stdout)?;
         // "test","rps","avg_latency_ms",… and a line of figures.
         let line = text.lines().last().unwrap_or_default();
-        let rate = line.rsplit_once("\",\"").and_then(|_| line.split("\",\"").nth(1)).and_then(|rate| rate.parse().ok());
+        let rate =
+            line.rsplit_once("\",\"").and_then(|_| line.split("\",\"").nth(1)).and_then(|rate| rate.parse().ok());
         rate.with_context(|| format!("redis-benchmark says {text:?}"))
     }
 }
