@@ -112,9 +112,9 @@ impl RedisBroker {
             && after != Position::START
             && after.epoch != filled.head.epoch
         {
-            return Ok(History::new(Vec::new(), false));
+            return Ok(History::new(Vec::new(), false).with_head(filled.head));
         }
-        Ok(History::new(past_events(&filled, deliveries.limits()), filled.complete))
+        Ok(History::new(past_events(&filled, deliveries.limits()), filled.complete).with_head(filled.head))
     }
 
     /// Reads, however long Redis is away.
@@ -242,5 +242,7 @@ fn publish_failed(shared: &Shared, failure: &Failure) -> Error {
 }
 
 fn unavailable(failure: &Failure) -> Error {
-    Error::unavailable(format!("redis: {failure}"))
+    let maybe_done = matches!(failure, Failure::Away { maybe_done: true, .. } | Failure::Broken(_));
+    let error = Error::unavailable(format!("redis: {failure}"));
+    if maybe_done { error.in_doubt() } else { error }
 }

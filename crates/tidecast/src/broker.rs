@@ -41,8 +41,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked; whether the event
-    /// was accepted is then unknown.
+    /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked; where the event may
+    /// have been accepted, [`Error::is_in_doubt`](crate::Error::is_in_doubt) too.
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published>;
 
     /// Publishes without waiting, where this broker never needs to wait; `None`, the default, where it may.
@@ -65,8 +65,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Another may have come since. A broker that wants to stop listening asks [`Deliveries::let_go`] whether it may.
     fn release(&self, channel: &Channel);
 
-    /// Reads events that were published before, oldest first; `limit` is at least 1. It may answer with fewer than there
-    /// are, but not with none.
+    /// Reads events that were published before, oldest first and without holes; `limit` is at least 1. It may answer with
+    /// fewer than there are, so that a page of large ones is not too large, but not with none.
     ///
     /// # Errors
     ///
@@ -79,7 +79,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// As [`history`](Self::history), for such a reader: it waits until the broker can be asked again.
+    /// As [`history`](Self::history), for such a reader: it waits until the broker can be asked again. It is also asked
+    /// about a position that this node has not heard of, whether another may have.
     ///
     /// # Errors
     ///
@@ -162,13 +163,29 @@ pub struct History {
     /// Whether what follows the position that was asked for begins right here: `false` where older events than these
     /// were wanted and are gone.
     pub complete: bool,
+    /// Where the channel stands, where the broker says so. A node that lags behind a client learns of it whether the
+    /// client's position is one, also where what follows is gone; without it, `complete` is taken for that.
+    pub head: Option<Position>,
 }
 
 impl History {
     /// Events, oldest first, and whether nothing before them is missing.
     #[must_use]
     pub fn new(events: Vec<PastEvent>, complete: bool) -> Self {
-        Self { events, complete }
+        Self { events, complete, head: None }
+    }
+
+    /// Says where the channel stands.
+    #[must_use]
+    pub fn with_head(mut self, head: Position) -> Self {
+        self.head = Some(head);
+        self
+    }
+
+    /// Whether the channel has come to a position.
+    pub(crate) fn has_come_to(&self, position: Position) -> bool {
+        let is_past = |head: Position| head.epoch == position.epoch && head.offset >= position.offset;
+        self.head.map_or(self.complete, is_past)
     }
 }
 

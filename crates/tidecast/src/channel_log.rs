@@ -47,6 +47,8 @@ pub(crate) struct State {
     live_after: Position,
     /// The broker was told that there are readers here.
     subscribed: bool,
+    /// Positions are drawn here, so that no broker listens to anything.
+    is_authority: bool,
     /// When the last reader left, or the log was made.
     idle_since: Duration,
     /// What this log's memory was when it was last added to that of all.
@@ -217,6 +219,7 @@ impl State {
             live: false,
             live_after: Position::START,
             subscribed: false,
+            is_authority: false,
             idle_since: now,
             accounted: 0,
             counts: Counts::default(),
@@ -227,9 +230,10 @@ impl State {
         self.readers.len()
     }
 
-    /// Whether nobody reads and nothing is kept.
+    /// Whether nobody reads and nothing is kept, and no broker listens: one that was not told of the release before the
+    /// log goes would listen for ever.
     pub(crate) fn is_idle(&self) -> bool {
-        self.readers.is_empty() && self.log.len() == 0
+        self.readers.is_empty() && self.log.len() == 0 && (self.is_authority || !self.subscribed)
     }
 
     /// Since when it is idle, if it is.

@@ -45,7 +45,9 @@ pub async fn all<B: Broker>(make: impl AsyncFn() -> Arc<B>) {
     a_publisher_that_stalls_holds_up_no_other_channel(make().await).await;
     history_is_what_was_published(make().await).await;
     history_says_whether_it_is_complete(make().await).await;
+    history_goes_on_page_by_page(make().await).await;
     a_resumed_subscription_continues(make().await).await;
+    a_position_that_was_answered_resumes(make().await).await;
     forgetting_starts_over(make().await).await;
     forgetting_tells_its_readers(make().await).await;
     a_released_channel_loses_nothing(make().await).await;
@@ -263,6 +265,28 @@ pub async fn history_says_whether_it_is_complete(broker: Arc<dyn Broker>) {
     }
 }
 
+/// History that is read in pages, each after the one before, is all of it: nothing twice, and nothing left out.
+pub async fn history_goes_on_page_by_page(broker: Arc<dyn Broker>) {
+    let rig = Rig::new(broker);
+    let channel = unused_channel();
+    let first = rig.publish(&channel, "first").await.position;
+    for number in 0..20 {
+        rig.publish(&channel, &number.to_string()).await;
+    }
+    for limit in [1, 3, 20, 256] {
+        let mut at = first;
+        while at.offset < first.offset + 20 {
+            let page = rig.broker.refill(&channel, Since::After(at), limit).await.expect("the broker answers");
+            assert!(page.complete && page.events.len() <= limit && !page.events.is_empty(), "after {at}: {page:?}");
+            for event in page.events {
+                assert_eq!(event.position, Position { offset: at.offset + 1, ..at });
+                assert_eq!(event.data(), (at.offset - first.offset).to_string());
+                at = event.position;
+            }
+        }
+    }
+}
+
 /// A subscription that resumes gets what it missed, then what is new, without a seam.
 pub async fn a_resumed_subscription_continues(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
@@ -281,6 +305,20 @@ pub async fn a_resumed_subscription_continues(broker: Arc<dyn Broker>) {
     }
     for number in 0..20 {
         assert_eq!(next_event(&mut reader).await.frame.message().data, number.to_string());
+    }
+}
+
+/// A position that a publish answered with is one to resume from, at once: also where this node has not heard of the
+/// event yet, and of the channel's first one.
+pub async fn a_position_that_was_answered_resumes(broker: Arc<dyn Broker>) {
+    let rig = Rig::new(broker);
+    for _ in 0..10 {
+        let channel = unused_channel();
+        let before = rig.publish(&channel, "before").await;
+        let start = Start::After(before.position.to_string().into());
+        let mut reader = rig.hub.subscribe([channel.clone()], start).expect("the hub is open");
+        rig.publish(&channel, "after").await;
+        assert_eq!(next_event(&mut reader).await.frame.message().data, "after");
     }
 }
 

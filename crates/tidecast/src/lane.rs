@@ -26,7 +26,7 @@ pub(crate) struct Lane {
     pub(crate) start: LaneStart,
     /// It looked where it begins, and the log was not live.
     waited: bool,
-    /// Foreign events are sent from this local number on: none from before it joined.
+    /// Foreign events from this local number on are still to be sent: none from before it joined.
     foreign_from: u64,
     source: Source,
     /// Where the subscriber stands, as far as it has been told: a reset that is still to be told does not move it, so
@@ -79,7 +79,13 @@ impl Lane {
             return true;
         }
         match self.log.begin(&self.start, self.waited, hub.keeps_history()) {
-            Some(begin) => self.go(begin),
+            Some(begin) => {
+                // Who said nothing of where it was is not told of what went by while it waited.
+                if !self.start.is_after() {
+                    self.pass_foreign(begin.foreign_gone);
+                }
+                self.go(begin);
+            }
             None => self.waited = true,
         }
         !matches!(self.source, Source::Opening)
@@ -111,7 +117,9 @@ impl Lane {
                 Source::Log { life, next } => {
                     let at = (*life, *next);
                     if let Some(reason) = self.due.take() {
-                        self.go(self.log.anchor(at.0, at.1));
+                        let begin = self.log.anchor(at.0, at.1);
+                        self.pass_foreign(begin.foreign_gone);
+                        self.go(begin);
                         return Progress::Reset(reason);
                     }
                     let on_frame = |frame| frames.extend([frame]);
@@ -124,24 +132,37 @@ impl Lane {
                             *next = after;
                             return Progress::CaughtUp;
                         }
-                        Read::Behind { for_good } => self.fall_behind(hub, for_good),
-                        Read::OtherLife => self.go(self.log.seek(self.position, hub.keeps_history())),
+                        Read::Behind { foreign_gone } => {
+                            self.pass_foreign(at.1);
+                            self.fall_behind(hub, foreign_gone);
+                        }
+                        Read::OtherLife => {
+                            self.pass_foreign(at.1);
+                            let begin = self.log.seek(self.position, hub.keeps_history(), false);
+                            // Also where its position is one in any life, as `0.0` is: what it had not read yet of the
+                            // one that has ended may be in no other.
+                            self.go(Begin { reset: begin.reset.or(Some(ResetReason::Restarted)), ..begin });
+                        }
                     }
                 }
                 Source::Broker(refill) => match refill.poll(&self.log, hub, context) {
                     Poll::Pending => return Progress::Asking,
-                    Poll::Ready(Page::Frames { before, .. }) if self.due.is_some() => {
-                        self.position = before;
-                        return Progress::Reset(self.due.take().unwrap_or(ResetReason::TooSlow));
-                    }
-                    Poll::Ready(Page::Frames { .. }) => {
-                        let bytes = refill.take(bytes_max, frames_max, frames);
-                        self.log.count_delivered(bytes.1, bytes.0.len() as u64);
-                        return Progress::Frames(bytes.0);
+                    Poll::Ready(Page::Frames { before }) => {
+                        if let Some(reason) = self.due.take() {
+                            self.position = before;
+                            self.pass_foreign(self.log.foreign_gone());
+                            return Progress::Reset(reason);
+                        }
+                        let (bytes, count) = refill.take(bytes_max, frames_max, frames);
+                        self.log.count_delivered(count, bytes.len() as u64);
+                        return Progress::Frames(bytes);
                     }
                     Poll::Ready(Page::InLog(begin)) => self.rejoin(begin),
                     Poll::Ready(Page::Gone(reason)) => self.due = self.due.or(reason),
-                    Poll::Ready(Page::NotYet) => return Progress::CaughtUp,
+                    Poll::Ready(Page::NotYet { head }) => {
+                        self.pass_foreign(head);
+                        return Progress::CaughtUp;
+                    }
                     Poll::Ready(Page::Closed) => self.source = Source::Ended,
                 },
             }
@@ -149,11 +170,11 @@ impl Lane {
     }
 
     /// What was next has left the log.
-    fn fall_behind(&mut self, hub: &Inner, for_good: bool) {
+    fn fall_behind(&mut self, hub: &Inner, foreign_gone: u64) {
         let reason = Some(ResetReason::TooSlow);
         if hub.keeps_history() {
-            self.due = reason.filter(|_| for_good);
-            self.source = Source::Broker(Box::new(Refill::new(self.position, reason)));
+            self.due = reason.filter(|_| self.pass_foreign(foreign_gone));
+            self.source = Source::Broker(Box::new(Refill::behind(self.position, reason)));
         } else {
             let oldest = self.log.anchor(u64::MAX, 0);
             self.go(Begin { reset: reason, ..oldest });
@@ -167,13 +188,23 @@ impl Lane {
     }
 
     fn go(&mut self, begin: Begin) {
+        // A foreign event that left the log unread, also while the broker was asked, is in no history.
+        let lost = self.pass_foreign(begin.foreign_gone).then_some(ResetReason::TooSlow);
         self.source = match begin.place {
             Place::Log { life, next } => Source::Log { life, next },
-            Place::Elsewhere { after, if_gone } => Source::Broker(Box::new(Refill::new(after, if_gone))),
+            Place::Behind { after, if_gone } => Source::Broker(Box::new(Refill::behind(after, if_gone))),
+            Place::Ahead { after, .. } => Source::Broker(Box::new(Refill::ahead(after))),
         };
-        self.due = begin.reset;
-        if begin.reset.is_none() {
+        self.due = begin.reset.or(lost);
+        if self.due.is_none() {
             self.position = begin.position;
         }
+    }
+
+    /// Sends no foreign event from before a local number any more. Tells whether one may have been still to be sent.
+    fn pass_foreign(&mut self, before: u64) -> bool {
+        let passes = before > self.foreign_from;
+        self.foreign_from = self.foreign_from.max(before);
+        passes
     }
 }

@@ -6,6 +6,8 @@
 //! Every entry has a local number, which grows by 1 and never starts over while the log lives. Most have an offset too;
 //! one that is foreign, published past Tidecast, has none and lies between two that have.
 
+mod locate;
+
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
@@ -16,6 +18,8 @@ use crate::{
     limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
     segment::Segment,
 };
+
+pub(crate) use self::locate::Located;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -35,8 +39,8 @@ pub(crate) struct Log {
     frame_bytes: usize,
     segment_bytes: usize,
     appended_at: Duration,
-    /// The local number of the newest foreign entry that is no longer here: no history has it either.
-    lost_foreign: Option<u64>,
+    /// The local number after that of the newest foreign entry that is no longer here.
+    foreign_gone: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,21 +81,6 @@ pub(crate) struct FrameBounds {
 
 /// Longest id line: of an id of the publisher's own, as a position is shorter.
 const ID_LINE_BYTES_MAX: usize = "id: \n".len() + EVENT_ID_BYTES_MAX;
-
-/// Where a position lies in a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Located {
-    /// What follows the position begins at this local number, and is all here.
-    At(u64),
-    /// Events that follow it are no longer here.
-    Expired,
-    /// It is of another life of the log.
-    OtherEpoch,
-    /// It lies past the newest event that this log has heard of.
-    Ahead,
-    /// It is of an epoch that went before, and says the same as this offset does now.
-    Earlier(u64),
-}
 
 /// What was read at once.
 #[derive(Debug)]
@@ -174,60 +163,6 @@ impl Log {
         self.first
     }
 
-    /// The local number from which the newest `count` events are read.
-    pub(crate) fn newest(&self, count: usize) -> u64 {
-        self.head() - count.min(self.entries.len()) as u64
-    }
-
-    /// The position just before a local number that is here or next.
-    pub(crate) fn position_before(&self, local: u64) -> Position {
-        let offset = match self.entry(local) {
-            Some(Entry { offset, kind: Kind::Foreign, .. }) => *offset,
-            Some(entry) => entry.offset - 1,
-            None => self.head_offset,
-        };
-        Position { epoch: self.epoch(), offset }
-    }
-
-    /// Finds where what follows a position begins.
-    pub(crate) fn locate(&self, position: Position) -> Located {
-        let in_this_life = position.epoch == self.epoch() || position == Position::START;
-        if !in_this_life {
-            let earlier = self.lineage.iter().find(|(epoch, _)| *epoch == position.epoch);
-            return earlier.map_or(Located::OtherEpoch, |(_, reached)| Located::Earlier(position.offset.min(*reached)));
-        }
-        if position.offset > self.head_offset {
-            Located::Ahead
-        } else if position.offset < self.position_before(self.first).offset {
-            Located::Expired
-        } else {
-            // A foreign entry has the offset of the event before it, and follows that event.
-            let passed = |entry: &Entry| (entry.offset, entry.kind == Kind::Foreign) <= (position.offset, false);
-            Located::At(self.first + self.entries.partition_point(passed) as u64)
-        }
-    }
-
-    /// Finds where what follows an id of a publisher's own begins; of several alike, the newest counts.
-    ///
-    /// Looks at every entry that is here at most, and at the bytes of those with own ids.
-    pub(crate) fn locate_own_id(&mut self, id: &str) -> Option<u64> {
-        let id_len = "id: \n".len() + id.len();
-        let mut end = self.entries.len();
-        for block in self.segments.iter_mut().rev() {
-            let begin = block.first.saturating_sub(self.first) as usize;
-            for (index, entry) in self.entries.range(begin..end).enumerate().rev() {
-                if entry.kind == Kind::OwnId && usize::from(entry.id_len) == id_len {
-                    let start = entry.start as usize + "id: ".len();
-                    if block.segment.bytes(start..start + id.len()) == id.as_bytes() {
-                        return Some(self.first + (begin + index) as u64 + 1);
-                    }
-                }
-            }
-            end = begin;
-        }
-        None
-    }
-
     /// Reads from a local number on: frames that lie side by side, up to a number of bytes and of frames, but at least
     /// one frame. Tells the bounds of each; at the head there are none. `from` must not be older than
     /// [`oldest`](Self::oldest). Foreign entries older than `foreign_from` are passed over.
@@ -271,9 +206,9 @@ impl Log {
         Stretch { bytes: self.segments[block].segment.bytes(start..start + len), next }
     }
 
-    /// Whether a foreign entry is gone that lies at `next` or after it, and not before `foreign_from`.
-    pub(crate) fn has_lost_foreign(&self, next: u64, foreign_from: u64) -> bool {
-        self.lost_foreign.is_some_and(|lost| lost >= next.max(foreign_from))
+    /// Foreign entries before this local number are gone, and no history has them.
+    pub(crate) fn foreign_gone(&self) -> u64 {
+        self.foreign_gone
     }
 
     /// Drops what has grown too old. The newest too.
@@ -289,7 +224,7 @@ impl Log {
     pub(crate) fn clear(&mut self) {
         let newest_foreign = self.entries.iter().rposition(|entry| entry.kind == Kind::Foreign);
         if let Some(index) = newest_foreign {
-            self.lost_foreign = Some(self.first + index as u64);
+            self.foreign_gone = self.first + index as u64 + 1;
         }
         self.first = self.head();
         self.entries = VecDeque::new();
@@ -366,7 +301,7 @@ impl Log {
     fn drop_oldest(&mut self) {
         let Some(entry) = self.entries.pop_front() else { return };
         if entry.kind == Kind::Foreign {
-            self.lost_foreign = Some(self.first);
+            self.foreign_gone = self.first + 1;
         }
         self.first += 1;
         self.frame_bytes -= entry.len as usize;

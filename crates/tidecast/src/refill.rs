@@ -13,7 +13,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Position, ResetReason,
+    Epoch, Position, ResetReason,
     broker::{BrokerFuture, History, PastEvent, Since},
     channel_log::{Begin, ChannelLog, Place},
     frame,
@@ -26,6 +26,8 @@ use crate::{
 pub(crate) struct Refill {
     /// What was read last, or is to be gone on after.
     after: Position,
+    /// `after` is a client's word: no log of this node, and no answer of the broker, has had it.
+    claimed: bool,
     /// What to tell where the broker no longer has what follows; `None`: nothing.
     if_gone: Option<ResetReason>,
     asked: Option<BrokerFuture<'static, History>>,
@@ -33,8 +35,9 @@ pub(crate) struct Refill {
     frames: VecDeque<FrameBounds>,
     events_left: usize,
     bytes_left: usize,
-    /// The broker said that nothing follows yet, though this node's log is not as far.
-    ahead: bool,
+    /// The epoch that the log was in when the broker said that it has come to `after`, so that the log will. In another
+    /// one it may not.
+    awaited: Option<Epoch>,
     /// The first look at how far away the log is was taken.
     measured: bool,
 }
@@ -48,8 +51,9 @@ pub(crate) enum Page {
     InLog(Begin),
     /// Events are missing before what comes next; the reason to tell, if any.
     Gone(Option<ResetReason>),
-    /// Nothing follows yet. When the log is appended to, it may.
-    NotYet,
+    /// Nothing follows yet. When the log is appended to, it may. What is in the log now, before the local number `head`,
+    /// precedes what is waited for.
+    NotYet { head: u64 },
     /// The broker is closed.
     Closed,
 }
@@ -61,18 +65,25 @@ impl fmt::Debug for Refill {
 }
 
 impl Refill {
-    pub(crate) fn new(after: Position, if_gone: Option<ResetReason>) -> Self {
+    /// After a position before what the log has.
+    pub(crate) fn behind(after: Position, if_gone: Option<ResetReason>) -> Self {
         Self {
             after,
+            claimed: false,
             if_gone,
             asked: None,
             bytes: Bytes::new(),
             frames: VecDeque::new(),
             events_left: REFILL_EVENTS_MAX,
             bytes_left: REFILL_BYTES_MAX,
-            ahead: false,
+            awaited: None,
             measured: false,
         }
+    }
+
+    /// After a position that the log has not come to.
+    pub(crate) fn ahead(after: Position) -> Self {
+        Self { claimed: true, ..Self::behind(after, Some(ResetReason::Expired)) }
     }
 
     /// Finds what comes next. Every answer but `Frames` and `NotYet` changes what the next one is.
@@ -81,46 +92,59 @@ impl Refill {
             if let Some(first) = self.frames.front() {
                 return Poll::Ready(Page::Frames { before: before(first.position) });
             }
-            let begin = log.seek(self.after, true);
-            let Place::Elsewhere { if_gone, .. } = begin.place else { return Poll::Ready(Page::InLog(begin)) };
-            if begin.reset.is_some() {
-                // The log is in another epoch by now.
+            let begin = log.seek(self.after, true, self.claimed);
+            // With a reset the log is in another epoch by now, and what was asked for is of no use.
+            if begin.reset.is_some() || matches!(begin.place, Place::Log { .. }) {
                 return Poll::Ready(Page::InLog(begin));
             }
-            let is_ahead = if_gone == Some(ResetReason::UnknownId);
-            if is_ahead && self.ahead {
-                return Poll::Ready(Page::NotYet);
+            if let Place::Ahead { epoch, head, .. } = begin.place
+                && self.awaited == Some(epoch)
+            {
+                return Poll::Ready(Page::NotYet { head });
             }
-            if !mem::replace(&mut self.measured, true) && self.jump(log) {
-                return Poll::Ready(Page::Gone(self.if_gone));
-            }
-            if self.events_left == 0 || self.bytes_left == 0 {
-                return self.skip_to_log(log, self.if_gone);
+            if matches!(begin.place, Place::Behind { .. }) {
+                if !mem::replace(&mut self.measured, true) && self.jump(log) {
+                    return Poll::Ready(Page::Gone(self.if_gone));
+                }
+                if self.events_left == 0 || self.bytes_left == 0 {
+                    return self.skip_to_log(log, self.if_gone);
+                }
             }
 
-            let (since, limit) = (Since::After(self.after), self.events_left.min(REFILL_PAGE_EVENTS));
+            let limit = match begin.place {
+                // All that is wanted is whether the broker has come to it.
+                Place::Ahead { .. } => 1,
+                _ => self.events_left.min(REFILL_PAGE_EVENTS),
+            };
+            let since = Since::After(self.after);
             let asked = self.asked.get_or_insert_with(|| hub.refill(log.channel(), since, limit));
             let answer = match asked.as_mut().poll(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(answer) => answer,
             };
             self.asked = None;
-            match answer {
-                // The broker knows the position, so the log will get there.
-                Ok(history) if is_ahead && history.complete => self.ahead = true,
-                Ok(history) => {
-                    self.fill(&history, log.tail());
+            match (answer, begin.place) {
+                (Err(error), _) if error.is_closed() => return Poll::Ready(Page::Closed),
+                // The broker knows the position, so the log will get there. It rings when it comes nearer.
+                (Ok(history), Place::Ahead { epoch, head, .. }) if history.has_come_to(self.after) => {
+                    self.awaited = Some(epoch);
+                    self.if_gone = Some(ResetReason::TooSlow);
+                    return Poll::Ready(Page::NotYet { head });
+                }
+                (_, Place::Ahead { if_unknown, .. }) => return self.skip_to_log(log, Some(if_unknown)),
+                (Err(_), _) => return self.skip_to_log(log, self.if_gone),
+                (Ok(history), _) => {
+                    let complete = self.fill(&history, log.tail());
                     // What is missing from here on was still there when the reader began.
-                    let reason = mem::replace(&mut self.if_gone, Some(ResetReason::TooSlow));
-                    if self.frames.is_empty() && (history.events.is_empty() || !history.complete) {
+                    let reason = self.if_gone.replace(ResetReason::TooSlow);
+                    if self.frames.is_empty() && !complete {
                         return self.skip_to_log(log, reason);
                     }
-                    if !history.complete {
+                    self.claimed = false;
+                    if !complete {
                         return Poll::Ready(Page::Gone(reason));
                     }
                 }
-                Err(error) if error.is_closed() => return Poll::Ready(Page::Closed),
-                Err(_) => return self.skip_to_log(log, self.if_gone),
             }
         }
     }
@@ -152,6 +176,7 @@ impl Refill {
         let too_far = self.after.offset < nearest;
         if too_far {
             self.after = Position { offset: nearest, ..head };
+            self.claimed = false;
         }
         too_far
     }
@@ -159,22 +184,45 @@ impl Refill {
     /// Goes on with the oldest that the log has.
     fn skip_to_log(&mut self, log: &ChannelLog, reason: Option<ResetReason>) -> Poll<Page> {
         self.after = log.tail();
+        self.claimed = false;
         Poll::Ready(Page::Gone(reason))
     }
 
-    /// Encodes a page, up to where the log has it too: from there on the log also has what no history has.
-    fn fill(&mut self, history: &History, tail: Position) {
+    /// Encodes a page, up to where the log has it too: from there on the log also has what no history has. Tells whether
+    /// the history goes on right after what was read last.
+    ///
+    /// A page ends before a hole, and with the bytes that are left: the next one is asked for after it.
+    fn fill(&mut self, history: &History, tail: Position) -> bool {
         let mut bytes = BytesMut::new();
-        let in_log = |event: &&PastEvent| event.position.epoch == tail.epoch && event.position.offset > tail.offset;
-        for past in history.events.iter().take_while(|event| !in_log(event)) {
-            self.frames.push_back(frame::put(&mut bytes, past.position, &past.event));
+        let (mut last, mut complete) = (None, false);
+        let known = |past: &&PastEvent| past.position.offset <= self.after.offset;
+        for past in history.events.iter().skip_while(known).take(REFILL_PAGE_EVENTS) {
+            let position = past.position;
+            match last {
+                None => complete = history.complete && follows(self.after, position),
+                Some(last) if !follows(last, position) => break,
+                Some(_) => {}
+            }
+            let in_log = position.epoch == tail.epoch && position.offset > tail.offset;
+            if in_log || bytes.len() >= self.bytes_left {
+                break;
+            }
+            self.frames.push_back(frame::put(&mut bytes, position, &past.event));
+            last = Some(position);
         }
         self.events_left -= self.frames.len().min(self.events_left);
         self.bytes_left = self.bytes_left.saturating_sub(bytes.len());
         self.bytes = bytes.freeze();
+        complete
     }
 }
 
 fn before(position: Position) -> Position {
-    Position { offset: position.offset - 1, ..position }
+    Position { offset: position.offset.saturating_sub(1), ..position }
+}
+
+/// Whether nothing lies between two positions.
+fn follows(position: Position, next: Position) -> bool {
+    let same_epoch = position.epoch == next.epoch || position == Position::START;
+    same_epoch && before(next).offset == position.offset
 }

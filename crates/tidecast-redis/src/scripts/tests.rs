@@ -6,16 +6,11 @@ mod publish;
 mod refused;
 mod servers;
 
-#[allow(dead_code, reason = "other tests use what these do not")]
-#[path = "../../tests/it/rig/server.rs"]
-mod server;
-
 use std::time::Duration;
 
 use redis::{Connection, ConnectionLike, RedisResult, ServerErrorKind, Value};
 use tidecast::{Channel, Epoch, Event, IdempotencyKey, Limits, Position};
 
-use self::server::Server;
 use super::{
     fill::{Filled, Lineage},
     forget::Forgotten,
@@ -26,6 +21,7 @@ use crate::{
     PlainFormat,
     codec::{Arrival, decode, decode_stored},
     keys::{ChannelKeys, Keys},
+    server::{self, Server},
 };
 
 /// The last position of an earlier epoch.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use super::{History, PastEvent, Since};
 use crate::{
     Channel, Limits, Position,
-    channel_log::Head,
+    channel_log::{ChannelLog, Head},
     clock::Clock,
     frame::{Encoded, Frame},
     registry::{Appended, Registry},
@@ -51,7 +51,7 @@ impl Deliveries {
     /// Opens a channel's log, if it is not open yet, in a new epoch: for brokers for which the log is the authority.
     pub fn open(&self, channel: &Channel) {
         if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), |log| log.open());
+            registry.ring_if(channel, self.clock.now(), ChannelLog::open);
         }
     }
 
@@ -82,7 +82,7 @@ impl Deliveries {
     /// nothing where the log is not open.
     pub fn go_live(&self, channel: &Channel) {
         if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), |log| log.set_live());
+            registry.ring_if(channel, self.clock.now(), ChannelLog::set_live);
         }
     }
 

@@ -106,6 +106,10 @@ impl ChannelLog {
     /// there already, or ahead, stays as it is.
     pub(crate) fn open_at(&self, head: &Head) -> Result<(), Gone> {
         let mut state = self.lock()?;
+        if state.sealed {
+            // What is here is still to be read.
+            return Ok(());
+        }
         let position = head.position;
         match state.log.position() {
             Some(here) if here.epoch == position.epoch => {
@@ -186,6 +190,7 @@ impl State {
         if self.log.position().is_none() {
             self.log.start_over(Epoch::random());
         }
+        self.is_authority = true;
         self.live = true;
         self.live_after = self.log.position_before(self.log.head());
         true

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::ChannelLog;
 use crate::{
-    Position,
+    Epoch, Position,
     delivery::ResetReason,
     frame::Frame,
     log::{FrameBounds, Located, Log},
@@ -16,9 +16,13 @@ use crate::{
 pub(crate) enum Place {
     /// In the log, in this life of it, before this local number.
     Log { life: u64, next: u64 },
-    /// Past what the log has, at a position that follows nothing that is here: older than the oldest, or newer than the
-    /// newest. `if_gone` is what to tell where the broker does not have it either; `None`: nothing.
-    Elsewhere { after: Position, if_gone: Option<ResetReason> },
+    /// At a position before the oldest that the log has. `if_gone` is what to tell where the broker does not have what
+    /// follows either; `None`: nothing.
+    Behind { after: Position, if_gone: Option<ResetReason> },
+    /// At a position that the log, which is in this epoch, has not come to: this node may lag behind another. `if_unknown`
+    /// is what to tell where the broker has not come to it either. Whatever is here, before the local number `head`,
+    /// precedes it.
+    Ahead { after: Position, if_unknown: ResetReason, epoch: Epoch, head: u64 },
 }
 
 /// Where a reader begins or goes on, and what it is to be told first.
@@ -27,6 +31,8 @@ pub(crate) struct Begin {
     pub(crate) place: Place,
     pub(crate) position: Position,
     pub(crate) reset: Option<ResetReason>,
+    /// Foreign events before this local number are gone for good.
+    pub(crate) foreign_gone: u64,
 }
 
 /// What came of an attempt to read.
@@ -36,8 +42,8 @@ pub(crate) enum Read {
     Frames { bytes: Bytes, next: u64 },
     /// There is nothing to read.
     CaughtUp { next: u64 },
-    /// What is next is no longer here; whether events are among it that no broker has either.
-    Behind { for_good: bool },
+    /// What is next is no longer here. Foreign events before `foreign_gone` are gone for good.
+    Behind { foreign_gone: u64 },
     /// The log started over.
     OtherLife,
 }
@@ -65,20 +71,21 @@ impl ChannelLog {
                 let own = text.as_deref().filter(|_| may_be_own).and_then(|text| log.locate_own_id(text));
                 match own {
                     Some(next) => log.from(next, None),
-                    None => log.after(*position, history),
+                    None => log.after(*position, history, history),
                 }
             }
             LaneStart::AfterOwnId(id) => match log.locate_own_id(id) {
                 Some(next) => log.from(next, None),
-                None => log.from_oldest(Some(ResetReason::UnknownId)),
+                None => log.at_oldest(Some(ResetReason::UnknownId)),
             },
-            LaneStart::AfterUnknown => log.from_oldest(Some(ResetReason::UnknownId)),
+            LaneStart::AfterUnknown => log.at_oldest(Some(ResetReason::UnknownId)),
         })
     }
 
-    /// Finds where a reader goes on that stands at a position.
-    pub(crate) fn seek(&self, position: Position, history: bool) -> Begin {
-        self.state.lock().log.after(position, history)
+    /// Finds where a reader goes on that stands at a position. `claimed`: it is a client's word, and no log of this node
+    /// has had it yet.
+    pub(crate) fn seek(&self, position: Position, history: bool, claimed: bool) -> Begin {
+        self.state.lock().log.after(position, history, claimed)
     }
 
     /// Where a reader goes on that lost its place: before what it wanted to read, if that is here, else before the oldest
@@ -88,8 +95,13 @@ impl ChannelLog {
         if state.log.life() == life && next >= state.log.oldest() {
             state.log.from(next, None)
         } else {
-            state.log.from_oldest(None)
+            state.log.at_oldest(None)
         }
+    }
+
+    /// Foreign events before this local number are gone for good.
+    pub(crate) fn foreign_gone(&self) -> u64 {
+        self.state.lock().log.foreign_gone()
     }
 
     /// The position of the newest event.
@@ -119,7 +131,7 @@ impl ChannelLog {
             return Read::OtherLife;
         }
         if next < state.log.oldest() {
-            return Read::Behind { for_good: state.log.has_lost_foreign(next, foreign_from) };
+            return Read::Behind { foreign_gone: state.log.foreign_gone() };
         }
         let mut count = 0;
         let read = state.log.read(next, foreign_from, bytes_max, frames_max, |frame| {
@@ -172,10 +184,10 @@ impl ChannelLog {
 
 impl Log {
     fn from(&self, next: u64, reset: Option<ResetReason>) -> Begin {
-        Begin { place: Place::Log { life: self.life(), next }, position: self.position_before(next), reset }
+        self.at(Place::Log { life: self.life(), next }, self.position_before(next), reset)
     }
 
-    fn from_oldest(&self, reset: Option<ResetReason>) -> Begin {
+    fn at_oldest(&self, reset: Option<ResetReason>) -> Begin {
         self.from(self.oldest(), reset)
     }
 
@@ -184,43 +196,51 @@ impl Log {
         let too_slow = Some(ResetReason::TooSlow);
         match self.locate(head) {
             // It waited, and what came meanwhile is no longer here.
-            Located::Expired if history => return Begin::elsewhere(head, head, too_slow),
-            Located::Expired => return self.from_oldest(too_slow),
+            Located::Expired if history => return self.behind(head, too_slow),
+            Located::Expired => return self.at_oldest(too_slow),
             // The log started over meanwhile: whether anything was lost with it nobody knows.
-            Located::OtherEpoch | Located::Earlier(_) => return self.after(head, history),
+            Located::OtherEpoch | Located::Earlier(_) => return self.after(head, history, false),
             Located::Ahead => return self.from(self.head(), None),
             Located::At(_) => {}
         }
         let after = Position { offset: head.offset.saturating_sub(count), ..head };
         match self.locate(after) {
             Located::At(next) => self.from(next, None),
-            _ if history => Begin::elsewhere(after, after, None),
-            _ => self.from_oldest(None),
+            _ if history => self.behind(after, None),
+            _ => self.at_oldest(None),
         }
     }
 
+    fn behind(&self, after: Position, if_gone: Option<ResetReason>) -> Begin {
+        self.at(Place::Behind { after, if_gone }, after, None)
+    }
+
+    fn ahead(&self, after: Position, if_unknown: ResetReason) -> Begin {
+        let epoch = self.position_before(self.head()).epoch;
+        self.at(Place::Ahead { after, if_unknown, epoch, head: self.head() }, after, None)
+    }
+
+    fn at(&self, place: Place, position: Position, reset: Option<ResetReason>) -> Begin {
+        Begin { place, position, reset, foreign_gone: self.foreign_gone() }
+    }
+
     /// What follows a position. Of another epoch of the same counting: what follows the same offset in this one.
-    fn after(&self, position: Position, history: bool) -> Begin {
-        let expired = |reset| {
-            if history { Begin::elsewhere(position, position, Some(reset)) } else { self.from_oldest(Some(reset)) }
-        };
+    fn after(&self, position: Position, history: bool, claimed: bool) -> Begin {
         match self.locate(position) {
             Located::At(next) => self.from(next, None),
-            Located::Expired => expired(ResetReason::Expired),
-            Located::Ahead => expired(ResetReason::UnknownId),
-            Located::OtherEpoch => self.from_oldest(Some(ResetReason::Restarted)),
+            Located::Expired if history => self.behind(position, Some(ResetReason::Expired)),
+            Located::Expired => self.at_oldest(Some(ResetReason::Expired)),
+            Located::Ahead if history => self.ahead(position, ResetReason::UnknownId),
+            Located::Ahead => self.at_oldest(Some(ResetReason::UnknownId)),
+            // Another node may have heard of an epoch, or of a channel's very first one, before this one has.
+            Located::OtherEpoch if claimed => self.ahead(position, ResetReason::Restarted),
+            Located::OtherEpoch => self.at_oldest(Some(ResetReason::Restarted)),
             Located::Earlier(offset) => {
                 let after = Position { offset, ..self.position_before(self.head()) };
-                let begin = self.after(after, history);
+                let begin = self.after(after, history, false);
                 // Where it stands is told with the reset, and not before.
                 Begin { position, reset: Some(ResetReason::Restarted), ..begin }
             }
         }
-    }
-}
-
-impl Begin {
-    fn elsewhere(position: Position, after: Position, if_gone: Option<ResetReason>) -> Self {
-        Self { place: Place::Elsewhere { after, if_gone }, position, reset: None }
     }
 }

@@ -8,7 +8,7 @@ fn a_forgotten_channel_starts_over() {
     let first = rig.publish("x");
     rig.command(&["HSET", &rig.keys.meta.clone(), "r", "another"]);
     let second = rig.publish("x");
-    let mut listener = Listener::new(&rig, "SUBSCRIBE", "tidecast:0:control");
+    let mut listener = Listener::new(&rig, "SUBSCRIBE", &Keys::new("tidecast", 0).control());
     let start = rig.forget().unwrap();
     assert_eq!(listener.next(), b"sse");
     assert_eq!(start.offset, 0);

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How long anything that a test waits for may take, far beyond what it does take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// See the module.
 #[derive(Debug)]
