@@ -215,7 +215,9 @@ impl Broker for RedisBroker {
                 return Err(Error::closed());
             }
             self.shared.commands.ping().await.map_err(|failure| unavailable(&failure))?;
-            if !*self.shared.connected.borrow() {
+            // Just begun or just back, the connection that listens may be on its way yet.
+            let mut connected = self.shared.connected.subscribe();
+            if time::timeout(ASK_AGAIN, connected.wait_for(|connected| *connected)).await.is_err() {
                 return Err(Error::unavailable("redis answers, but does not tell yet what is published"));
             }
             Ok(())

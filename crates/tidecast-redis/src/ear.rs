@@ -43,8 +43,8 @@ const NAMES_AT_ONCE: usize = 512;
 /// Most fills at once: each is a pipeline of up to [`CHANNELS_AT_ONCE`] channels.
 const FILLS_AT_ONCE: usize = 8;
 
-/// How often, at most, a payload that is no event is told in the log, and how long what was taken to be of another
-/// database is.
+/// How often, at most, a payload that is no event is told in the log; and for how long an epoch is taken to be of another
+/// database before it is looked up again.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 
 /// See the module.
@@ -135,10 +135,10 @@ impl Ear {
                 Err(failure) => failure.to_string(),
             };
             *self.todo.lock() = Todo::default();
-            self.connected.store(false, Ordering::Release);
-            on_change();
             // None is live from here on. Whoever reads stays; whoever comes waits.
             shared.heard.cut_off(self.number);
+            self.connected.store(false, Ordering::Release);
+            on_change();
             let wait = backoff.after_failure(fastrand::f64());
             tracing::warn!(reason, retry_in = ?wait, "redis: not listening");
             time::sleep(wait).await;
@@ -337,4 +337,26 @@ fn every(interval: Duration) -> Interval {
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     timer.reset();
     timer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What pages came and went while Redis was away was once kept to be told, hours of it.
+    #[test]
+    fn what_is_to_be_told_is_not_kept_while_nobody_can_be_told() {
+        let ear = Ear::new(0, false);
+        let channels = |todo: &Todo| (todo.subscribe.len(), todo.unsubscribe.len());
+        let come_and_go = |number: u32| {
+            let name: Name = number.to_string().into_bytes().into();
+            ear.subscribe(name.clone());
+            ear.unsubscribe(name);
+        };
+        (0..1_000).for_each(come_and_go);
+        assert_eq!(channels(&ear.todo.lock()), (0, 0));
+        ear.todo.lock().connected = true;
+        (0..1_000).for_each(come_and_go);
+        assert_eq!(channels(&ear.todo.lock()), (1_000, 1_000));
+    }
 }

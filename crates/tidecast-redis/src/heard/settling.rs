@@ -78,8 +78,11 @@ impl HeardChannels {
                 let state = &mut *state;
                 let known = state.channels.get_mut(&fill.name).filter(|known| known.turn == fill.turn)?;
                 if known.held().is_empty() {
-                    // A log without a reader may be forgotten at any time; the one after it has to be opened.
-                    if known.once_more || deliveries.position(&fill.channel).is_none() {
+                    // What was held back need not reach that far: some of it may be from before the subscription was made
+                    // anew. And a log without a reader may be forgotten at any time; the one after it has to be opened.
+                    let is_there =
+                        |here: Position| here.epoch == head.position.epoch && here.offset >= head.position.offset;
+                    if known.once_more || !deliveries.position(&fill.channel).is_some_and(is_there) {
                         return Some(Settled::Again);
                     }
                     known.go_live();

@@ -231,6 +231,20 @@ fn a_log_that_was_forgotten_meanwhile_is_opened_again() {
     assert!(rig.is_live());
 }
 
+/// An event that came before the channel was subscribed to anew is held back; the one after it came while nobody
+/// listened. The log must get as far as Redis said, not only as far as what is held back.
+#[test]
+fn what_is_held_back_need_not_be_all_there_is() {
+    let (rig, mut fill) = Rig::filling();
+    rig.arrive(rig.at(5));
+    assert!(rig.heard.begin_fill(&mut fill));
+    assert_eq!(rig.heard.first_held(&fill), Some(rig.at(5)));
+    rig.heard.deliveries().unwrap().open_at(&rig.channel, &Head::new(rig.at(4)));
+    assert_eq!(rig.heard.settle(&fill, &Head::new(rig.at(6))), Settled::Again);
+    assert_eq!(rig.heard.deliveries().unwrap().position(&rig.channel), Some(rig.at(5)));
+    assert_eq!(rig.answer(&mut fill, 6), Settled::Done);
+}
+
 /// There was a bound for each channel, and none for all: 10,000 channels filled at once may hold back 40 GB.
 #[test]
 fn what_is_held_back_is_bounded_for_all_channels_together() {
