@@ -97,6 +97,7 @@ impl RedisBroker {
         let reply = shared.commands.call(publish.call()).await.map_err(|failure| publish_failed(shared, &failure))?;
         let accepted = Publish::parse(reply)
             .map_err(|malformed| publish_failed(shared, &Failure::Broken(malformed.to_string())))?;
+        shared.refusal.clear();
         if !accepted.repeated {
             count(&shared.heard.counters.published);
         }
@@ -215,10 +216,13 @@ impl Broker for RedisBroker {
                 return Err(Error::closed());
             }
             self.shared.commands.ping().await.map_err(|failure| unavailable(&failure))?;
+            if let Some(words) = self.shared.refusal.present() {
+                return Err(unavailable(&Failure::Refused(words)));
+            }
             // Just begun or just back, the connection that listens may be on its way yet.
             let mut connected = self.shared.connected.subscribe();
             if time::timeout(ASK_AGAIN, connected.wait_for(|connected| *connected)).await.is_err() {
-                return Err(Error::unavailable("redis answers, but does not tell yet what is published"));
+                return Err(Error::unavailable("redis answers, but the connection that listens does not stand yet"));
             }
             Ok(())
         })
@@ -238,6 +242,10 @@ impl Drop for RedisBroker {
 
 fn publish_failed(shared: &Shared, failure: &Failure) -> Error {
     count(&shared.heard.counters.publish_failures);
+    // Redis being away is told by who listens.
+    if let Failure::Refused(words) | Failure::Broken(words) = failure {
+        shared.refusal.note(words);
+    }
     unavailable(failure)
 }
 

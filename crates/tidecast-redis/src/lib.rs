@@ -10,6 +10,7 @@ mod answer;
 mod broker;
 mod codec;
 mod keys;
+mod refusal;
 mod scripts;
 mod shared;
 

@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     heard::{HeardChannels, Name},
     keys::Keys,
+    refusal::LastRefusal,
     scripts::{Fill, Filled},
 };
 
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) heard: HeardChannels,
     /// Whether every listening connection stands; changes wake whoever waits for Redis.
     pub(crate) connected: watch::Sender<bool>,
+    pub(crate) refusal: LastRefusal,
     closed: AtomicBool,
 }
 
@@ -43,6 +45,7 @@ impl Shared {
             keys: Keys::new(&config.prefix, config.db),
             heard: HeardChannels::new(),
             connected: watch::Sender::new(false),
+            refusal: LastRefusal::default(),
             closed: AtomicBool::new(false),
             config,
         }))

@@ -28,6 +28,9 @@ async fn no_memory_is_a_503_that_says_so() {
     configure(&redis, "maxmemory", "1");
     assert!(refused(&hub).await.contains("OOM"));
     assert!(hub.metric("tidecast_publishes_failed_total").await >= 1);
+    // It said `ready` here, so that whoever spreads publishers over hubs went on sending them to this one.
+    let ready = hub.ask("GET", "/readyz", &[], b"").await;
+    assert!(ready.problem(503).contains("OOM"), "{ready:?}");
     // What is there can be read all the same, by who is here and by who comes.
     let mut late = hub.stream("/stream?channel=news&last=1").await;
     assert_eq!(late.message().await.data, "before");
