@@ -59,6 +59,13 @@ impl Programs {
             Kind::Tidecast => {
                 let mut command = Command::new(&self.tidecast);
                 command.args(["serve", "--listen", "127.0.0.1:0"]);
+                // What is measured is memory, also where the machine has a Redis for other programs.
+                for name in ["TIDECAST_REDIS", "SSE_REDIS_URL", "REDIS_URL"] {
+                    command.env_remove(name);
+                }
+                for part in ["HOST", "PORT", "DB"] {
+                    command.env_remove(format!("SSE_REDIS_{part}"));
+                }
                 command
             }
             Kind::ByHand => Command::new(&self.by_hand),

@@ -5,8 +5,10 @@
 
 mod bench;
 mod docs;
+mod flask;
 mod fuzz;
 mod packages;
+mod quiet_services;
 mod report;
 mod setup;
 mod test;

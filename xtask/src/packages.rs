@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::{
+    flask,
+    quiet_services::QuietServices,
     setup::BROWSER_TESTS,
     tools,
     workspace::{Workspace, on_path},
@@ -16,6 +18,9 @@ pub(crate) const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-
 
 /// Firefox under the names it has in distributions.
 pub(crate) const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
+
+/// Packages that are a program here and a service elsewhere; each service has its package's name.
+const SERVICES: [&str; 2] = ["redis-server", "redis-sentinel"];
 
 /// Brings the packages that are missing.
 ///
@@ -29,16 +34,18 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     if !Path::new("/etc/debian_version").exists() || on_path(&["apt-get"]).is_none() {
         bail!("please install (Debian's names): {}", packages.join(" "));
     }
-    let mut apt = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"];
-    if workspace.ask("id", &["-u"]).as_deref() != Some("0") {
-        if workspace.ask("sudo", &["-n", "true"]).is_none() {
-            bail!("please run: sudo apt-get install --no-install-recommends {}", packages.join(" "));
-        }
-        apt.splice(..0, ["sudo", "-n"]);
+    let as_root: &[&str] = if workspace.ask("id", &["-u"]).as_deref() == Some("0") { &[] } else { &["sudo", "-n"] };
+    if !as_root.is_empty() && workspace.ask("sudo", &["-n", "true"]).is_none() {
+        bail!("please run: sudo apt-get install --no-install-recommends {}", packages.join(" "));
     }
+    let apt = [as_root, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]].concat();
     let apt = || workspace.shell.cmd(apt[0]).args(&apt[1..]);
     apt().arg("update").run()?;
+    // Only those that are installed now: one that was there before may be a service that somebody needs.
+    let services: Vec<&str> = packages.iter().copied().filter(|package| SERVICES.contains(package)).collect();
+    let quiet = QuietServices::begin(&workspace.shell, as_root, &services)?;
     apt().args(["install", "--yes", "--no-install-recommends"]).args(&packages).run()?;
+    drop(quiet);
     let still = missing(workspace);
     if !still.is_empty() {
         bail!("installed, but still not usable: {}", still.join(" "));
@@ -65,8 +72,13 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     if browser_tests && workspace.ask("npm", &["--version"]).is_none() {
         packages.push("npm");
     }
-    // Python is here for one tool, and for its installation only.
-    if tools::typos(workspace).is_none() && python(workspace).is_none() {
+    packages.extend(SERVICES.into_iter().filter(|program| on_path(&[program]).is_none()));
+    if on_path(&["redis-cli"]).is_none() {
+        packages.push("redis-tools");
+    }
+    // Python is here for one tool, for its installation only, and for the Flask programs of the tests.
+    let wants_python = tools::typos(workspace).is_none() || !flask::is_installed(workspace);
+    if wants_python && python(workspace).is_none() {
         packages.push("python3-venv");
     }
     packages

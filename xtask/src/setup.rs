@@ -8,14 +8,21 @@ use std::fs;
 use anyhow::{Result, bail};
 use xshell::cmd;
 
-use crate::{packages, tools, workspace::Workspace};
+use crate::{flask, packages, tools, workspace::Workspace};
 
 /// Where the tests in a real browser are.
 pub(crate) const BROWSER_TESTS: &str = "tests/browser";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut problems = Vec::new();
-    let steps = [rust_components, packages::install, tools::install_typos, tools::install_cargo_deny, node_modules];
+    let steps = [
+        rust_components,
+        packages::install,
+        tools::install_typos,
+        flask::install,
+        tools::install_cargo_deny,
+        node_modules,
+    ];
     for step in steps {
         if let Err(error) = step(workspace) {
             problems.push(format!("{error:#}"));

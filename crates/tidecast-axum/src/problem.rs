@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 has them: a JSON document that says what is wrong.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -22,12 +22,17 @@ pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     members: serde_json::Map<String, serde_json::Value>,
+    retry_after: Option<Duration>,
 }
+
+/// When to ask again where the broker is away or the hub is ending: about as long as either takes to start anew. Whoever
+/// is still refused then is told so again.
+const BACK_IN: Duration = Duration::from_secs(1);
 
 impl Problem {
     /// A problem with a status, and a sentence on what is wrong and what to do.
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into(), members: serde_json::Map::new() }
+        Self { status, detail: detail.into(), members: serde_json::Map::new(), retry_after: None }
     }
 
     /// A problem with status 400.
@@ -39,6 +44,13 @@ impl Problem {
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds `Retry-After`: in how long asking again makes sense, in whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = Some(retry_after);
         self
     }
 
@@ -62,7 +74,7 @@ impl From<tidecast::Error> for Problem {
         } else if error.is_too_large() {
             StatusCode::PAYLOAD_TOO_LARGE
         } else if error.is_unavailable() || error.is_closed() {
-            StatusCode::SERVICE_UNAVAILABLE
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(BACK_IN);
         } else {
             StatusCode::INTERNAL_SERVER_ERROR
         };
@@ -85,6 +97,11 @@ impl IntoResponse for Problem {
             (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];
-        (self.status, head, document.to_string()).into_response()
+        let mut response = (self.status, head, document.to_string()).into_response();
+        if let Some(retry_after) = self.retry_after {
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }

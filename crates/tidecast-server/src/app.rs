@@ -2,15 +2,24 @@
 
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
+use anyhow::Context;
 use tidecast::Hub;
+use tidecast_redis::{RedisBroker, RedisConfig};
 
-use crate::{access::Access, admission::Admission, config::Config, metrics::Counters};
+use crate::{
+    access::Access,
+    admission::Admission,
+    config::{BrokerConfig, Config},
+    metrics::Counters,
+};
 
 /// The hub and all around it.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) hub: Hub,
+    /// The hub's broker, where it is on Redis.
+    pub(crate) redis: Option<Arc<RedisBroker>>,
     pub(crate) access: Arc<Access>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
@@ -18,17 +27,30 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, address: SocketAddr) -> Arc<Self> {
+    /// Builds everything. A Redis that is away is no error: the hub waits for it.
+    pub(crate) fn new(config: Config, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
         let counters = Arc::new(Counters::default());
-        let hub = Hub::builder().limits(config.limits.clone()).build();
-        Arc::new(Self {
+        let redis = match &config.broker {
+            BrokerConfig::Memory => None,
+            BrokerConfig::Redis { redis, .. } => {
+                let broker = RedisBroker::new(RedisConfig::clone(redis)).context("failed to begin with Redis")?;
+                Some(Arc::new(broker))
+            }
+        };
+        let mut hub = Hub::builder().limits(config.limits.clone());
+        if let Some(redis) = &redis {
+            hub = hub.broker(redis.clone());
+        }
+        let hub = hub.build();
+        Ok(Arc::new(Self {
             access: Arc::new(Access::new(&config.access, address.ip().is_loopback())),
             admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
             hub,
+            redis,
             counters,
             config,
             address,
-        })
+        }))
     }
 
     /// Says where the hub is and what to type to see it work.
@@ -47,9 +69,14 @@ impl App {
         // Whoever closed our standard output does not want to know, and is no reason to stop.
         let _ = writeln!(
             std::io::stdout(),
-            "Tidecast {version} is at http://{shown}/ (events are kept in memory)\n\
-             Open it in a browser, then: curl http://{shown}/publish{key} -d data=hello"
+            "Tidecast {version} is at http://{shown}/\n\
+             broker: {}\n\
+             Open the address in a browser, then: curl http://{shown}/publish{key} -d data=hello",
+            self.config.broker
         );
-        tracing::info!(address = %self.address, broker = "memory", "listening");
+        tracing::info!(address = %self.address, broker = %self.config.broker, "listening");
+        for warning in self.config.broker.warnings() {
+            tracing::warn!(warning, "something in the Redis URL says nothing to this program");
+        }
     }
 }

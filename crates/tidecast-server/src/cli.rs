@@ -128,7 +128,7 @@ fn argument(knob: &Knob) -> Arg {
     }
 }
 
-/// Gathers the settings: flags, then the environment, then the file.
+/// Gathers the settings: flags, then the environment, then the file, then what Flask programs are told.
 fn gather(matches: &ArgMatches) -> Gathered {
     let mut gathered = Gathered::default();
     for knob in KNOBS {
@@ -153,6 +153,8 @@ fn gather(matches: &ArgMatches) -> Gathered {
             Err(error) => gathered.mistakes.push(format!("failed to read the configuration file {file}: {error}")),
         }
     }
+    // Last: what is meant for Flask programs says something to us only where nothing that is meant for us does.
+    gathered.settings.add_flask(|name| env::var(name).ok());
     gathered
 }
 

@@ -1,6 +1,8 @@
 //! What the hub was told, checked as a whole: every mistake is reported at once, with where it came from.
 
+mod broker;
 pub(crate) mod document;
+mod flask;
 mod knobs;
 mod sources;
 
@@ -11,6 +13,7 @@ use tidecast::Limits;
 use tidecast_axum::StreamOptions;
 
 pub(crate) use self::{
+    broker::BrokerConfig,
     knobs::{KNOBS, Kind, Knob, Zero},
     sources::{Origin, Setting, Settings},
 };
@@ -24,6 +27,7 @@ use crate::{
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) access: AccessConfig,
+    pub(crate) broker: BrokerConfig,
     pub(crate) streams: StreamOptions,
     pub(crate) limits: Limits,
     pub(crate) header_timeout: Duration,
@@ -82,6 +86,7 @@ impl Config {
         let publish_key = read.value("publish_key", parse_key).map(PublishKey);
         let open_publish = read.value("open_publish", parse_switch).unwrap_or_default();
         let cors_origins = read.values("cors_origin", parse_origin);
+        let broker = BrokerConfig::read(&mut read);
         let keep_alive = read.time("keep_alive");
         let retry = read.value("retry", parse_retry).unwrap_or_default();
         let header_timeout = read.time("header_timeout");
@@ -119,6 +124,7 @@ impl Config {
         Ok(Self {
             listen,
             access: AccessConfig { publish_key, open_publish, cors_origins },
+            broker,
             streams: StreamOptions { keep_alive, retry, ..StreamOptions::default() },
             limits,
             header_timeout,
@@ -328,9 +334,13 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let settings = flags(&[("publish_key", "hunter2")]);
+        let settings = flags(&[("publish_key", "hunter2"), ("redis", "redis://me:hunter2@localhost/1")]);
         let config = Config::from_settings(&settings).unwrap();
-        assert!(!format!("{config:?}").contains("hunter2"));
-        assert!(!document::in_force(&settings).contains("hunter2"));
+        let shown = document::in_force(&settings);
+        assert!(!format!("{config:?}{}{shown}", config.broker).contains("hunter2"));
+        assert!(shown.contains("\n#redis = \"redis://me:***@localhost"), "what is masked is no setting: {shown}");
+        // One without a password can be taken as it stands.
+        let shown = document::in_force(&flags(&[("redis", "redis://localhost/1")]));
+        assert!(shown.contains("\nredis = \"redis://localhost/1\"  # --redis\n"), "{shown}");
     }
 }

@@ -56,8 +56,14 @@ fn main() -> ExitCode {
     };
     match asked {
         Asked::Serve(gathered) => configured(gathered, |config, _| serve(config)),
-        Asked::CheckConfig(gathered) => configured(gathered, |_, _| print("the configuration has no mistakes\n")),
-        Asked::PrintConfig(gathered) => configured(gathered, |_, settings| print(&document::in_force(settings))),
+        Asked::CheckConfig(gathered) => configured(gathered, |config, _| {
+            warn(&config);
+            print("the configuration has no mistakes\n")
+        }),
+        Asked::PrintConfig(gathered) => configured(gathered, |config, settings| {
+            warn(&config);
+            print(&document::in_force(settings))
+        }),
         Asked::Publish(arguments) => ended(client::run(client::publish::run(*arguments))),
         Asked::Tail(arguments) => ended(client::run(client::tail::run(*arguments))),
         Asked::Bench(arguments) => ended(client::run(client::bench::run(*arguments))),
@@ -81,6 +87,13 @@ fn configured(gathered: Gathered, act: impl FnOnce(Config, &Settings) -> anyhow:
         eprintln!("error: {mistake}");
     }
     ExitCode::from(EXIT_USAGE)
+}
+
+/// Says what `serve` would log as a warning.
+fn warn(config: &Config) {
+    for warning in config.broker.warnings() {
+        eprintln!("warning: {warning}");
+    }
 }
 
 fn finished(result: anyhow::Result<()>) -> ExitCode {
@@ -117,7 +130,7 @@ fn serve(config: Config) -> anyhow::Result<()> {
         let stop = shutdown::signals()?;
         let listener = listen::bind(&config)?;
         let address = listener.local_addr().context("failed to read the address")?;
-        let app = app::App::new(config, address);
+        let app = app::App::new(config, address)?;
         app.announce();
         listen::run(listener, app, stop).await;
         anyhow::Ok(())

@@ -12,6 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tidecast::Stats;
+use tidecast_redis::RedisStats;
 
 /// The media type of what [`render`] writes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -61,10 +62,18 @@ impl Drop for Connection<'_> {
     }
 }
 
-/// The text of a scrape.
-pub(crate) fn render(stats: Stats, streams: usize, counters: &Counters) -> Result<String, fmt::Error> {
+/// The text of a scrape; `redis` is there where the hub's broker is on Redis.
+pub(crate) fn render(
+    stats: Stats,
+    redis: Option<RedisStats>,
+    streams: usize,
+    counters: &Counters,
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("tidecast");
     registry.register_collector(Box::new(Snapshot::of(stats, streams, counters)));
+    if let Some(redis) = redis {
+        registry.register_collector(Box::new(RedisSnapshot(redis)));
+    }
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
@@ -149,6 +158,35 @@ impl Collector for Snapshot {
             "reason",
             &[("full", self.refused_full), ("client-full", self.refused_client_full), ("ending", self.refused_ending)],
         )
+    }
+}
+
+/// The numbers of Redis at one scrape. What was published and what failed is among the hub's own.
+#[derive(Debug)]
+struct RedisSnapshot(RedisStats);
+
+impl Collector for RedisSnapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = &self.0;
+        let counters: [(&str, &str, u64); 6] = [
+            ("redis_reconnects", "Connections that listen, made after the first was lost", stats.reconnects),
+            ("redis_gaps_filled", "Times that a log was filled from Redis' history after a gap", stats.gaps_filled),
+            ("redis_foreign_events", "Events of programs that are not Tidecast", stats.foreign),
+            ("redis_poison_payloads", "Payloads that are no event, which were passed over", stats.poison),
+            ("redis_elsewhere_events", "Events of another database or prefix, which were passed over", stats.elsewhere),
+            ("redis_overflowed_events", "Events that came while a log was filled and found no room", stats.overflowed),
+        ];
+        for (name, help, value) in counters {
+            put(&mut encoder, name, help, &ConstCounter::new(value))?;
+        }
+        let gauges: [(&str, &str, u64); 2] = [
+            ("redis_connected", "Whether the connection that listens stands now: 1 or 0", stats.connected.into()),
+            ("redis_channels_subscribed", "Channels that are listened to now", stats.subscribed_channels),
+        ];
+        for (name, help, value) in gauges {
+            put(&mut encoder, name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))?;
+        }
+        Ok(())
     }
 }
 

@@ -2,19 +2,18 @@
 //!
 //! A broker hands what arrives to a [`Deliveries`] that it is given at the start, and does not know the hub.
 
+mod deliveries;
 pub mod memory;
 
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Weak},
+use std::{borrow::Cow, fmt, future::Future, pin::Pin};
+
+use crate::{Channel, Event, IdempotencyKey, Position, Result};
+
+pub use self::{
+    deliveries::{Deliveries, Placed},
+    memory::MemoryBroker,
 };
-
-use crate::{Channel, Event, IdempotencyKey, Limits, Position, Result, clock::Clock, frame::Frame, registry::Registry};
-
-pub use self::memory::MemoryBroker;
-pub use crate::{frame::Encoded, registry::Appended};
+pub use crate::{channel_log::Head, frame::Encoded, registry::Appended};
 
 /// A future that a broker answers with.
 pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -27,7 +26,8 @@ pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + '
 ///   a channel grow by 1 within an epoch. The same idempotency key in the same channel answers as the first time, and
 ///   delivers nothing; of two at once the second waits for the first.
 /// - **Delivery.** Every accepted event of a channel that is read reaches [`Deliveries`] exactly once, in the order of
-///   the positions, without holes.
+///   the positions, without holes. After a gap a broker fills first; where it can't, it says so by
+///   [`Deliveries::open_at`]. Events that came past Tidecast have no position, and come between.
 /// - **Order.** Per channel only. Nothing is promised between channels.
 /// - **Waiting.** A publisher of one channel never waits for one of another. [`subscribe`](Self::subscribe),
 ///   [`release`](Self::release) and [`close`](Self::close) never wait for anything.
@@ -41,8 +41,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked; whether the event
-    /// was accepted is then unknown.
+    /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked; where the event may
+    /// have been accepted, [`Error::is_in_doubt`](crate::Error::is_in_doubt) too.
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published>;
 
     /// Publishes without waiting, where this broker never needs to wait; `None`, the default, where it may.
@@ -56,21 +56,39 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Tells that the channel has a reader on this node.
     ///
-    /// The broker calls [`Deliveries::open`] as soon as nothing after the channel's head can be missed: in memory
-    /// before it returns. Until then its readers wait.
+    /// As soon as nothing after the channel's head can be missed, the broker calls [`Deliveries::open`], where the log is
+    /// the authority, or else [`Deliveries::go_live`]: in memory before it returns. Until then its readers wait.
     fn subscribe(&self, channel: &Channel);
 
     /// Tells that the channel's last reader on this node has been gone for a second.
     ///
-    /// Another may have come since: [`Deliveries::is_read`] tells.
+    /// Another may have come since. A broker that wants to stop listening asks [`Deliveries::let_go`] whether it may.
     fn release(&self, channel: &Channel);
 
-    /// Reads events that were published before, oldest first; `limit` is at least 1.
+    /// Reads events that were published before, oldest first and without holes; `limit` is at least 1. It may answer with
+    /// fewer than there are, so that a page of large ones is not too large, but not with none.
     ///
     /// # Errors
     ///
     /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked.
     fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History>;
+
+    /// Whether [`history`](Self::history) may reach further back than this node's log: a reader that the log can't serve
+    /// is then given that before it is told that events are missing. Default: no.
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    /// As [`history`](Self::history), for such a reader: it waits until the broker can be asked again. It is also asked
+    /// about a position that this node has not heard of, whether another may have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_closed`](crate::Error::is_closed) once the broker is closed. After any other the reader is told that
+    /// events are missing.
+    fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
+        self.history(channel, since, limit)
+    }
 
     /// Drops what a channel has. Its positions start over in another epoch, and its readers are told `restarted`.
     /// Answers whether the channel was known.
@@ -122,7 +140,7 @@ impl Published {
     /// The answer to a publication that was accepted now.
     #[must_use]
     pub fn new(publication: &Publication, position: Position, receivers: usize) -> Self {
-        let id = publication.event.id().map_or_else(|| position.to_string(), ToString::to_string);
+        let id = id_of(&publication.event, position);
         Self { channel: publication.channel.clone(), id, position, receivers, repeated: false }
     }
 }
@@ -137,7 +155,7 @@ pub enum Since {
 }
 
 /// A stretch of a channel's past.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct History {
     /// The events, oldest first.
@@ -145,115 +163,69 @@ pub struct History {
     /// Whether what follows the position that was asked for begins right here: `false` where older events than these
     /// were wanted and are gone.
     pub complete: bool,
+    /// Where the channel stands, where the broker says so. A node that lags behind a client learns of it whether the
+    /// client's position is one, also where what follows is gone; without it, `complete` is taken for that.
+    pub head: Option<Position>,
 }
 
 impl History {
     /// Events, oldest first, and whether nothing before them is missing.
     #[must_use]
     pub fn new(events: Vec<PastEvent>, complete: bool) -> Self {
-        Self { events, complete }
+        Self { events, complete, head: None }
+    }
+
+    /// Says where the channel stands.
+    #[must_use]
+    pub fn with_head(mut self, head: Position) -> Self {
+        self.head = Some(head);
+        self
+    }
+
+    /// Whether the channel has come to a position.
+    pub(crate) fn has_come_to(&self, position: Position) -> bool {
+        let is_past = |head: Position| head.epoch == position.epoch && head.offset >= position.offset;
+        self.head.map_or(self.complete, is_past)
     }
 }
 
-/// An event of the past, as a subscriber would see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An event of the past at its position.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PastEvent {
     /// Where it stands.
     pub position: Position,
-    /// Its id: its own, or its position as text.
-    pub id: String,
-    /// Its type; `message` where the publisher gave none.
-    pub event_type: String,
-    /// Its data, as the string that an `EventSource` sees.
-    pub data: String,
+    /// What was published; in memory as far as the wire tells.
+    pub event: Event,
 }
 
 impl PastEvent {
-    /// An event at its position; `id` is its own, or the position as text.
+    /// An event at its position.
     #[must_use]
-    pub fn new(position: Position, id: String, event_type: String, data: String) -> Self {
-        Self { position, id, event_type, data }
+    pub fn new(position: Position, event: Event) -> Self {
+        Self { position, event }
+    }
+
+    /// Its id: its own, or its position as text.
+    #[must_use]
+    pub fn id(&self) -> String {
+        id_of(&self.event, self.position)
+    }
+
+    /// Its type; `message` where the publisher gave none.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        self.event.event_type().map_or("message", |event_type| event_type.as_str())
+    }
+
+    /// Its data, as the string that an `EventSource` sees.
+    #[must_use]
+    pub fn data(&self) -> Cow<'_, str> {
+        let data = self.event.data();
+        if data.contains('\r') { data.replace("\r\n", "\n").replace('\r', "\n").into() } else { data.into() }
     }
 }
 
-/// Where a broker puts what arrives: the logs of this node.
-///
-/// A cheap handle. It does not keep the hub alive; what is put in after the hub has gone goes nowhere.
-#[derive(Debug, Clone)]
-pub struct Deliveries {
-    registry: Weak<Registry>,
-    clock: Arc<dyn Clock>,
-    limits: Limits,
-}
-
-impl Deliveries {
-    pub(crate) fn new(registry: &Arc<Registry>, clock: Arc<dyn Clock>) -> Self {
-        Self { limits: registry.limits().clone(), registry: Arc::downgrade(registry), clock }
-    }
-
-    /// Appends an event to its channel's log, which draws the position: for brokers for which the log is the authority.
-    ///
-    /// The readers are woken when the answer is dropped. `None` where the hub has gone or is closed: the event was not
-    /// accepted.
-    pub fn append(&self, channel: &Channel, event: &Encoded<'_>) -> Option<Appended> {
-        self.registry.upgrade()?.append(channel, event, self.clock.now())
-    }
-
-    /// Opens a channel's log, if it is not open yet, in a new epoch.
-    pub fn open(&self, channel: &Channel) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.with_log(channel, self.clock.now(), |log| log.open());
-        }
-    }
-
-    /// Drops what a channel's log has and starts it over in another epoch; its readers are told `restarted`. A channel
-    /// that nobody reads is forgotten. Answers whether the channel was known.
-    #[must_use]
-    pub fn forget(&self, channel: &Channel) -> bool {
-        self.registry.upgrade().is_some_and(|registry| registry.forget(channel))
-    }
-
-    /// Whether a subscription of this node reads the channel.
-    #[must_use]
-    pub fn is_read(&self, channel: &Channel) -> bool {
-        self.registry
-            .upgrade()
-            .and_then(|registry| registry.find(channel))
-            .is_some_and(|log| log.lock().is_ok_and(|state| state.readers() > 0))
-    }
-
-    /// Reads what this node's log has of a channel's past.
-    #[must_use]
-    pub fn past(&self, channel: &Channel, since: Since, limit: usize) -> History {
-        let log = self.registry.upgrade().and_then(|registry| registry.find(channel));
-        let Some(log) = log else {
-            return History {
-                complete: matches!(since, Since::Newest | Since::After(Position::START)),
-                ..History::default()
-            };
-        };
-        let after = match since {
-            Since::After(position) => Some(position),
-            Since::Newest => None,
-        };
-        let (frames, complete) = log.past(after, limit);
-        let past_event = |(position, frame): (Position, Frame)| {
-            let message = frame.message();
-            PastEvent::new(position, message.last_event_id, message.event_type, message.data)
-        };
-        History::new(frames.into_iter().map(past_event).collect(), complete)
-    }
-
-    /// The hub's bounds.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// The hub's clock.
-    #[must_use]
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
+fn id_of(event: &Event, position: Position) -> String {
+    event.id().map_or_else(|| position.to_string(), ToString::to_string)
 }

@@ -2,18 +2,22 @@
 //!
 //! Under the lock bytes are put in place or a reference to them is taken; encoding comes before it, and waking after it.
 
+mod arrival;
+mod reading;
+
 use std::{mem, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-
 use crate::{
-    Channel, Epoch, Limits, Position,
+    Channel, Limits, Position,
     bell::Bell,
-    delivery::ResetReason,
-    frame::{Encoded, Frame},
-    log::{FrameBounds, Located, Log},
-    resume::LaneStart,
+    log::Log,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
+};
+
+pub use self::arrival::Head;
+pub(crate) use self::{
+    arrival::Arrival,
+    reading::{Begin, Place, Read},
 };
 
 /// What the map of channels takes for each, roughly: a name, a reference, and the room that a hash table leaves free.
@@ -29,7 +33,7 @@ pub(crate) struct ChannelLog {
 }
 
 /// What lies under the lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
     pub(crate) log: Log,
     readers: Vec<Reader>,
@@ -37,10 +41,14 @@ pub(crate) struct State {
     sealed: bool,
     /// The map no longer has this log: whoever still holds it must ask the map again.
     gone: bool,
-    /// The local number from which on a reader that waited for the opening has not missed anything.
-    opened_at: u64,
+    /// The broker sees to it that nothing after the log's head is missed. Until then new readers wait.
+    live: bool,
+    /// After which position a reader that waited for the log to become live has not missed anything.
+    live_after: Position,
     /// The broker was told that there are readers here.
     subscribed: bool,
+    /// Positions are drawn here, so that no broker listens to anything.
+    is_authority: bool,
     /// When the last reader left, or the log was made.
     idle_since: Duration,
     /// What this log's memory was when it was last added to that of all.
@@ -82,14 +90,13 @@ impl std::fmt::Debug for Reader {
 #[derive(Debug)]
 pub(crate) struct Gone;
 
-/// Where a reader goes on, and why not where it wanted to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Begin {
-    /// The life of the log that the number is of.
-    pub(crate) epoch: Epoch,
-    pub(crate) next: u64,
-    pub(crate) position: Position,
-    pub(crate) reset: Option<ResetReason>,
+/// What a reader is told when it joins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joined {
+    /// The broker is to be told that the channel is read.
+    pub(crate) first: bool,
+    /// The local number of what is appended next.
+    pub(crate) at: u64,
 }
 
 /// What a sweep found.
@@ -101,20 +108,9 @@ pub(crate) struct Swept {
     pub(crate) idle_since: Option<Duration>,
 }
 
-/// What came of an attempt to read.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    /// Frames that lie side by side.
-    Frames { bytes: Bytes, count: u64 },
-    /// There is nothing to read.
-    CaughtUp,
-    /// What is next is no longer here.
-    Lost(ResetReason),
-}
-
 impl ChannelLog {
     pub(crate) fn new(channel: Channel, now: Duration, memory: Arc<AtomicU64>) -> Self {
-        let state = State { idle_since: now, ..State::default() };
+        let state = State::new(now);
         let log = Self { channel, state: Mutex::new(state), memory };
         log.account(&mut log.state.lock());
         log
@@ -127,35 +123,6 @@ impl ChannelLog {
     pub(crate) fn lock(&self) -> Result<MutexGuard<'_, State>, Gone> {
         let state = self.state.lock();
         if state.gone { Err(Gone) } else { Ok(state) }
-    }
-
-    /// Opens the log if it is not: a first reader may wait for it.
-    pub(crate) fn open(&self) -> Result<(), Gone> {
-        let mut state = self.lock()?;
-        if state.open() {
-            drop(state);
-            self.ring();
-        }
-        Ok(())
-    }
-
-    /// Appends an event, and tells its position and how many subscriptions read here; `None` once the log is sealed. Wakes
-    /// nobody yet.
-    pub(crate) fn append(
-        &self,
-        now: Duration,
-        event: &Encoded<'_>,
-        limits: &Limits,
-    ) -> Result<Option<(Position, usize)>, Gone> {
-        let mut state = self.lock()?;
-        if state.sealed {
-            return Ok(None);
-        }
-        state.open();
-        state.counts.published += 1;
-        let position = state.log.append(now, event, limits);
-        self.account(&mut state);
-        Ok(Some((position, state.readers.len())))
     }
 
     /// Tells every reader that there is something to read.
@@ -189,12 +156,11 @@ impl ChannelLog {
         self.state.lock().sealed = true;
     }
 
-    /// Adds a reader; it hears of everything that is appended from now on. Tells whether the broker is to be told that
-    /// the channel is read.
-    pub(crate) fn join(&self, bell: &Arc<Bell>, lane: u32) -> Result<bool, Gone> {
+    /// Adds a reader; it hears of everything that is appended from now on.
+    pub(crate) fn join(&self, bell: &Arc<Bell>, lane: u32) -> Result<Joined, Gone> {
         let mut state = self.lock()?;
         state.readers.push(Reader { bell: bell.clone(), lane });
-        Ok(!mem::replace(&mut state.subscribed, true))
+        Ok(Joined { first: !mem::replace(&mut state.subscribed, true), at: state.log.head() })
     }
 
     /// Removes a reader.
@@ -209,112 +175,6 @@ impl ChannelLog {
             state.readers = Vec::new();
             state.idle_since = now;
         }
-    }
-
-    /// Finds where a reader begins; `None` while the log is not open. One that `waited` was here before that, so
-    /// everything since the opening is live to it.
-    pub(crate) fn begin(&self, start: &LaneStart, waited: bool) -> Option<Begin> {
-        let mut state = self.state.lock();
-        let State { log, opened_at, .. } = &mut *state;
-        if !log.is_open() {
-            return None;
-        }
-        let live = if waited { *opened_at } else { log.head() };
-        let (next, reset) = match start {
-            LaneStart::Live | LaneStart::Last(_) if live < log.oldest() => (log.oldest(), Some(ResetReason::TooSlow)),
-            LaneStart::Live => (live, None),
-            LaneStart::Last(count) => (live.saturating_sub(*count as u64).max(log.oldest()), None),
-            LaneStart::After { position, text } => {
-                let located = log.locate(*position);
-                // `0.0` is of no log in particular, so that an event which has it as its own id comes first.
-                let may_be_own = located == Located::OtherEpoch || *position == Position::START;
-                let own = text.as_deref().filter(|_| may_be_own).and_then(|text| log.locate_own_id(text));
-                match (own, located) {
-                    (Some(next), _) | (None, Located::At(next)) => (next, None),
-                    (None, Located::Expired) => (log.oldest(), Some(ResetReason::Expired)),
-                    (None, Located::Ahead) => (log.oldest(), Some(ResetReason::UnknownId)),
-                    (None, Located::OtherEpoch) => (log.oldest(), Some(ResetReason::Restarted)),
-                }
-            }
-            LaneStart::AfterOwnId(id) => match log.locate_own_id(id) {
-                Some(next) => (next, None),
-                None => (log.oldest(), Some(ResetReason::UnknownId)),
-            },
-            LaneStart::AfterUnknown => (log.oldest(), Some(ResetReason::UnknownId)),
-        };
-        let position = log.position_before(next);
-        Some(Begin { epoch: position.epoch, next, position, reset })
-    }
-
-    /// Reads on from where a reader is: up to a number of bytes and of frames, but at least one frame.
-    pub(crate) fn read(
-        &self,
-        epoch: Epoch,
-        next: u64,
-        bytes_max: usize,
-        frames_max: usize,
-        mut on_frame: impl FnMut(FrameBounds),
-    ) -> Read {
-        let mut state = self.state.lock();
-        if !state.log.is_in(epoch) {
-            return Read::Lost(ResetReason::Restarted);
-        }
-        if next < state.log.oldest() {
-            return Read::Lost(ResetReason::TooSlow);
-        }
-        let mut count = 0;
-        let bytes = state.log.read(next, bytes_max, frames_max, |frame| {
-            count += 1;
-            on_frame(frame);
-        });
-        if count == 0 {
-            return Read::CaughtUp;
-        }
-        state.counts.delivered += count;
-        state.counts.delivered_bytes += bytes.len() as u64;
-        Read::Frames { bytes, count }
-    }
-
-    /// Reads what is here of the past, after a position or else the newest: at most `limit` frames, and whether nothing before them is missing.
-    pub(crate) fn past(&self, after: Option<Position>, limit: usize) -> (Vec<(Position, Frame)>, bool) {
-        let mut state = self.state.lock();
-        let log = &mut state.log;
-        let (mut from, complete) = match after {
-            None => (log.newest(limit), true),
-            Some(position) => match log.locate(position) {
-                Located::At(from) => (from, true),
-                Located::Expired | Located::OtherEpoch => (log.oldest(), false),
-                Located::Ahead => (log.head(), false),
-            },
-        };
-        let mut frames = Vec::new();
-        while frames.len() < limit {
-            let mut bounds = Vec::new();
-            let mut bytes = log.read(from, usize::MAX, limit - frames.len(), |frame| bounds.push(frame));
-            if bounds.is_empty() {
-                break;
-            }
-            from += bounds.len() as u64;
-            let split = |frame: FrameBounds| (frame.position, Frame::new(bytes.split_to(frame.len), frame.id_len));
-            frames.extend(bounds.into_iter().map(split));
-        }
-        (frames, complete)
-    }
-
-    /// Drops the events and begins another life, in which offsets start over.
-    pub(crate) fn start_over(&self) -> Result<(), Gone> {
-        let mut state = self.lock()?;
-        state.log.start_over(Epoch::random());
-        self.account(&mut state);
-        Ok(())
-    }
-
-    /// Drops the events and keeps the position.
-    pub(crate) fn clear(&self) -> Result<(), Gone> {
-        let mut state = self.lock()?;
-        state.log.clear();
-        self.account(&mut state);
-        Ok(())
     }
 
     /// Drops what is too old, and looks who still needs the log.
@@ -347,34 +207,33 @@ impl ChannelLog {
         // Wrapping addition of the difference: the sum of all is never below zero.
         self.memory.fetch_add((memory as u64).wrapping_sub(before as u64), Ordering::Relaxed);
     }
-
-    /// Where a reader that lost its place goes on: with the oldest that is here.
-    pub(crate) fn oldest(&self) -> Begin {
-        let state = self.state.lock();
-        let next = state.log.oldest();
-        let position = state.log.position_before(next);
-        Begin { epoch: position.epoch, next, position, reset: None }
-    }
 }
 
 impl State {
-    /// Opens the log if it is not; tells whether it was not.
-    fn open(&mut self) -> bool {
-        if self.log.is_open() {
-            return false;
+    fn new(now: Duration) -> Self {
+        Self {
+            log: Log::default(),
+            readers: Vec::new(),
+            sealed: false,
+            gone: false,
+            live: false,
+            live_after: Position::START,
+            subscribed: false,
+            is_authority: false,
+            idle_since: now,
+            accounted: 0,
+            counts: Counts::default(),
         }
-        self.log.start_over(Epoch::random());
-        self.opened_at = self.log.head();
-        true
     }
 
     pub(crate) fn readers(&self) -> usize {
         self.readers.len()
     }
 
-    /// Whether nobody reads and nothing is kept.
+    /// Whether nobody reads and nothing is kept, and no broker listens: one that was not told of the release before the
+    /// log goes would listen for ever.
     pub(crate) fn is_idle(&self) -> bool {
-        self.readers.is_empty() && self.log.len() == 0
+        self.readers.is_empty() && self.log.len() == 0 && (self.is_authority || !self.subscribed)
     }
 
     /// Since when it is idle, if it is.

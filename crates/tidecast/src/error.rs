@@ -29,7 +29,7 @@ enum Kind {
     Closed,
     Invalid { what: &'static str, why: Cow<'static, str> },
     TooLarge { what: &'static str, bytes: usize, bytes_max: usize },
-    Unavailable(Cow<'static, str>),
+    Unavailable { why: Cow<'static, str>, in_doubt: bool },
 }
 
 /// A result of this crate.
@@ -66,7 +66,19 @@ impl Error {
     /// ```
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self.0.kind, Kind::Unavailable(_))
+        matches!(self.0.kind, Kind::Unavailable { .. })
+    }
+
+    /// Whether what was asked for may have been done all the same, as the broker's answer was lost. Where it is
+    /// [unavailable](Self::is_unavailable) and not this, nothing was done.
+    ///
+    /// ```
+    /// assert!(tidecast::Error::unavailable("no answer came").in_doubt().is_in_doubt());
+    /// assert!(!tidecast::Error::unavailable("the broker is away").is_in_doubt());
+    /// ```
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self.0.kind, Kind::Unavailable { in_doubt: true, .. })
     }
 
     /// Whether the hub was closed: it takes no more events and no more subscribers.
@@ -81,9 +93,19 @@ impl Error {
         matches!(self.0.kind, Kind::Closed)
     }
 
-    /// Makes the error of a broker that can't be reached; `why` says what is wrong with it.
+    /// Makes the error of a broker that can't be reached; `why` says what is wrong with it. Nothing was done, unless it is
+    /// said to be [in doubt](Self::in_doubt).
     pub fn unavailable(why: impl Into<Cow<'static, str>>) -> Self {
-        Self::from_kind(Kind::Unavailable(why.into()))
+        Self::from_kind(Kind::Unavailable { why: why.into(), in_doubt: false })
+    }
+
+    /// Says of an error of a broker that can't be reached that what was asked for may have been done.
+    #[must_use]
+    pub fn in_doubt(mut self) -> Self {
+        if let Kind::Unavailable { in_doubt, .. } = &mut self.0.kind {
+            *in_doubt = true;
+        }
+        self
     }
 
     /// Makes the error of a hub or a broker that is closed.
@@ -92,15 +114,21 @@ impl Error {
         Self::from_kind(Kind::Closed)
     }
 
+    /// Makes the error of something that the caller passed: `what` it is, and `why` it can't be taken.
+    ///
+    /// ```
+    /// let error = tidecast::Error::invalid("key prefix", "is empty");
+    /// assert_eq!(error.to_string(), "key prefix is empty");
+    /// ```
+    pub fn invalid(what: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
+        Self::from_kind(Kind::Invalid { what, why: why.into() })
+    }
+
     /// Adds what lies below this error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
-    }
-
-    pub(crate) fn invalid(what: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
-        Self::from_kind(Kind::Invalid { what, why: why.into() })
     }
 
     pub(crate) fn too_large(what: &'static str, bytes: usize, bytes_max: usize) -> Self {
@@ -120,7 +148,7 @@ impl fmt::Display for Error {
             Kind::TooLarge { what, bytes, bytes_max } => {
                 write!(f, "{what} is {bytes} bytes long; at most {bytes_max} are allowed")
             }
-            Kind::Unavailable(why) => f.write_str(why),
+            Kind::Unavailable { why, .. } => f.write_str(why),
         }
     }
 }

@@ -63,6 +63,16 @@ impl Event {
         Self::new(Data::Json(data))
     }
 
+    /// An event of parts that were one before.
+    pub(crate) fn from_parts(
+        data: String,
+        event_type: Option<EventType>,
+        id: Option<EventId>,
+        retry: Option<Duration>,
+    ) -> Self {
+        Self { data: Data::Text(data), event_type, id, retry }
+    }
+
     fn new(data: Data) -> Self {
         Self { data, event_type: None, id: None, retry: None }
     }

@@ -1,9 +1,10 @@
 //! An event as wire bytes: before it has a position, and at it.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
-    Event,
+    Event, EventId, EventType, Position,
+    log::FrameBounds,
     wire::{self, Decoder, Item, Message},
 };
 
@@ -23,6 +24,23 @@ impl<'a> Encoded<'a> {
         wire::encode(event, &mut shared);
         Self { event, shared }
     }
+}
+
+/// Appends the id line of an event: its own id, or its position.
+pub(crate) fn put_id_line(out: &mut impl BufMut, position: Position, event: &Event) {
+    match event.id() {
+        Some(id) => wire::put_id_line(out, id.as_str().as_bytes()),
+        None => position.put_id_line(out),
+    }
+}
+
+/// Appends an event at its position as wire bytes.
+pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> FrameBounds {
+    let start = out.len();
+    put_id_line(out, position, event);
+    let id_len = out.len() - start;
+    out.put_slice(&Encoded::new(event).shared);
+    FrameBounds { len: out.len() - start, id_len, position }
 }
 
 /// An event at its position as wire bytes, encoded once and shared by every subscriber.
@@ -49,6 +67,26 @@ impl Frame {
     #[must_use]
     pub fn without_id(&self) -> Bytes {
         self.bytes.slice(self.id_len..)
+    }
+
+    /// The event that it was made of, as far as the wire tells: its data is text, and line ends are LF.
+    pub(crate) fn event(&self, position: Position) -> Event {
+        let (mut retry, mut message) = (None, None);
+        // As below.
+        let _ = Decoder::new().feed(&self.bytes, |item| match item {
+            Item::Message(decoded) => message = Some(decoded),
+            Item::Retry(decoded) => retry = Some(decoded),
+        });
+        let Some(Message { data, event_type, last_event_id }) = message else { return Event::text("") };
+        let event_type = Some(event_type).filter(|name| name != "message");
+        let own_id = Some(last_event_id).filter(|id| *id != position.to_string());
+        // What was written as a type or an id was one.
+        Event::from_parts(
+            data,
+            event_type.and_then(|name| EventType::new(&name).ok()),
+            own_id.and_then(|id| EventId::new(&id).ok()),
+            retry,
+        )
     }
 
     /// The event as a browser would dispatch it: a copy, made at each call.

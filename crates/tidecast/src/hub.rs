@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     Channel, Error, Limits, Position, Result, Stats,
-    broker::{Broker, History, Since},
+    broker::{Broker, BrokerFuture, History, Since},
     clock::Clock,
     delivery::ResetReason,
     limits::LAST_MAX,
@@ -45,6 +45,7 @@ pub struct Hub {
 pub(crate) struct Inner {
     registry: Arc<Registry>,
     broker: Arc<dyn Broker>,
+    keeps_history: bool,
     clock: Arc<dyn Clock>,
     closing: AtomicBool,
     /// Seen by subscriptions, which end at what is in the logs by then.
@@ -202,6 +203,22 @@ impl Inner {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether the broker may have what this node's logs do not.
+    pub(crate) fn keeps_history(&self) -> bool {
+        self.keeps_history
+    }
+
+    /// Asks the broker for what a log does not have; keeps the hub until it has answered.
+    pub(crate) fn refill(
+        self: &Arc<Self>,
+        channel: &Channel,
+        since: Since,
+        limit: usize,
+    ) -> BrokerFuture<'static, History> {
+        let (hub, channel) = (self.clone(), channel.clone());
+        Box::pin(async move { hub.broker.refill(&channel, since, limit).await })
     }
 
     pub(crate) fn count_reset(&self, reason: ResetReason) {

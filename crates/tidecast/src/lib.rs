@@ -25,6 +25,8 @@ mod resume;
 
 mod batch;
 mod delivery;
+mod lane;
+mod refill;
 mod subscription;
 
 pub mod clock;

@@ -37,6 +37,17 @@ pub const LAST_MAX: usize = 1_000;
 /// without asking the system.
 pub(crate) const SEGMENT_BYTES: std::ops::RangeInclusive<usize> = 1024..=64 * 1024;
 
+/// Most events that a subscriber which its log can't serve is given of the broker's history at once: the only thing that
+/// a subscriber ever owns.
+pub const REFILL_PAGE_EVENTS: usize = 256;
+
+/// Most events that such a subscriber is given in all until its log can serve it again. What goes beyond is told by a
+/// [`Reset`](crate::Reset).
+pub const REFILL_EVENTS_MAX: usize = 10_000;
+
+/// The same in bytes of frames: 8 MiB.
+pub const REFILL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// What one read from a log hands out at most, in bytes, unless a single frame is larger.
 pub const READ_BYTES_DEFAULT: usize = 64 * 1024;
 

@@ -3,8 +3,10 @@
 //! A value: it takes the time and the bounds with each call, knows no lock, no waker and no HTTP, and every reader is a
 //! number that the reader keeps itself. Frames lie side by side in [`Segment`]s, in the order of their offsets.
 //!
-//! Every entry has a local number, which grows by 1 and never starts over while the log lives. Its offset starts over
-//! with each epoch.
+//! Every entry has a local number, which grows by 1 and never starts over while the log lives. Most have an offset too;
+//! one that is foreign, published past Tidecast, has none and lies between two that have.
+
+mod locate;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,19 +14,24 @@ use bytes::Bytes;
 
 use crate::{
     Epoch, Limits, Position,
-    frame::Encoded,
+    frame::{Encoded, put_id_line},
     limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
     segment::Segment,
-    wire::put_id_line,
 };
+
+pub(crate) use self::locate::Located;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     /// `None` until the broker has told where the channel stands.
     epoch: Option<Epoch>,
-    /// The offset of the newest event of this epoch, kept when its frame is not.
+    /// Counts how often the log started over. A reader keeps it beside its number, and so notices.
+    life: u64,
+    /// The offset of the newest event, kept when its frame is not.
     head_offset: u64,
+    /// Epochs that went before in the same counting, and the offset that each had reached: newest first.
+    lineage: Vec<(Epoch, u64)>,
     /// The local number of the oldest entry, or of the next one if there is none.
     first: u64,
     entries: VecDeque<Entry>,
@@ -32,16 +39,28 @@ pub(crate) struct Log {
     frame_bytes: usize,
     segment_bytes: usize,
     appended_at: Duration,
+    /// The local number after that of the newest foreign entry that is no longer here.
+    foreign_gone: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
+    /// Its own, or that of the newest event before it if it is foreign.
     offset: u64,
     at_ms: u64,
     start: u32,
     len: u32,
     id_len: u16,
-    own_id: bool,
+    kind: Kind,
+}
+
+/// What stands in an entry's id line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Position,
+    OwnId,
+    /// None: the entry has no line.
+    Foreign,
 }
 
 #[derive(Debug)]
@@ -55,6 +74,7 @@ struct Block {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameBounds {
     pub(crate) len: usize,
+    /// Zero where the event is foreign.
     pub(crate) id_len: usize,
     pub(crate) position: Position,
 }
@@ -62,67 +82,75 @@ pub(crate) struct FrameBounds {
 /// Longest id line: of an id of the publisher's own, as a position is shorter.
 const ID_LINE_BYTES_MAX: usize = "id: \n".len() + EVENT_ID_BYTES_MAX;
 
-/// Where a position lies in a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Located {
-    /// What follows the position begins at this local number, and is all here.
-    At(u64),
-    /// Events that follow it are no longer here.
-    Expired,
-    /// It is of another life of the log.
-    OtherEpoch,
-    /// It lies past the newest event: this log never gave it out.
-    Ahead,
+/// What was read at once.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    pub(crate) bytes: Bytes,
+    /// The local number that is to be read next.
+    pub(crate) next: u64,
 }
 
 impl Log {
-    /// Whether the log knows where its channel stands.
-    pub(crate) fn is_open(&self) -> bool {
-        self.epoch.is_some()
+    /// The epoch and the newest offset; `None` until the log is open.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.epoch.map(|epoch| Position { epoch, offset: self.head_offset })
     }
 
-    /// Whether this is the log's life now.
-    pub(crate) fn is_in(&self, epoch: Epoch) -> bool {
-        self.epoch == Some(epoch)
+    /// Which life of the log this is.
+    pub(crate) fn life(&self) -> u64 {
+        self.life
     }
 
     /// Begins a first life, or another one: what is there is dropped, and offsets start over.
     pub(crate) fn start_over(&mut self, epoch: Epoch) {
-        self.clear();
-        self.epoch = Some(epoch);
-        self.head_offset = 0;
+        self.restart(Position { epoch, offset: 0 }, Vec::new());
     }
 
-    /// Adds an event as its frame.
+    /// Begins a life after a position.
+    pub(crate) fn restart(&mut self, position: Position, lineage: Vec<(Epoch, u64)>) {
+        self.clear();
+        self.life += 1;
+        self.epoch = Some(position.epoch);
+        self.head_offset = position.offset;
+        self.lineage = lineage;
+    }
+
+    /// Gives an epoch to a log that was open without one, as its channel had never been published to.
+    pub(crate) fn adopt(&mut self, epoch: Epoch) {
+        debug_assert!(self.epoch == Some(Epoch::NONE) && self.head_offset == 0);
+        self.epoch = Some(epoch);
+    }
+
+    /// Goes on after an offset past the newest one. What lies between is not here, so no reader may pass over it
+    /// unawares: it counts as one entry that is gone.
+    pub(crate) fn skip_to(&mut self, offset: u64) {
+        self.clear();
+        self.first += 1;
+        self.head_offset = offset;
+    }
+
+    pub(crate) fn set_lineage(&mut self, lineage: Vec<(Epoch, u64)>) {
+        self.lineage = lineage;
+    }
+
+    /// Adds the next event as its frame.
     ///
     /// Trims by every bound of a single log. The event itself stays, whatever its size.
     pub(crate) fn append(&mut self, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Position {
-        let position = Position { epoch: self.epoch(), offset: self.head_offset + 1 };
+        self.head_offset += 1;
+        let position = Position { epoch: self.epoch(), offset: self.head_offset };
         let mut id_line = [0; ID_LINE_BYTES_MAX];
         let mut room = &mut id_line[..];
-        let own_id = event.event.id();
-        match own_id {
-            Some(id) => put_id_line(&mut room, id.as_str().as_bytes()),
-            None => position.put_id_line(&mut room),
-        }
+        put_id_line(&mut room, position, event.event);
+        let kind = if event.event.id().is_some() { Kind::OwnId } else { Kind::Position };
         let id_len = ID_LINE_BYTES_MAX - room.len();
-        let id_line = &id_line[..id_len];
-        let local = self.head();
-        let len = id_line.len() + event.shared.len();
-        let range = self.block_with_room(len, local).segment.append(&[id_line, &event.shared]);
-        self.entries.push_back(Entry {
-            offset: position.offset,
-            at_ms: millis(now),
-            start: range.start as u32,
-            len: len as u32,
-            id_len: id_line.len() as u16,
-            own_id: own_id.is_some(),
-        });
-        self.head_offset = position.offset;
-        self.frame_bytes += len;
-        self.appended_at = now;
-        self.trim(now, limits);
+        self.push(now, kind, &id_line[..id_len], event, limits);
         position
+    }
+
+    /// Adds an event that has no position.
+    pub(crate) fn append_foreign(&mut self, now: Duration, event: &Encoded<'_>, limits: &Limits) {
+        self.push(now, Kind::Foreign, &[], event, limits);
     }
 
     /// The local number of the next event.
@@ -135,89 +163,52 @@ impl Log {
         self.first
     }
 
-    /// The local number from which the newest `count` events are read.
-    pub(crate) fn newest(&self, count: usize) -> u64 {
-        self.head() - count.min(self.entries.len()) as u64
-    }
-
-    /// The position just before a local number that is here or next.
-    pub(crate) fn position_before(&self, local: u64) -> Position {
-        let offset = match self.entry(local) {
-            Some(entry) => entry.offset - 1,
-            None => self.head_offset,
-        };
-        Position { epoch: self.epoch(), offset }
-    }
-
-    /// Finds where what follows a position begins.
-    pub(crate) fn locate(&self, position: Position) -> Located {
-        let in_this_life = position.epoch == self.epoch() || position == Position::START;
-        if !in_this_life {
-            return Located::OtherEpoch;
-        }
-        let oldest_before = self.position_before(self.first).offset;
-        if position.offset > self.head_offset {
-            Located::Ahead
-        } else if position.offset < oldest_before {
-            Located::Expired
-        } else {
-            Located::At(self.first + (position.offset - oldest_before))
-        }
-    }
-
-    /// Finds where what follows an id of a publisher's own begins; of several alike, the newest counts.
-    ///
-    /// Looks at every entry that is here at most, and at the bytes of those with own ids.
-    pub(crate) fn locate_own_id(&mut self, id: &str) -> Option<u64> {
-        let id_len = "id: \n".len() + id.len();
-        let mut end = self.entries.len();
-        for block in self.segments.iter_mut().rev() {
-            let begin = block.first.saturating_sub(self.first) as usize;
-            for (index, entry) in self.entries.range(begin..end).enumerate().rev() {
-                if entry.own_id && usize::from(entry.id_len) == id_len {
-                    let start = entry.start as usize + "id: ".len();
-                    if block.segment.bytes(start..start + id.len()) == id.as_bytes() {
-                        return Some(self.first + (begin + index) as u64 + 1);
-                    }
-                }
-            }
-            end = begin;
-        }
-        None
-    }
-
     /// Reads from a local number on: frames that lie side by side, up to a number of bytes and of frames, but at least
-    /// one frame. Tells the bounds of each, and answers with the bytes of all; at the head there are none. `from` must
-    /// not be older than [`oldest`](Self::oldest).
+    /// one frame. Tells the bounds of each; at the head there are none. `from` must not be older than
+    /// [`oldest`](Self::oldest). Foreign entries older than `foreign_from` are passed over.
     pub(crate) fn read(
         &mut self,
         from: u64,
+        foreign_from: u64,
         bytes_max: usize,
         frames_max: usize,
         mut on_frame: impl FnMut(FrameBounds),
-    ) -> Bytes {
+    ) -> Stretch {
         debug_assert!(from >= self.first);
+        let head = self.head();
+        let passed_over = |local: u64, entry: &Entry| entry.kind == Kind::Foreign && local < foreign_from;
+        let mut from = from;
+        while self.entry(from).is_some_and(|entry| passed_over(from, entry)) {
+            from += 1;
+        }
         let index = (from - self.first) as usize;
-        let Some(first) = self.entries.get(index) else { return Bytes::new() };
+        let Some(first) = self.entries.get(index) else { return Stretch { bytes: Bytes::new(), next: head } };
+        let start = first.start as usize;
         let block = self.segments.partition_point(|block| block.first <= from) - 1;
         let block_end = self.segments.get(block + 1).map_or(u64::MAX, |next| next.first);
-        let in_block = (block_end - from).min((self.entries.len() - index) as u64) as usize;
+        let in_block = (block_end - from).min(head - from) as usize;
 
         let epoch = self.epoch();
         let mut len = 0;
+        let mut next = from;
         for entry in self.entries.range(index..index + in_block.min(frames_max.max(1))) {
-            if len > 0 && len + entry.len as usize > bytes_max {
+            if len > 0 && len + entry.len as usize > bytes_max || passed_over(next, entry) {
                 break;
             }
             len += entry.len as usize;
+            next += 1;
             on_frame(FrameBounds {
                 len: entry.len as usize,
                 id_len: entry.id_len.into(),
                 position: Position { epoch, offset: entry.offset },
             });
         }
-        let start = first.start as usize;
-        self.segments[block].segment.bytes(start..start + len)
+        Stretch { bytes: self.segments[block].segment.bytes(start..start + len), next }
+    }
+
+    /// Foreign entries before this local number are gone, and no history has them.
+    pub(crate) fn foreign_gone(&self) -> u64 {
+        self.foreign_gone
     }
 
     /// Drops what has grown too old. The newest too.
@@ -231,6 +222,10 @@ impl Log {
 
     /// Drops every event, and keeps the position.
     pub(crate) fn clear(&mut self) {
+        let newest_foreign = self.entries.iter().rposition(|entry| entry.kind == Kind::Foreign);
+        if let Some(index) = newest_foreign {
+            self.foreign_gone = self.first + index as u64 + 1;
+        }
         self.first = self.head();
         self.entries = VecDeque::new();
         self.segments = VecDeque::new();
@@ -268,6 +263,24 @@ impl Log {
         self.entries.get(usize::try_from(local.checked_sub(self.first)?).ok()?)
     }
 
+    /// Puts an entry behind all others.
+    fn push(&mut self, now: Duration, kind: Kind, id_line: &[u8], event: &Encoded<'_>, limits: &Limits) {
+        let local = self.head();
+        let len = id_line.len() + event.shared.len();
+        let range = self.block_with_room(len, local).segment.append(&[id_line, &event.shared]);
+        self.entries.push_back(Entry {
+            offset: self.head_offset,
+            at_ms: millis(now),
+            start: range.start as u32,
+            len: len as u32,
+            id_len: id_line.len() as u16,
+            kind,
+        });
+        self.frame_bytes += len;
+        self.appended_at = now;
+        self.trim(now, limits);
+    }
+
     fn block_with_room(&mut self, len: usize, local: u64) -> &mut Block {
         if self.segments.back().is_none_or(|block| block.segment.room() < len) {
             let grown = self.segments.back().map_or(0, |block| block.segment.capacity() * 2);
@@ -287,6 +300,9 @@ impl Log {
 
     fn drop_oldest(&mut self) {
         let Some(entry) = self.entries.pop_front() else { return };
+        if entry.kind == Kind::Foreign {
+            self.foreign_gone = self.first + 1;
+        }
         self.first += 1;
         self.frame_bytes -= entry.len as usize;
         // A block goes when the next one begins at or before what is now oldest.

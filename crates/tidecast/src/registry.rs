@@ -14,7 +14,8 @@ use parking_lot::RwLock;
 
 use crate::{
     Channel, Limits, Position,
-    channel_log::{ChannelLog, Counts, Gone},
+    broker::Placed,
+    channel_log::{Arrival, ChannelLog, Counts, Gone},
     frame::Encoded,
     sync::{AtomicBool, AtomicU64, Mutex, Ordering},
 };
@@ -147,18 +148,60 @@ impl Registry {
         }
     }
 
-    /// Appends an event to its channel's log; `None` once the logs are sealed.
-    pub(crate) fn append(&self, channel: &Channel, event: &Encoded<'_>, now: Duration) -> Option<Appended> {
-        let appended = self.with_log(channel, now, |log| {
-            let appended = log.append(now, event, &self.limits)?;
-            Ok(appended.map(|(position, receivers)| Appended { position, receivers, log: log.clone() }))
-        });
-        if let Some(appended) = &appended
-            && self.memory.load(Ordering::Relaxed) > self.full_at.load(Ordering::Relaxed)
-        {
-            self.make_room(&appended.log);
+    /// Does something with the log of a channel, and rings where it says so.
+    pub(crate) fn ring_if(
+        &self,
+        channel: &Channel,
+        now: Duration,
+        mut act: impl FnMut(&ChannelLog) -> Result<bool, Gone>,
+    ) {
+        if let Some(log) = self.with_log(channel, now, |log| Ok(act(log)?.then(|| log.clone()))) {
+            log.ring();
         }
-        appended
+    }
+
+    /// Appends an event to its channel's log at the position that the log draws; `None` once the logs are sealed.
+    pub(crate) fn append(&self, channel: &Channel, event: &Encoded<'_>, now: Duration) -> Option<Appended> {
+        match self.put(channel, now, |log| log.append(now, event, &self.limits)) {
+            Placed::Appended(appended) => Some(appended),
+            Placed::Known | Placed::Elsewhere | Placed::Closed => None,
+        }
+    }
+
+    /// Appends an event at the position that a broker gave it.
+    pub(crate) fn append_at(
+        &self,
+        channel: &Channel,
+        position: Position,
+        event: &Encoded<'_>,
+        now: Duration,
+    ) -> Placed {
+        self.put(channel, now, |log| log.append_at(now, position, event, &self.limits))
+    }
+
+    /// Appends an event that has no position.
+    pub(crate) fn append_foreign(&self, channel: &Channel, event: &Encoded<'_>, now: Duration) -> Placed {
+        self.put(channel, now, |log| log.append_foreign(now, event, &self.limits))
+    }
+
+    fn put(
+        &self,
+        channel: &Channel,
+        now: Duration,
+        mut act: impl FnMut(&ChannelLog) -> Result<Arrival, Gone>,
+    ) -> Placed {
+        let (log, arrival) = self.with_log(channel, now, |log| Ok((log.clone(), act(log)?)));
+        match arrival {
+            Arrival::Appended { position, receivers } => {
+                if self.memory.load(Ordering::Relaxed) > self.full_at.load(Ordering::Relaxed) {
+                    self.make_room(&log);
+                }
+                Placed::Appended(Appended { position, receivers, log })
+            }
+            Arrival::Known => Placed::Known,
+            Arrival::Elsewhere => Placed::Elsewhere,
+            Arrival::Sealed => Placed::Closed,
+        }
     }
 
     /// Drops what a channel's log has and starts it over; if nobody reads it, forgets the channel. Tells whether the

@@ -38,6 +38,13 @@ pub(crate) enum LaneStart {
     AfterUnknown,
 }
 
+impl LaneStart {
+    /// Whether the client said where it was.
+    pub(crate) fn is_after(&self) -> bool {
+        matches!(self, Self::After { .. } | Self::AfterOwnId(_) | Self::AfterUnknown)
+    }
+}
+
 impl Start {
     /// What it means for each of `channels` channels.
     pub(crate) fn lanes(self, channels: usize) -> Vec<LaneStart> {

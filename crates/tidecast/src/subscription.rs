@@ -15,11 +15,11 @@ use futures_core::Stream;
 use smallvec::SmallVec;
 
 use crate::{
-    Batch, Channel, Cursor, Delivered, Delivery, Epoch, EventId, Frame, Hub, Position, Reset, ResetReason,
+    Batch, Channel, Cursor, Delivered, Delivery, EventId, Frame, Hub, Reset, ResetReason,
     bell::Bell,
-    channel_log::{ChannelLog, Read},
     cursor::put_cursor,
     hub::Inner,
+    lane::{Lane, Progress},
     log::FrameBounds,
     position::POSITION_BYTES_MIN,
     resume::LaneStart,
@@ -71,6 +71,8 @@ pub struct Subscription {
     lanes: Box<[Lane]>,
     /// A bit for each lane that may have something to read.
     ready: u64,
+    /// A bit for each lane that waits for the broker's answer.
+    asking: u64,
     /// The lane to look at first, so that each has its turn.
     turn: u32,
     /// Whether every lane has begun, so that the cursor is known.
@@ -78,21 +80,6 @@ pub struct Subscription {
     /// Whether the first block's id has been told, or will not be.
     opened: bool,
     first_block: FirstBlock,
-}
-
-/// One channel of a subscription.
-#[derive(Debug)]
-struct Lane {
-    log: Arc<ChannelLog>,
-    start: LaneStart,
-    /// It looked where it begins, and the log was not open.
-    waited: bool,
-    /// What is read next, in which life of the log; `None` while the log is not open.
-    next: Option<(Epoch, u64)>,
-    /// Where the subscriber stands, as far as it has been told: a reset that is still to be told does not move it, so
-    /// that whoever is cut before it hears of it when it comes back.
-    position: Position,
-    reset: Option<ResetReason>,
 }
 
 /// What comes next.
@@ -105,22 +92,14 @@ enum Step {
 }
 
 impl Subscription {
-    /// Joins the logs, which must be 1 to 64, each once.
-    pub(crate) fn new(hub: Arc<Inner>, logs: Vec<(Arc<ChannelLog>, LaneStart)>, bell: Arc<Bell>) -> Self {
-        let lane = |(log, start): (Arc<ChannelLog>, LaneStart)| {
-            let position = match &start {
-                LaneStart::After { position, .. } => *position,
-                LaneStart::AfterOwnId(_) | LaneStart::AfterUnknown => Position::LOST,
-                LaneStart::Live | LaneStart::Last(_) => Position::START,
-            };
-            Lane { log, start, waited: false, next: None, position, reset: None }
-        };
-        let lanes: Box<[_]> = logs.into_iter().map(lane).collect();
+    /// A subscription of 1 to 64 lanes, which have joined their logs.
+    pub(crate) fn new(hub: Arc<Inner>, lanes: Vec<Lane>, bell: Arc<Bell>) -> Self {
         let mut subscription = Self {
             hub,
             bell,
             ready: u64::MAX >> (64 - lanes.len()),
-            lanes,
+            asking: 0,
+            lanes: lanes.into(),
             turn: 0,
             begun: false,
             opened: false,
@@ -161,14 +140,15 @@ impl Subscription {
     /// It has the id with which a client that is cut before its first event resumes. Where a reset is due that id is of
     /// where the client was, or of nowhere, so that the reset is not lost with the connection: it is told when the client
     /// comes back. While the broker is away the id comes later, as the first of what [`poll_batch`](Self::poll_batch)
-    /// gives.
+    /// gives; what a client asked for is given back meanwhile.
     pub fn first_block(&mut self, block: FirstBlock) -> Bytes {
         self.first_block = block;
         if !self.begin() {
-            return block.encode(None);
+            let asked = self.lanes.iter().all(|lane| lane.start.is_after()).then(|| self.asked_id());
+            return FirstBlock { open_event: false, ..block }.encode(asked.as_deref());
         }
         self.opened = true;
-        if self.lanes.iter().all(|lane| lane.reset.is_none()) {
+        if !self.lanes.iter().any(Lane::will_reset) {
             return block.encode(Some(&self.cursor().to_string()));
         }
         // The reset is an event, with data and the id from which the stream goes on.
@@ -183,10 +163,11 @@ impl Subscription {
     pub fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
         batch.clear();
         let bytes_max = bytes_max.max(1);
+        self.ready |= self.asking;
         loop {
             while batch.len() < bytes_max {
                 let bytes_left = bytes_max - batch.len();
-                match self.step(bytes_left, self.frames_max(bytes_left), &mut batch.frames) {
+                match self.step(context, bytes_left, self.frames_max(bytes_left), &mut batch.frames) {
                     Step::Opened => {
                         let cursor = self.cursor().to_string();
                         batch.compose(|out| self.first_block.put_id(out, &cursor));
@@ -217,9 +198,10 @@ impl Subscription {
     }
 
     fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        self.ready |= self.asking;
         loop {
             let mut frames = SmallVec::<[FrameBounds; 1]>::new();
-            match self.step(usize::MAX, 1, &mut frames) {
+            match self.step(context, usize::MAX, 1, &mut frames) {
                 // The first block is a matter of the wire.
                 Step::Opened => {}
                 Step::Reset(reset) => return Poll::Ready(Some(Delivery::Reset(reset))),
@@ -243,71 +225,61 @@ impl Subscription {
 
     /// The one place that decides what comes next: the id of the first block, then resets in the order of the channels,
     /// then frames, a lane at a time, whose bounds go into `frames`.
-    fn step(&mut self, bytes_max: usize, frames_max: usize, frames: &mut impl Extend<FrameBounds>) -> Step {
+    fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes_max: usize,
+        frames_max: usize,
+        frames: &mut impl Extend<FrameBounds>,
+    ) -> Step {
         if !self.begin() {
             return Step::Nothing;
         }
-        let reset = self.lanes.iter().position(|lane| lane.reset.is_some());
-        if !std::mem::replace(&mut self.opened, true) && reset.is_none() {
+        let due = self.lanes.iter().position(Lane::is_reset_due);
+        if !std::mem::replace(&mut self.opened, true) && due.is_none() {
             return Step::Opened;
         }
-        if let Some(lane) = reset {
-            return Step::Reset(self.reset(lane));
+        if let Some(due) = due {
+            // So that it is the next to have its turn.
+            self.ready |= 1 << due;
+            self.turn = due as u32;
         }
         while self.ready != 0 {
             // The first bit at or after the turn, else the first of all.
             let from_turn = self.ready >> self.turn << self.turn;
-            let lane = if from_turn == 0 { self.ready } else { from_turn }.trailing_zeros();
-            self.turn = (lane + 1) % self.lanes.len() as u32;
-            let index = lane as usize;
-            let Some((epoch, next)) = self.lanes[index].next else { return Step::Nothing };
-            let on_frame = |frame| frames.extend([frame]);
-            match self.lanes[index].log.read(epoch, next, bytes_max, frames_max, on_frame) {
-                Read::Frames { bytes, count } => {
-                    self.lanes[index].next = Some((epoch, next + count));
-                    return Step::Frames(index, bytes);
-                }
-                Read::CaughtUp => self.ready &= !(1 << lane),
-                Read::Lost(reason) => {
-                    self.lanes[index].reset = Some(reason);
-                    return Step::Reset(self.reset(index));
+            let number = if from_turn == 0 { self.ready } else { from_turn }.trailing_zeros();
+            self.turn = (number + 1) % self.lanes.len() as u32;
+            let index = number as usize;
+            self.asking &= !(1 << number);
+            match self.lanes[index].step(&self.hub, context, bytes_max, frames_max, frames) {
+                Progress::Frames(bytes) => return Step::Frames(index, bytes),
+                Progress::Reset(reason) => return Step::Reset(self.reset(index, reason)),
+                Progress::CaughtUp => self.ready &= !(1 << number),
+                Progress::Asking => {
+                    self.ready &= !(1 << number);
+                    self.asking |= 1 << number;
                 }
             }
         }
         Step::Nothing
     }
 
-    /// Finds where each lane begins, once its log is open. Tells whether all have.
+    /// Finds where each lane begins, once its log is live. Tells whether all have.
     fn begin(&mut self) -> bool {
-        if self.begun {
-            return true;
+        if !self.begun {
+            // Each has a look, also after one that has to wait.
+            let waiting = self.lanes.iter_mut().filter_map(|lane| (!lane.begin(&self.hub)).then_some(())).count();
+            self.begun = waiting == 0;
         }
-        for lane in self.lanes.iter_mut().filter(|lane| lane.next.is_none()) {
-            let Some(begin) = lane.log.begin(&lane.start, lane.waited) else {
-                lane.waited = true;
-                continue;
-            };
-            lane.next = Some((begin.epoch, begin.next));
-            lane.reset = begin.reset;
-            if begin.reset.is_none() {
-                lane.position = begin.position;
-            }
-        }
-        self.begun = self.lanes.iter().all(|lane| lane.next.is_some());
         self.begun
     }
 
-    /// Tells a reset: only now the lane moves on.
-    fn reset(&mut self, index: usize) -> Reset {
-        let lane = &mut self.lanes[index];
-        let reason = lane.reset.take().unwrap_or(ResetReason::TooSlow);
-        let begin = lane.log.oldest();
-        lane.next = Some((begin.epoch, begin.next));
-        lane.position = begin.position;
-        self.ready |= 1 << index;
+    /// The reset that a lane has just taken for told.
+    fn reset(&mut self, index: usize, reason: ResetReason) -> Reset {
         self.hub.count_reset(reason);
-        let channel = self.lanes[index].log.channel().clone();
-        Reset { channel, reason, resumed_at: begin.position, cursor: self.cursor() }
+        let lane = &self.lanes[index];
+        let (channel, resumed_at) = (lane.log.channel().clone(), lane.position);
+        Reset { channel, reason, resumed_at, cursor: self.cursor() }
     }
 
     /// Puts the frames that were read from a lane into a batch. On one channel they go as they lie in the log; on
@@ -322,11 +294,14 @@ impl Subscription {
         } else {
             for frame in &frames {
                 self.lanes[lane].position = frame.position;
-                batch.compose(|out| {
-                    out.put_slice(b"id: ");
-                    put_cursor(out, self.lanes.iter().map(|lane| lane.position));
-                    out.put_u8(b'\n');
-                });
+                // A foreign event has no id on any connection.
+                if frame.id_len > 0 {
+                    batch.compose(|out| {
+                        out.put_slice(b"id: ");
+                        put_cursor(out, self.lanes.iter().map(|lane| lane.position));
+                        out.put_u8(b'\n');
+                    });
+                }
                 batch.push(bytes.split_to(frame.len).split_off(frame.id_len));
             }
         }
@@ -349,7 +324,7 @@ impl Subscription {
         self.ready |= rung;
         if rung != 0 {
             Wait::News
-        } else if closed {
+        } else if closed && self.asking == 0 {
             Wait::Closed
         } else {
             Wait::Pending

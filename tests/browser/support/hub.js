@@ -7,6 +7,10 @@ import { fileURLToPath } from "node:url";
 
 import { within } from "./deadline.js";
 
+// Where the machine of a developer has a Redis, the hub of a test must not find it.
+const ENVIRONMENT = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(TIDECAST_|SSE_REDIS_|REDIS_URL$)/.test(name)),
+);
 const BINARY =
   process.env.TIDECAST_BIN ?? fileURLToPath(new URL("../../../target/debug/tidecast", import.meta.url));
 
@@ -17,6 +21,7 @@ const BINARY =
 export async function startHub(t, ...options) {
   const listen = options.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
   const hub = spawn(BINARY, ["serve", "--retry", "200ms", ...listen, ...options], {
+    env: ENVIRONMENT,
     stdio: ["ignore", "pipe", "pipe"],
   });
   let said = "";

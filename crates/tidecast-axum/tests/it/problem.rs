@@ -1,5 +1,7 @@
 //! Errors as documents.
 
+use std::time::Duration;
+
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
@@ -36,6 +38,15 @@ async fn a_problem_is_a_document_with_its_members() {
 async fn a_status_without_a_name_has_a_title_all_the_same() {
     let problem = Problem::new(StatusCode::from_u16(499).unwrap(), "gone");
     assert_eq!(document(problem).await["title"], "Error");
+}
+
+#[test]
+fn what_passes_says_when_to_ask_again() {
+    let retry_after = |problem: Problem| problem.into_response().headers().get(header::RETRY_AFTER).cloned();
+    assert_eq!(retry_after(Error::unavailable("the broker is away").into()).unwrap(), "1");
+    assert_eq!(retry_after(Channel::new("").unwrap_err().into()), None);
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "slower").retry_after(Duration::from_millis(1_001));
+    assert_eq!(retry_after(problem).unwrap(), "2", "rounded up: earlier would be too early");
 }
 
 #[tokio::test]

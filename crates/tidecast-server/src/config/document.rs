@@ -2,6 +2,7 @@
 
 use super::{
     Settings,
+    broker::masked,
     knobs::{KNOBS, Kind, Knob, Zero},
 };
 
@@ -16,7 +17,8 @@ pub(crate) fn reference() -> String {
          3. a TOML file, named by `--config FILE` or `TIDECAST_CONFIG`, such as `keep_alive = \"30s\"`;\n\
          4. the default.\n\n\
          `tidecast check-config` tells every mistake at once, with where it came from; `tidecast print-config` prints \
-         what is in force, and [`tidecast.sample.toml`](tidecast.sample.toml) is a file with every default in it.\n\n\
+         what is in force, and [`tidecast.sample.toml`](tidecast.sample.toml) is a file with every default in it. What \
+         begins with `redis` is explained in [Redis](redis.md).\n\n\
          | key | default | what it sets |\n|---|---|---|\n",
     );
     for knob in KNOBS {
@@ -50,12 +52,13 @@ pub(crate) fn sample() -> String {
             Zero::Mistake(why) => file += &format!("# Must not be 0: {why}.\n"),
         }
         if !knob.default_note.is_empty() {
-            file += &format!("# The default is {}.\n", knob.default_note);
+            file += &format!("# The default is {}.\n", knob.default_note.replace('`', ""));
         }
         let example = match (knob.default, knob.kind) {
             ("", Kind::Count) => "1000",
             ("", Kind::Secret) => "a long random text",
             ("", Kind::Origins) => "http://localhost:5000",
+            ("", Kind::Redis) => "redis://localhost:6379/0",
             (default, _) => default,
         };
         file += &format!("#{} = {}\n", knob.key, toml_value(knob.kind, &[example.to_owned()]));
@@ -68,10 +71,14 @@ pub(crate) fn in_force(settings: &Settings) -> String {
     let mut file = String::new();
     for knob in KNOBS {
         let (line, origin) = match settings.find(knob.key) {
-            Some(_) if knob.kind == Kind::Secret => {
-                (format!("#{} = \"(masked)\"", knob.key), settings.origin(knob.key))
+            Some(set) => {
+                let masked = set.values.iter().find_map(|value| masked(knob, value));
+                let line = match masked {
+                    Some(masked) => format!("#{} = {}", knob.key, toml_value(knob.kind, &[masked])),
+                    None => format!("{} = {}", knob.key, toml_value(knob.kind, &set.values)),
+                };
+                (line, settings.origin(knob.key))
             }
-            Some(set) => (format!("{} = {}", knob.key, toml_value(knob.kind, &set.values)), settings.origin(knob.key)),
             None if knob.default.is_empty() => (format!("#{}", knob.key), format!("default: {}", knob.shown_default())),
             None => {
                 let default = toml_value(knob.kind, &[knob.default.to_owned()]);
@@ -91,9 +98,16 @@ fn toml_value(kind: Kind, values: &[String]) -> String {
     let quoted = |text: &String| toml::Value::String(text.clone()).to_string();
     let first = values.first().cloned().unwrap_or_default();
     match kind {
-        Kind::Switch | Kind::Count => first,
+        Kind::Switch | Kind::Count | Kind::Truth => first,
         Kind::Origins => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
-        Kind::Address | Kind::Choice(_) | Kind::Secret | Kind::Size | Kind::Text | Kind::Time => quoted(&first),
+        Kind::Address
+        | Kind::Choice(_)
+        | Kind::Prefix
+        | Kind::Redis
+        | Kind::Secret
+        | Kind::Size
+        | Kind::Text
+        | Kind::Time => quoted(&first),
     }
 }
 

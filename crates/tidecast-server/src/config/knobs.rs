@@ -30,6 +30,10 @@ pub(crate) enum Kind {
     Count,
     Choice(&'static [&'static str]),
     Text,
+    /// A switch that is on unless it is told otherwise, so its flag takes a value.
+    Truth,
+    Redis,
+    Prefix,
 }
 
 /// What zero means.
@@ -77,6 +81,9 @@ impl Kind {
             Self::Count => "N",
             Self::Choice(_) => "FORMAT",
             Self::Text => "FILTER",
+            Self::Truth => "BOOL",
+            Self::Redis => "URL",
+            Self::Prefix => "PREFIX",
         }
     }
 
@@ -97,6 +104,13 @@ impl Kind {
                 quoted.join(" or ")
             }
             Self::Text => "text".to_owned(),
+            Self::Truth => "`true` or `false`".to_owned(),
+            Self::Redis => {
+                "`redis://USER:PASSWORD@HOST:PORT/DB`, `rediss://…`, `unix://…`, and those of Sentinel and Cluster; \
+                            [all of it](redis.md#urls)"
+                    .to_owned()
+            }
+            Self::Prefix => "1 to 64 visible ASCII characters, no braces".to_owned(),
         }
     }
 }
@@ -129,6 +143,102 @@ pub(crate) const KNOBS: &[Knob] = &[
         ..PLAIN
     },
     Knob { key: "cors_origin", kind: Kind::Origins, doc: "Origin whose pages may read streams and publish", ..PLAIN },
+    Knob {
+        key: "redis",
+        kind: Kind::Redis,
+        default_note: "what `SSE_REDIS_URL`, then `REDIS_URL`, then `SSE_REDIS_HOST`, `SSE_REDIS_PORT` and `SSE_REDIS_DB` \
+                       say; without any of them events are kept in memory",
+        doc: "Redis that carries the events, so that any number of hubs share their channels. A flag shows in the list of \
+              processes: prefer the variable where there is a password",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_prefix",
+        kind: Kind::Prefix,
+        default: "tidecast",
+        doc: "What the names of all keys on Redis begin with; hubs with different ones don't share their channels",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_compat",
+        kind: Kind::Truth,
+        default: "true",
+        doc: "Publish to the channels of that name on Redis, as Flask-SSE does, and hear what is published there; without, \
+              to channels that only hubs of the same prefix know",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_plain_format",
+        kind: Kind::Choice(&["object", "array"]),
+        default: "object",
+        doc: "What is published to the channels of that name: the object that Flask-SSE of PyPI reads, or the array that \
+              the older extension reads",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_history_events",
+        default: "10000",
+        zero: Zero::Means("no history: who comes back gets what the hub that it comes to has itself"),
+        doc: "Most events of a channel that Redis keeps for those who come back",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_history_age",
+        kind: Kind::Time,
+        default: "1h",
+        zero: Zero::Means("no history"),
+        doc: "How long Redis keeps an event",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_idle_age",
+        kind: Kind::Time,
+        default: "24h",
+        zero: Zero::Means("as long as its events"),
+        doc: "How long Redis knows where a channel stands after its last event",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_connect_timeout",
+        kind: Kind::Time,
+        default: "5s",
+        zero: Zero::Mistake("no connection could ever be made"),
+        doc: "How long connecting to Redis may take; the URL's `socket_connect_timeout` says it too",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_command_timeout",
+        kind: Kind::Time,
+        default: "5s",
+        zero: Zero::Mistake("nothing could ever be published"),
+        doc: "How long Redis may take to answer; the URL's `socket_timeout` says it too",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_probe_interval",
+        kind: Kind::Time,
+        default: "15s",
+        zero: Zero::Means("never"),
+        doc: "After how long without a word the connection that listens is probed; the URL's `health_check_interval` says \
+              it too",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_probe_timeout",
+        kind: Kind::Time,
+        default: "5s",
+        zero: Zero::Mistake("no connection could ever pass"),
+        doc: "How long a probe waits before the connection is given up",
+        ..PLAIN
+    },
+    Knob {
+        key: "redis_compare_interval",
+        kind: Kind::Time,
+        default: "30s",
+        zero: Zero::Means("never"),
+        doc: "How often channels without a new event are compared with what Redis has",
+        ..PLAIN
+    },
     Knob {
         key: "keep_alive",
         kind: Kind::Time,

@@ -114,12 +114,12 @@ fn is_line_of(line: &str, key: &str) -> bool {
 /// A value of a file as text, where it has the shape that the knob takes.
 fn texts(kind: Kind, value: toml::Value) -> Option<Vec<String>> {
     match (kind, value) {
-        (Kind::Switch, toml::Value::Boolean(on)) => Some(vec![on.to_string()]),
+        (Kind::Switch | Kind::Truth, toml::Value::Boolean(on)) => Some(vec![on.to_string()]),
         (Kind::Count | Kind::Size | Kind::Time, toml::Value::Integer(number)) => Some(vec![number.to_string()]),
         (Kind::Origins, toml::Value::Array(values)) => {
             values.into_iter().map(|value| value.as_str().map(str::to_owned)).collect()
         }
-        (Kind::Count | Kind::Switch, _) => None,
+        (Kind::Count | Kind::Switch | Kind::Truth, _) => None,
         (_, toml::Value::String(text)) => Some(vec![text]),
         _ => None,
     }

@@ -24,7 +24,8 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, P
 
 /// `GET /metrics`.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    match metrics::render(app.hub.stats(), app.admission.streams(), &app.counters) {
+    let redis = app.redis.as_ref().map(|redis| redis.stats());
+    match metrics::render(app.hub.stats(), redis, app.admission.streams(), &app.counters) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -30,7 +30,7 @@ pub(super) async fn publish(
     let body = read_body(&app, body).await?;
     match publish::read(&app.hub, &headers, query.as_deref().unwrap_or_default(), &body)? {
         Asked::One(publication) => {
-            let published = app.hub.publish_publication(publication).await?;
+            let published = app.hub.publish_publication(publication).await.map_err(failed)?;
             Ok(Json(answer(&published)))
         }
         Asked::Several(publications) => publish_all(&app.hub, publications).await.map(|answers| Json(answers.into())),
@@ -44,10 +44,18 @@ async fn publish_all(hub: &Hub, publications: Vec<Publication>) -> Result<Vec<se
     for (index, publication) in publications.into_iter().enumerate() {
         match hub.publish_publication(publication).await {
             Ok(published) => answers.push(answer(&published)),
-            Err(error) => return Err(Problem::from(error).with("index", index).with("published", answers)),
+            Err(error) => return Err(failed(error).with("index", index).with("published", answers)),
         }
     }
     Ok(answers)
+}
+
+/// Why an event was not published. A broker whose answer was lost may have taken it all the same: whoever sends it again
+/// without a key may have it twice.
+fn failed(error: tidecast::Error) -> Problem {
+    let in_doubt = error.is_in_doubt();
+    let problem = Problem::from(error);
+    if in_doubt { problem.with("in_doubt", true) } else { problem }
 }
 
 async fn read_body(app: &App, body: Body) -> Result<Bytes, Problem> {
@@ -99,7 +107,7 @@ mod tests {
             let offset = self.0.fetch_add(1, Ordering::SeqCst) + 1;
             Box::pin(async move {
                 if offset > 2 {
-                    return Err(Error::unavailable("the broker has gone away"));
+                    return Err(Error::unavailable("the broker has gone away").in_doubt());
                 }
                 Ok(Published::new(&publication, Position { epoch: Epoch::random(), offset }, 0))
             })
@@ -137,5 +145,6 @@ mod tests {
         assert_eq!(problem["index"], 2);
         assert_eq!(problem["published"].as_array().unwrap().len(), 2);
         assert_eq!(problem["detail"], "the broker has gone away");
+        assert_eq!(problem["in_doubt"], true);
     }
 }

@@ -24,6 +24,8 @@ enum Act {
     DieAfter,
     /// Answers that it ends, with how many of the events it has taken.
     Refuse { taken: usize },
+    /// Answers that its broker went away half-way.
+    Doubt,
     /// Says what a proxy says that lost its hub.
     BadGateway,
 }
@@ -95,6 +97,10 @@ fn serve(socket: &TcpStream, act: Act) -> Option<String> {
             let problem = format!(r#"{{"detail":"closed","published":[{}]}}"#, places(taken, FIRST));
             ("503 Service Unavailable", "application/problem+json", problem)
         }
+        Act::Doubt => {
+            let problem = r#"{"detail":"redis is away","index":0,"published":[],"in_doubt":true}"#.to_owned();
+            ("503 Service Unavailable", "application/problem+json", problem)
+        }
         Act::BadGateway => ("502 Bad Gateway", "text/html", "<h1>no hub</h1>".to_owned()),
         Act::DieBefore | Act::DieAfter => return Some(body),
     };
@@ -113,14 +119,16 @@ fn a_hub_that_dies_before_it_read_a_request_leaves_nothing_in_doubt() {
 
 #[test]
 fn a_hub_that_goes_on_remembers_what_it_took() {
-    let (end, bodies) = publish(&[Act::Answer(FIRST), Act::DieAfter, Act::Answer(FIRST)]);
-    assert_eq!(end.expect(0).stdout, "published 2 of 2 lines");
-    assert_eq!(bodies[1], bodies[2], "repeated under the same key");
+    for act in [Act::DieAfter, Act::Doubt] {
+        let (end, bodies) = publish(&[Act::Answer(FIRST), act, Act::Answer(FIRST)]);
+        assert_eq!(end.expect(0).stdout, "published 2 of 2 lines");
+        assert_eq!(bodies[1], bodies[2], "repeated under the same key");
+    }
 }
 
 #[test]
 fn another_hub_does_not_know_what_the_dead_one_took() {
-    for act in [Act::DieAfter, Act::BadGateway] {
+    for act in [Act::DieAfter, Act::BadGateway, Act::Doubt] {
         let (end, _) = publish(&[Act::Answer(FIRST), act, Act::Answer(SECOND)]);
         assert_eq!(end.expect(2).stdout, "published 1 of 2 lines; 1 of unknown fate");
         assert!(end.stderr.contains("fate unknown of line 2:"), "{end:?}");

@@ -19,7 +19,8 @@ use super::{DEADLINE, eventually};
 pub(crate) fn tidecast(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidecast"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("TIDECAST_") {
+        let shown = name.to_string_lossy();
+        if ["TIDECAST_", "SSE_REDIS_", "REDIS_URL"].iter().any(|start| shown.starts_with(start)) {
             command.env_remove(name);
         }
     }

@@ -19,5 +19,6 @@ mod fleet;
 mod head;
 mod idempotency;
 mod limits;
+mod redis;
 mod stall;
 mod stop;

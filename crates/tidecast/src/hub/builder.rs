@@ -56,6 +56,7 @@ impl Builder {
         broker.start(Deliveries::new(&registry, clock.clone()));
         let inner = Inner {
             registry,
+            keeps_history: broker.keeps_history(),
             broker,
             clock,
             closing: AtomicBool::new(false),

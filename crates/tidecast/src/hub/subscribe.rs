@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use crate::{
     Channel, Error, Hub, Result, Subscription,
     bell::Bell,
+    lane::Lane,
     limits::{LAST_MAX, SUBSCRIPTION_CHANNELS_MAX},
     resume::Start,
 };
@@ -47,18 +48,18 @@ impl Hub {
 
         let now = self.inner.now();
         let bell = Arc::new(Bell::default());
-        let mut logs = Vec::with_capacity(distinct.len());
+        let mut lanes = Vec::with_capacity(distinct.len());
         for ((channel, start), lane) in distinct.iter().zip(start.lanes(distinct.len())).zip(0..) {
-            let (log, first) = self.inner.registry.with_log(channel, now, |log| {
-                let first = log.join(&bell, lane)?;
-                Ok((log.clone(), first))
+            let (log, joined) = self.inner.registry.with_log(channel, now, |log| {
+                let joined = log.join(&bell, lane)?;
+                Ok((log.clone(), joined))
             });
-            if first {
+            if joined.first {
                 self.inner.broker.subscribe(channel);
             }
-            logs.push((log, start));
+            lanes.push(Lane::new(log, start, joined.at));
         }
         self.inner.counters.count_joined();
-        Ok(Subscription::new(self.inner.clone(), logs, bell))
+        Ok(Subscription::new(self.inner.clone(), lanes, bell))
     }
 }

@@ -47,9 +47,12 @@ fn the_logs_published_to_longest_ago_lose_their_events_and_keep_their_position()
     assert_eq!(browsers[1].told(), ["x"]);
 }
 
+/// With a log that alone could be as large as the bound this failed one time in ten: no log loses its events to a publish
+/// of its own.
 #[test]
 fn all_logs_together_stay_within_their_bound_whatever_is_published() {
-    let (hub, clock) = hub_with(Limits { logs_bytes_max: 200_000, ..Limits::default() });
+    let limits = Limits { logs_bytes_max: 200_000, log_bytes_max: 40_000, ..Limits::default() };
+    let (hub, clock) = hub_with(limits);
     for number in 0..2_000 {
         clock.advance(secs(0));
         publish(&hub, &format!("{}", number % 37), &"x".repeat(number * 7 % 5_000));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidecast::{Hub, broker::MemoryBroker, conformance as rules};
 
-use crate::support::now;
+use crate::{far::FarBroker, support::now};
 
 macro_rules! kept {
     ($($rule:ident),* $(,)?) => {
@@ -30,10 +30,17 @@ kept! {
     a_publisher_that_stalls_holds_up_no_other_channel,
     history_is_what_was_published,
     history_says_whether_it_is_complete,
+    history_goes_on_page_by_page,
     a_resumed_subscription_continues,
+    a_position_that_was_answered_resumes,
     forgetting_starts_over,
     forgetting_tells_its_readers,
     a_released_channel_loses_nothing,
+}
+
+#[test]
+fn one_over_several_nodes_keeps_them_too() {
+    now(rules::all(async || Arc::new(FarBroker::default())));
 }
 
 #[test]

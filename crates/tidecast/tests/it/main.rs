@@ -1,5 +1,7 @@
 //! The engine from the outside: one binary, one topic a file. Time is virtual throughout; nothing here sleeps.
 
+mod far;
+mod far_server;
 mod late;
 mod support;
 
@@ -17,6 +19,17 @@ mod resume_world;
 mod bounds;
 mod bounds_all;
 mod idempotency;
+
+mod ahead;
+mod foreign;
+mod lineage;
+mod placed;
+mod refill;
+mod refill_late;
+mod suspended;
+
+mod far_model;
+mod far_world;
 
 mod conformance;
 mod conformance_faults;

@@ -2,9 +2,13 @@
 
 use std::{
     future::Future,
+    ops::RangeInclusive,
     pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -37,6 +41,18 @@ pub(crate) fn publish(hub: &Hub, channel: &str, data: &str) -> Position {
 pub(crate) fn publish_with_id(hub: &Hub, channel: &str, data: &str, id: &str) -> Position {
     let event = Event::text(data).with_id(id).expect("an id");
     hub.publish_now(channel, event).expect("it is published").position
+}
+
+/// Publishes the channel's name with each of these numbers.
+pub(crate) fn publish_numbers(hub: &Hub, channel: &str, numbers: RangeInclusive<usize>) {
+    for number in numbers {
+        publish(hub, channel, &format!("{channel}{number}"));
+    }
+}
+
+/// What [`publish_numbers`] published.
+pub(crate) fn numbers(channel: &str, numbers: RangeInclusive<usize>) -> Vec<String> {
+    numbers.map(|number| format!("{channel}{number}")).collect()
 }
 
 /// Forgets a channel.
@@ -81,6 +97,28 @@ pub(crate) fn decode(bytes: &[u8]) -> Vec<Message> {
     let fed = decoder.feed(bytes, |item| messages.extend(message(item)));
     fed.expect("a stream of this crate");
     messages
+}
+
+/// Where a reset says that its channel goes on.
+pub(crate) fn resumed_at(reset: &Message) -> Position {
+    let data: serde_json::Value = serde_json::from_str(&reset.data).expect("JSON");
+    data["resumed_at"].as_str().expect("a position").parse().expect("a position")
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+pub(crate) struct Woken(AtomicUsize);
+
+impl Woken {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 pub(crate) fn message(item: Item) -> Option<Message> {
@@ -195,6 +233,13 @@ impl Browser {
     pub(crate) fn unread_len(&mut self, bytes_max: usize) -> usize {
         self.read_by(bytes_max, 0);
         self.connection.as_ref().map_or(0, |connection| connection.unread.len())
+    }
+
+    /// The id of the first block, if that is there and has one.
+    pub(crate) fn first_id(&self) -> Option<String> {
+        let unread = str::from_utf8(&self.connection.as_ref()?.unread).expect("it is text");
+        let id = unread.split("\nid: ").nth(1)?;
+        id.lines().next().map(str::to_owned)
     }
 
     pub(crate) fn is_connected(&self) -> bool {

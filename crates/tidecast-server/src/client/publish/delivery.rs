@@ -3,7 +3,7 @@
 //! A batch is sent until each of its entries is answered. It may be sent again without doubling anything, to a hub that
 //! remembers its keys. A hub in memory forgets them with its process, so where an entry may have been taken and the hub
 //! that answers in the end is another one (its positions are of another epoch, or there were none to compare with), the
-//! entry's line is named. A hub that was stopped in peace leaves nothing behind that may have been taken: it answers what
+//! entry's line is named. So it is where the hub could not tell what its broker made of an entry. A hub that was stopped in peace leaves nothing behind that may have been taken: it answers what
 //! it has begun to read, and what it has not begun to read was never sent (see [`connection`](super::super::connection)).
 
 use std::{collections::HashMap, fmt, time::Duration};
@@ -140,7 +140,15 @@ impl Delivery {
                 let refused = self.entries.remove(0);
                 self.tally.refuse(refused.line, &why);
             }
-            Verdict::Later(why) => return Ok(Some(why)),
+            Verdict::Later { published, in_doubt, why } => {
+                self.take(&published);
+                if in_doubt && let Some(next) = self.entries.first_mut() {
+                    next.in_doubt = true;
+                }
+                if published.is_empty() {
+                    return Ok(Some(why));
+                }
+            }
             Verdict::Unclear(why) => {
                 self.doubt(sent);
                 return Ok(Some(why));

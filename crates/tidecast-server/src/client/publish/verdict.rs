@@ -9,14 +9,15 @@ use crate::client::{connection::Answer, problem::Problem};
 /// What became of a batch.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// The first so many were published, here; all of them unless the hub was about to end.
+    /// All of them were published, here.
     Published(Vec<Place>),
     /// One of them is no event: nothing of the batch was published.
     Refused { index: usize, why: String },
     /// It is too long for something on the way.
     TooLong(String),
-    /// Nothing was published, and later it may be.
-    Later(String),
+    /// The first so many were published, and later the rest may be. Of the next one nobody knows whether it was, if it is
+    /// in doubt.
+    Later { published: Vec<Place>, in_doubt: bool, why: String },
     /// Something on the way does not know what became of it.
     Unclear(String),
     /// It would be the same the next time.
@@ -43,13 +44,14 @@ impl Verdict {
         let index = problem.member("index").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
         match (problem.status, index) {
             (StatusCode::SERVICE_UNAVAILABLE, _) if problem.is_the_hubs() => {
-                match problem.member("published").and_then(places) {
-                    Some(places) if !places.is_empty() && places.len() <= entries => Self::Published(places),
-                    _ => Self::Later(problem.to_string()),
-                }
+                let published = problem.member("published").and_then(places).filter(|places| places.len() <= entries);
+                let in_doubt = problem.member("in_doubt") == Some(&Value::Bool(true));
+                Self::Later { published: published.unwrap_or_default(), in_doubt, why: problem.to_string() }
             }
             // The hub had not read all of it.
-            (StatusCode::REQUEST_TIMEOUT, _) if problem.is_the_hubs() => Self::Later(problem.to_string()),
+            (StatusCode::REQUEST_TIMEOUT, _) if problem.is_the_hubs() => {
+                Self::Later { published: Vec::new(), in_doubt: false, why: problem.to_string() }
+            }
             (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS, _) => Self::Unclear(problem.to_string()),
             (status, Some(index)) if status.is_client_error() && index < entries => {
                 Self::Refused { index, why: without_index(&problem.to_string(), index) }
@@ -97,8 +99,13 @@ mod tests {
         assert!(matches!(verdict(200, json, &format!("[{place}]")), Verdict::Never(_)));
         assert!(matches!(verdict(200, "text/html", "<html>"), Verdict::Never(_)));
         let partly = format!(r#"{{"detail": "closed", "index": 1, "published": [{place}]}}"#);
-        assert!(matches!(verdict(503, HUB, &partly), Verdict::Published(places) if places.len() == 1));
-        assert!(matches!(verdict(503, HUB, r#"{"index": 0, "published": []}"#), Verdict::Later(_)));
+        let later = |body: &str| match verdict(503, HUB, body) {
+            Verdict::Later { published, in_doubt, .. } => (published.len(), in_doubt),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(later(&partly), (1, false));
+        assert_eq!(later(r#"{"index": 0, "published": []}"#), (0, false));
+        assert_eq!(later(r#"{"index": 0, "published": [], "in_doubt": true}"#), (0, true));
         assert!(matches!(verdict(503, "text/html", "no upstream"), Verdict::Unclear(_)));
         assert!(matches!(verdict(502, "text/html", ""), Verdict::Unclear(_)));
         let refused = verdict(400, HUB, r#"{"detail": "entry 1: `data` is missing", "index": 1}"#);

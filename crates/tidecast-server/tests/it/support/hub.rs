@@ -1,7 +1,7 @@
 //! The real hub: a process of its own, on a port that the system chooses, ended with the test.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, mpsc},
@@ -21,6 +21,7 @@ pub(crate) use rustix::process::Signal;
 pub(crate) struct Hub {
     child: Child,
     pub(crate) address: SocketAddr,
+    stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
     key: Option<String>,
@@ -29,7 +30,13 @@ pub(crate) struct Hub {
 impl Hub {
     /// Starts a hub with these arguments after `serve`, on a free port unless they say otherwise.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(&[], arguments)
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with(variables: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut command = Self::command(arguments);
+        command.envs(variables.iter().copied());
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
@@ -47,13 +54,16 @@ impl Hub {
             }
         });
         let (sender, first_line) = mpsc::channel();
+        let announced = Arc::new(Mutex::new(String::new()));
+        let writer = announced.clone();
         std::thread::spawn(move || {
-            let mut lines = BufReader::new(stdout);
-            let mut line = String::new();
-            let _ = lines.read_line(&mut line);
-            let _ = sender.send(line);
-            // So that whatever else it says never fills the pipe.
-            let _ = lines.read_to_string(&mut String::new());
+            // To the end, so that whatever else it says never fills the pipe.
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let mut announced = writer.lock();
+                announced.push_str(&line);
+                announced.push('\n');
+                let _ = sender.send(line);
+            }
         });
         let line = first_line.recv_timeout(DEADLINE).unwrap_or_default();
         let address = address_in(&line);
@@ -61,6 +71,7 @@ impl Hub {
         let mut hub = Self {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            stdout: announced,
             stderr: said,
             reader: Some(reader),
             key: key.map(|at| arguments[at + 1].to_owned()),
@@ -70,21 +81,33 @@ impl Hub {
         hub
     }
 
-    /// The program with its arguments, in an environment that says nothing to it.
+    /// The program's `serve` with its arguments, in an environment that says nothing to it.
     pub(crate) fn command(arguments: &[&str]) -> Command {
+        let mut command = Self::program();
+        command.arg("serve").args(arguments);
+        command
+    }
+
+    /// The program without arguments, in an environment that says nothing to it.
+    pub(crate) fn program() -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidecast"));
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TIDECAST_") {
+            let shown = name.to_string_lossy();
+            if ["TIDECAST_", "SSE_REDIS_", "REDIS_URL"].iter().any(|start| shown.starts_with(start)) {
                 command.env_remove(name);
             }
         }
-        command.arg("serve").args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has written to standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.lock().clone()
     }
 
     /// What it has written to standard error so far.

@@ -1,6 +1,6 @@
 //! A stream as it is read: once, or as an `EventSource` reads it, again and again from where it left off.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, io, net::SocketAddr};
 
 use tidecast::wire::{Decoder, Item, Message};
 
@@ -50,19 +50,26 @@ impl Stream {
 
     /// Reads at most this many bytes more; `false` once the stream has come to its proper end.
     pub(crate) async fn fill(&mut self, bytes_max: usize) -> bool {
+        self.fill_or_cut(bytes_max).await.expect("the stream goes on")
+    }
+
+    /// The same where the stream may be cut, which is an error.
+    pub(crate) async fn fill_or_cut(&mut self, bytes_max: usize) -> io::Result<bool> {
         if self.framing == Framing::Ended {
-            return false;
+            return Ok(false);
         }
         let before = self.connection.buffer.len();
-        let more = self.connection.fill(bytes_max).await.expect("the stream goes on");
+        let more = self.connection.fill(bytes_max).await?;
         self.bytes_read += self.connection.buffer.len() - before;
         if !more {
-            assert_eq!(self.framing, Framing::ToTheEnd, "the stream was cut");
+            if self.framing != Framing::ToTheEnd {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             self.framing = Framing::Ended;
-            return false;
+            return Ok(false);
         }
         self.decode();
-        true
+        Ok(true)
     }
 
     /// What is there already.
@@ -96,6 +103,29 @@ impl Stream {
         let message = self.message().await;
         assert_eq!(message.event_type, "stream-reset", "{message:?}");
         serde_json::from_str(&message.data).expect("a reset's data is JSON")
+    }
+
+    /// Reads until the stream stands at a position: from there on nothing is missed.
+    pub(crate) async fn until_live(&mut self) {
+        within("a stream's first id", async {
+            while self.last_event_id().is_empty() {
+                assert!(self.fill(64 * 1024).await, "ended without an id: {:?}", self.seen.escape_ascii().to_string());
+            }
+        })
+        .await;
+    }
+
+    /// Reads events until one has these data; answers with the data of all, and how many resets came between.
+    pub(crate) async fn data_until(&mut self, last: &str) -> (Vec<String>, usize) {
+        let (mut data, mut resets) = (Vec::new(), 0);
+        while data.last().is_none_or(|data| data != last) {
+            let message = self.message().await;
+            match &*message.event_type {
+                "stream-reset" => resets += 1,
+                _ => data.push(message.data),
+            }
+        }
+        (data, resets)
     }
 
     /// Reads until the body has at least so many bytes, and answers with all of it so far.
@@ -182,6 +212,30 @@ impl Source {
             stream.last_event_id().clone_into(&mut self.last_event_id);
         }
         stream.items.into()
+    }
+
+    /// Goes to another hub with its next connection, as behind a proxy that knows both.
+    pub(crate) fn move_to(&mut self, address: SocketAddr) -> Vec<Item> {
+        self.address = address;
+        self.cut()
+    }
+
+    /// The next event; `None` where the connection was cut before it was complete.
+    pub(crate) async fn message_or_cut(&mut self) -> Option<Message> {
+        let stream = self.connected().await;
+        within("what a stream says next", async {
+            loop {
+                while let Some(item) = stream.take_item() {
+                    if let Item::Message(message) = item {
+                        return Some(message);
+                    }
+                }
+                if !stream.fill_or_cut(64 * 1024).await.unwrap_or(false) {
+                    return None;
+                }
+            }
+        })
+        .await
     }
 
     /// The next event; an end of the stream is followed by another connection.

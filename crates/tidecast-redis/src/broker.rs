@@ -1,0 +1,256 @@
+//! The broker: the contract of `tidecast::broker::Broker`, kept by scripts in Redis and a listener here.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use tidecast::{
+    Channel, Error, Position, Publication, Published, Result,
+    broker::{Broker, BrokerFuture, Deliveries, Head, History, Since},
+    limits::REFILL_BYTES_MAX,
+};
+use tokio::{runtime::Handle, time};
+
+use crate::{
+    RedisConfig,
+    answer::Answer,
+    failure::Failure,
+    listener::Listener,
+    scripts::{Forget, Keep, Publish, Target},
+    shared::{PAGE_BYTES_MAX, Shared, past_events},
+    stats::{RedisStats, count},
+};
+
+/// How long a reader that waits for Redis waits at most before it is asked again, whatever the listener says.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The broker that has many nodes share every channel, through Redis.
+///
+/// It keeps two connections to a server, or to each server of a Cluster that it needs: one for commands, one that
+/// listens. Both are made again for ever when they end; meanwhile publishing is [unavailable](Error::is_unavailable),
+/// readers stay, and what they missed comes once Redis is back.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use tidecast::{Event, Hub};
+/// use tidecast_redis::{RedisBroker, RedisConfig};
+///
+/// # async fn example() -> tidecast::Result<()> {
+/// let config = RedisConfig::from_url("redis://localhost/0")?;
+/// let hub = Hub::builder().broker(Arc::new(RedisBroker::new(config)?)).build();
+/// hub.publish("sse", Event::text("hello")).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RedisBroker {
+    shared: Arc<Shared>,
+    listener: Arc<Listener>,
+    runtime: Handle,
+}
+
+impl RedisBroker {
+    /// A broker that connects once a hub has it. Redis may be away.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_invalid`] where a certificate that the configuration names can't be read, and
+    /// [`Error::is_unavailable`] outside of a tokio runtime: the broker's tasks run on the one that this is called in.
+    pub fn new(config: RedisConfig) -> Result<Self> {
+        let runtime = Handle::try_current()
+            .map_err(|error| Error::unavailable("redis needs a tokio runtime").with_source(error))?;
+        let shared = Shared::new(config)?;
+        let listener = Listener::new(shared.clone(), runtime.clone());
+        Ok(Self { shared, listener, runtime })
+    }
+
+    /// What has happened so far, and how things stand.
+    #[must_use]
+    pub fn stats(&self) -> RedisStats {
+        self.shared.heard.counters.stats(*self.shared.connected.borrow(), self.shared.heard.len())
+    }
+
+    async fn answer(&self, publication: Publication) -> Result<Published> {
+        let shared = &self.shared;
+        let deliveries = self.deliveries()?;
+        let Publication { channel, event, idempotency_key } = &publication;
+        let keys = shared.keys.channel(channel);
+        let name = shared.name(channel);
+        let answer = Answer::new(&publication, deliveries.readers(channel)).to_string();
+        let publish = Publish {
+            keys: &keys,
+            event,
+            idempotency_key: idempotency_key.as_ref(),
+            answer: &answer,
+            target: Target {
+                name: &String::from_utf8_lossy(&name),
+                sharded: shared.config.is_sharded(),
+                format: shared.config.plain_format,
+            },
+            keep: &Keep {
+                events_max: if shared.config.keeps_history() { shared.config.history_events_max } else { 0 },
+                events_age_max: shared.config.history_age_max,
+                idle_age_max: shared.config.idle_age_max.max(shared.config.history_age_max),
+                idempotency_age_max: deliveries.limits().idempotency_age_max,
+            },
+        };
+        let reply = shared.commands.call(publish.call()).await.map_err(|failure| publish_failed(shared, &failure))?;
+        let accepted = Publish::parse(reply)
+            .map_err(|malformed| publish_failed(shared, &Failure::Broken(malformed.to_string())))?;
+        shared.refusal.clear();
+        if !accepted.repeated {
+            count(&shared.heard.counters.published);
+        }
+        Ok(Answer::parse(&accepted.answer).published(&publication, accepted.position, accepted.repeated))
+    }
+
+    async fn read(&self, channel: &Channel, since: Since, limit: usize, bytes_max: usize) -> Result<History> {
+        let deliveries = self.deliveries()?;
+        let page = self.shared.page(channel, since, limit, bytes_max).await.map_err(|failure| unavailable(&failure))?;
+        let asked_from_start = matches!(since, Since::Newest | Since::After(Position::START));
+        let Some(filled) = page else { return Ok(History::new(Vec::new(), asked_from_start)) };
+        if let Since::After(after) = since
+            && after != Position::START
+            && after.epoch != filled.head.epoch
+        {
+            return Ok(History::new(Vec::new(), false).with_head(filled.head));
+        }
+        Ok(History::new(past_events(&filled, deliveries.limits()), filled.complete).with_head(filled.head))
+    }
+
+    /// Reads, however long Redis is away.
+    async fn read_at_last(&self, channel: &Channel, since: Since, limit: usize) -> Result<History> {
+        let mut changes = self.shared.connected.subscribe();
+        loop {
+            match self.read(channel, since, limit, PAGE_BYTES_MAX).await {
+                Err(error) if error.is_unavailable() => {
+                    // Until Redis is back, or for a moment: it may be the commands alone that fail.
+                    let _ = time::timeout(ASK_AGAIN, changes.changed()).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Has a future find the broker's runtime, as a hub may be asked in threads that have none.
+    fn on_runtime<'a, T>(&'a self, future: impl Future<Output = Result<T>> + Send + 'a) -> BrokerFuture<'a, T> {
+        let mut future = Box::pin(future);
+        Box::pin(poll_fn(move |context| {
+            let _inside = self.runtime.enter();
+            future.as_mut().poll(context)
+        }))
+    }
+
+    fn deliveries(&self) -> Result<&Deliveries> {
+        let deliveries = self.shared.heard.deliveries();
+        deliveries.filter(|_| !self.shared.is_closed()).ok_or_else(Error::closed)
+    }
+}
+
+impl Broker for RedisBroker {
+    fn start(&self, deliveries: Deliveries) {
+        assert!(self.shared.heard.start(deliveries), "a broker serves one hub");
+        self.listener.start();
+    }
+
+    fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published> {
+        self.on_runtime(self.answer(publication))
+    }
+
+    fn subscribe(&self, channel: &Channel) {
+        self.listener.subscribe(channel);
+    }
+
+    fn release(&self, channel: &Channel) {
+        self.listener.release(channel);
+    }
+
+    fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
+        self.on_runtime(self.read(channel, since, limit, REFILL_BYTES_MAX))
+    }
+
+    fn keeps_history(&self) -> bool {
+        self.shared.config.keeps_history()
+    }
+
+    fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
+        self.on_runtime(async move {
+            tokio::select! {
+                // A reader that waits for a Redis which does not answer must not keep a hub from ending.
+                biased;
+                () = self.shared.until_closed() => Err(Error::closed()),
+                answer = self.read_at_last(channel, since, limit) => answer,
+            }
+        })
+    }
+
+    fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {
+        self.on_runtime(async move {
+            let shared = &self.shared;
+            let deliveries = self.deliveries()?;
+            let keys = shared.keys.channel(channel);
+            let name = shared.name(channel);
+            let forget = Forget {
+                keys: &keys,
+                idle_age_max: shared.config.idle_age_max,
+                control: &shared.keys.control(),
+                message: &name,
+            };
+            let reply = shared.commands.call(forget.call()).await.map_err(|failure| unavailable(&failure))?;
+            let forgotten =
+                Forget::parse(reply).map_err(|malformed| unavailable(&Failure::Broken(malformed.to_string())))?;
+            let was_here = deliveries.position(channel).is_some();
+            if let Some(start) = forgotten
+                && was_here
+            {
+                // The other nodes hear of it; this one need not wait until it does.
+                deliveries.open_at(channel, &Head::new(start));
+            }
+            Ok(forgotten.is_some() || was_here)
+        })
+    }
+
+    fn ready(&self) -> BrokerFuture<'_, ()> {
+        self.on_runtime(async move {
+            if self.shared.is_closed() {
+                return Err(Error::closed());
+            }
+            self.shared.commands.ping().await.map_err(|failure| unavailable(&failure))?;
+            if let Some(words) = self.shared.refusal.present() {
+                return Err(unavailable(&Failure::Refused(words)));
+            }
+            // Just begun or just back, the connection that listens may be on its way yet.
+            let mut connected = self.shared.connected.subscribe();
+            if time::timeout(ASK_AGAIN, connected.wait_for(|connected| *connected)).await.is_err() {
+                return Err(Error::unavailable("redis answers, but the connection that listens does not stand yet"));
+            }
+            Ok(())
+        })
+    }
+
+    fn close(&self) {
+        self.listener.close();
+        self.shared.close();
+    }
+}
+
+impl Drop for RedisBroker {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn publish_failed(shared: &Shared, failure: &Failure) -> Error {
+    count(&shared.heard.counters.publish_failures);
+    // Redis being away is told by who listens.
+    if let Failure::Refused(words) | Failure::Broken(words) = failure {
+        shared.refusal.note(words);
+    }
+    unavailable(failure)
+}
+
+fn unavailable(failure: &Failure) -> Error {
+    let maybe_done = matches!(failure, Failure::Away { maybe_done: true, .. } | Failure::Broken(_));
+    let error = Error::unavailable(format!("redis: {failure}"));
+    if maybe_done { error.in_doubt() } else { error }
+}

@@ -1,0 +1,152 @@
+//! The way to one node: its connection while it has one, and who may make the next.
+//!
+//! One connect at a time, whoever asks; after one that failed nobody tries for a moment, and all are told why. What is
+//! sent and what is done about the reply is `attempt`'s business.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    backoff::Backoff,
+    connection::{Connection, Connector},
+    failure::Failure,
+    topology::Place,
+};
+
+/// See the module.
+pub(crate) struct Node {
+    place: Place,
+    connector: Connector,
+    permits: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+struct State {
+    connection: Option<Arc<Connection>>,
+    /// What the connect that is under way will tell.
+    connecting: Option<watch::Receiver<Option<Connected>>>,
+    /// Until then nobody tries, and this is why.
+    closed_until: Option<(Instant, Failure)>,
+    backoff: Backoff,
+}
+
+type Connected = Result<Arc<Connection>, Failure>;
+
+impl Node {
+    pub(crate) fn new(place: Place, connector: Connector) -> Self {
+        let state = State { connection: None, connecting: None, closed_until: None, backoff: PAUSE };
+        Self { place, connector, permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), state: Mutex::new(state) }
+    }
+
+    /// Waits until so many more calls may be in flight.
+    pub(crate) async fn permits(&self, count: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
+        let count = u32::try_from(count.min(IN_FLIGHT_MAX)).unwrap_or(1);
+        match timeout_at(deadline, Arc::clone(&self.permits).acquire_many_owned(count)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // It is never closed.
+            Ok(Err(_)) | Err(_) => Err(Failure::not_done(format!("{IN_FLIGHT_MAX} calls wait for Redis already"))),
+        }
+    }
+
+    /// The connection, a new one if there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// A connect goes on when the future is dropped, for whoever comes next.
+    pub(crate) async fn connection(self: &Arc<Self>, deadline: Instant) -> Connected {
+        let mut connecting = {
+            let mut state = self.state.lock();
+            if let Some(connection) = state.connection.as_ref().filter(|connection| connection.is_alive()) {
+                return Ok(Arc::clone(connection));
+            }
+            match (&state.connecting, &state.closed_until) {
+                (Some(connecting), _) => connecting.clone(),
+                (None, Some((until, failure))) if Instant::now() < *until => return Err(failure.clone()),
+                (None, _) => {
+                    let (tell, connecting) = watch::channel(None);
+                    state.connecting = Some(connecting.clone());
+                    tokio::spawn(Arc::clone(self).connect(tell));
+                    connecting
+                }
+            }
+        };
+        let waited = timeout_at(deadline, connecting.wait_for(Option::is_some)).await;
+        match waited {
+            Ok(Ok(connected)) => connected.clone().unwrap_or_else(|| Err(Failure::not_done("no connection"))),
+            Ok(Err(_)) => Err(Failure::not_done("the connect was broken off")),
+            Err(_) => Err(Failure::not_done("no connection in time")),
+        }
+    }
+
+    /// How long a connection may be silent with a call on it before it is given up.
+    pub(crate) fn silence_max(&self) -> Duration {
+        self.connector.config.command_timeout / 2
+    }
+
+    /// Closes this connection, if it is still the one in use.
+    pub(crate) fn drop_connection(&self, connection: &Arc<Connection>) {
+        connection.close();
+        let mut state = self.state.lock();
+        if state.connection.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            state.connection = None;
+        }
+    }
+
+    async fn connect(self: Arc<Self>, tell: watch::Sender<Option<Connected>>) {
+        // Where connecting panics or the runtime ends: or all that follow would wait for it.
+        let no_longer = NoLongerConnecting(&self);
+        let connect = self.place.connect(&self.connector, |address, expected| {
+            let connector = self.connector.clone();
+            async move { connector.connect(&address, expected).await }
+        });
+        let time = self.connector.config.connect_timeout;
+        let connected = timeout(time, Box::pin(connect))
+            .await
+            .unwrap_or_else(|_| Err(Failure::not_done(format!("no connection within {time:?}"))));
+        let connected = connected.map(Arc::new);
+        let mut state = self.state.lock();
+        match &connected {
+            Ok(connection) => {
+                tracing::debug!(node = %connection.address, "connected");
+                state.connection = Some(Arc::clone(connection));
+                state.closed_until = None;
+                state.backoff.reset();
+            }
+            Err(failure) => {
+                // At least half of it, so that even the first of a row keeps a crowd away.
+                let pause = state.backoff.after_failure(fastrand::f64() / 2.0 + 0.5);
+                tracing::debug!(%failure, ?pause, "no connection");
+                state.connection = None;
+                state.closed_until = Some((Instant::now() + pause, failure.clone()));
+            }
+        }
+        drop(state);
+        drop(no_longer);
+        tell.send_replace(Some(connected));
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("place", &self.place).field("connection", &self.state.lock().connection).finish()
+    }
+}
+
+struct NoLongerConnecting<'a>(&'a Node);
+
+impl Drop for NoLongerConnecting<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().connecting = None;
+    }
+}
+
+/// How many calls may wait for a reply of one node at once; more wait for their turn, within their deadline.
+pub(crate) const IN_FLIGHT_MAX: usize = 1_024;
+
+/// How long nobody tries after a connect that failed: 100 ms at first, 1 s at most.
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));

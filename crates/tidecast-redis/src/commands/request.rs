@@ -1,0 +1,98 @@
+//! What can be asked of Redis: a script with its keys and arguments, or one command.
+//!
+//! It says how a request is written, to which key it belongs, and whether it may be sent again; it sends nothing.
+//! `attempt` and `batch` do.
+
+use bytes::Bytes;
+use redis::Cmd;
+
+/// A script with the name that Redis knows it by.
+#[derive(Debug)]
+pub(crate) struct Script {
+    source: String,
+    sha: String,
+}
+
+/// A script to be run, all of its keys in one hash slot.
+#[derive(Debug, Clone)]
+pub(crate) struct Call<'a> {
+    pub(crate) script: &'a Script,
+    /// At least one in a Cluster; the first decides which node it is.
+    pub(crate) keys: Vec<String>,
+    pub(crate) arguments: Vec<Bytes>,
+    /// Whether running it twice does what running it once does, so that it may be sent again after its reply was lost.
+    pub(crate) repeatable: bool,
+}
+
+/// Either of the two.
+#[derive(Debug)]
+pub(super) enum Request<'a> {
+    Script(Call<'a>),
+    Command { key: Option<&'a str>, command: Cmd, repeatable: bool },
+}
+
+impl Script {
+    pub(crate) fn new(source: impl Into<String>) -> Self {
+        let source = source.into();
+        let sha = redis::Script::new(&source).get_hash().to_owned();
+        Self { source, sha }
+    }
+
+    pub(super) fn sha(&self) -> &str {
+        &self.sha
+    }
+}
+
+impl Call<'_> {
+    /// Runs the script that the server has.
+    pub(crate) fn by_digest(&self) -> Cmd {
+        self.command("EVALSHA", &self.script.sha)
+    }
+
+    /// Sends the script along, and the server has it from then on.
+    pub(crate) fn by_text(&self) -> Cmd {
+        self.command("EVAL", &self.script.source)
+    }
+
+    fn command(&self, name: &str, script: &str) -> Cmd {
+        let bytes = self.keys.iter().map(String::len).chain(self.arguments.iter().map(Bytes::len)).sum::<usize>();
+        let mut command = Cmd::with_capacity(3 + self.keys.len() + self.arguments.len(), bytes + script.len() + 16);
+        command.arg(name).arg(script).arg(self.keys.len()).arg(&self.keys);
+        for argument in &self.arguments {
+            command.arg(&argument[..]);
+        }
+        command
+    }
+}
+
+impl Request<'_> {
+    pub(super) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Script(call) => call.keys.first().map(String::as_str),
+            Self::Command { key, .. } => *key,
+        }
+    }
+
+    pub(super) fn repeatable(&self) -> bool {
+        match self {
+            Self::Script(call) => call.repeatable,
+            Self::Command { repeatable, .. } => *repeatable,
+        }
+    }
+
+    pub(super) fn script(&self) -> Option<&Script> {
+        match self {
+            Self::Script(call) => Some(call.script),
+            Self::Command { .. } => None,
+        }
+    }
+
+    /// As it is sent: a script by its name, or with its source.
+    pub(super) fn command(&self, with_source: bool) -> Cmd {
+        match self {
+            Self::Script(call) if with_source => call.by_text(),
+            Self::Script(call) => call.by_digest(),
+            Self::Command { command, .. } => command.clone(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The primary that Sentinels name.
+
+use std::fs;
+
+use super::*;
+use crate::server::free_port;
+
+fn sentinel_of(primary: &Server) -> Server {
+    let mut sentinel = Server::new("redis-sentinel", free_port(), &[]);
+    fs::write(sentinel.folder().join("sentinel.conf"), "").expect("a file that it can rewrite");
+    sentinel.run();
+    let port = primary.port.to_string();
+    sentinel.command(&["SENTINEL", "MONITOR", "events", "127.0.0.1", &port, "1"]);
+    sentinel.command(&["SENTINEL", "SET", "events", "down-after-milliseconds", "500"]);
+    sentinel
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_primary_is_found_and_found_again() {
+    let primary = Server::start(&[]);
+    let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
+    let sentinel = sentinel_of(&primary);
+    // The first of them is not there.
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", free_port(), sentinel.port);
+    let commands = commands(&format!("redis+sentinel://{hosts}/events"));
+    let script = Script::new(INCREMENT);
+    assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(1)));
+
+    // The fail-over needs to know a replica that has all.
+    let ready = || sentinel.command(&["SENTINEL", "FAILOVER", "events"]).is_some_and(|reply| reply.starts_with("+OK"));
+    let caught_up = || replica.command(&["GET", "n"]).is_some_and(|reply| reply.contains("\r\n1\r\n"));
+    assert!(crate::server::wait_until(caught_up) && crate::server::wait_until(ready), "{}", sentinel.log());
+    wait_for(async || {
+        let done = commands.call(increment(&script, "n", false)).await;
+        let promoted = replica.command(&["ROLE"]).is_some_and(|role| role.contains("master"));
+        if done.is_ok() && promoted { Ok(()) } else { Err(done) }
+    })
+    .await;
+    wait_for(async || match commands.command(None, cmd(&["INFO", "server"]), true).await {
+        Ok(info) if text(&info).is_some_and(|info| info.contains(&format!("tcp_port:{}", replica.port))) => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    assert_eq!(commands.ping().await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_no_sentinel_or_not_its_service_is_said() {
+    let primary = Server::start(&[]);
+    let sentinel = sentinel_of(&primary);
+    for (url, words) in [
+        (format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port), "knows no service \"other\""),
+        (format!("redis+sentinel://127.0.0.1:{}/events", primary.port), "is no Sentinel"),
+        (format!("redis://127.0.0.1:{}", sentinel.port), "use redis+sentinel://"),
+        (format!("redis+sentinel://127.0.0.1:{}/events", free_port()), "no primary of \"events\" found"),
+    ] {
+        let failed = commands_within(&url, Duration::from_secs(5)).ping().await.expect_err(&url);
+        assert!(failed.reason().contains(words), "{url}: {failed}");
+    }
+}

@@ -1,0 +1,67 @@
+//! Comparing: whether channels on which nothing arrives are really silent.
+//!
+//! A connection may stand and be deaf: to a server that was cut off from the others, say. Nothing on the connection tells
+//! so; that the history is ahead of what arrived does. An ear does this beside all else, now and then.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use tidecast::{Channel, Position};
+use tokio::time;
+
+use crate::{
+    ear::Ear,
+    failure::Failure,
+    heard::Name,
+    listen_connection::ListenConnection,
+    scripts::{head, parse_head},
+    shared::Shared,
+};
+
+/// Most channels that are asked about in one pipeline.
+const CHANNELS_AT_ONCE: usize = 256;
+
+/// How long what the history has may be on its way from one node of a Cluster to another.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
+/// Compares the heads of the ear's silent channels. Where the history is ahead, and nothing of it arrives though all that
+/// was on its way has, the ear is deaf: an error, which ends the connection, so that all is filled.
+pub(crate) async fn compare(shared: &Arc<Shared>, ear: &Ear, connection: &ListenConnection) -> Result<(), Failure> {
+    for channels in shared.heard.silent(ear.number).chunks(CHANNELS_AT_ONCE) {
+        let behind = behind(shared, channels).await;
+        if behind.is_empty() {
+            continue;
+        }
+        time::sleep(ON_ITS_WAY).await;
+        // Its answer comes after whatever the server has sent before: on a busy machine that may not have been read yet.
+        connection.ping().await?;
+        // One on which something has arrived, or that is being filled for it, is heard.
+        let still = |(name, channel, head): &&(Name, Channel, Position)| {
+            shared.heard.is_silent(name) && !is_there(shared, channel, *head)
+        };
+        if let Some((_, channel, head)) = behind.iter().find(still) {
+            let here = shared.heard.deliveries().and_then(|deliveries| deliveries.position(channel));
+            tracing::warn!(channel = channel.as_str(), %head, ?here, "redis: events did not arrive");
+            return Err(Failure::not_done("the connection is deaf: events are in the history that did not arrive"));
+        }
+    }
+    Ok(())
+}
+
+/// The channels whose history is ahead of this node's log. What can't be asked about is not.
+async fn behind(shared: &Shared, channels: &[(Name, Channel)]) -> Vec<(Name, Channel, Position)> {
+    let ask = async |(name, channel): &(Name, Channel)| {
+        let keys = shared.keys.channel(channel);
+        let reply = shared.commands.command(Some(&keys.meta), head(&keys), true).await.ok()?;
+        Some((name.clone(), channel.clone(), parse_head(reply).ok()??))
+    };
+    // Asked for at once, and so in one pipeline.
+    let heads = join_all(channels.iter().map(ask)).await;
+    heads.into_iter().flatten().filter(|(_, channel, head)| !is_there(shared, channel, *head)).collect()
+}
+
+fn is_there(shared: &Shared, channel: &Channel, head: Position) -> bool {
+    let here = shared.heard.deliveries().and_then(|deliveries| deliveries.position(channel));
+    // One that is no longer read is no matter.
+    here.is_none_or(|here| here.epoch == head.epoch && here.offset >= head.offset)
+}

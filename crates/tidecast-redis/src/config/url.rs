@@ -1,0 +1,165 @@
+//! The parts of a Redis URL, taken apart as Python's `urllib.parse` does it for redis-py.
+//!
+//! By hand: a general parser refuses several hosts in a row, which Sentinels and Clusters need, and percent-encodes where
+//! Python does not. Which options there are is not known here, except those whose value must not be shown.
+//! `options` makes a configuration of it.
+
+use percent_encoding::percent_decode_str;
+use tidecast::{Error, Result};
+
+pub(super) struct Url {
+    pub(super) kind: Kind,
+    pub(super) tls: bool,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    /// At least one, which may be all empty.
+    pub(super) hosts: Vec<Host>,
+    /// Percent-encoded, with its slash.
+    pub(super) path: String,
+    /// Decoded; of several of one name the first, and none that is empty.
+    pub(super) query: Vec<(String, String)>,
+    /// The whole, with every password masked.
+    pub(super) masked: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    One,
+    Unix,
+    Sentinel,
+    Cluster,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Host {
+    pub(super) name: Option<String>,
+    pub(super) port: Option<u16>,
+}
+
+impl Url {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        // A file or an environment often ends in a newline.
+        let text = text.trim();
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let Some(&(_, kind, tls)) = SCHEMES.iter().find(|(known, ..)| *known == scheme) else {
+            let known = SCHEMES.map(|(known, ..)| format!("{known}://")).join(", ");
+            return Err(invalid(format!("begins with none of {known}")));
+        };
+        if text.contains(|c: char| c.is_control() || c == '#') {
+            return Err(invalid("has a `#` or a control character in it: write it as %23, or as % and its code"));
+        }
+        let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let slash = before_query.find('/').unwrap_or(before_query.len());
+        let (authority, path) = before_query.split_at(slash);
+        let (userinfo, hosts) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        // What a password with a slash or a question mark in it looks like. Its pieces must not end up in a message.
+        let name_with_at = query.split('&').any(|pair| pair.split('=').next().is_some_and(|name| name.contains('@')));
+        if userinfo.is_none() && (kind != Kind::Unix && path.contains('@') || name_with_at) {
+            return Err(invalid("has an `@` after its host: write / ? # and @ of a password as %2F %3F %23 %40"));
+        }
+        let (username, password) = userinfo.map_or((None, None), |info| match info.split_once(':') {
+            Some((username, password)) => (Some(username), Some(password)),
+            None => (Some(info), None),
+        });
+        let masked_userinfo = match (username, password) {
+            (Some(username), Some("")) => format!("{username}:@"),
+            (Some(username), Some(_)) => format!("{username}:***@"),
+            (Some(username), None) => format!("{username}@"),
+            (None, _) => String::new(),
+        };
+        Ok(Self {
+            kind,
+            tls,
+            username: decoded("user name", username)?,
+            password: decoded("password", password)?,
+            hosts: if kind == Kind::Unix { Vec::new() } else { parse_hosts(kind, hosts)? },
+            path: path.to_owned(),
+            query: parse_query(query),
+            masked: format!("{scheme}://{masked_userinfo}{hosts}{path}{}", masked_query(query)),
+        })
+    }
+}
+
+/// An error about the URL as a whole.
+pub(super) fn invalid(why: impl Into<String>) -> Error {
+    Error::invalid("Redis URL", why.into())
+}
+
+/// Percent-decoded; nothing for what is empty.
+pub(super) fn decoded(what: &str, text: Option<&str>) -> Result<Option<String>> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    match percent_decode_str(text).decode_utf8() {
+        Ok(text) => Ok(Some(text.into_owned())),
+        Err(_) => Err(invalid(format!("has a {what} that is not UTF-8"))),
+    }
+}
+
+fn parse_hosts(kind: Kind, hosts: &str) -> Result<Vec<Host>> {
+    if kind == Kind::One {
+        return Ok(vec![parse_host(hosts)?]);
+    }
+    let hosts: Vec<Host> = hosts.split(',').map(parse_host).collect::<Result<_>>()?;
+    if hosts.len() > 1 && hosts.iter().any(|host| host.name.is_none()) {
+        return Err(invalid("has a comma with no host at its side"));
+    }
+    Ok(hosts)
+}
+
+fn parse_host(text: &str) -> Result<Host> {
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (name, after) = rest.split_once(']').ok_or_else(|| invalid("has a host with `[` and no `]`"))?;
+            (name, if after.is_empty() { Some("") } else { after.strip_prefix(':') })
+        }
+        None => text.split_once(':').map_or((text, Some("")), |(name, port)| (name, Some(port))),
+    };
+    // The text is not in the message: where a password holds a slash, this is the beginning of it.
+    let port = port.ok_or_else(|| invalid("has a host with something other than a port after it"))?;
+    let port = if port.is_empty() { None } else { Some(parse_port(port)?) };
+    Ok(Host { name: decoded("host", Some(name))?.map(|name| name.to_lowercase()), port })
+}
+
+/// A port as it stands after a host or as an option.
+pub(super) fn parse_port(text: &str) -> Result<u16> {
+    let number = text.parse().ok().filter(|port| *port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()));
+    number.ok_or_else(|| invalid("has a port that is not a number from 1 to 65535"))
+}
+
+fn parse_query(query: &str) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if !value.is_empty() && !pairs.iter().any(|(known, _)| *known == name) {
+            pairs.push((name.into_owned(), value.into_owned()));
+        }
+    }
+    pairs
+}
+
+fn masked_query(query: &str) -> String {
+    let mut masked = String::new();
+    for (index, pair) in query.split('&').enumerate().filter(|(_, pair)| !pair.is_empty()) {
+        masked.push(if index == 0 || masked.is_empty() { '?' } else { '&' });
+        let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned());
+        match (name, pair.split_once('=')) {
+            (Some(name), Some((raw_name, _))) if SECRETS.contains(&name.as_str()) => {
+                masked.push_str(raw_name);
+                masked.push_str("=***");
+            }
+            _ => masked.push_str(pair),
+        }
+    }
+    masked
+}
+
+const SCHEMES: [(&str, Kind, bool); 7] = [
+    ("redis", Kind::One, false),
+    ("rediss", Kind::One, true),
+    ("unix", Kind::Unix, false),
+    ("redis+sentinel", Kind::Sentinel, false),
+    ("rediss+sentinel", Kind::Sentinel, true),
+    ("redis+cluster", Kind::Cluster, false),
+    ("rediss+cluster", Kind::Cluster, true),
+];
+
+/// The options whose value is a password.
+const SECRETS: [&str; 3] = ["password", "sentinel_password", "ssl_password"];

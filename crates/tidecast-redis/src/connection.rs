@@ -1,0 +1,274 @@
+//! One connection for commands to one node: opened, introduced, and looked at whether it is what it should be.
+//!
+//! The library's multiplexed connection does the speaking and the pipelining. Here is what it leaves to us: the socket,
+//! a driver that ends with its owner, and whether anything came back of late. It never connects again; `node` does.
+
+use std::{
+    fmt, io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::{Either, FutureExt, select};
+use redis::{
+    AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisResult, Value,
+    aio::MultiplexedConnection,
+};
+use tokio::{sync::watch, task::AbortHandle, time::timeout};
+
+use crate::{
+    RedisConfig,
+    commands::reply,
+    config::Login,
+    failure::Failure,
+    socket::{Address, Opener, Socket},
+};
+
+/// How connections are made: the same for every node.
+#[derive(Debug, Clone)]
+pub(crate) struct Connector {
+    pub(crate) config: Arc<RedisConfig>,
+    opener: Opener,
+}
+
+/// What a node must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// The primary, of its own or behind Sentinels.
+    Primary,
+    ClusterPrimary,
+    /// A primary or a replica.
+    ClusterNode,
+    Sentinel,
+}
+
+/// See the module. Dropping it closes the socket, and fails whatever still waits for a reply on it.
+pub(crate) struct Connection {
+    pub(crate) address: Address,
+    multiplexed: MultiplexedConnection,
+    driver: AbortHandle,
+    ended: Arc<watch::Sender<bool>>,
+    replies: AtomicU64,
+}
+
+impl Connector {
+    /// # Errors
+    ///
+    /// `is_invalid` where a certificate can't be read.
+    pub(crate) fn new(config: &RedisConfig) -> tidecast::Result<Self> {
+        Ok(Self { config: Arc::new(config.clone()), opener: Opener::new(config)? })
+    }
+
+    /// Opens a socket, within the time that a connect may take.
+    pub(crate) async fn open(&self, address: &Address) -> Result<Socket, Failure> {
+        match timeout(self.config.connect_timeout, self.opener.open(address)).await {
+            Ok(opened) => opened.map_err(|error| Failure::not_done(format!("{address}: {error}"))),
+            Err(_) => Err(self.too_slow(address)),
+        }
+    }
+
+    /// Connects for commands, all of it within the time that a connect may take.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    pub(crate) async fn connect(&self, address: &Address, expected: Expected) -> Result<Connection, Failure> {
+        timeout(self.config.connect_timeout, Box::pin(self.introduce(address, expected)))
+            .await
+            .unwrap_or_else(|_| Err(self.too_slow(address)))
+    }
+
+    /// Who we are to a node of this kind.
+    pub(crate) fn login(&self, expected: Expected) -> &Login {
+        match (&self.config.servers, expected) {
+            (crate::config::Servers::Sentinel { login, .. }, Expected::Sentinel) => login,
+            _ => &self.config.login,
+        }
+    }
+
+    async fn introduce(&self, address: &Address, expected: Expected) -> Result<Connection, Failure> {
+        let socket = self.open(address).await?;
+        let info = self.info(expected);
+        let (multiplexed, driver) = MultiplexedConnection::new_with_config(&info, socket, settings())
+            .await
+            .map_err(|error| reply::refused_login(address, &error))?;
+        let ended = Arc::new(watch::Sender::new(false));
+        let driver = tokio::spawn({
+            // Also where the runtime ends under it.
+            let ends = Ends(Arc::clone(&ended));
+            async move {
+                driver.await;
+                drop(ends);
+            }
+        });
+        let connection = Connection {
+            address: address.clone(),
+            multiplexed,
+            driver: driver.abort_handle(),
+            ended,
+            replies: AtomicU64::new(0),
+        };
+        let questions = questions(&self.config.client_name);
+        let answers = connection.send_all(&questions, questions.len()).await;
+        let answers = answers.map_err(|error| Failure::not_done(format!("{address}: {error}")))?;
+        check(address, expected, &answers)?;
+        Ok(connection)
+    }
+
+    fn info(&self, expected: Expected) -> RedisConnectionInfo {
+        let login = self.login(expected);
+        let protocol = if self.config.resp2 { ProtocolVersion::RESP2 } else { ProtocolVersion::RESP3 };
+        let mut info =
+            RedisConnectionInfo::default().set_protocol(protocol).set_lib_name("tidecast", env!("CARGO_PKG_VERSION"));
+        // A Sentinel has no databases.
+        if expected == Expected::Primary {
+            info = info.set_db(self.config.db.into());
+        }
+        if let Some(username) = &login.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = login.effective_password() {
+            info = info.set_password(password);
+        }
+        info
+    }
+
+    fn too_slow(&self, address: &Address) -> Failure {
+        Failure::not_done(format!("{address}: no connection within {:?}", self.config.connect_timeout))
+    }
+}
+
+impl Connection {
+    /// Sends one command. An error that the server answers is `Ok` with a [`Value::ServerError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A command whose future is dropped may be executed all the same; its reply is thrown away, and later ones are
+    /// not mistaken for it.
+    pub(crate) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        self.until_ended(self.multiplexed.clone().send_packed_command(command)).await
+    }
+
+    /// Sends many in one piece; as many replies as commands, or the error that lost them all.
+    pub(crate) async fn send_all(&self, commands: &Pipeline, count: usize) -> RedisResult<Vec<Value>> {
+        self.until_ended(self.multiplexed.clone().send_packed_commands(commands, 0, count)).await
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !*self.ended.borrow()
+    }
+
+    /// How many replies have come so far.
+    pub(crate) fn replies(&self) -> u64 {
+        self.replies.load(Ordering::Relaxed)
+    }
+
+    /// Closes the socket; what waits for a reply on it fails.
+    pub(crate) fn close(&self) {
+        self.ended.send_replace(true);
+        self.driver.abort();
+    }
+
+    /// A command that the library's queue takes in just as the driver ends lies there unanswered for as long as anyone
+    /// holds the connection, so the end is waited for too.
+    async fn until_ended<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let mut ended = self.ended.subscribe();
+        let (reply, ended) = (pin!(reply), pin!(ended.wait_for(|ended| *ended)));
+        let reply = match select(reply, ended).await {
+            Either::Left((reply, _)) => reply,
+            // It may have come in between.
+            Either::Right((_, reply)) => {
+                reply.now_or_never().unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::BrokenPipe).into()))
+            }
+        }?;
+        self.replies.fetch_add(1, Ordering::Relaxed);
+        Ok(reply)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// When it is dropped, the connection has ended.
+struct Ends(Arc<watch::Sender<bool>>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("address", &self.address).field("alive", &self.is_alive()).finish()
+    }
+}
+
+/// What every new connection is asked: its name is told, then what kind of node this is.
+pub(crate) fn questions(client_name: &str) -> Pipeline {
+    let mut questions = redis::pipe();
+    questions.cmd("CLIENT").arg("SETNAME").arg(client_name);
+    questions.cmd("ROLE");
+    questions.cmd("INFO").arg("cluster");
+    questions
+}
+
+/// Whether the answers to [`questions`] are those of a node that is what it should be.
+///
+/// A user or a proxy that may not ask is not held to it: then a wrong node is found out by what it answers later.
+pub(crate) fn check(address: &Address, expected: Expected, answers: &[Value]) -> Result<(), Failure> {
+    let [name, role, cluster] = answers else {
+        return Err(Failure::Broken(format!("{address} answered three commands {} times", answers.len())));
+    };
+    for answer in [name, role, cluster] {
+        if let Value::ServerError(error) = answer
+            && error.code() == "NOAUTH"
+        {
+            return Err(Failure::Refused(reply::words(error)));
+        }
+    }
+    let role = match role {
+        Value::Array(items) => items.first().and_then(reply::text).unwrap_or_default(),
+        _ => String::new(),
+    };
+    match (role.as_str(), expected) {
+        ("slave", Expected::Primary | Expected::ClusterPrimary) => {
+            return Err(Failure::not_done(format!("{address} is a replica")));
+        }
+        ("sentinel", Expected::Primary | Expected::ClusterPrimary | Expected::ClusterNode) => {
+            return Err(Failure::Refused(format!("{address} is a Sentinel: use redis+sentinel://")));
+        }
+        ("master" | "slave", Expected::Sentinel) => {
+            return Err(Failure::Refused(format!("{address} is no Sentinel")));
+        }
+        _ => {}
+    }
+    let cluster = reply::text(cluster).unwrap_or_default();
+    match expected {
+        Expected::Primary if cluster.contains("cluster_enabled:1") => {
+            Err(Failure::Refused(format!("{address} is a node of a Cluster: use redis+cluster://")))
+        }
+        Expected::ClusterPrimary | Expected::ClusterNode if cluster.contains("cluster_enabled:0") => {
+            Err(Failure::Refused(format!("{address} is not in a Cluster: use redis://")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Deadlines and the bound on what is in flight are put on from outside: a call's deadline has more in it than a reply.
+fn settings() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_response_timeout(None::<Duration>)
+        .set_connection_timeout(None::<Duration>)
+        .set_pipeline_buffer_size(QUEUE_MAX)
+}
+
+/// How many commands may wait for the driver to take them up, so that it finds many to write at once; more wait.
+const QUEUE_MAX: usize = 256;

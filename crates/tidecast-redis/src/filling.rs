@@ -1,0 +1,151 @@
+//! Filling: a channel's log is brought to where Redis says that the channel stands, and then let go live.
+//!
+//! Done for many channels at once, in rounds: each round asks for a page of each, in one pipeline. Called by an ear after
+//! it has subscribed, and whenever something arrives that does not follow the log; what can't be filled goes back to it.
+
+use std::{fmt::Display, mem, sync::Arc};
+
+use tidecast::{
+    Position,
+    broker::{Deliveries, Encoded, Head, Placed},
+    limits::REFILL_PAGE_EVENTS,
+};
+
+use crate::{
+    commands::Call,
+    heard::{Settled, ToFill},
+    scripts::{Fill, Filled},
+    shared::{PAGE_BYTES_MAX, Shared, head_of, past_events},
+    stats::count,
+};
+
+/// Most channels that are asked for in one pipeline.
+pub(crate) const CHANNELS_AT_ONCE: usize = 32;
+
+/// Most events that a log which has fallen behind is given of what lies between. Beyond it goes on with the newest: what
+/// it lacks, its readers ask for by themselves.
+const GAP_MAX: u64 = 10_000;
+
+/// What a round has brought for one channel.
+enum Round {
+    /// There is more of it.
+    More,
+    /// All there was to put; where the channel stands.
+    Filled(Head),
+}
+
+/// Fills channels, unless they are no longer wanted. Answers with those that can't be filled now, for the caller to try
+/// again later: they must not keep others waiting.
+pub(crate) async fn fill(shared: Arc<Shared>, mut wanted: Vec<ToFill>) -> Vec<ToFill> {
+    let mut failed = Vec::new();
+    while !shared.is_closed() {
+        wanted.retain_mut(|fill| shared.heard.begin_fill(fill));
+        let Some(deliveries) = shared.heard.deliveries().filter(|_| !wanted.is_empty()) else { break };
+        let mut again = Vec::new();
+        let before: Vec<_> = wanted.iter().map(|fill| deliveries.position(&fill.channel)).collect();
+        let calls = wanted.iter().zip(&before).map(|(fill, position)| ask(&shared, fill, *position)).collect();
+        let replies = shared.commands.call_all(calls).await;
+        for ((mut fill, before), reply) in wanted.into_iter().zip(before).zip(replies) {
+            let filled = match reply.map(Fill::parse) {
+                Ok(Ok(filled)) => filled,
+                Ok(Err(malformed)) => {
+                    failed.push(told(fill, &malformed));
+                    continue;
+                }
+                Err(failure) => {
+                    failed.push(told(fill, &failure));
+                    continue;
+                }
+            };
+            match put(&shared, deliveries, &mut fill, before, filled.as_ref()) {
+                Round::More => again.push(fill),
+                Round::Filled(head) if shared.heard.settle(&fill, &head) == Settled::Again => again.push(fill),
+                Round::Filled(_) => {}
+            }
+        }
+        wanted = again;
+    }
+    failed
+}
+
+/// Says that a channel can't be filled, the first time.
+fn told(mut fill: ToFill, reason: &dyn Display) -> ToFill {
+    if !mem::replace(&mut fill.told, true) {
+        tracing::warn!(channel = fill.channel.as_str(), %reason, "a channel can't be filled from redis yet");
+    }
+    fill
+}
+
+fn ask(shared: &Shared, fill: &ToFill, here: Option<Position>) -> Call<'static> {
+    let keys = shared.keys.channel(&fill.channel);
+    let after = here.filter(|here| *here != Position::START && !fill.anew).map(|here| here.offset);
+    Fill { keys: &keys, after, limit: REFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX }.call()
+}
+
+/// Brings a log nearer to where its channel stands. `before` is where the log stood when Redis was asked.
+fn put(
+    shared: &Shared,
+    deliveries: &Deliveries,
+    fill: &mut ToFill,
+    before: Option<Position>,
+    filled: Option<&Filled>,
+) -> Round {
+    let channel = &fill.channel;
+    let epoch_of = |position: Option<Position>| position.map(|position| position.epoch);
+    if !shared.heard.is_wanted(fill) || epoch_of(deliveries.position(channel)) != epoch_of(before) {
+        // Somebody else has filled it, or it was forgotten here: what Redis said before that would undo it.
+        return Round::More;
+    }
+    let Some(filled) = filled else {
+        // Never published to, or forgotten, or Redis has lost it: then readers that were further are told.
+        let head = Head::new(Position::START);
+        deliveries.open_at(channel, &head);
+        return Round::Filled(head);
+    };
+    let head = head_of(filled);
+    let newest = head.position.offset;
+    let before = before.filter(|before| *before != Position::START);
+    let continues = before.is_some_and(|before| before.epoch == head.position.epoch);
+    let ahead = before.filter(|_| continues).map_or(0, |before| newest.saturating_sub(before.offset));
+    if before.is_some() && !fill.anew && (!continues || ahead > GAP_MAX) {
+        // What was asked for says nothing, or is only the beginning of too much. The log goes on with the newest; readers
+        // that are further behind ask by themselves.
+        fill.anew = true;
+        return Round::More;
+    }
+    let was_anew = mem::take(&mut fill.anew);
+    if ahead > 0 && !fill.cold && !mem::replace(&mut fill.counted, true) {
+        count(&shared.heard.counters.gaps_filled);
+    }
+
+    let held = shared.heard.first_held(fill).filter(|held| held.epoch == head.position.epoch);
+    let until = held.map_or(newest, |held| newest.min(held.offset - 1));
+    let events = past_events(filled, deliveries.limits());
+    let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));
+    // Where the log is there already this changes nothing but the lineage; where older events are gone it goes past them.
+    let open_after = |offset: u64| {
+        let position = Position { offset, ..head.position };
+        deliveries.open_at(channel, &Head::new(position).with_lineage(head.lineage.clone()));
+    };
+    open_after(first.min(until));
+    for past in events.iter().take_while(|past| past.position.offset <= until) {
+        let event = Encoded::new(&past.event);
+        match deliveries.append_at(channel, past.position, &event) {
+            Placed::Appended(appended) => drop(appended),
+            Placed::Known | Placed::Closed => {}
+            // An event before it could not be read: it is passed over as one that is gone.
+            Placed::Elsewhere => {
+                open_after(past.position.offset.saturating_sub(1));
+                drop(deliveries.append_at(channel, past.position, &event));
+            }
+        }
+    }
+    let here = deliveries.position(channel);
+    let is_there = |here: Position| here.epoch == head.position.epoch && here.offset >= until;
+    if events.is_empty() || here.is_some_and(is_there) {
+        return Round::Filled(head);
+    }
+    // Who waits for a channel that nobody has read of late begins at its end, however much lies between.
+    fill.anew = fill.cold && !was_anew;
+    Round::More
+}

@@ -1,0 +1,190 @@
+//! One channel that is listened to: how far it is from being live, and what is held back until then.
+//!
+//! Plain data under the lock of `heard`, which decides what becomes of it. It knows no connection and no log.
+
+use std::{collections::VecDeque, mem};
+
+use tidecast::{Channel, Epoch, Event, Position};
+
+use super::Name;
+use crate::{
+    backoff::Backoff,
+    stats::{Counters, count},
+};
+
+/// Most arrivals that are held back for one channel while it is filled. What is ours and beyond it is in the history;
+/// what is foreign is lost, and counted.
+const HELD_MAX: usize = 1_024;
+
+/// Most bytes of them.
+const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most bytes of those of all channels. Only after a reconnect are so many filled at once that this counts.
+pub(super) const HELD_BYTES_OF_ALL_MAX: usize = 64 * 1024 * 1024;
+
+/// How many epochs of other databases are remembered for one channel, so that not every event of one is looked up.
+const STRANGERS_MAX: usize = 8;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) channel: Channel,
+    /// Which connection listens to it.
+    pub(super) ear: usize,
+    pub(super) phase: Phase,
+    /// Another one, of all that there ever were, each time that the subscription begins anew: whoever fills the channel
+    /// for an earlier one sees that it is too late.
+    pub(super) turn: u64,
+    /// It has not been live yet, so nobody reads on in its log.
+    cold: bool,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    /// Something came since Redis was asked last that only Redis can tell of.
+    pub(super) once_more: bool,
+    /// Nothing has arrived since the heads were last compared.
+    pub(super) silent: bool,
+    strangers: VecDeque<Epoch>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Redis has not confirmed the subscription.
+    Unconfirmed,
+    /// The log is being filled.
+    Filling,
+    Live,
+}
+
+/// An arrival that is held back.
+#[derive(Debug)]
+pub(super) enum Held {
+    Ours {
+        position: Position,
+        event: Event,
+    },
+    /// One of ours of which only the history has all.
+    Named(Position),
+    Foreign(Event),
+}
+
+/// A channel whose log is to be filled.
+#[derive(Debug, Clone)]
+pub(crate) struct ToFill {
+    pub(crate) name: Name,
+    pub(crate) channel: Channel,
+    pub(super) turn: u64,
+    /// How many arrivals were held back before Redis was asked.
+    pub(super) older: usize,
+    /// Nobody reads on in its log: the newest events will do.
+    pub(crate) cold: bool,
+    /// The newest events are asked for, whatever the log has.
+    pub(crate) anew: bool,
+    /// It has been counted as a gap.
+    pub(crate) counted: bool,
+    /// When it is tried again after a failure.
+    pub(crate) backoff: Backoff,
+    /// The log file has been told of a failure.
+    pub(crate) told: bool,
+}
+
+impl Heard {
+    pub(super) fn new(channel: Channel, ear: usize, turn: u64) -> Self {
+        Self {
+            channel,
+            ear,
+            phase: Phase::Unconfirmed,
+            turn,
+            cold: true,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            once_more: false,
+            silent: false,
+            strangers: VecDeque::new(),
+        }
+    }
+
+    /// Has the subscription begin anew, with an ear. What is held back stays: it came before what comes then.
+    pub(super) fn begin(&mut self, ear: usize, turn: u64) {
+        self.ear = ear;
+        self.turn = turn;
+        self.phase = Phase::Unconfirmed;
+        self.strangers.clear();
+    }
+
+    pub(super) fn go_live(&mut self) {
+        self.phase = Phase::Live;
+        self.cold = false;
+        self.silent = false;
+    }
+
+    pub(super) fn begin_filling(&mut self, name: &Name) -> ToFill {
+        self.phase = Phase::Filling;
+        ToFill {
+            name: name.clone(),
+            channel: self.channel.clone(),
+            turn: self.turn,
+            older: 0,
+            cold: self.cold,
+            anew: false,
+            counted: false,
+            backoff: Backoff::RECONNECT,
+            told: false,
+        }
+    }
+
+    /// Holds an arrival back. `of_all` is how many bytes are held back in all channels.
+    pub(super) fn hold(&mut self, arrival: Held, of_all: &mut usize, counters: &Counters) {
+        let bytes = arrival.bytes();
+        let full = self.held.len() >= HELD_MAX
+            || self.held_bytes + bytes > HELD_BYTES_MAX
+            || *of_all + bytes > HELD_BYTES_OF_ALL_MAX;
+        if full {
+            count(&counters.overflowed);
+            self.once_more |= arrival.position().is_some();
+            return;
+        }
+        self.held_bytes += bytes;
+        *of_all += bytes;
+        self.held.push_back(arrival);
+    }
+
+    pub(super) fn held(&self) -> &VecDeque<Held> {
+        &self.held
+    }
+
+    pub(super) fn take_held(&mut self, of_all: &mut usize) -> VecDeque<Held> {
+        *of_all -= mem::take(&mut self.held_bytes);
+        mem::take(&mut self.held)
+    }
+
+    pub(super) fn is_stranger(&self, epoch: Epoch) -> bool {
+        self.strangers.contains(&epoch)
+    }
+
+    pub(super) fn add_stranger(&mut self, epoch: Epoch) {
+        if !self.is_stranger(epoch) {
+            self.strangers.truncate(STRANGERS_MAX - 1);
+            self.strangers.push_front(epoch);
+        }
+    }
+
+    pub(super) fn forget_strangers(&mut self) {
+        self.strangers.clear();
+    }
+}
+
+impl Held {
+    pub(super) fn position(&self) -> Option<Position> {
+        match self {
+            Self::Ours { position, .. } | Self::Named(position) => Some(*position),
+            Self::Foreign(_) => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Ours { event, .. } | Self::Foreign(event) => event.data().len(),
+            Self::Named(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Settling: once a log is filled, what was held back is put behind it, and the channel goes live.
+//!
+//! Called by whoever filled it, in a task beside the one that reads the socket. Until nothing is held back any more, what
+//! arrives is held back too, so the two never put into a log at once.
+
+use tidecast::{
+    Epoch, Position,
+    broker::{Deliveries, Head},
+};
+
+use super::{
+    HeardChannels, Name,
+    arrival::place,
+    channel::{Held, Phase, ToFill},
+};
+use crate::stats::count;
+
+/// What came of letting a channel go live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It is live, or somebody else's business by now.
+    Done,
+    /// What was held back does not follow: once more.
+    Again,
+}
+
+impl HeardChannels {
+    /// Begins a turn of filling: what Redis answers from now on knows of everything that has arrived by now. `false` if
+    /// filling is no longer wanted.
+    pub(crate) fn begin_fill(&self, fill: &mut ToFill) -> bool {
+        let mut state = self.state.lock();
+        let Some(known) = state.wanted(fill) else { return false };
+        known.once_more = false;
+        fill.older = known.held().len();
+        true
+    }
+
+    pub(crate) fn is_wanted(&self, fill: &ToFill) -> bool {
+        self.state.lock().wanted(fill).is_some()
+    }
+
+    /// The first event of ours that is held back and need not be filled in, nor what follows it: what came in between by
+    /// others keeps its place then, and what the history does not have is not missed.
+    pub(crate) fn first_held(&self, fill: &ToFill) -> Option<Position> {
+        let mut state = self.state.lock();
+        let first = state.wanted(fill)?.held().iter().find(|held| held.position().is_some())?;
+        // Of one that is looked up the history alone has all.
+        if let Held::Ours { position, .. } = first { Some(*position) } else { None }
+    }
+
+    /// Has what was held back follow what was filled, and lets the channel go live. `head` is where Redis said that the
+    /// channel stands.
+    pub(crate) fn settle(&self, fill: &ToFill, head: &Head) -> Settled {
+        let Some(deliveries) = self.deliveries() else { return Settled::Done };
+        let Some(settled) = self.place_held(deliveries, fill, head) else { return Settled::Done };
+        // Also where it has to be filled once more: nothing after what is in the log is missed, and a channel that is
+        // busy without end must not keep its readers waiting.
+        deliveries.go_live(&fill.channel);
+        // The lock was not held for that, as it wakes readers. The channel may have been cut off meanwhile.
+        let state = self.state.lock();
+        let is_heard = match state.channels.get(&fill.name) {
+            Some(known) if known.turn == fill.turn => known.phase != Phase::Unconfirmed,
+            known => known.is_some_and(|known| known.phase == Phase::Live),
+        };
+        if !is_heard {
+            deliveries.suspend(&fill.channel);
+        }
+        settled
+    }
+
+    /// `None` if filling is no longer wanted.
+    fn place_held(&self, deliveries: &Deliveries, fill: &ToFill, head: &Head) -> Option<Settled> {
+        let mut older = fill.older;
+        // Bounded by what arrives meanwhile, which is slower than being put into a log.
+        loop {
+            let held = {
+                let mut state = self.state.lock();
+                let state = &mut *state;
+                let known = state.channels.get_mut(&fill.name).filter(|known| known.turn == fill.turn)?;
+                if known.held().is_empty() {
+                    // What was held back need not reach that far: some of it may be from before the subscription was made
+                    // anew. And a log without a reader may be forgotten at any time; the one after it has to be opened.
+                    let is_there =
+                        |here: Position| here.epoch == head.position.epoch && here.offset >= head.position.offset;
+                    if known.once_more || !deliveries.position(&fill.channel).is_some_and(is_there) {
+                        return Some(Settled::Again);
+                    }
+                    known.go_live();
+                    return Some(Settled::Done);
+                }
+                known.take_held(&mut state.held_bytes)
+            };
+            let mut held = held.into_iter();
+            while let Some(next) = held.next() {
+                let answered = older > 0;
+                older = older.saturating_sub(1);
+                if let Some(position) = next.position()
+                    && self.is_past(&fill.name, position, head, answered)
+                {
+                    continue;
+                }
+                if let Some(next) = place(deliveries, &fill.channel, next) {
+                    self.give_back(fill, [next].into_iter().chain(held));
+                    return Some(Settled::Again);
+                }
+            }
+        }
+    }
+
+    /// Whether Redis, as it answered, has no such event to come. `answered`: it was asked after the event had arrived.
+    fn is_past(&self, name: &Name, position: Position, head: &Head, answered: bool) -> bool {
+        if position.epoch == head.position.epoch {
+            // One that Redis has lost, though its next event is still to tell so by another epoch. Waiting for it would be
+            // in vain; and if it was not lost after all, the next one brings it in.
+            return answered && position.offset > head.position.offset;
+        }
+        // Of an epoch that has ended: Redis has it under another position, or has lost it.
+        let has_ended = head.lineage.iter().any(|(epoch, _)| *epoch == position.epoch);
+        has_ended || self.is_stranger(name, position.epoch, answered)
+    }
+
+    /// Whether an event is of a hub of another database or key prefix: pub/sub knows neither, its epoch does.
+    fn is_stranger(&self, name: &Name, epoch: Epoch, answered: bool) -> bool {
+        let mut state = self.state.lock();
+        let Some(known) = state.channels.get_mut(name) else { return false };
+        if answered {
+            known.add_stranger(epoch);
+        }
+        let is_stranger = known.is_stranger(epoch);
+        if is_stranger {
+            count(&self.counters.elsewhere);
+        }
+        is_stranger
+    }
+
+    /// Puts back in front what was taken, in its order.
+    fn give_back(&self, fill: &ToFill, taken: impl Iterator<Item = Held>) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let Some(known) = state.channels.get_mut(&fill.name).filter(|known| known.turn == fill.turn) else { return };
+        let newer = known.take_held(&mut state.held_bytes);
+        for held in taken.chain(newer) {
+            known.hold(held, &mut state.held_bytes, &self.counters);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Server-sent events on Redis: any number of hubs and processes on one Redis behave as one.
+//!
+//! [`RedisBroker`] keeps the contract of [`tidecast::broker::Broker`]; [`RedisConfig`] says which Redis, and what to keep
+//! there. Programs that publish or listen as Flask-SSE does take part.
+
+// The files in the order in which an event meets them: published, sent, kept, heard, delivered.
+mod config;
+
+mod answer;
+mod broker;
+mod codec;
+mod keys;
+mod refusal;
+mod scripts;
+mod shared;
+
+mod backoff;
+mod commands;
+mod connection;
+mod failure;
+mod socket;
+mod tls;
+mod topology;
+
+mod compare;
+mod ear;
+mod filling;
+mod heard;
+mod listen_connection;
+mod listener;
+
+mod stats;
+
+// The tests of what is not public start real servers too.
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../tests/it/rig/cluster.rs"]
+mod cluster;
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../tests/it/rig/server.rs"]
+mod server;
+
+pub use crate::{
+    broker::RedisBroker,
+    config::{PlainFormat, RedisConfig},
+    stats::RedisStats,
+};

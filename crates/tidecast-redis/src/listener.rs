@@ -1,0 +1,210 @@
+//! Who listens where: one ear, or in a Cluster with sharded channels one for each primary.
+//!
+//! Names are given to ears here, and given to others when a slot moves. An ear lives until its node is none of the
+//! Cluster's primaries.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tidecast::Channel;
+use tokio::{
+    runtime::Handle,
+    task::JoinHandle,
+    time::{self, Instant},
+};
+
+use crate::{commands::ListenTarget, ear::Ear, failure::Failure, shared::Shared};
+
+/// How often a Cluster is asked where its slots are, if nothing tells that one has moved.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// At least how long between two such questions.
+const LOOK_NO_SOONER: Duration = Duration::from_millis(100);
+
+/// The number of an ear that a name has for which no node is known.
+const NOBODY: usize = usize::MAX;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    shared: Arc<Shared>,
+    runtime: Handle,
+    sharded: bool,
+    ears: Mutex<Ears>,
+}
+
+#[derive(Debug, Default)]
+struct Ears {
+    listening: Vec<Listening>,
+    next_number: usize,
+    router: Option<JoinHandle<()>>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Listening {
+    ear: Arc<Ear>,
+    /// `None`: wherever the primary is, or any.
+    target: Option<ListenTarget>,
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    pub(crate) fn new(shared: Arc<Shared>, runtime: Handle) -> Arc<Self> {
+        let sharded = shared.config.is_sharded();
+        Arc::new(Self { shared, runtime, sharded, ears: Mutex::default() })
+    }
+
+    /// Begins to listen.
+    pub(crate) fn start(self: &Arc<Self>) {
+        if !self.sharded {
+            self.add_ear(None);
+            return;
+        }
+        let router = self.runtime.spawn(self.clone().route_for_ever());
+        self.ears.lock().router = Some(router);
+    }
+
+    /// Stops for good.
+    pub(crate) fn close(&self) {
+        let mut ears = self.ears.lock();
+        ears.closed = true;
+        if let Some(router) = ears.router.take() {
+            router.abort();
+        }
+        for listening in ears.listening.drain(..) {
+            listening.task.abort();
+        }
+    }
+
+    /// Has a channel listened to.
+    pub(crate) fn subscribe(&self, channel: &Channel) {
+        let name = self.shared.name(channel);
+        let ear = if self.sharded { self.ear_of(&name) } else { self.only_ear() };
+        let number = ear.as_ref().map_or(NOBODY, |ear| ear.number);
+        if self.shared.heard.add(&name, channel, number) {
+            match ear {
+                Some(ear) => ear.subscribe(name),
+                // The router finds who is to.
+                None => self.shared.connected.send_modify(|_| {}),
+            }
+        }
+    }
+
+    /// Has a channel no longer listened to, unless it is read again.
+    pub(crate) fn release(&self, channel: &Channel) {
+        let name = self.shared.name(channel);
+        let Some(number) = self.shared.heard.remove(&name, channel) else { return };
+        if let Some(ear) = self.ear(number) {
+            ear.unsubscribe(name);
+        }
+    }
+
+    fn only_ear(&self) -> Option<Arc<Ear>> {
+        self.ears.lock().listening.first().map(|listening| listening.ear.clone())
+    }
+
+    fn ear(&self, number: usize) -> Option<Arc<Ear>> {
+        let ears = self.ears.lock();
+        ears.listening.iter().map(|listening| &listening.ear).find(|ear| ear.number == number).cloned()
+    }
+
+    /// The ear at the node that has a name's slot, as far as is known.
+    fn ear_of(&self, name: &[u8]) -> Option<Arc<Ear>> {
+        let target = self.shared.commands.target_of(name)?;
+        let ears = self.ears.lock();
+        ears.listening.iter().find(|listening| listening.target.as_ref() == Some(&target)).map(|it| it.ear.clone())
+    }
+
+    fn add_ear(self: &Arc<Self>, target: Option<ListenTarget>) {
+        let mut ears = self.ears.lock();
+        if ears.closed {
+            return;
+        }
+        let ear = Ear::new(ears.next_number, self.sharded);
+        ears.next_number += 1;
+        let (listener, shared) = (self.clone(), self.shared.clone());
+        let fixed = target.clone();
+        let where_to = async move || match &fixed {
+            Some(target) => Ok(target.clone()),
+            None => {
+                let any = shared.commands.listen_targets(false).await?.into_iter().next();
+                any.ok_or_else(|| Failure::not_done("no primary is known"))
+            }
+        };
+        let listening = ear.clone().listen(self.shared.clone(), where_to, move || listener.tell_connected());
+        let task = self.runtime.spawn(listening);
+        ears.listening.push(Listening { ear, target, task });
+    }
+
+    /// Tells whoever waits for Redis how things stand.
+    fn tell_connected(&self) {
+        // Looked at inside, so that of two ears that change at once the second one's look is the last word.
+        self.shared.connected.send_if_modified(|before| {
+            let ears = self.ears.lock();
+            let connected =
+                !ears.listening.is_empty() && ears.listening.iter().all(|listening| listening.ear.is_connected());
+            std::mem::replace(before, connected) != connected
+        });
+    }
+
+    /// Keeps an ear at each primary, and each name at the ear of the node that has its slot.
+    async fn route_for_ever(self: Arc<Self>) {
+        let mut changes = self.shared.connected.subscribe();
+        loop {
+            let looked = Instant::now();
+            // Whatever changes from here on is looked at in the next round.
+            changes.mark_unchanged();
+            match self.shared.commands.listen_targets(true).await {
+                Ok(targets) => {
+                    self.keep_ears_at(targets);
+                    self.route();
+                    self.tell_connected();
+                }
+                Err(failure) => {
+                    tracing::warn!(reason = %failure, "redis: where to listen is not known");
+                }
+            }
+            let _ = time::timeout(LOOK_AGAIN, changes.changed()).await;
+            time::sleep_until(looked + LOOK_NO_SOONER).await;
+        }
+    }
+
+    fn keep_ears_at(self: &Arc<Self>, targets: Vec<ListenTarget>) {
+        let gone: Vec<_> = {
+            let mut ears = self.ears.lock();
+            let is_gone = |listening: &mut Listening| {
+                listening.task.is_finished()
+                    || !listening.target.as_ref().is_some_and(|target| targets.contains(target))
+            };
+            ears.listening.extract_if(.., is_gone).collect()
+        };
+        for listening in gone {
+            listening.task.abort();
+            self.shared.heard.cut_off(listening.ear.number);
+        }
+        for target in targets {
+            let is_there =
+                self.ears.lock().listening.iter().any(|listening| listening.target.as_ref() == Some(&target));
+            if !is_there {
+                self.add_ear(Some(target));
+            }
+        }
+    }
+
+    fn route(&self) {
+        let ears: Vec<_> = self.ears.lock().listening.iter().map(|listening| listening.ear.clone()).collect();
+        let moved: Vec<_> = ears.iter().flat_map(|ear| ear.take_moved()).collect();
+        for (name, number) in self.shared.heard.names() {
+            match self.ear_of(&name) {
+                Some(ear) if ear.number != number || moved.contains(&name) => {
+                    self.shared.heard.assign(&name, ear.number);
+                    ear.subscribe(name);
+                }
+                // Nobody has its slot for now. It is given to whoever has it later, be it the one before.
+                None if number != NOBODY => self.shared.heard.assign(&name, NOBODY),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+-- Reads what a node is missing of a channel: its head, and the events after a position, oldest first.
+--
+-- KEYS  1  the channel's hash, as publish.lua has it
+--       2  its stream
+-- ARGV  1  the offset after which events are wanted, or -1 for the newest
+--       2  most events
+--       3  most bytes of them, unless the first alone has more
+--
+-- Reply: {} where the channel has no hash, else {epoch, offset of the newest event, where earlier epochs ended,
+-- complete, offset, event, offset, event, …}. `complete` is 1 where what follows ARGV 1 begins right here, or nothing
+-- follows it.
+--
+-- Why it is safe. It writes nothing, so a server that is out of memory or can't save answers it, and so does one that
+-- lets this user read only. Head and events are of one moment. At most 16 events are copied beyond what is answered.
+
+local EVENTS_AT_ONCE = 16
+
+local kept = redis.call('HMGET', KEYS[1], 'e', 'o', 'l')
+local epoch, newest = kept[1], tonumber(kept[2])
+if not epoch or not newest then
+  return {}
+end
+
+local known, limit, bytes_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local first, last = string.format('%.0f', known + 1), string.format('%.0f', newest)
+local found, count, bytes, full = {}, 0, 0, false
+
+-- The next few entries between the ends that are left. Beyond the newest event is nothing of ours.
+local function some()
+  local few = math.min(EVENTS_AT_ONCE, limit - count)
+  if few <= 0 or full then
+    return {}
+  elseif known < 0 then
+    return redis.call('XREVRANGE', KEYS[2], last, '-', 'COUNT', few)
+  end
+  return redis.call('XRANGE', KEYS[2], first, last, 'COUNT', few)
+end
+
+local entries = known < newest and some() or {}
+while #entries > 0 do
+  for _, entry in ipairs(entries) do
+    local payload = entry[2][2]
+    if count > 0 and bytes + #payload > bytes_max then
+      full = true
+      break
+    end
+    count, bytes = count + 1, bytes + #payload
+    found[count] = {string.match(entry[1], '^%d+'), payload}
+    first, last = '(' .. entry[1], '(' .. entry[1]
+    if known >= 0 then
+      last = string.format('%.0f', newest)
+    end
+  end
+  entries = some()
+end
+
+local complete = known < 0 or known == newest or (count > 0 and tonumber(found[1][1]) == known + 1)
+local reply = {epoch, string.format('%.0f', newest), kept[3] or '', complete and 1 or 0}
+for at = 1, count do
+  local entry = found[known < 0 and count + 1 - at or at]
+  reply[#reply + 1] = entry[1]
+  reply[#reply + 1] = entry[2]
+end
+return reply

@@ -1,0 +1,94 @@
+//! Asking for what a node is missing of a channel.
+
+use std::sync::LazyLock;
+
+use redis::Value;
+use tidecast::{Epoch, Position};
+
+use super::{
+    Call, Malformed, Script, number,
+    reply::{self, malformed},
+    script,
+};
+use crate::keys::ChannelKeys;
+
+static FILL: LazyLock<Script> = LazyLock::new(|| script(include_str!("fill.lua")));
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fill<'a> {
+    /// Of the channel.
+    pub(crate) keys: &'a ChannelKeys,
+    /// After which offset; `None` for the newest events.
+    pub(crate) after: Option<u64>,
+    /// Most events; zero answers the head alone.
+    pub(crate) limit: usize,
+    /// Most bytes of them, as they are stored; one event is always answered.
+    pub(crate) bytes_max: usize,
+}
+
+/// What a channel has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Filled {
+    /// Its newest event, whether that is still stored or not.
+    pub(crate) head: Position,
+    /// Its earlier epochs.
+    pub(crate) lineage: Lineage,
+    /// Whether what was asked for begins with the first of `events`, or is nothing. Otherwise older ones are gone.
+    pub(crate) complete: bool,
+    /// Offsets and payloads, oldest first and without holes. For [`decode_stored`](crate::codec::decode_stored).
+    pub(crate) events: Vec<(u64, Vec<u8>)>,
+}
+
+/// Where each earlier epoch of a channel ended, newest first; at most eight.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Lineage(Vec<Position>);
+
+impl Fill<'_> {
+    /// The call.
+    pub(crate) fn call(&self) -> Call<'static> {
+        let after = self.after.map_or_else(|| "-1".to_owned(), |after| after.to_string());
+        Call {
+            script: &FILL,
+            keys: vec![self.keys.meta.clone(), self.keys.events.clone()],
+            arguments: vec![after.into(), number(self.limit as u64), number(self.bytes_max as u64)],
+            repeatable: true,
+        }
+    }
+
+    /// Reads its reply: `None` where the channel has no log.
+    pub(crate) fn parse(value: Value) -> Result<Option<Filled>, Malformed> {
+        let mut reply = reply::Reply::new(value)?;
+        if reply.is_empty() {
+            return Ok(None);
+        }
+        let epoch = reply.text("an epoch")?;
+        let head = reply::position(&epoch, reply.number("an offset")?)?;
+        let lineage = Lineage::parse(&reply.text("a lineage")?)?;
+        let mut complete = reply.number("whether it is complete")? == 1;
+        let mut events: Vec<(u64, Vec<u8>)> = Vec::with_capacity(reply.len() / 2);
+        while !reply.is_empty() {
+            let offset = reply.number("an offset")?;
+            if events.last().is_some_and(|(before, _)| before + 1 != offset) {
+                // Somebody took entries out by hand. What is before the hole is no use to who must not miss what was
+                // in it.
+                events.clear();
+                complete = false;
+            }
+            events.push((offset, reply.bytes("an event")?));
+        }
+        Ok(Some(Filled { head, lineage, complete, events }))
+    }
+}
+
+impl Lineage {
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        let positions = text.split(',').filter(|text| !text.is_empty()).map(str::parse);
+        positions.collect::<Result<_, _>>().map(Self).map_err(|_| malformed("a lineage"))
+    }
+
+    /// Each with the offset that it had reached.
+    pub(crate) fn ends(&self) -> Vec<(Epoch, u64)> {
+        self.0.iter().map(|end| (end.epoch, end.offset)).collect()
+    }
+}

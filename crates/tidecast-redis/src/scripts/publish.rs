@@ -1,0 +1,116 @@
+//! Asking for a publish, and what comes of it.
+
+use std::{sync::LazyLock, time::Duration};
+
+use bytes::Bytes;
+use redis::Value;
+use tidecast::{Event, IdempotencyKey, Position};
+
+use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply, script};
+use crate::{
+    PlainFormat,
+    codec::{Payload, stored},
+    keys::ChannelKeys,
+};
+
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("publish.lua")));
+
+/// How many times in the life of an event its age is looked at. It stays for at most two of these parts longer than it
+/// should, and never shorter.
+const LOOKS_AT_AGE: u64 = 8;
+
+/// An event on its way into Redis.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Publish<'a> {
+    /// Of the channel.
+    pub(crate) keys: &'a ChannelKeys,
+    /// What.
+    pub(crate) event: &'a Event,
+    /// Under which key repeating it is harmless.
+    pub(crate) idempotency_key: Option<&'a IdempotencyKey>,
+    /// What this publish is to be answered with, and every repetition of it.
+    pub(crate) answer: &'a str,
+    /// Where it is heard.
+    pub(crate) target: Target<'a>,
+    /// What is remembered.
+    pub(crate) keep: &'a Keep,
+}
+
+/// Where an event is heard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// The name that is published on.
+    pub(crate) name: &'a str,
+    /// Whether that is a sharded channel. It then has to lie in the slot of the keys.
+    pub(crate) sharded: bool,
+    /// In which shape.
+    pub(crate) format: PlainFormat,
+}
+
+/// How much Redis remembers.
+#[derive(Debug, Clone)]
+pub(crate) struct Keep {
+    /// Most events of a channel, rounded up to what a node of a stream holds; zero keeps none.
+    pub(crate) events_max: usize,
+    /// How long events are kept. No longer than the hash is.
+    pub(crate) events_age_max: Duration,
+    /// How long the hash, and with it the epoch, outlives the last publish.
+    pub(crate) idle_age_max: Duration,
+    /// How long idempotency keys are remembered; zero remembers none.
+    pub(crate) idempotency_age_max: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// Where the event stands.
+    pub(crate) position: Position,
+    /// Whether the idempotency key was known: then nothing was published now.
+    pub(crate) repeated: bool,
+    /// How many connections the one server published to; 0 if repeated.
+    pub(crate) redis_receivers: u64,
+    /// What the first publish was to be answered with.
+    pub(crate) answer: String,
+}
+
+impl Publish<'_> {
+    /// The call. It is drawn a new epoch each time, so build it anew for each publish.
+    pub(crate) fn call(&self) -> Call<'static> {
+        let Keep { events_max, events_age_max, idle_age_max, idempotency_age_max } = self.keep;
+        let age_ms = milliseconds((*events_age_max).min(*idle_age_max));
+        let once = self.idempotency_key.filter(|_| !idempotency_age_max.is_zero()).map(|key| self.keys.once(key));
+        let payload = Payload::new(self.event, self.target.format, *events_max > 0);
+        Call {
+            script: &PUBLISH,
+            repeatable: once.is_some(),
+            keys: [self.keys.meta.clone(), self.keys.events.clone()].into_iter().chain(once).collect(),
+            arguments: vec![
+                fresh_epoch(),
+                stored(self.event).into(),
+                payload.json.map_or_else(Bytes::new, Bytes::from),
+                Bytes::copy_from_slice(&payload.first_digit),
+                Bytes::copy_from_slice(self.target.name.as_bytes()),
+                Bytes::from_static(if self.target.sharded { b"SPUBLISH" } else { b"PUBLISH" }),
+                number((*events_max).min(i32::MAX as usize) as u64),
+                number(age_ms),
+                number(milliseconds(*idle_age_max)),
+                number((age_ms / LOOKS_AT_AGE).max(1)),
+                number(milliseconds(*idempotency_age_max)),
+                Bytes::copy_from_slice(self.answer.as_bytes()),
+            ],
+        }
+    }
+
+    /// Reads its reply.
+    pub(crate) fn parse(value: Value) -> Result<Accepted, Malformed> {
+        let mut reply = reply::Reply::new(value)?;
+        let epoch = reply.text("an epoch")?;
+        let position = reply::position(&epoch, reply.number("an offset")?)?;
+        Ok(Accepted {
+            position,
+            repeated: reply.number("whether it is repeated")? == 1,
+            redis_receivers: reply.number("receivers")?,
+            answer: reply.text("an answer")?,
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Taking a script's reply apart, whichever version of the protocol it came in.
+
+use std::fmt;
+
+use redis::Value;
+use tidecast::Position;
+
+/// A reply that no version of the script gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Malformed {
+    /// Which part of it.
+    what: &'static str,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the reply of Redis makes no sense: {}", self.what)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// The elements of an array that are left to read.
+#[derive(Debug)]
+pub(super) struct Reply(std::vec::IntoIter<Value>);
+
+impl Reply {
+    pub(super) fn new(value: Value) -> Result<Self, Malformed> {
+        match value {
+            Value::Array(elements) => Ok(Self(elements.into_iter())),
+            _ => Err(malformed("not an array")),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn bytes(&mut self, what: &'static str) -> Result<Vec<u8>, Malformed> {
+        match self.0.next() {
+            Some(Value::BulkString(bytes)) => Ok(bytes),
+            _ => Err(malformed(what)),
+        }
+    }
+
+    /// Nothing where the server has nothing.
+    pub(super) fn optional_text(&mut self, what: &'static str) -> Result<Option<String>, Malformed> {
+        if matches!(self.0.as_slice().first(), Some(Value::Nil)) {
+            self.0.next();
+            return Ok(None);
+        }
+        self.text(what).map(Some)
+    }
+
+    pub(super) fn text(&mut self, what: &'static str) -> Result<String, Malformed> {
+        String::from_utf8(self.bytes(what)?).map_err(|_| malformed(what))
+    }
+
+    /// A number, or the text of one.
+    pub(super) fn number(&mut self, what: &'static str) -> Result<u64, Malformed> {
+        if let Some(Value::Int(number)) = self.0.as_slice().first().cloned() {
+            self.0.next();
+            return u64::try_from(number).map_err(|_| malformed(what));
+        }
+        self.text(what)?.parse().map_err(|_| malformed(what))
+    }
+}
+
+/// The position of an offset in an epoch as a script writes it.
+pub(super) fn position(epoch: &str, offset: u64) -> Result<Position, Malformed> {
+    format!("{epoch}.{offset}").parse().map_err(|_| malformed("an epoch"))
+}
+
+pub(super) fn malformed(what: &'static str) -> Malformed {
+    Malformed { what }
+}

@@ -1,0 +1,196 @@
+//! The scripts on real servers.
+
+mod fill;
+mod forget;
+mod publish;
+mod refused;
+mod servers;
+
+use std::time::Duration;
+
+use redis::{Connection, ConnectionLike, RedisResult, ServerErrorKind, Value};
+use tidecast::{Channel, Epoch, Event, IdempotencyKey, Limits, Position};
+
+use super::{
+    fill::{Filled, Lineage},
+    forget::Forgotten,
+    publish::Accepted,
+    *,
+};
+use crate::{
+    PlainFormat,
+    codec::{Arrival, decode, decode_stored},
+    keys::{ChannelKeys, Keys},
+    server::{self, Server},
+};
+
+/// The last position of an earlier epoch.
+fn end_of(lineage: &Lineage, epoch: Epoch) -> Option<Position> {
+    let ended = lineage.ends().into_iter().find(|(ended, _)| *ended == epoch);
+    ended.map(|(epoch, offset)| Position { epoch, offset })
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A server, a connection to it, and a channel on it.
+struct Rig {
+    server: Server,
+    connection: Connection,
+    channel: Channel,
+    keys: ChannelKeys,
+    keep: Keep,
+    format: PlainFormat,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::on(Server::start(&[]))
+    }
+
+    fn on(server: Server) -> Self {
+        let connection = connect(&server.url());
+        let channel = Channel::default();
+        let keys = Keys::new("tidecast", 0).channel(&channel);
+        let keep = Keep {
+            events_max: 10_000,
+            events_age_max: DAY,
+            idle_age_max: DAY,
+            idempotency_age_max: Duration::from_secs(300),
+        };
+        Self { server, connection, channel, keys, keep, format: PlainFormat::Object }
+    }
+
+    fn use_channel(&mut self, name: &str) {
+        self.channel = Channel::new(name).unwrap();
+        self.keys = Keys::new("tidecast", 0).channel(&self.channel);
+    }
+
+    /// Kills the server and starts it again with what it has on disk.
+    fn restart(&mut self) {
+        self.command(&["SAVE"]);
+        self.server.kill();
+        self.server.run();
+        self.connection = connect(&self.server.url());
+    }
+
+    fn command(&mut self, command: &[&str]) -> Value {
+        let mut request = redis::cmd(command[0]);
+        request.arg(&command[1..]);
+        request.query(&mut self.connection).unwrap()
+    }
+
+    fn text(&mut self, command: &[&str]) -> String {
+        redis::from_redis_value(self.command(command)).unwrap()
+    }
+
+    fn number(&mut self, command: &[&str]) -> i64 {
+        redis::from_redis_value(self.command(command)).unwrap()
+    }
+
+    /// All that Redis has, to compare.
+    fn everything(&mut self) -> Vec<Value> {
+        let (meta, events) = (self.keys.meta.clone(), self.keys.events.clone());
+        vec![
+            self.command(&["DBSIZE"]),
+            self.command(&["HGETALL", &meta]),
+            if self.number(&["EXISTS", &events]) == 0 {
+                Value::Nil
+            } else {
+                self.command(&["XRANGE", &events, "-", "+"])
+            },
+        ]
+    }
+
+    fn try_publish(&mut self, event: &Event, key: Option<&str>, answer: &str) -> RedisResult<Accepted> {
+        let key = key.map(|key| IdempotencyKey::new(key).unwrap());
+        let publish = Publish {
+            keys: &self.keys,
+            event,
+            idempotency_key: key.as_ref(),
+            answer,
+            target: Target { name: self.channel.as_str(), sharded: false, format: self.format },
+            keep: &self.keep,
+        };
+        let call = publish.call();
+        run(&mut self.connection, &call).map(|value| Publish::parse(value).unwrap())
+    }
+
+    fn publish(&mut self, text: &str) -> Position {
+        let accepted = self.try_publish(&Event::text(text), None, "").unwrap();
+        assert!(!accepted.repeated);
+        accepted.position
+    }
+
+    fn publish_once(&mut self, text: &str, key: &str, answer: &str) -> Accepted {
+        self.try_publish(&Event::text(text), Some(key), answer).unwrap()
+    }
+
+    fn try_fill(&mut self, after: Option<u64>, limit: usize, bytes_max: usize) -> RedisResult<Option<Filled>> {
+        let call = Fill { keys: &self.keys, after, limit, bytes_max }.call();
+        run(&mut self.connection, &call).map(|value| Fill::parse(value).unwrap())
+    }
+
+    /// What the channel has, which there must be.
+    fn fill(&mut self, after: Option<u64>) -> Filled {
+        self.try_fill(after, 1_000, usize::MAX >> 11).unwrap().unwrap()
+    }
+
+    fn forget(&mut self) -> Forgotten {
+        let control = Keys::new("tidecast", 0).control();
+        let call = Forget { keys: &self.keys, idle_age_max: DAY, control: &control, message: b"sse" }.call();
+        Forget::parse(run(&mut self.connection, &call).unwrap()).unwrap()
+    }
+
+    fn head(&mut self) -> Option<Position> {
+        parse_head(head(&self.keys).query(&mut self.connection).unwrap()).unwrap()
+    }
+}
+
+/// What is heard on one name from now on.
+struct Listener(Connection);
+
+impl Listener {
+    fn new(rig: &Rig, command: &str, name: &str) -> Self {
+        let mut connection = connect(&rig.server.url());
+        connection.set_read_timeout(Some(server::PATIENCE)).unwrap();
+        connection.send_packed_command(&redis::cmd(command).arg(name).get_packed_command()).unwrap();
+        connection.recv_response().unwrap();
+        Self(connection)
+    }
+
+    fn next(&mut self) -> Vec<u8> {
+        let Value::Array(mut message) = self.0.recv_response().unwrap() else { panic!("a message is an array") };
+        redis::from_redis_value(message.pop().unwrap()).unwrap()
+    }
+
+    fn next_of_ours(&mut self) -> (Position, Event, bool) {
+        match decode(&self.next(), &Limits::default()) {
+            Arrival::Ours { position, event, look_up } => (position, event, look_up),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn connect(url: &str) -> Connection {
+    redis::Client::open(url).unwrap().get_connection().unwrap()
+}
+
+/// As whoever sends it is to do.
+fn run(connection: &mut impl ConnectionLike, call: &Call) -> RedisResult<Value> {
+    match call.by_digest().query(connection) {
+        Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) => {
+            call.by_text().query(connection)
+        }
+        answer => answer,
+    }
+}
+
+/// The offsets and texts of stored events.
+fn texts(filled: &Filled) -> Vec<(u64, String)> {
+    let text = |payload: &[u8]| decode_stored(payload, &Limits::default()).unwrap().data().to_owned();
+    filled.events.iter().map(|(offset, payload)| (*offset, text(payload))).collect()
+}
+
+fn offsets(filled: &Filled) -> Vec<u64> {
+    filled.events.iter().map(|(offset, _)| *offset).collect()
+}

@@ -1,0 +1,113 @@
+//! Reading what a node is missing.
+
+use super::*;
+
+#[test]
+fn a_channel_that_nobody_published_to_has_nothing() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.try_fill(None, 10, 1_000).unwrap(), None);
+    assert_eq!(rig.try_fill(Some(5), 10, 1_000).unwrap(), None);
+    assert_eq!(rig.head(), None);
+}
+
+/// Against what it should be, in every corner: the script reads in small portions.
+#[test]
+fn any_stretch_is_read_as_it_was_published() {
+    const EVENTS: u64 = 50;
+    let mut rig = Rig::new();
+    let text = |offset: u64| "x".repeat((offset * 7 % 23) as usize);
+    let bytes = |offset: &u64| r#"{"data":""}"#.len() + (offset * 7 % 23) as usize;
+    for offset in 1..=EVENTS {
+        rig.publish(&text(offset));
+    }
+    for after in [None, Some(0), Some(1), Some(17), Some(33), Some(34), Some(49), Some(50), Some(51), Some(1 << 53)] {
+        for limit in [0, 1, 2, 15, 16, 17, 32, 33, 50, 51, 1_000] {
+            for bytes_max in [0, 1, 40, 300, 1 << 40] {
+                let filled = rig.try_fill(after, limit, bytes_max).unwrap().unwrap();
+                let wanted: Vec<u64> = match after {
+                    None => (1..=EVENTS).rev().collect(),
+                    Some(after) => (after.saturating_add(1)..=EVENTS).collect(),
+                };
+                let mut expected: Vec<u64> = Vec::new();
+                for offset in wanted.into_iter().take(limit) {
+                    let so_far: usize = expected.iter().map(bytes).sum();
+                    if !expected.is_empty() && so_far + bytes(&offset) > bytes_max {
+                        break;
+                    }
+                    expected.push(offset);
+                }
+                expected.sort_unstable();
+                let case = format!("after {after:?}, at most {limit} of {bytes_max} bytes");
+                assert_eq!(offsets(&filled), expected, "{case}");
+                assert!(texts(&filled).iter().all(|(offset, read)| *read == text(*offset)), "{case}");
+                assert_eq!(filled.head.offset, EVENTS);
+                if limit > 0 {
+                    assert_eq!(filled.complete, after.is_none_or(|after| after <= EVENTS), "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_gone_is_not_complete() {
+    let mut rig = Rig::new();
+    for _ in 0..10 {
+        rig.publish("x");
+    }
+    let events = rig.keys.events.clone();
+    rig.command(&["XTRIM", &events, "MINID", "5"]);
+    for (after, complete) in [(0, false), (3, false), (4, true), (9, true), (10, true), (11, false)] {
+        let filled = rig.fill(Some(after));
+        assert_eq!(filled.complete, complete, "{after}");
+        assert_eq!(offsets(&filled), (5.max(after + 1)..=10).collect::<Vec<_>>());
+    }
+    assert_eq!(offsets(&rig.fill(None)), [5, 6, 7, 8, 9, 10]);
+    rig.command(&["DEL", &events]);
+    let filled = rig.fill(Some(9));
+    assert_eq!((filled.complete, filled.events.len()), (false, 0));
+    assert!(rig.fill(Some(10)).complete);
+}
+
+#[test]
+fn a_hole_made_by_hand_is_not_passed_over() {
+    let mut rig = Rig::new();
+    for _ in 0..5 {
+        rig.publish("x");
+    }
+    let events = rig.keys.events.clone();
+    let entries: Vec<(String, Vec<String>)> =
+        redis::from_redis_value(rig.command(&["XRANGE", &events, "3", "3"])).unwrap();
+    rig.command(&["XDEL", &events, &entries[0].0]);
+    let filled = rig.fill(Some(1));
+    assert_eq!((filled.complete, offsets(&filled)), (false, vec![4, 5]));
+    assert!(rig.fill(Some(3)).complete);
+}
+
+#[test]
+fn entries_beyond_the_head_are_none_of_ours() {
+    let mut rig = Rig::new();
+    rig.publish("x");
+    let events = rig.keys.events.clone();
+    rig.command(&["XADD", &events, "*", "p", "by hand"]);
+    assert_eq!(texts(&rig.fill(None)), [(1, "x".to_owned())]);
+    assert_eq!(texts(&rig.fill(Some(0))), [(1, "x".to_owned())]);
+    assert!(rig.fill(Some(1)).events.is_empty());
+}
+
+#[test]
+fn a_large_channel_is_read_page_by_page() {
+    let mut rig = Rig::new();
+    for _ in 0..700 {
+        rig.publish("x");
+    }
+    let (mut after, mut pages) = (0, 0);
+    while after < 700 && pages < 10 {
+        let page = rig.try_fill(Some(after), 256, 1 << 20).unwrap().unwrap();
+        assert!(page.complete);
+        assert_eq!(page.events[0].0, after + 1);
+        after = page.events.last().unwrap().0;
+        pages += 1;
+    }
+    assert_eq!((after, pages), (700, 3));
+}

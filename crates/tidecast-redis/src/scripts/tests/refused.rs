@@ -1,0 +1,150 @@
+//! A server that refuses: nothing is half done, and what it says is passed on.
+
+use std::fs;
+
+use super::*;
+
+/// Everything that the scripts and the heads need; `docs/redis.md` tells it to operators.
+const COMMANDS: &str = "+evalsha +eval +info +time +hmget +hget +hset +hexists +get +set +del +pexpire +xadd +xtrim \
+                        +xrange +xrevrange +publish +spublish";
+
+/// What the server said.
+fn code(error: &redis::RedisError) -> String {
+    format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
+}
+
+fn every_kind_of_publish(rig: &mut Rig, refusal: &str) {
+    let before = rig.everything();
+    for key in [None, Some("key")] {
+        let error = rig.try_publish(&Event::text("x"), key, "").unwrap_err();
+        assert!(code(&error).contains(refusal), "{error}");
+    }
+    assert_eq!(rig.everything(), before);
+    let channel = rig.channel.clone();
+    rig.use_channel("never seen");
+    let error = rig.try_publish(&Event::text("x"), None, "").unwrap_err();
+    assert!(code(&error).contains(refusal), "{error}");
+    assert_eq!(rig.everything()[0], before[0]);
+    rig.use_channel(channel.as_str());
+}
+
+#[test]
+fn out_of_memory_nothing_is_half_done() {
+    let mut rig = Rig::new();
+    let mut listener = Listener::new(&rig, "SUBSCRIBE", "sse");
+    let first = rig.publish("1");
+    rig.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    every_kind_of_publish(&mut rig, "OOM");
+    // Another server wrote last, so another write comes first; and without a history yet another.
+    let meta = rig.keys.meta.clone();
+    let server = rig.text(&["HGET", &meta, "r"]);
+    rig.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    rig.command(&["HSET", &meta, "r", "another"]);
+    rig.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    every_kind_of_publish(&mut rig, "OOM");
+    rig.keep.events_max = 0;
+    every_kind_of_publish(&mut rig, "OOM");
+    rig.keep.events_max = 100;
+
+    // Reading and deleting go on.
+    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
+    assert_eq!(rig.head(), Some(first));
+    rig.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    rig.command(&["HSET", &meta, "r", &server]);
+    assert_eq!(rig.publish("2"), Position { offset: 2, ..first });
+    assert_eq!(listener.next_of_ours().1.data(), "1");
+    assert_eq!(listener.next_of_ours().1.data(), "2");
+    rig.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(rig.forget().is_some());
+    assert!(rig.fill(None).events.is_empty());
+}
+
+#[test]
+fn a_server_that_cannot_save_is_read_from() {
+    // What it would save to is a folder.
+    let mut rig = Rig::on(Server::start(&["--save", "3600 1", "--dbfilename", "folder"]));
+    rig.publish("1");
+    fs::create_dir(rig.server.folder().join("folder")).unwrap();
+    rig.command(&["BGSAVE"]);
+    assert!(server::wait_until(|| rig.text(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err")));
+    every_kind_of_publish(&mut rig, "MISCONF");
+    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
+}
+
+#[test]
+fn a_replica_is_read_from() {
+    let mut rig = Rig::new();
+    rig.publish("1");
+    // Of a primary that nobody can reach, so that it keeps what it has.
+    let nowhere = server::free_port().to_string();
+    rig.command(&["REPLICAOF", "127.0.0.1", &nowhere]);
+    every_kind_of_publish(&mut rig, "READONLY");
+    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
+    let control = Keys::new("tidecast", 0).control();
+    let call = Forget { keys: &rig.keys, idle_age_max: DAY, control: &control, message: b"" }.call();
+    let error = run(&mut rig.connection, &call).unwrap_err();
+    assert!(code(&error).contains("READONLY"), "{error}");
+}
+
+#[test]
+fn the_documented_rights_suffice() {
+    let mut rig = Rig::new();
+    let mut user = vec!["ACL", "SETUSER", "hub", "on", ">secret", "resetkeys", "~tidecast:*", "&*", "-@all"];
+    user.extend(COMMANDS.split_whitespace());
+    rig.command(&user);
+    rig.connection = connect(&format!("redis://hub:secret@127.0.0.1:{}/0", rig.server.port));
+    rig.keep.events_age_max = Duration::from_millis(1);
+    for _ in 0..10 {
+        rig.publish_once("x", "a", "");
+        rig.publish("x");
+    }
+    let head = rig.head().unwrap();
+    assert!(rig.fill(Some(0)).head == head && rig.fill(None).head == head);
+    assert!(rig.forget().is_some());
+}
+
+#[test]
+fn a_user_who_may_only_read_fills() {
+    let mut rig = Rig::new();
+    rig.publish("1");
+    let user = "ACL SETUSER reader on >secret ~* resetchannels -@all +@read +evalsha +eval";
+    rig.command(&user.split_whitespace().collect::<Vec<_>>());
+    rig.connection = connect(&format!("redis://reader:secret@127.0.0.1:{}/0", rig.server.port));
+    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
+    assert_eq!(offsets(&rig.fill(None)), [1]);
+}
+
+#[test]
+fn a_user_without_info_is_told_what_is_missing() {
+    let mut rig = Rig::new();
+    let user = "ACL SETUSER hub on >secret ~* &* +@all -info";
+    rig.command(&user.split_whitespace().collect::<Vec<_>>());
+    rig.connection = connect(&format!("redis://hub:secret@127.0.0.1:{}/0", rig.server.port));
+    let error = rig.try_publish(&Event::text("x"), None, "").unwrap_err();
+    assert!(code(&error).starts_with("NOPERM publishing needs the command INFO"), "{error}");
+    assert_eq!(rig.number(&["DBSIZE"]), 0);
+}
+
+#[test]
+fn a_user_who_may_not_keep_events_deletes_none() {
+    let mut rig = Rig::new();
+    rig.publish("1");
+    let user = "ACL SETUSER hub on >secret ~* &* +@all -xadd";
+    rig.command(&user.split_whitespace().collect::<Vec<_>>());
+    rig.connection = connect(&format!("redis://hub:secret@127.0.0.1:{}/0", rig.server.port));
+    let error = rig.try_publish(&Event::text("x"), None, "").unwrap_err();
+    assert!(code(&error).contains("can't run this command"), "{error}");
+    assert_eq!(offsets(&rig.fill(None)), [1]);
+}
+
+#[test]
+fn a_key_of_another_type_is_an_error_and_stays() {
+    let mut rig = Rig::new();
+    let meta = rig.keys.meta.clone();
+    rig.command(&["SET", &meta, "somebody's"]);
+    let error = rig.try_publish(&Event::text("x"), None, "").unwrap_err();
+    assert!(code(&error).contains("WRONGTYPE"), "{error}");
+    assert!(code(&rig.try_fill(None, 1, 1).unwrap_err()).contains("WRONGTYPE"));
+    assert_eq!(rig.text(&["GET", &meta]), "somebody's");
+    assert_eq!(rig.number(&["DBSIZE"]), 1);
+}

@@ -1,0 +1,129 @@
+//! Another server than last time, and a Cluster's.
+
+use super::*;
+
+/// A server that was restarted may have lost what it had acknowledged, so what it gives out now must not be taken for
+/// that.
+#[test]
+fn a_restarted_server_begins_a_new_epoch_and_counts_on() {
+    let mut rig = Rig::new();
+    let first = rig.publish_once("1", "key", "answer");
+    rig.publish("2");
+    let mut epochs = vec![first.position.epoch];
+    for restart in 1..=2 {
+        rig.restart();
+        // Before anything is published, nothing has changed.
+        let head = rig.head().unwrap();
+        assert!(rig.fill(Some(head.offset)).complete);
+        let after = rig.publish("after");
+        assert_eq!(after.offset, head.offset + 1);
+        assert!(!epochs.contains(&after.epoch));
+        epochs.push(after.epoch);
+
+        let filled = rig.fill(Some(0));
+        assert_eq!((filled.head, filled.complete), (after, true));
+        assert_eq!(end_of(&filled.lineage, first.position.epoch).unwrap().offset, 2);
+        assert_eq!(end_of(&filled.lineage, after.epoch), None);
+        let ended: Vec<_> = epochs[..restart].iter().rev().copied().zip((2..after.offset).rev()).collect();
+        assert_eq!(filled.lineage.ends(), ended, "newest first, each with where it ended");
+        assert_eq!(rig.publish_once("1", "key", "other"), Accepted { repeated: true, ..first.clone() });
+    }
+}
+
+#[test]
+fn a_server_that_lost_the_last_events_does_not_reuse_their_positions() {
+    let mut rig = Rig::new();
+    rig.publish("1");
+    rig.command(&["SAVE"]);
+    let lost = rig.publish_once("lost", "key", "");
+    rig.server.kill();
+    rig.server.run();
+    rig.connection = connect(&rig.server.url());
+    let after = rig.publish("2");
+    assert_eq!(after.offset, lost.position.offset);
+    assert_ne!(after.epoch, lost.position.epoch);
+    let filled = rig.fill(None);
+    assert_eq!(end_of(&filled.lineage, lost.position.epoch).unwrap().offset, 1);
+    // Its key went with it.
+    assert!(!rig.publish_once("lost", "key", "").repeated);
+}
+
+#[test]
+fn the_last_eight_epochs_are_known() {
+    let mut rig = Rig::new();
+    let meta = rig.keys.meta.clone();
+    let mut ends = Vec::new();
+    for _ in 0..12 {
+        ends.insert(0, rig.publish("x"));
+        // As if another server had written it.
+        rig.command(&["HSET", &meta, "r", "another"]);
+    }
+    let filled = rig.fill(None);
+    assert_eq!(filled.head, ends[0]);
+    for end in &ends[1..9] {
+        assert_eq!(end_of(&filled.lineage, end.epoch), Some(*end));
+    }
+    assert_eq!(end_of(&filled.lineage, ends[9].epoch), None);
+}
+
+/// A channel may be silent while its primary is demoted and promoted again. The process is the same then, so its
+/// `run_id` would not tell; what it acknowledged before may be gone.
+#[test]
+fn a_promotion_begins_a_new_epoch() {
+    let mut rig = Rig::new();
+    let other = Server::start(&[]);
+    let port = rig.server.port.to_string();
+    assert_eq!(other.command(&["REPLICAOF", "127.0.0.1", &port]).as_deref(), Some("+OK\r\n"));
+    let linked = |server: &Server| {
+        server.command(&["INFO", "replication"]).is_some_and(|info| info.contains("master_link_status:up"))
+    };
+    assert!(server::wait_until(|| linked(&other)), "{}", other.log());
+    let before = rig.publish("x");
+    assert_eq!(rig.publish("x").epoch, before.epoch);
+
+    let meta = rig.keys.meta.clone();
+    let has_it = |server: &Server| server.command(&["HGET", &meta, "o"]).as_deref() == Some("$1\r\n2\r\n");
+    assert!(server::wait_until(|| has_it(&other)));
+    other.command(&["REPLICAOF", "NO", "ONE"]);
+    let mut promoted = Rig::on(other);
+    let after = promoted.publish("x");
+    assert_eq!(after.offset, 3);
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!(end_of(&promoted.fill(None).lineage, before.epoch), Some(Position { offset: 2, ..before }));
+
+    // The first one is demoted and promoted again.
+    let port = promoted.server.port.to_string();
+    rig.command(&["REPLICAOF", "127.0.0.1", &port]);
+    assert!(server::wait_until(|| linked(&rig.server)), "{}", rig.server.log());
+    rig.command(&["REPLICAOF", "NO", "ONE"]);
+    let again = rig.publish("x");
+    assert_ne!(again.epoch, after.epoch);
+    assert_ne!(again.epoch, before.epoch);
+}
+
+#[test]
+fn a_node_of_a_cluster_runs_them_and_sharded_channels_lie_with_the_keys() {
+    let bus = server::free_port().to_string();
+    let server = Server::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let mut rig = Rig::on(server);
+    rig.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    assert!(server::wait_until(|| rig.text(&["CLUSTER", "INFO"]).contains("cluster_state:ok")));
+    rig.use_channel("}a {b} \u{e9}:{");
+    let own = Keys::new("tidecast", 0).own_channel(&rig.channel);
+    let mut listener = Listener::new(&rig, "SSUBSCRIBE", &own);
+    let key = IdempotencyKey::new("}{").unwrap();
+    let event = Event::text("x");
+    let publish = Publish {
+        keys: &rig.keys,
+        event: &event,
+        idempotency_key: Some(&key),
+        answer: "",
+        target: Target { name: &own, sharded: true, format: PlainFormat::Object },
+        keep: &rig.keep,
+    };
+    let accepted = Publish::parse(run(&mut rig.connection, &publish.call()).unwrap()).unwrap();
+    assert_eq!(accepted.redis_receivers, 1);
+    assert_eq!(listener.next_of_ours().0, accepted.position);
+    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
+    assert!(rig.forget().is_some());
+}

@@ -1,0 +1,113 @@
+//! What the broker, its listener and its fills share: connections, names, settings, and the channels that are heard.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tidecast::{
+    Channel, Epoch,
+    broker::{Head, PastEvent, Since},
+};
+use tokio::sync::watch;
+
+use crate::{
+    RedisConfig,
+    codec::decode_stored,
+    commands::Commands,
+    failure::Failure,
+    heard::{HeardChannels, Name},
+    keys::Keys,
+    refusal::LastRefusal,
+    scripts::{Fill, Filled},
+};
+
+/// Most bytes of events that are read for one channel at once.
+pub(crate) const PAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: RedisConfig,
+    pub(crate) commands: Commands,
+    pub(crate) keys: Keys,
+    pub(crate) heard: HeardChannels,
+    /// Whether every listening connection stands; changes wake whoever waits for Redis.
+    pub(crate) connected: watch::Sender<bool>,
+    pub(crate) refusal: LastRefusal,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(config: RedisConfig) -> tidecast::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            commands: Commands::new(&config)?,
+            keys: Keys::new(&config.prefix, config.db),
+            heard: HeardChannels::new(),
+            connected: watch::Sender::new(false),
+            refusal: LastRefusal::default(),
+            closed: AtomicBool::new(false),
+            config,
+        }))
+    }
+
+    /// What a channel is published under.
+    pub(crate) fn name(&self, channel: &Channel) -> Name {
+        if self.config.compat {
+            channel.as_str().as_bytes().into()
+        } else {
+            self.keys.own_channel(channel).into_bytes().into()
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        // Whoever waits for Redis looks again, and sees that it need not.
+        self.connected.send_replace(false);
+    }
+
+    /// Resolves when the broker is closed.
+    pub(crate) async fn until_closed(&self) {
+        let mut changes = self.connected.subscribe();
+        // Never an error, as the sender is here.
+        while !self.is_closed() && changes.changed().await.is_ok() {}
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Reads a page of a channel's past: where the channel stands, and events.
+    pub(crate) async fn page(
+        &self,
+        channel: &Channel,
+        since: Since,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Filled>, Failure> {
+        let keys = self.keys.channel(channel);
+        let after = match since {
+            Since::After(position) => Some(position.offset),
+            Since::Newest => None,
+        };
+        let fill = Fill { keys: &keys, after, limit, bytes_max };
+        let reply = self.commands.call(fill.call()).await?;
+        Fill::parse(reply).map_err(|malformed| Failure::Broken(malformed.to_string()))
+    }
+}
+
+/// Where a channel stands, as the engine takes it.
+pub(crate) fn head_of(filled: &Filled) -> Head {
+    Head::new(filled.head).with_lineage(filled.lineage.ends())
+}
+
+/// The events of a page at their positions in the present epoch, in which all of the channel's offsets count on. One
+/// that can't be read is left out: something else than a Tidecast has written there.
+pub(crate) fn past_events(filled: &Filled, limits: &tidecast::Limits) -> Vec<PastEvent> {
+    let epoch: Epoch = filled.head.epoch;
+    let event = |(offset, payload): &(u64, Vec<u8>)| {
+        let event = decode_stored(payload, limits).ok()?;
+        Some(PastEvent::new(tidecast::Position { epoch, offset: *offset }, event))
+    };
+    filled.events.iter().filter_map(event).collect()
+}

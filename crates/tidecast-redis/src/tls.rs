@@ -1,0 +1,159 @@
+//! What TLS trusts, made once from the `ssl_…` options.
+//!
+//! The system's authorities and those of the options together, as redis-py has it. Nothing is read after the start: a
+//! renewed certificate needs a restart. `socket` uses it.
+
+use std::{fmt::Display, path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor,
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::ParsedCertificate,
+};
+use tidecast::{Error, Result};
+
+use crate::config::TlsOptions;
+
+/// What a handshake needs to know.
+///
+/// # Errors
+///
+/// `is_invalid` where a file can't be read, has nothing in it that is asked for, or no authority is known.
+pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
+    let provider = Arc::new(ring::default_provider());
+    let versions = if options.tls13_only { &[&rustls::version::TLS13][..] } else { rustls::ALL_VERSIONS };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|error| invalid("ssl_min_version", error))?;
+    let verifier: Arc<dyn ServerCertVerifier> = match (options.verify_chain, options.verify_hostname) {
+        (false, _) => Arc::new(LaxVerifier { provider, roots: None }),
+        (true, false) => Arc::new(LaxVerifier { provider, roots: Some(authorities(options)?) }),
+        (true, true) => WebPkiServerVerifier::builder_with_provider(Arc::new(authorities(options)?), provider)
+            .build()
+            .map_err(|error| invalid("ssl_ca_certs", error))?,
+    };
+    // "Dangerous" is any verifier that was chosen; which one it is was decided just now.
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let config = match client_certificate(options)? {
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).map_err(|error| invalid("ssl_certfile", error))?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+/// Looks at the chain alone, or at nothing; never at the name.
+#[derive(Debug)]
+struct LaxVerifier {
+    provider: Arc<CryptoProvider>,
+    /// `None`: any certificate will do.
+    roots: Option<RootCertStore>,
+}
+
+impl ServerCertVerifier for LaxVerifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(roots) = &self.roots {
+            let certificate = ParsedCertificate::try_from(certificate)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn authorities(options: &TlsOptions) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    // A container often has none of its own, which is well if the options name some: so what fails here is passed over.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = &options.authorities_file {
+        add_authorities("ssl_ca_certs", path, &mut roots)?;
+    }
+    if let Some(folder) = &options.authorities_folder {
+        let loaded = rustls_native_certs::load_certs_from_paths(None, Some(folder));
+        if loaded.certs.is_empty() {
+            return Err(invalid("ssl_ca_path", format!("no certificate in {}", folder.display())));
+        }
+        roots.add_parsable_certificates(loaded.certs);
+    }
+    if roots.is_empty() {
+        return Err(invalid("ssl_ca_certs", "the system has no authorities: name a file of them"));
+    }
+    Ok(roots)
+}
+
+fn add_authorities(option: &'static str, path: &Path, roots: &mut RootCertStore) -> Result<()> {
+    for certificate in read_certificates(option, path)? {
+        roots.add(certificate).map_err(|error| invalid_file(option, path, error))?;
+    }
+    Ok(())
+}
+
+fn client_certificate(options: &TlsOptions) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>> {
+    let Some(path) = &options.certificate_file else {
+        return match &options.key_file {
+            Some(_) => Err(invalid("ssl_keyfile", "a key without ssl_certfile")),
+            None => Ok(None),
+        };
+    };
+    let chain = read_certificates("ssl_certfile", path)?;
+    // As in Python, the certificate's file may hold the key too.
+    let key_path = options.key_file.as_ref().unwrap_or(path);
+    let key = PrivateKeyDer::from_pem_file(key_path).map_err(|error| invalid_file("ssl_keyfile", key_path, error))?;
+    Ok(Some((chain, key)))
+}
+
+fn read_certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
+    let certificates = read().map_err(|error| invalid_file(option, path, error))?;
+    if certificates.is_empty() {
+        return Err(invalid(option, format!("no certificate in {}", path.display())));
+    }
+    Ok(certificates)
+}
+
+fn invalid(option: &'static str, why: impl Display) -> Error {
+    Error::invalid(option, format!("can't be used: {why}"))
+}
+
+fn invalid_file(option: &'static str, path: &Path, why: impl Display) -> Error {
+    invalid(option, format!("{}: {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

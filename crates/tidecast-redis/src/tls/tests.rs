@@ -1,0 +1,122 @@
+//! Real handshakes with a real server, for each of the ways to trust it.
+
+use std::fs;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+
+use crate::{
+    RedisConfig,
+    commands::Commands,
+    failure::Failure,
+    server::{Server, free_port},
+};
+
+/// A server with certificates of an authority of its own, and where the files are.
+struct Trusted {
+    server: Server,
+    tls_port: u16,
+}
+
+impl Trusted {
+    /// Its certificate is for `localhost` alone.
+    fn start(ask_clients: &str) -> Self {
+        let tls_port = free_port();
+        let port = tls_port.to_string();
+        let options = [
+            ["--save", ""],
+            ["--tls-port", &port],
+            ["--tls-cert-file", "server.pem"],
+            ["--tls-key-file", "server.key"],
+            ["--tls-ca-cert-file", "authority.pem"],
+            ["--tls-auth-clients", ask_clients],
+        ];
+        let mut server = Server::new("redis-server", free_port(), &options.concat());
+        let authority_key = KeyPair::generate().expect("a key");
+        let mut authority = CertificateParams::new(vec![]).expect("no names");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than the default of the others, or OpenSSL takes them for their own issuers.
+        authority.distinguished_name.push(DnType::CommonName, "authority");
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let certificate = authority.self_signed(&authority_key).expect("a certificate");
+        let write = |name: &str, text: String| fs::write(server.folder().join(name), text).expect("a file");
+        write("authority.pem", certificate.pem());
+        let issuer = Issuer::new(authority, authority_key);
+        for (name, purpose) in
+            [("server", ExtendedKeyUsagePurpose::ServerAuth), ("client", ExtendedKeyUsagePurpose::ClientAuth)]
+        {
+            let key = KeyPair::generate().expect("a key");
+            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+            params.extended_key_usages = vec![purpose];
+            let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+            write(&format!("{name}.pem"), certificate.pem());
+            write(&format!("{name}.key"), key.serialize_pem());
+        }
+        server.run();
+        Self { server, tls_port }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.server.folder().join(name).display().to_string()
+    }
+
+    /// What a ping says, with these options.
+    async fn ping(&self, host: &str, options: &str) -> Result<(), Failure> {
+        let url = format!("rediss://{host}:{}?{options}", self.tls_port);
+        let config = RedisConfig::from_url(&url).expect("a good URL");
+        Commands::new(&config).expect("good certificates").ping().await
+    }
+}
+
+#[tokio::test]
+async fn trust_goes_as_far_as_the_options_say() {
+    let trusted = Trusted::start("no");
+    let authority = format!("ssl_ca_certs={}", trusted.file("authority.pem"));
+    for (host, options, trusts) in [
+        ("localhost", authority.clone(), true),
+        ("localhost", format!("{authority}&ssl_cert_reqs=optional"), true),
+        ("localhost", format!("{authority}&ssl_min_version=772"), true),
+        ("localhost", String::new(), false),
+        ("localhost", "ssl_check_hostname=false".to_owned(), false),
+        ("localhost", "ssl_cert_reqs=none".to_owned(), true),
+        ("127.0.0.1", authority.clone(), false),
+        ("127.0.0.1", format!("{authority}&ssl_cert_reqs=optional"), false),
+        ("127.0.0.1", format!("{authority}&ssl_check_hostname=false"), true),
+        ("127.0.0.1", "ssl_cert_reqs=none&ssl_check_hostname=true".to_owned(), true),
+    ] {
+        let said = trusted.ping(host, &options).await;
+        assert_eq!(said.is_ok(), trusts, "{host} {options}: {said:?}");
+        if let Err(failure) = said {
+            assert!(failure.reason().contains("certificate"), "{failure}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate() {
+    let trusted = Trusted::start("yes");
+    let authority = format!("ssl_ca_certs={}", trusted.file("authority.pem"));
+    let certificate =
+        format!("{authority}&ssl_certfile={}&ssl_keyfile={}", trusted.file("client.pem"), trusted.file("client.key"));
+    assert_eq!(trusted.ping("localhost", &certificate).await, Ok(()));
+    let without = trusted.ping("localhost", &authority).await;
+    assert!(matches!(without, Err(Failure::Away { maybe_done: false, .. })), "{without:?}");
+    // Both in one file.
+    let both = [trusted.file("client.pem"), trusted.file("client.key")].map(|file| fs::read(file).expect("a file"));
+    fs::write(trusted.file("both.pem"), both.concat()).expect("a file");
+    let certificate = format!("{authority}&ssl_certfile={}", trusted.file("both.pem"));
+    assert_eq!(trusted.ping("localhost", &certificate).await, Ok(()));
+}
+
+#[test]
+fn a_file_that_is_none_is_named() {
+    for option in ["ssl_ca_certs", "ssl_ca_path", "ssl_certfile"] {
+        let config = RedisConfig::from_url(&format!("rediss://h?{option}=/nowhere/x.pem")).expect("a good URL");
+        let error = Commands::new(&config).expect_err(option);
+        assert!(error.is_invalid() && error.to_string().starts_with(option), "{error}");
+        assert!(error.to_string().contains("/nowhere/x.pem"), "{error}");
+    }
+    let config = RedisConfig::from_url("rediss://h?ssl_keyfile=/nowhere/x.pem").expect("a good URL");
+    assert!(Commands::new(&config).expect_err("no certificate").to_string().contains("ssl_certfile"));
+}

@@ -1,0 +1,331 @@
+//! Which primary of a Cluster has which slot.
+//!
+//! Asked of any node that answers, when something was told that does not agree with what is known; kept until then. It
+//! makes connections only to ask. `commands` sends by it and `listen_targets` listens by it.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use redis::Value;
+use tokio::time::Instant;
+
+use crate::{
+    backoff::Backoff,
+    commands::reply::{self, Verdict},
+    connection::{Connector, Expected},
+    failure::Failure,
+    socket::Address,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    seeds: Vec<Address>,
+    known: Mutex<Known>,
+    /// One asks at a time; the others wait for what it finds.
+    asking: tokio::sync::Mutex<()>,
+    in_background: AtomicBool,
+    /// Where the next round begins, so that no node is the only one that is ever asked or listened to.
+    turn: AtomicUsize,
+}
+
+/// What was told last.
+#[derive(Debug)]
+struct Known {
+    map: Arc<SlotMap>,
+    /// Grows with each map that was fetched.
+    generation: u64,
+    fetched: Option<Instant>,
+    /// Until then nobody asks again, and this is why.
+    closed_until: Option<(Instant, Failure)>,
+    backoff: Backoff,
+}
+
+/// The primary of each slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SlotMap {
+    primaries: Vec<Address>,
+    /// For each slot an index into `primaries`; empty until there is a map.
+    owners: Vec<Option<u16>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(seeds: Vec<Address>) -> Self {
+        let known = Known { map: Arc::default(), generation: 0, fetched: None, closed_until: None, backoff: PAUSE };
+        Self {
+            seeds,
+            known: Mutex::new(known),
+            asking: tokio::sync::Mutex::new(()),
+            in_background: AtomicBool::new(false),
+            turn: AtomicUsize::new(fastrand::usize(..1 << 16)),
+        }
+    }
+
+    /// What is known now, which may be nothing.
+    pub(crate) fn map(&self) -> Arc<SlotMap> {
+        Arc::clone(&self.known.lock().map)
+    }
+
+    /// What is known, or what a node says if nothing is.
+    pub(crate) async fn fetched_map(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+        let map = self.map();
+        if map.primaries.is_empty() { self.refresh(connector).await } else { Ok(map) }
+    }
+
+    /// Asks the nodes anew, unless someone did a moment ago.
+    ///
+    /// In a task of its own: whoever asked and is no longer polled must not keep the others waiting.
+    pub(crate) async fn refresh(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+        let (cluster, connector) = (Arc::clone(self), connector.clone());
+        let asking = tokio::spawn(async move { cluster.ask_again(&connector).await });
+        asking.await.unwrap_or_else(|_| Err(Failure::not_done("asking the Cluster was given up")))
+    }
+
+    async fn ask_again(&self, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+        let seen = self.known.lock().generation;
+        let _asking = self.asking.lock().await;
+        {
+            let known = self.known.lock();
+            let fresh = known.fetched.is_some_and(|at| at.elapsed() < REFRESH_INTERVAL_MIN);
+            if known.generation != seen || fresh {
+                return Ok(Arc::clone(&known.map));
+            }
+            if let Some((until, failure)) = &known.closed_until
+                && Instant::now() < *until
+            {
+                return Err(failure.clone());
+            }
+        }
+        let fetched = self.fetch(connector).await;
+        let mut known = self.known.lock();
+        match fetched {
+            Ok(map) => {
+                known.map = Arc::new(map);
+                known.generation += 1;
+                known.fetched = Some(Instant::now());
+                known.closed_until = None;
+                known.backoff.reset();
+                Ok(Arc::clone(&known.map))
+            }
+            Err(failure) => {
+                let pause = known.backoff.after_failure(fastrand::f64() / 2.0 + 0.5);
+                known.closed_until = Some((Instant::now() + pause, failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    /// The same in a task of its own, of which there is one at most.
+    pub(crate) fn refresh_in_background(self: &Arc<Self>, connector: &Connector) {
+        if self.in_background.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (cluster, connector) = (Arc::clone(self), connector.clone());
+        tokio::spawn(async move {
+            // The next map that is fetched will hold what is told just now, so a moment's wait makes one of many.
+            tokio::time::sleep(REFRESH_INTERVAL_MIN).await;
+            if let Err(failure) = cluster.refresh(&connector).await {
+                tracing::debug!(%failure, "no map of the Cluster");
+            }
+            cluster.in_background.store(false, Ordering::Release);
+        });
+    }
+
+    /// A node has said that the slot is there now.
+    pub(crate) fn moved(&self, slot: u16, primary: &Address) {
+        let mut known = self.known.lock();
+        Arc::make_mut(&mut known.map).assign(slot, primary);
+    }
+
+    /// Every primary that is known, another one first at each call.
+    pub(crate) fn in_turn(&self, map: &SlotMap) -> Vec<Address> {
+        rotated(&map.primaries, self.turn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    async fn fetch(&self, connector: &Connector) -> Result<SlotMap, Failure> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut asked = HashSet::new();
+        let mut last = Failure::not_done("no node of the Cluster is known");
+        // The URL's nodes too, and last: those of the map may all be gone.
+        for node in rotated(&self.map().primaries, turn).into_iter().chain(rotated(&self.seeds, turn)) {
+            if !asked.insert(node.clone()) {
+                continue;
+            }
+            // One that is silent must leave time to ask the others.
+            match tokio::time::timeout(connector.config.connect_timeout / 4, fetch_from(&node, connector)).await {
+                Ok(Ok(map)) => return Ok(map),
+                Ok(Err(failure)) => last = failure,
+                Err(_) => last = Failure::not_done(format!("{node} does not say which slots there are")),
+            }
+        }
+        Err(last)
+    }
+}
+
+impl SlotMap {
+    /// Reads the reply to `CLUSTER SLOTS`: for each range its first and last slot, its primary, and its replicas.
+    fn parse(reply: &Value, asked: &Address) -> Option<Self> {
+        let Value::Array(ranges) = reply else { return None };
+        let mut map = Self::default();
+        for range in ranges {
+            let Value::Array(range) = range else { return None };
+            let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = range.as_slice() else {
+                return None;
+            };
+            let [host, Value::Int(port), ..] = primary.as_slice() else { return None };
+            let (first, last) = (u16::try_from(*first).ok()?, u16::try_from(*last).ok()?);
+            // A node that does not know its own name says nothing, or `?`: it is the one that was asked.
+            let host = reply::text(host).filter(|host| !host.is_empty() && host != "?");
+            let address = address_beside(asked, host, u16::try_from(*port).ok()?);
+            for slot in first..=last {
+                map.assign(slot, &address);
+            }
+        }
+        (!map.primaries.is_empty()).then_some(map)
+    }
+
+    pub(crate) fn primaries(&self) -> &[Address] {
+        &self.primaries
+    }
+
+    /// Whether every slot has a primary.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.owners.is_empty() && self.owners.iter().all(Option::is_some)
+    }
+
+    pub(crate) fn primary_of(&self, slot: u16) -> Option<&Address> {
+        self.primaries.get(usize::from(*self.owners.get(usize::from(slot))?.as_ref()?))
+    }
+
+    fn assign(&mut self, slot: u16, primary: &Address) {
+        if slot >= SLOTS {
+            return;
+        }
+        self.owners.resize(usize::from(SLOTS), None);
+        let index = self.primaries.iter().position(|known| known == primary).unwrap_or_else(|| {
+            self.primaries.push(primary.clone());
+            self.primaries.len() - 1
+        });
+        // No more primaries than slots, so that this is no cast that could lose anything.
+        self.owners[usize::from(slot)] = u16::try_from(index).ok();
+    }
+}
+
+/// The slot of a key: of what is between its first `{` and the next `}` if that is not empty, else of all of it.
+pub(crate) fn slot(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        let close = rest.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then(|| &rest[..close])
+    });
+    crc16::State::<crc16::XMODEM>::calculate(tag.unwrap_or(key)) % SLOTS
+}
+
+/// The address in a redirection: `host:port`, where no host is the one of the node that said it.
+pub(crate) fn redirected(text: &str, said_by: &Address) -> Option<Address> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = (!host.is_empty() && host != "?").then(|| host.to_owned());
+    Some(address_beside(said_by, host, port.parse().ok()?))
+}
+
+fn address_beside(asked: &Address, host: Option<String>, port: u16) -> Address {
+    let host = host.unwrap_or_else(|| match asked {
+        Address::Tcp { host, .. } => host.clone(),
+        Address::Unix(_) => "localhost".to_owned(),
+    });
+    Address::Tcp { host, port }
+}
+
+async fn fetch_from(node: &Address, connector: &Connector) -> Result<SlotMap, Failure> {
+    // A replica will do to ask, so the node is not held to be a primary.
+    let connection = connector.connect(node, Expected::ClusterNode).await?;
+    let mut command = redis::cmd("CLUSTER");
+    command.arg("SLOTS");
+    let reply = connection.send(&command).await.map_err(|error| Failure::not_done(format!("{node}: {error}")))?;
+    match Verdict::from(reply) {
+        Verdict::Done(reply) => SlotMap::parse(&reply, node)
+            .ok_or_else(|| Failure::not_done(format!("{node} knows no primary of any slot"))),
+        Verdict::Refused(words) => Err(Failure::Refused(words)),
+        _ => Err(Failure::not_done(format!("{node} does not say which slots there are"))),
+    }
+}
+
+fn rotated(addresses: &[Address], turn: usize) -> Vec<Address> {
+    let middle = turn.checked_rem(addresses.len()).unwrap_or(0);
+    [&addresses[middle..], &addresses[..middle]].concat()
+}
+
+const SLOTS: u16 = 16_384;
+
+/// How often the nodes are asked at most. A map that is too old costs a redirection, or a failed connect, and no more.
+const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// How long nobody asks after all nodes have failed to answer: 100 ms at first, 1 s at most.
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> Address {
+        Address::Tcp { host: host.to_owned(), port }
+    }
+
+    /// The numbers are those of Redis' documentation and of another implementation of the checksum.
+    #[test]
+    fn slots_are_those_of_redis() {
+        for (key, expected) in [("foo", 12182), ("{user1000}.following", 3443), ("a{}b", 13694)] {
+            assert_eq!(slot(key.as_bytes()), expected, "{key}");
+        }
+        assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
+        assert_eq!(slot(b"foo{{bar}}zap"), slot(b"{bar"));
+        assert_eq!(slot(b"foo{bar}{zap}"), slot(b"bar"));
+        assert_ne!(slot(b"a{b"), slot(b"b"));
+    }
+
+    #[test]
+    fn a_map_is_read_and_mended() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let range = |first, last, host: Value, port| {
+            let primary = Value::Array(vec![host, Value::Int(port), text("id")]);
+            let replica = Value::Array(vec![text("replica"), Value::Int(9), text("id")]);
+            Value::Array(vec![Value::Int(first), Value::Int(last), primary, replica])
+        };
+        let reply = Value::Array(vec![
+            range(0, 99, text("a"), 1),
+            range(200, 300, text(""), 2),
+            range(100, 100, Value::Nil, 2),
+        ]);
+        let mut map = SlotMap::parse(&reply, &tcp("asked", 7)).expect("a map");
+        assert_eq!(map.primaries(), [tcp("a", 1), tcp("asked", 2)]);
+        assert_eq!(map.primary_of(99), Some(&tcp("a", 1)));
+        assert_eq!(map.primary_of(100), Some(&tcp("asked", 2)));
+        assert_eq!(map.primary_of(101), None);
+        assert_eq!(map.primary_of(16_383), None);
+        map.assign(99, &tcp("b", 3));
+        assert_eq!(map.primary_of(99), Some(&tcp("b", 3)));
+
+        assert_eq!(SlotMap::parse(&Value::Array(vec![]), &tcp("asked", 7)), None);
+        assert_eq!(SlotMap::parse(&Value::Array(vec![range(0, 70_000, text("a"), 1)]), &tcp("asked", 7)), None);
+        assert_eq!(SlotMap::default().primary_of(0), None);
+    }
+
+    #[test]
+    fn a_redirection_names_a_node() {
+        let said_by = tcp("h", 1);
+        assert_eq!(redirected("127.0.0.1:6381", &said_by), Some(tcp("127.0.0.1", 6381)));
+        assert_eq!(redirected("::1:6381", &said_by), Some(tcp("::1", 6381)));
+        assert_eq!(redirected("[::1]:6381", &said_by), Some(tcp("::1", 6381)));
+        assert_eq!(redirected(":6381", &said_by), Some(tcp("h", 6381)));
+        assert_eq!(redirected("?:6381", &said_by), Some(tcp("h", 6381)));
+        assert_eq!(redirected("h:99999", &said_by), None);
+    }
+}

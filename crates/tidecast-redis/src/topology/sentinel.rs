@@ -1,0 +1,100 @@
+//! Asking Sentinels where the primary of a service is.
+//!
+//! One after the other, the one that answered last first. What it names is believed only when the node itself says that
+//! it is a primary: a Sentinel that was cut off may name the one of yesterday. Nothing is kept between connects.
+
+use std::{
+    future::Future,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use redis::Value;
+use tokio::time::timeout;
+
+use crate::{
+    commands::reply::{self, Verdict},
+    connection::{Connector, Expected},
+    failure::Failure,
+    socket::Address,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Sentinels {
+    addresses: Vec<Address>,
+    service: String,
+    /// The index of the one that was of use last.
+    first: AtomicUsize,
+}
+
+impl Sentinels {
+    pub(crate) fn new(addresses: Vec<Address>, service: String) -> Self {
+        Self { addresses, service, first: AtomicUsize::new(0) }
+    }
+
+    /// Asks one Sentinel after the other, until `connect` has found a primary where one said that it is.
+    pub(crate) async fn connect<T, F>(
+        &self,
+        connector: &Connector,
+        connect: impl Fn(Address) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let first = self.first.load(Ordering::Relaxed);
+        let mut failures: Vec<String> = Vec::new();
+        for index in (0..self.addresses.len()).map(|index| (first + index) % self.addresses.len()) {
+            let attempt = async {
+                let node = self.ask(&self.addresses[index], connector).await?;
+                connect(node).await
+            };
+            match attempt.await {
+                Ok(connected) => {
+                    self.first.store(index, Ordering::Relaxed);
+                    return Ok(connected);
+                }
+                // The node would say the same to the next.
+                Err(Failure::Refused(words)) => return Err(Failure::Refused(words)),
+                Err(failure) => failures.push(failure.reason().to_owned()),
+            }
+        }
+        // Often all of them name the same node.
+        failures.dedup();
+        Err(Failure::not_done(format!("no primary of {:?} found: {}", self.service, failures.join("; "))))
+    }
+
+    async fn ask(&self, sentinel: &Address, connector: &Connector) -> Result<Address, Failure> {
+        // One that is silent must leave time to ask the others.
+        let share = connector.config.connect_timeout / u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
+        let share = share.max(SHARE_MIN.min(connector.config.connect_timeout));
+        let asked = timeout(share, async {
+            let connection = connector.connect(sentinel, Expected::Sentinel).await?;
+            let mut command = redis::cmd("SENTINEL");
+            command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.service);
+            let reply = connection.send(&command).await;
+            reply.map_err(|error| Failure::not_done(format!("Sentinel {sentinel}: {error}")))
+        });
+        let reply = asked.await.unwrap_or_else(|_| {
+            Err(Failure::not_done(format!("Sentinel {sentinel} did not answer within {share:?}")))
+        })?;
+        let node = match Verdict::from(reply) {
+            Verdict::Done(Value::Array(parts)) => match parts.as_slice() {
+                [host, port] => reply::text(host).zip(reply::text(port).and_then(|port| port.parse().ok())),
+                _ => None,
+            },
+            Verdict::Done(Value::Nil) => {
+                return Err(Failure::not_done(format!("Sentinel {sentinel} knows no service {:?}", self.service)));
+            }
+            Verdict::Refused(words) => return Err(Failure::Refused(format!("Sentinel {sentinel}: {words}"))),
+            _ => None,
+        };
+        match node {
+            Some((host, port)) => Ok(Address::Tcp { host, port }),
+            None => Err(Failure::not_done(format!("Sentinel {sentinel} gave no address"))),
+        }
+    }
+}
+
+/// What each Sentinel is given at least, however many there are.
+const SHARE_MIN: Duration = Duration::from_millis(500);

@@ -1,0 +1,13 @@
+//! The broker against real Redis servers.
+
+mod agreement;
+mod conformance;
+mod ending;
+mod failover;
+mod faults;
+mod gaps;
+mod many;
+mod refusals;
+mod reshard;
+mod rig;
+mod two_nodes;

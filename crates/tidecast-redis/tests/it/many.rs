@@ -1,0 +1,98 @@
+//! Very many channels: how soon all of them are live again, and that those which are no longer read cost nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use tidecast::{Hub, Start, Subscription, clock::ManualClock, wire::FirstBlock};
+use tidecast_redis::RedisBroker;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::rig::{
+    node::{Node, next_data, quick, until},
+    server::{PATIENCE, Server},
+};
+
+const CHANNELS: usize = 5_000;
+
+/// Whether who begins to read a channel now begins at once.
+fn is_live(hub: &Hub, channel: &str) -> bool {
+    let mut subscription = hub.subscribe([channel], Start::Live).expect("the hub is open");
+    subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:")
+}
+
+/// Waits until every channel is live.
+async fn all_live(hub: &Hub, channels: &[String]) {
+    let waiting = async {
+        for channel in channels {
+            while !is_live(hub, channel) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("all are live");
+}
+
+/// How often a server was given a command since it started.
+fn calls(server: &Server, command: &str) -> usize {
+    let stats = server.command(&["INFO", "commandstats"]).expect("an answer");
+    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    line.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_all_of_them_are_live_again_and_each_was_asked_for_once() {
+    let mut server = Server::start(&["--appendonly", "yes"]);
+    let node = Node::on(&server);
+    let channels: Vec<String> = (0..CHANNELS).map(|number| format!("channel {number}")).collect();
+    let began = Instant::now();
+    let subscribe = |channel: &String| node.hub.subscribe([channel.as_str()], Start::Live).expect("the hub is open");
+    let mut readers: Vec<Subscription> = channels.iter().map(subscribe).collect();
+    all_live(&node.hub, &channels).await;
+    println!("{CHANNELS} channels are live after {:?}", began.elapsed());
+    for reader in &mut readers {
+        reader.first_block(FirstBlock::default());
+    }
+
+    server.kill();
+    until(async || !node.broker.stats().connected).await;
+    assert!(channels.iter().all(|channel| !is_live(&node.hub, channel)), "who comes now waits");
+    server.run();
+    let began = Instant::now();
+    all_live(&node.hub, &channels).await;
+    println!("{CHANNELS} channels are live again after {:?}", began.elapsed());
+    let (fills, subscribes) = (calls(&server, "eval") + calls(&server, "evalsha"), calls(&server, "subscribe"));
+    println!("{fills} fills, {subscribes} times SUBSCRIBE");
+    assert!(fills < CHANNELS + CHANNELS / 10, "each is asked for once: {fills}");
+    assert!(subscribes < 20, "many with each command: {subscribes}");
+    // And each hears.
+    let (last, first) = (readers.last_mut().expect("a reader"), channels.last().expect("a channel"));
+    node.publish(first, "heard").await;
+    assert_eq!(next_data(last).await, "heard");
+}
+
+/// A channel that was released before the connection had been told to listen to it was listened to for as long as the
+/// connection stood.
+#[tokio::test]
+async fn channels_that_are_no_longer_read_are_unsubscribed_from() {
+    let server = Server::start(&[]);
+    let clock = Arc::new(ManualClock::default());
+    let broker = Arc::new(RedisBroker::new(quick(&server.url())).expect("a configuration"));
+    let hub = Hub::builder().broker(broker.clone()).clock(clock.clone()).build();
+    until(async || broker.stats().connected).await;
+    for round in 0..20 {
+        for number in 0..50 {
+            // Half of them again and again.
+            let name = if number % 2 == 0 { format!("{number}") } else { format!("{round} {number}") };
+            drop(hub.subscribe([name.as_str()], Start::Live).expect("the hub is open"));
+        }
+        clock.advance(Duration::from_secs(2));
+        hub.sweep();
+        if round % 3 == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert_eq!(broker.stats().subscribed_channels, 0);
+    let listened_to = || server.command(&["PUBSUB", "CHANNELS"]).unwrap_or_default();
+    // The one by which hubs hear each other stays.
+    until(async || listened_to().starts_with("*1\r\n")).await;
+    assert!(listened_to().contains("control"), "{}", listened_to());
+}

@@ -1,0 +1,50 @@
+//! Hubs on one Redis, which the test starts: what they promise together, and with the Flask programs that are on it too.
+//!
+//! What the broker promises by itself is tested in its own crate. Here are real hubs, real readers, and the Redis that is
+//! killed is a real one.
+
+#[path = "../../../tidecast-redis/tests/it/rig/server.rs"]
+#[allow(dead_code, reason = "what starts a server is shared with the tests of the broker, which use all of it")]
+mod server;
+
+mod away;
+mod databases;
+mod flask;
+mod foreign;
+mod names;
+mod nodes;
+mod refusals;
+mod rights;
+mod start;
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use self::server::Server;
+use crate::support::{Hub, eventually};
+
+/// A hub on database 0 of this Redis, ready to publish.
+async fn hub_on(redis: &Server, arguments: &[&str]) -> Hub {
+    let url = redis.url();
+    let hub = Hub::start(&[&["--redis", &url], arguments].concat());
+    until_ready(&hub).await;
+    hub
+}
+
+async fn until_ready(hub: &Hub) {
+    eventually("the hub is ready", async || hub.get("/readyz").await.head.status == 200).await;
+}
+
+/// Publishes by `redis-cli`, as anybody may, any bytes.
+fn publish_by_hand(redis: &Server, channel: &str, payload: &[u8]) {
+    let port = redis.port.to_string();
+    let mut command = Command::new("redis-cli");
+    command.args(["-h", "127.0.0.1", "-p", &port, "-x", "PUBLISH", channel]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("redis-cli starts");
+    child.stdin.take().expect("a pipe").write_all(payload).expect("redis-cli reads");
+    let output = child.wait_with_output().expect("redis-cli ends");
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && answer.trim().parse::<u64>().is_ok(), "{answer}");
+}

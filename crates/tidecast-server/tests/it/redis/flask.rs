@@ -1,0 +1,202 @@
+//! The real Flask-SSE under gunicorn with gevent, on the same Redis as a hub: each hears what the other publishes.
+//!
+//! The program is `tests/flask/app.py`; `cargo xtask setup` brings what it runs on.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use super::{
+    hub_on,
+    server::{Server, free_port},
+};
+use crate::support::{Answer, Connection, Stream, eventually, request};
+
+/// A running Flask program.
+struct Flask {
+    /// Of gunicorn, which leads a group of processes of its own.
+    child: Child,
+    address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Flask {
+    async fn start(redis: &Server) -> Self {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
+        let python = target.join("tools/flask/bin/python");
+        assert!(python.exists(), "no {}: cargo xtask setup makes it", python.display());
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("flask-{}.log", address.port()));
+        let file = fs::File::create(&log).expect("a file for its log");
+        let child = Command::new(python)
+            .args(["-m", "gunicorn", "--worker-class", "gevent", "--bind", &address.to_string(), "app:app"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/flask"))
+            .env("SSE_REDIS_URL", redis.url())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env_remove("GUNICORN_CMD_ARGS")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .expect("python starts");
+        let flask = Self { child, address, log };
+        eventually("gunicorn listens", async || TcpStream::connect(address).await.is_ok()).await;
+        flask
+    }
+
+    /// Publishes under the names that `sse.publish` has; answers how many connections of Redis had the channel.
+    async fn publish(&self, message: &Value) -> u64 {
+        let headers = [("Content-Type", "application/json")];
+        let mut connection = Connection::open(self.address).await;
+        connection.send(&request(self.address, "POST", "/publish", &headers, message.to_string().as_bytes())).await;
+        let answer: Answer = connection.answer("POST").await;
+        assert_eq!(answer.head.status, 200, "{answer:?}");
+        answer.json()["receivers"].as_u64().expect("a number")
+    }
+
+    /// Asks for a stream. Flask-SSE sends nothing before the first event, not even a head.
+    async fn ask_for(&self, target: &str) -> Connection {
+        let mut connection = Connection::open(self.address).await;
+        connection.send(&request(self.address, "GET", target, &[], b"")).await;
+        connection
+    }
+}
+
+impl Drop for Flask {
+    fn drop(&mut self) {
+        // Its worker would outlive it by as long as its streams are open.
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of gunicorn:\n{}---", fs::read_to_string(&self.log).unwrap_or_default());
+        }
+        let _ = fs::remove_file(&self.log);
+    }
+}
+
+/// Waits until so many connections of Redis have a channel.
+async fn until_subscribed(redis: &Server, channel: &str, count: usize) {
+    let expected = format!("\r\n:{count}\r\n");
+    eventually(&format!("{count} subscriptions"), async || {
+        redis.command(&["PUBSUB", "NUMSUB", channel]).is_some_and(|answer| answer.ends_with(&expected))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_it_publishes_is_seen_by_our_subscribers() {
+    let redis = Server::start(&[]);
+    let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
+    let flask = Flask::start(&redis).await;
+    let mut streams = Vec::new();
+    for hub in [&one, &other] {
+        let mut stream = hub.stream("/stream").await;
+        stream.until_live().await;
+        streams.push(stream);
+    }
+    let told: [(Value, &str, &str); 7] = [
+        (json!({ "data": "hello" }), "message", "hello"),
+        (json!({ "data": "l1\nl2\n  l3", "type": "greeting" }), "greeting", "l1\nl2\n  l3"),
+        (json!({ "data": "é🌊 \u{2028} \\ \"", "type": "ü", "id": 5 }), "ü", "é🌊 \u{2028} \\ \""),
+        (json!({ "data": { "b": [1.5, null], "a": "x" } }), "message", r#"{"a": "x", "b": [1.5, null]}"#),
+        (json!({ "data": 7, "retry": 500 }), "message", "7"),
+        (json!({ "data": null, "id": "own" }), "message", "null"),
+        (json!({ "data": "" }), "message", ""),
+    ];
+    for (message, event_type, data) in &told {
+        assert_eq!(flask.publish(message).await, 2, "one connection a hub");
+        for stream in &mut streams {
+            let seen = stream.message().await;
+            assert_eq!((&*seen.event_type, &*seen.data), (*event_type, *data));
+        }
+    }
+    for hub in [&one, &other] {
+        hub.until_metric("tidecast_redis_foreign_events_total", told.len() as u64).await;
+        assert_eq!(hub.metric("tidecast_redis_poison_payloads_total").await, 0);
+    }
+    // A channel of another name, and one that is read by nobody here.
+    assert_eq!(flask.publish(&json!({ "data": "x", "channel": "nobody" })).await, 0);
+}
+
+#[tokio::test]
+async fn what_we_publish_is_seen_by_its_subscribers() {
+    let redis = Server::start(&[]);
+    let hub = hub_on(&redis, &[]).await;
+    let flask = Flask::start(&redis).await;
+    let asked = [flask.ask_for("/stream?channel=news").await, flask.ask_for("/stream?channel=news").await];
+    until_subscribed(&redis, "news", 2).await;
+
+    // Text and JSON; an id and a type, and neither; in all shapes, so that each line of a payload is parsed there.
+    for event in [
+        json!({ "data": "l1\nl2", "type": "t", "id": "own 7" }),
+        json!({ "data": "é🌊 \u{1f600} \\ \"quoted\" \u{7f}" }),
+        json!({ "data": { "a": 1.5, "b": [null, true, "ü"] }, "type": "price" }),
+        json!({ "data": null }),
+        json!({ "data": "after", "retry": 1500 }),
+    ] {
+        let mut event = event;
+        event["channel"] = json!("news");
+        hub.publish(&event.to_string()).await;
+    }
+    for connection in asked {
+        let mut stream = Stream::begin(connection).await;
+        assert_eq!(stream.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
+        let mut messages = Vec::new();
+        for _ in 0..5 {
+            messages.push(stream.message().await);
+        }
+        let seen: Vec<_> = messages.iter().map(|message| (&*message.event_type, &*message.data)).collect();
+        let expected = [
+            ("t", "l1\nl2"),
+            ("message", "é🌊 \u{1f600} \\ \"quoted\" \u{7f}"),
+            ("price", r#"{"a": 1.5, "b": [null, true, "\u00fc"]}"#),
+            ("message", "null"),
+            ("message", "after"),
+        ];
+        assert_eq!(seen, expected);
+        // A position is none of its ids: what is seen is the last own one.
+        assert!(messages.iter().all(|message| message.last_event_id == "own 7"), "{messages:?}");
+    }
+}
+
+/// The older extension is no package; a few lines of the program read as it does. It knows arrays only.
+#[tokio::test]
+async fn what_we_publish_as_arrays_is_seen_by_subscribers_of_the_older_extension() {
+    let redis = Server::start(&[]);
+    let hub = hub_on(&redis, &["--redis-plain-format", "array"]).await;
+    let other = hub_on(&redis, &[]).await;
+    let flask = Flask::start(&redis).await;
+    let asked = flask.ask_for("/older?channel=news").await;
+    until_subscribed(&redis, "news", 1).await;
+    let mut ours = other.stream("/stream?channel=news").await;
+    ours.until_live().await;
+
+    let told = [
+        (json!({ "data": "l1\nl2", "type": "t" }), "t", "l1\nl2"),
+        (json!({ "data": { "n": 1.5 } }), "message", r#"{"n":1.5}"#),
+        (json!({ "data": 7, "type": "é🌊", "id": "own" }), "é🌊", "7"),
+        (json!({ "data": "after", "retry": 1500 }), "message", "after"),
+    ];
+    let mut theirs = Stream::begin(asked).await;
+    for (event, event_type, data) in told {
+        let mut body = event.clone();
+        body["channel"] = json!("news");
+        let published = hub.publish(&body.to_string()).await;
+        let seen = theirs.message().await;
+        assert_eq!((&*seen.event_type, &*seen.data), (event_type, data));
+        // A hub reads what the publisher said, in either format.
+        let seen = ours.message().await;
+        assert_eq!((&*seen.event_type, &*seen.data), (event_type, data));
+        assert_eq!(published["id"], seen.last_event_id);
+    }
+}

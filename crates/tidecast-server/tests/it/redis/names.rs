@@ -1,0 +1,84 @@
+//! Names of channels that mean something to Redis, or could: each is a channel of its own, on every hub.
+
+use serde_json::json;
+
+use super::{hub_on, server::Server};
+
+const NAMES: [&str; 26] = [
+    "sse",
+    "{",
+    "}",
+    "{}",
+    "{a}",
+    "{b}",
+    "a{b}c",
+    "a}b{c",
+    "{a}{b}",
+    "{{a}}",
+    "a b",
+    " a b ",
+    "ünï🌊",
+    "u\u{308}nï🌊",
+    "\u{2028}",
+    "%7Ba%7D",
+    "%",
+    "a:b",
+    "*",
+    "[ab]",
+    "\\",
+    "\"",
+    "tidecast",
+    "tidecast:{sse}:meta",
+    "tidecast:{sse}:events",
+    "tidecast:0:sse",
+];
+
+fn escape(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn every_name_is_a_channel_of_its_own() {
+    let longest = "ü".repeat(127);
+    let names: Vec<&str> = NAMES.into_iter().chain(["tidecast:0:control", "__keyspace@0__:a", &longest]).collect();
+    for compat in ["true", "false"] {
+        let redis = Server::start(&[]);
+        let one = hub_on(&redis, &["--redis-compat", compat]).await;
+        let other = hub_on(&redis, &["--redis-compat", compat]).await;
+        let mut streams = Vec::new();
+        for name in &names {
+            let mut stream = other.stream(&format!("/stream?channel={}", escape(name))).await;
+            stream.until_live().await;
+            streams.push(stream);
+        }
+        for round in ["first", "last"] {
+            for name in &names {
+                let body = json!({ "channel": name, "data": format!("{round} {name}"), "type": "t", "id": "own" });
+                assert_eq!(one.publish(&body.to_string()).await["channel"], *name);
+            }
+        }
+        for (name, stream) in names.iter().zip(&mut streams) {
+            let both = [format!("first {name}"), format!("last {name}")];
+            assert_eq!(stream.data_until(&both[1]).await, (both.to_vec(), 0), "{name} with compat {compat}");
+        }
+        // A hub that nobody reads from has it all from Redis.
+        let third = hub_on(&redis, &["--redis-compat", compat]).await;
+        for name in &names {
+            let events = third.get(&format!("/channels/{}/events", escape(name))).await.json();
+            assert_eq!(events["channel"], *name);
+            let events = events["events"].as_array().expect("an array");
+            let data: Vec<_> = events.iter().map(|event| event["data"].as_str().expect("a string")).collect();
+            assert_eq!(data, [format!("first {name}"), format!("last {name}")], "{name} with compat {compat}");
+        }
+        for hub in [&one, &other, &third] {
+            assert_eq!(hub.metric("tidecast_redis_poison_payloads_total").await, 0);
+            assert_eq!(hub.metric("tidecast_redis_foreign_events_total").await, 0);
+        }
+        // Forgetting one leaves the others alone.
+        assert_eq!(one.ask("DELETE", &format!("/channels/{}", escape("{a}")), &[], b"").await.head.status, 204);
+        for (name, count) in [("{a}", 0), ("{b}", 2), ("{{a}}", 2), ("%7Ba%7D", 2)] {
+            let events = third.get(&format!("/channels/{}/events", escape(name))).await.json();
+            assert_eq!(events["events"].as_array().map_or(0, Vec::len), count, "{name} with compat {compat}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Redis is there and refuses: the publisher is told in Redis' own words, and the streams do not notice.
+
+use std::fs;
+
+use super::{hub_on, server::Server, until_ready};
+use crate::support::{Hub, eventually};
+
+async fn refused(hub: &Hub) -> String {
+    let body = br#"{"channel":"news","data":"refused"}"#;
+    let answer = hub.ask("POST", "/publish", &[("Content-Type", "application/json")], body).await;
+    let detail = answer.problem(503);
+    assert!(answer.head.header("retry-after").is_some(), "{answer:?}");
+    detail
+}
+
+fn configure(redis: &Server, name: &str, value: &str) {
+    let answer = redis.command(&["CONFIG", "SET", name, value]);
+    assert_eq!(answer.as_deref(), Some("+OK\r\n"), "{name} {value}");
+}
+
+#[tokio::test]
+async fn no_memory_is_a_503_that_says_so() {
+    let redis = Server::start(&[]);
+    let hub = hub_on(&redis, &[]).await;
+    let mut stream = hub.stream("/stream?channel=news").await;
+    stream.until_live().await;
+    hub.publish(r#"{"channel":"news","data":"before"}"#).await;
+    configure(&redis, "maxmemory", "1");
+    assert!(refused(&hub).await.contains("OOM"));
+    assert!(hub.metric("tidecast_publishes_failed_total").await >= 1);
+    // It said `ready` here, so that whoever spreads publishers over hubs went on sending them to this one.
+    let ready = hub.ask("GET", "/readyz", &[], b"").await;
+    assert!(ready.problem(503).contains("OOM"), "{ready:?}");
+    // What is there can be read all the same, by who is here and by who comes.
+    let mut late = hub.stream("/stream?channel=news&last=1").await;
+    assert_eq!(late.message().await.data, "before");
+    configure(&redis, "maxmemory", "0");
+    until_ready(&hub).await;
+    hub.publish(r#"{"channel":"news","data":"after"}"#).await;
+    assert_eq!(stream.data_until("after").await, (vec!["before".to_owned(), "after".to_owned()], 0));
+    assert_eq!(late.data_until("after").await, (vec!["after".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_is_a_503_that_says_so() {
+    let redis = Server::start(&[]);
+    let hub = hub_on(&redis, &[]).await;
+    let mut stream = hub.stream("/stream?channel=news").await;
+    stream.until_live().await;
+    // Where its folder was, nothing can be saved.
+    configure(&redis, "save", "3600 1");
+    fs::remove_dir_all(redis.folder()).expect("the folder is there");
+    redis.command(&["BGSAVE"]).expect("an answer");
+    let failed = || redis.command(&["INFO", "persistence"]).is_some_and(|info| info.contains("bgsave_status:err"));
+    eventually("saving fails", async || failed()).await;
+    assert!(refused(&hub).await.contains("MISCONF"));
+    configure(&redis, "stop-writes-on-bgsave-error", "no");
+    until_ready(&hub).await;
+    hub.publish(r#"{"channel":"news","data":"after"}"#).await;
+    assert_eq!(stream.data_until("after").await, (vec!["after".to_owned()], 0));
+}

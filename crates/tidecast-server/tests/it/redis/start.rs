@@ -1,0 +1,156 @@
+//! Which Redis is taken, and that the hub says which and from where. None of it needs one that answers.
+
+use std::{fs, path::PathBuf};
+
+use super::server::{free_port, wait_until};
+use crate::support::{Hub, eventually};
+
+/// Ends with the test.
+struct File(PathBuf);
+
+impl File {
+    fn with(text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tidecast-{}-{}.toml", std::process::id(), fastrand::u64(..)));
+        fs::write(&path, text).expect("a file");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a path in UTF-8")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// What a hub says of its broker when it starts.
+async fn broker_line(variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    let hub = Hub::start_with(variables, arguments);
+    let mut line = None;
+    eventually("the broker is said", async || {
+        line = hub.stdout().lines().find_map(|line| line.strip_prefix("broker: ").map(str::to_owned));
+        line.is_some()
+    })
+    .await;
+    let line = line.expect("it was found");
+    eventually("the broker is logged", async || hub.stderr().contains(&line)).await;
+    let said = hub.stdout() + &hub.stderr();
+    assert!(!said.contains("hunter2"), "{said}");
+    line
+}
+
+/// Runs a command that ends by itself; answers with its exit status and all that it said.
+fn program(command: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+    let mut program = Hub::program();
+    let child = program.arg(command).args(arguments).envs(variables.iter().copied()).spawn();
+    let mut child = child.expect("the program starts");
+    if !wait_until(|| child.try_wait().expect("it is our child").is_some()) {
+        child.kill().expect("it runs");
+    }
+    let output = child.wait_with_output().expect("it has ended");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("hunter2"), "{said}");
+    (output.status.code(), said)
+}
+
+#[tokio::test]
+async fn the_first_that_names_a_redis_is_taken_and_said() {
+    let port = free_port();
+    let url = |db: u8| format!("redis://:hunter2@127.0.0.1:{port}/{db}");
+    let shown = |db: u8, source: &str| format!("redis redis://:***@127.0.0.1:{port}/{db} (from {source})");
+    let file = File::with(&format!("redis = \"{}\"\n", url(3)));
+    let source_in_file = format!("redis in {}, line 1", file.path());
+    let (one, two, four, five) = (url(1), url(2), url(4), url(5));
+    let port_text = port.to_string();
+    let variables = [
+        ("TIDECAST_REDIS", two.as_str()),
+        ("SSE_REDIS_URL", &four),
+        ("REDIS_URL", &five),
+        ("SSE_REDIS_HOST", "127.0.0.1"),
+        ("SSE_REDIS_PORT", &port_text),
+        ("SSE_REDIS_DB", "6"),
+    ];
+    let with_file = ["--config", file.path()];
+    assert_eq!(broker_line(&variables, &["--redis", &one, "--config", file.path()]).await, shown(1, "--redis"));
+    assert_eq!(broker_line(&variables, &with_file).await, shown(2, "TIDECAST_REDIS"));
+    assert_eq!(broker_line(&variables[1..], &with_file).await, shown(3, &source_in_file));
+    assert_eq!(broker_line(&variables[1..], &[]).await, shown(4, "SSE_REDIS_URL"));
+    assert_eq!(broker_line(&variables[2..], &[]).await, shown(5, "REDIS_URL"));
+    let parts = format!("redis redis://127.0.0.1:{port}/6 (from SSE_REDIS_HOST, SSE_REDIS_PORT, SSE_REDIS_DB)");
+    assert_eq!(broker_line(&variables[3..], &[]).await, parts);
+    assert_eq!(broker_line(&[("SSE_REDIS_DB", "6")], &[]).await, "redis redis://localhost:6379/6 (from SSE_REDIS_DB)");
+    assert_eq!(broker_line(&[], &[]).await, "memory");
+    assert_eq!(broker_line(&[("SSE_REDIS_URL", ""), ("REDIS_URL", ""), ("SSE_REDIS_HOST", "")], &[]).await, "memory");
+}
+
+#[tokio::test]
+async fn what_a_url_says_to_others_is_a_warning() {
+    let url = format!("redis://:hunter2@127.0.0.1:{}/0?decode_responses=True&max_connections=10", free_port());
+    let hub = Hub::start_with(&[("REDIS_URL", &url)], &[]);
+    for option in ["decode_responses", "max_connections"] {
+        let is_warned = |line: &str| line.contains("WARN") && line.contains("REDIS_URL") && line.contains(option);
+        eventually(option, async || hub.stderr().lines().any(is_warned)).await;
+    }
+    let (status, said) = program("check-config", &[("REDIS_URL", &url)], &[]);
+    assert!(status == Some(0) && said.contains("warning: REDIS_URL: "), "{said}");
+    assert!(said.contains("decode_responses") && said.contains("max_connections"), "{said}");
+}
+
+#[test]
+fn a_url_that_is_wrong_is_a_configuration_that_is_wrong() {
+    for (variables, arguments, source) in [
+        (&[][..], &["--redis", "http://:hunter2@localhost"][..], "--redis"),
+        (&[][..], &["--redis", ""], "--redis"),
+        (&[("SSE_REDIS_URL", "redis://:hunter2@localhost:port")], &[], "SSE_REDIS_URL"),
+        (&[("REDIS_URL", "redis://:hunter2@localhost/-1")], &[], "REDIS_URL"),
+        (&[("SSE_REDIS_PORT", "six")], &[], "SSE_REDIS_PORT"),
+        (&[("SSE_REDIS_DB", "six")], &[], "SSE_REDIS_DB"),
+    ] {
+        for command in ["serve", "check-config"] {
+            let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
+            let (status, said) = program(command, variables, &arguments);
+            assert_eq!(status, Some(64), "{command} {variables:?} {arguments:?}: {said}");
+            assert!(said.contains(&format!("error: {source}: ")), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_in_force_is_shown_with_the_password_masked() {
+    let url = "redis://me:hunter2@localhost:6379/1";
+    let (status, said) = program("print-config", &[("TIDECAST_REDIS", url)], &["--redis-compat", "false"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("#redis = \"redis://me:***@localhost:6379/1\"  # TIDECAST_REDIS\n"), "{said}");
+    assert!(said.contains("redis_compat = false  # --redis-compat\n"), "{said}");
+}
+
+#[tokio::test]
+async fn redis_has_its_metrics_and_memory_has_none_of_them() {
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    for (arguments, expected) in [
+        (
+            &["--redis", url.as_str()][..],
+            &[
+                "tidecast_redis_channels_subscribed",
+                "tidecast_redis_connected",
+                "tidecast_redis_elsewhere_events_total",
+                "tidecast_redis_foreign_events_total",
+                "tidecast_redis_gaps_filled_total",
+                "tidecast_redis_overflowed_events_total",
+                "tidecast_redis_poison_payloads_total",
+                "tidecast_redis_reconnects_total",
+            ][..],
+        ),
+        (&[], &[]),
+    ] {
+        let hub = Hub::start(arguments);
+        let scrape = hub.get("/metrics").await.text();
+        let names = scrape.lines().filter(|line| line.starts_with("tidecast_redis_"));
+        let mut names: Vec<_> = names.filter_map(|line| line.split(' ').next()).collect();
+        names.sort_unstable();
+        assert_eq!(names, expected);
+    }
+}

@@ -1,0 +1,198 @@
+//! What a broker does to a channel's log: it opens it, appends to it, starts it over.
+//!
+//! Nothing here wakes a reader: whoever calls rings once the lock is let go of.
+
+use std::time::Duration;
+
+use super::{ChannelLog, Gone, State};
+use crate::{Epoch, Limits, Position, frame::Encoded};
+
+/// Where a channel stands, by a broker's own count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Head {
+    /// The position of the newest event; [`Position::START`] where there never was one.
+    pub position: Position,
+    /// Epochs that went before in the same counting, and the offset that each had reached: newest first.
+    ///
+    /// A position of such an epoch is answered by `restarted`, and goes on after its own offset, or after the last one
+    /// of its epoch where it lies beyond.
+    pub lineage: Vec<(Epoch, u64)>,
+}
+
+impl Head {
+    /// A channel that stands at a position, in the first epoch that the broker knows of.
+    #[must_use]
+    pub fn new(position: Position) -> Self {
+        Self { position, lineage: Vec::new() }
+    }
+
+    /// Names the epochs that went before.
+    #[must_use]
+    pub fn with_lineage(mut self, lineage: Vec<(Epoch, u64)>) -> Self {
+        self.lineage = lineage;
+        self
+    }
+}
+
+/// What came of an event that a broker handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It is in the log, at this position, and so many subscriptions read here.
+    Appended { position: Position, receivers: usize },
+    /// It was here before.
+    Known,
+    /// It does not follow what is here.
+    Elsewhere,
+    /// Nothing is taken any more.
+    Sealed,
+}
+
+impl ChannelLog {
+    /// Opens the log if it is not, in a new epoch, and takes it for live: the log is the authority. Tells whether a
+    /// reader may have waited for it.
+    pub(crate) fn open(&self) -> Result<bool, Gone> {
+        Ok(self.lock()?.open())
+    }
+
+    /// Appends an event at the position that the log draws.
+    pub(crate) fn append(&self, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Result<Arrival, Gone> {
+        let mut state = self.lock()?;
+        if state.sealed {
+            return Ok(Arrival::Sealed);
+        }
+        state.open();
+        Ok(self.put(&mut state, now, event, limits))
+    }
+
+    /// Appends an event at the position that a broker gave it.
+    pub(crate) fn append_at(
+        &self,
+        now: Duration,
+        position: Position,
+        event: &Encoded<'_>,
+        limits: &Limits,
+    ) -> Result<Arrival, Gone> {
+        let mut state = self.lock()?;
+        let Some(here) = state.log.position() else { return Ok(Arrival::Elsewhere) };
+        if state.sealed {
+            return Ok(Arrival::Sealed);
+        }
+        if here == Position::START && position.offset == 1 {
+            state.log.adopt(position.epoch);
+        } else if here.epoch != position.epoch || position.offset > here.offset + 1 {
+            return Ok(Arrival::Elsewhere);
+        } else if position.offset <= here.offset {
+            return Ok(Arrival::Known);
+        }
+        Ok(self.put(&mut state, now, event, limits))
+    }
+
+    /// Appends an event that has no position.
+    pub(crate) fn append_foreign(&self, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Result<Arrival, Gone> {
+        let mut state = self.lock()?;
+        let Some(position) = state.log.position() else { return Ok(Arrival::Elsewhere) };
+        if state.sealed {
+            return Ok(Arrival::Sealed);
+        }
+        state.log.append_foreign(now, event, limits);
+        self.account(&mut state);
+        Ok(Arrival::Appended { position, receivers: state.readers.len() })
+    }
+
+    /// Has the log stand where a broker says: what comes next is what follows that position.
+    ///
+    /// A log of another epoch starts over. One that is behind goes on from there, without what lies between; one that is
+    /// there already, or ahead, stays as it is.
+    pub(crate) fn open_at(&self, head: &Head) -> Result<(), Gone> {
+        let mut state = self.lock()?;
+        if state.sealed {
+            // What is here is still to be read.
+            return Ok(());
+        }
+        let position = head.position;
+        match state.log.position() {
+            Some(here) if here.epoch == position.epoch => {
+                if here.offset < position.offset {
+                    state.log.skip_to(position.offset);
+                }
+                state.log.set_lineage(head.lineage.clone());
+            }
+            Some(Position::START) => {
+                state.log.adopt(position.epoch);
+                if position.offset > 0 {
+                    state.log.skip_to(position.offset);
+                }
+                state.log.set_lineage(head.lineage.clone());
+            }
+            _ => state.log.restart(position, head.lineage.clone()),
+        }
+        self.account(&mut state);
+        Ok(())
+    }
+
+    /// Takes the log for live, if it is open: from now on a broker misses nothing. Tells whether it was not.
+    pub(crate) fn set_live(&self) -> Result<bool, Gone> {
+        let mut state = self.lock()?;
+        let Some(position) = state.log.position().filter(|_| !state.live) else { return Ok(false) };
+        state.live = true;
+        state.live_after = position;
+        Ok(true)
+    }
+
+    /// No longer takes the log for live: new readers wait.
+    pub(crate) fn suspend(&self) -> Result<(), Gone> {
+        self.lock()?.live = false;
+        Ok(())
+    }
+
+    /// The same, unless somebody reads: tells whether it was done. The next reader is a first one.
+    pub(crate) fn let_go(&self) -> Result<bool, Gone> {
+        let mut state = self.lock()?;
+        let unread = state.readers.is_empty();
+        if unread {
+            state.live = false;
+            state.subscribed = false;
+        }
+        Ok(unread)
+    }
+
+    /// Drops the events and begins another life, in which offsets start over.
+    pub(crate) fn start_over(&self) -> Result<(), Gone> {
+        let mut state = self.lock()?;
+        state.log.start_over(Epoch::random());
+        self.account(&mut state);
+        Ok(())
+    }
+
+    /// Drops the events and keeps the position.
+    pub(crate) fn clear(&self) -> Result<(), Gone> {
+        let mut state = self.lock()?;
+        state.log.clear();
+        self.account(&mut state);
+        Ok(())
+    }
+
+    fn put(&self, state: &mut State, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Arrival {
+        state.counts.published += 1;
+        let position = state.log.append(now, event, limits);
+        self.account(state);
+        Arrival::Appended { position, receivers: state.readers.len() }
+    }
+}
+
+impl State {
+    /// Opens the log if it is not, and takes it for live; tells whether it was not.
+    fn open(&mut self) -> bool {
+        if self.live {
+            return false;
+        }
+        if self.log.position().is_none() {
+            self.log.start_over(Epoch::random());
+        }
+        self.is_authority = true;
+        self.live = true;
+        self.live_after = self.log.position_before(self.log.head());
+        true
+    }
+}

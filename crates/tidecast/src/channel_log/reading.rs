@@ -1,0 +1,246 @@
+//! What a subscription does with a channel's log: it finds its place, reads on, and looks at the past.
+
+use bytes::Bytes;
+
+use super::ChannelLog;
+use crate::{
+    Epoch, Position,
+    delivery::ResetReason,
+    frame::Frame,
+    log::{FrameBounds, Located, Log},
+    resume::LaneStart,
+};
+
+/// Where a reader is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the log, in this life of it, before this local number.
+    Log { life: u64, next: u64 },
+    /// At a position before the oldest that the log has. `if_gone` is what to tell where the broker does not have what
+    /// follows either; `None`: nothing.
+    Behind { after: Position, if_gone: Option<ResetReason> },
+    /// At a position that the log, which is in this epoch, has not come to: this node may lag behind another. `if_unknown`
+    /// is what to tell where the broker has not come to it either. Whatever is here, before the local number `head`,
+    /// precedes it.
+    Ahead { after: Position, if_unknown: ResetReason, epoch: Epoch, head: u64 },
+}
+
+/// Where a reader begins or goes on, and what it is to be told first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Begin {
+    pub(crate) place: Place,
+    pub(crate) position: Position,
+    pub(crate) reset: Option<ResetReason>,
+    /// Foreign events before this local number are gone for good.
+    pub(crate) foreign_gone: u64,
+}
+
+/// What came of an attempt to read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Frames that lie side by side, and what is to be read after them.
+    Frames { bytes: Bytes, next: u64 },
+    /// There is nothing to read.
+    CaughtUp { next: u64 },
+    /// What is next is no longer here. Foreign events before `foreign_gone` are gone for good.
+    Behind { foreign_gone: u64 },
+    /// The log started over.
+    OtherLife,
+}
+
+impl ChannelLog {
+    /// Finds where a reader begins; `None` while the log is not live. One that `waited` was here before that, so
+    /// everything since then is live to it.
+    ///
+    /// With `history`, a place that the log does not have is one to ask the broker about.
+    pub(crate) fn begin(&self, start: &LaneStart, waited: bool, history: bool) -> Option<Begin> {
+        let mut state = self.state.lock();
+        if !state.live {
+            return None;
+        }
+        let live_after = state.live_after;
+        let log = &mut state.log;
+        let head = if waited { live_after } else { log.position_before(log.head()) };
+        Some(match start {
+            LaneStart::Live => log.back_from(head, 0, history),
+            LaneStart::Last(count) => log.back_from(head, *count as u64, history),
+            LaneStart::After { position, text } => {
+                let located = log.locate(*position);
+                // `0.0` is of no log in particular, so that an event which has it as its own id comes first.
+                let may_be_own = located == Located::OtherEpoch || *position == Position::START;
+                let own = text.as_deref().filter(|_| may_be_own).and_then(|text| log.locate_own_id(text));
+                match own {
+                    Some(next) => log.from(next, None),
+                    None => log.after(*position, history, history),
+                }
+            }
+            LaneStart::AfterOwnId(id) => match log.locate_own_id(id) {
+                Some(next) => log.from(next, None),
+                None => log.at_oldest(Some(ResetReason::UnknownId)),
+            },
+            LaneStart::AfterUnknown => log.at_oldest(Some(ResetReason::UnknownId)),
+        })
+    }
+
+    /// Finds where a reader goes on that stands at a position. `claimed`: it is a client's word, and no log of this node
+    /// has had it yet.
+    pub(crate) fn seek(&self, position: Position, history: bool, claimed: bool) -> Begin {
+        self.state.lock().log.after(position, history, claimed)
+    }
+
+    /// Where a reader goes on that lost its place: before what it wanted to read, if that is here, else before the oldest
+    /// that is.
+    pub(crate) fn anchor(&self, life: u64, next: u64) -> Begin {
+        let state = self.state.lock();
+        if state.log.life() == life && next >= state.log.oldest() {
+            state.log.from(next, None)
+        } else {
+            state.log.at_oldest(None)
+        }
+    }
+
+    /// Foreign events before this local number are gone for good.
+    pub(crate) fn foreign_gone(&self) -> u64 {
+        self.state.lock().log.foreign_gone()
+    }
+
+    /// The position of the newest event.
+    pub(crate) fn head(&self) -> Position {
+        let state = self.state.lock();
+        state.log.position_before(state.log.head())
+    }
+
+    /// The position just before the oldest event that is here.
+    pub(crate) fn tail(&self) -> Position {
+        let state = self.state.lock();
+        state.log.position_before(state.log.oldest())
+    }
+
+    /// Reads on from where a reader is: up to a number of bytes and of frames, but at least one frame. Foreign events
+    /// from before `foreign_from` are passed over.
+    pub(crate) fn read(
+        &self,
+        (life, next): (u64, u64),
+        foreign_from: u64,
+        bytes_max: usize,
+        frames_max: usize,
+        mut on_frame: impl FnMut(FrameBounds),
+    ) -> Read {
+        let mut state = self.state.lock();
+        if state.log.life() != life {
+            return Read::OtherLife;
+        }
+        if next < state.log.oldest() {
+            return Read::Behind { foreign_gone: state.log.foreign_gone() };
+        }
+        let mut count = 0;
+        let read = state.log.read(next, foreign_from, bytes_max, frames_max, |frame| {
+            count += 1;
+            on_frame(frame);
+        });
+        if count == 0 {
+            return Read::CaughtUp { next: read.next };
+        }
+        state.counts.delivered += count;
+        state.counts.delivered_bytes += read.bytes.len() as u64;
+        Read::Frames { bytes: read.bytes, next: read.next }
+    }
+
+    /// Counts what a reader was given that was not read here.
+    pub(crate) fn count_delivered(&self, frames: u64, bytes: u64) {
+        let mut state = self.state.lock();
+        state.counts.delivered += frames;
+        state.counts.delivered_bytes += bytes;
+    }
+
+    /// Reads what is here of the past, after a position or else the newest: at most `limit` frames, and whether nothing
+    /// before them is missing.
+    pub(crate) fn past(&self, after: Option<Position>, limit: usize) -> (Vec<(Position, Frame)>, bool) {
+        let mut state = self.state.lock();
+        let log = &mut state.log;
+        let (mut from, complete) = match after {
+            None => (log.newest(limit), true),
+            Some(position) => match log.locate(position) {
+                Located::At(from) => (from, true),
+                Located::Expired | Located::OtherEpoch | Located::Earlier(_) => (log.oldest(), false),
+                Located::Ahead => (log.head(), false),
+            },
+        };
+        let mut frames = Vec::new();
+        while frames.len() < limit {
+            let mut bounds = Vec::new();
+            let read = log.read(from, u64::MAX, usize::MAX, limit - frames.len(), |frame| bounds.push(frame));
+            let mut bytes = read.bytes;
+            if bounds.is_empty() {
+                break;
+            }
+            from = read.next;
+            let split = |frame: FrameBounds| (frame.position, Frame::new(bytes.split_to(frame.len), frame.id_len));
+            frames.extend(bounds.into_iter().map(split));
+        }
+        (frames, complete)
+    }
+}
+
+impl Log {
+    fn from(&self, next: u64, reset: Option<ResetReason>) -> Begin {
+        self.at(Place::Log { life: self.life(), next }, self.position_before(next), reset)
+    }
+
+    fn at_oldest(&self, reset: Option<ResetReason>) -> Begin {
+        self.from(self.oldest(), reset)
+    }
+
+    /// The last `count` before where the channel stood, as many as there are, and all that came after it.
+    fn back_from(&self, head: Position, count: u64, history: bool) -> Begin {
+        let too_slow = Some(ResetReason::TooSlow);
+        match self.locate(head) {
+            // It waited, and what came meanwhile is no longer here.
+            Located::Expired if history => return self.behind(head, too_slow),
+            Located::Expired => return self.at_oldest(too_slow),
+            // The log started over meanwhile: whether anything was lost with it nobody knows.
+            Located::OtherEpoch | Located::Earlier(_) => return self.after(head, history, false),
+            Located::Ahead => return self.from(self.head(), None),
+            Located::At(_) => {}
+        }
+        let after = Position { offset: head.offset.saturating_sub(count), ..head };
+        match self.locate(after) {
+            Located::At(next) => self.from(next, None),
+            _ if history => self.behind(after, None),
+            _ => self.at_oldest(None),
+        }
+    }
+
+    fn behind(&self, after: Position, if_gone: Option<ResetReason>) -> Begin {
+        self.at(Place::Behind { after, if_gone }, after, None)
+    }
+
+    fn ahead(&self, after: Position, if_unknown: ResetReason) -> Begin {
+        let epoch = self.position_before(self.head()).epoch;
+        self.at(Place::Ahead { after, if_unknown, epoch, head: self.head() }, after, None)
+    }
+
+    fn at(&self, place: Place, position: Position, reset: Option<ResetReason>) -> Begin {
+        Begin { place, position, reset, foreign_gone: self.foreign_gone() }
+    }
+
+    /// What follows a position. Of another epoch of the same counting: what follows the same offset in this one.
+    fn after(&self, position: Position, history: bool, claimed: bool) -> Begin {
+        match self.locate(position) {
+            Located::At(next) => self.from(next, None),
+            Located::Expired if history => self.behind(position, Some(ResetReason::Expired)),
+            Located::Expired => self.at_oldest(Some(ResetReason::Expired)),
+            Located::Ahead if history => self.ahead(position, ResetReason::UnknownId),
+            Located::Ahead => self.at_oldest(Some(ResetReason::UnknownId)),
+            // Another node may have heard of an epoch, or of a channel's very first one, before this one has.
+            Located::OtherEpoch if claimed => self.ahead(position, ResetReason::Restarted),
+            Located::OtherEpoch => self.at_oldest(Some(ResetReason::Restarted)),
+            Located::Earlier(offset) => {
+                let after = Position { offset, ..self.position_before(self.head()) };
+                let begin = self.after(after, history, false);
+                // Where it stands is told with the reset, and not before.
+                Begin { position, reset: Some(ResetReason::Restarted), ..begin }
+            }
+        }
+    }
+}

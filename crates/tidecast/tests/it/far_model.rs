@@ -1,0 +1,186 @@
+//! Any schedule of publishing here and elsewhere, lagging, gaps, trimming, other servers, reading, cutting and coming back
+//! on another node, against a plain model: what a reader stands at, and what may come next.
+//!
+//! Of ours, the event after where it stands, or a reset that moves it. What is foreign, once, in its place, and to who
+//! was there. [`far_world`](crate::far_world) does the steps.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use tidecast::{Epoch, Position};
+
+use crate::far_world::World;
+
+pub(crate) const CHANNELS: [&str; 2] = ["a", "b"];
+pub(crate) const NODES: usize = 2;
+pub(crate) const READERS: usize = 4;
+
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Publish { channel: usize, node: usize, times: usize },
+    Foreign { channel: usize },
+    Deliver { channel: usize, node: usize, count: usize },
+    Miss { channel: usize, node: usize, count: usize },
+    MissAll { channel: usize, node: usize },
+    Trim { channel: usize, keep: usize },
+    Restart { channel: usize, lost: u64 },
+    Suspend { channel: usize, node: usize },
+    GoLive { channel: usize, node: usize },
+    Answer { node: usize, late: bool },
+    Connect { reader: usize, node: usize },
+    Read { reader: usize },
+    ReadSome { reader: usize, share: usize },
+    Cut { reader: usize },
+    Sweep { node: usize },
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let (channel, node, reader) = (0..CHANNELS.len(), 0..NODES, 0..READERS);
+    let at = || (channel.clone(), node.clone());
+    prop_oneof![
+        8 => (at(), 1..5_usize).prop_map(|((channel, node), times)| Step::Publish { channel, node, times }),
+        4 => channel.clone().prop_map(|channel| Step::Foreign { channel }),
+        8 => (at(), 1..6_usize).prop_map(|((channel, node), count)| Step::Deliver { channel, node, count }),
+        2 => (at(), 1..4_usize).prop_map(|((channel, node), count)| Step::Miss { channel, node, count }),
+        1 => at().prop_map(|(channel, node)| Step::MissAll { channel, node }),
+        1 => (channel.clone(), 0..6_usize).prop_map(|(channel, keep)| Step::Trim { channel, keep }),
+        1 => (channel.clone(), 0..3_u64).prop_map(|(channel, lost)| Step::Restart { channel, lost }),
+        1 => at().prop_map(|(channel, node)| Step::Suspend { channel, node }),
+        2 => at().prop_map(|(channel, node)| Step::GoLive { channel, node }),
+        2 => (node.clone(), any::<bool>()).prop_map(|(node, late)| Step::Answer { node, late }),
+        6 => (reader.clone(), node.clone()).prop_map(|(reader, node)| Step::Connect { reader, node }),
+        6 => reader.clone().prop_map(|reader| Step::Read { reader }),
+        6 => (reader.clone(), 0..=256_usize).prop_map(|(reader, share)| Step::ReadSome { reader, share }),
+        2 => reader.prop_map(|reader| Step::Cut { reader }),
+        1 => node.prop_map(|node| Step::Sweep { node }),
+    ]
+}
+
+/// What was ever published, by epoch: one that took over from another has that one's events up to where it began.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    published: HashMap<Position, String>,
+    began: HashMap<Epoch, Position>,
+    /// What was sent by an old program, and the event before it.
+    foreign: HashMap<String, Position>,
+    /// The newest offset that history has ever lost, for each channel.
+    trimmed: HashMap<usize, u64>,
+}
+
+impl Truth {
+    pub(crate) fn publish(&mut self, position: Position, label: String) {
+        self.published.insert(position, label);
+    }
+
+    pub(crate) fn send_foreign(&mut self, after: Position, label: String) {
+        self.foreign.insert(label, after);
+    }
+
+    pub(crate) fn trim(&mut self, channel: usize, offset: u64) {
+        let trimmed = self.trimmed.entry(channel).or_default();
+        *trimmed = offset.max(*trimmed);
+    }
+
+    /// An epoch takes over from another at a position of that.
+    pub(crate) fn take_over(&mut self, epoch: Epoch, from: Position) {
+        self.began.insert(epoch, from);
+    }
+
+    /// The event at a position.
+    pub(crate) fn at(&self, position: Position) -> Option<&str> {
+        match self.began.get(&position.epoch) {
+            Some(began) if position.offset <= began.offset => self.at(Position { offset: position.offset, ..*began }),
+            _ => self.published.get(&position).map(String::as_str),
+        }
+    }
+
+    pub(crate) fn foreign(&self, label: &str) -> Option<Position> {
+        self.foreign.get(label).copied()
+    }
+}
+
+/// Where a reader stands in one channel, as far as it can know, and what is foreign there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Place {
+    pub(crate) at: Option<Position>,
+    /// Where it said that it was when it came.
+    pub(crate) came_at: Option<Position>,
+    /// The epochs that the node's log was in whenever the reader came or looked.
+    pub(crate) epochs: Vec<Epoch>,
+    /// Where the channel stood on the server whenever the reader looked since.
+    pub(crate) stood: Vec<Position>,
+    /// What was foreign and arrived at the node since the reader came, in order; those it has had are taken from the front.
+    pub(crate) arrived: Vec<String>,
+    /// Those among them that it is still to get.
+    pub(crate) owed: Vec<String>,
+}
+
+impl Place {
+    /// One of ours comes with this position.
+    pub(crate) fn follow(&mut self, position: Position) {
+        if let Some(at) = self.at {
+            let epoch = if at.offset == 0 { position.epoch } else { at.epoch };
+            let expected = Position { epoch, offset: at.offset + 1 };
+            assert_eq!(position, expected, "lost, doubled or out of order");
+        }
+        self.at = Some(position);
+    }
+
+    /// A reset comes. `lost` is the newest that history has ever lost.
+    pub(crate) fn reset(&mut self, reason: &str, resumed_at: Position, lost: Option<u64>) {
+        if let Some(at) = self.at {
+            // What is told now may have waited in the socket since another look.
+            let is_elsewhere = |stood: &Position| stood.epoch != at.epoch;
+            let elsewhere = self.stood.iter().any(is_elsewhere);
+            let stood_before = |offset| self.stood.iter().any(|stood| stood.offset < offset);
+            match reason {
+                "restarted" => {
+                    let flipped = self.epochs.iter().any(|epoch| *epoch != at.epoch);
+                    assert!(at.epoch != resumed_at.epoch || flipped, "nothing started over");
+                }
+                "unknown-id" => assert!(elsewhere || stood_before(at.offset), "{at} is known: {self:?}"),
+                _ if resumed_at.offset == at.offset => assert!(!self.arrived.is_empty(), "nothing was lost"),
+                _ => {
+                    let gone = lost.is_some_and(|lost| lost > at.offset) || stood_before(resumed_at.offset);
+                    assert!(elsewhere || gone, "{reason} at {at}, though history has what follows");
+                    assert!(resumed_at.offset > at.offset || elsewhere, "{reason} went back from {at} to {resumed_at}");
+                }
+            }
+        }
+        self.at = Some(resumed_at);
+        self.owed.clear();
+    }
+
+    /// Something foreign comes, which was sent after that event of ours.
+    pub(crate) fn foreign(&mut self, label: &str, after: Position) {
+        let index = self.arrived.iter().position(|arrived| arrived == label);
+        let index = index.unwrap_or_else(|| panic!("{label} was had before, or came before the reader"));
+        self.arrived.drain(..=index);
+        self.owed.retain(|owed| owed != label);
+        if let Some(at) = self.at.filter(|at| at.epoch == after.epoch) {
+            assert!(at.offset <= after.offset, "{label} came at {at}, and was sent after {after}");
+        }
+    }
+}
+
+impl Truth {
+    pub(crate) fn trimmed(&self, channel: usize) -> Option<u64> {
+        self.trimmed.get(&channel).copied()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_reader_gets_what_the_model_says(
+        log_events_max in 1..8_usize,
+        steps in prop::collection::vec(any_step(), 1..100),
+    ) {
+        let mut world = World::new(log_events_max);
+        for step in &steps {
+            world.step(step);
+        }
+        world.end();
+    }
+}

@@ -1,0 +1,153 @@
+//! What all nodes of a [`FarBroker`](crate::far::FarBroker) share: each channel's history, and all that was sent there in
+//! its order.
+
+use std::collections::{HashMap, VecDeque};
+
+use parking_lot::Mutex;
+use tidecast::{
+    Channel, Epoch, Event, Position, Publication, Published,
+    broker::{Head, History, PastEvent, Since},
+};
+
+/// Keeps what was published, until a test takes some of it away.
+#[derive(Debug, Default)]
+pub(crate) struct Server {
+    channels: Mutex<HashMap<Channel, Kept>>,
+    answered: Mutex<HashMap<(Channel, String), Published>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    head: Position,
+    lineage: Vec<(Epoch, u64)>,
+    /// In which the next event is published, where another server has taken over.
+    next_epoch: Option<Epoch>,
+    events: VecDeque<(u64, Event)>,
+    sent: Vec<Sent>,
+}
+
+/// What was sent to every node that listens.
+#[derive(Debug, Clone)]
+pub(crate) enum Sent {
+    Own(Position, Event),
+    Foreign(Event),
+    Forgotten(Position),
+}
+
+impl Server {
+    pub(crate) fn publish(&self, publication: &Publication, receivers: usize) -> Published {
+        let key =
+            publication.idempotency_key.as_ref().map(|key| (publication.channel.clone(), key.as_str().to_owned()));
+        let mut answered = self.answered.lock();
+        if let Some(first) = key.as_ref().and_then(|key| answered.get(key)) {
+            let mut again = first.clone();
+            again.repeated = true;
+            return again;
+        }
+        let published = self.with(&publication.channel, |kept| {
+            if let Some(epoch) = kept.next_epoch.take() {
+                kept.lineage.insert(0, (kept.head.epoch, kept.head.offset));
+                kept.head.epoch = epoch;
+            } else if kept.head == Position::START {
+                kept.head.epoch = Epoch::random();
+            }
+            kept.head.offset += 1;
+            kept.events.push_back((kept.head.offset, publication.event.clone()));
+            kept.sent.push(Sent::Own(kept.head, publication.event.clone()));
+            Published::new(publication, kept.head, receivers)
+        });
+        if let Some(key) = key {
+            answered.insert(key, published.clone());
+        }
+        published
+    }
+
+    pub(crate) fn send_foreign(&self, channel: &Channel, event: Event) {
+        self.with(channel, |kept| kept.sent.push(Sent::Foreign(event)));
+    }
+
+    /// Keeps no more than so many events.
+    pub(crate) fn trim(&self, channel: &Channel, keep: usize) {
+        self.with(channel, |kept| drop(kept.events.drain(..kept.events.len().saturating_sub(keep))));
+    }
+
+    /// Takes one event out of the middle.
+    pub(crate) fn take_out(&self, channel: &Channel, offset: u64) {
+        self.with(channel, |kept| kept.events.retain(|(kept, _)| *kept != offset));
+    }
+
+    /// Another server takes over, which never got the newest `lost` events, nor heard of an epoch of which it has none.
+    /// Offsets run on from what it has; with the next event, in another epoch. Tells where that begins.
+    pub(crate) fn restart(&self, channel: &Channel, lost: u64) -> Position {
+        self.with(channel, |kept| {
+            kept.head.offset -= lost.min(kept.head.offset);
+            let offset = kept.head.offset;
+            kept.events.retain(|(kept, _)| *kept <= offset);
+            while kept.lineage.first().is_some_and(|(_, ended)| *ended >= offset) {
+                kept.head.epoch = kept.lineage.remove(0).0;
+            }
+            let epoch = *kept.next_epoch.insert(Epoch::random());
+            Position { epoch, offset }
+        })
+    }
+
+    pub(crate) fn forget(&self, channel: &Channel) -> bool {
+        self.answered.lock().retain(|(of, _), _| of != channel);
+        self.with(channel, |kept| {
+            let known = kept.head != Position::START;
+            if known {
+                kept.head = Position { epoch: Epoch::random(), offset: 0 };
+                kept.events.clear();
+                kept.lineage.clear();
+                kept.next_epoch = None;
+                kept.sent.push(Sent::Forgotten(kept.head));
+            }
+            known
+        })
+    }
+
+    pub(crate) fn head(&self, channel: &Channel) -> Head {
+        self.with(channel, |kept| Head::new(kept.head).with_lineage(kept.lineage.clone()))
+    }
+
+    /// How much was sent so far.
+    pub(crate) fn sent_len(&self, channel: &Channel) -> usize {
+        self.with(channel, |kept| kept.sent.len())
+    }
+
+    pub(crate) fn sent(&self, channel: &Channel, at: usize) -> Option<Sent> {
+        self.with(channel, |kept| kept.sent.get(at).cloned())
+    }
+
+    pub(crate) fn history(&self, channel: &Channel, since: Since, limit: usize) -> History {
+        self.with(channel, |kept| {
+            let past = |(offset, event): &(u64, Event)| {
+                PastEvent::new(Position { offset: *offset, ..kept.head }, event.clone())
+            };
+            let after = match since {
+                Since::Newest => {
+                    let newest = kept.events.len().saturating_sub(limit);
+                    return History::new(kept.events.range(newest..).map(past).collect(), true);
+                }
+                Since::After(position) if position == Position::START || position.epoch == kept.head.epoch => position,
+                Since::After(_) => return History::new(Vec::new(), false),
+            };
+            let events = kept.events.iter().filter(|(offset, _)| *offset > after.offset).take(limit);
+            let events: Vec<_> = events.map(past).collect();
+            let begins = events.first().is_some_and(|first| first.position.offset == after.offset + 1);
+            History::new(events, begins || after.offset == kept.head.offset).with_head(kept.head)
+        })
+    }
+
+    fn with<T>(&self, channel: &Channel, act: impl FnOnce(&mut Kept) -> T) -> T {
+        let mut channels = self.channels.lock();
+        let kept = channels.entry(channel.clone()).or_insert_with(|| Kept {
+            head: Position::START,
+            lineage: Vec::new(),
+            next_epoch: None,
+            events: VecDeque::new(),
+            sent: Vec::new(),
+        });
+        act(kept)
+    }
+}

@@ -1,0 +1,191 @@
+//! Another server takes over and may lack what the first had acknowledged: offsets run on in another epoch, and whoever
+//! was in an earlier one is told `restarted` and goes on where the two agree.
+
+use tidecast::{
+    Epoch, Event, Hub, Position, Start,
+    broker::{Encoded, Head},
+    wire::FirstBlock,
+};
+
+use crate::{
+    far::far_hub,
+    support::{Browser, name, numbers, publish, publish_numbers, resumed_at, told},
+};
+
+fn told_after(hub: &Hub, position: Position) -> (Vec<String>, Option<Position>) {
+    let mut browser = Browser::new(hub, &["sse"]);
+    browser.connect_from(Start::After(position.to_string().into()));
+    let messages = browser.read();
+    let resumed_at = messages.first().filter(|first| first.event_type == tidecast::STREAM_RESET).map(resumed_at);
+    (messages.iter().map(told).collect(), resumed_at)
+}
+
+fn restarted(rest: Vec<String>) -> Vec<String> {
+    [vec!["sse restarted".to_owned()], rest].concat()
+}
+
+#[test]
+fn a_cursor_of_an_earlier_epoch_goes_on_after_its_own_offset_or_the_epochs_last() {
+    // Once the log has it, once history alone.
+    for events_max in [100, 2] {
+        let (hub, broker) = far_hub(events_max);
+        let mut reader = Browser::connected(&hub, &["sse"]);
+        let first = publish(&hub, "sse", "sse1");
+        publish_numbers(&hub, "sse", 2..=5);
+        reader.read();
+        let now = broker.restart("sse", 2);
+        publish_numbers(&hub, "sse", 4..=9);
+        let at = |offset| Position { offset, ..now };
+        for offset in 1..=3 {
+            let expected = restarted(numbers("sse", offset as usize + 1..=9));
+            let told = told_after(&hub, Position { offset, ..first });
+            assert_eq!(told, (expected, Some(at(offset))), "{events_max} {offset}");
+        }
+        for offset in [4, 5, 99, u64::MAX] {
+            let told = told_after(&hub, Position { offset, ..first });
+            assert_eq!(told, (restarted(numbers("sse", 4..=9)), Some(at(3))), "{events_max} {offset}");
+        }
+        // Of the epoch that it is, nothing is told.
+        assert_eq!(told_after(&hub, at(4)), (numbers("sse", 5..=9), None));
+    }
+}
+
+#[test]
+fn where_history_lacks_what_follows_it_is_one_reset() {
+    let (hub, broker) = far_hub(2);
+    let _reader = Browser::connected(&hub, &["sse"]);
+    let first = publish(&hub, "sse", "sse1");
+    let now = broker.restart("sse", 0);
+    publish_numbers(&hub, "sse", 2..=9);
+    broker.server.trim(&name("sse"), 4);
+    let resumed_at = Position { offset: 5, ..now };
+    assert_eq!(told_after(&hub, first), (restarted(numbers("sse", 6..=9)), Some(resumed_at)));
+    assert_eq!(hub.stats().resets_expired, 0);
+}
+
+#[test]
+fn an_epoch_that_nobody_knows_begins_with_the_oldest() {
+    let (hub, broker) = far_hub(3);
+    let _reader = Browser::connected(&hub, &["sse"]);
+    publish_numbers(&hub, "sse", 1..=3);
+    let now = broker.restart("sse", 0);
+    publish_numbers(&hub, "sse", 4..=9);
+    let elsewhere = Position { epoch: Epoch::random(), offset: 5 };
+    let resumed_at = Position { offset: 6, ..now };
+    assert_eq!(told_after(&hub, elsewhere), (restarted(numbers("sse", 7..=9)), Some(resumed_at)));
+}
+
+#[test]
+fn a_chain_of_epochs_is_followed() {
+    let (hub, broker) = far_hub(2);
+    let _reader = Browser::connected(&hub, &["sse"]);
+    let mut old = Vec::new();
+    for number in 1..=5 {
+        old.push(publish(&hub, "sse", &format!("sse{number}")));
+        broker.restart("sse", 0);
+    }
+    publish(&hub, "sse", "sse6");
+    for (number, position) in (2..).zip(old) {
+        assert_eq!(told_after(&hub, position).0, restarted(numbers("sse", number..=6)));
+    }
+}
+
+#[test]
+fn live_readers_are_told_and_none_takes_two_events_for_one() {
+    let (hub, broker) = far_hub(100);
+    let mut caught_up = Browser::connected(&hub, &["sse"]);
+    let mut behind = Browser::connected(&hub, &["sse"]);
+    publish_numbers(&hub, "sse", 1..=3);
+    behind.read();
+    publish_numbers(&hub, "sse", 4..=5);
+    caught_up.read();
+    let now = broker.restart("sse", 1);
+    publish(&hub, "sse", "another sse5");
+    let messages = caught_up.read();
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["sse restarted", "another sse5"]);
+    assert_eq!(resumed_at(&messages[0]), now);
+    assert_eq!(behind.told(), ["sse restarted", "sse4", "another sse5"]);
+    for browser in [&mut caught_up, &mut behind] {
+        browser.connect();
+        assert_eq!(browser.told(), [""; 0]);
+    }
+}
+
+/// A node that reads the new epoch's end first is told by a reader where it stood, and history has the rest.
+#[test]
+fn a_log_that_starts_over_further_on_sends_its_readers_to_history() {
+    let (hub, broker) = far_hub(100);
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    publish_numbers(&hub, "sse", 1..=3);
+    browser.read();
+    broker.lag();
+    broker.restart("sse", 0);
+    publish_numbers(&hub, "sse", 4..=9);
+    broker.miss_all("sse");
+    assert_eq!(browser.told(), restarted(numbers("sse", 4..=9)));
+}
+
+/// A log that starts over before where its readers were has what follows still to come.
+#[test]
+fn a_log_that_starts_over_further_back_has_its_readers_wait() {
+    let (hub, broker) = far_hub(100);
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    publish_numbers(&hub, "sse", 1..=5);
+    browser.read();
+    broker.restart("sse", 0);
+    broker.lag();
+    let sixth = publish(&hub, "sse", "sse6");
+    let at = |offset| Position { offset, ..sixth };
+    let head = Head::new(at(2)).with_lineage(broker.server.head(&name("sse")).lineage);
+    broker.deliveries().open_at(&name("sse"), &head);
+    assert_eq!(browser.told(), [""; 0]);
+    for offset in 3..=5 {
+        let event = Event::text(format!("sse{offset}"));
+        drop(broker.deliveries().append_at(&name("sse"), at(offset), &Encoded::new(&event)));
+    }
+    assert_eq!(browser.told(), ["sse restarted"]);
+    broker.deliver_all("sse");
+    assert_eq!(browser.told(), ["sse6"]);
+}
+
+#[test]
+fn a_channel_that_the_server_has_lost_begins_at_nothing() {
+    let (hub, broker) = far_hub(100);
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    publish_numbers(&hub, "sse", 1..=3);
+    browser.read();
+    broker.deliveries().open_at(&name("sse"), &Head::new(Position::START));
+    let messages = browser.read();
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["sse restarted"]);
+    assert_eq!(messages[0].last_event_id, "0.0");
+}
+
+#[test]
+fn the_first_block_gives_back_what_was_asked_for_where_a_reset_is_due() {
+    let (hub, broker) = far_hub(2);
+    let _reader = Browser::connected(&hub, &["sse"]);
+    let first = publish(&hub, "sse", "sse1");
+    broker.restart("sse", 0);
+    publish_numbers(&hub, "sse", 2..=9);
+    let mut subscription = hub.subscribe(["sse"], Start::After(first.to_string().into())).unwrap();
+    let block = FirstBlock { open_event: true, ..FirstBlock::default() };
+    let block = subscription.first_block(block);
+    // And no opening event, as the reset comes in its place.
+    assert_eq!(block, format!(": tidecast\nretry: 3000\nid: {first}\n\n"));
+    assert_eq!(subscription.cursor().positions(), [first]);
+}
+
+/// A reader of a channel that had no event yet stands at `0.0`, which is a position in every epoch. It had not read a thing
+/// when the server was replaced by one that lacked the newest, and was given the rest as if that were all: it happened to
+/// one reader in a few when Redis failed over. Who comes back with `0.0` was not told either.
+#[test]
+fn who_stands_before_the_first_event_is_told_of_a_later_epoch_too() {
+    let (hub, broker) = far_hub(100);
+    let mut reader = Browser::connected(&hub, &["sse"]);
+    publish_numbers(&hub, "sse", 1..=5);
+    broker.restart("sse", 2);
+    publish(&hub, "sse", "sse4 anew");
+    let expected = restarted([numbers("sse", 1..=3), vec!["sse4 anew".to_owned()]].concat());
+    assert_eq!(reader.told(), expected);
+    assert_eq!(told_after(&hub, Position::START).0, expected);
+}

@@ -1,0 +1,118 @@
+//! What comes of an event that a broker puts at a position, and of its word where a channel stands.
+
+use tidecast::{
+    Epoch, Event, Hub, Position,
+    broker::{Deliveries, Encoded, Head, Placed},
+};
+
+use crate::{
+    far::far_hub,
+    support::{Browser, name, publish},
+};
+
+/// What came of putting an event, in short.
+fn put(deliveries: &Deliveries, position: Position) -> String {
+    let event = Event::text("x");
+    match deliveries.append_at(&name("sse"), position, &Encoded::new(&event)) {
+        Placed::Appended(appended) => format!("appended for {}", appended.receivers),
+        Placed::Known => "known".to_owned(),
+        Placed::Elsewhere => "elsewhere".to_owned(),
+        Placed::Closed => "closed".to_owned(),
+    }
+}
+
+fn put_foreign(deliveries: &Deliveries) -> bool {
+    let event = Event::text("old");
+    matches!(deliveries.append_foreign(&name("sse"), &Encoded::new(&event)), Placed::Appended(_))
+}
+
+fn head(hub: &Hub) -> Position {
+    hub.channel(&name("sse")).expect("it is known").head
+}
+
+#[test]
+fn an_event_is_appended_where_it_follows_and_nowhere_else() {
+    let (hub, broker) = far_hub(100);
+    broker.open_late();
+    let deliveries = broker.deliveries();
+    let epoch = Epoch::random();
+    let at = |offset| Position { epoch, offset };
+    assert_eq!(put(deliveries, at(1)), "elsewhere", "the log is not open");
+    assert!(!put_foreign(deliveries));
+    deliveries.open_at(&name("sse"), &Head::new(at(3)));
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    broker.deliveries().go_live(&name("sse"));
+    for offset in 0..=3 {
+        assert_eq!(put(deliveries, at(offset)), "known");
+    }
+    assert_eq!(put(deliveries, at(5)), "elsewhere");
+    assert_eq!(put(deliveries, at(u64::MAX)), "elsewhere");
+    assert_eq!(put(deliveries, Position { epoch: Epoch::random(), offset: 4 }), "elsewhere");
+    assert_eq!(deliveries.position(&name("sse")), Some(at(3)));
+    assert_eq!(put(deliveries, at(4)), "appended for 1");
+    assert_eq!(put(deliveries, at(4)), "known");
+    assert!(put_foreign(deliveries));
+    assert_eq!(put(deliveries, at(5)), "appended for 1");
+    assert_eq!(browser.told(), ["x", "old", "x"]);
+    assert_eq!(browser.last_event_id, at(5).to_string());
+}
+
+#[test]
+fn the_first_event_gives_an_unused_channel_its_epoch() {
+    let (hub, broker) = far_hub(100);
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    assert_eq!(browser.told(), [""; 0]);
+    assert_eq!(browser.last_event_id, "0.0");
+    let deliveries = broker.deliveries();
+    let epoch = Epoch::random();
+    assert!(put_foreign(deliveries));
+    assert_eq!(put(deliveries, Position { epoch, offset: 2 }), "elsewhere", "the first is missing");
+    assert_eq!(put(deliveries, Position { epoch, offset: 1 }), "appended for 1");
+    assert_eq!(put(deliveries, Position { epoch: Epoch::random(), offset: 1 }), "elsewhere");
+    assert_eq!(browser.told(), ["old", "x"]);
+    assert_eq!(head(&hub), Position { epoch, offset: 1 });
+    // Who was there from the start is still at the start.
+    browser.last_event_id = "0.0".to_owned();
+    browser.connect();
+    assert_eq!(browser.told(), ["x"]);
+}
+
+#[test]
+fn a_log_stays_where_it_is_ahead_of_what_the_broker_says() {
+    let (hub, broker) = far_hub(100);
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    let first = publish(&hub, "sse", "one");
+    publish(&hub, "sse", "two");
+    broker.deliveries().open_at(&name("sse"), &Head::new(first));
+    assert_eq!(browser.told(), ["one", "two"]);
+    assert_eq!(head(&hub).offset, 2);
+}
+
+/// A broker that heard of another epoch just as the hub was closed took away what its readers were still to be given.
+#[test]
+fn nothing_changes_once_the_hub_is_closed() {
+    let (hub, broker) = far_hub(100);
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    let first = publish(&hub, "sse", "last");
+    hub.close();
+    let deliveries = broker.deliveries();
+    deliveries.open_at(&name("sse"), &Head::new(Position { epoch: Epoch::random(), offset: 9 }));
+    deliveries.open_at(&name("sse"), &Head::new(Position { offset: 9, ..first }));
+    assert_eq!(put(deliveries, Position { offset: 2, ..first }), "closed");
+    assert!(!put_foreign(deliveries));
+    assert_eq!(browser.told(), ["last"]);
+}
+
+#[test]
+fn without_a_hub_it_goes_nowhere() {
+    let (hub, broker) = far_hub(100);
+    drop(hub);
+    let deliveries = broker.deliveries();
+    let at = Position { epoch: Epoch::random(), offset: 1 };
+    deliveries.open_at(&name("sse"), &Head::new(at));
+    deliveries.go_live(&name("sse"));
+    deliveries.suspend(&name("sse"));
+    assert_eq!(put(deliveries, at), "closed");
+    assert!(deliveries.let_go(&name("sse")));
+    assert_eq!((deliveries.position(&name("sse")), deliveries.readers(&name("sse"))), (None, 0));
+}

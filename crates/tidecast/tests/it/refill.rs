@@ -1,0 +1,254 @@
+//! Readers whom the log can't serve are given the broker's history; only what that lacks too is told by a reset.
+
+use tidecast::{Event, Hub, Position, Start, wire::FirstBlock};
+
+use crate::{
+    far::far_hub,
+    support::{Browser, name, numbers, publish, publish_numbers, publish_with_id, ready_bytes, resumed_at, told},
+};
+
+/// What a browser that comes from there is told.
+fn told_from(hub: &Hub, start: Start) -> Vec<String> {
+    let mut browser = Browser::new(hub, &["sse"]);
+    browser.connect_from(start);
+    browser.told()
+}
+
+/// One that has read an event, and whose log then goes on by `count` events without it.
+fn overrun(hub: &Hub, count: usize) -> (Browser, Position) {
+    let mut browser = Browser::connected(hub, &["sse"]);
+    let first = publish(hub, "sse", "sse0");
+    assert_eq!(browser.told(), ["sse0"]);
+    publish_numbers(hub, "sse", 1..=count);
+    (browser, first)
+}
+
+fn head(hub: &Hub) -> Position {
+    hub.channel(&name("sse")).expect("it is known").head
+}
+
+#[test]
+fn a_slow_reader_gets_all_once_and_in_order() {
+    for events_max in [1, 3, 50] {
+        // Within a page, exactly pages, and more than one.
+        for count in [4, 256 + events_max, 700] {
+            let (hub, broker) = far_hub(events_max);
+            let (mut browser, _) = overrun(&hub, count);
+            assert_eq!(browser.told(), numbers("sse", 1..=count), "{events_max} {count}");
+            assert_eq!(broker.asked(), (count.saturating_sub(events_max)).div_ceil(256));
+            publish(&hub, "sse", "live");
+            assert_eq!(browser.told(), ["live"]);
+            assert_eq!(hub.stats().resets_too_slow, 0);
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_several_channels_that_is_slow_on_one_gets_all_with_whole_cursors() {
+    let (hub, _) = far_hub(3);
+    let mut browser = Browser::connected(&hub, &["a", "b"]);
+    publish_numbers(&hub, "a", 1..=9);
+    publish(&hub, "b", "b1");
+    let messages = browser.read();
+    let mut all: Vec<_> = messages.iter().map(told).collect();
+    all.sort();
+    assert_eq!(all, [numbers("a", 1..=9), numbers("b", 1..=1)].concat());
+    assert!(messages.iter().all(|message| message.last_event_id.split(',').count() == 2));
+    browser.connect();
+    assert_eq!(browser.told(), [""; 0]);
+}
+
+#[test]
+fn what_is_refilled_is_what_was_published() {
+    let (hub, _) = far_hub(1);
+    let mut slow = Browser::connected(&hub, &["sse"]);
+    let mut live = Browser::connected(&hub, &["sse"]);
+    let event = Event::text("two\r\nlines").with_type("kind").and_then(|event| event.with_id("own")).unwrap();
+    let mut lived = Vec::new();
+    for event in [event, Event::text(""), Event::json(&[1]).unwrap(), Event::text("last")] {
+        hub.publish_now("sse", event).unwrap();
+        lived.extend(live.read());
+    }
+    assert_eq!(lived.len(), 4);
+    assert_eq!(slow.read(), lived);
+}
+
+#[test]
+fn what_history_lacks_is_told_once_just_before_what_follows() {
+    let (hub, broker) = far_hub(3);
+    let (mut browser, first) = overrun(&hub, 20);
+    broker.server.trim(&name("sse"), 10);
+    let messages = browser.read();
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>()[..2], ["sse too-slow", "sse11"]);
+    assert_eq!(messages.len(), 1 + 10);
+    let resumed = resumed_at(&messages[0]);
+    assert_eq!(resumed, Position { offset: 11, ..first });
+    assert_eq!(messages[0].last_event_id, resumed.to_string());
+    assert_eq!(messages[1].last_event_id, Position { offset: 12, ..first }.to_string());
+    assert_eq!(hub.stats().resets_too_slow, 1);
+}
+
+#[test]
+fn without_any_history_it_goes_on_with_the_log() {
+    let (hub, broker) = far_hub(3);
+    let (mut browser, _) = overrun(&hub, 20);
+    broker.server.trim(&name("sse"), 0);
+    assert_eq!(browser.told(), ["sse too-slow", "sse18", "sse19", "sse20"]);
+}
+
+/// A page that the broker called complete was taken for one, whatever was in it: the event that had been taken out of the
+/// middle was passed over in silence.
+#[test]
+fn a_hole_in_the_history_is_told() {
+    let (hub, broker) = far_hub(1);
+    let (mut browser, _) = overrun(&hub, 6);
+    broker.server.take_out(&name("sse"), 4);
+    assert_eq!(browser.told(), ["sse1", "sse2", "sse too-slow", "sse4", "sse5", "sse6"]);
+}
+
+#[test]
+fn who_resumes_before_the_log_is_given_history() {
+    let (hub, _) = far_hub(3);
+    let (mut browser, first) = overrun(&hub, 20);
+    browser.cut();
+    assert_eq!(told_from(&hub, Start::After(first.to_string().into())), numbers("sse", 1..=20));
+    // From before everything, too.
+    let all = [vec!["sse0".to_owned()], numbers("sse", 1..=20)].concat();
+    assert_eq!(told_from(&hub, Start::After(b"0.0".to_vec())), all);
+    assert_eq!(hub.stats().resets_expired, 0);
+}
+
+#[test]
+fn who_resumes_before_the_history_is_told_expired() {
+    let (hub, broker) = far_hub(3);
+    let (mut browser, first) = overrun(&hub, 20);
+    broker.server.trim(&name("sse"), 10);
+    browser.connect();
+    let messages = browser.read();
+    assert_eq!(messages.len(), 1 + 10);
+    assert_eq!(told(&messages[0]), "sse expired");
+    assert_eq!(resumed_at(&messages[0]), Position { offset: 11, ..first });
+    assert_eq!(messages[0].last_event_id, Position { offset: 11, ..first }.to_string());
+    // It does not repeat.
+    browser.connect();
+    assert_eq!(browser.told(), [""; 0]);
+    assert_eq!(hub.stats().resets_expired, 1);
+}
+
+#[test]
+fn a_reset_that_is_cut_off_is_told_again() {
+    let (hub, broker) = far_hub(3);
+    let (mut browser, _) = overrun(&hub, 20);
+    broker.server.trim(&name("sse"), 10);
+    for blocks in 0..2 {
+        browser.connect();
+        assert_eq!(browser.read_blocks_and_cut(blocks), []);
+    }
+    browser.connect();
+    assert_eq!(browser.told()[0], "sse expired");
+}
+
+#[test]
+fn the_newest_are_taken_from_history_and_fewer_than_asked_for_are_no_reset() {
+    let (hub, broker) = far_hub(3);
+    publish_numbers(&hub, "sse", 1..=20);
+    assert_eq!(told_from(&hub, Start::Last(0)), [""; 0]);
+    // Nobody has read yet, so the log has none of them.
+    assert_eq!(told_from(&hub, Start::Last(2)), numbers("sse", 19..=20));
+    let mut reader = Browser::connected(&hub, &["sse"]);
+    publish_numbers(&hub, "sse", 21..=30);
+    reader.read();
+    assert_eq!(told_from(&hub, Start::Last(2)), numbers("sse", 29..=30));
+    assert_eq!(told_from(&hub, Start::Last(12)), numbers("sse", 19..=30));
+    assert_eq!(told_from(&hub, Start::Last(1000)), numbers("sse", 1..=30));
+    broker.server.trim(&name("sse"), 5);
+    assert_eq!(told_from(&hub, Start::Last(1000)), numbers("sse", 26..=30));
+    broker.server.trim(&name("sse"), 0);
+    assert_eq!(told_from(&hub, Start::Last(1000)), numbers("sse", 28..=30));
+    let stats = hub.stats();
+    assert_eq!(stats.resets_expired + stats.resets_too_slow, 0);
+}
+
+#[test]
+fn more_events_than_one_refill_may_read_are_a_reset_and_then_the_newest() {
+    let (hub, _) = far_hub(3);
+    let (mut browser, first) = overrun(&hub, 10_050);
+    let messages = browser.read();
+    assert_eq!(told(&messages[0]), "sse too-slow");
+    assert_eq!(resumed_at(&messages[0]), Position { offset: 51, ..first });
+    assert_eq!(messages[1..].iter().map(told).collect::<Vec<_>>(), numbers("sse", 51..=10_050));
+}
+
+#[test]
+fn more_bytes_than_one_refill_may_read_are_a_reset_where_they_end() {
+    let (hub, _) = far_hub(3);
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    let megabyte = "x".repeat(1024 * 1024);
+    for number in 0..20 {
+        publish(&hub, "sse", &format!("{number:02}{}", &megabyte[..megabyte.len() - 2]));
+    }
+    let messages = browser.read();
+    let short: Vec<_> = messages.iter().map(told).map(|told| told.chars().take(12).collect::<String>()).collect();
+    let at = short.iter().position(|told| told == "sse too-slow").expect("a reset");
+    // Of 8 MiB, and the frame that goes beyond.
+    assert_eq!(at, 8);
+    assert_eq!(short.len(), at + 1 + 3);
+    assert!(short[at - 1].starts_with("07") && short[at + 1].starts_with("17"));
+}
+
+#[test]
+fn own_ids_are_looked_for_in_the_log_alone() {
+    let (hub, _) = far_hub(2);
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    publish_with_id(&hub, "sse", "one", "first");
+    assert_eq!(browser.told(), ["one"]);
+    publish_numbers(&hub, "sse", 2..=5);
+    browser.connect();
+    assert_eq!(browser.told(), ["sse unknown-id", "sse4", "sse5"]);
+}
+
+#[test]
+fn the_first_block_gives_back_what_was_asked_for_while_the_broker_is_asked() {
+    let (hub, _) = far_hub(1);
+    let (_browser, first) = overrun(&hub, 5);
+    let mut subscription = hub.subscribe(["sse"], Start::After(first.to_string().into())).unwrap();
+    let block = subscription.first_block(FirstBlock::default());
+    assert_eq!(block, format!(": tidecast\nretry: 3000\nid: {first}\n\n"));
+    assert!(String::from_utf8(ready_bytes(&mut subscription, 1)).unwrap().ends_with("data: sse5\n\n"));
+    assert_eq!(subscription.cursor().positions()[0], head(&hub));
+}
+
+/// Every size of batch, so that a page is taken in parts.
+#[test]
+fn a_page_that_is_taken_in_parts_is_whole() {
+    for bytes_max in [1, 30, 64, 1000] {
+        let (hub, _) = far_hub(2);
+        let mut browser = Browser::connected(&hub, &["sse", "other"]);
+        publish_numbers(&hub, "sse", 1..=40);
+        let messages = browser.read_by(bytes_max, usize::MAX);
+        assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), numbers("sse", 1..=40));
+    }
+}
+
+/// A log that lost its events to the bound of all logs, or to age, is one that history can serve again.
+#[test]
+fn a_gap_of_the_node_is_filled_from_history() {
+    let (hub, broker) = far_hub(100);
+    let mut caught_up = Browser::connected(&hub, &["sse"]);
+    publish(&hub, "sse", "sse1");
+    assert_eq!(caught_up.told(), ["sse1"]);
+    let mut behind = Browser::connected(&hub, &["sse"]);
+    publish(&hub, "sse", "sse2");
+    assert_eq!(caught_up.told(), ["sse2"]);
+    broker.lag();
+    publish_numbers(&hub, "sse", 3..=9);
+    broker.miss("sse", 6);
+    broker.deliver_all("sse");
+    assert_eq!(caught_up.told(), numbers("sse", 3..=9));
+    assert_eq!(behind.told(), numbers("sse", 2..=9));
+    // Also where nothing that follows has shown it yet.
+    publish_numbers(&hub, "sse", 10..=12);
+    broker.miss_all("sse");
+    assert_eq!(caught_up.told(), numbers("sse", 10..=12));
+    assert_eq!(hub.stats().resets_too_slow, 0);
+}

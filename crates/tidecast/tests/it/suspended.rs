@@ -1,0 +1,167 @@
+//! A broker that is cut off: readers stay, new ones wait, and nobody misses anything once it is back. And one that lets go
+//! of channels that nobody reads.
+
+use std::{sync::Arc, time::Duration};
+
+use tidecast::{Hub, Limits, Start, clock::ManualClock, wire::FirstBlock};
+
+use crate::{
+    far::{FarBroker, far_hub},
+    support::{Browser, name, numbers, publish, publish_numbers, ready_bytes, ready_next},
+};
+
+fn suspend(broker: &FarBroker) {
+    broker.lag();
+    broker.deliveries().suspend(&name("sse"));
+}
+
+#[test]
+fn who_has_begun_stays_and_who_comes_waits() {
+    let (hub, broker) = far_hub(100);
+    let mut begun = Browser::connected(&hub, &["sse"]);
+    let first = publish(&hub, "sse", "sse1");
+    suspend(&broker);
+    assert_eq!(begun.told(), ["sse1"]);
+
+    let block = FirstBlock::default();
+    let mut live = hub.subscribe(["sse"], Start::Live).unwrap();
+    assert_eq!(live.first_block(block), ": tidecast\nretry: 3000\n\n");
+    let mut newest = hub.subscribe(["sse"], Start::Last(1)).unwrap();
+    assert_eq!(newest.first_block(block), ": tidecast\nretry: 3000\n\n");
+    let mut resumed = hub.subscribe(["sse"], Start::After(first.to_string().into())).unwrap();
+    assert_eq!(resumed.first_block(block), format!(": tidecast\nretry: 3000\nid: {first}\n\n"));
+    for subscription in [&mut live, &mut newest, &mut resumed] {
+        assert_eq!(ready_bytes(subscription, 1000), b"");
+    }
+
+    // The node fills the gap, and goes live.
+    publish_numbers(&hub, "sse", 2..=3);
+    broker.deliver_all("sse");
+    assert_eq!(begun.told(), numbers("sse", 2..=3), "who has begun need not wait");
+    let before = hub.channel(&name("sse")).unwrap().head;
+    assert_eq!(ready_bytes(&mut live, 1000), b"");
+    broker.deliveries().go_live(&name("sse"));
+    let at = |offset| tidecast::Position { offset, ..before };
+    assert_eq!(ready_bytes(&mut live, 1000), format!("id: {before}\n\n").into_bytes());
+    let expected = format!("id: {}\n\nid: {before}\ndata: sse3\n\n", at(2));
+    assert_eq!(ready_bytes(&mut newest, 1000), expected.into_bytes());
+    let expected = format!("id: {first}\n\nid: {}\ndata: sse2\n\nid: {before}\ndata: sse3\n\n", at(2));
+    assert_eq!(ready_bytes(&mut resumed, 1000), expected.into_bytes());
+    // Once it is live, this is nothing new.
+    broker.deliveries().go_live(&name("sse"));
+    assert_eq!(ready_next(&mut live), None);
+}
+
+#[test]
+fn a_channel_that_is_opened_late_begins_where_it_stands_then() {
+    let (hub, broker) = far_hub(100);
+    broker.open_late();
+    publish_numbers(&hub, "sse", 1..=3);
+    let mut live = Browser::connected(&hub, &["sse"]);
+    let mut newest = Browser::new(&hub, &["sse"]);
+    newest.connect_from(Start::Last(2));
+    let mut both = Browser::connected(&hub, &["sse", "other"]);
+    assert_eq!((live.told(), newest.told(), both.told()), (vec![], vec![], vec![]));
+    assert_eq!(live.last_event_id, "");
+    // Live before it is open is not live.
+    broker.deliveries().go_live(&name("sse"));
+    assert_eq!(live.told(), [""; 0]);
+    assert_eq!(live.last_event_id, "");
+
+    broker.open("sse");
+    publish(&hub, "sse", "sse4");
+    assert_eq!(live.told(), ["sse4"]);
+    assert_eq!(newest.told(), numbers("sse", 2..=4));
+    assert_eq!(both.told(), [""; 0]);
+    broker.open("other");
+    assert_eq!(both.told(), ["sse4"]);
+    assert_eq!(both.last_event_id, format!("{},0.0", live.last_event_id));
+}
+
+#[test]
+fn who_waits_gets_all_since_it_went_live_even_if_the_log_is_suspended_again() {
+    let (hub, broker) = far_hub(100);
+    broker.open_late();
+    let mut waiting = Browser::connected(&hub, &["sse"]);
+    assert_eq!(waiting.told(), [""; 0]);
+    broker.open("sse");
+    publish(&hub, "sse", "one");
+    broker.deliveries().suspend(&name("sse"));
+    assert_eq!(waiting.told(), [""; 0]);
+    broker.deliveries().go_live(&name("sse"));
+    publish(&hub, "sse", "two");
+    // It was told of no position before that, so it has missed nothing that it was promised.
+    assert_eq!(waiting.told(), ["two"]);
+}
+
+#[test]
+fn closing_the_hub_ends_those_that_wait() {
+    let (hub, broker) = far_hub(100);
+    suspend(&broker);
+    broker.open_late();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
+    assert_eq!(ready_next(&mut subscription), None);
+    hub.close();
+    assert_eq!(crate::support::now(subscription.next()), None);
+}
+
+/// A hub on a clock, whose limits are these.
+fn far_hub_with_clock(limits: Limits) -> (Hub, Arc<FarBroker>, Arc<ManualClock>) {
+    let broker = Arc::new(FarBroker::default());
+    let clock = Arc::new(ManualClock::default());
+    (Hub::builder().limits(limits).clock(clock.clone()).broker(broker.clone()).build(), broker, clock)
+}
+
+#[test]
+fn a_channel_is_let_go_of_when_nobody_reads_it_and_not_before() {
+    let (hub, broker, clock) = far_hub_with_clock(Limits::default());
+    let mut browser = Browser::connected(&hub, &["sse"]);
+    publish(&hub, "sse", "sse1");
+    assert_eq!(browser.told(), ["sse1"]);
+    assert!(!broker.deliveries().let_go(&name("sse")), "it is read");
+    browser.cut();
+    hub.sweep();
+    assert!(broker.listens("sse"));
+    clock.advance(Duration::from_secs(1));
+    hub.sweep();
+    assert!(!broker.listens("sse"));
+    // Nobody hears this.
+    publish(&hub, "sse", "sse2");
+    assert_eq!(hub.channel(&name("sse")).unwrap().head.offset, 1);
+    browser.connect();
+    assert!(broker.listens("sse"));
+    publish(&hub, "sse", "sse3");
+    assert_eq!(browser.told(), ["sse2", "sse3"]);
+}
+
+#[test]
+fn a_reader_that_comes_between_is_not_let_go_of() {
+    let (hub, broker, clock) = far_hub_with_clock(Limits::default());
+    Browser::connected(&hub, &["sse"]).cut();
+    clock.advance(Duration::from_secs(1));
+    // A sweep tells the broker that nobody reads; before it gets to it, somebody does.
+    let mut late_release = Browser::new(&hub, &["sse"]);
+    hub.sweep();
+    assert!(!broker.listens("sse"));
+    late_release.connect();
+    tidecast::broker::Broker::release(&*broker, &name("sse"));
+    assert!(broker.listens("sse"));
+    publish(&hub, "sse", "x");
+    assert_eq!(late_release.told(), ["x"]);
+}
+
+/// A log that went for want of room before its broker was told that nobody read it left the broker listening for ever: one
+/// more channel for each name that somebody tried.
+#[test]
+fn a_log_does_not_go_before_the_broker_has_let_go_of_it() {
+    let limits = Limits { idle_channels_max: 0, log_age_max: Duration::ZERO, ..Limits::default() };
+    let (hub, broker, clock) = far_hub_with_clock(limits);
+    Browser::connected(&hub, &["sse"]).cut();
+    hub.sweep();
+    assert!(broker.listens("sse"));
+    assert!(hub.channel(&name("sse")).is_some());
+    clock.advance(Duration::from_secs(1));
+    hub.sweep();
+    assert!(!broker.listens("sse"));
+    assert!(hub.channel(&name("sse")).is_none());
+}
