@@ -119,6 +119,8 @@ fn put(
     }
 
     let held = shared.heard.first_held(fill).filter(|held| held.epoch == head.position.epoch);
+    // Without a history, going to where Redis stands would pass over what was published a moment ago and is on its way.
+    fill.may_lag = fill.was_live && held.is_some() && !shared.config.keeps_history();
     let until = held.map_or(newest, |held| newest.min(held.offset - 1));
     let events = past_events(filled, deliveries.limits());
     let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));

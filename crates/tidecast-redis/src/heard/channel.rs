@@ -79,6 +79,11 @@ pub(crate) struct ToFill {
     pub(crate) cold: bool,
     /// The newest events are asked for, whatever the log has.
     pub(crate) anew: bool,
+    /// The channel was live until something arrived that did not follow: what Redis has beyond that is on its way.
+    pub(crate) was_live: bool,
+    /// The log need not reach where Redis says that the channel stands: there is no history to fill it from, and what it
+    /// lacks is on its way.
+    pub(crate) may_lag: bool,
     /// It has been counted as a gap.
     pub(crate) counted: bool,
     /// When it is tried again after a failure.
@@ -118,6 +123,7 @@ impl Heard {
     }
 
     pub(super) fn begin_filling(&mut self, name: &Name) -> ToFill {
+        let was_live = self.phase == Phase::Live;
         self.phase = Phase::Filling;
         ToFill {
             name: name.clone(),
@@ -126,6 +132,8 @@ impl Heard {
             older: 0,
             cold: self.cold,
             anew: false,
+            was_live,
+            may_lag: false,
             counted: false,
             backoff: Backoff::RECONNECT,
             told: false,

@@ -80,8 +80,10 @@ impl HeardChannels {
                 if known.held().is_empty() {
                     // What was held back need not reach that far: some of it may be from before the subscription was made
                     // anew. And a log without a reader may be forgotten at any time; the one after it has to be opened.
-                    let is_there =
-                        |here: Position| here.epoch == head.position.epoch && here.offset >= head.position.offset;
+                    let is_there = |here: Position| {
+                        let is_far_enough = fill.may_lag || here.offset >= head.position.offset;
+                        here.epoch == head.position.epoch && is_far_enough
+                    };
                     if known.once_more || !deliveries.position(&fill.channel).is_some_and(is_there) {
                         return Some(Settled::Again);
                     }
