@@ -90,7 +90,7 @@ impl RedisBroker {
             keep: &Keep {
                 events_max: if shared.config.keeps_history() { shared.config.history_events_max } else { 0 },
                 events_age_max: shared.config.history_age_max,
-                idle_age_max: shared.config.idle_age_max.max(shared.config.history_age_max),
+                idle_age_max: shared.config.counter_age_max(),
                 idempotency_age_max: deliveries.limits().idempotency_age_max,
             },
         };
@@ -192,7 +192,7 @@ impl Broker for RedisBroker {
             let name = shared.name(channel);
             let forget = Forget {
                 keys: &keys,
-                idle_age_max: shared.config.idle_age_max,
+                idle_age_max: shared.config.counter_age_max(),
                 control: &shared.keys.control(),
                 message: &name,
             };

@@ -226,6 +226,11 @@ impl RedisConfig {
         self.history_events_max > 0 && !self.history_age_max.is_zero()
     }
 
+    /// How long a channel's counter outlives its last event: never less than the events that it counts.
+    pub(crate) fn counter_age_max(&self) -> Duration {
+        self.idle_age_max.max(self.history_age_max)
+    }
+
     /// With every default, for what the URL named.
     fn new(masked: String, servers: Servers) -> Self {
         Self {
