@@ -125,9 +125,7 @@ impl Collector for Snapshot {
             ("connections_accepted", "Connections since the start", self.accepted),
             ("connections_stalled", "Connections cut because the client took nothing", self.stalled),
         ];
-        for (name, help, value) in counters {
-            put(&mut encoder, name, help, &ConstCounter::new(value))?;
-        }
+        put_counters(&mut encoder, &counters)?;
         let gauges: [(&str, &str, u64); 6] = [
             ("subscriptions", "Subscriptions now", stats.subscriptions),
             ("streams", "Streams now", self.streams),
@@ -136,9 +134,7 @@ impl Collector for Snapshot {
             ("log_events", "Events kept in logs now", stats.log_events),
             ("logs_bytes", "Memory of all logs now", stats.logs_bytes),
         ];
-        for (name, help, value) in gauges {
-            put(&mut encoder, name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))?;
-        }
+        put_gauges(&mut encoder, &gauges)?;
         put_by(
             &mut encoder,
             "resets",
@@ -176,18 +172,22 @@ impl Collector for RedisSnapshot {
             ("redis_elsewhere_events", "Events of another database or prefix, which were passed over", stats.elsewhere),
             ("redis_overflowed_events", "Events that came while a log was filled and found no room", stats.overflowed),
         ];
-        for (name, help, value) in counters {
-            put(&mut encoder, name, help, &ConstCounter::new(value))?;
-        }
+        put_counters(&mut encoder, &counters)?;
         let gauges: [(&str, &str, u64); 2] = [
             ("redis_connected", "Whether the connection that listens stands now: 1 or 0", stats.connected.into()),
             ("redis_channels_subscribed", "Channels that are listened to now", stats.subscribed_channels),
         ];
-        for (name, help, value) in gauges {
-            put(&mut encoder, name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))?;
-        }
-        Ok(())
+        put_gauges(&mut encoder, &gauges)
     }
+}
+
+fn put_counters(encoder: &mut DescriptorEncoder<'_>, counters: &[(&str, &str, u64)]) -> fmt::Result {
+    counters.iter().try_for_each(|(name, help, value)| put(encoder, name, help, &ConstCounter::new(*value)))
+}
+
+fn put_gauges(encoder: &mut DescriptorEncoder<'_>, gauges: &[(&str, &str, u64)]) -> fmt::Result {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    gauges.iter().try_for_each(|(name, help, value)| put(encoder, name, help, &ConstGauge::new(signed(*value))))
 }
 
 fn put(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, metric: &impl EncodeMetric) -> fmt::Result {
