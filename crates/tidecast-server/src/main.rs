@@ -1,8 +1,9 @@
 //! The hub: a program around the engine, with HTTP in front.
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
-//! from it, [`listen`] accepts connections on guarded [`socket`]s, [`access`] and [`admission`] let requests in, and a
-//! file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other side: commands that speak to a hub.
+//! from it, [`listen`] accepts connections, [`connection`] serves each on a guarded [`socket`], [`access`] and
+//! [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other
+//! side: commands that speak to a hub.
 
 mod cli;
 mod config;
@@ -12,6 +13,7 @@ mod bounds;
 
 mod app;
 
+mod connection;
 mod listen;
 mod socket;
 
