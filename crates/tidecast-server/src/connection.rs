@@ -14,7 +14,6 @@ use std::{
     task::Poll,
 };
 
-use axum::extract::ConnectInfo;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,13 +23,13 @@ use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, watch},
 };
-use tower::ServiceExt;
 
 use crate::{
     app::App,
     bounds::CONNECTION_BUFFER_BYTES,
     cork::CorkedSocket,
     detach::{self, Detached, Seat},
+    routes::Routes,
     socket::{GuardedSocket, set_up},
 };
 
@@ -50,7 +49,7 @@ pub(crate) async fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
-    router: axum::Router,
+    routes: Arc<Routes>,
     mut stopping: watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
 ) {
@@ -63,12 +62,11 @@ pub(crate) async fn serve(
     let detaches = app.reactors.any();
     let offering = socket.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
         let offered = if detaches { detach::offer(&request) } else { None };
         if let Some(handover) = &offered {
             request.extensions_mut().insert(handover.clone());
         }
-        let answered = router.clone().oneshot(request);
+        let answered = routes.clone().answer(peer, request);
         let offered = offered.map(|handover| (handover, offering.clone()));
         async move {
             let mut response = answered.await?;

@@ -20,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes, workers::Workers};
+use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes::Routes, workers::Workers};
 
 /// How long to wait after a connection could not be accepted, for example because no file is free: longer each time.
 const ACCEPT_BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Work
     let mut stop = pin!(stop);
     let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
     let (stopping, stopped) = watch::channel(false);
-    let router = routes::router(&app);
+    let routes = Routes::new(&app);
     let mut connections = JoinSet::new();
     let mut backoff = *ACCEPT_BACKOFF.start();
 
@@ -61,10 +61,10 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Work
         match accepted {
             Ok((socket, peer, place)) => {
                 backoff = *ACCEPT_BACKOFF.start();
-                let (app, router, stopped) = (app.clone(), router.clone(), stopped.clone());
+                let (app, routes, stopped) = (app.clone(), routes.clone(), stopped.clone());
                 let connection = async move {
                     match TcpStream::from_std(socket) {
-                        Ok(socket) => serve(socket, peer, app, router, stopped, place).await,
+                        Ok(socket) => serve(socket, peer, app, routes, stopped, place).await,
                         Err(error) => tracing::error!(%peer, %error, "failed to wait for a connection"),
                     }
                 };

@@ -30,6 +30,7 @@ mod reactor;
 
 mod access;
 mod admission;
+mod body;
 mod refused;
 mod routes;
 
