@@ -29,6 +29,7 @@ use crate::{
     bounds::CONNECTION_BUFFER_BYTES,
     cork::CorkedSocket,
     detach::{self, Detached, Seat},
+    fast_path,
     routes::Routes,
     socket::{GuardedSocket, set_up},
 };
@@ -58,7 +59,9 @@ pub(crate) async fn serve(
         tracing::debug!(%peer, %error, "failed to set up a connection");
         return;
     }
-    let socket = CorkedSocket::new(GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone()));
+    let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
+    let Some((socket, unread)) = fast_path::serve(socket, &app, until_true(&mut stopping)).await else { return };
+    let socket = CorkedSocket::new(socket, unread);
     let detaches = app.reactors.any();
     let offering = socket.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use tidecast_axum::Handover;
 use tokio::{
@@ -44,6 +44,8 @@ pub(crate) struct CorkedSocket(Arc<Mutex<Corked>>);
 struct Corked {
     /// Until it is taken.
     socket: Option<GuardedSocket>,
+    /// What is to be read before anything else.
+    unread: Bytes,
     gathered: Vec<u8>,
     /// How much of it is written.
     written: usize,
@@ -53,9 +55,10 @@ struct Corked {
 }
 
 impl CorkedSocket {
-    pub(crate) fn new(socket: GuardedSocket) -> Self {
-        let (gathered, written) = (Vec::new(), 0);
-        Self(Arc::new(Mutex::new(Corked { socket: Some(socket), gathered, written, handover: None, flushed: None })))
+    /// A socket of which some was read already.
+    pub(crate) fn new(socket: GuardedSocket, unread: Bytes) -> Self {
+        let (socket, gathered, written) = (Some(socket), Vec::new(), 0);
+        Self(Arc::new(Mutex::new(Corked { socket, unread, gathered, written, handover: None, flushed: None })))
     }
 
     /// Writes what was gathered: to be called after each poll of the connection.
@@ -136,6 +139,11 @@ fn taken() -> io::Error {
 impl AsyncRead for CorkedSocket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut corked = self.0.lock();
+        if corked.unread.has_remaining() {
+            let len = corked.unread.len().min(buffer.remaining());
+            buffer.put_slice(&corked.unread.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
         let socket = corked.socket.as_mut().ok_or_else(taken)?;
         Pin::new(socket).poll_read(context, buffer)
     }
@@ -189,7 +197,7 @@ mod tests {
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
         ours.set_nodelay(true).unwrap();
-        (CorkedSocket::new(GuardedSocket::new(ours, Duration::from_secs(60), Arc::default())), theirs)
+        (CorkedSocket::new(GuardedSocket::new(ours, Duration::from_secs(60), Arc::default()), Bytes::new()), theirs)
     }
 
     fn room(socket: &CorkedSocket) -> usize {

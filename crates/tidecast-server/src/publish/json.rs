@@ -176,7 +176,7 @@ mod tests {
         for publication in [plain, escaped] {
             assert_eq!(publication.channel, "news");
             assert_eq!(publication.event.data(), "a/b");
-            assert_eq!(publication.event.event_type().map(|event_type| event_type.as_str()), Some("t"));
+            assert_eq!(publication.event.event_type().map(tidecast::EventType::as_str), Some("t"));
         }
     }
 

@@ -83,7 +83,7 @@ fn failed(error: tidecast::Error) -> Problem {
 
 /// What a publish is answered with.
 #[derive(Debug, Serialize)]
-struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     channel: &'a str,
     id: &'a str,
     position: String,

@@ -19,6 +19,7 @@ mod burst;
 mod bytes;
 mod channels;
 mod detach;
+mod fast_path;
 mod fleet;
 mod head;
 mod idempotency;
