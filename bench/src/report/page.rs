@@ -14,10 +14,13 @@ const END: &str = "<!-- figures: end -->";
 /// # Errors
 /// If the page is not there, or has not the two marks.
 pub(crate) fn write(page: &Path, answers: &[Answer]) -> Result<()> {
-    let tables = format!("{}\n{}", bars(answers), markdown(answers).trim_end());
+    let plot = page.with_extension("svg");
+    let name = plot.file_name().unwrap_or_default().to_string_lossy();
+    let image = format!("![Some of the figures, a bar for each server]({name})");
+    let tables = format!("{image}\n\n{}\n{}", bars(answers), markdown(answers).trim_end());
     let text = fs::read_to_string(page).with_context(|| format!("{} can't be read", page.display()))?;
     fs::write(page, between_marks(&text, &tables).with_context(|| page.display().to_string())?)?;
-    Ok(fs::write(page.with_extension("svg"), plot::svg(answers))?)
+    Ok(fs::write(&plot, plot::svg(answers))?)
 }
 
 fn between_marks(text: &str, tables: &str) -> Result<String> {
