@@ -1,7 +1,7 @@
 //! The hub: a program around the engine, with HTTP in front.
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
-//! from it, [`listen`] accepts connections on guarded [`socket`]s, [`access`] and [`admission`] let requests in, and a
+//! from it, [`listen`] accepts connections on guarded [`socket`]s and hands them to [`workers`], [`access`] and [`admission`] let requests in, and a
 //! file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other side: commands that speak to a hub.
 
 mod cli;
@@ -14,6 +14,7 @@ mod app;
 
 mod listen;
 mod socket;
+mod workers;
 
 mod access;
 mod admission;
@@ -34,11 +35,13 @@ use std::{
 };
 
 use anyhow::Context;
+use tokio::runtime::Handle;
 
 use crate::{
     cli::{Asked, Document, Gathered},
     client::Ended,
     config::{Config, Settings, document},
+    workers::Workers,
 };
 
 /// The conventional exit status for a command line that can't be followed (`EX_USAGE` of sysexits.h).
@@ -123,16 +126,17 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(config.log_format, &config.log_filter)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start threads")?;
+    let runtime = workers::runtime().context("failed to start")?;
     runtime.block_on(async {
         // Before anything is announced, so that no signal after that is missed.
         let stop = shutdown::signals()?;
         let listener = listen::bind(&config)?;
         let address = listener.local_addr().context("failed to read the address")?;
         let app = app::App::new(config, address)?;
+        let mut workers = Workers::start(Handle::current()).context("failed to start threads")?;
         app.announce();
-        listen::run(listener, app, stop).await;
+        listen::run(listener, app, &mut workers, stop).await;
+        workers.end();
         anyhow::Ok(())
     })?;
     // What is still blocked in a thread by now is nothing that anybody waits for.
