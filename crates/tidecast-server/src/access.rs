@@ -83,15 +83,18 @@ pub(crate) async fn guard(
 ) -> Response {
     match access.check(wants, request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(problem) => {
-            let unauthorized = problem.status() == StatusCode::UNAUTHORIZED;
-            let mut response = problem.into_response();
-            if unauthorized {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
-        }
+        Err(problem) => refusal(problem),
     }
+}
+
+/// The answer to a request that [`Access`] refused.
+pub(crate) fn refusal(problem: Problem) -> Response {
+    let unauthorized = problem.status() == StatusCode::UNAUTHORIZED;
+    let mut response = problem.into_response();
+    if unauthorized {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 fn check_key(key: &PublishKey, headers: &HeaderMap) -> Result<(), Problem> {

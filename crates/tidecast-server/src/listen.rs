@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::Context;
-use axum::extract::ConnectInfo;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,13 +22,12 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tower::ServiceExt;
 
 use crate::{
     app::App,
     bounds::{BACKLOG, CONNECTION_BUFFER_BYTES},
     config::Config,
-    routes,
+    routes::Routes,
     socket::{GuardedSocket, set_up},
     workers::Workers,
 };
@@ -59,7 +57,7 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Work
     let mut stop = pin!(stop);
     let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
     let (stopping, stopped) = watch::channel(false);
-    let router = routes::router(&app);
+    let routes = Routes::new(&app);
     let mut connections = JoinSet::new();
     let mut backoff = *ACCEPT_BACKOFF.start();
 
@@ -73,10 +71,10 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Work
         match accepted {
             Ok((socket, peer, place)) => {
                 backoff = *ACCEPT_BACKOFF.start();
-                let (app, router, stopped) = (app.clone(), router.clone(), stopped.clone());
+                let (app, routes, stopped) = (app.clone(), routes.clone(), stopped.clone());
                 let connection = async move {
                     match TcpStream::from_std(socket) {
-                        Ok(socket) => serve(socket, peer, app, router, stopped).await,
+                        Ok(socket) => serve(socket, peer, app, routes, stopped).await,
                         Err(error) => tracing::error!(%peer, %error, "failed to wait for a connection"),
                     }
                     drop(place);
@@ -123,7 +121,7 @@ async fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
-    router: axum::Router,
+    routes: Arc<Routes>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let _counted = app.counters.connection();
@@ -131,10 +129,7 @@ async fn serve(
         tracing::debug!(%peer, %error, "failed to set up a connection");
         return;
     }
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request)
-    });
+    let service = service_fn(move |request: Request<Incoming>| routes.clone().answer(peer, request));
     let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

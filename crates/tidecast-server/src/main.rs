@@ -1,8 +1,9 @@
 //! The hub: a program around the engine, with HTTP in front.
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
-//! from it, [`listen`] accepts connections on guarded [`socket`]s and hands them to [`workers`], [`access`] and [`admission`] let requests in, and a
-//! file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other side: commands that speak to a hub.
+//! from it, [`listen`] accepts connections on guarded [`socket`]s and shares them out over [`workers`], [`access`] and
+//! [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other
+//! side: commands that speak to a hub.
 
 mod cli;
 mod config;
@@ -18,6 +19,7 @@ mod workers;
 
 mod access;
 mod admission;
+mod body;
 mod refused;
 mod routes;
 
