@@ -43,7 +43,7 @@ impl App {
         }
         let hub = hub.build();
         Ok(Arc::new(Self {
-            access: Arc::new(Access::new(&config.access, address.ip().is_loopback())),
+            access: Arc::new(Access::new(&config.access, address)),
             admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
             hub,
             redis,
