@@ -3,6 +3,7 @@
 //! Under the lock bytes are put in place or a reference to them is taken; encoding comes before it, and waking after it.
 
 mod arrival;
+mod outlets;
 mod reading;
 
 use std::{mem, sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub use self::arrival::Head;
+use self::outlets::Outlet;
 pub(crate) use self::{
     arrival::Arrival,
     reading::{Begin, Place, Read},
@@ -37,6 +39,8 @@ pub(crate) struct ChannelLog {
 pub(crate) struct State {
     pub(crate) log: Log,
     readers: Vec<Reader>,
+    /// Those who stand at taps: at most one for each reactor.
+    outlets: Vec<Outlet>,
     /// The hub is closed: nothing more is appended.
     sealed: bool,
     /// The map no longer has this log: whoever still holds it must ask the map again.
@@ -133,10 +137,15 @@ impl ChannelLog {
         // A model of it has few readers, and is to take several turns.
         const AT_ONCE: usize = if cfg!(tidecast_loom) { 1 } else { 32 };
         let mut batch = smallvec::SmallVec::<[Reader; AT_ONCE]>::new();
+        let mut outlets = smallvec::SmallVec::<[Outlet; 4]>::new();
         let mut end = usize::MAX;
         loop {
             {
                 let state = self.state.lock();
+                // Once, and at the first look: who comes to a tap later reads what is there by itself.
+                if end == usize::MAX {
+                    outlets.extend(state.outlets.iter().cloned());
+                }
                 end = end.min(state.readers.len());
                 let begin = end.saturating_sub(AT_ONCE);
                 batch.extend(state.readers[begin..end].iter().cloned());
@@ -148,6 +157,9 @@ impl ChannelLog {
             if end == 0 {
                 break;
             }
+        }
+        for outlet in &outlets {
+            outlet.ring();
         }
     }
 
@@ -166,13 +178,8 @@ impl ChannelLog {
     /// Removes a reader.
     pub(crate) fn leave(&self, bell: &Arc<Bell>, lane: u32, now: Duration) {
         let mut state = self.state.lock();
-        // A look through all of them, but only at one word each: 10,000 readers take some microseconds.
-        let here = state.readers.iter().position(|reader| reader.lane == lane && Arc::ptr_eq(&reader.bell, bell));
-        if let Some(here) = here {
-            state.readers.swap_remove(here);
-        }
-        if state.readers.is_empty() {
-            state.readers = Vec::new();
+        state.remove(bell, lane);
+        if state.readers() == 0 {
             state.idle_since = now;
         }
     }
@@ -183,7 +190,7 @@ impl ChannelLog {
         state.log.sweep(now, limits);
         self.account(&mut state);
         let released =
-            state.subscribed && state.readers.is_empty() && now.saturating_sub(state.idle_since) >= release_after;
+            state.subscribed && state.readers() == 0 && now.saturating_sub(state.idle_since) >= release_after;
         if released {
             state.subscribed = false;
         }
@@ -214,6 +221,7 @@ impl State {
         Self {
             log: Log::default(),
             readers: Vec::new(),
+            outlets: Vec::new(),
             sealed: false,
             gone: false,
             live: false,
@@ -227,13 +235,25 @@ impl State {
     }
 
     pub(crate) fn readers(&self) -> usize {
-        self.readers.len()
+        self.readers.len() + self.tapped()
+    }
+
+    fn remove(&mut self, bell: &Arc<Bell>, lane: u32) {
+        // A look through all of them, but only at one word each: 10,000 readers take some microseconds. From the newest,
+        // as most that leave have just come, on their way to a tap.
+        let here = self.readers.iter().rposition(|reader| reader.lane == lane && Arc::ptr_eq(&reader.bell, bell));
+        if let Some(here) = here {
+            self.readers.swap_remove(here);
+        }
+        if self.readers.is_empty() {
+            self.readers = Vec::new();
+        }
     }
 
     /// Whether nobody reads and nothing is kept, and no broker listens: one that was not told of the release before the
     /// log goes would listen for ever.
     pub(crate) fn is_idle(&self) -> bool {
-        self.readers.is_empty() && self.log.len() == 0 && (self.is_authority || !self.subscribed)
+        self.readers() == 0 && self.log.len() == 0 && (self.is_authority || !self.subscribed)
     }
 
     /// Since when it is idle, if it is.

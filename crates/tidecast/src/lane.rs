@@ -17,6 +17,7 @@ use crate::{
     log::FrameBounds,
     refill::{Page, Refill},
     resume::LaneStart,
+    tap::Spot,
 };
 
 /// See the module.
@@ -71,6 +72,30 @@ impl Lane {
             LaneStart::Live | LaneStart::Last(_) => Position::START,
         };
         Self { log, start, waited: false, foreign_from: joined_at, source: Source::Opening, position, due: None }
+    }
+
+    /// A lane that stood at a tap.
+    pub(crate) fn at_spot(log: Arc<ChannelLog>, spot: Spot) -> Self {
+        let source = Source::Log { life: spot.life, next: spot.next };
+        Self {
+            log,
+            start: LaneStart::Live,
+            waited: false,
+            foreign_from: spot.next,
+            source,
+            position: spot.position,
+            due: None,
+        }
+    }
+
+    /// Where it stands in its log, if it reads there, has nothing else to tell first, and passes over nothing.
+    pub(crate) fn spot(&self) -> Option<Spot> {
+        match self.source {
+            Source::Log { life, next } if self.due.is_none() && next >= self.foreign_from => {
+                Some(Spot { life, next, position: self.position })
+            }
+            _ => None,
+        }
     }
 
     /// Finds where it begins, once the log is live. Tells whether it has.

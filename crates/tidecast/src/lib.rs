@@ -16,6 +16,7 @@ mod segment;
 mod bell;
 mod channel_log;
 mod frame;
+mod held;
 mod log;
 mod registry;
 
@@ -28,6 +29,7 @@ mod delivery;
 mod lane;
 mod refill;
 mod subscription;
+mod tap;
 
 pub mod clock;
 mod error;
@@ -49,10 +51,12 @@ pub use crate::{
     event::Event,
     field::{EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
     frame::Frame,
+    held::HeldRings,
     hub::{Builder, ChannelInfo, Hub, Sweeper},
     limits::Limits,
     position::{Epoch, Position},
     resume::Start,
     stats::Stats,
     subscription::Subscription,
+    tap::{Mailbox, Spot, Tapped, Taps},
 };

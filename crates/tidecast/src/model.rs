@@ -14,11 +14,12 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use loom::{future::block_on, model::Builder, thread};
 
 use crate::{
-    Channel, Delivery, Event, Hub, Limits, Start, Subscription,
+    Channel, Delivery, Event, Hub, Limits, Mailbox, Start, Subscription, Tapped, Taps,
     bell::Bell,
     channel_log::ChannelLog,
     frame,
     sync::{AtomicBool, Ordering},
+    wire::FirstBlock,
 };
 
 /// Tries every order with at most so many switches away from a thread that could go on.
@@ -228,6 +229,59 @@ fn a_reader_that_joins_while_an_event_is_appended_has_it_ahead_or_hears_of_it() 
         } else {
             assert_eq!(began_at, 1);
         }
+        publisher.join().expect("it ends well");
+    });
+}
+
+/// A mailbox that remembers being told.
+struct Told(loom::sync::Notify);
+
+impl Mailbox for Told {
+    fn ring(&self, _key: u32) {
+        self.0.notify();
+    }
+}
+
+/// Who comes to a tap while an event is appended reads it there, or is told of it: nobody waits for ever.
+#[test]
+fn a_reader_that_comes_to_a_tap_while_an_event_is_appended_reads_it_or_is_told() {
+    model(3, || {
+        let hub = Hub::new();
+        let mut subscription = subscribe(&hub, &["sse"]);
+        subscription.first_block(FirstBlock::default());
+        let told = Arc::new(Told(loom::sync::Notify::new()));
+        let mut taps = Taps::new(told.clone());
+        let publisher = {
+            let hub = hub.clone();
+            thread::spawn(move || publish(&hub, "sse"))
+        };
+        let (key, spot) = taps.adopt(subscription).expect("it has nothing else to tell");
+        let mut read = taps.read(key, spot, 1000);
+        // A notice may come without a reason, also from loom.
+        while matches!(read, Tapped::CaughtUp) {
+            told.0.wait();
+            read = taps.read(key, spot, 1000);
+        }
+        assert!(matches!(read, Tapped::Frames { count: 1, .. }), "{read:?}");
+        publisher.join().expect("it ends well");
+    });
+}
+
+/// Who is lifted from a tap while an event is appended has it ahead, and what comes later rings its bell.
+#[test]
+fn a_reader_that_is_lifted_while_an_event_is_appended_hears_of_it() {
+    model(3, || {
+        let hub = Hub::new();
+        let mut subscription = subscribe(&hub, &["sse"]);
+        subscription.first_block(FirstBlock::default());
+        let mut taps = Taps::new(Arc::new(Told(loom::sync::Notify::new())));
+        let (key, spot) = taps.adopt(subscription).expect("it has nothing else to tell");
+        let publisher = {
+            let hub = hub.clone();
+            thread::spawn(move || publish(&hub, "sse"))
+        };
+        let mut lifted = taps.lift(key, spot).expect("it stands there");
+        assert_eq!(next_offset(&mut lifted), Some(1));
         publisher.join().expect("it ends well");
     });
 }

@@ -17,6 +17,7 @@ use crate::{
     broker::Placed,
     channel_log::{Arrival, ChannelLog, Counts, Gone},
     frame::Encoded,
+    held,
     sync::{AtomicBool, AtomicU64, Mutex, Ordering},
 };
 
@@ -65,7 +66,7 @@ pub struct Appended {
 
 impl Drop for Appended {
     fn drop(&mut self) {
-        self.log.ring();
+        held::ring(&self.log);
     }
 }
 

@@ -17,12 +17,14 @@ use smallvec::SmallVec;
 use crate::{
     Batch, Channel, Cursor, Delivered, Delivery, EventId, Frame, Hub, Reset, ResetReason,
     bell::Bell,
+    channel_log::ChannelLog,
     cursor::put_cursor,
     hub::Inner,
     lane::{Lane, Progress},
     log::FrameBounds,
     position::POSITION_BYTES_MIN,
     resume::LaneStart,
+    tap::{Mailbox, Spot},
     wire::{self, FirstBlock},
 };
 
@@ -197,6 +199,48 @@ impl Subscription {
         }
     }
 
+    /// A subscription that stood at a tap.
+    pub(crate) fn lifted(
+        hub: Arc<Inner>,
+        log: Arc<ChannelLog>,
+        spot: Spot,
+        mailbox: &Arc<dyn Mailbox>,
+        key: u32,
+    ) -> Self {
+        let bell = Arc::new(Bell::default());
+        log.lift(&bell, mailbox, key);
+        Self {
+            hub,
+            bell,
+            lanes: [Lane::at_spot(log, spot)].into(),
+            // It may have been told of news at the tap, and not have read them.
+            ready: 1,
+            asking: 0,
+            turn: 0,
+            begun: true,
+            opened: true,
+            first_block: FirstBlock::default(),
+        }
+    }
+
+    /// The log and the place in it, where that is all there is to the subscription.
+    pub(crate) fn spot(&self) -> Option<(&Arc<ChannelLog>, Spot)> {
+        let [only] = &*self.lanes else { return None };
+        let spot = only.spot().filter(|_| self.opened)?;
+        Some((&only.log, spot))
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.hub
+    }
+
+    /// Becomes a spot at a tap: the channel keeps its reader.
+    pub(crate) fn stand(mut self, mailbox: &Arc<dyn Mailbox>, key: u32) {
+        for lane in std::mem::take(&mut self.lanes) {
+            lane.log.stand(&self.bell, mailbox, key);
+        }
+    }
+
     fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
         self.ready |= self.asking;
         loop {
@@ -348,6 +392,10 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        // One without lanes stands at a tap, and has not left.
+        if self.lanes.is_empty() {
+            return;
+        }
         for (lane, number) in self.lanes.iter().zip(0..) {
             lane.log.leave(&self.bell, number, self.hub.now());
         }

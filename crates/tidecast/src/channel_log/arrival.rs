@@ -97,7 +97,7 @@ impl ChannelLog {
         }
         state.log.append_foreign(now, event, limits);
         self.account(&mut state);
-        Ok(Arrival::Appended { position, receivers: state.readers.len() })
+        Ok(Arrival::Appended { position, receivers: state.readers() })
     }
 
     /// Has the log stand where a broker says: what comes next is what follows that position.
@@ -149,7 +149,7 @@ impl ChannelLog {
     /// The same, unless somebody reads: tells whether it was done. The next reader is a first one.
     pub(crate) fn let_go(&self) -> Result<bool, Gone> {
         let mut state = self.lock()?;
-        let unread = state.readers.is_empty();
+        let unread = state.readers() == 0;
         if unread {
             state.live = false;
             state.subscribed = false;
@@ -177,7 +177,7 @@ impl ChannelLog {
         state.counts.published += 1;
         let position = state.log.append(now, event, limits);
         self.account(state);
-        Arrival::Appended { position, receivers: state.readers.len() }
+        Arrival::Appended { position, receivers: state.readers() }
     }
 }
 

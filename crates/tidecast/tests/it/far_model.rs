@@ -175,9 +175,10 @@ proptest! {
     #[test]
     fn every_reader_gets_what_the_model_says(
         log_events_max in 1..8_usize,
+        stands in any::<bool>(),
         steps in prop::collection::vec(any_step(), 1..100),
     ) {
-        let mut world = World::new(log_events_max);
+        let mut world = World::new(log_events_max, stands);
         for step in &steps {
             world.step(step);
         }

@@ -36,13 +36,15 @@ pub(crate) struct World {
     nodes: Vec<Node>,
     readers: Vec<Reader>,
     truth: Truth,
+    /// Streams stand at taps where they can.
+    stands: bool,
     labels: usize,
     /// The newest event of each channel that was sent to the nodes, whether the server still has it or not.
     sent_last: [Position; CHANNELS.len()],
 }
 
 impl World {
-    pub(crate) fn new(log_events_max: usize) -> Self {
+    pub(crate) fn new(log_events_max: usize, stands: bool) -> Self {
         let server = Arc::<Server>::default();
         let node = |_| {
             let (broker, clock) = (Arc::new(FarBroker::on(server.clone())), Arc::new(ManualClock::default()));
@@ -66,6 +68,7 @@ impl World {
             readers: sets.iter().map(reader).collect(),
             server,
             truth: Truth::default(),
+            stands,
             labels: 0,
             sent_last: [Position::START; CHANNELS.len()],
         }
@@ -199,7 +202,7 @@ impl World {
     }
 
     fn connect(&mut self, number: usize, node: usize) {
-        let Self { nodes, readers, .. } = self;
+        let Self { nodes, readers, stands, .. } = self;
         let (node_number, node, reader) = (node, &mut nodes[node], &mut readers[number]);
         reader.browser = None;
         for channel in reader.channels {
@@ -208,6 +211,7 @@ impl World {
         }
         let names: Vec<_> = reader.channels.iter().map(|channel| CHANNELS[*channel]).collect();
         let mut browser = Browser::new(&node.hub, &names);
+        browser.stands = *stands;
         browser.last_event_id.clone_from(&reader.last_event_id);
         browser.connect();
         reader.began = reader.channels.iter().all(|channel| node.live[*channel]);

@@ -3,6 +3,7 @@
 mod far;
 mod far_server;
 mod late;
+mod stream;
 mod support;
 
 mod decode;
@@ -33,8 +34,10 @@ mod far_world;
 
 mod conformance;
 mod conformance_faults;
+mod held;
 mod opening;
 mod subscription;
+mod taps;
 mod threads;
 
 mod corpus;

@@ -121,9 +121,10 @@ proptest! {
     #[test]
     fn every_reader_gets_what_the_model_says(
         limits in any_limits(),
+        stands in any::<bool>(),
         steps in prop::collection::vec(any_step(), 1..80),
     ) {
-        let mut world = World::new(limits);
+        let mut world = World::new(limits, stands);
         for step in &steps {
             world.step(step);
         }

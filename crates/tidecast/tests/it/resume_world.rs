@@ -37,12 +37,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, stands: bool) -> Self {
         let (hub, clock) = hub_with(limits.clone());
+        let browser = |channels| {
+            let mut browser = Browser::new(&hub, channels);
+            browser.stands = stands;
+            browser
+        };
         let sets: [&[&'static str]; READERS] = [&["a"], &["a", "b", "c"], &["b"], &["c", "b"]];
         let readers = sets.iter().enumerate().map(|(number, channels)| Reader {
             kind: if number < 2 {
-                Kind::Browser(Box::new(Browser::new(&hub, channels)))
+                Kind::Browser(Box::new(browser(channels)))
             } else {
                 Kind::Program { subscription: None, cursor: String::new() }
             },

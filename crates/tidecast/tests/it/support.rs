@@ -18,6 +18,8 @@ use tidecast::{
     wire::{Decoder, FirstBlock, Item, Message},
 };
 
+use crate::stream::Stream;
+
 /// Polls a future once; in memory every one is ready by then.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -147,13 +149,15 @@ pub(crate) fn told(message: &Message) -> String {
 pub(crate) struct Browser {
     hub: Hub,
     channels: Vec<String>,
+    /// Its streams stand at a tap where they can, as a reactor has them do.
+    pub(crate) stands: bool,
     pub(crate) last_event_id: String,
     pub(crate) first_block: FirstBlock,
     connection: Option<Connection>,
 }
 
 struct Connection {
-    subscription: Subscription,
+    stream: Stream,
     decoder: Decoder,
     unread: Vec<u8>,
 }
@@ -163,6 +167,7 @@ impl Browser {
         Self {
             hub: hub.clone(),
             channels: channels.iter().map(ToString::to_string).collect(),
+            stands: false,
             last_event_id: String::new(),
             first_block: FirstBlock::default(),
             connection: None,
@@ -191,7 +196,8 @@ impl Browser {
             let known = format!("id: {}\n\n", self.last_event_id);
             decoder.feed(known.as_bytes(), |_| unreachable!("it dispatches nothing")).expect("it is short");
         }
-        self.connection = Some(Connection { subscription, decoder, unread });
+        let stream = Stream::new(subscription, self.stands);
+        self.connection = Some(Connection { stream, decoder, unread });
     }
 
     /// Reads all that is there, in batches of 64 KiB.
@@ -208,7 +214,7 @@ impl Browser {
     pub(crate) fn read_by(&mut self, bytes_max: usize, take: usize) -> Vec<Message> {
         let Some(connection) = &mut self.connection else { return Vec::new() };
         let mut bytes = std::mem::take(&mut connection.unread);
-        bytes.extend(ready_bytes(&mut connection.subscription, bytes_max));
+        bytes.extend(connection.stream.ready_bytes(bytes_max));
         let take = take.min(bytes.len());
         connection.unread = bytes.split_off(take);
         let mut messages = Vec::new();
