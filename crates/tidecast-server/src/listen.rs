@@ -55,11 +55,7 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<
         match accepted {
             Ok((socket, peer, place)) => {
                 backoff = *ACCEPT_BACKOFF.start();
-                let connection = serve(socket, peer, app.clone(), router.clone(), stopped.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                connections.spawn(serve(socket, peer, app.clone(), router.clone(), stopped.clone(), place));
             }
             // The client was gone before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -78,11 +74,18 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<
     drop(listener);
     app.hub.close();
     let _ = stopping.send(true);
-    let ended = timeout(app.config.stop_timeout, async { while connections.join_next().await.is_some() {} }).await;
-    if ended.is_err() {
-        tracing::warn!(connections = connections.len(), "cut connections that took too long to end");
+    app.reactors.end();
+    let ended = timeout(app.config.stop_timeout, async {
+        while connections.join_next().await.is_some() {}
+        // Only now, as any of these may have been detached meanwhile.
+        app.reactors.ended().await;
+    });
+    if ended.await.is_err() {
+        let cut = connections.len() + app.reactors.count();
+        tracing::warn!(connections = cut, "cut connections that took too long to end");
         connections.shutdown().await;
     }
+    app.reactors.cut();
     tracing::info!("stopped");
 }
 

@@ -4,6 +4,8 @@
 //! from it, [`listen`] accepts connections, [`connection`] serves each on a guarded [`socket`], [`access`] and
 //! [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other
 //! side: commands that speak to a hub.
+//!
+//! A stream whose head is written leaves all of this with its socket: [`detach`] says which, a [`reactor`] serves it.
 
 mod cli;
 mod config;
@@ -14,8 +16,16 @@ mod bounds;
 mod app;
 
 mod connection;
+mod cork;
 mod listen;
 mod socket;
+
+mod detach;
+#[cfg(target_os = "linux")]
+mod reactor;
+#[cfg(not(target_os = "linux"))]
+#[path = "reactor/absent.rs"]
+mod reactor;
 
 mod access;
 mod admission;
