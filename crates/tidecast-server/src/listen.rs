@@ -1,15 +1,11 @@
 //! The accept loop, and the end of it.
 //!
-//! Our own, because what comes ready-made has no limit on connections and no time within which a request's head must
-//! arrive.
+//! Our own, because what comes ready-made has no limit on connections. What is accepted goes to
+//! [`connection`](crate::connection).
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::extract::ConnectInfo;
-use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -17,15 +13,8 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tower::ServiceExt;
 
-use crate::{
-    app::App,
-    bounds::{BACKLOG, CONNECTION_BUFFER_BYTES},
-    config::Config,
-    routes,
-    socket::{GuardedSocket, set_up},
-};
+use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes};
 
 /// How long to wait after a connection could not be accepted, for example because no file is free: longer each time.
 const ACCEPT_BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -66,11 +55,7 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<
         match accepted {
             Ok((socket, peer, place)) => {
                 backoff = *ACCEPT_BACKOFF.start();
-                let connection = serve(socket, peer, app.clone(), router.clone(), stopped.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                connections.spawn(serve(socket, peer, app.clone(), router.clone(), stopped.clone(), place));
             }
             // The client was gone before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -89,11 +74,18 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<
     drop(listener);
     app.hub.close();
     let _ = stopping.send(true);
-    let ended = timeout(app.config.stop_timeout, async { while connections.join_next().await.is_some() {} }).await;
-    if ended.is_err() {
-        tracing::warn!(connections = connections.len(), "cut connections that took too long to end");
+    app.reactors.end();
+    let ended = timeout(app.config.stop_timeout, async {
+        while connections.join_next().await.is_some() {}
+        // Only now, as any of these may have been detached meanwhile.
+        app.reactors.ended().await;
+    });
+    if ended.await.is_err() {
+        let cut = connections.len() + app.reactors.count();
+        tracing::warn!(connections = cut, "cut connections that took too long to end");
         connections.shutdown().await;
     }
+    app.reactors.cut();
     tracing::info!("stopped");
 }
 
@@ -105,44 +97,4 @@ async fn accept(
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (socket, peer) = listener.accept().await?;
     Ok((socket, peer, place))
-}
-
-async fn serve(
-    socket: TcpStream,
-    peer: SocketAddr,
-    app: Arc<App>,
-    router: axum::Router,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let _counted = app.counters.connection();
-    if let Err(error) = set_up(&socket, &app.config) {
-        tracing::debug!(%peer, %error, "failed to set up a connection");
-        return;
-    }
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request)
-    });
-    let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(app.config.header_timeout)
-        .max_buf_size(CONNECTION_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(socket), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = until_true(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection failed");
-    }
-}
-
-async fn until_true(flag: &mut watch::Receiver<bool>) {
-    // An error means that the sender has gone, and with it the program's wish to go on.
-    let _ = flag.wait_for(|set| *set).await;
 }

@@ -1,8 +1,11 @@
 //! The hub: a program around the engine, with HTTP in front.
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
-//! from it, [`listen`] accepts connections on guarded [`socket`]s, [`access`] and [`admission`] let requests in, and a
-//! file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other side: commands that speak to a hub.
+//! from it, [`listen`] accepts connections, [`connection`] serves each on a guarded [`socket`], [`access`] and
+//! [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other
+//! side: commands that speak to a hub.
+//!
+//! A stream whose head is written leaves all of this with its socket: [`detach`] says which, a [`reactor`] serves it.
 
 mod cli;
 mod config;
@@ -12,8 +15,17 @@ mod bounds;
 
 mod app;
 
+mod connection;
+mod cork;
 mod listen;
 mod socket;
+
+mod detach;
+#[cfg(target_os = "linux")]
+mod reactor;
+#[cfg(not(target_os = "linux"))]
+#[path = "reactor/absent.rs"]
+mod reactor;
 
 mod access;
 mod admission;
