@@ -1,7 +1,7 @@
 //! A subscription as the body of a response.
 //!
 //! It begins with the first block, goes on with whatever is ready, says something when nothing was to be said for a
-//! while, and ends with when to come back once the hub is closed. It holds no event: a client that does not read costs a
+//! while, and ends with when to come back once the hub is closed or its lifetime is over. It holds no event: a client that does not read costs a
 //! cursor, and what hyper has buffered for it.
 
 use std::{
@@ -19,44 +19,107 @@ use tidecast::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::options::{StreamOptions, random_between};
+use crate::{
+    Handover,
+    options::{StreamOptions, random_between},
+};
 
+/// A stream's body. The stream lies where a server may take it from.
 #[derive(Debug)]
 pub(crate) struct SseBody {
-    subscription: Subscription,
-    options: StreamOptions,
-    first: Option<FirstBlock>,
-    batch: Batch,
-    sent_at: Instant,
-    /// Made when there is first something to wait for.
-    timer: Option<Pin<Box<Sleep>>>,
+    handover: Handover,
     ended: bool,
 }
 
+/// What a stream is.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) subscription: Subscription,
+    pub(crate) options: StreamOptions,
+    pub(crate) sent_at: Instant,
+    /// When it ends by itself; `None` is never.
+    pub(crate) ends_at: Option<Instant>,
+    first: Option<FirstBlock>,
+    batch: Batch,
+    /// Made when there is first something to wait for.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a stream says next.
+enum Said {
+    More(Bytes),
+    Last(Bytes),
+}
+
 impl SseBody {
-    pub(crate) fn new(subscription: Subscription, options: StreamOptions, open_event: bool) -> Self {
-        Self {
+    pub(crate) fn new(
+        subscription: Subscription,
+        options: StreamOptions,
+        open_event: bool,
+        handover: Option<Handover>,
+    ) -> Self {
+        let now = Instant::now();
+        let stream = Stream {
             first: Some(FirstBlock { retry: options.retry, open_event }),
             subscription,
+            ends_at: options.draw_lifetime().and_then(|lifetime| now.checked_add(lifetime)),
             options,
             batch: Batch::new(),
-            sent_at: Instant::now(),
+            sent_at: now,
             timer: None,
-            ended: false,
+        };
+        let mut handover = handover.unwrap_or_default();
+        if let Some(stream) = handover.fill(stream) {
+            // One response to a request: a second has to do without its server.
+            handover = Handover::new();
+            let _ = handover.fill(stream);
+        }
+        Self { handover, ended: false }
+    }
+}
+
+impl Stream {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Said> {
+        if let Some(first) = self.first.take() {
+            let block = self.subscription.first_block(first);
+            return self.say(block);
+        }
+        if self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at) {
+            // Each ends at a time of its own, so they need not be kept from coming back together.
+            return Poll::Ready(Said::Last(final_block(self.options.retry)));
+        }
+        match self.subscription.poll_batch(context, &mut self.batch, READ_BYTES_DEFAULT) {
+            Poll::Ready(true) => {
+                let bytes = self.batch.take_bytes();
+                self.say(bytes)
+            }
+            Poll::Ready(false) => Poll::Ready(Said::Last(final_block(random_between(&self.options.end_retry)))),
+            Poll::Pending => {
+                // Many streams wait for long: none keeps the memory of its last backlog.
+                self.batch.release();
+                match self.poll_silence(context) {
+                    Poll::Ready(()) if self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at) => {
+                        Poll::Ready(Said::Last(final_block(self.options.retry)))
+                    }
+                    Poll::Ready(()) => self.say(KEEP_ALIVE),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
         }
     }
 
-    fn send(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn say(&mut self, bytes: Bytes) -> Poll<Said> {
         self.sent_at = Instant::now();
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        Poll::Ready(Said::More(bytes))
     }
 
-    /// Waits until nothing was sent for the time of a keep-alive. The timer is not moved at each event: when it rings it
-    /// is set again for what is left.
+    /// Waits until nothing was sent for the time of a keep-alive, or the stream's lifetime is over. The timer is not moved
+    /// at each event: when it rings it is set again for what is left.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // A time past all that can be told is never, as zero is.
         let due = self.sent_at.checked_add(self.options.keep_alive);
-        let Some(due) = due.filter(|_| !self.options.keep_alive.is_zero()) else { return Poll::Pending };
+        let due = due.filter(|_| !self.options.keep_alive.is_zero());
+        let Some(due) = due.into_iter().chain(self.ends_at).min() else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
         while timer.as_mut().poll(context).is_ready() {
             if Instant::now() >= due {
@@ -76,34 +139,33 @@ impl http_body::Body for SseBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        if let Some(first) = this.first.take() {
-            let block = this.subscription.first_block(first);
-            return this.send(block);
-        }
         if this.ended {
             return Poll::Ready(None);
         }
-        match this.subscription.poll_batch(context, &mut this.batch, READ_BYTES_DEFAULT) {
-            Poll::Ready(true) => {
-                let bytes = this.batch.take_bytes();
-                this.send(bytes)
-            }
-            Poll::Ready(false) => {
+        let said = this.handover.with(|stream| {
+            let said = stream.poll(context);
+            let silent = said.is_pending();
+            (said, silent)
+        });
+        // Whoever took the stream goes on with it: here is no end.
+        let Some(Poll::Ready(said)) = said else { return Poll::Pending };
+        let bytes = match said {
+            Said::More(bytes) => bytes,
+            Said::Last(bytes) => {
                 this.ended = true;
-                this.send(final_block(random_between(&this.options.end_retry)))
+                bytes
             }
-            Poll::Pending => {
-                // Many streams wait for long: none keeps the memory of its last backlog.
-                this.batch.release();
-                match this.poll_silence(context) {
-                    Poll::Ready(()) => this.send(KEEP_ALIVE),
-                    Poll::Pending => Poll::Pending,
-                }
-            }
-        }
+        };
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
         self.ended
+    }
+}
+
+impl Drop for SseBody {
+    fn drop(&mut self) {
+        self.handover.clear();
     }
 }

@@ -6,12 +6,14 @@ mod last_event_id;
 pub mod query;
 
 mod body;
+mod handover;
 mod options;
 mod response;
 
 mod problem;
 
 pub use crate::{
+    handover::{Handover, TakenStream},
     last_event_id::ResumeFrom,
     options::{StreamOptions, close_on, random_between},
     problem::Problem,

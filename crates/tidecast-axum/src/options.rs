@@ -14,6 +14,9 @@ pub struct StreamOptions {
     /// The same at the end of a hub, drawn for each stream from this range, so that not all come back in one moment.
     /// Default 1 to 5 s.
     pub end_retry: RangeInclusive<Duration>,
+    /// How long a stream lasts at most, whatever happens on it: it ends by itself after 80 to 100 % of it, drawn for each,
+    /// and its client comes back where it left off. Default zero, which is for ever.
+    pub lifetime: Duration,
 }
 
 impl Default for StreamOptions {
@@ -22,7 +25,16 @@ impl Default for StreamOptions {
             keep_alive: Duration::from_secs(15),
             retry: FirstBlock::default().retry,
             end_retry: Duration::from_secs(1)..=Duration::from_secs(5),
+            lifetime: Duration::ZERO,
         }
+    }
+}
+
+impl StreamOptions {
+    /// How long one stream is to last; `None` is for ever.
+    pub(crate) fn draw_lifetime(&self) -> Option<Duration> {
+        let lifetime = self.lifetime;
+        (!lifetime.is_zero()).then(|| random_between(&(lifetime / 5 * 4..=lifetime)))
     }
 }
 

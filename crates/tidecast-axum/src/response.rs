@@ -20,7 +20,7 @@ use tidecast::{
 };
 use tokio::runtime::Handle;
 
-use crate::{StreamOptions, body::SseBody};
+use crate::{Handover, StreamOptions, body::SseBody};
 
 /// How often a hub that serves streams is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -58,12 +58,13 @@ pub struct Sse {
     subscription: Subscription,
     options: StreamOptions,
     open_event: bool,
+    handover: Option<Handover>,
 }
 
 impl Sse {
     /// A response with the default options.
     pub fn new(subscription: Subscription) -> Self {
-        Self { subscription, options: StreamOptions::default(), open_event: false }
+        Self { subscription, options: StreamOptions::default(), open_event: false, handover: None }
     }
 
     /// Sets the options.
@@ -77,12 +78,20 @@ impl Sse {
         self.open_event = open_event;
         self
     }
+
+    /// Sets where a server may take the stream from: what it left in the request's extensions, if anything.
+    ///
+    /// [`Streams`](crate::Streams) do so by themselves.
+    pub fn handover(mut self, handover: Option<Handover>) -> Self {
+        self.handover = handover;
+        self
+    }
 }
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
         start_sweeping(&self.subscription.hub());
-        (HEAD, Body::new(SseBody::new(self.subscription, self.options, self.open_event))).into_response()
+        (HEAD, Body::new(SseBody::new(self.subscription, self.options, self.open_event, self.handover))).into_response()
     }
 }
 

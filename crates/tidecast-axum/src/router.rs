@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use tidecast::{Channel, Hub};
 
 use crate::{
-    Problem, Sse, StreamOptions, last_event_id,
+    Handover, Problem, Sse, StreamOptions, last_event_id,
     options::random_between,
     query::StreamQuery,
     response::{come_back_in, head_only},
@@ -130,10 +130,11 @@ impl Streams {
         get(serve).fallback(method_not_allowed).with_state(self)
     }
 
-    async fn answer(&self, parts: Parts) -> Result<Response, Response> {
+    async fn answer(&self, mut parts: Parts) -> Result<Response, Response> {
         let query = StreamQuery::parse(parts.uri.query().unwrap_or_default()).map_err(IntoResponse::into_response)?;
         let start = last_event_id::start(&parts.headers, &query);
         let is_head = parts.method == Method::HEAD;
+        let handover = parts.extensions.remove::<Handover>();
         let channels = query.channels;
         if let Some(authorize) = &self.authorize {
             authorize(StreamRequest { parts, channels: channels.clone() }).await?;
@@ -144,7 +145,7 @@ impl Streams {
         match self.hub.subscribe(channels, start) {
             Ok(subscription) => {
                 let sse = Sse::new(subscription).options(self.options.clone()).open_event(query.open_event);
-                Ok(sse.into_response())
+                Ok(sse.handover(handover).into_response())
             }
             Err(error) if error.is_closed() => Ok(come_back_in(random_between(&self.options.end_retry))),
             Err(error) => Err(Problem::from(error).into_response()),

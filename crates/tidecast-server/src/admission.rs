@@ -21,7 +21,7 @@ use http::{Method, StatusCode};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tidecast::Hub;
-use tidecast_axum::{come_back_in, random_between};
+use tidecast_axum::{Handover, come_back_in, random_between};
 
 use crate::{
     bounds::COME_BACK_IN,
@@ -107,7 +107,7 @@ impl Drop for Place {
     }
 }
 
-/// The layer that gives each stream a place, for as long as its body lives.
+/// The layer that gives each stream a place, for as long as it lives.
 pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
     if request.method() != Method::GET {
         return next.run(request).await;
@@ -115,8 +115,14 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     match admission.take(peer) {
         Ok(place) => {
+            let handover = request.extensions().get::<Handover>().cloned();
             let response = next.run(request).await;
             if response.status() != StatusCode::OK {
+                return response;
+            }
+            // A stream that may be taken from its body takes its place along.
+            if let Some(handover) = handover.filter(Handover::is_filled) {
+                handover.keep(place);
                 return response;
             }
             response.map(|body| Body::new(PlacedBody { body, _place: place }))

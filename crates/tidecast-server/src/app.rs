@@ -11,6 +11,7 @@ use crate::{
     admission::Admission,
     config::{BrokerConfig, Config},
     metrics::Counters,
+    reactor::Reactors,
 };
 
 /// The hub and all around it.
@@ -23,11 +24,12 @@ pub(crate) struct App {
     pub(crate) access: Arc<Access>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) reactors: Reactors,
     address: SocketAddr,
 }
 
 impl App {
-    /// Builds everything. A Redis that is away is no error: the hub waits for it.
+    /// Builds everything, within a runtime. A Redis that is away is no error: the hub waits for it.
     pub(crate) fn new(config: Config, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
         let counters = Arc::new(Counters::default());
         let redis = match &config.broker {
@@ -42,12 +44,14 @@ impl App {
             hub = hub.broker(redis.clone());
         }
         let hub = hub.build();
+        let reactors = Reactors::start(&config, &counters).context("failed to start the reactors")?;
         Ok(Arc::new(Self {
             access: Arc::new(Access::new(&config.access, address)),
             admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
             hub,
             redis,
             counters,
+            reactors,
             config,
             address,
         }))

@@ -33,3 +33,6 @@ pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// What hyper keeps at most to read or to write for one connection.
 pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Most reactors, each of which is a thread.
+pub(crate) const REACTORS_MAX: usize = 1_024;

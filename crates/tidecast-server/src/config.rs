@@ -18,7 +18,7 @@ pub(crate) use self::{
     sources::{Origin, Setting, Settings},
 };
 use crate::{
-    bounds::{CONNECTIONS_KEPT, FILES_KEPT},
+    bounds::{CONNECTIONS_KEPT, FILES_KEPT, REACTORS_MAX},
     units::{parse_bytes, parse_duration},
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) streams_max: usize,
     /// 0 is no limit.
     pub(crate) streams_per_client_max: usize,
+    /// 0 is to serve streams without.
+    pub(crate) reactors: usize,
     /// 0 is the system's default.
     pub(crate) send_buffer_bytes: usize,
     pub(crate) log_format: LogFormat,
@@ -89,6 +91,7 @@ impl Config {
         let broker = BrokerConfig::read(&mut read);
         let keep_alive = read.time("keep_alive");
         let retry = read.value("retry", parse_retry).unwrap_or_default();
+        let lifetime = read.time("stream_lifetime");
         let header_timeout = read.time("header_timeout");
         let body_timeout = read.time("body_timeout");
         let stall_timeout = read.time("stall_timeout");
@@ -96,6 +99,7 @@ impl Config {
         let connections_max = read.value("connections_max", parse_count);
         let streams_max = read.value("streams_max", parse_count);
         let streams_per_client_max = read.value("streams_per_client_max", parse_count).unwrap_or_default();
+        let reactors = read.value("reactors", parse_reactors);
         let send_buffer_bytes = read.size("send_buffer");
         let limits = Limits {
             log_events_max: read.value("log_events", parse_count).unwrap_or_default(),
@@ -125,7 +129,7 @@ impl Config {
             listen,
             access: AccessConfig { publish_key, open_publish, cors_origins },
             broker,
-            streams: StreamOptions { keep_alive, retry, ..StreamOptions::default() },
+            streams: StreamOptions { keep_alive, retry, lifetime, ..StreamOptions::default() },
             limits,
             header_timeout,
             body_timeout,
@@ -134,6 +138,7 @@ impl Config {
             connections_max: connections_max.unwrap_or_else(|| files.saturating_sub(FILES_KEPT).max(1)),
             streams_max: streams_max.unwrap_or_else(|| files.saturating_sub(FILES_KEPT + CONNECTIONS_KEPT).max(1)),
             streams_per_client_max,
+            reactors: reactors.unwrap_or_else(default_reactors),
             send_buffer_bytes,
             log_format,
             log_filter,
@@ -215,6 +220,19 @@ fn parse_switch(text: &str) -> Result<bool, String> {
 
 fn parse_count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("{text:?} is no whole number"))
+}
+
+/// A number of reactors. Each is a thread, so more than any machine has cores for is a mistake.
+fn parse_reactors(text: &str) -> Result<usize, String> {
+    match parse_count(text)? {
+        some if some > REACTORS_MAX => Err(format!("{text} is more than {REACTORS_MAX}")),
+        some if some > 0 && cfg!(not(target_os = "linux")) => Err("there are none on this system: set 0".to_owned()),
+        some => Ok(some),
+    }
+}
+
+fn default_reactors() -> usize {
+    if cfg!(target_os = "linux") { std::thread::available_parallelism().map_or(1, usize::from) } else { 0 }
 }
 
 fn parse_retry(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,7 @@
 //! The accept loop, and the end of it.
 //!
-//! Our own, because what comes ready-made has no limit on connections, no time within which a request's head must
-//! arrive, and no way to share connections out over threads that share nothing else.
+//! Our own, because what comes ready-made has no limit on connections, and no way to share them out over threads that
+//! share nothing else. What is accepted goes to [`connection`](crate::connection).
 
 use std::{
     io,
@@ -12,9 +12,6 @@ use std::{
 };
 
 use anyhow::Context;
-use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -23,14 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{
-    app::App,
-    bounds::{BACKLOG, CONNECTION_BUFFER_BYTES},
-    config::Config,
-    routes::Routes,
-    socket::{GuardedSocket, set_up},
-    workers::Workers,
-};
+use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes::Routes, workers::Workers};
 
 /// How long to wait after a connection could not be accepted, for example because no file is free: longer each time.
 const ACCEPT_BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -74,10 +64,9 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Work
                 let (app, routes, stopped) = (app.clone(), routes.clone(), stopped.clone());
                 let connection = async move {
                     match TcpStream::from_std(socket) {
-                        Ok(socket) => serve(socket, peer, app, routes, stopped).await,
+                        Ok(socket) => serve(socket, peer, app, routes, stopped, place).await,
                         Err(error) => tracing::error!(%peer, %error, "failed to wait for a connection"),
                     }
-                    drop(place);
                 };
                 connections.spawn_on(connection, workers.next());
             }
@@ -98,11 +87,18 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Work
     drop(listener);
     app.hub.close();
     let _ = stopping.send(true);
-    let ended = timeout(app.config.stop_timeout, async { while connections.join_next().await.is_some() {} }).await;
-    if ended.is_err() {
-        tracing::warn!(connections = connections.len(), "cut connections that took too long to end");
+    app.reactors.end();
+    let ended = timeout(app.config.stop_timeout, async {
+        while connections.join_next().await.is_some() {}
+        // Only now, as any of these may have been detached meanwhile.
+        app.reactors.ended().await;
+    });
+    if ended.await.is_err() {
+        let cut = connections.len() + app.reactors.count();
+        tracing::warn!(connections = cut, "cut connections that took too long to end");
         connections.shutdown().await;
     }
+    app.reactors.cut();
     tracing::info!("stopped");
 }
 
@@ -115,41 +111,4 @@ async fn accept(
     let (socket, peer) = listener.accept().await?;
     // A socket belongs to the runtime that it was made on: it is made anew on the one that will serve it.
     Ok((socket.into_std()?, peer, place))
-}
-
-async fn serve(
-    socket: TcpStream,
-    peer: SocketAddr,
-    app: Arc<App>,
-    routes: Arc<Routes>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let _counted = app.counters.connection();
-    if let Err(error) = set_up(&socket, &app.config) {
-        tracing::debug!(%peer, %error, "failed to set up a connection");
-        return;
-    }
-    let service = service_fn(move |request: Request<Incoming>| routes.clone().answer(peer, request));
-    let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(app.config.header_timeout)
-        .max_buf_size(CONNECTION_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(socket), service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = until_true(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection failed");
-    }
-}
-
-async fn until_true(flag: &mut watch::Receiver<bool>) {
-    // An error means that the sender has gone, and with it the program's wish to go on.
-    let _ = flag.wait_for(|set| *set).await;
 }

@@ -1,9 +1,11 @@
 //! The hub: a program around the engine, with HTTP in front.
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
-//! from it, [`listen`] accepts connections on guarded [`socket`]s and shares them out over [`workers`], [`access`] and
-//! [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other
-//! side: commands that speak to a hub.
+//! from it, [`listen`] accepts connections and hands them to [`workers`], [`connection`] serves each on a guarded
+//! [`socket`], [`access`] and [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it.
+//! [`client`] is the other side: commands that speak to a hub.
+//!
+//! A stream whose head is written leaves all of this with its socket: [`detach`] says which, a [`reactor`] serves it.
 
 mod cli;
 mod config;
@@ -13,9 +15,18 @@ mod bounds;
 
 mod app;
 
+mod connection;
+mod cork;
 mod listen;
 mod socket;
 mod workers;
+
+mod detach;
+#[cfg(target_os = "linux")]
+mod reactor;
+#[cfg(not(target_os = "linux"))]
+#[path = "reactor/absent.rs"]
+mod reactor;
 
 mod access;
 mod admission;

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use prometheus_client::{
@@ -23,6 +26,7 @@ pub(crate) struct Counters {
     accepted: AtomicU64,
     ended: AtomicU64,
     stalled: AtomicU64,
+    detached: AtomicU64,
     refused: [AtomicU64; 3],
 }
 
@@ -39,12 +43,16 @@ pub(crate) enum Refused {
 
 /// A connection, for as long as it lasts.
 #[derive(Debug)]
-pub(crate) struct Connection<'a>(&'a Counters);
+pub(crate) struct Connection(Arc<Counters>);
 
 impl Counters {
-    pub(crate) fn connection(&self) -> Connection<'_> {
+    pub(crate) fn connection(self: &Arc<Self>) -> Connection {
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        Connection(self)
+        Connection(self.clone())
+    }
+
+    pub(crate) fn count_detached(&self) {
+        self.detached.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_stalled(&self) {
@@ -56,7 +64,7 @@ impl Counters {
     }
 }
 
-impl Drop for Connection<'_> {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
@@ -87,6 +95,7 @@ struct Snapshot {
     accepted: u64,
     ended: u64,
     stalled: u64,
+    detached: u64,
     refused_full: u64,
     refused_client_full: u64,
     refused_ending: u64,
@@ -103,6 +112,7 @@ impl Snapshot {
             accepted: load(&counters.accepted),
             ended,
             stalled: load(&counters.stalled),
+            detached: load(&counters.detached),
             refused_full: load(&counters.refused[Refused::Full as usize]),
             refused_client_full: load(&counters.refused[Refused::ClientFull as usize]),
             refused_ending: load(&counters.refused[Refused::Ending as usize]),
@@ -114,7 +124,7 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let stats = &self.stats;
         // The exposition format adds `_total` to the name of a counter by itself.
-        let counters: [(&str, &str, u64); 9] = [
+        let counters: [(&str, &str, u64); 10] = [
             ("events_published", "Events that were accepted", stats.published),
             ("events_repeated", "Publishes answered from an idempotency key", stats.repeated),
             ("publishes_failed", "Publishes that the broker refused", stats.failed),
@@ -124,6 +134,7 @@ impl Collector for Snapshot {
             ("subscriptions_opened", "Subscriptions since the start", stats.subscribed),
             ("connections_accepted", "Connections since the start", self.accepted),
             ("connections_stalled", "Connections cut because the client took nothing", self.stalled),
+            ("connections_detached", "Streams that were given to a reactor with their connection", self.detached),
         ];
         put_counters(&mut encoder, &counters)?;
         let gauges: [(&str, &str, u64); 6] = [

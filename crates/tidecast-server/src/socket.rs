@@ -49,6 +49,11 @@ impl GuardedSocket {
         Self { socket, stall_timeout, stalled: None, counters }
     }
 
+    /// The socket, which nothing guards any more.
+    pub(crate) fn into_inner(self) -> TcpStream {
+        self.socket
+    }
+
     fn guard<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;

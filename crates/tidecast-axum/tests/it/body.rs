@@ -171,3 +171,44 @@ async fn clients_are_spread_over_the_range_of_end_retry() {
     retries.dedup();
     assert!(retries.len() > 10, "{retries:?}");
 }
+
+/// At its end a client is told the usual time to wait, not that of a hub that stops.
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_ends_a_stream_whatever_happens_on_it() {
+    let hub = Hub::new();
+    let lifetime = Duration::from_secs(100);
+    let options = StreamOptions { lifetime, ..StreamOptions::default() };
+    let app = with(&hub, options);
+    let mut lasted = Vec::new();
+    for _ in 0..4 {
+        let (mut body, _) = open(&app, get("/")).await;
+        let begun = Instant::now();
+        let publisher = hub.clone();
+        let busy = tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                publish(&publisher, "sse", "again");
+            }
+        });
+        let mut last = String::new();
+        while let Some(block) = try_next(&mut body).await {
+            last = block;
+        }
+        busy.abort();
+        assert_eq!(last, "retry: 3000\n\n");
+        // It is looked at with each event.
+        assert!((lifetime / 5 * 4..=lifetime + Duration::from_secs(1)).contains(&begun.elapsed()));
+        lasted.push(begun.elapsed());
+    }
+    assert!(lasted.iter().any(|one| *one != lasted[0]), "drawn for each: {lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_ends_a_stream_on_which_nothing_happens() {
+    let options =
+        StreamOptions { lifetime: Duration::from_secs(100), keep_alive: Duration::ZERO, ..StreamOptions::default() };
+    let (body, _) = open(&with(&Hub::new(), options), get("/")).await;
+    let begun = Instant::now();
+    assert_eq!(rest(body).await, "retry: 3000\n\n");
+    assert!((80..=100).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}

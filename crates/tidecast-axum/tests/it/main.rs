@@ -7,6 +7,7 @@
 mod authorize;
 mod body;
 mod exchange;
+mod handover;
 mod problem;
 mod query;
 mod response;

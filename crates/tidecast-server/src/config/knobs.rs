@@ -256,6 +256,15 @@ pub(crate) const KNOBS: &[Knob] = &[
         ..PLAIN
     },
     Knob {
+        key: "stream_lifetime",
+        kind: Kind::Time,
+        default: "0",
+        zero: Zero::Means("for ever"),
+        doc: "How long a stream lasts at most: each ends by itself after 80 to 100 % of it, and its browser comes back \
+              where it left off",
+        ..PLAIN
+    },
+    Knob {
         key: "header_timeout",
         kind: Kind::Time,
         default: "10s",
@@ -306,6 +315,13 @@ pub(crate) const KNOBS: &[Knob] = &[
         default: "0",
         zero: Zero::Means("no limit"),
         doc: "Most streams of one client's address; at it a browser is told to come back after 5 to 30 s",
+        ..PLAIN
+    },
+    Knob {
+        key: "reactors",
+        default_note: "the number of cores; 0 on other systems than Linux",
+        zero: Zero::Means("streams are served as ordinary responses, which takes far more memory"),
+        doc: "Threads that write to the streams",
         ..PLAIN
     },
     Knob {

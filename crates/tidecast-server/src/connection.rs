@@ -1,0 +1,138 @@
+//! A connection: requests are read from it and answered, until it ends, the hub does, or a stream leaves with its socket.
+//!
+//! By hyper's own connection, not by what comes ready-made around it: that has no time within which a request's head must
+//! arrive, and can't be taken apart. hyper says that `into_parts` is for connections that are done. What
+//! [`detach`](crate::detach) does with it relies on more: that hyper asks for a flush only with an empty write buffer. So
+//! its version is pinned, and `tests/it/detach.rs` shows for each new one whether that is still so.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
+
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tidecast::HeldRings;
+use tidecast_axum::{Handover, TakenStream};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, watch},
+};
+
+use crate::{
+    app::App,
+    bounds::CONNECTION_BUFFER_BYTES,
+    cork::CorkedSocket,
+    detach::{self, Detached, Seat},
+    routes::Routes,
+    socket::{GuardedSocket, set_up},
+};
+
+/// How serving a connection came to its end.
+enum Ended {
+    /// It is over.
+    Over(hyper::Result<()>),
+    /// What was to be written could not be.
+    Failed(io::Error),
+    /// It is a stream's now, which needs hyper no more.
+    Detachable(Handover),
+}
+
+/// Serves a connection until it ends; once `stopping` says so, after the answer that it is at. `place` is given back with
+/// the end.
+pub(crate) async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    app: Arc<App>,
+    routes: Arc<Routes>,
+    mut stopping: watch::Receiver<bool>,
+    place: OwnedSemaphorePermit,
+) {
+    let counted = app.counters.connection();
+    if let Err(error) = set_up(&socket, &app.config) {
+        tracing::debug!(%peer, %error, "failed to set up a connection");
+        return;
+    }
+    let socket = CorkedSocket::new(GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone()));
+    let detaches = app.reactors.any();
+    let offering = socket.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let offered = if detaches { detach::offer(&request) } else { None };
+        if let Some(handover) = &offered {
+            request.extensions_mut().insert(handover.clone());
+        }
+        let answered = routes.clone().answer(peer, request);
+        let offered = offered.map(|handover| (handover, offering.clone()));
+        async move {
+            let mut response = answered.await?;
+            if let Some((handover, socket)) = offered
+                && detach::accept(&handover, &mut response)
+            {
+                socket.offer(handover);
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(app.config.header_timeout)
+        .max_buf_size(CONNECTION_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(socket.clone()), service);
+
+    let mut stop = pin!(until_true(&mut stopping));
+    let mut stops = false;
+    let ended = poll_fn(|context| {
+        if !stops && stop.as_mut().poll(context).is_ready() {
+            stops = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        let polled = {
+            // Requests that came together ring each channel once.
+            let _held = HeldRings::hold();
+            Pin::new(&mut connection).poll(context)
+        };
+        if let Poll::Ready(ended) = polled {
+            return Poll::Ready(Ended::Over(ended));
+        }
+        if let Poll::Ready(Err(error)) = socket.poll_uncork(context) {
+            return Poll::Ready(Ended::Failed(error));
+        }
+        socket.due().map_or(Poll::Pending, |handover| Poll::Ready(Ended::Detachable(handover)))
+    })
+    .await;
+
+    match ended {
+        Ended::Over(Ok(())) => {}
+        Ended::Over(Err(error)) => {
+            // What was answered before has not been written yet.
+            poll_fn(|context| Poll::Ready(socket.poll_uncork(context))).await.is_ready();
+            tracing::debug!(%peer, %error, "connection failed");
+        }
+        Ended::Failed(error) => tracing::debug!(%peer, %error, "connection failed"),
+        Ended::Detachable(handover) => {
+            let Some(TakenStream { subscription, sent_at, ends_at, kept, .. }) = handover.take() else { return };
+            // With the response's body, what hyper has read ahead is dropped: it told the client that it would be.
+            drop(connection.into_parts());
+            let Some((socket, unwritten)) = socket.take() else { return };
+            let socket = match socket.into_std() {
+                Ok(socket) => socket,
+                Err(error) => {
+                    tracing::error!(%peer, %error, "failed to detach a connection");
+                    return;
+                }
+            };
+            let seat = Seat { _permit: place, _counted: counted, _kept: kept };
+            app.reactors.adopt(Detached { socket, unwritten, subscription, sent_at, ends_at, seat });
+        }
+    }
+}
+
+async fn until_true(flag: &mut watch::Receiver<bool>) {
+    // An error means that the sender has gone, and with it the program's wish to go on.
+    let _ = flag.wait_for(|set| *set).await;
+}

@@ -1,0 +1,174 @@
+//! A socket that gathers what is written while a connection is polled once, so that answers to requests that came
+//! together leave together.
+//!
+//! hyper writes after each request. What it writes waits here until its connection has nothing more to do, and then goes
+//! out in one write; large pieces go straight through. It also tells when all that hyper had of a stream has come out of
+//! it, which is when the stream may be taken: see [`detach`](crate::detach).
+
+use std::{
+    cell::Cell,
+    io::{self, IoSlice},
+    num::NonZeroU32,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tidecast_axum::Handover;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::socket::GuardedSocket;
+
+/// How much is gathered at most. At that it is written, and whoever has more waits until it is.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
+
+/// From here on copying costs more than another write.
+const LARGE_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// Room to gather in, for whichever connection is polled. One keeps it only while its client does not take what is in
+    /// it, so that an idle connection has none.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A handle on the socket: hyper has one, and the task that polls hyper's connection has one.
+#[derive(Debug, Clone)]
+pub(crate) struct CorkedSocket(Arc<Mutex<Corked>>);
+
+#[derive(Debug)]
+struct Corked {
+    /// Until it is taken.
+    socket: Option<GuardedSocket>,
+    gathered: Vec<u8>,
+    /// How much of it is written.
+    written: usize,
+    handover: Option<Handover>,
+    /// As what the stream was armed when hyper last had nothing more to write.
+    flushed: Option<NonZeroU32>,
+}
+
+impl CorkedSocket {
+    pub(crate) fn new(socket: GuardedSocket) -> Self {
+        let (gathered, written) = (Vec::new(), 0);
+        Self(Arc::new(Mutex::new(Corked { socket: Some(socket), gathered, written, handover: None, flushed: None })))
+    }
+
+    /// Writes what was gathered: to be called after each poll of the connection.
+    pub(crate) fn poll_uncork(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.lock().poll_uncork(context)
+    }
+
+    /// Says that the answer on its way is a stream that may be taken from here.
+    pub(crate) fn offer(&self, handover: Handover) {
+        self.0.lock().handover = Some(handover);
+    }
+
+    /// The stream, once all that it said has come out of hyper, and it has nothing more to say.
+    pub(crate) fn due(&self) -> Option<Handover> {
+        let corked = self.0.lock();
+        let handover = corked.handover.as_ref()?;
+        let armed = handover.armed()?;
+        (corked.flushed == Some(armed)).then(|| handover.clone())
+    }
+
+    /// Takes the socket, and what is still to be written to it.
+    pub(crate) fn take(&self) -> Option<(TcpStream, Bytes)> {
+        let mut corked = self.0.lock();
+        let unwritten = Bytes::copy_from_slice(&corked.gathered[corked.written..]);
+        corked.release();
+        Some((corked.socket.take()?.into_inner(), unwritten))
+    }
+}
+
+impl Corked {
+    fn poll_uncork(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.gathered.len() {
+            let socket = self.socket.as_mut().ok_or_else(taken)?;
+            let written = ready!(Pin::new(socket).poll_write(context, &self.gathered[self.written..]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+        self.release();
+        Poll::Ready(Ok(()))
+    }
+
+    fn release(&mut self) {
+        self.written = 0;
+        if self.gathered.capacity() > 0 {
+            let mut room = std::mem::take(&mut self.gathered);
+            room.clear();
+            SPARE.set(room);
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        // Whatever was said before, this comes after it.
+        self.flushed = None;
+        let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+        if bytes >= LARGE_BYTES || self.gathered.len() + bytes > GATHERED_BYTES_MAX {
+            ready!(self.poll_uncork(context))?;
+        }
+        if bytes >= LARGE_BYTES {
+            let socket = self.socket.as_mut().ok_or_else(taken)?;
+            return Pin::new(socket).poll_write_vectored(context, slices);
+        }
+        if self.gathered.capacity() == 0 {
+            self.gathered = SPARE.take();
+        }
+        for slice in slices {
+            self.gathered.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(bytes))
+    }
+}
+
+fn taken() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the socket was taken")
+}
+
+impl AsyncRead for CorkedSocket {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut corked = self.0.lock();
+        let socket = corked.socket.as_mut().ok_or_else(taken)?;
+        Pin::new(socket).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for CorkedSocket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().poll_write(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.lock().poll_write(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper asks for this only when it has nothing left to write.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut corked = self.0.lock();
+        corked.flushed = corked.handover.as_ref().and_then(Handover::armed);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut corked = self.0.lock();
+        ready!(corked.poll_uncork(context))?;
+        let socket = corked.socket.as_mut().ok_or_else(taken)?;
+        Pin::new(socket).poll_shutdown(context)
+    }
+}

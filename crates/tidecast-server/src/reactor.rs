@@ -1,0 +1,263 @@
+//! Reactors: each a thread that writes what channels have to the sockets of many streams.
+//!
+//! A stream that has left hyper is here a socket and a few dozen bytes. All of a reactor's stand behind one lock, which
+//! its thread holds while it works and lets go of only to wait. Sockets are written to under that lock, against what holds
+//! everywhere else, that nothing is sent under one. What bounds it:
+//!
+//! - No write waits, as no socket blocks.
+//! - Nobody waits for the lock but the thread itself, for at most as long as another takes to write to
+//!   [`DIRECT_READERS_MAX`] sockets. All others only try it. Where it is taken they leave word in the inbox, whose lock is
+//!   held for a few instructions.
+//! - Under it no other is taken but those that take none themselves: a log's, the inbox', those of counters and places.
+//!
+//! **The direct send**: who publishes to a channel with few readers here, while the thread sleeps, writes to their sockets
+//! itself. To wake the thread for it would cost more than the writes, and delay them.
+
+mod chunk;
+mod connections;
+mod deadlines;
+mod entry;
+mod inbox;
+mod look;
+mod pass;
+mod slab;
+mod wheel;
+
+use std::{
+    fmt, io,
+    ops::ControlFlow,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rustix::{
+    buffer::spare_capacity,
+    event::{Timespec, epoll},
+};
+use tidecast::{Mailbox, Taps};
+use tokio::{runtime::Handle, sync::Notify};
+
+use self::{
+    connections::Connections,
+    inbox::{Inbox, Mail},
+    slab::Token,
+};
+use crate::{config::Config, detach::Detached, metrics::Counters};
+
+/// How many readers a channel may have here for a publisher to write to them itself.
+const DIRECT_READERS_MAX: usize = 8;
+
+/// How many events are taken from the system at once.
+const EVENTS_MAX: usize = 256;
+
+/// Stands for the inbox among the tokens, of which none is 0.
+const INBOX: u64 = 0;
+
+/// All reactors.
+#[derive(Debug)]
+pub(crate) struct Reactors {
+    all: Box<[Arc<Reactor>]>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    counters: Arc<Counters>,
+    /// Told when a reactor has no connection left.
+    emptied: Arc<Notify>,
+}
+
+struct Reactor {
+    /// `None` once the thread has ended.
+    connections: Mutex<Option<Connections>>,
+    /// How many there are, with those that are still in the inbox.
+    count: AtomicUsize,
+    inbox: Arc<Inbox>,
+    epoll: Arc<OwnedFd>,
+    emptied: Arc<Notify>,
+}
+
+impl Reactors {
+    /// Starts as many reactors as the configuration says. To be called within a runtime, which brokers may need.
+    pub(crate) fn start(config: &Config, counters: &Arc<Counters>) -> io::Result<Self> {
+        let emptied = Arc::new(Notify::new());
+        let mut all = Vec::with_capacity(config.reactors);
+        let mut threads = Vec::with_capacity(config.reactors);
+        for number in 0..config.reactors {
+            let reactor = Arc::new(Reactor::new(emptied.clone())?);
+            let taps = Taps::new(reactor.clone());
+            let (epoll, inbox) = (reactor.epoll.clone(), reactor.inbox.clone());
+            *reactor.connections.lock() = Some(Connections::new(taps, epoll, inbox, config, counters.clone()));
+            let running = reactor.clone();
+            let runtime = Handle::current();
+            let run = move || {
+                let _entered = runtime.enter();
+                running.run();
+            };
+            threads.push(std::thread::Builder::new().name(format!("reactor-{number}")).spawn(run)?);
+            all.push(reactor);
+        }
+        Ok(Self { all: all.into(), threads: threads.into(), counters: counters.clone(), emptied })
+    }
+
+    /// Whether there is any: otherwise streams stay where they are.
+    pub(crate) fn any(&self) -> bool {
+        !self.all.is_empty()
+    }
+
+    /// Gives a connection to the reactor that has the fewest. In turn would not do: streams last, and which ones end is
+    /// nobody's turn.
+    pub(crate) fn adopt(&self, detached: Detached) {
+        let Some(reactor) = self.all.iter().min_by_key(|reactor| reactor.count.load(Ordering::Relaxed)) else { return };
+        self.counters.count_detached();
+        reactor.count.fetch_add(1, Ordering::Relaxed);
+        reactor.inbox.adopt(detached);
+    }
+
+    /// Has every stream end once it has been given all there is. The hub is closed, and nothing more comes.
+    pub(crate) fn end(&self) {
+        for reactor in &self.all {
+            reactor.inbox.end();
+        }
+    }
+
+    /// Waits until no connection is left.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only looks.
+    pub(crate) async fn ended(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.count() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all.iter().map(|reactor| reactor.count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Cuts what is left, and ends the threads.
+    pub(crate) fn cut(&self) {
+        for reactor in &self.all {
+            reactor.inbox.cut();
+        }
+        for thread in self.threads.lock().drain(..) {
+            // One that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Reactor {
+    fn new(emptied: Arc<Notify>) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let inbox = Inbox::new()?;
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, inbox.waker(), epoll::EventData::new_u64(INBOX), flags)?;
+        Ok(Self {
+            connections: Mutex::new(None),
+            count: AtomicUsize::new(0),
+            inbox: Arc::new(inbox),
+            epoll: Arc::new(epoll),
+            emptied,
+        })
+    }
+
+    fn run(&self) {
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        let mut mail = Mail::default();
+        while let ControlFlow::Continue(idle_time) = self.work(&mut events, &mut mail) {
+            let timeout = idle_time.map(timespec);
+            match epoll::wait(&*self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "a reactor failed to wait");
+                    break;
+                }
+            }
+        }
+        // What this drops takes locks of its own, and has nobody wait for ours.
+        let left = self.connections.lock().take();
+        drop(left);
+        self.count.store(0, Ordering::Relaxed);
+        self.emptied.notify_waiters();
+    }
+
+    /// Does what there is to do, once around; answers for how long to wait then; `None` is for ever.
+    fn work(&self, events: &mut Vec<epoll::Event>, mail: &mut Mail) -> ControlFlow<(), Option<Duration>> {
+        let mut guard = self.connections.lock();
+        let Some(connections) = guard.as_mut() else { return ControlFlow::Break(()) };
+        self.inbox.woke();
+        connections.look_at_clock();
+        let before = connections.entries.len();
+        for event in events.drain(..) {
+            let (data, flags) = (event.data.u64(), event.flags);
+            if data != INBOX {
+                connections.on_event(Token::from_u64(data), flags);
+            }
+        }
+        let orders = self.inbox.take(mail);
+        if orders.cut {
+            return ControlFlow::Break(());
+        }
+        let adopted = mail.adopted.len();
+        connections.open(mail);
+        if orders.ending {
+            connections.end();
+        }
+        connections.keep_time();
+        connections.work();
+        self.account(before + adopted, connections);
+        if connections.has_work() || !self.inbox.may_sleep(orders) {
+            return ControlFlow::Continue(Some(Duration::ZERO));
+        }
+        ControlFlow::Continue(connections.idle_time())
+    }
+
+    /// Takes note of how many have gone, of those that there were.
+    fn account(&self, before: usize, connections: &Connections) {
+        let gone = before.saturating_sub(connections.entries.len());
+        if gone > 0 && self.count.fetch_sub(gone, Ordering::Relaxed) == gone {
+            self.emptied.notify_waiters();
+        }
+    }
+}
+
+impl Mailbox for Reactor {
+    fn ring(&self, key: u32) {
+        if let Some(mut guard) = self.connections.try_lock()
+            && let Some(connections) = guard.as_mut()
+            && connections.channels.readers(key) <= DIRECT_READERS_MAX
+            && !connections.has_work()
+        {
+            let before = connections.entries.len();
+            connections.serve_now(key);
+            self.account(before, connections);
+            let unfinished = connections.has_work();
+            drop(guard);
+            if unfinished {
+                self.inbox.nudge();
+            }
+            return;
+        }
+        self.inbox.mark_dirty(key);
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    // A tick at most. Rounded up to the next, so that it is not woken just before.
+    Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
+}

@@ -1,0 +1,477 @@
+//! All that a reactor has, and what happens to one connection of it at a time.
+//!
+//! Only values and sockets here, no thread and no waiting: whoever holds the lock calls this. What is done for all readers
+//! of a channel is in [`pass`](super::pass), deadlines are in [`deadlines`](super::deadlines).
+
+use std::{
+    collections::VecDeque,
+    io::Read,
+    os::fd::OwnedFd,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use rustix::event::epoll;
+use tidecast::{Batch, Spot, Taps, limits::READ_BYTES_DEFAULT, wire::final_block};
+use tidecast_axum::{StreamOptions, random_between};
+
+use super::{
+    chunk::{Framing, LAST_CHUNK, Pending, Written, framed, write},
+    entry::{Entry, Phase, Source, Whole},
+    inbox::{Inbox, Mail},
+    look::{Look, Seen},
+    pass::Channels,
+    slab::{Slab, Token},
+    wheel::{NEVER, Tick, Wheel},
+};
+use crate::{config::Config, detach::Detached, metrics::Counters};
+
+/// How many writes one connection gets before another has its turn.
+const WRITES_MAX: usize = 8;
+
+/// How much of what a client still sends is read, and dropped, before another has its turn.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a client whose stream has ended has to close its side.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(super) struct Connections {
+    pub(super) taps: Taps,
+    pub(super) entries: Slab<Entry>,
+    pub(super) channels: Channels,
+    /// Whole subscriptions to be polled.
+    pub(super) woken: VecDeque<Token>,
+    /// Sockets that may have more to be read.
+    unread: VecDeque<Token>,
+    pub(super) wheel: Wheel,
+    pub(super) times: Times,
+    started: Instant,
+    /// The tick of the last look at the clock: a thread that sends while this one sleeps has it late by less than one.
+    pub(super) now: Tick,
+    /// Whether every stream is to end.
+    ending: bool,
+    options: StreamOptions,
+    epoll: Arc<OwnedFd>,
+    inbox: Arc<Inbox>,
+    pub(super) counters: Arc<Counters>,
+    batch: Batch,
+    scratch: Box<[u8]>,
+}
+
+/// Deadlines, in ticks.
+#[derive(Debug)]
+pub(super) struct Times {
+    pub(super) keep_alive: Tick,
+    pub(super) stall: Tick,
+    pub(super) close: Tick,
+}
+
+/// What came of giving a reader of a channel what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// It has all, or waits for its socket.
+    Done,
+    /// It has had its turn, and there is more.
+    More,
+}
+
+impl Connections {
+    pub(super) fn new(
+        taps: Taps,
+        epoll: Arc<OwnedFd>,
+        inbox: Arc<Inbox>,
+        config: &Config,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let options = config.streams.clone();
+        let wheel = Wheel::for_shortest_of([options.keep_alive, config.stall_timeout, options.lifetime]);
+        let keep_alive = if options.keep_alive.is_zero() { NEVER } else { wheel.ticks(options.keep_alive) };
+        let times = Times {
+            keep_alive,
+            stall: wheel.ticks(config.stall_timeout),
+            close: wheel.ticks(config.stop_timeout.min(CLOSE_TIMEOUT)),
+        };
+        Self {
+            taps,
+            entries: Slab::new(),
+            channels: Channels::default(),
+            woken: VecDeque::new(),
+            unread: VecDeque::new(),
+            wheel,
+            times,
+            started: Instant::now(),
+            now: 0,
+            ending: false,
+            options,
+            epoll,
+            inbox,
+            counters,
+            batch: Batch::new(),
+            scratch: vec![0; 16 * 1024].into(),
+        }
+    }
+
+    /// Does what other threads asked for.
+    pub(super) fn open(&mut self, mail: &mut Mail) {
+        for key in mail.dirty.drain(..) {
+            self.channels.mark(key);
+        }
+        self.woken.extend(mail.woken.drain(..));
+        for detached in mail.adopted.drain(..) {
+            self.adopt(detached);
+        }
+    }
+
+    /// Whether there is something to do without being told.
+    pub(super) fn has_work(&self) -> bool {
+        self.channels.has_work() || !self.woken.is_empty() || !self.unread.is_empty()
+    }
+
+    /// Does some of what there is to do.
+    pub(super) fn work(&mut self) {
+        self.serve_channels();
+        for _ in 0..self.woken.len() {
+            let Some(token) = self.woken.pop_front() else { break };
+            self.serve_whole(token);
+        }
+        for _ in 0..self.unread.len() {
+            let Some(token) = self.unread.pop_front() else { break };
+            self.read_and_drop(token);
+        }
+    }
+
+    /// Ends every stream, now or when it has all that there is.
+    pub(super) fn end(&mut self) {
+        if std::mem::replace(&mut self.ending, true) {
+            return;
+        }
+        self.channels.mark_all();
+        for token in self.entries.tokens() {
+            if let Some(Entry { source: Source::Whole(_), .. }) = self.entries.get_mut(token) {
+                self.woken.push_back(token);
+            }
+        }
+    }
+
+    /// Looks at the clock.
+    pub(super) fn look_at_clock(&mut self) {
+        let ticks = self.started.elapsed().as_nanos() / self.wheel.tick().as_nanos();
+        self.now = ticks.min(u128::from(NEVER)) as Tick;
+    }
+
+    /// How long nothing needs to be done; `None` is for ever.
+    pub(super) fn idle_time(&self) -> Option<Duration> {
+        let next = self.wheel.tick().checked_mul(self.now.saturating_add(1))?;
+        (self.entries.len() > 0).then(|| next.saturating_sub(self.started.elapsed()))
+    }
+
+    fn adopt(&mut self, detached: Detached) {
+        let Detached { socket, unwritten, subscription, sent_at, ends_at, seat } = detached;
+        let now = tokio::time::Instant::now();
+        let entry = Entry {
+            socket,
+            phase: Phase::Open,
+            source: Source::Gone,
+            pending: None,
+            blocked_at: None,
+            sent_at: self.now.saturating_sub(self.ticks_of(now.saturating_duration_since(sent_at))),
+            ends_at: ends_at
+                .map_or(NEVER, |at| self.now.saturating_add(self.wheel.ticks(at.saturating_duration_since(now)))),
+            armed_at: NEVER,
+            _seat: seat,
+        };
+        let token = self.entries.insert(entry);
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        entry.source = Source::Whole(Whole::new(subscription, token, &self.inbox));
+        // Everything at once, so that nothing has to be changed as long as it lives.
+        let interest =
+            epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        let data = epoll::EventData::new_u64(token.as_u64());
+        if let Err(error) = epoll::add(&*self.epoll, &entry.socket, data, interest) {
+            tracing::error!(%error, "failed to watch a connection");
+            self.remove(token);
+            return;
+        }
+        let begins = unwritten.is_empty() || {
+            let written = Pending::new(unwritten, Framing::Raw).write(&entry.socket);
+            self.after(token, written)
+        };
+        if begins {
+            self.serve_whole(token);
+        }
+        self.arm(token);
+    }
+
+    fn ticks_of(&self, time: Duration) -> Tick {
+        (time.as_nanos() / self.wheel.tick().as_nanos()).min(u128::from(NEVER)) as Tick
+    }
+
+    /// Something happened to a socket.
+    pub(super) fn on_event(&mut self, token: Token, flags: epoll::EventFlags) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
+            self.remove(token);
+            return;
+        }
+        // Who has closed one side is gone, as everywhere in this program. Only who was told that its stream has ended was
+        // waited for, and may have said something before.
+        if flags.contains(epoll::EventFlags::RDHUP) && !matches!(entry.phase, Phase::Closing(_)) {
+            self.remove(token);
+            return;
+        }
+        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) {
+            self.read_and_drop(token);
+        }
+        if flags.contains(epoll::EventFlags::OUT) && self.unblock(token) {
+            self.serve(token);
+        }
+    }
+
+    /// Goes on where a socket took nothing. Tells whether it has taken all that was to be written first.
+    fn unblock(&mut self, token: Token) -> bool {
+        let Some(entry) = self.entries.get_mut(token) else { return false };
+        let Some(pending) = entry.pending.take() else { return entry.blocked_at.take().is_some() };
+        entry.blocked_at = None;
+        let written = pending.write(&entry.socket);
+        self.after(token, written) && self.is_open(token)
+    }
+
+    fn is_open(&mut self, token: Token) -> bool {
+        self.entries.get_mut(token).is_some_and(|entry| entry.phase == Phase::Open)
+    }
+
+    /// Gives a connection whatever there is for it.
+    fn serve(&mut self, token: Token) {
+        match self.entries.get_mut(token).map(|entry| &entry.source) {
+            Some(Source::Standing { key, .. }) => {
+                let (key, mut look) = (*key, Look::default());
+                if self.serve_standing(token, &mut look) == Served::More {
+                    self.channels.mark(key);
+                }
+                look.count(&self.taps, key);
+            }
+            Some(Source::Whole(_)) => self.serve_whole(token),
+            Some(Source::Gone) | None => {}
+        }
+    }
+
+    /// Gives a reader at a tap what there is at its spot and behind it.
+    pub(super) fn serve_standing(&mut self, token: Token, look: &mut Look) -> Served {
+        for _ in 0..WRITES_MAX {
+            let Some(entry) = self.entries.get_mut(token) else { return Served::Done };
+            let Source::Standing { key, spot, .. } = &mut entry.source else { return Served::Done };
+            if entry.blocked_at.is_some() {
+                return Served::Done;
+            }
+            let (key, at) = (*key, *spot);
+            match look.at(&self.taps, key, at) {
+                Seen::Frames { bytes, next } => {
+                    let written = write(&entry.socket, bytes, Framing::Chunk);
+                    if matches!(written, Written::All | Written::Part(_)) {
+                        *spot = next;
+                        look.given();
+                    }
+                    if !self.after(token, written) {
+                        return Served::Done;
+                    }
+                }
+                Seen::CaughtUp => {
+                    if self.ending {
+                        self.end_stream(token, random_between(&self.options.end_retry));
+                    }
+                    return Served::Done;
+                }
+                Seen::Elsewhere => {
+                    self.lift(token, key, at);
+                    return Served::Done;
+                }
+            }
+        }
+        Served::More
+    }
+
+    /// Gives a whole subscription's connection what the subscription has. One that has no more, and nothing of its own,
+    /// stands from then on.
+    fn serve_whole(&mut self, token: Token) {
+        let mut batch = std::mem::take(&mut self.batch);
+        for turn in 0..=WRITES_MAX {
+            let Some(entry) = self.entries.get_mut(token) else { break };
+            if entry.blocked_at.is_some() {
+                break;
+            }
+            let Source::Whole(whole) = &mut entry.source else { break };
+            if turn == WRITES_MAX {
+                self.woken.push_back(token);
+                break;
+            }
+            whole.listen();
+            let waker = whole.waker.clone();
+            match whole.subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, READ_BYTES_DEFAULT) {
+                Poll::Ready(true) => {
+                    let bytes = batch.take_bytes();
+                    let written = match write(&entry.socket, &bytes, Framing::Chunk) {
+                        // It has left the subscription, so it is kept.
+                        Written::Nothing => Written::Part(Pending::new(bytes, Framing::Chunk)),
+                        written => written,
+                    };
+                    if !self.after(token, written) {
+                        break;
+                    }
+                }
+                Poll::Ready(false) => {
+                    self.end_stream(token, random_between(&self.options.end_retry));
+                    break;
+                }
+                Poll::Pending => {
+                    self.stand(token);
+                    break;
+                }
+            }
+        }
+        batch.release();
+        self.batch = batch;
+    }
+
+    /// Has a whole subscription stand at the tap of its channel, if it is one that can.
+    fn stand(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        let Source::Whole(whole) = &entry.source else { return };
+        if whole.subscription.channels().count() != 1 {
+            return;
+        }
+        let Source::Whole(whole) = std::mem::replace(&mut entry.source, Source::Gone) else { return };
+        match whole.stand(&mut self.taps) {
+            Ok((key, spot)) => {
+                let index = self.channels.join(key, token);
+                entry.source = Source::Standing { key, index, spot };
+                // What came before it stood there was not told.
+                self.serve(token);
+            }
+            Err(whole) => entry.source = Source::Whole(whole),
+        }
+    }
+
+    /// Makes a reader at a tap a whole subscription again. It is polled by the reactor's own thread, as its broker may
+    /// need what only that has.
+    fn lift(&mut self, token: Token, key: u32, spot: Spot) {
+        let lifted = self.taps.lift(key, spot);
+        self.leave_list(token);
+        match lifted {
+            Some(subscription) => {
+                let whole = Whole::new(subscription, token, &self.inbox);
+                if let Some(entry) = self.entries.get_mut(token) {
+                    entry.source = Source::Whole(whole);
+                    self.woken.push_back(token);
+                }
+            }
+            None => self.remove(token),
+        }
+    }
+
+    /// Takes note of what came of writing. Tells whether more can be written.
+    pub(super) fn after(&mut self, token: Token, written: Written) -> bool {
+        let Some(entry) = self.entries.get_mut(token) else { return false };
+        match written {
+            Written::All => {
+                entry.sent_at = self.now;
+                entry.blocked_at = None;
+                if entry.phase == Phase::Ending {
+                    self.shut_down(token);
+                }
+                return true;
+            }
+            Written::Nothing => {}
+            Written::Part(pending) => {
+                entry.sent_at = self.now;
+                entry.pending = Some(Box::new(pending));
+            }
+            Written::Failed(error) => {
+                tracing::debug!(%error, "connection failed");
+                self.remove(token);
+                return false;
+            }
+        }
+        // The tick has begun before: without the one more it would be cut too early.
+        entry.blocked_at = Some(self.now.saturating_add(1));
+        self.arm(token);
+        false
+    }
+
+    /// Ends a stream at the end of its lifetime. Each has its own, so they need not be kept from coming back together.
+    pub(super) fn end_lifetime(&mut self, token: Token) {
+        self.end_stream(token, self.options.retry);
+    }
+
+    /// Ends a stream, between two frames.
+    pub(super) fn end_stream(&mut self, token: Token, retry: Duration) {
+        self.leave_source(token);
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        entry.phase = Phase::Ending;
+        let mut last = framed(&final_block(retry));
+        last.extend_from_slice(LAST_CHUNK);
+        let written = Pending::new(last.into(), Framing::Raw).write(&entry.socket);
+        self.after(token, written);
+    }
+
+    /// Closes our side, and waits for the client to close its own: what it sent and nobody read would have the system
+    /// throw away what is still on its way to it.
+    fn shut_down(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        if entry.socket.shutdown(std::net::Shutdown::Write).is_err() {
+            self.remove(token);
+            return;
+        }
+        entry.phase = Phase::Closing(self.now.saturating_add(self.times.close));
+        self.arm(token);
+        self.read_and_drop(token);
+    }
+
+    /// Reads what a client sends, though nobody wants it: it would be in the way of the end.
+    fn read_and_drop(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        for _ in 0..READ_BYTES_MAX / self.scratch.len() {
+            match entry.socket.read(&mut self.scratch) {
+                Ok(0) => {
+                    self.remove(token);
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.remove(token);
+                    return;
+                }
+            }
+        }
+        self.unread.push_back(token);
+    }
+
+    pub(super) fn remove(&mut self, token: Token) {
+        self.leave_source(token);
+        self.entries.remove(token);
+    }
+
+    fn leave_source(&mut self, token: Token) {
+        if let Some(key) = self.leave_list(token) {
+            self.taps.leave(key);
+        }
+        if let Some(entry) = self.entries.get_mut(token) {
+            entry.source = Source::Gone;
+        }
+    }
+
+    /// Takes a reader out of the list of its channel; answers with the channel's key.
+    fn leave_list(&mut self, token: Token) -> Option<u32> {
+        let entry = self.entries.get_mut(token)?;
+        let Source::Standing { key, index, .. } = entry.source else { return None };
+        entry.source = Source::Gone;
+        if let Some(moved) = self.channels.leave(key, index)
+            && let Some(Entry { source: Source::Standing { index: place, .. }, .. }) = self.entries.get_mut(moved)
+        {
+            *place = index;
+        }
+        Some(key)
+    }
+}
