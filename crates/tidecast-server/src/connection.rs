@@ -23,6 +23,7 @@ use tidecast_axum::{Handover, TakenStream};
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, watch},
+    time::timeout,
 };
 use tower::ServiceExt;
 
@@ -31,6 +32,7 @@ use crate::{
     bounds::CONNECTION_BUFFER_BYTES,
     cork::CorkedSocket,
     detach::{self, Detached, Seat},
+    metrics,
     socket::{GuardedSocket, set_up},
 };
 
@@ -46,6 +48,9 @@ enum Ended {
 
 /// Serves a connection until it ends; once `stopping` says so, after the answer that it is at. `place` is given back with
 /// the end.
+///
+/// Its memory is taken when the first bytes have come: of a burst of connections, each of which is a stream a moment
+/// later, only those count that are just at their head.
 pub(crate) async fn serve(
     socket: TcpStream,
     peer: SocketAddr,
@@ -59,6 +64,29 @@ pub(crate) async fn serve(
         tracing::debug!(%peer, %error, "failed to set up a connection");
         return;
     }
+    // By a look into the socket: that one which was just accepted is ready is only assumed.
+    let mut byte = [0];
+    tokio::select! {
+        first = timeout(app.config.header_timeout, socket.peek(&mut byte)) => {
+            if !matches!(first, Ok(Ok(1))) {
+                tracing::debug!(%peer, "no request came");
+                return;
+            }
+        }
+        () = until_true(&mut stopping) => return,
+    }
+    Box::pin(serve_requests(socket, peer, app, router, stopping, place, counted)).await;
+}
+
+async fn serve_requests(
+    socket: TcpStream,
+    peer: SocketAddr,
+    app: Arc<App>,
+    router: axum::Router,
+    mut stopping: watch::Receiver<bool>,
+    place: OwnedSemaphorePermit,
+    counted: metrics::Connection,
+) {
     let socket = CorkedSocket::new(GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone()));
     let detaches = app.reactors.any();
     let offering = socket.clone();
