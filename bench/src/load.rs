@@ -1,259 +1,231 @@
-//! Subscribers and a publisher over one epoll, in one thread: no task, no timer and no allocation per subscriber, so
-//! that what is measured is the server.
+//! Subscribers and a publisher over one epoll, in one thread: no task, no timer and no allocation per delivery, so that
+//! what is measured is the server.
 //!
 //! Each event's data says when it was published, on the clock of this process, so publishing and receiving are read off
 //! one clock. What it takes to read from all the sockets in turn is in the figures, the same for every server.
 
+pub(crate) mod checker;
+pub(crate) mod connect;
+pub(crate) mod ledger;
+pub(crate) mod publisher;
+pub(crate) mod stamp;
+pub(crate) mod stream;
+
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use memchr::memmem::{self, Finder};
-use rustix::event::{Timespec, epoll};
+use rustix::{event::epoll, fd::OwnedFd};
 
-/// Bytes of an event's data.
-pub(crate) const DATA_BYTES: usize = 64;
-
-/// What of the data says which event it is: ten digits, a space, and nanoseconds in twenty.
-const HEAD_BYTES: usize = 10 + 1 + 20;
+use self::{
+    checker::Faults,
+    ledger::{Ledger, Plan},
+    publisher::Publisher,
+    stream::{Reading, Stream},
+};
+use crate::{servers::Server, stats::Histogram};
 
 /// How long nothing may arrive before what is missing counts as lost.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 
-/// Events before those that count, so that caches and buffers are warm.
-const WARM_UP: usize = 20;
+/// How long connecting may take, of all together.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(60);
 
-/// What a round brought.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// From before the publish was written until after the event was read, of every delivery.
-    latencies: Vec<Duration>,
-    pub(crate) lost: usize,
-    pub(crate) doubled: usize,
-    pub(crate) reordered: usize,
+/// How long after the last stream has begun nothing is published: some servers answer before they listen.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Events taken from epoll at once: few, so that a publish is not late by much.
+const READY_MAX: usize = 256;
+
+const BUFFER_BYTES: usize = 64 * 1024;
+const PUBLISHER: u64 = u64::MAX;
+
+/// When the next event is published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pace {
+    /// At a steady rate, whether the earlier ones have arrived or not.
+    Every(Duration),
+    /// As long as fewer than so many have not arrived everywhere; without subscribers, not been answered.
+    InFlight(u64),
 }
 
-impl Outcome {
-    pub(crate) fn deliveries(&self) -> usize {
-        self.latencies.len()
-    }
-
-    /// The latency that this share of the deliveries did not exceed, in microseconds.
-    pub(crate) fn latency_us(&mut self, share: f64) -> f64 {
-        if self.latencies.is_empty() {
-            return f64::NAN;
-        }
-        let at = ((self.latencies.len() - 1) as f64 * share).round() as usize;
-        let (_, latency, _) = self.latencies.select_nth_unstable(at);
-        latency.as_nanos() as f64 / 1e3
-    }
+/// What a run brought.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) publishes: u64,
+    pub(crate) deliveries: u64,
+    /// From the first publish until the last delivery and answer.
+    pub(crate) took: Duration,
+    /// From before the publish was written until after the event was read.
+    pub(crate) latencies: Histogram,
 }
 
 /// Subscribers that are connected, and a publisher.
-#[derive(Debug)]
 pub(crate) struct Load {
-    epoll: std::os::fd::OwnedFd,
+    epoll: OwnedFd,
     subscribers: Vec<Subscriber>,
-    publisher: TcpStream,
-    began: Instant,
-    published: usize,
-    outcome: Outcome,
-    line: Finder<'static>,
+    publisher: Publisher,
+    reading: Reading,
+    ledger: Ledger,
+    clock: Instant,
+    ready: Vec<epoll::Event>,
+    buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Subscriber {
     socket: TcpStream,
-    /// What was read of an event that is not complete.
-    rest: Vec<u8>,
-    /// A bit for each event that has arrived.
-    seen: Vec<u64>,
-    next: usize,
+    stream: Stream,
+    asked: bool,
 }
 
 impl Load {
-    /// Connects, and waits until each stream has begun.
-    pub(crate) fn connect(address: SocketAddr, subscribers: usize) -> Result<Self> {
+    /// Connects all at once, and waits until each stream has begun.
+    pub(crate) fn connect(server: &Server, plan: Plan) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let publisher = TcpStream::connect(address)?;
-        publisher.set_nodelay(true)?;
-        publisher.set_nonblocking(true)?;
-        epoll::add(&epoll, &publisher, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
-        let mut sockets = (0..subscribers).map(|_| TcpStream::connect(address)).collect::<Result<Vec<_>, _>>()?;
-        for socket in &mut sockets {
-            write!(socket, "GET /stream HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
-        }
-        let mut connected = Vec::with_capacity(subscribers);
-        for (mut socket, number) in sockets.into_iter().zip(0..) {
-            read_head(&mut socket)?;
-            socket.set_nonblocking(true)?;
-            epoll::add(&epoll, &socket, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
-            connected.push(Subscriber { socket, rest: Vec::new(), seen: Vec::new(), next: 0 });
-        }
-        Ok(Self {
+        let publisher = Publisher::connect(server, plan.channels, plan.data_bytes)?;
+        connect::watch(&epoll, &publisher.socket, PUBLISHER)?;
+        let mut load = Self {
             epoll,
-            subscribers: connected,
+            subscribers: Vec::with_capacity(plan.subscribers),
             publisher,
-            began: Instant::now(),
-            published: 0,
-            outcome: Outcome::default(),
-            line: Finder::new(b"\ndata: "),
+            reading: Reading::new(plan.data_bytes),
+            ledger: Ledger::new(plan),
+            clock: Instant::now(),
+            ready: Vec::with_capacity(READY_MAX),
+            buffer: vec![0; BUFFER_BYTES],
+        };
+        for number in 0..plan.subscribers {
+            let socket = connect::begin(server.address)?;
+            connect::watch(&load.epoll, &socket, number as u64)?;
+            load.subscribers.push(Subscriber { socket, stream: Stream::default(), asked: false });
+        }
+        load.begin_streams(server, plan).context("the streams do not begin")?;
+        std::thread::sleep(SETTLE);
+        Ok(load)
+    }
+
+    /// Publishes for so long, and then waits until everything has arrived.
+    pub(crate) fn run(&mut self, pace: Pace, time: Duration) -> Result<Outcome> {
+        self.ledger.latencies = Histogram::new();
+        let (published, delivered) = (self.ledger.published, self.ledger.delivered);
+        let began = self.clock.elapsed();
+        let (mut moved, mut progress) = ((0, 0), began);
+        loop {
+            let now = self.clock.elapsed();
+            let publishing = now < began + time;
+            if publishing {
+                self.publish_due(pace, published, now - began);
+            }
+            self.publisher.flush()?;
+            let at = (self.ledger.delivered, self.publisher.answered);
+            if at != moved {
+                (moved, progress) = (at, now);
+            }
+            let drained = self.ledger.is_drained() && self.publisher.answered == self.ledger.published;
+            if !publishing && (drained || now > progress + GIVE_UP_AFTER) {
+                break;
+            }
+            ensure!(now < progress + GIVE_UP_AFTER * 2, "nothing arrives any more");
+            let wait = match pace {
+                Pace::Every(every) if publishing => {
+                    let due = began + every * u32::try_from(self.ledger.published - published)?;
+                    due.saturating_sub(now)
+                }
+                _ => Duration::from_millis(100),
+            };
+            self.turn(wait)?;
+        }
+        Ok(Outcome {
+            publishes: self.ledger.published - published,
+            deliveries: self.ledger.delivered - delivered,
+            took: self.clock.elapsed() - began,
+            latencies: self.ledger.latencies.clone(),
         })
     }
 
-    /// Publishes some events that don't count.
-    pub(crate) fn warm_up(&mut self, every: Duration) -> Result<()> {
-        self.publish_all(WARM_UP, every)?;
-        self.outcome = Outcome::default();
-        Ok(())
+    /// What went wrong since the beginning.
+    pub(crate) fn faults(&self) -> Faults {
+        self.ledger.faults()
     }
 
-    /// Publishes events at a steady rate, whether the earlier ones have arrived or not, and receives them all.
-    pub(crate) fn run(mut self, events: usize, every: Duration) -> Result<Outcome> {
-        self.outcome.latencies.reserve(events * self.subscribers.len());
-        self.publish_all(events, every)?;
-        Ok(self.outcome)
-    }
-
-    fn publish_all(&mut self, events: usize, every: Duration) -> Result<()> {
-        let first = self.published;
-        let last = first + events;
-        for subscriber in &mut self.subscribers {
-            subscriber.seen.resize(last.div_ceil(64), 0);
+    fn publish_due(&mut self, pace: Pace, published_before: u64, since: Duration) {
+        let in_flight = match self.subscribers.len() {
+            0 => self.ledger.published - self.publisher.answered,
+            _ => self.ledger.published - self.ledger.completed,
+        };
+        let due = match pace {
+            Pace::InFlight(most) => most.saturating_sub(in_flight),
+            Pace::Every(every) => {
+                let due = since.as_nanos() / every.as_nanos() + 1;
+                (due as u64).saturating_sub(self.ledger.published - published_before)
+            }
+        };
+        for _ in 0..due {
+            let at = self.clock.elapsed().as_nanos() as u64;
+            self.publisher.push(&self.ledger.publish(at));
         }
-        let wanted = events * self.subscribers.len();
-        let arrived_before = self.outcome.deliveries() + self.outcome.doubled;
-        let start = Instant::now();
-        let mut progress = Instant::now();
-        let mut ready = Vec::with_capacity(1_024);
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let arrived = self.outcome.deliveries() + self.outcome.doubled - arrived_before;
-            let now = Instant::now();
-            let wait = if self.published < last {
-                let due = start + every * u32::try_from(self.published - first)?;
-                if due <= now {
-                    self.publish()?;
-                    progress = now;
-                    continue;
+    }
+
+    fn begin_streams(&mut self, server: &Server, plan: Plan) -> Result<()> {
+        let deadline = self.clock.elapsed() + CONNECTED_WITHIN;
+        let mut begun = 0;
+        while begun < plan.subscribers {
+            ensure!(self.clock.elapsed() < deadline, "{begun} of {} within {CONNECTED_WITHIN:?}", plan.subscribers);
+            connect::wait(&self.epoll, &mut self.ready, Duration::from_millis(100))?;
+            for at in 0..self.ready.len() {
+                let (number, flags) = (self.ready[at].data.u64(), self.ready[at].flags);
+                let Some(subscriber) = self.subscribers.get_mut(number as usize) else { continue };
+                if !subscriber.asked && flags.contains(epoll::EventFlags::OUT) {
+                    let first = plan.first_channel(number as usize);
+                    let request = server.stream_request(first..first + plan.channels_each);
+                    ensure!(subscriber.socket.write(request.as_bytes())? == request.len(), "a request was cut");
+                    subscriber.asked = true;
                 }
-                due - now
-            } else if arrived >= wanted || now > progress + GIVE_UP_AFTER {
-                self.outcome.lost += wanted.saturating_sub(arrived);
-                return Ok(());
-            } else {
-                Duration::from_millis(100)
-            };
-            ready.clear();
-            let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), Some(&wait))?;
-            for event in &ready {
-                let read = match event.data.u64() {
-                    u64::MAX => read_answer(&mut self.publisher, &mut buffer)?,
-                    number => {
-                        let subscriber = &mut self.subscribers[number as usize];
-                        subscriber.receive(&mut buffer, &self.line, first, self.began, &mut self.outcome)?
-                    }
-                };
-                if read {
-                    progress = Instant::now();
+                let had_begun = subscriber.stream.has_begun();
+                if subscriber.asked {
+                    self.receive(number as usize, false)?;
                 }
+                begun += usize::from(!had_begun && self.subscribers[number as usize].stream.has_begun());
             }
         }
-    }
-
-    fn publish(&mut self) -> Result<()> {
-        let address = self.publisher.peer_addr()?;
-        let head = format!(
-            "POST /publish HTTP/1.1\r\nHost: {address}\r\nContent-Type: text/plain\r\nContent-Length: {DATA_BYTES}\r\n\r\n"
-        );
-        let at = self.began.elapsed().as_nanos();
-        let data = format!("{:010} {at:020} ", self.published);
-        let request = format!("{head}{data:x<DATA_BYTES$}");
-        // A socket that takes no request of this size is one whose server has stopped reading: no load to measure.
-        self.publisher.write_all(request.as_bytes()).context("the server does not take publishes as fast")?;
-        self.published += 1;
         Ok(())
     }
-}
 
-impl Subscriber {
-    /// Reads what has come, and notes each event in it. Answers whether there was any.
-    fn receive(
-        &mut self,
-        buffer: &mut [u8],
-        line: &Finder<'_>,
-        first: usize,
-        began: Instant,
-        outcome: &mut Outcome,
-    ) -> Result<bool> {
-        let kept = self.rest.len();
-        buffer[..kept].copy_from_slice(&self.rest);
-        let read = match self.socket.read(&mut buffer[kept..]) {
-            Ok(0) => bail!("the server ended a stream"),
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        let now = began.elapsed();
-        let mut bytes = &buffer[..kept + read];
-        while let Some(at) = line.find(bytes) {
-            let data = &bytes[at + line.needle().len()..];
-            let Some(head) = data.get(..HEAD_BYTES) else { break };
-            let (number, nanos) = std::str::from_utf8(head)?.split_once(' ').context("not our data")?;
-            self.note(number.parse()?, now - Duration::from_nanos(nanos.parse()?), first, outcome);
-            bytes = &data[HEAD_BYTES..];
+    /// Waits for so long at most, and takes what has come.
+    fn turn(&mut self, time: Duration) -> Result<()> {
+        connect::wait(&self.epoll, &mut self.ready, time)?;
+        for at in 0..self.ready.len() {
+            let (number, flags) = (self.ready[at].data.u64(), self.ready[at].flags);
+            if number == PUBLISHER {
+                self.publisher.read(&mut self.buffer)?;
+            } else if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::HUP) {
+                self.receive(number as usize, flags.contains(epoll::EventFlags::RDHUP))?;
+            }
         }
-        // All that may be the beginning of an event, or of its data.
-        let from = line.find(bytes).unwrap_or_else(|| bytes.len().saturating_sub(line.needle().len() - 1));
-        self.rest.clear();
-        self.rest.extend_from_slice(&bytes[from..]);
-        Ok(true)
+        Ok(())
     }
 
-    fn note(&mut self, number: usize, latency: Duration, first: usize, outcome: &mut Outcome) {
-        let bit = 1 << (number % 64);
-        let Some(word) = self.seen.get_mut(number / 64) else { return };
-        if *word & bit != 0 {
-            outcome.doubled += 1;
-            return;
+    /// Reads what a subscriber has got. Less than there is room for is all there was; what comes now is a new edge.
+    fn receive(&mut self, number: usize, to_its_end: bool) -> Result<()> {
+        let Subscriber { socket, stream, .. } = &mut self.subscribers[number];
+        loop {
+            let read = match socket.read(&mut self.buffer) {
+                Ok(0) => bail!("the server ended a stream"),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error).context("a stream"),
+            };
+            let now = self.clock.elapsed().as_nanos() as u64;
+            let ledger = &mut self.ledger;
+            self.reading.read(stream, &self.buffer[..read], &mut |found| ledger.receive(number, found, now))?;
+            ensure!(!stream.has_ended(), "the server ended a stream");
+            if read < self.buffer.len() && !to_its_end {
+                return Ok(());
+            }
         }
-        *word |= bit;
-        if number < self.next {
-            outcome.reordered += 1;
-        }
-        self.next = self.next.max(number + 1);
-        if number >= first {
-            outcome.latencies.push(latency);
-        }
-    }
-}
-
-/// Reads a response's head. A first block behind it may come along: nothing of it counts.
-fn read_head(socket: &mut TcpStream) -> Result<()> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        ensure!(socket.read(&mut byte)? == 1, "the server ended a stream at once");
-        head.extend_from_slice(&byte);
-    }
-    ensure!(head.starts_with(b"HTTP/1.1 200"), "the server refuses: {}", String::from_utf8_lossy(&head));
-    Ok(())
-}
-
-/// Reads what publishes are answered with. A refusal ends the run.
-fn read_answer(publisher: &mut TcpStream, buffer: &mut [u8]) -> Result<bool> {
-    match publisher.read(buffer) {
-        Ok(0) => bail!("the server closed the publisher's connection"),
-        Ok(read) => {
-            let refused = memmem::find(&buffer[..read], b"HTTP/1.1 4").or(memmem::find(&buffer[..read], b"HTTP/1.1 5"));
-            ensure!(refused.is_none(), "a publish was refused: {}", String::from_utf8_lossy(&buffer[..read]));
-            Ok(true)
-        }
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }

@@ -1,82 +1,142 @@
-//! What came out, as a table for people or as JSON.
+//! What came out, as tables for people or as JSON; the bars, each met or missed; and the page that has the figures.
 
-use std::fmt::Write;
+mod json;
+mod judge;
+mod page;
+mod plot;
 
-use serde_json::{Map, Value};
+use crate::{
+    cases::Case,
+    figures::{Figures, Metric},
+    servers::Kind,
+};
 
-/// Tables, in the order in which they were measured.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    tables: Vec<Table>,
-}
+pub(crate) use self::{json::json, page::write as write_page};
 
-/// Rows with the same columns.
+/// A case, and what each server brought: medians over the rounds.
 #[derive(Debug)]
-pub(crate) struct Table {
-    title: &'static str,
-    columns: &'static [&'static str],
-    rows: Vec<Vec<Value>>,
+pub(crate) struct Answer {
+    pub(crate) case: &'static Case,
+    pub(crate) servers: Vec<(Kind, Figures)>,
 }
 
-impl Table {
-    pub(crate) fn new(title: &'static str, columns: &'static [&'static str]) -> Self {
-        Self { title, columns, rows: Vec::new() }
+impl Answer {
+    /// What Tidecast brought.
+    fn own(&self) -> Option<&Figures> {
+        self.servers.iter().find(|(kind, _)| *kind == Kind::Tidecast).map(|(_, figures)| figures)
     }
 
-    /// Adds a row: a value for each column.
-    pub(crate) fn row(&mut self, values: Vec<Value>) {
-        assert_eq!(values.len(), self.columns.len());
-        self.rows.push(values);
+    /// The best figure of those servers.
+    fn best(&self, metric: Metric, among: impl Fn(Kind) -> bool) -> Option<f64> {
+        let figures =
+            self.servers.iter().filter(|(kind, _)| among(*kind)).filter_map(|(_, figures)| figures.of(metric));
+        if metric.more_is_better() { figures.reduce(f64::max) } else { figures.reduce(f64::min) }
     }
 }
 
-impl Report {
-    pub(crate) fn add(&mut self, table: Table) {
-        self.tables.push(table);
+/// A table for each case, and one of the bars.
+pub(crate) fn markdown(answers: &[Answer]) -> String {
+    let mut out = String::new();
+    for answer in answers {
+        out += &format!("### {}\n\n", answer.case.title);
+        out += &table(answer);
+        out.push('\n');
     }
+    out += "### Bars\n\n";
+    out += &judge::table(answers);
+    out
+}
 
-    pub(crate) fn markdown(&self) -> String {
-        let mut out = String::new();
-        for table in &self.tables {
-            let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-            let _ = writeln!(out, "### {}\n", table.title);
-            out += &line(table.columns.iter().map(|&name| name.to_owned()).collect());
-            out += &line(table.columns.iter().map(|_| "---".to_owned()).collect());
-            for row in &table.rows {
-                out += &line(row.iter().map(cell).collect());
-            }
-            out.push('\n');
+/// A column for each figure, then the ratios of the main one.
+fn table(answer: &Answer) -> String {
+    let main = answer.case.main;
+    let mut columns: Vec<Metric> = Vec::new();
+    for (metric, _) in answer.servers.iter().flat_map(|(_, figures)| figures.iter()) {
+        if !columns.contains(&metric) {
+            columns.push(metric);
         }
-        out
     }
+    let bare = answer.best(main, Kind::is_bare);
+    let peer = answer.best(main, Kind::is_peer);
+    let mut head = vec!["server".to_owned()];
+    head.extend(columns.iter().map(|metric| metric.name().to_owned()));
+    head.extend(bare.map(|_| format!("{} : bare", main.name())));
+    head.extend(peer.map(|_| format!("{} : best peer", main.name())));
+    let mut out = line(&head) + &line(&vec!["---".to_owned(); head.len()]);
+    for (kind, figures) in &answer.servers {
+        let mut cells = vec![kind.name().to_owned()];
+        cells.extend(columns.iter().map(|metric| cell(figures.of(*metric))));
+        for reference in [bare, peer].into_iter().flatten() {
+            cells.push(cell(figures.of(main).map(|figure| figure / reference)));
+        }
+        out += &line(&cells);
+    }
+    out
+}
 
-    pub(crate) fn json(&self) -> String {
-        let rows = |table: &Table| -> Vec<Value> {
-            let names = table.columns.iter().map(|&name| name.to_owned());
-            let object = |row: &Vec<Value>| names.clone().zip(row.iter().cloned()).collect::<Map<_, _>>().into();
-            table.rows.iter().map(object).collect()
+fn line(cells: &[String]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// Three digits that say something, and thousands apart.
+fn cell(value: Option<f64>) -> String {
+    let Some(value) = value.filter(|value| value.is_finite()) else { return "–".to_owned() };
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        below if below < 1.0 => format!("{value:.3}"),
+        below if below < 10.0 => format!("{value:.2}"),
+        below if below < 100.0 => format!("{value:.1}"),
+        _ => thousands(value),
+    }
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let (sign, digits) = digits.split_at(usize::from(digits.starts_with('-')));
+    let mut out = sign.to_owned();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases;
+
+    /// A case with a rate of each server.
+    pub(crate) fn answer(name: &str, rates: &[(Kind, f64)]) -> Answer {
+        let case = cases::ALL.iter().find(|case| case.name == name).unwrap();
+        let figures = |rate| {
+            let mut figures = Figures::default();
+            figures.put(case.main, rate);
+            figures
         };
-        let tables: Map<_, _> =
-            self.tables.iter().map(|table| (table.title.to_owned(), Value::from(rows(table)))).collect();
-        format!("{:#}\n", Value::from(tables))
+        Answer { case, servers: rates.iter().map(|&(kind, rate)| (kind, figures(rate))).collect() }
     }
-}
 
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "–".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Number(number) if number.is_f64() => {
-            let number = number.as_f64().unwrap_or(f64::NAN);
-            if number.abs() < 100.0 { format!("{number:.2}") } else { format!("{number:.0}") }
-        }
-        other => other.to_string(),
+    #[test]
+    fn ratios_are_to_the_better_bare_and_the_best_peer() {
+        let rates = [(Kind::Tidecast, 3e6), (Kind::BareEach, 5e5), (Kind::BareCoalescing, 4e6), (Kind::Axum, 1e6)];
+        let table = table(&answer("closed-1000", &rates));
+        assert!(table.contains("| tidecast | 3,000,000 | 0.750 | 3.00 |"), "{table}");
+        assert!(table.contains("| axum-by-hand | 1,000,000 | 0.250 | 1.00 |"), "{table}");
     }
-}
 
-/// The middle of the values; of an even number of them the upper one.
-pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    #[test]
+    fn of_costs_the_least_is_the_best() {
+        let costs = [(Kind::Tidecast, 2.0), (Kind::Nchan1, 4.0), (Kind::Nchan2, 5.0)];
+        assert!(table(&answer("paced-1000", &costs)).contains("| tidecast | 2.00 | 0.500 |"));
+    }
+
+    #[test]
+    fn figures_are_written_with_what_says_something() {
+        let cells = [0.0, 0.1234, 1.234, 12.34, 123.4, 1_234_567.8].map(|value| cell(Some(value)));
+        assert_eq!(cells, ["0", "0.123", "1.23", "12.3", "123", "1,234,568"]);
+        assert_eq!(cell(None), "–");
+    }
 }

@@ -1,51 +1,88 @@
 //! `cargo xtask bench`: builds the hub as it is released and hands it to the load generator in `bench/`.
 
+use std::env::consts::EXE_SUFFIX;
+
 use anyhow::{Result, ensure};
+use xshell::Cmd;
 
 use crate::workspace::Workspace;
 
 /// What is handed on to the load generator.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Short runs, to see that it works
+    /// Short runs with few connections, to see that it works
     #[arg(long)]
     quick: bool,
     /// What publishing through Redis takes, beside what Redis takes for the same; writes the table of docs/redis.md
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "list", "rounds", "seconds", "case", "server", "write_docs"])]
     redis: bool,
     /// Results as JSON
     #[arg(long)]
     json: bool,
+    /// The cases and servers there are
+    #[arg(long)]
+    list: bool,
+    /// Rounds of each case and server; the figures are their medians
+    #[arg(long)]
+    rounds: Option<u32>,
+    /// How long a round publishes
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Only these cases; `closed` is all whose name begins so
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    case: Vec<String>,
+    /// Only these servers; `bare` is all whose name begins so
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    server: Vec<String>,
+    /// Write the figures into docs/performance.md, and the plot beside it
+    #[arg(long, conflicts_with = "quick")]
+    write_docs: bool,
     /// Further arguments of the load generator, as they are
     #[arg(last = true)]
     rest: Vec<String>,
 }
 
-/// The page that has the figures of Redis.
+/// The pages that have figures.
+const PAGE: &str = "docs/performance.md";
 const REDIS_PAGE: &str = "docs/redis.md";
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    ensure!(workspace.has("bench/Cargo.toml"), "no bench/Cargo.toml");
     workspace.cargo(["build", "--release", "--locked", "--package", "tidecast-server"]).run()?;
-    let hub = workspace.hub("release");
-    ensure!(hub.exists(), "no hub at {}", hub.display());
-    let program = if args.redis { "redis" } else { "tidecast-bench" };
-    let mut bench = workspace.cargo(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--bin", program]);
-    if workspace.has("bench/Cargo.lock") {
-        bench = bench.arg("--locked");
+    let mut bench =
+        if args.redis { built(workspace, "redis", true)? } else { built(workspace, "tidecast-bench", true)? };
+    for (flag, given) in [("--quick", args.quick), ("--json", args.json), ("--list", args.list)] {
+        bench = bench.args(given.then_some(flag));
     }
-    bench = bench.arg("--");
-    if args.quick {
-        bench = bench.arg("--quick");
+    for (flag, value) in [
+        ("--rounds", args.rounds.map(|rounds| rounds.to_string())),
+        ("--seconds", args.seconds.map(|seconds| seconds.to_string())),
+    ] {
+        bench = bench.args(value.map(|value| [flag.to_owned(), value]).into_iter().flatten());
     }
-    if args.json {
-        bench = bench.arg("--json");
-    }
+    bench = bench.args(args.case.iter().flat_map(|name| ["--case", name]));
+    bench = bench.args(args.server.iter().flat_map(|name| ["--server", name]));
     // A short run is to see that it works, and writes nothing.
-    if args.redis && !args.quick {
-        bench = bench.args(["--write-docs", REDIS_PAGE]);
-    }
+    let page = match (args.redis, args.write_docs) {
+        (true, _) => (!args.quick).then_some(REDIS_PAGE),
+        (false, write_docs) => write_docs.then_some(PAGE),
+    };
+    bench = bench.args(page.map(|page| ["--write-docs", page]).into_iter().flatten());
+    Ok(bench.args(&args.rest).run()?)
+}
+
+/// The short run with the debug hub that was built before: that every server answers every case, and nothing is lost.
+pub(crate) fn smoke<'a>(workspace: &'a Workspace) -> Result<Cmd<'a>> {
+    Ok(built(workspace, "tidecast-bench", false)?.arg("--quick").ignore_stdout())
+}
+
+/// Builds the programs of `bench/`; answers with a call of one that knows the hub of the same profile.
+fn built<'a>(workspace: &'a Workspace, program: &str, release: bool) -> Result<Cmd<'a>> {
     // What both workspaces depend on is built once, as they share the target folder.
-    bench = bench.args(&args.rest).env("CARGO_TARGET_DIR", &workspace.target).env("TIDECAST_BIN", hub);
-    Ok(bench.run()?)
+    let build = workspace.cargo(["build", "--quiet", "--locked", "--bins", "--manifest-path", "bench/Cargo.toml"]);
+    build.args(release.then_some("--release")).env("CARGO_TARGET_DIR", &workspace.target).run()?;
+    let profile = if release { "release" } else { "debug" };
+    let hub = workspace.hub(profile);
+    ensure!(hub.exists(), "no hub at {}", hub.display());
+    let program = workspace.target.join(profile).join(format!("{program}{EXE_SUFFIX}"));
+    Ok(workspace.shell.cmd(program).env("TIDECAST_BIN", hub))
 }

@@ -20,7 +20,11 @@ pub(crate) const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-
 pub(crate) const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
 
 /// Packages that are a program here and a service elsewhere; each service has its package's name.
-const SERVICES: [&str; 2] = ["redis-server", "redis-sentinel"];
+const SERVICES: [&str; 3] = ["redis-server", "redis-sentinel", "nginx"];
+
+/// What the hub is measured beside, and where its package puts it. Root's programs are not on everybody's `PATH`.
+const NCHAN: [(&str, &str); 2] =
+    [("nginx", "/usr/sbin/nginx"), ("libnginx-mod-nchan", "/usr/lib/nginx/modules/ngx_nchan_module.so")];
 
 /// Brings the packages that are missing.
 ///
@@ -72,10 +76,11 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     if browser_tests && workspace.ask("npm", &["--version"]).is_none() {
         packages.push("npm");
     }
-    packages.extend(SERVICES.into_iter().filter(|program| on_path(&[program]).is_none()));
+    packages.extend(["redis-server", "redis-sentinel"].into_iter().filter(|program| on_path(&[program]).is_none()));
     if on_path(&["redis-cli"]).is_none() {
         packages.push("redis-tools");
     }
+    packages.extend(NCHAN.into_iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| package));
     // Python is here for one tool, for its installation only, and for the Flask programs of the tests.
     let wants_python = tools::typos(workspace).is_none() || !flask::is_installed(workspace);
     if wants_python && python(workspace).is_none() {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    fuzz, packages,
+    bench, fuzz, packages,
     report::{Outcome, Report},
     setup::{self, BROWSER_TESTS},
     tools,
@@ -66,6 +66,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         report.step("model", || model(workspace));
         report.step("browser", || browser(workspace));
         report.step("bench build", || own_workspace(workspace, "bench"));
+        report.step("bench test", || bench_test(workspace));
         report.step("fuzz build", || fuzz_build(workspace));
     }
     if args.soak {
@@ -124,6 +125,13 @@ fn browser(workspace: &Workspace) -> Result<Outcome> {
     let _there = workspace.shell.push_dir(workspace.root.join(BROWSER_TESTS));
     let node = workspace.within(MINUTES_MAX, Path::new("node"));
     passed(&node.arg("--test").env("TIDECAST_BIN", hub).env("CHROMIUM", chromium).env("FIREFOX", firefox))
+}
+
+/// The tests of the load generator, and a short run with the hub that was built before.
+fn bench_test(workspace: &Workspace) -> Result<Outcome> {
+    let test = workspace.cargo_within(MINUTES_MAX, ["test", "--locked", "--manifest-path", "bench/Cargo.toml"]);
+    test.arg("--target-dir").arg(&workspace.target).run()?;
+    passed(&bench::smoke(workspace)?)
 }
 
 /// The fuzz targets, on whatever toolchain this is: only running them needs a nightly one.

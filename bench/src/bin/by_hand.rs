@@ -1,24 +1,54 @@
-//! A hub as most people would write it: axum's `Sse` over tokio's broadcast channel.
+//! A hub as most people would write it: axum's `Sse` over a tokio broadcast channel for each name.
 //!
-//! It has one channel, and no ids, no history, no resume: who loses the connection, or is too slow, has missed what
-//! came. `TCP_NODELAY` is set, which many forget, so that it is compared at its best.
+//! It has no ids, no history, no resume: who loses the connection, or is too slow, has missed what came. `TCP_NODELAY`
+//! is set, which many forget, so that it is compared at its best.
 
-use std::convert::Infallible;
+#![expect(clippy::disallowed_types, reason = "the lock that most people would take")]
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
-    Router,
-    extract::State,
+    Json, Router,
+    extract::{Query, State},
     response::sse::{Event, KeepAlive, Sse},
     routing::{get, post},
     serve::ListenerExt,
 };
+use serde::Deserialize;
 use tokio::{net::TcpListener, sync::broadcast};
-use tokio_stream::{Stream, StreamExt, wrappers::BroadcastStream};
+use tokio_stream::{Stream, StreamExt, StreamMap, wrappers::BroadcastStream};
+
+/// Events that a channel holds for who has not read them; of who has fewer left, some are missed in silence.
+const CAPACITY: usize = 256;
+
+/// The channels by name.
+#[derive(Debug, Clone, Default)]
+struct Channels(Arc<Mutex<HashMap<String, broadcast::Sender<String>>>>);
+
+#[derive(Debug, Deserialize)]
+struct Publication {
+    channel: String,
+    data: String,
+}
+
+impl Channels {
+    fn channel(&self, name: &str) -> broadcast::Sender<String> {
+        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match channels.get(name) {
+            Some(channel) => channel.clone(),
+            None => channels.entry(name.to_owned()).or_insert_with(|| broadcast::channel(CAPACITY).0).clone(),
+        }
+    }
+}
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let (events, _) = broadcast::channel::<String>(1024);
-    let app = Router::new().route("/stream", get(stream)).route("/publish", post(publish)).with_state(events);
+    let app = Router::new().route("/stream", get(stream)).route("/publish", post(publish));
+    let app = app.with_state(Channels::default());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}/", listener.local_addr()?);
     let listener = listener.tap_io(|socket| {
@@ -27,13 +57,18 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app).await
 }
 
-async fn stream(State(events): State<broadcast::Sender<String>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let events = BroadcastStream::new(events.subscribe());
-    let events = events.filter_map(|data| data.ok().map(|data| Ok(Event::default().data(data))));
+async fn stream(
+    State(channels): State<Channels>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let names = query.iter().filter(|(key, _)| key == "channel").map(|(_, name)| name);
+    let events: StreamMap<String, BroadcastStream<String>> =
+        names.map(|name| (name.clone(), BroadcastStream::new(channels.channel(name).subscribe()))).collect();
+    let events = events.filter_map(|(_, data)| data.ok().map(|data| Ok(Event::default().data(data))));
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-async fn publish(State(events): State<broadcast::Sender<String>>, data: String) -> &'static str {
-    let _ = events.send(data);
+async fn publish(State(channels): State<Channels>, Json(publication): Json<Publication>) -> &'static str {
+    let _ = channels.channel(&publication.channel).send(publication.data);
     "sent"
 }

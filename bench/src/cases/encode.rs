@@ -5,37 +5,23 @@
 use std::{hint::black_box, time::Instant};
 
 use anyhow::Result;
-use serde_json::{json, value::RawValue};
 use tidecast::{Channel, Event, Hub, broker::Encoded};
 
-use crate::{
-    Effort,
-    report::{Report, Table, median},
-};
+use crate::figures::{Figures, Metric};
 
 /// Events of one round. More than a log keeps.
-const EVENTS: u32 = 200_000;
+const EVENTS: u32 = 50_000;
 
-pub(crate) fn run(effort: Effort, report: &mut Report) -> Result<()> {
-    let mut table = Table::new("In the program, no subscriber", &["event", "encode, ns", "publish, ns"]);
-    let short = "x".repeat(64);
-    let long = "x".repeat(1024);
-    let small = serde_json::value::to_raw_value(&json!({"user": 17, "status": "Life is good!", "seen": [1, 2, 3]}))?;
-    let mut measure = |name: &str, event: &dyn Fn() -> Event| -> Result<()> {
-        let encode = (0..effort.rounds).map(|_| encode(event)).collect::<Vec<_>>();
-        let publish = (0..effort.rounds).map(|_| publish(event)).collect::<Result<Vec<_>>>()?;
-        table.row(vec![name.into(), median(encode).round().into(), median(publish).round().into()]);
-        Ok(())
-    };
-    measure("text, 64 B", &|| Event::text(&*short))?;
-    measure("text, 1 KiB", &|| Event::text(&*long))?;
-    measure("JSON, 55 B, given as it is", &|| Event::raw_json(RawValue::to_owned(&small)))?;
-    report.add(table);
-    Ok(())
+pub(super) fn measure() -> Result<Figures> {
+    let data = "x".repeat(64);
+    let mut figures = Figures::default();
+    figures.put(Metric::EncodeNanos, encode(&data));
+    figures.put(Metric::PublishNanos, publish(&data)?);
+    Ok(figures)
 }
 
-fn encode(event: &dyn Fn() -> Event) -> f64 {
-    let event = event();
+fn encode(data: &str) -> f64 {
+    let event = Event::text(data);
     let began = Instant::now();
     for _ in 0..EVENTS {
         black_box(Encoded::new(black_box(&event)));
@@ -43,13 +29,13 @@ fn encode(event: &dyn Fn() -> Event) -> f64 {
     began.elapsed().as_nanos() as f64 / f64::from(EVENTS)
 }
 
-fn publish(event: &dyn Fn() -> Event) -> Result<f64> {
+fn publish(data: &str) -> Result<f64> {
     let hub = Hub::new();
     let channel = Channel::default();
     let publish_all = || -> Result<f64> {
         let began = Instant::now();
         for _ in 0..EVENTS {
-            black_box(hub.publish_now(&channel, black_box(event()))?);
+            black_box(hub.publish_now(&channel, black_box(Event::text(data)))?);
         }
         Ok(began.elapsed().as_nanos() as f64 / f64::from(EVENTS))
     };

@@ -4,7 +4,10 @@
 //! so a request must name this machine as its host (else a name that an attacker's DNS points here would do), and what
 //! changes something must come from a page of the hub's own, from an origin that was allowed, or from no page.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{Request, State},
@@ -33,13 +36,17 @@ pub(crate) enum Wants {
 pub(crate) struct Access {
     key: Option<PublishKey>,
     guards_host: bool,
+    /// How most clients on this machine name the hub, which then need not be taken apart.
+    own_hosts: [String; 2],
     origins: Vec<HeaderValue>,
 }
 
 impl Access {
-    pub(crate) fn new(config: &AccessConfig, on_loopback: bool) -> Self {
+    pub(crate) fn new(config: &AccessConfig, address: SocketAddr) -> Self {
+        let on_loopback = address.ip().is_loopback();
         Self {
             guards_host: config.publish_key.is_none() && !config.open_publish && on_loopback,
+            own_hosts: [address.to_string(), format!("localhost:{}", address.port())],
             key: config.publish_key.clone(),
             origins: config.cors_origins.clone(),
         }
@@ -51,9 +58,25 @@ impl Access {
             return if wants == Wants::Read { Ok(()) } else { check_key(key, headers) };
         }
         if self.guards_host {
-            check_host(headers)?;
+            self.check_host(headers)?;
         }
         if wants == Wants::Change { self.check_origin(headers) } else { Ok(()) }
+    }
+
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let is_ours = hosts.next().is_some_and(|host| {
+            self.own_hosts.iter().any(|own| host == own.as_str()) || host.to_str().is_ok_and(names_this_machine)
+        });
+        // One that is given twice could mean one thing here and another to a proxy.
+        if is_ours && hosts.next().is_none() {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this hub has no publish key, so it answers only to `localhost` and loopback addresses; behind a proxy, give \
+             it a key with --publish-key",
+        ))
     }
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
@@ -83,15 +106,18 @@ pub(crate) async fn guard(
 ) -> Response {
     match access.check(wants, request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(problem) => {
-            let unauthorized = problem.status() == StatusCode::UNAUTHORIZED;
-            let mut response = problem.into_response();
-            if unauthorized {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
-        }
+        Err(problem) => refusal(problem),
     }
+}
+
+/// The answer to a request that [`Access`] refused.
+pub(crate) fn refusal(problem: Problem) -> Response {
+    let unauthorized = problem.status() == StatusCode::UNAUTHORIZED;
+    let mut response = problem.into_response();
+    if unauthorized {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 fn check_key(key: &PublishKey, headers: &HeaderMap) -> Result<(), Problem> {
@@ -110,20 +136,6 @@ fn check_key(key: &PublishKey, headers: &HeaderMap) -> Result<(), Problem> {
 fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
-}
-
-fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok());
-    // One that is given twice could mean one thing here and another to a proxy.
-    if host.is_some_and(names_this_machine) && hosts.next().is_none() {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::FORBIDDEN,
-        "this hub has no publish key, so it answers only to `localhost` and loopback addresses; behind a proxy, give it \
-         a key with --publish-key",
-    ))
 }
 
 fn names_this_machine(host: &str) -> bool {

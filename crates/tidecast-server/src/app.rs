@@ -46,7 +46,7 @@ impl App {
         let hub = hub.build();
         let reactors = Reactors::start(&config, &counters).context("failed to start the reactors")?;
         Ok(Arc::new(Self {
-            access: Arc::new(Access::new(&config.access, address.ip().is_loopback())),
+            access: Arc::new(Access::new(&config.access, address)),
             admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
             hub,
             redis,

@@ -14,7 +14,6 @@ use std::{
     task::Poll,
 };
 
-use axum::extract::ConnectInfo;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,7 +24,6 @@ use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::timeout,
 };
-use tower::ServiceExt;
 
 use crate::{
     app::App,
@@ -33,6 +31,7 @@ use crate::{
     cork::CorkedSocket,
     detach::{self, Detached, Seat},
     metrics,
+    routes::Routes,
     socket::{GuardedSocket, set_up},
 };
 
@@ -55,7 +54,7 @@ pub(crate) async fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
-    router: axum::Router,
+    routes: Arc<Routes>,
     mut stopping: watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
 ) {
@@ -75,14 +74,14 @@ pub(crate) async fn serve(
         }
         () = until_true(&mut stopping) => return,
     }
-    Box::pin(serve_requests(socket, peer, app, router, stopping, place, counted)).await;
+    Box::pin(serve_requests(socket, peer, app, routes, stopping, place, counted)).await;
 }
 
 async fn serve_requests(
     socket: TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
-    router: axum::Router,
+    routes: Arc<Routes>,
     mut stopping: watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
     counted: metrics::Connection,
@@ -91,12 +90,11 @@ async fn serve_requests(
     let detaches = app.reactors.any();
     let offering = socket.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
         let offered = if detaches { detach::offer(&request) } else { None };
         if let Some(handover) = &offered {
             request.extensions_mut().insert(handover.clone());
         }
-        let answered = router.clone().oneshot(request);
+        let answered = routes.clone().answer(peer, request);
         let offered = offered.map(|handover| (handover, offering.clone()));
         async move {
             let mut response = answered.await?;

@@ -1,20 +1,26 @@
 //! The accept loop, and the end of it.
 //!
-//! Our own, because what comes ready-made has no limit on connections. What is accepted goes to
-//! [`connection`](crate::connection).
+//! Our own, because what comes ready-made has no limit on connections, and no way to share them out over threads that
+//! share nothing else. What is accepted goes to [`connection`](crate::connection).
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{self, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes};
+use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes::Routes, workers::Workers};
 
 /// How long to wait after a connection could not be accepted, for example because no file is free: longer each time.
 const ACCEPT_BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -37,11 +43,11 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<TcpListener> {
 
 /// Serves connections until `stop`, then ends them: idle ones at once, streams after everything that was published
 /// before and their last block, all within the stop timeout.
-pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
+pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Workers, stop: impl Future<Output = ()>) {
     let mut stop = pin!(stop);
     let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
     let (stopping, stopped) = watch::channel(false);
-    let router = routes::router(&app);
+    let routes = Routes::new(&app);
     let mut connections = JoinSet::new();
     let mut backoff = *ACCEPT_BACKOFF.start();
 
@@ -55,7 +61,14 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<
         match accepted {
             Ok((socket, peer, place)) => {
                 backoff = *ACCEPT_BACKOFF.start();
-                connections.spawn(serve(socket, peer, app.clone(), router.clone(), stopped.clone(), place));
+                let (app, routes, stopped) = (app.clone(), routes.clone(), stopped.clone());
+                let connection = async move {
+                    match TcpStream::from_std(socket) {
+                        Ok(socket) => serve(socket, peer, app, routes, stopped, place).await,
+                        Err(error) => tracing::error!(%peer, %error, "failed to wait for a connection"),
+                    }
+                };
+                connections.spawn_on(connection, workers.next());
             }
             // The client was gone before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -92,9 +105,10 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     // First a place, then a connection: who finds none waits in the kernel's queue.
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (socket, peer) = listener.accept().await?;
-    Ok((socket, peer, place))
+    // A socket belongs to the runtime that it was made on: it is made anew on the one that will serve it.
+    Ok((socket.into_std()?, peer, place))
 }

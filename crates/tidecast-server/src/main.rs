@@ -1,9 +1,9 @@
 //! The hub: a program around the engine, with HTTP in front.
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
-//! from it, [`listen`] accepts connections, [`connection`] serves each on a guarded [`socket`], [`access`] and
-//! [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it. [`client`] is the other
-//! side: commands that speak to a hub.
+//! from it, [`listen`] accepts connections and hands them to [`workers`], [`connection`] serves each on a guarded
+//! [`socket`], [`access`] and [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it.
+//! [`client`] is the other side: commands that speak to a hub.
 //!
 //! A stream whose head is written leaves all of this with its socket: [`detach`] says which, a [`reactor`] serves it.
 
@@ -19,6 +19,7 @@ mod connection;
 mod cork;
 mod listen;
 mod socket;
+mod workers;
 
 mod detach;
 #[cfg(target_os = "linux")]
@@ -29,6 +30,7 @@ mod reactor;
 
 mod access;
 mod admission;
+mod body;
 mod refused;
 mod routes;
 
@@ -46,11 +48,13 @@ use std::{
 };
 
 use anyhow::Context;
+use tokio::runtime::Handle;
 
 use crate::{
     cli::{Asked, Document, Gathered},
     client::Ended,
     config::{Config, Settings, document},
+    workers::Workers,
 };
 
 /// The conventional exit status for a command line that can't be followed (`EX_USAGE` of sysexits.h).
@@ -135,16 +139,17 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(config.log_format, &config.log_filter)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start threads")?;
+    let runtime = workers::runtime().context("failed to start")?;
     runtime.block_on(async {
         // Before anything is announced, so that no signal after that is missed.
         let stop = shutdown::signals()?;
         let listener = listen::bind(&config)?;
         let address = listener.local_addr().context("failed to read the address")?;
         let app = app::App::new(config, address)?;
+        let mut workers = Workers::start(Handle::current()).context("failed to start threads")?;
         app.announce();
-        listen::run(listener, app, stop).await;
+        listen::run(listener, app, &mut workers, stop).await;
+        workers.end();
         anyhow::Ok(())
     })?;
     // What is still blocked in a thread by now is nothing that anybody waits for.

@@ -6,7 +6,9 @@
 mod json;
 mod pairs;
 
-use http::{HeaderMap, StatusCode, header};
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use mime::Mime;
 use tidecast::{Channel, Event, EventId, EventType, Hub, IdempotencyKey, Publication, limits::RETRY_MAX};
 use tidecast_axum::Problem;
@@ -20,28 +22,38 @@ pub(crate) enum Asked {
     Several(Vec<Publication>),
 }
 
+/// The form that a body has.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    Pairs,
+    Text,
+}
+
 /// The members of an event besides its data, before they are parsed.
 #[derive(Debug, Default)]
-struct Fields {
-    channel: Option<String>,
-    event_type: Option<String>,
-    id: Option<String>,
+struct Fields<'a> {
+    channel: Option<Cow<'a, str>>,
+    event_type: Option<Cow<'a, str>>,
+    id: Option<Cow<'a, str>>,
     retry_ms: Option<u64>,
-    idempotency_key: Option<String>,
+    idempotency_key: Option<Cow<'a, str>>,
 }
+
+/// A constant, as a name that is text would be parsed at each look.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Reads a request, and checks every event in it against the hub's limits.
 pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Asked, Problem> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(unsupported("a compressed body is not taken"));
     }
-    let media_type = media_type(headers)?;
-    let mut asked = match media_type.essence_str() {
-        "application/json" => {
+    let mut asked = match form(headers)? {
+        Form::Json => {
             refuse_query(query)?;
             json::read(hub, utf8(body)?)?
         }
-        "application/x-www-form-urlencoded" => {
+        Form::Pairs => {
             refuse_query(query)?;
             if body.trim_ascii_start().starts_with(b"{") {
                 return Err(Problem::bad_request(
@@ -51,8 +63,7 @@ pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> 
             }
             Asked::One(pairs::read_form(body)?)
         }
-        "text/plain" => Asked::One(pairs::read_text(query, utf8(body)?)?),
-        other => return Err(unsupported(&format!("`{other}` is not taken"))),
+        Form::Text => Asked::One(pairs::read_text(query, utf8(body)?)?),
     };
     take_key_header(headers, &mut asked)?;
     if let Asked::One(publication) = &asked {
@@ -61,11 +72,13 @@ pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> 
     Ok(asked)
 }
 
-impl Fields {
+impl Fields<'_> {
     /// Parses the members and puts them around the data. What is empty counts as not given, but for the key: who sends
     /// an empty key believes that repeating is safe.
     fn publication(self, data: Event) -> Result<Publication, Problem> {
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        fn given(text: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
+            text.filter(|text| !text.is_empty())
+        }
         let channel = given(self.channel).map_or_else(|| Ok(Channel::default()), |name| Channel::new(&name))?;
         let mut event = data;
         if let Some(event_type) = given(self.event_type) {
@@ -84,7 +97,7 @@ impl Fields {
 
 /// Takes the key from the header `Idempotency-Key`, which is for a single event.
 fn take_key_header(headers: &HeaderMap, asked: &mut Asked) -> Result<(), Problem> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(()) };
+    let Some(key) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(()) };
     let Asked::One(publication) = asked else {
         return Err(Problem::bad_request(
             "the header `Idempotency-Key` is for a single event; in an array give each its `idempotency_key`",
@@ -100,15 +113,24 @@ fn take_key_header(headers: &HeaderMap, asked: &mut Asked) -> Result<(), Problem
     Ok(())
 }
 
-fn media_type(headers: &HeaderMap) -> Result<Mime, Problem> {
+fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     let Some(text) = headers.get(header::CONTENT_TYPE) else {
         return Err(unsupported("the body's `Content-Type` is missing"));
     };
+    // As nearly every program writes it, so that it need not be taken apart.
+    if text == "application/json" {
+        return Ok(Form::Json);
+    }
     let media_type: Option<Mime> = text.to_str().ok().and_then(|text| text.parse().ok());
     let media_type = media_type.ok_or_else(|| unsupported("the body's `Content-Type` can't be read"))?;
-    match media_type.get_param(mime::CHARSET) {
-        Some(charset) if charset != mime::UTF_8 => Err(unsupported("only UTF-8 is taken")),
-        _ => Ok(media_type),
+    if media_type.get_param(mime::CHARSET).is_some_and(|charset| charset != mime::UTF_8) {
+        return Err(unsupported("only UTF-8 is taken"));
+    }
+    match media_type.essence_str() {
+        "application/json" => Ok(Form::Json),
+        "application/x-www-form-urlencoded" => Ok(Form::Pairs),
+        "text/plain" => Ok(Form::Text),
+        other => Err(unsupported(&format!("`{other}` is not taken"))),
     }
 }
 

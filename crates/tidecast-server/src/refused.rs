@@ -1,7 +1,4 @@
-//! The rest of a body that was refused.
-//!
-//! Whoever answers without having read a body would have its connection reset under the client that still sends, and
-//! the client would not get to see the answer. So the rest is read first, up to a bound.
+//! The layer that reads out what a route left of a request's body.
 
 use std::{
     pin::Pin,
@@ -19,11 +16,9 @@ use axum::{
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, Limited};
 use parking_lot::Mutex;
-use tokio::time::timeout;
 
-use crate::bounds::REFUSED_BODY_BYTES_MAX;
+use crate::body::read_out;
 
 /// The layer that reads what a handler left of a request's body.
 pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Request, next: Next) -> Response {
@@ -37,14 +32,8 @@ pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Req
     });
     let response = next.run(request).await;
     // Whoever was waited for in vain is not waited for again.
-    let waits = response.status() != StatusCode::REQUEST_TIMEOUT;
-    if waits && !rest.is_end_stream() {
-        let reading = async {
-            let mut bounded = Limited::new(&mut rest, REFUSED_BODY_BYTES_MAX);
-            while let Some(Ok(_)) = bounded.frame().await {}
-        };
-        // Who sends too slowly or too much does not see the answer; there is no more that can be done for them.
-        let _ = timeout(patience, reading).await;
+    if response.status() != StatusCode::REQUEST_TIMEOUT {
+        read_out(&mut rest, patience).await;
     }
     response
 }

@@ -1,25 +1,36 @@
 //! What is answered where, and who may ask for it.
+//!
+//! All but publishing is routed by axum. A layer of its router costs an allocation or two, and routing through all of
+//! them more than publishing an event, so `POST /publish` is answered beside it, by functions.
 
 mod channels;
 mod console;
 mod health;
 mod publish;
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use axum::{
-    Router,
-    extract::Request,
+    BoxError, Router,
+    extract::{ConnectInfo, Request},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{MethodRouter, any, get, post},
 };
+use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
+use http_body::Body as HttpBody;
 use tidecast_axum::{Problem, Streams};
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, CorsLayer},
-};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
     access::{Wants, guard},
@@ -29,7 +40,62 @@ use crate::{
 };
 
 /// Every route of the hub.
-pub(crate) fn router(app: &Arc<App>) -> Router {
+#[derive(Debug)]
+pub(crate) struct Routes {
+    app: Arc<App>,
+    router: Router,
+    /// Lets pages of the allowed origins publish, if there are any.
+    cors: Option<CorsLayer>,
+}
+
+impl Routes {
+    pub(crate) fn new(app: &Arc<App>) -> Arc<Self> {
+        let cors = cors(app);
+        Arc::new(Self { app: app.clone(), router: router(app, cors.as_ref()), cors })
+    }
+
+    /// Answers a client's request. One whose handler panics is answered too.
+    pub(crate) async fn answer<B>(
+        self: Arc<Self>,
+        peer: SocketAddr,
+        request: Request<B>,
+    ) -> Result<Response, Infallible>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let mut answer = pin!(self.route(peer, request));
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
+            Ok(answer) => answer,
+            Err(_) => {
+                let why = "the hub made a mistake; its log says more";
+                Poll::Ready(Ok(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response()))
+            }
+        })
+        .await
+    }
+
+    async fn route<B>(&self, peer: SocketAddr, mut request: Request<B>) -> Result<Response, Infallible>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        if request.method() == Method::POST && request.uri().path() == PUBLISH {
+            return match &self.cors {
+                None => Ok(publish::answer(&self.app, request).await),
+                Some(cors) => {
+                    let publish = service_fn(async |request| Ok(publish::answer(&self.app, request).await));
+                    cors.layer(publish).oneshot(request).await
+                }
+            };
+        }
+        request.extensions_mut().insert(ConnectInfo(peer));
+        self.router.clone().oneshot(request).await
+    }
+}
+
+/// Where events are published.
+const PUBLISH: &str = "/publish";
+
+fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
     let guarded =
         |wants, route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state((app.access.clone(), wants), guard));
     let to_read = |route| guarded(Wants::Read, route);
@@ -40,13 +106,14 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let admitted = streams.into_method_router().layer(from_fn_with_state(app.admission.clone(), admit));
     let channel = to_look(get(channels::show)).merge(to_change(axum::routing::delete(channels::forget)));
 
+    // What is posted does not come here: this is for the other methods, which are told that it is what they may do.
     // With a fallback of its own, as the router's would stand outside of the layers: a page could not read its 405.
-    let publish = post(publish::publish).fallback(method_not_allowed);
+    let publish = post(method_not_allowed).fallback(method_not_allowed);
 
     console::routes()
         .fold(Router::new(), |router, (path, route)| router.route(path, to_read(route)))
-        .route("/stream", for_pages_of_others(app, to_read(admitted)))
-        .route("/publish", for_pages_of_others(app, to_change(publish)))
+        .route("/stream", for_pages_of_others(cors, to_read(admitted)))
+        .route(PUBLISH, for_pages_of_others(cors, to_change(publish)))
         .route("/channels", to_look(get(channels::list)))
         .route("/channels/{name}", channel)
         .route("/channels/{name}/events", to_look(get(channels::events)))
@@ -57,31 +124,32 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .fallback_service(to_read(any(not_found)).with_state(app.clone()))
         .with_state(app.clone())
         .layer(from_fn_with_state(app.config.body_timeout, read_the_rest))
-        .layer(CatchPanicLayer::custom(|_| {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the hub made a mistake; its log says more").into_response()
-        }))
 }
 
-/// Lets pages of the allowed origins use a route, if there are any.
-fn for_pages_of_others(app: &App, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+/// What lets pages of the allowed origins use a route, if there are any.
+fn cors(app: &App) -> Option<CorsLayer> {
     let origins = &app.config.access.cors_origins;
-    if origins.is_empty() {
-        return route;
-    }
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins.clone()))
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CACHE_CONTROL,
-            header::CONTENT_TYPE,
-            HeaderName::from_static("idempotency-key"),
-            HeaderName::from_static("last-event-id"),
-        ]);
+    let layer = || {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins.clone()))
+            .allow_credentials(true)
+            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_headers([
+                header::AUTHORIZATION,
+                header::CACHE_CONTROL,
+                header::CONTENT_TYPE,
+                HeaderName::from_static("idempotency-key"),
+                HeaderName::from_static("last-event-id"),
+            ])
+    };
+    (!origins.is_empty()).then(layer)
+}
+
+fn for_pages_of_others(cors: Option<&CorsLayer>, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    let Some(cors) = cors else { return route };
     // With a fallback of its own: the router's takes the place of a default one together with its layer, and then nobody
     // would answer a browser's question whether it may.
-    route.fallback(method_not_allowed).layer(cors)
+    route.fallback(method_not_allowed).layer(cors.clone())
 }
 
 async fn not_found(request: Request) -> Problem {

@@ -10,6 +10,7 @@ use serde::{
     de::{Deserializer, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 use tidecast::{Event, Hub, Publication};
 use tidecast_axum::Problem;
 
@@ -50,7 +51,7 @@ fn read_event(text: &str) -> Result<Publication, Problem> {
     let members: Members<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
     let mut fields = Fields::default();
     let mut data = None;
-    for (name, value) in members.0 {
+    for (Name(name), value) in members.0 {
         let taken = match &*name {
             "data" => data.replace(read_data(value)?).is_some(),
             "channel" => put(&mut fields.channel, read_string(&name, value)?),
@@ -79,14 +80,27 @@ fn put<T>(place: &mut Option<T>, value: Option<T>) -> bool {
 
 /// A string is sent as the text it stands for, all else as the JSON text that came.
 fn read_data(value: &RawValue) -> Result<Event, Problem> {
+    if let Some(text) = plain(value) {
+        return Ok(Event::text(text));
+    }
     if value.get().starts_with('"') {
         return serde_json::from_str::<String>(value.get()).map(Event::text).map_err(|error| malformed(&error));
     }
     Ok(Event::raw_json(value.to_owned()))
 }
 
-fn read_string(name: &str, value: &RawValue) -> Result<Option<String>, Problem> {
+fn read_string<'a>(name: &str, value: &'a RawValue) -> Result<Option<Cow<'a, str>>, Problem> {
+    if let Some(text) = plain(value) {
+        return Ok(Some(Cow::Borrowed(text)));
+    }
     serde_json::from_str(value.get()).map_err(|_| Problem::bad_request(format!("`{name}` must be a string")))
+}
+
+/// A string's text where it is written without an escape: then it stands between the quotes, as the value was found to be
+/// JSON before.
+fn plain(value: &RawValue) -> Option<&str> {
+    let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    (!text.contains('\\')).then_some(text)
 }
 
 fn read_retry(value: &RawValue) -> Result<Option<u64>, Problem> {
@@ -97,8 +111,11 @@ fn malformed(error: &serde_json::Error) -> Problem {
     Problem::bad_request(format!("this is not JSON: {error}"))
 }
 
-/// An object's members as they came, the same name twice included.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// An object's members as they came, the same name twice included. There is room for all that an event can have.
+struct Members<'a>(SmallVec<[(Name<'a>, &'a RawValue); 6]>);
+
+/// The name of a member, borrowed where it is written without an escape.
+struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -112,7 +129,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
+                let mut members = SmallVec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
@@ -121,5 +138,54 @@ impl<'de> Deserialize<'de> for Members<'de> {
         }
 
         deserializer.deserialize_map(ReadMembers)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ReadName;
+
+        impl<'de> Visitor<'de> for ReadName {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(ReadName)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidecast::EventType;
+
+    use super::read_event;
+
+    #[test]
+    fn what_is_written_with_escapes_says_the_same() {
+        let plain = read_event(r#"{"channel":"news","data":"a/b","type":"t"}"#).unwrap();
+        let escaped = read_event(r#"{"ch\u0061nnel":"n\u0065ws","d\u0061ta":"a\/b","type":"\u0074"}"#).unwrap();
+        for publication in [plain, escaped] {
+            assert_eq!(publication.channel, "news");
+            assert_eq!(publication.event.data(), "a/b");
+            assert_eq!(publication.event.event_type().map(EventType::as_str), Some("t"));
+        }
+    }
+
+    #[test]
+    fn text_of_nothing_but_an_escape_is_not_taken_for_its_letters() {
+        assert_eq!(read_event(r#"{"data":"\\"}"#).unwrap().event.data(), "\\");
+        assert_eq!(read_event(r#"{"data":""}"#).unwrap().event.data(), "");
+        assert!(read_event(r#"{"data":"\ud800"}"#).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! Publishing by names and values: a form, or text with parameters in the address.
 
+use std::borrow::Cow;
+
 use tidecast::{Event, Publication};
 use tidecast_axum::{Problem, query};
 
@@ -23,7 +25,7 @@ pub(super) fn read_text(query: &str, body: &str) -> Result<Publication, Problem>
     fields.publication(Event::text(body))
 }
 
-fn read(pairs: &[u8]) -> Result<(Fields, Option<String>), Problem> {
+fn read(pairs: &[u8]) -> Result<(Fields<'static>, Option<Cow<'static, str>>), Problem> {
     let mut fields = Fields::default();
     let mut data = None;
     let mut retry = None;
@@ -37,12 +39,12 @@ fn read(pairs: &[u8]) -> Result<(Fields, Option<String>), Problem> {
             "idempotency_key" => &mut fields.idempotency_key,
             _ => return Err(unknown_name(&name)),
         };
-        if field.replace(value).is_some() {
+        if field.replace(Cow::Owned(value)).is_some() {
             return Err(Problem::bad_request(format!("`{name}` is given more than once")));
         }
     }
     let retry = retry.filter(|retry| !retry.is_empty());
-    let parse = |retry: String| retry.parse().ok().filter(|_| !retry.starts_with('+')).ok_or_else(retry_problem);
+    let parse = |retry: Cow<'_, str>| retry.parse().ok().filter(|_| !retry.starts_with('+')).ok_or_else(retry_problem);
     fields.retry_ms = retry.map(parse).transpose()?;
     Ok((fields, data))
 }

@@ -1,53 +1,76 @@
 //! `POST /publish`.
 
-use std::sync::Arc;
-
 use axum::{
-    Json,
+    BoxError,
     body::Body,
-    extract::{RawQuery, State},
+    extract::Request,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
 use serde_json::json;
 use tidecast::{Hub, Publication, Published};
 use tidecast_axum::Problem;
-use tokio::time::timeout;
 
 use crate::{
+    access::{self, Wants},
     app::App,
-    bounds::BODY_BYTES_MAX,
+    body::{read_out, read_whole},
     publish::{self, Asked},
 };
 
-pub(super) async fn publish(
-    State(app): State<Arc<App>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<serde_json::Value>, Problem> {
-    let body = read_body(&app, body).await?;
-    match publish::read(&app.hub, &headers, query.as_deref().unwrap_or_default(), &body)? {
-        Asked::One(publication) => {
-            let published = app.hub.publish_publication(publication).await.map_err(failed)?;
-            Ok(Json(answer(&published)))
-        }
-        Asked::Several(publications) => publish_all(&app.hub, publications).await.map(|answers| Json(answers.into())),
+/// Answers a request to publish.
+pub(super) async fn answer<B>(app: &App, request: Request<B>) -> Response
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    let (head, mut body) = request.into_parts();
+    let patience = app.config.body_timeout;
+    let refusal = match app.access.check(Wants::Change, &head.headers) {
+        Ok(()) => match read_whole(&mut body, patience).await {
+            Ok(body) => {
+                let query = head.uri.query().unwrap_or_default();
+                return publish(&app.hub, &head.headers, query, &body).await.unwrap_or_else(Problem::into_response);
+            }
+            Err(problem) => problem.into_response(),
+        },
+        Err(problem) => access::refusal(problem),
+    };
+    // Whoever was waited for in vain is not waited for again.
+    if refusal.status() != StatusCode::REQUEST_TIMEOUT {
+        read_out(&mut body, patience).await;
     }
+    refusal
+}
+
+async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Response, Problem> {
+    Ok(match publish::read(hub, headers, query, body)? {
+        Asked::One(publication) => {
+            let published = hub.publish_publication(publication).await.map_err(failed)?;
+            answer_with(&Answer::from(&published))
+        }
+        Asked::Several(publications) => {
+            let published = publish_all(hub, publications).await?;
+            answer_with(&published.iter().map(Answer::from).collect::<Vec<_>>())
+        }
+    })
 }
 
 /// Publishes one after the other. Where that fails half-way, those before are out already: the problem names them, so
 /// that the rest can be sent again.
-async fn publish_all(hub: &Hub, publications: Vec<Publication>) -> Result<Vec<serde_json::Value>, Problem> {
-    let mut answers = Vec::with_capacity(publications.len());
+async fn publish_all(hub: &Hub, publications: Vec<Publication>) -> Result<Vec<Published>, Problem> {
+    let mut all = Vec::with_capacity(publications.len());
     for (index, publication) in publications.into_iter().enumerate() {
         match hub.publish_publication(publication).await {
-            Ok(published) => answers.push(answer(&published)),
-            Err(error) => return Err(failed(error).with("index", index).with("published", answers)),
+            Ok(published) => all.push(published),
+            Err(error) => {
+                let before: Vec<_> = all.iter().map(|published| json!(Answer::from(published))).collect();
+                return Err(failed(error).with("index", index).with("published", before));
+            }
         }
     }
-    Ok(answers)
+    Ok(all)
 }
 
 /// Why an event was not published. A broker whose answer was lost may have taken it all the same: whoever sends it again
@@ -58,26 +81,36 @@ fn failed(error: tidecast::Error) -> Problem {
     if in_doubt { problem.with("in_doubt", true) } else { problem }
 }
 
-async fn read_body(app: &App, body: Body) -> Result<Bytes, Problem> {
-    let reading = Limited::new(body, BODY_BYTES_MAX).collect();
-    match timeout(app.config.body_timeout, reading).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {BODY_BYTES_MAX} bytes")))
+/// What a publish is answered with.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    channel: &'a str,
+    id: &'a str,
+    position: String,
+    receivers: usize,
+}
+
+impl<'a> From<&'a Published> for Answer<'a> {
+    fn from(published: &'a Published) -> Self {
+        Self {
+            channel: published.channel.as_str(),
+            id: &published.id,
+            position: published.position.to_string(),
+            receivers: published.receivers,
         }
-        Ok(Err(_)) => Err(Problem::bad_request("the body ended too early")),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")),
     }
 }
 
-/// What a publish is answered with.
-fn answer(published: &Published) -> serde_json::Value {
-    json!({
-        "channel": published.channel.as_str(),
-        "id": published.id,
-        "position": published.position.to_string(),
-        "receivers": published.receivers,
-    })
+fn answer_with(answer: &impl Serialize) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(text) => {
+            let mut response = Response::new(Body::from(text));
+            let media_type = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+            response
+        }
+        Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,119 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    cases::{self, Case, Effort},
+    servers::Kind,
+};
+
+const FULL: Effort = Effort { rounds: 3, time: Duration::from_secs(4), quick: false };
+const QUICK: Effort = Effort { rounds: 1, time: Duration::from_millis(60), quick: true };
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    pub(crate) effort: Effort,
+    pub(crate) cases: Vec<&'static Case>,
+    pub(crate) servers: Vec<Kind>,
+    pub(crate) json: bool,
+    pub(crate) list: bool,
+    /// The page to write.
+    pub(crate) page: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Reads them; without a case or a server it is all of them.
+    ///
+    /// # Errors
+    /// If one is not known.
+    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let (mut quick, mut json, mut list, mut page) = (false, false, false, None);
+        let (mut rounds, mut seconds) = (None, None);
+        let (mut cases, mut servers) = (Vec::new(), Vec::new());
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--quick" => quick = true,
+                "--json" => json = true,
+                "--list" => list = true,
+                "--write-docs" => page = Some(PathBuf::from(value()?)),
+                "--rounds" => rounds = Some(value()?.parse().context("--rounds")?),
+                "--seconds" => seconds = Some(value()?.parse().context("--seconds")?),
+                "--case" => cases.extend(cases_named(&value()?)?),
+                "--server" => servers.extend(servers_named(&value()?)?),
+                other => bail!("`{other}` is not known here"),
+            }
+        }
+        let mut effort = if quick { QUICK } else { FULL };
+        effort.rounds = rounds.unwrap_or(effort.rounds);
+        effort.time = match seconds {
+            Some(seconds) => Duration::try_from_secs_f64(seconds).context("--seconds")?,
+            None => effort.time,
+        };
+        ensure!(effort.rounds > 0 && !effort.time.is_zero(), "nothing would be measured");
+        if cases.is_empty() {
+            cases.extend(cases::ALL);
+        }
+        if servers.is_empty() {
+            servers.extend(Kind::ALL);
+        }
+        Ok(Self { effort, cases, servers, json, list, page })
+    }
+}
+
+/// The case of this name; without one, all whose name begins with it and a hyphen.
+fn cases_named(name: &str) -> Result<Vec<&'static Case>> {
+    let mut found: Vec<_> = cases::ALL.iter().filter(|case| case.name == name).collect();
+    if found.is_empty() {
+        found.extend(cases::ALL.iter().filter(|case| begins_with(case.name, name)));
+    }
+    ensure!(!found.is_empty(), "there is no case `{name}`; --list tells them");
+    Ok(found)
+}
+
+fn servers_named(name: &str) -> Result<Vec<Kind>> {
+    let found: Vec<_> =
+        Kind::ALL.into_iter().filter(|kind| kind.name() == name || begins_with(kind.name(), name)).collect();
+    ensure!(!found.is_empty(), "there is no server `{name}`; --list tells them");
+    Ok(found)
+}
+
+fn begins_with(whole: &str, name: &str) -> bool {
+    whole.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments> {
+        Arguments::read(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn without_names_it_is_everything() {
+        let arguments = read("--quick").unwrap();
+        assert_eq!((arguments.cases.len(), arguments.servers.len()), (cases::ALL.len(), Kind::ALL.len()));
+        assert!(arguments.effort.quick);
+    }
+
+    #[test]
+    fn a_name_is_one_or_all_that_begin_with_it() {
+        let arguments = read("--case closed --case churn --server bare --rounds 7 --seconds 0.5").unwrap();
+        let names: Vec<_> = arguments.cases.iter().map(|case| case.name).collect();
+        assert_eq!(names, ["closed-100", "closed-1000", "closed-100-1k", "closed-1000-1k", "churn"]);
+        assert_eq!(read("--case closed-100").unwrap().cases.len(), 1);
+        assert_eq!(arguments.servers, [Kind::BareEach, Kind::BareCoalescing]);
+        assert_eq!((arguments.effort.rounds, arguments.effort.time), (7, Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        for line in ["--fast", "--case nothing", "--server ngin", "--rounds", "--rounds 0", "--seconds -1"] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+}

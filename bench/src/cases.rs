@@ -1,0 +1,230 @@
+//! What is measured, a file a question; here the list of all of them, and the bars that Tidecast is held against.
+
+mod channels;
+mod churn;
+mod closed_loop;
+mod encode;
+mod idle;
+mod paced;
+mod publish;
+mod several;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{
+    figures::{Against, Bar, Figures, Metric},
+    load::{Load, Outcome, Pace},
+    servers::{Kind, Programs, Server},
+};
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// Rounds of each case and server; the figures are their medians.
+    pub(crate) rounds: usize,
+    /// How long a round publishes.
+    pub(crate) time: Duration,
+    /// A run to see that it works, with a fiftieth of the connections and rates.
+    pub(crate) quick: bool,
+}
+
+impl Effort {
+    /// So many connections, channels or events a second, or fewer if it is only to be seen that it works.
+    fn scaled(&self, number: usize) -> usize {
+        if self.quick { (number / 50).max(4) } else { number }
+    }
+}
+
+/// A question.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// The figure that servers are compared by.
+    pub(crate) main: Metric,
+    pub(crate) bars: &'static [Bar],
+    question: Question,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    Idle { connections: usize },
+    Paced { subscribers: usize, per_second: usize },
+    ClosedLoop { subscribers: usize, data_bytes: usize },
+    ChannelsPaced,
+    ChannelsClosed,
+    Several,
+    Churn,
+    Publish { in_flight: u64 },
+    Encode,
+}
+
+const fn at_most(metric: Metric, number: f64) -> Bar {
+    Bar::new(metric, number, Against::Number)
+}
+
+const fn of(metric: Metric, factor: f64, against: Against) -> Bar {
+    Bar::new(metric, factor, against)
+}
+
+const fn case(name: &'static str, title: &'static str, main: Metric, question: Question, bars: &'static [Bar]) -> Case {
+    Case { name, title, main, bars, question }
+}
+
+const NO_FAULT: [Bar; 4] = [
+    at_most(Metric::Lost, 0.0),
+    at_most(Metric::Doubled, 0.0),
+    at_most(Metric::Reordered, 0.0),
+    at_most(Metric::Garbled, 0.0),
+];
+
+/// All of them.
+pub(crate) const ALL: &[Case] = &[
+    case(
+        "idle-5000",
+        "5,000 idle connections",
+        Metric::KibEach,
+        Question::Idle { connections: 5_000 },
+        &[of(Metric::MibAfter, 1.2, Against::Own(Metric::MibBefore))],
+    ),
+    case(
+        "idle-15000",
+        "15,000 idle connections",
+        Metric::KibEach,
+        Question::Idle { connections: 15_000 },
+        &[at_most(Metric::KibEach, 0.3), of(Metric::MibAfter, 1.2, Against::Own(Metric::MibBefore))],
+    ),
+    case(
+        "paced-1000",
+        "1,000 subscribers × 100/s, 64 B",
+        Metric::Cpu,
+        Question::Paced { subscribers: 1_000, per_second: 100 },
+        &[of(Metric::Cpu, 1.1, Against::Bare), of(Metric::P99, 1.0, Against::BestPeer)],
+    ),
+    case(
+        "paced-10000",
+        "10,000 subscribers × 10/s, 64 B",
+        Metric::Cpu,
+        Question::Paced { subscribers: 10_000, per_second: 10 },
+        &[of(Metric::Cpu, 1.1, Against::Bare), of(Metric::P99, 1.0, Against::BestPeer)],
+    ),
+    case(
+        "closed-100",
+        "Closed loop, 100 subscribers, 64 B",
+        Metric::Deliveries,
+        Question::ClosedLoop { subscribers: 100, data_bytes: 64 },
+        &[of(Metric::Deliveries, 1.0, Against::BareCoalescing)],
+    ),
+    case(
+        "closed-1000",
+        "Closed loop, 1,000 subscribers, 64 B",
+        Metric::Deliveries,
+        Question::ClosedLoop { subscribers: 1_000, data_bytes: 64 },
+        &[of(Metric::Deliveries, 0.9, Against::BareCoalescing), of(Metric::Deliveries, 3.0, Against::BestPeer)],
+    ),
+    case(
+        "closed-100-1k",
+        "Closed loop, 100 subscribers, 1 KiB",
+        Metric::Deliveries,
+        Question::ClosedLoop { subscribers: 100, data_bytes: 1_024 },
+        &[of(Metric::Deliveries, 0.9, Against::BareCoalescing)],
+    ),
+    case(
+        "closed-1000-1k",
+        "Closed loop, 1,000 subscribers, 1 KiB",
+        Metric::Deliveries,
+        Question::ClosedLoop { subscribers: 1_000, data_bytes: 1_024 },
+        &[of(Metric::Deliveries, 0.9, Against::BareCoalescing)],
+    ),
+    case(
+        "channels-paced",
+        "5,000 channels × 2 subscribers, 2,000 publishes/s",
+        Metric::Cpu,
+        Question::ChannelsPaced,
+        &[of(Metric::Cpu, 1.2, Against::Bare), of(Metric::P99, 1.0, Against::BestPeer)],
+    ),
+    case(
+        "channels-closed",
+        "5,000 channels × 2 subscribers, closed loop",
+        Metric::Publishes,
+        Question::ChannelsClosed,
+        &[of(Metric::Publishes, 0.9, Against::Bare), of(Metric::Publishes, 1.3, Against::BestPeer)],
+    ),
+    case(
+        "several",
+        "1,000 subscribers on 3 channels each, closed loop",
+        Metric::Deliveries,
+        Question::Several,
+        &[of(Metric::Deliveries, 0.5, Against::Own(Metric::DeliveriesOnOne))],
+    ),
+    case("churn", "1,000 connects/s", Metric::CpuOfConnects, Question::Churn, &[]),
+    case("publish-1", "Publishing, 1 in flight", Metric::Publishes, Question::Publish { in_flight: 1 }, &[]),
+    case("publish-64", "Publishing, 64 in flight", Metric::Publishes, Question::Publish { in_flight: 64 }, &[]),
+    case("encode", "In the program, no subscriber, 64 B", Metric::PublishNanos, Question::Encode, &[]),
+];
+
+impl Case {
+    /// Whether this server can be asked.
+    pub(crate) fn is_for(&self, kind: Kind) -> bool {
+        match self.question {
+            // The bare writers have one channel a connection.
+            Question::Several => !kind.is_bare(),
+            Question::Encode => kind == Kind::Tidecast,
+            _ => true,
+        }
+    }
+
+    /// The bars of this case, those that every delivery has to meet among them.
+    pub(crate) fn all_bars(&self) -> Vec<Bar> {
+        let delivers = !matches!(
+            self.question,
+            Question::Idle { .. } | Question::Churn | Question::Publish { .. } | Question::Encode
+        );
+        let faults: &[Bar] = if delivers { &NO_FAULT } else { &[] };
+        [self.bars, faults].concat()
+    }
+
+    /// Asks a server once.
+    pub(crate) fn measure(&self, programs: &Programs, kind: Kind, effort: Effort) -> Result<Figures> {
+        if matches!(self.question, Question::Encode) {
+            return encode::measure();
+        }
+        let server = programs.start(kind)?;
+        match self.question {
+            Question::Idle { connections } => idle::measure(&server, effort.scaled(connections)),
+            Question::Paced { subscribers, per_second } => {
+                paced::measure(&server, effort, effort.scaled(subscribers), per_second)
+            }
+            Question::ClosedLoop { subscribers, data_bytes } => {
+                closed_loop::measure(&server, effort, effort.scaled(subscribers), data_bytes)
+            }
+            Question::ChannelsPaced => channels::paced(&server, effort),
+            Question::ChannelsClosed => channels::closed_loop(&server, effort),
+            Question::Several => several::measure(programs, kind, server, effort),
+            Question::Churn => churn::measure(&server, effort),
+            Question::Publish { in_flight } => publish::measure(&server, effort, in_flight),
+            Question::Encode => encode::measure(),
+        }
+    }
+}
+
+/// Warms up, measures, and notes what every run with deliveries has: rates, latencies, processor time, faults.
+fn run(server: &Server, mut load: Load, pace: Pace, time: Duration) -> Result<(Outcome, Figures)> {
+    load.run(pace, time / 5)?;
+    let processes = server.processes()?;
+    let own = crate::servers::process::Processes::own();
+    let (before, own_before) = (processes.cpu_time()?, own.cpu_time()?);
+    let outcome = load.run(pace, time)?;
+    let (took, own_took) = (processes.cpu_time()? - before, own.cpu_time()? - own_before);
+    let mut figures = Figures::default();
+    let deliveries = outcome.deliveries as f64;
+    figures.put(Metric::Deliveries, deliveries / outcome.took.as_secs_f64());
+    figures.put(Metric::Publishes, outcome.publishes as f64 / outcome.took.as_secs_f64());
+    figures.put_latencies(&outcome.latencies);
+    figures.put(Metric::Cpu, took.as_secs_f64() * 1e6 / deliveries);
+    figures.put(Metric::CpuOfLoad, own_took.as_secs_f64() * 1e6 / deliveries);
+    figures.put_faults(load.faults());
+    Ok((outcome, figures))
+}

@@ -1,0 +1,18 @@
+//! As fast as it goes: the publisher stays a few events ahead of the slowest subscriber.
+
+use anyhow::Result;
+
+use super::{Effort, run};
+use crate::{
+    figures::Figures,
+    load::{Load, Pace, ledger::Plan},
+    servers::Server,
+};
+
+/// So many events the publisher is ahead at most.
+pub(super) const AHEAD: u64 = 8;
+
+pub(super) fn measure(server: &Server, effort: Effort, subscribers: usize, data_bytes: usize) -> Result<Figures> {
+    let load = Load::connect(server, Plan { subscribers, channels: 1, channels_each: 1, data_bytes })?;
+    Ok(run(server, load, Pace::InFlight(AHEAD), effort.time)?.1)
+}

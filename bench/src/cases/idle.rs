@@ -1,0 +1,61 @@
+//! Connections that only wait: what each of them costs in memory, and what is left when all have gone.
+//!
+//! Some come and go before, so that what a server needs once, such as pages of its program, is not counted as theirs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::{
+    figures::{Figures, Metric},
+    load::{Load, ledger::Plan},
+    servers::{Server, process::Processes},
+};
+
+/// How many come and go before.
+const FIRST: usize = 100;
+
+/// How long memory must not have changed before it is noted, and how long that is waited for.
+const STEADY: Duration = Duration::from_millis(500);
+const STEADY_WITHIN: Duration = Duration::from_secs(15);
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+pub(super) fn measure(server: &Server, connections: usize) -> Result<Figures> {
+    let processes = server.processes()?;
+    let fresh = processes.memory()?;
+    drop(connect(server, FIRST.min(connections))?);
+    let before = steady(&processes)?;
+    let began = Instant::now();
+    let load = connect(server, connections)?;
+    let took = began.elapsed();
+    let at = steady(&processes)?;
+    drop(load);
+    let after = steady(&processes)?;
+    let mut figures = Figures::default();
+    figures.put(Metric::KibEach, at.saturating_sub(before) as f64 / 1024.0 / connections as f64);
+    figures.put(Metric::MibFresh, fresh as f64 / MIB);
+    figures.put(Metric::MibBefore, before as f64 / MIB);
+    figures.put(Metric::MibAt, at as f64 / MIB);
+    figures.put(Metric::MibAfter, after as f64 / MIB);
+    figures.put(Metric::ConnectSeconds, took.as_secs_f64());
+    Ok(figures)
+}
+
+fn connect(server: &Server, subscribers: usize) -> Result<Load> {
+    Load::connect(server, Plan { subscribers, channels: 1, channels_each: 1, data_bytes: 64 })
+}
+
+/// The memory once it no longer changes by more than a hundredth; what it is after some time in any case.
+fn steady(processes: &Processes) -> Result<u64> {
+    let deadline = Instant::now() + STEADY_WITHIN;
+    let mut memory = processes.memory()?;
+    loop {
+        std::thread::sleep(STEADY);
+        let now = processes.memory()?;
+        if now.abs_diff(memory) <= memory / 100 || Instant::now() > deadline {
+            return Ok(now);
+        }
+        memory = now;
+    }
+}

@@ -1,0 +1,27 @@
+//! Connections that listen to three channels, beside as many that listen to one: as fast as it goes, to each in turn.
+
+use anyhow::Result;
+
+use super::{Effort, closed_loop::AHEAD, run};
+use crate::{
+    figures::{Figures, Metric},
+    load::{Load, Pace, ledger::Plan},
+    servers::{Kind, Programs, Server},
+};
+
+const CHANNELS: usize = 3;
+
+/// Takes the server that runs, and afterwards one that is new, as what was published before is not to count.
+pub(super) fn measure(programs: &Programs, kind: Kind, server: Server, effort: Effort) -> Result<Figures> {
+    let mut figures = on(&server, effort, CHANNELS)?;
+    drop(server);
+    let on_one = on(&programs.start(kind)?, effort, 1)?;
+    figures.put(Metric::DeliveriesOnOne, on_one.of(Metric::Deliveries).unwrap_or(f64::NAN));
+    Ok(figures)
+}
+
+fn on(server: &Server, effort: Effort, channels: usize) -> Result<Figures> {
+    let subscribers = effort.scaled(1_000);
+    let load = Load::connect(server, Plan { subscribers, channels, channels_each: channels, data_bytes: 64 })?;
+    Ok(run(server, load, Pace::InFlight(AHEAD), effort.time)?.1)
+}

@@ -1,0 +1,93 @@
+//! The data of an event that the bench publishes: which it is, when it was published, and filling up to the size asked
+//! for.
+//!
+//! Every digit is one of 16 letters from `@` on, so that eight of them are read in a few instructions, and none of them
+//! needs an escape in JSON. The filling is known, so that a byte that was changed anywhere is found.
+
+/// Bytes of the data that say which event it is.
+pub(crate) const STAMP_BYTES: usize = 40;
+
+const FILLING: u8 = b'x';
+
+/// Which event, and when it was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) channel: u32,
+    /// Which of its channel, from 0 on.
+    pub(crate) number: u32,
+    /// Which of all, from 0 on.
+    pub(crate) serial: u32,
+    /// Nanoseconds on the clock of this process.
+    pub(crate) at: u64,
+}
+
+impl Stamp {
+    /// Puts it at the beginning of an event's data.
+    pub(crate) fn write(&self, data: &mut [u8]) {
+        let fields = [self.channel, self.number, self.serial, (self.at >> 32) as u32, self.at as u32];
+        for (field, place) in fields.into_iter().zip(data.chunks_exact_mut(8)) {
+            place.copy_from_slice(&letters(field));
+        }
+    }
+
+    /// Reads an event's data; `None` if it is not what was published.
+    pub(crate) fn read(data: &[u8], filling: &[u8]) -> Option<Self> {
+        let (stamp, rest) = data.split_first_chunk::<STAMP_BYTES>()?;
+        if rest != filling {
+            return None;
+        }
+        let field = |at: usize| number(stamp[at * 8..][..8].try_into().ok()?);
+        let at = u64::from(field(3)?) << 32 | u64::from(field(4)?);
+        Some(Self { channel: field(0)?, number: field(1)?, serial: field(2)?, at })
+    }
+}
+
+/// What stands behind the stamp in data of so many bytes.
+pub(crate) fn filling(data_bytes: usize) -> Vec<u8> {
+    vec![FILLING; data_bytes.saturating_sub(STAMP_BYTES)]
+}
+
+fn letters(number: u32) -> [u8; 8] {
+    let mut letters = [0; 8];
+    for (letter, at) in letters.iter_mut().zip((0..8).rev()) {
+        *letter = b'@' + (number >> (4 * at) & 15) as u8;
+    }
+    letters
+}
+
+fn number(letters: [u8; 8]) -> Option<u32> {
+    let letters = u64::from_be_bytes(letters);
+    if letters & 0xf0f0_f0f0_f0f0_f0f0 != 0x4040_4040_4040_4040 {
+        return None;
+    }
+    let digits = letters & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    Some((fours | fours >> 16) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let stamp = Stamp { channel: 4_999, number: 0x0123_4567, serial: u32::MAX, at: 0x0123_4567_89ab_cdef };
+        let mut data = [vec![0; STAMP_BYTES], filling(64)].concat();
+        stamp.write(&mut data);
+        assert_eq!(data.len(), 64);
+        assert_eq!(Stamp::read(&data, &filling(64)), Some(stamp));
+    }
+
+    #[test]
+    fn a_changed_byte_is_found_wherever_it_is() {
+        let mut data = [vec![0; STAMP_BYTES], filling(64)].concat();
+        Stamp { channel: 1, number: 2, serial: 3, at: 4 }.write(&mut data);
+        for at in 0..data.len() {
+            let mut garbled = data.clone();
+            garbled[at] ^= 0x20;
+            assert_eq!(Stamp::read(&garbled, &filling(64)), None, "byte {at}");
+        }
+        assert_eq!(Stamp::read(&data[..63], &filling(64)), None);
+    }
+}

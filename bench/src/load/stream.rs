@@ -1,0 +1,262 @@
+//! The bytes of an event stream: the response's head, chunks or none, and the events in them.
+//!
+//! Events are found where the last one was: if the data is at the same place of its frame again, and as long as it has
+//! to be, no byte is looked for. What is not that is read line by line. A stream keeps a few words and what is left of
+//! an event that is not complete; the buffer that is read into belongs to all of them.
+
+use anyhow::{Result, bail, ensure};
+use memchr::{memchr, memmem};
+
+use super::stamp::{STAMP_BYTES, Stamp, filling};
+
+/// Longest head of a response, and longest event.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// What an event of a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Ours(Stamp),
+    /// An event with other data than any of ours, such as one that says that something was missed.
+    Garbled,
+}
+
+/// How events are told apart; one for all streams.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    filling: Vec<u8>,
+    /// Where in its frame the last event's data was.
+    data_at: usize,
+}
+
+/// Where one stream stands.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    framing: Framing,
+    rest: Vec<u8>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    #[default]
+    Head,
+    Whole,
+    /// In a chunk that has so many bytes to come.
+    Chunk(u32),
+    /// Between chunks, with what is known of the next one's size.
+    Size(Option<u32>),
+    Ended,
+}
+
+// === impl Reading ===
+
+impl Reading {
+    /// Of events with so many bytes of data.
+    pub(crate) fn new(data_bytes: usize) -> Self {
+        Self { filling: filling(data_bytes), data_at: 0 }
+    }
+
+    /// Goes on with a stream, and tells of each event that is complete.
+    ///
+    /// # Errors
+    /// If the response is another than 200, or not what HTTP allows.
+    pub(crate) fn read(&mut self, stream: &mut Stream, mut bytes: &[u8], found: &mut impl FnMut(Found)) -> Result<()> {
+        while !bytes.is_empty() {
+            match stream.framing {
+                Framing::Head => bytes = stream.head(bytes)?,
+                Framing::Whole => {
+                    self.events(&mut stream.rest, bytes, found);
+                    bytes = &[];
+                }
+                Framing::Chunk(left) => {
+                    let (body, behind) = bytes.split_at(bytes.len().min(left as usize));
+                    self.events(&mut stream.rest, body, found);
+                    bytes = behind;
+                    let left = left - body.len() as u32;
+                    stream.framing = if left > 0 { Framing::Chunk(left) } else { Framing::Size(None) };
+                }
+                Framing::Size(known) => {
+                    stream.framing = size(known, bytes[0])?;
+                    bytes = &bytes[1..];
+                }
+                Framing::Ended => bail!("there is something behind the last chunk"),
+            }
+        }
+        Ok(())
+    }
+
+    fn events(&mut self, rest: &mut Vec<u8>, mut bytes: &[u8], found: &mut impl FnMut(Found)) {
+        if !rest.is_empty() && !bytes.is_empty() {
+            let end = if rest.ends_with(b"\n") && bytes[0] == b'\n' {
+                Some(1)
+            } else {
+                memmem::find(bytes, b"\n\n").map(|at| at + 2)
+            };
+            rest.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
+            let Some(end) = end else { return };
+            self.event(rest, found);
+            rest.clear();
+            bytes = &bytes[end..];
+        }
+        while !bytes.is_empty() {
+            if let Some((stamp, end)) = self.where_the_last_was(bytes) {
+                found(Found::Ours(stamp));
+                bytes = &bytes[end..];
+            } else if let Some(end) = memmem::find(bytes, b"\n\n") {
+                self.event(&bytes[..end + 2], found);
+                bytes = &bytes[end + 2..];
+            } else {
+                rest.extend_from_slice(bytes);
+                return;
+            }
+        }
+    }
+
+    fn where_the_last_was(&self, bytes: &[u8]) -> Option<(Stamp, usize)> {
+        let begin = self.data_at + b"data: ".len();
+        let end = begin + STAMP_BYTES + self.filling.len();
+        if bytes.get(self.data_at..begin)? != b"data: " || bytes.get(end..end + 2)? != b"\n\n" {
+            return None;
+        }
+        if self.data_at > 0 && bytes[self.data_at - 1] != b'\n' {
+            return None;
+        }
+        Some((Stamp::read(&bytes[begin..end], &self.filling)?, end + 2))
+    }
+
+    /// Reads a frame line by line. One without data is no event.
+    fn event(&mut self, frame: &[u8], found: &mut impl FnMut(Found)) {
+        let mut event = None;
+        let mut at = 0;
+        while let Some(end) = memchr(b'\n', &frame[at..]) {
+            let line = &frame[at..at + end];
+            if let Some(data) = line.strip_prefix(b"data:") {
+                let data = data.strip_prefix(b" ").unwrap_or(data);
+                event = match (event, Stamp::read(data, &self.filling)) {
+                    (None, Some(stamp)) => {
+                        self.data_at = at;
+                        Some(Found::Ours(stamp))
+                    }
+                    _ => Some(Found::Garbled),
+                };
+            }
+            at += end + 1;
+        }
+        if let Some(event) = event {
+            found(event);
+        }
+    }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// Whether the response's head has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.framing != Framing::Head
+    }
+
+    /// Whether the response is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.framing == Framing::Ended
+    }
+
+    /// Takes what is of the head; answers with what is behind it.
+    fn head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
+        let kept = self.rest.len();
+        self.rest.extend_from_slice(bytes);
+        let Some(end) = memmem::find(&self.rest, b"\r\n\r\n") else {
+            ensure!(self.rest.len() < KEPT_BYTES_MAX, "a response's head does not end");
+            return Ok(&[]);
+        };
+        let head = String::from_utf8_lossy(&self.rest[..end]).to_ascii_lowercase();
+        ensure!(head.starts_with("http/1.1 200"), "a stream was refused: {head}");
+        let chunked = head.lines().any(|line| line.starts_with("transfer-encoding:") && line.ends_with("chunked"));
+        self.framing = if chunked { Framing::Size(None) } else { Framing::Whole };
+        self.rest = Vec::new();
+        Ok(&bytes[end + 4 - kept..])
+    }
+}
+
+/// What follows of a chunk's size after one more byte of its line. The line end behind the chunk before is passed over.
+fn size(known: Option<u32>, byte: u8) -> Result<Framing> {
+    Ok(match (byte, known) {
+        (b'\n', Some(0)) => Framing::Ended,
+        (b'\n', Some(size)) => Framing::Chunk(size),
+        (b'\r' | b'\n', known) => Framing::Size(known),
+        (digit, known) => {
+            let Some(digit) = char::from(digit).to_digit(16) else { bail!("a chunk's size has the byte {digit}") };
+            let known = known.unwrap_or(0);
+            ensure!(known < 1 << 27, "a chunk is too large");
+            Framing::Size(Some(known << 4 | digit))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+
+    fn data(number: u32) -> String {
+        let mut data = [vec![0; STAMP_BYTES], filling(64)].concat();
+        Stamp { channel: 0, number, serial: number, at: 7 }.write(&mut data);
+        String::from_utf8(data).unwrap()
+    }
+
+    /// What is found in a response that comes in pieces of so many bytes: a number for each event of ours.
+    fn found(response: &[u8], piece: usize) -> Result<Vec<Option<u32>>> {
+        let (mut reading, mut stream) = (Reading::new(64), Stream::default());
+        let mut found = Vec::new();
+        for piece in response.chunks(piece) {
+            reading.read(&mut stream, piece, &mut |event| {
+                found.push(match event {
+                    Found::Ours(stamp) => Some(stamp.number),
+                    Found::Garbled => None,
+                });
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn whole(body: &str) -> Vec<u8> {
+        format!("{HEAD}\r\n{body}").into_bytes()
+    }
+
+    fn chunked(chunks: &[&str]) -> Vec<u8> {
+        let chunks: String = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+        format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n{chunks}").into_bytes()
+    }
+
+    #[test]
+    fn events_are_found_however_the_bytes_come() {
+        let frames: String = (0..12).map(|number| format!("id: e.{number}\ndata: {}\n\n", data(number))).collect();
+        let body = format!(": hello\nretry: 3000\nid: e.0\n\n{frames}:\n\n");
+        let wanted: Vec<_> = (0..12).map(Some).collect();
+        for piece in 1..300 {
+            assert_eq!(found(&whole(&body), piece).unwrap(), wanted, "{piece}");
+            let (one, two) = body.split_at(200);
+            assert_eq!(found(&chunked(&[one, two]), piece).unwrap(), wanted, "chunks, {piece}");
+        }
+    }
+
+    #[test]
+    fn other_orders_of_lines_are_read_too() {
+        let body = format!("data:{}\nid: 1:0\n\nevent: x\ndata: {}\nid: 2\n\n", data(0), data(1));
+        assert_eq!(found(&whole(&body), 50).unwrap(), [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn an_event_that_is_none_of_ours_is_garbled() {
+        let cut = &data(1)[1..];
+        let body = format!("data: {cut}\n\nevent: stream-reset\ndata: {{}}\n\ndata: {0}\ndata: {0}\n\n", data(2));
+        assert_eq!(found(&whole(&body), 1_000).unwrap(), [None, None, None]);
+    }
+
+    #[test]
+    fn a_refusal_and_broken_chunks_are_errors() {
+        assert!(found(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 1_000).is_err());
+        let broken = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\nxyz\r\n");
+        assert!(found(broken.as_bytes(), 1_000).is_err());
+    }
+}

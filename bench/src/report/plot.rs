@@ -1,0 +1,87 @@
+//! The plot: a panel for each of a few cases, and in it a bar for each server.
+//!
+//! It takes its colours from whether the page is light or dark, and needs no script and no font.
+
+use std::fmt::Write;
+
+use super::{Answer, cell};
+use crate::{figures::Metric, servers::Kind};
+
+/// What is plotted.
+const PANELS: [(&str, Metric); 6] = [
+    ("idle-15000", Metric::KibEach),
+    ("closed-1000", Metric::Deliveries),
+    ("paced-1000", Metric::Cpu),
+    ("paced-10000", Metric::P99),
+    ("channels-closed", Metric::Publishes),
+    ("churn", Metric::CpuOfConnects),
+];
+
+const WIDTH: usize = 960;
+const PANEL_WIDTH: usize = WIDTH / 2;
+const ROW: usize = 20;
+const TITLE: usize = 44;
+const NAME_WIDTH: usize = 130;
+const BAR_WIDTH: usize = PANEL_WIDTH - NAME_WIDTH - 90;
+
+const STYLE: &str = "text{font:12px sans-serif;fill:#222}.t{font-weight:bold}.u{fill:#666}.own{fill:#0b7285}\
+.bare{fill:#adb5bd}.peer{fill:#e8590c}@media(prefers-color-scheme:dark){text{fill:#ddd}.u{fill:#999}}";
+
+/// The plot of those cases that were measured.
+pub(super) fn svg(answers: &[Answer]) -> String {
+    let panels: Vec<_> = PANELS
+        .iter()
+        .filter_map(|(name, metric)| Some((answers.iter().find(|answer| answer.case.name == *name)?, *metric)))
+        .collect();
+    let panel_height = TITLE + Kind::ALL.len() * ROW + 16;
+    let height = panel_height * panels.len().div_ceil(2);
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+         viewBox=\"0 0 {WIDTH} {height}\">\n<style>{STYLE}</style>\n"
+    );
+    for (at, (answer, metric)) in panels.into_iter().enumerate() {
+        panel(&mut out, answer, metric, at % 2 * PANEL_WIDTH, at / 2 * panel_height);
+    }
+    out + "</svg>\n"
+}
+
+fn panel(out: &mut String, answer: &Answer, metric: Metric, left: usize, top: usize) {
+    let better = if metric.more_is_better() { "more is better" } else { "less is better" };
+    let (x, y) = (left + 8, top + 18);
+    let _ = writeln!(out, "<text class=\"t\" x=\"{x}\" y=\"{y}\">{}</text>", answer.case.title);
+    let _ = writeln!(out, "<text class=\"u\" x=\"{x}\" y=\"{}\">{}, {better}</text>", y + 16, metric.name());
+    let longest = answer.servers.iter().filter_map(|(_, figures)| figures.of(metric)).fold(f64::MIN_POSITIVE, f64::max);
+    for (row, (kind, figures)) in answer.servers.iter().enumerate() {
+        let y = top + TITLE + row * ROW;
+        let figure = figures.of(metric);
+        let width = figure.unwrap_or(0.0) / longest * BAR_WIDTH as f64;
+        let class = match kind {
+            Kind::Tidecast => "own",
+            kind if kind.is_bare() => "bare",
+            _ => "peer",
+        };
+        let bar = left + NAME_WIDTH;
+        let _ = writeln!(out, "<text x=\"{x}\" y=\"{}\">{}</text>", y + 12, kind.name());
+        let _ = writeln!(
+            out,
+            "<rect class=\"{class}\" x=\"{bar}\" y=\"{}\" width=\"{width:.1}\" height=\"{}\"/>",
+            y + 2,
+            ROW - 6
+        );
+        let _ = writeln!(out, "<text x=\"{:.1}\" y=\"{}\">{}</text>", bar as f64 + width + 5.0, y + 12, cell(figure));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::answer;
+
+    #[test]
+    fn the_longest_bar_fills_its_panel_and_the_others_are_its_share() {
+        let svg = svg(&[answer("closed-1000", &[(Kind::Tidecast, 4e6), (Kind::Axum, 1e6)])]);
+        assert!(svg.contains(&format!("width=\"{BAR_WIDTH}.0\"")), "{svg}");
+        assert!(svg.contains(&format!("width=\"{}.0\"", BAR_WIDTH / 4)), "{svg}");
+        assert!(svg.contains("4,000,000") && svg.ends_with("</svg>\n"));
+    }
+}

@@ -1,0 +1,190 @@
+//! The servers under test, each a process of its own, or several.
+//!
+//! How each is started is in the file of its name; here is what all of them have: an address, a way to say what is
+//! published and listened to, and an end.
+
+mod axum;
+mod bare;
+mod nchan;
+pub(crate) mod process;
+mod tidecast;
+
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    ops::Range,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use self::process::Processes;
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Tidecast, as it is released.
+    Tidecast,
+    /// What can't be done with less: `bin/bare`, one send for each event and subscriber.
+    BareEach,
+    /// The same, which sends at once what has piled up.
+    BareCoalescing,
+    /// axum and a broadcast channel, as most people would write it: `bin/by_hand.rs`.
+    Axum,
+    /// nginx with nchan, so many workers.
+    Nchan1,
+    /// See [`Kind::Nchan1`].
+    Nchan2,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Tidecast, Self::BareEach, Self::BareCoalescing, Self::Axum, Self::Nchan1, Self::Nchan2];
+
+    /// As it is called on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tidecast => "tidecast",
+            Self::BareEach => "bare-each",
+            Self::BareCoalescing => "bare-coalescing",
+            Self::Axum => "axum-by-hand",
+            Self::Nchan1 => "nchan-1",
+            Self::Nchan2 => "nchan-2",
+        }
+    }
+
+    pub(crate) fn is_bare(self) -> bool {
+        matches!(self, Self::BareEach | Self::BareCoalescing)
+    }
+
+    /// Whether it is a server that somebody might use in place of Tidecast.
+    pub(crate) fn is_peer(self) -> bool {
+        matches!(self, Self::Axum | Self::Nchan1 | Self::Nchan2)
+    }
+
+    /// Why it can't be measured here, if so.
+    pub(crate) fn absent(self) -> Option<&'static str> {
+        match self {
+            Self::Nchan1 | Self::Nchan2 => nchan::absent(),
+            _ => None,
+        }
+    }
+}
+
+/// How a server wants to be asked.
+#[derive(Debug, Clone, Copy)]
+enum Dialect {
+    /// `POST /publish` with JSON, `GET /stream?channel=…`.
+    Json,
+    /// The channel in the path, the data as it is.
+    Path,
+}
+
+/// Where the programs are.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    tidecast: PathBuf,
+    bare: PathBuf,
+    by_hand: PathBuf,
+}
+
+impl Programs {
+    /// Finds them: the hub by `TIDECAST_BIN`, those of this package beside this program.
+    pub(crate) fn find() -> Result<Self> {
+        let tidecast = env::var_os("TIDECAST_BIN")
+            .context("TIDECAST_BIN is not set: it is the path of the hub, built by `cargo build --release`")?;
+        let tidecast = PathBuf::from(tidecast);
+        ensure!(tidecast.is_file(), "TIDECAST_BIN: there is no {}", tidecast.display());
+        let beside = |name| {
+            let program = env::current_exe()?.with_file_name(name);
+            ensure!(program.is_file(), "there is no {}: build the bench with --bins", program.display());
+            Ok(program)
+        };
+        Ok(Self { tidecast, bare: beside("bare")?, by_hand: beside("by_hand")? })
+    }
+
+    /// Starts a server on a free port.
+    pub(crate) fn start(&self, kind: Kind) -> Result<Server> {
+        let server = match kind {
+            Kind::Tidecast => says_where(tidecast::command(&self.tidecast), None),
+            Kind::BareEach => says_where(bare::command(&self.bare, "each"), None),
+            Kind::BareCoalescing => says_where(bare::command(&self.bare, "coalescing"), None),
+            Kind::Axum => says_where(axum::command(&self.by_hand), None),
+            Kind::Nchan1 => nchan::start(1),
+            Kind::Nchan2 => nchan::start(2),
+        };
+        server.with_context(|| format!("{} does not start", kind.name()))
+    }
+}
+
+/// A server that runs. It is ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Child,
+    dialect: Dialect,
+    pub(crate) address: SocketAddr,
+    /// What it was configured with; removed at the end.
+    folder: Option<PathBuf>,
+}
+
+impl Server {
+    /// Its processes as they are now.
+    pub(crate) fn processes(&self) -> Result<Processes> {
+        Processes::of(self.process.id())
+    }
+
+    /// The request that publishes this to a channel.
+    pub(crate) fn publish_request(&self, channel: usize, data: &str) -> String {
+        let address = self.address;
+        let (path, media_type, body) = match self.dialect {
+            Dialect::Json => {
+                let body = format!("{{\"channel\":\"c{channel}\",\"data\":\"{data}\"}}");
+                ("/publish".to_owned(), "application/json", body)
+            }
+            Dialect::Path => (format!("/publish/c{channel}"), "text/plain", data.to_owned()),
+        };
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    /// The request that listens to these channels.
+    pub(crate) fn stream_request(&self, channels: Range<usize>) -> String {
+        let path = match self.dialect {
+            Dialect::Json => {
+                let channels: Vec<_> = channels.map(|channel| format!("channel=c{channel}")).collect();
+                format!("/stream?{}", channels.join("&"))
+            }
+            Dialect::Path => {
+                let channels: Vec<_> = channels.map(|channel| format!("c{channel}")).collect();
+                format!("/stream/{}", channels.join(","))
+            }
+        };
+        format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        process::end(&mut self.process);
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// Starts a server that prints its address as its first line.
+fn says_where(mut command: Command, folder: Option<PathBuf>) -> Result<Server> {
+    let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
+    let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).and_then(|at| at.parse().ok());
+    let Some(address) = address else {
+        process::end(&mut process);
+        bail!("it does not say where it listens: {line:?}");
+    };
+    Ok(Server { process, dialect: Dialect::Json, address, folder })
+}

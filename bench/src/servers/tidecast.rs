@@ -1,0 +1,16 @@
+//! The hub with its defaults, in memory.
+
+use std::{path::Path, process::Command};
+
+pub(super) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    // What is measured is memory, also where the machine has a Redis for other programs.
+    for name in ["TIDECAST_REDIS", "SSE_REDIS_URL", "REDIS_URL"] {
+        command.env_remove(name);
+    }
+    for part in ["HOST", "PORT", "DB"] {
+        command.env_remove(format!("SSE_REDIS_{part}"));
+    }
+    command
+}
