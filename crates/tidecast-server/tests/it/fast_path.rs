@@ -8,6 +8,9 @@ use crate::support::{Answer, Connection, Hub, request, within};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
+/// Where it goes, headers and body.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// What can be compared: not when it was said, nor where an event stands, whose number may have one digit more.
 fn comparable(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let mut text = answer.text();
@@ -31,7 +34,7 @@ async fn hyper_answers_the_same() {
     let key = ("Authorization", "Bearer secret");
     let long = "x".repeat(70_000);
     let long = format!(r#"{{"data":"{long}"}}"#);
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("/publish", &[JSON, key], r#"{"data":"x"}"#),
         ("/publish", &[JSON, key], r#"{"channel":"news","data":{"a": 1},"type":"t","id":"own","retry":5}"#),
         ("/publish", &[JSON, key], "{\"channel\":\"\\u00e4 \u{1f30a}\",\"data\":null}"),
