@@ -32,7 +32,7 @@ use crate::{
     access::Wants,
     app::App,
     publish::{self, Asked},
-    routes::Answer,
+    routes::put_answer,
     socket::GuardedSocket,
 };
 
@@ -93,6 +93,8 @@ struct Connection<'a> {
     /// Whether it has published here before.
     publishes: bool,
     headers: HeaderMap,
+    /// An answer's body, while it is written.
+    body: Vec<u8>,
     /// When it last said something, and what tells that this was too long ago.
     heard_at: Instant,
     silence: Option<Pin<Box<Sleep>>>,
@@ -120,6 +122,7 @@ impl<'a> Connection<'a> {
             leaves: false,
             publishes: false,
             headers: HeaderMap::new(),
+            body: Vec::new(),
             heard_at: Instant::now(),
             silence: None,
         }
@@ -237,28 +240,15 @@ impl<'a> Connection<'a> {
 
     /// Writes what hyper would.
     fn put_answer(&mut self, published: &Published) {
-        let mut body = [0; 1024];
-        let mut room = &mut body[..];
-        let answer = Answer::from(published);
-        let long;
-        let body = match serde_json::to_writer(&mut room, &answer) {
-            Ok(()) => {
-                let left = room.len();
-                &body[..body.len() - left]
-            }
-            // Names and ids are short, but they may be all escapes.
-            Err(_) => {
-                long = serde_json::to_vec(&answer).unwrap_or_default();
-                &long[..]
-            }
-        };
+        self.body.clear();
+        put_answer(&mut self.body, published);
         let answers = &mut self.answers;
         answers.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ");
-        let _ = write!(answers, "{}", body.len());
+        let _ = write!(answers, "{}", self.body.len());
         answers.extend_from_slice(b"\r\ndate: ");
         answers.extend_from_slice(&Date::now().text);
         answers.extend_from_slice(b"\r\n\r\n");
-        answers.extend_from_slice(body);
+        answers.extend_from_slice(&self.body);
     }
 
     /// Waits until nothing was heard for too long. The timer is not moved at each request: when it rings it is set again

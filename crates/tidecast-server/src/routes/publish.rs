@@ -1,5 +1,7 @@
 //! `POST /publish`.
 
+use std::io::Write;
+
 use axum::{
     BoxError,
     body::Body,
@@ -8,8 +10,6 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Serialize;
-use serde_json::json;
 use tidecast::{Hub, Publication, Published};
 use tidecast_axum::Problem;
 
@@ -19,6 +19,9 @@ use crate::{
     body::{read_out, read_whole},
     publish::{self, Asked},
 };
+
+/// Room for an answer, unless a name or an id is long.
+const ANSWER_BYTES: usize = 128;
 
 /// Answers a request to publish.
 pub(super) async fn answer<B>(app: &App, request: Request<B>) -> Response
@@ -45,16 +48,16 @@ where
 }
 
 async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Response, Problem> {
-    Ok(match publish::read(hub, headers, query, body)? {
+    let mut answer = Vec::with_capacity(ANSWER_BYTES);
+    match publish::read(hub, headers, query, body)? {
         Asked::One(publication) => {
-            let published = hub.publish_publication(publication).await.map_err(failed)?;
-            answer_with(&Answer::from(&published))
+            put_answer(&mut answer, &hub.publish_publication(publication).await.map_err(failed)?);
         }
-        Asked::Several(publications) => {
-            let published = publish_all(hub, publications).await?;
-            answer_with(&published.iter().map(Answer::from).collect::<Vec<_>>())
-        }
-    })
+        Asked::Several(publications) => put_answers(&mut answer, &publish_all(hub, publications).await?),
+    }
+    let mut response = Response::new(Body::from(answer));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
 /// Publishes one after the other. Where that fails half-way, those before are out already: the problem names them, so
@@ -65,7 +68,9 @@ async fn publish_all(hub: &Hub, publications: Vec<Publication>) -> Result<Vec<Pu
         match hub.publish_publication(publication).await {
             Ok(published) => all.push(published),
             Err(error) => {
-                let before: Vec<_> = all.iter().map(|published| json!(Answer::from(published))).collect();
+                let mut before = Vec::new();
+                put_answers(&mut before, &all);
+                let before: serde_json::Value = serde_json::from_slice(&before).unwrap_or_default();
                 return Err(failed(error).with("index", index).with("published", before));
             }
         }
@@ -81,36 +86,37 @@ fn failed(error: tidecast::Error) -> Problem {
     if in_doubt { problem.with("in_doubt", true) } else { problem }
 }
 
-/// What a publish is answered with.
-#[derive(Debug, Serialize)]
-pub(crate) struct Answer<'a> {
-    channel: &'a str,
-    id: &'a str,
-    position: String,
-    receivers: usize,
+/// The answer to one publish, appended to a text. By hand, as it is the same for each but for four values of which
+/// hardly one needs an escape.
+pub(crate) fn put_answer(out: &mut Vec<u8>, published: &Published) {
+    out.extend_from_slice(b"{\"channel\":");
+    put_string(out, published.channel.as_str());
+    out.extend_from_slice(b",\"id\":");
+    put_string(out, &published.id);
+    // Writing to memory does not fail.
+    let _ = write!(out, ",\"position\":\"{}\",\"receivers\":{}}}", published.position, published.receivers);
 }
 
-impl<'a> From<&'a Published> for Answer<'a> {
-    fn from(published: &'a Published) -> Self {
-        Self {
-            channel: published.channel.as_str(),
-            id: &published.id,
-            position: published.position.to_string(),
-            receivers: published.receivers,
-        }
+fn put_string(out: &mut Vec<u8>, text: &str) {
+    if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        let _ = serde_json::to_writer(out, text);
+        return;
     }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
-fn answer_with(answer: &impl Serialize) -> Response {
-    match serde_json::to_vec(answer) {
-        Ok(text) => {
-            let mut response = Response::new(Body::from(text));
-            let media_type = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(header::CONTENT_TYPE, media_type);
-            response
+/// Several of them, as an array.
+fn put_answers(out: &mut Vec<u8>, published: &[Published]) {
+    out.push(b'[');
+    for (index, published) in published.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
         }
-        Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        put_answer(out, published);
     }
+    out.push(b']');
 }
 
 #[cfg(test)]
@@ -127,7 +133,7 @@ mod tests {
         broker::{Broker, BrokerFuture, Deliveries, History, Since},
     };
 
-    use super::publish_all;
+    use super::{publish_all, put_answers};
 
     /// A broker that goes away after two events.
     #[derive(Debug)]
@@ -179,5 +185,30 @@ mod tests {
         assert_eq!(problem["published"].as_array().unwrap().len(), 2);
         assert_eq!(problem["detail"], "the broker has gone away");
         assert_eq!(problem["in_doubt"], true);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_the_json_of_its_values_whatever_they_are() {
+        let hub = Hub::new();
+        let mut all = Vec::new();
+        for (channel, id) in [("a", "own"), ("\"ä\\", "\u{2028}\"'/\\é"), ("b", "")] {
+            let event = Event::text("x");
+            let event = if id.is_empty() { event } else { event.with_id(id).unwrap() };
+            all.push(hub.publish(channel, event).await.unwrap());
+        }
+        let mut text = Vec::new();
+        put_answers(&mut text, &all);
+        let expected: Vec<_> = all
+            .iter()
+            .map(|published| {
+                serde_json::json!({
+                    "channel": published.channel.as_str(),
+                    "id": published.id,
+                    "position": published.position.to_string(),
+                    "receivers": 0,
+                })
+            })
+            .collect();
+        assert_eq!(String::from_utf8(text).unwrap(), serde_json::to_string(&expected).unwrap());
     }
 }
