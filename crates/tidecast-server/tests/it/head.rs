@@ -13,8 +13,6 @@ async fn the_head_and_the_first_block_are_these_bytes() {
         ("cache-control", "no-cache, no-transform"),
         ("x-accel-buffering", "no"),
         ("transfer-encoding", "chunked"),
-        // Its connection leaves what answers requests.
-        ("connection", "close"),
     ] {
         assert_eq!(stream.head.header(name), Some(value));
     }
