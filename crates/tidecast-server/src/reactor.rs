@@ -16,12 +16,14 @@
 mod chunk;
 mod connections;
 mod deadlines;
+mod ending;
 mod entry;
 mod inbox;
 mod look;
 mod pass;
 mod slab;
 mod wheel;
+mod whole;
 
 use std::{
     fmt, io,

@@ -1,24 +1,37 @@
 //! Where there is no epoll there are no reactors: every stream is served as an ordinary response.
 
-use std::{future::ready, io, sync::Arc};
+use std::{
+    future::{Future, ready},
+    io,
+    sync::Arc,
+};
 
 use crate::{config::Config, detach::Detached, metrics::Counters};
 
 /// None.
 #[derive(Debug)]
-pub(crate) struct Reactors;
+pub(crate) struct Reactors {
+    counters: Arc<Counters>,
+}
 
 impl Reactors {
-    pub(crate) fn start(_: &Config, _: &Arc<Counters>) -> io::Result<Self> {
-        Ok(Self)
+    pub(crate) fn start(config: &Config, counters: &Arc<Counters>) -> io::Result<Self> {
+        if config.reactors > 0 {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(Self { counters: counters.clone() })
     }
 
     pub(crate) fn any(&self) -> bool {
         false
     }
 
-    /// Never called, as there is none.
-    pub(crate) fn adopt(&self, _: Detached) {}
+    /// Cuts the connection. It is never called, as there is none that could serve it.
+    pub(crate) fn adopt(&self, detached: Detached) {
+        self.counters.count_detached();
+        let Detached { socket, unwritten, subscription, sent_at, ends_at, seat } = detached;
+        drop((socket, unwritten, subscription, sent_at, ends_at, seat));
+    }
 
     pub(crate) fn end(&self) {}
 

@@ -1,24 +1,23 @@
 //! All that a reactor has, and what happens to one connection of it at a time.
 //!
 //! Only values and sockets here, no thread and no waiting: whoever holds the lock calls this. What is done for all readers
-//! of a channel is in [`pass`](super::pass), deadlines are in [`deadlines`](super::deadlines).
+//! of a channel is in [`pass`](super::pass), whole subscriptions are in [`whole`](super::whole), deadlines in
+//! [`deadlines`](super::deadlines), and ends in [`ending`](super::ending).
 
 use std::{
     collections::VecDeque,
-    io::Read,
     os::fd::OwnedFd,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use rustix::event::epoll;
-use tidecast::{Batch, Spot, Taps, limits::READ_BYTES_DEFAULT, wire::final_block};
+use tidecast::{Batch, Taps};
 use tidecast_axum::{StreamOptions, random_between};
 
 use super::{
     Member,
-    chunk::{Framing, LAST_CHUNK, Pending, Written, framed, write},
+    chunk::{Framing, Pending, Written, write},
     entry::{Entry, Phase, Source, Whole},
     inbox::{Inbox, Mail},
     look::{Look, Seen},
@@ -29,10 +28,7 @@ use super::{
 use crate::{config::Config, detach::Detached, metrics::Counters};
 
 /// How many writes one connection gets before another has its turn.
-const WRITES_MAX: usize = 8;
-
-/// How much of what a client still sends is read, and dropped, before another has its turn.
-const READ_BYTES_MAX: usize = 64 * 1024;
+pub(super) const WRITES_MAX: usize = 8;
 
 /// How long a client whose stream has ended has to close its side.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,7 +40,7 @@ pub(super) struct Connections {
     /// Whole subscriptions to be polled.
     pub(super) woken: VecDeque<Token>,
     /// Sockets that may have more to be read.
-    unread: VecDeque<Token>,
+    pub(super) unread: VecDeque<Token>,
     pub(super) wheel: Wheel,
     pub(super) times: Times,
     started: Instant,
@@ -52,12 +48,12 @@ pub(super) struct Connections {
     pub(super) now: Tick,
     /// Whether every stream is to end.
     ending: bool,
-    options: StreamOptions,
+    pub(super) options: StreamOptions,
     epoll: Arc<OwnedFd>,
-    inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     pub(super) counters: Arc<Counters>,
-    batch: Batch,
-    scratch: Box<[u8]>,
+    pub(super) batch: Batch,
+    pub(super) scratch: Box<[u8]>,
 }
 
 /// Deadlines, in ticks.
@@ -244,7 +240,7 @@ impl Connections {
     }
 
     /// Gives a connection whatever there is for it.
-    fn serve(&mut self, token: Token) {
+    pub(super) fn serve(&mut self, token: Token) {
         match self.entries.get_mut(token).map(|entry| &entry.source) {
             Some(Source::Standing { key, .. }) => {
                 let (key, mut look) = (*key, Look::default());
@@ -298,84 +294,6 @@ impl Connections {
         Served::More
     }
 
-    /// Gives a whole subscription's connection what the subscription has. One that has no more, and nothing of its own,
-    /// stands from then on.
-    fn serve_whole(&mut self, token: Token) {
-        let mut batch = std::mem::take(&mut self.batch);
-        for turn in 0..=WRITES_MAX {
-            let Some(entry) = self.entries.get_mut(token) else { break };
-            if entry.blocked_at.is_some() {
-                break;
-            }
-            let Source::Whole(whole) = &mut entry.source else { break };
-            if turn == WRITES_MAX {
-                self.woken.push_back(token);
-                break;
-            }
-            whole.listen();
-            let waker = whole.waker.clone();
-            match whole.subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, READ_BYTES_DEFAULT) {
-                Poll::Ready(true) => {
-                    let bytes = batch.take_bytes();
-                    let written = match write(&entry.socket, &bytes, Framing::Chunk) {
-                        // It has left the subscription, so it is kept.
-                        Written::Nothing => Written::Part(Pending::new(bytes, Framing::Chunk)),
-                        written => written,
-                    };
-                    if !self.after(token, written) {
-                        break;
-                    }
-                }
-                Poll::Ready(false) => {
-                    self.end_stream(token, random_between(&self.options.end_retry));
-                    break;
-                }
-                Poll::Pending => {
-                    self.stand(token);
-                    break;
-                }
-            }
-        }
-        batch.release();
-        self.batch = batch;
-    }
-
-    /// Has a whole subscription stand at the tap of its channel, if it is one that can.
-    fn stand(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        let Source::Whole(whole) = &entry.source else { return };
-        if whole.subscription.channels().count() != 1 {
-            return;
-        }
-        let Source::Whole(whole) = std::mem::replace(&mut entry.source, Source::Gone) else { return };
-        match whole.stand(&mut self.taps) {
-            Ok((key, spot)) => {
-                let index = self.channels.join(key, token);
-                entry.source = Source::Standing { key, index, spot };
-                // What came before it stood there was not told.
-                self.serve(token);
-            }
-            Err(whole) => entry.source = Source::Whole(whole),
-        }
-    }
-
-    /// Makes a reader at a tap a whole subscription again. It is polled by the reactor's own thread, as its broker may
-    /// need what only that has.
-    fn lift(&mut self, token: Token, key: u32, spot: Spot) {
-        let lifted = self.taps.lift(key, spot);
-        self.leave_list(token);
-        match lifted {
-            Some(subscription) => {
-                let whole = Whole::new(subscription, token, &self.inbox);
-                if let Some(entry) = self.entries.get_mut(token) {
-                    entry.source = Source::Whole(whole);
-                    self.woken.push_back(token);
-                }
-            }
-            None => self.remove(token),
-        }
-    }
-
     /// Takes note of what came of writing. Tells whether more can be written.
     pub(super) fn after(&mut self, token: Token, written: Written) -> bool {
         let Some(entry) = self.entries.get_mut(token) else { return false };
@@ -403,82 +321,5 @@ impl Connections {
         entry.blocked_at = Some(self.now.saturating_add(1));
         self.arm(token);
         false
-    }
-
-    /// Ends a stream at the end of its lifetime. Each has its own, so they need not be kept from coming back together.
-    pub(super) fn end_lifetime(&mut self, token: Token) {
-        self.end_stream(token, self.options.retry);
-    }
-
-    /// Ends a stream, between two frames.
-    pub(super) fn end_stream(&mut self, token: Token, retry: Duration) {
-        self.leave_source(token);
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        entry.phase = Phase::Ending;
-        let mut last = framed(&final_block(retry));
-        last.extend_from_slice(LAST_CHUNK);
-        let written = Pending::new(last.into(), Framing::Raw).write(&entry.socket);
-        self.after(token, written);
-    }
-
-    /// Closes our side, and waits for the client to close its own: what it sent and nobody read would have the system
-    /// throw away what is still on its way to it.
-    fn shut_down(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        if entry.socket.shutdown(std::net::Shutdown::Write).is_err() {
-            self.remove(token);
-            return;
-        }
-        entry.phase = Phase::Closing(self.now.saturating_add(self.times.close));
-        self.arm(token);
-        self.read_and_drop(token);
-    }
-
-    /// Reads what a client sends, though nobody wants it: it would be in the way of the end.
-    fn read_and_drop(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        for _ in 0..READ_BYTES_MAX / self.scratch.len() {
-            match entry.socket.read(&mut self.scratch) {
-                Ok(0) => {
-                    self.remove(token);
-                    return;
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.remove(token);
-                    return;
-                }
-            }
-        }
-        self.unread.push_back(token);
-    }
-
-    pub(super) fn remove(&mut self, token: Token) {
-        self.leave_source(token);
-        self.entries.remove(token);
-    }
-
-    fn leave_source(&mut self, token: Token) {
-        if let Some(key) = self.leave_list(token) {
-            self.taps.leave(key);
-        }
-        if let Some(entry) = self.entries.get_mut(token) {
-            entry.source = Source::Gone;
-        }
-    }
-
-    /// Takes a reader out of the list of its channel; answers with the channel's key.
-    fn leave_list(&mut self, token: Token) -> Option<u32> {
-        let entry = self.entries.get_mut(token)?;
-        let Source::Standing { key, index, .. } = entry.source else { return None };
-        entry.source = Source::Gone;
-        if let Some(moved) = self.channels.leave(key, index)
-            && let Some(Entry { source: Source::Standing { index: place, .. }, .. }) = self.entries.get_mut(moved)
-        {
-            *place = index;
-        }
-        Some(key)
     }
 }
