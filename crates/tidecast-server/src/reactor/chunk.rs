@@ -4,7 +4,7 @@ use std::{io::IoSlice, os::fd::AsFd};
 
 use bytes::Bytes;
 use rustix::{
-    io::Errno,
+    io::{Errno, retry_on_intr},
     net::{SendAncillaryBuffer, SendFlags, sendmsg},
 };
 
@@ -84,25 +84,21 @@ pub(super) fn framed(bytes: &[u8]) -> Vec<u8> {
 
 /// Sends what follows `skip` bytes; 0 where the socket takes nothing.
 fn send(socket: impl AsFd, bytes: &[u8], framing: Framing, skip: usize) -> Result<usize, Errno> {
-    let (line, from) = size_line(bytes.len());
-    let parts = match framing {
-        Framing::Chunk => [&line[from..], bytes, LINE_END],
-        Framing::Raw => [&[], bytes, &[]],
-    };
-    let mut skip = skip;
-    let slices = parts.map(|part| {
-        let skipped = skip.min(part.len());
-        skip -= skipped;
-        IoSlice::new(&part[skipped..])
-    });
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    loop {
-        match sendmsg(socket.as_fd(), &slices, &mut SendAncillaryBuffer::default(), flags) {
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Ok(0),
-            sent => return sent,
+    let sent = match framing {
+        Framing::Raw => retry_on_intr(|| rustix::net::send(&socket, &bytes[skip..], flags)),
+        Framing::Chunk => {
+            let (line, from) = size_line(bytes.len());
+            let mut skip = skip;
+            let slices = [&line[from..], bytes, LINE_END].map(|part| {
+                let skipped = skip.min(part.len());
+                skip -= skipped;
+                IoSlice::new(&part[skipped..])
+            });
+            retry_on_intr(|| sendmsg(&socket, &slices, &mut SendAncillaryBuffer::default(), flags))
         }
-    }
+    };
+    if sent == Err(Errno::AGAIN) { Ok(0) } else { sent }
 }
 
 fn framed_len(bytes: usize, framing: Framing) -> usize {

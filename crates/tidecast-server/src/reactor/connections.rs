@@ -264,8 +264,8 @@ impl Connections {
             }
             let (key, at) = (*key, *spot);
             match look.at(&self.taps, key, at) {
-                Seen::Frames { bytes, next } => {
-                    let written = write(&entry.socket, bytes, Framing::Chunk);
+                Seen::Frames { bytes, framing, next } => {
+                    let written = write(&entry.socket, bytes, framing);
                     if matches!(written, Written::All | Written::Part(_)) {
                         *spot = next;
                         look.given();

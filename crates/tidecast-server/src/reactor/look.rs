@@ -3,9 +3,15 @@
 use bytes::Bytes;
 use tidecast::{Spot, Tapped, Taps, limits::READ_BYTES_DEFAULT};
 
+use super::chunk::{Framing, framed};
+
 /// After how many uses the log is asked again, so that those who come later in a long pass get in one write what has come
 /// since it began. Any number from 16 to 256 does as well; never costs a fifth of the throughput.
 const USES_MAX: u32 = 32;
+
+/// Up to here what was read is framed once for all who are given it: one piece leaves for less than three do. Copying more
+/// would cost a channel with few readers more than that.
+const FRAMED_BYTES_MAX: usize = 16 * 1024;
 
 /// What was last read of a channel, and what was given of it.
 #[derive(Debug, Default)]
@@ -22,14 +28,27 @@ pub(super) struct Look {
 struct Read {
     from: Spot,
     next: Spot,
+    /// As it is to be written.
     bytes: Bytes,
+    framing: Framing,
     count: u32,
+    /// Of the frames, without what is around them on the wire.
+    len: usize,
+}
+
+impl Read {
+    fn new(from: Spot, next: Spot, bytes: Bytes, count: u32) -> Self {
+        let len = bytes.len();
+        let (bytes, framing) =
+            if len > FRAMED_BYTES_MAX { (bytes, Framing::Chunk) } else { (Bytes::from(framed(&bytes)), Framing::Raw) };
+        Self { from, next, bytes, framing, count, len }
+    }
 }
 
 /// What there is at a spot.
 #[derive(Debug)]
 pub(super) enum Seen<'a> {
-    Frames { bytes: &'a Bytes, next: Spot },
+    Frames { bytes: &'a Bytes, framing: Framing, next: Spot },
     CaughtUp,
     Elsewhere,
 }
@@ -41,7 +60,7 @@ impl Look {
         }
         if self.read.as_ref().is_none_or(|read| read.from != spot) {
             match taps.read(key, spot, READ_BYTES_DEFAULT) {
-                Tapped::Frames { bytes, next, count } => self.read = Some(Read { from: spot, next, bytes, count }),
+                Tapped::Frames { bytes, next, count } => self.read = Some(Read::new(spot, next, bytes, count)),
                 Tapped::CaughtUp => {
                     self.end = Some(spot);
                     return Seen::CaughtUp;
@@ -50,7 +69,7 @@ impl Look {
             }
         }
         match &self.read {
-            Some(read) => Seen::Frames { bytes: &read.bytes, next: read.next },
+            Some(read) => Seen::Frames { bytes: &read.bytes, framing: read.framing, next: read.next },
             None => Seen::Elsewhere,
         }
     }
@@ -59,7 +78,7 @@ impl Look {
     pub(super) fn given(&mut self) {
         let Some(read) = &self.read else { return };
         self.frames += u64::from(read.count);
-        self.bytes += read.bytes.len() as u64;
+        self.bytes += read.len as u64;
         self.uses += 1;
         if self.uses >= USES_MAX {
             self.uses = 0;
