@@ -319,7 +319,7 @@ pub(crate) const KNOBS: &[Knob] = &[
     },
     Knob {
         key: "reactors",
-        default_note: "the number of cores; 0 on other systems than Linux",
+        default_note: "half the number of cores, at least 1; 0 on other systems than Linux",
         zero: Zero::Means("streams are served as ordinary responses, which takes far more memory"),
         doc: "Threads that write to the streams",
         ..PLAIN
