@@ -29,7 +29,8 @@ impl Arguments {
     ///
     /// # Errors
     /// If one is not known.
-    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+    pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut arguments = arguments.peekable();
         let (mut quick, mut json, mut list, mut page) = (false, false, false, None);
         let (mut rounds, mut seconds) = (None, None);
         let (mut cases, mut servers) = (Vec::new(), Vec::new());
@@ -42,8 +43,16 @@ impl Arguments {
                 "--write-docs" => page = Some(PathBuf::from(value()?)),
                 "--rounds" => rounds = Some(value()?.parse().context("--rounds")?),
                 "--seconds" => seconds = Some(value()?.parse().context("--seconds")?),
-                "--case" => cases.extend(cases_named(&value()?)?),
-                "--server" => servers.extend(servers_named(&value()?)?),
+                "--case" | "--server" => {
+                    let mut names = vec![value()?];
+                    names.extend(std::iter::from_fn(|| arguments.next_if(|name| !name.starts_with("--"))));
+                    for name in names {
+                        match argument.as_str() {
+                            "--case" => cases.extend(cases_named(&name)?),
+                            _ => servers.extend(servers_named(&name)?),
+                        }
+                    }
+                }
                 other => bail!("`{other}` is not known here"),
             }
         }
@@ -102,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_name_is_one_or_all_that_begin_with_it() {
-        let arguments = read("--case closed --case churn --server bare --rounds 7 --seconds 0.5").unwrap();
+        let arguments = read("--case closed churn --server bare --rounds 7 --seconds 0.5").unwrap();
         let names: Vec<_> = arguments.cases.iter().map(|case| case.name).collect();
         assert_eq!(names, ["closed-100", "closed-1000", "closed-100-1k", "closed-1000-1k", "churn"]);
         assert_eq!(read("--case closed-100").unwrap().cases.len(), 1);

@@ -105,6 +105,13 @@ impl Figures {
         self.0.iter().copied()
     }
 
+    /// Adds what went wrong in another run.
+    pub(crate) fn add_faults(&mut self, other: &Self) {
+        for (metric, value) in self.0.iter_mut().filter(|(metric, _)| metric.is_fault()) {
+            *value += other.of(*metric).unwrap_or(f64::NAN);
+        }
+    }
+
     /// The medians over rounds; of faults the sum, as one round with a fault is too many.
     pub(crate) fn over(rounds: &[Self]) -> Self {
         let Some(first) = rounds.first() else { return Self::default() };

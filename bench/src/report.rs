@@ -7,7 +7,7 @@ mod plot;
 
 use crate::{
     cases::Case,
-    figures::{Figures, Metric},
+    figures::{FAULTS, Figures, Metric},
     servers::Kind,
 };
 
@@ -34,7 +34,12 @@ impl Answer {
     }
 }
 
-/// A table for each case, and one of the bars.
+/// A table of the bars. They are for whole runs: short ones say nothing about them.
+pub(crate) fn bars(answers: &[Answer]) -> String {
+    format!("### Bars\n\n{}", judge::table(answers))
+}
+
+/// A table for each case.
 pub(crate) fn markdown(answers: &[Answer]) -> String {
     let mut out = String::new();
     for answer in answers {
@@ -42,8 +47,6 @@ pub(crate) fn markdown(answers: &[Answer]) -> String {
         out += &table(answer);
         out.push('\n');
     }
-    out += "### Bars\n\n";
-    out += &judge::table(answers);
     out
 }
 
@@ -52,20 +55,25 @@ fn table(answer: &Answer) -> String {
     let main = answer.case.main;
     let mut columns: Vec<Metric> = Vec::new();
     for (metric, _) in answer.servers.iter().flat_map(|(_, figures)| figures.iter()) {
-        if !columns.contains(&metric) {
+        if !columns.contains(&metric) && !metric.is_fault() {
             columns.push(metric);
         }
     }
+    let faults = answer.servers.iter().any(|(_, figures)| figures.of(Metric::Lost).is_some());
     let bare = answer.best(main, Kind::is_bare);
     let peer = answer.best(main, Kind::is_peer);
     let mut head = vec!["server".to_owned()];
     head.extend(columns.iter().map(|metric| metric.name().to_owned()));
+    head.extend(faults.then(|| FAULTS.map(Metric::name).join(", ")));
     head.extend(bare.map(|_| format!("{} : bare", main.name())));
     head.extend(peer.map(|_| format!("{} : best peer", main.name())));
     let mut out = line(&head) + &line(&vec!["---".to_owned(); head.len()]);
     for (kind, figures) in &answer.servers {
         let mut cells = vec![kind.name().to_owned()];
         cells.extend(columns.iter().map(|metric| cell(figures.of(*metric))));
+        if faults {
+            cells.push(FAULTS.map(|fault| cell(figures.of(fault))).join(", "));
+        }
         for reference in [bare, peer].into_iter().flatten() {
             cells.push(cell(figures.of(main).map(|figure| figure / reference)));
         }

@@ -64,12 +64,14 @@ impl Kind {
         matches!(self, Self::Axum | Self::Nchan1 | Self::Nchan2)
     }
 
+    /// Whether its program is not of this repository.
+    pub(crate) fn is_foreign(self) -> bool {
+        matches!(self, Self::Nchan1 | Self::Nchan2)
+    }
+
     /// Why it can't be measured here, if so.
     pub(crate) fn absent(self) -> Option<&'static str> {
-        match self {
-            Self::Nchan1 | Self::Nchan2 => nchan::absent(),
-            _ => None,
-        }
+        self.is_foreign().then(nchan::absent).flatten()
     }
 }
 

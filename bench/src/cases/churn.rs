@@ -48,7 +48,7 @@ pub(super) fn measure(server: &Server, effort: Effort) -> Result<Figures> {
     let processes = server.processes()?;
     let before = processes.cpu_time()?;
     let took = churn.run(server, effort.time)?;
-    let cpu = processes.cpu_time()? - before;
+    let cpu = processes.cpu_time()?.saturating_sub(before);
     let mut figures = Figures::default();
     figures.put(Metric::Connects, churn.begun as f64 / took.as_secs_f64());
     figures.put_latencies(&churn.latencies);

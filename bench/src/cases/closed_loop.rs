@@ -13,6 +13,7 @@ use crate::{
 pub(super) const AHEAD: u64 = 8;
 
 pub(super) fn measure(server: &Server, effort: Effort, subscribers: usize, data_bytes: usize) -> Result<Figures> {
+    let subscribers = effort.scaled(subscribers);
     let load = Load::connect(server, Plan { subscribers, channels: 1, channels_each: 1, data_bytes })?;
     Ok(run(server, load, Pace::InFlight(AHEAD), effort.time)?.1)
 }

@@ -5,39 +5,56 @@
 use std::{hint::black_box, time::Instant};
 
 use anyhow::Result;
+use serde_json::{json, value::RawValue};
 use tidecast::{Channel, Event, Hub, broker::Encoded};
 
 use crate::figures::{Figures, Metric};
 
-/// Events of one round. More than a log keeps.
-const EVENTS: u32 = 50_000;
+/// Which event.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sample {
+    /// Text of so many bytes.
+    Text(usize),
+    /// A small object, given as it is.
+    Json,
+}
 
-pub(super) fn measure() -> Result<Figures> {
-    let data = "x".repeat(64);
+/// Events of one round. More than a log keeps.
+const EVENTS: u32 = 200_000;
+const EVENTS_QUICK: u32 = 11_000;
+
+pub(super) fn measure(sample: Sample, quick: bool) -> Result<Figures> {
+    let events = if quick { EVENTS_QUICK } else { EVENTS };
+    let text = "x".repeat(if let Sample::Text(bytes) = sample { bytes } else { 0 });
+    let json = serde_json::value::to_raw_value(&json!({"user": 17, "status": "Life is good!", "seen": [1, 2, 3]}))?;
+    let event: &dyn Fn() -> Event = match sample {
+        Sample::Text(_) => &|| Event::text(&*text),
+        Sample::Json => &|| Event::raw_json(RawValue::to_owned(&json)),
+    };
     let mut figures = Figures::default();
-    figures.put(Metric::EncodeNanos, encode(&data));
-    figures.put(Metric::PublishNanos, publish(&data)?);
+    figures.put(Metric::EncodeNanos, encode(event, events));
+    figures.put(Metric::PublishNanos, publish(event, events)?);
     Ok(figures)
 }
 
-fn encode(data: &str) -> f64 {
-    let event = Event::text(data);
+fn encode(event: &dyn Fn() -> Event, events: u32) -> f64 {
+    let event = event();
     let began = Instant::now();
-    for _ in 0..EVENTS {
+    for _ in 0..events {
         black_box(Encoded::new(black_box(&event)));
     }
-    began.elapsed().as_nanos() as f64 / f64::from(EVENTS)
+    began.elapsed().as_nanos() as f64 / f64::from(events)
 }
 
-fn publish(data: &str) -> Result<f64> {
+fn publish(event: &dyn Fn() -> Event, events: u32) -> Result<f64> {
     let hub = Hub::new();
     let channel = Channel::default();
     let publish_all = || -> Result<f64> {
         let began = Instant::now();
-        for _ in 0..EVENTS {
-            black_box(hub.publish_now(&channel, black_box(Event::text(data)))?);
+        for _ in 0..events {
+            black_box(hub.publish_now(&channel, black_box(event()))?);
         }
-        Ok(began.elapsed().as_nanos() as f64 / f64::from(EVENTS))
+        Ok(began.elapsed().as_nanos() as f64 / f64::from(events))
     };
     publish_all()?;
     publish_all()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::Effort;
 use crate::{
     figures::{Figures, Metric},
     load::{Load, ledger::Plan},
@@ -17,21 +18,24 @@ const FIRST: usize = 100;
 
 /// How long memory must not have changed before it is noted, and how long that is waited for.
 const STEADY: Duration = Duration::from_millis(500);
+const STEADY_QUICK: Duration = Duration::from_millis(20);
 const STEADY_WITHIN: Duration = Duration::from_secs(15);
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-pub(super) fn measure(server: &Server, connections: usize) -> Result<Figures> {
+pub(super) fn measure(server: &Server, effort: Effort, connections: usize) -> Result<Figures> {
+    let connections = effort.scaled(connections);
+    let interval = if effort.quick { STEADY_QUICK } else { STEADY };
     let processes = server.processes()?;
     let fresh = processes.memory()?;
     drop(connect(server, FIRST.min(connections))?);
-    let before = steady(&processes)?;
+    let before = steady(&processes, interval)?;
     let began = Instant::now();
     let load = connect(server, connections)?;
     let took = began.elapsed();
-    let at = steady(&processes)?;
+    let at = steady(&processes, interval)?;
     drop(load);
-    let after = steady(&processes)?;
+    let after = steady(&processes, interval)?;
     let mut figures = Figures::default();
     figures.put(Metric::KibEach, at.saturating_sub(before) as f64 / 1024.0 / connections as f64);
     figures.put(Metric::MibFresh, fresh as f64 / MIB);
@@ -47,11 +51,11 @@ fn connect(server: &Server, subscribers: usize) -> Result<Load> {
 }
 
 /// The memory once it no longer changes by more than a hundredth; what it is after some time in any case.
-fn steady(processes: &Processes) -> Result<u64> {
+fn steady(processes: &Processes, interval: Duration) -> Result<u64> {
     let deadline = Instant::now() + STEADY_WITHIN;
     let mut memory = processes.memory()?;
     loop {
-        std::thread::sleep(STEADY);
+        std::thread::sleep(interval);
         let now = processes.memory()?;
         if now.abs_diff(memory) <= memory / 100 || Instant::now() > deadline {
             return Ok(now);

@@ -16,7 +16,7 @@ pub(super) fn measure(server: &Server, effort: Effort, in_flight: u64) -> Result
     let processes = server.processes()?;
     let before = processes.cpu_time()?;
     let outcome = load.run(Pace::InFlight(in_flight), effort.time)?;
-    let took = processes.cpu_time()? - before;
+    let took = processes.cpu_time()?.saturating_sub(before);
     let mut figures = Figures::default();
     figures.put(Metric::Publishes, outcome.publishes as f64 / outcome.took.as_secs_f64());
     figures.put(Metric::CpuOfPublishes, took.as_secs_f64() * 1e6 / outcome.publishes as f64);

@@ -16,6 +16,7 @@ pub(super) fn measure(programs: &Programs, kind: Kind, server: Server, effort: E
     let mut figures = on(&server, effort, CHANNELS)?;
     drop(server);
     let on_one = on(&programs.start(kind)?, effort, 1)?;
+    figures.add_faults(&on_one);
     figures.put(Metric::DeliveriesOnOne, on_one.of(Metric::Deliveries).unwrap_or(f64::NAN));
     Ok(figures)
 }

@@ -122,3 +122,16 @@ fn body_bytes(head: &[u8]) -> Result<usize> {
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_is_found_however_it_is_written_and_a_refusal_is_an_error() {
+        assert_eq!(body_bytes(b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length: 17").unwrap(), 17);
+        assert_eq!(body_bytes(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\nDate: x").unwrap(), 5);
+        assert_eq!(body_bytes(b"HTTP/1.1 204 No Content").unwrap(), 0);
+        assert!(body_bytes(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 5").is_err());
+    }
+}

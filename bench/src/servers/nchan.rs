@@ -1,6 +1,8 @@
 //! nginx with nchan, as Debian packages them, with a configuration of its own in a folder of its own.
 //!
-//! It is set up to keep as much as the hub does and to count nothing, so that it is compared at its best.
+//! It is set up to keep as much as the hub does and to write no log, so that it is compared at its best. Subscribers begin
+//! with the oldest event, which in a new channel is the first: with `newest` those of a worker that does not own the
+//! channel now and then missed the first events, though these came long after their streams had begun.
 
 use std::{
     env, fs,
@@ -88,7 +90,7 @@ http {{
             nchan_subscriber eventsource;
             nchan_channel_id $1;
             nchan_channel_id_split_delimiter \",\";
-            nchan_subscriber_first_message newest;
+            nchan_subscriber_first_message oldest;
             nchan_subscriber_timeout 0;
         }}
     }}

@@ -37,7 +37,8 @@ impl Processes {
         self.0.len()
     }
 
-    /// The processor time of all their threads so far. The scheduler counts it in nanoseconds.
+    /// The processor time of all their threads that run. The scheduler counts it in nanoseconds; what a thread took that
+    /// has ended is gone, so it can become less.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
         let mut nanos = 0;
         for id in &self.0 {

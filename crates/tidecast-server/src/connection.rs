@@ -14,6 +14,7 @@ use std::{
     task::Poll,
 };
 
+use bytes::Bytes;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,6 +30,7 @@ use crate::{
     bounds::CONNECTION_BUFFER_BYTES,
     cork::CorkedSocket,
     detach::{self, Detached, Seat},
+    fast_path, metrics,
     routes::Routes,
     socket::{GuardedSocket, set_up},
 };
@@ -45,6 +47,9 @@ enum Ended {
 
 /// Serves a connection until it ends; once `stopping` says so, after the answer that it is at. `place` is given back with
 /// the end.
+///
+/// Its memory is taken when the first bytes have come: of a burst of connections, each of which is a stream a moment
+/// later, only those count that are just at their head.
 pub(crate) async fn serve(
     socket: TcpStream,
     peer: SocketAddr,
@@ -58,7 +63,28 @@ pub(crate) async fn serve(
         tracing::debug!(%peer, %error, "failed to set up a connection");
         return;
     }
-    let socket = CorkedSocket::new(GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone()));
+    let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
+    let Some((socket, unread)) = fast_path::serve(socket, &app, until_true(&mut stopping)).await else { return };
+    // In a box, so that a connection which has not said anything yet does without.
+    Box::pin(serve_requests(socket, unread, app, routes, stopping, Client { peer, place, counted })).await;
+}
+
+/// Who is served, and what the connection holds until it ends.
+struct Client {
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+    counted: metrics::Connection,
+}
+
+async fn serve_requests(
+    socket: GuardedSocket,
+    unread: Bytes,
+    app: Arc<App>,
+    routes: Arc<Routes>,
+    mut stopping: watch::Receiver<bool>,
+    Client { peer, place, counted }: Client,
+) {
+    let socket = CorkedSocket::new(socket, unread);
     let detaches = app.reactors.any();
     let offering = socket.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use tidecast_axum::Handover;
 use tokio::{
@@ -44,6 +44,8 @@ pub(crate) struct CorkedSocket(Arc<Mutex<Corked>>);
 struct Corked {
     /// Until it is taken.
     socket: Option<GuardedSocket>,
+    /// What is to be read before anything else.
+    unread: Bytes,
     gathered: Vec<u8>,
     /// How much of it is written.
     written: usize,
@@ -53,9 +55,10 @@ struct Corked {
 }
 
 impl CorkedSocket {
-    pub(crate) fn new(socket: GuardedSocket) -> Self {
-        let (gathered, written) = (Vec::new(), 0);
-        Self(Arc::new(Mutex::new(Corked { socket: Some(socket), gathered, written, handover: None, flushed: None })))
+    /// A socket of which some was read already.
+    pub(crate) fn new(socket: GuardedSocket, unread: Bytes) -> Self {
+        let (socket, gathered, written) = (Some(socket), Vec::new(), 0);
+        Self(Arc::new(Mutex::new(Corked { socket, unread, gathered, written, handover: None, flushed: None })))
     }
 
     /// Writes what was gathered: to be called after each poll of the connection.
@@ -136,6 +139,11 @@ fn taken() -> io::Error {
 impl AsyncRead for CorkedSocket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut corked = self.0.lock();
+        if corked.unread.has_remaining() {
+            let len = corked.unread.len().min(buffer.remaining());
+            buffer.put_slice(&corked.unread.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
         let socket = corked.socket.as_mut().ok_or_else(taken)?;
         Pin::new(socket).poll_read(context, buffer)
     }
@@ -170,5 +178,110 @@ impl AsyncWrite for CorkedSocket {
         ready!(corked.poll_uncork(context))?;
         let socket = corked.socket.as_mut().ok_or_else(taken)?;
         Pin::new(socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    async fn pair() -> (CorkedSocket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, _) = listener.accept().await.unwrap();
+        ours.set_nodelay(true).unwrap();
+        (CorkedSocket::new(GuardedSocket::new(ours, Duration::from_secs(60), Arc::default()), Bytes::new()), theirs)
+    }
+
+    fn room(socket: &CorkedSocket) -> usize {
+        socket.0.lock().gathered.capacity()
+    }
+
+    #[tokio::test]
+    async fn what_is_written_in_pieces_leaves_in_one() {
+        let (mut ours, mut theirs) = pair().await;
+        for piece in ["HTTP/1.1 200 OK\r\n\r\n", "one", "two"] {
+            ours.write_all(piece.as_bytes()).await.unwrap();
+            ours.flush().await.unwrap();
+        }
+        let nothing = tokio::time::timeout(Duration::from_millis(20), theirs.readable()).await;
+        assert!(nothing.is_err());
+        poll_fn(|context| ours.poll_uncork(context)).await.unwrap();
+        let mut read = [0; 64];
+        let n = theirs.read(&mut read).await.unwrap();
+        assert_eq!(&read[..n], b"HTTP/1.1 200 OK\r\n\r\nonetwo");
+        assert_eq!(room(&ours), 0, "an idle connection has no room of its own");
+    }
+
+    /// However small and large pieces take turns, and whenever the socket is full.
+    #[tokio::test]
+    async fn the_order_is_kept_and_nobody_writes_more_than_there_is_room_for() {
+        let (mut ours, mut theirs) = pair().await;
+        let mut random = fastrand::Rng::with_seed(7);
+        let pieces: Vec<Vec<u8>> = (0..600)
+            .map(|_| {
+                let bytes = if random.bool() { random.usize(1..200) } else { random.usize(1..40_000) };
+                std::iter::repeat_with(|| random.u8(..)).take(bytes).collect()
+            })
+            .collect();
+        let expected = pieces.concat();
+        let writing = tokio::spawn(async move {
+            for (number, piece) in pieces.iter().enumerate() {
+                ours.write_all(piece).await.unwrap();
+                assert!(room(&ours) <= 2 * GATHERED_BYTES_MAX);
+                if number % 7 == 0 {
+                    poll_fn(|context| ours.poll_uncork(context)).await.unwrap();
+                }
+            }
+            // With what is still gathered before it.
+            ours.shutdown().await.unwrap();
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut read = Vec::new();
+        theirs.read_to_end(&mut read).await.unwrap();
+        writing.await.unwrap();
+        assert!(read == expected);
+    }
+
+    /// Flushed is what hyper had when the stream last had nothing to say. What it writes after that is not.
+    #[tokio::test]
+    async fn a_stream_is_due_once_all_that_it_said_has_come_out() {
+        use http_body_util::BodyExt;
+
+        let (mut ours, _theirs) = pair().await;
+        let hub = tidecast::Hub::new();
+        let handover = Handover::new();
+        let subscription = hub.subscribe(["a"], tidecast::Start::Live).unwrap();
+        let stream = tidecast_axum::Sse::new(subscription).handover(Some(handover.clone()));
+        let mut body = axum::response::IntoResponse::into_response(stream).into_body();
+        ours.offer(handover.clone());
+        body.frame().await.unwrap().unwrap();
+        ours.flush().await.unwrap();
+        assert!(ours.due().is_none(), "it may have more to say");
+        let silent = async |body: &mut axum::body::Body| {
+            assert!(tokio::time::timeout(Duration::from_millis(1), body.frame()).await.is_err());
+        };
+        silent(&mut body).await;
+        assert!(ours.due().is_none(), "not asked since");
+        ours.flush().await.unwrap();
+        assert!(ours.due().is_some());
+        // It says something, which hyper keeps while the socket is full, and falls silent again.
+        hub.publish_now("a", tidecast::Event::text("more")).unwrap();
+        body.frame().await.unwrap().unwrap();
+        silent(&mut body).await;
+        assert!(ours.due().is_none());
+        ours.write_all(b"more").await.unwrap();
+        assert!(ours.due().is_none());
+        ours.flush().await.unwrap();
+        assert!(ours.due().is_some());
+        let (_, unwritten) = CorkedSocket::take(&ours).unwrap();
+        assert_eq!(unwritten, "more");
     }
 }

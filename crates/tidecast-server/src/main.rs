@@ -17,6 +17,7 @@ mod app;
 
 mod connection;
 mod cork;
+mod fast_path;
 mod listen;
 mod socket;
 mod workers;

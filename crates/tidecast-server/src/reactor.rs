@@ -27,6 +27,7 @@ use std::{
     fmt, io,
     ops::ControlFlow,
     os::fd::OwnedFd,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -70,14 +71,23 @@ pub(crate) struct Reactors {
 }
 
 struct Reactor {
-    /// `None` once the thread has ended.
+    /// `None` before the thread has begun, and after it has ended.
     connections: Mutex<Option<Connections>>,
-    /// How many there are, with those that are still in the inbox.
-    count: AtomicUsize,
+    members: Arc<Members>,
     inbox: Arc<Inbox>,
     epoll: Arc<OwnedFd>,
+}
+
+/// The connections of a reactor, with those that are still in the inbox.
+#[derive(Debug)]
+struct Members {
+    count: AtomicUsize,
     emptied: Arc<Notify>,
 }
+
+/// One of them. It is counted until it is dropped, wherever that is.
+#[derive(Debug)]
+struct Member(Arc<Members>);
 
 impl Reactors {
     /// Starts as many reactors as the configuration says. To be called within a runtime, which brokers may need.
@@ -87,14 +97,14 @@ impl Reactors {
         let mut threads = Vec::with_capacity(config.reactors);
         for number in 0..config.reactors {
             let reactor = Arc::new(Reactor::new(emptied.clone())?);
-            let taps = Taps::new(reactor.clone());
-            let (epoll, inbox) = (reactor.epoll.clone(), reactor.inbox.clone());
-            *reactor.connections.lock() = Some(Connections::new(taps, epoll, inbox, config, counters.clone()));
-            let running = reactor.clone();
+            let (running, config, counters) = (reactor.clone(), config.clone(), counters.clone());
             let runtime = Handle::current();
             let run = move || {
                 let _entered = runtime.enter();
-                running.run();
+                running.run(|| {
+                    let taps = Taps::new(running.clone());
+                    Connections::new(taps, running.epoll.clone(), running.inbox.clone(), &config, counters.clone())
+                });
             };
             threads.push(std::thread::Builder::new().name(format!("reactor-{number}")).spawn(run)?);
             all.push(reactor);
@@ -110,10 +120,9 @@ impl Reactors {
     /// Gives a connection to the reactor that has the fewest. In turn would not do: streams last, and which ones end is
     /// nobody's turn.
     pub(crate) fn adopt(&self, detached: Detached) {
-        let Some(reactor) = self.all.iter().min_by_key(|reactor| reactor.count.load(Ordering::Relaxed)) else { return };
+        let Some(reactor) = self.all.iter().min_by_key(|reactor| reactor.members.count()) else { return };
         self.counters.count_detached();
-        reactor.count.fetch_add(1, Ordering::Relaxed);
-        reactor.inbox.adopt(detached);
+        reactor.inbox.adopt(detached, reactor.members.join());
     }
 
     /// Has every stream end once it has been given all there is. The hub is closed, and nothing more comes.
@@ -140,7 +149,7 @@ impl Reactors {
 
     /// How many connections there are.
     pub(crate) fn count(&self) -> usize {
-        self.all.iter().map(|reactor| reactor.count.load(Ordering::Relaxed)).sum()
+        self.all.iter().map(|reactor| reactor.members.count()).sum()
     }
 
     /// Cuts what is left, and ends the threads.
@@ -155,6 +164,25 @@ impl Reactors {
     }
 }
 
+impl Members {
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn join(self: &Arc<Self>) -> Member {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Member(self.clone())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.emptied.notify_waiters();
+        }
+    }
+}
+
 impl Reactor {
     fn new(emptied: Arc<Notify>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -163,14 +191,28 @@ impl Reactor {
         epoll::add(&epoll, inbox.waker(), epoll::EventData::new_u64(INBOX), flags)?;
         Ok(Self {
             connections: Mutex::new(None),
-            count: AtomicUsize::new(0),
+            members: Arc::new(Members { count: AtomicUsize::new(0), emptied }),
             inbox: Arc::new(inbox),
             epoll: Arc::new(epoll),
-            emptied,
         })
     }
 
-    fn run(&self) {
+    /// Serves until it is told to end. A panic costs the streams of this reactor, whose clients come back, and no others.
+    fn run(&self, connections: impl Fn() -> Connections) {
+        loop {
+            *self.connections.lock() = Some(connections());
+            let ended = catch_unwind(AssertUnwindSafe(|| self.serve()));
+            // What this drops takes locks of its own, and has nobody wait for ours.
+            let left = self.connections.lock().take();
+            drop(left);
+            if ended.is_ok() {
+                break;
+            }
+            tracing::error!("a reactor made a mistake, and begins anew");
+        }
+    }
+
+    fn serve(&self) {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut mail = Mail::default();
         while let ControlFlow::Continue(idle_time) = self.work(&mut events, &mut mail) {
@@ -179,15 +221,11 @@ impl Reactor {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "a reactor failed to wait");
-                    break;
+                    // What waits for sockets waits longer, and the rest goes on.
+                    std::thread::sleep(Duration::from_millis(100));
                 }
             }
         }
-        // What this drops takes locks of its own, and has nobody wait for ours.
-        let left = self.connections.lock().take();
-        drop(left);
-        self.count.store(0, Ordering::Relaxed);
-        self.emptied.notify_waiters();
     }
 
     /// Does what there is to do, once around; answers for how long to wait then; `None` is for ever.
@@ -196,7 +234,6 @@ impl Reactor {
         let Some(connections) = guard.as_mut() else { return ControlFlow::Break(()) };
         self.inbox.woke();
         connections.look_at_clock();
-        let before = connections.entries.len();
         for event in events.drain(..) {
             let (data, flags) = (event.data.u64(), event.flags);
             if data != INBOX {
@@ -207,26 +244,16 @@ impl Reactor {
         if orders.cut {
             return ControlFlow::Break(());
         }
-        let adopted = mail.adopted.len();
         connections.open(mail);
         if orders.ending {
             connections.end();
         }
         connections.keep_time();
         connections.work();
-        self.account(before + adopted, connections);
         if connections.has_work() || !self.inbox.may_sleep(orders) {
             return ControlFlow::Continue(Some(Duration::ZERO));
         }
         ControlFlow::Continue(connections.idle_time())
-    }
-
-    /// Takes note of how many have gone, of those that there were.
-    fn account(&self, before: usize, connections: &Connections) {
-        let gone = before.saturating_sub(connections.entries.len());
-        if gone > 0 && self.count.fetch_sub(gone, Ordering::Relaxed) == gone {
-            self.emptied.notify_waiters();
-        }
     }
 }
 
@@ -237,9 +264,7 @@ impl Mailbox for Reactor {
             && connections.channels.readers(key) <= DIRECT_READERS_MAX
             && !connections.has_work()
         {
-            let before = connections.entries.len();
             connections.serve_now(key);
-            self.account(before, connections);
             let unfinished = connections.has_work();
             drop(guard);
             if unfinished {
@@ -253,11 +278,11 @@ impl Mailbox for Reactor {
 
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Reactor").field("members", &self.members).finish_non_exhaustive()
     }
 }
 
 fn timespec(time: Duration) -> Timespec {
-    // A tick at most. Rounded up to the next, so that it is not woken just before.
+    // A tick at most.
     Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
 }

@@ -32,6 +32,7 @@ use tidecast_axum::{Problem, Streams};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+pub(crate) use self::publish::put_answer;
 use crate::{
     access::{Wants, guard},
     admission::admit,

@@ -41,12 +41,14 @@ pub(crate) struct GuardedSocket {
     stall_timeout: Duration,
     /// Runs while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Whether it took nothing for too long: it is counted once, however often it is written to after that.
+    cut: bool,
     counters: Arc<Counters>,
 }
 
 impl GuardedSocket {
     pub(crate) fn new(socket: TcpStream, stall_timeout: Duration, counters: Arc<Counters>) -> Self {
-        Self { socket, stall_timeout, stalled: None, counters }
+        Self { socket, stall_timeout, stalled: None, cut: false, counters }
     }
 
     /// The socket, which nothing guards any more.
@@ -64,7 +66,9 @@ impl GuardedSocket {
         if stalled.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        self.counters.count_stalled();
+        if !std::mem::replace(&mut self.cut, true) {
+            self.counters.count_stalled();
+        }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client took nothing for too long")))
     }
 }

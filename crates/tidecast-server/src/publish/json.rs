@@ -167,8 +167,6 @@ impl<'de> Deserialize<'de> for Name<'de> {
 
 #[cfg(test)]
 mod tests {
-    use tidecast::EventType;
-
     use super::read_event;
 
     #[test]
@@ -178,7 +176,7 @@ mod tests {
         for publication in [plain, escaped] {
             assert_eq!(publication.channel, "news");
             assert_eq!(publication.event.data(), "a/b");
-            assert_eq!(publication.event.event_type().map(EventType::as_str), Some("t"));
+            assert_eq!(publication.event.event_type().map(tidecast::EventType::as_str), Some("t"));
         }
     }
 

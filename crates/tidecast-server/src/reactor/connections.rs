@@ -17,6 +17,7 @@ use tidecast::{Batch, Spot, Taps, limits::READ_BYTES_DEFAULT, wire::final_block}
 use tidecast_axum::{StreamOptions, random_between};
 
 use super::{
+    Member,
     chunk::{Framing, LAST_CHUNK, Pending, Written, framed, write},
     entry::{Entry, Phase, Source, Whole},
     inbox::{Inbox, Mail},
@@ -118,8 +119,8 @@ impl Connections {
             self.channels.mark(key);
         }
         self.woken.extend(mail.woken.drain(..));
-        for detached in mail.adopted.drain(..) {
-            self.adopt(detached);
+        for (detached, member) in mail.adopted.drain(..) {
+            self.adopt(detached, member);
         }
     }
 
@@ -166,7 +167,7 @@ impl Connections {
         (self.entries.len() > 0).then(|| next.saturating_sub(self.started.elapsed()))
     }
 
-    fn adopt(&mut self, detached: Detached) {
+    fn adopt(&mut self, detached: Detached, member: Member) {
         let Detached { socket, unwritten, subscription, sent_at, ends_at, seat } = detached;
         let now = tokio::time::Instant::now();
         let entry = Entry {
@@ -180,6 +181,7 @@ impl Connections {
                 .map_or(NEVER, |at| self.now.saturating_add(self.wheel.ticks(at.saturating_duration_since(now)))),
             armed_at: NEVER,
             _seat: seat,
+            _member: member,
         };
         let token = self.entries.insert(entry);
         let Some(entry) = self.entries.get_mut(token) else { return };
@@ -272,17 +274,22 @@ impl Connections {
                         *spot = next;
                         look.given();
                     }
+                    if matches!(written, Written::Failed(_)) {
+                        look.count(&self.taps, key);
+                    }
                     if !self.after(token, written) {
                         return Served::Done;
                     }
                 }
                 Seen::CaughtUp => {
                     if self.ending {
+                        look.count(&self.taps, key);
                         self.end_stream(token, random_between(&self.options.end_retry));
                     }
                     return Served::Done;
                 }
                 Seen::Elsewhere => {
+                    look.count(&self.taps, key);
                     self.lift(token, key, at);
                     return Served::Done;
                 }

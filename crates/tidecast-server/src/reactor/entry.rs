@@ -11,7 +11,7 @@ use std::{
 
 use tidecast::{Spot, Subscription, Taps};
 
-use super::{chunk::Pending, inbox::Inbox, slab::Token, wheel::Tick};
+use super::{Member, chunk::Pending, inbox::Inbox, slab::Token, wheel::Tick};
 use crate::detach::Seat;
 
 /// A connection. There are many of these: what only some need at a time is in a box.
@@ -30,6 +30,7 @@ pub(super) struct Entry {
     /// When it is next to be looked at.
     pub(super) armed_at: Tick,
     pub(super) _seat: Seat,
+    pub(super) _member: Member,
 }
 
 /// How far a connection is.
@@ -107,6 +108,6 @@ mod tests {
     /// There are as many of these as connections, and hardly anything else of each.
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 136, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 144, "{}", size_of::<Entry>());
     }
 }

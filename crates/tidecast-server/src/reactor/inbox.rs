@@ -8,7 +8,7 @@ use std::{io, os::fd::OwnedFd};
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::slab::Token;
+use super::{Member, slab::Token};
 use crate::detach::Detached;
 
 /// What the thread takes out at once.
@@ -19,7 +19,7 @@ pub(super) struct Mail {
     /// Connections whose subscription has news, each once.
     pub(super) woken: Vec<Token>,
     /// Connections that come: as many at most as there may be.
-    pub(super) adopted: Vec<Detached>,
+    pub(super) adopted: Vec<(Detached, Member)>,
 }
 
 #[derive(Debug)]
@@ -75,8 +75,8 @@ impl Inbox {
         self.leave_word(|inner| inner.mail.woken.push(token));
     }
 
-    pub(super) fn adopt(&self, detached: Detached) {
-        self.leave_word(|inner| inner.mail.adopted.push(detached));
+    pub(super) fn adopt(&self, detached: Detached, member: Member) {
+        self.leave_word(|inner| inner.mail.adopted.push((detached, member)));
     }
 
     pub(super) fn end(&self) {

@@ -68,10 +68,11 @@ impl Look {
         }
     }
 
-    /// Counts what was given.
-    pub(super) fn count(self, taps: &Taps, key: u32) {
+    /// Counts what was given since the last time: before its last reader leaves the tap, which then has no channel.
+    pub(super) fn count(&mut self, taps: &Taps, key: u32) {
         if self.frames > 0 {
             taps.count(key, self.frames, self.bytes);
+            (self.frames, self.bytes) = (0, 0);
         }
     }
 }

@@ -88,7 +88,7 @@ fn failed(error: tidecast::Error) -> Problem {
 
 /// The answer to one publish, appended to a text. By hand, as it is the same for each but for four values of which
 /// hardly one needs an escape.
-fn put_answer(out: &mut Vec<u8>, published: &Published) {
+pub(crate) fn put_answer(out: &mut Vec<u8>, published: &Published) {
     out.extend_from_slice(b"{\"channel\":");
     put_string(out, published.channel.as_str());
     out.extend_from_slice(b",\"id\":");

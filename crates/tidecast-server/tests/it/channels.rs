@@ -183,9 +183,17 @@ async fn metrics_agree_with_what_was_done() {
     assert_eq!(numbers["tidecast_connections_accepted_total"], 9);
     assert!(numbers["tidecast_connections"] >= 3);
     assert!(numbers["tidecast_delivered_bytes_total"] > 0 && numbers["tidecast_logs_bytes"] > 0);
-    let open = ["connections_accepted_total", "connections", "delivered_bytes_total", "logs_bytes"];
+    let open = [
+        "connections_accepted_total",
+        "connections_detached_total",
+        "connections",
+        "delivered_bytes_total",
+        "logs_bytes",
+    ];
     assert_eq!(numbers.len(), expected.len() + open.len(), "a metric that no test knows: {numbers:?}");
 
+    // The refused one is no stream.
+    hub.until_metric("tidecast_connections_detached_total", 2).await;
     drop((both, one));
     hub.until_metric("tidecast_subscriptions", 0).await;
     hub.until_metric("tidecast_streams", 0).await;

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by unwrapping, in what they share as well")]
 
+/// What every hub is told besides.
+const SERVE: &[&str] = &[];
+
 mod support;
 
 mod access;
@@ -15,9 +18,12 @@ mod bad_stream;
 mod burst;
 mod bytes;
 mod channels;
+mod detach;
+mod fast_path;
 mod fleet;
 mod head;
 mod idempotency;
+mod lifetime;
 mod limits;
 mod redis;
 mod stall;

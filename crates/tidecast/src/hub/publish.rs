@@ -90,7 +90,12 @@ impl Hub {
         self.publish_publication_now(&Publication { channel: channel.try_into()?, event, idempotency_key: Some(key) })
     }
 
-    fn publish_publication_now(&self, publication: &Publication) -> Result<Published> {
+    /// [`publish_publication`](Self::publish_publication) without a future.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish_now`](Self::publish_now).
+    pub fn publish_publication_now(&self, publication: &Publication) -> Result<Published> {
         self.check_open()?;
         self.check(&publication.event)?;
         let published = self.inner.broker.publish_now(publication).unwrap_or_else(|| {

@@ -12,7 +12,7 @@ use crate::{
 fn tapped(hub: &Hub, channel: &str) -> (Taps, Arc<Rung>) {
     let rung = Arc::new(Rung::default());
     let mut taps = Taps::new(rung.clone());
-    let mut subscription = hub.subscribe([channel], Start::Live).unwrap();
+    let mut subscription = hub.subscribe([channel], Start::Live).expect("the hub is open");
     subscription.first_block(FirstBlock::default());
     assert!(taps.adopt(subscription).is_ok());
     (taps, rung)

@@ -11,7 +11,7 @@ use crate::{
 };
 
 fn opened(hub: &Hub, channels: &[&str]) -> Subscription {
-    let mut subscription = hub.subscribe(channels.iter().copied(), Start::Live).unwrap();
+    let mut subscription = hub.subscribe(channels.iter().copied(), Start::Live).expect("the hub is open");
     subscription.first_block(FirstBlock::default());
     subscription
 }
@@ -23,7 +23,7 @@ fn taps() -> (Taps, Arc<Rung>) {
 
 fn text(tapped: &Tapped) -> &str {
     let Tapped::Frames { bytes, .. } = tapped else { panic!("{tapped:?}") };
-    str::from_utf8(bytes).unwrap()
+    str::from_utf8(bytes).expect("it is text")
 }
 
 #[test]

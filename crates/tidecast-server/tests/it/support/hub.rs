@@ -84,7 +84,7 @@ impl Hub {
     /// The program's `serve` with its arguments, in an environment that says nothing to it.
     pub(crate) fn command(arguments: &[&str]) -> Command {
         let mut command = Self::program();
-        command.arg("serve").args(arguments);
+        command.arg("serve").args(crate::SERVE).args(arguments);
         command
     }
 

@@ -1,0 +1,391 @@
+//! Publishes that are answered before hyper is set up.
+//!
+//! A program that publishes a lot sends one plain `POST /publish` after the other on a connection. Parsing that and
+//! publishing it costs less than what a general server does around each request, so as long as a connection says nothing
+//! else it is served here: the head by the parser that hyper has, and then by the same functions, [`Access`] and
+//! [`publish`], as any other request. Whatever is not such a request, or would be refused, is left to hyper as it came,
+//! and so is all that follows it: no refusal is written here, and nothing is decided that is decided elsewhere.
+//!
+//! Not with a broker that may have to wait. A request is answered once it is here whole; 64 KiB is the most of it.
+//!
+//! [`Access`]: crate::access::Access
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io::Write,
+    mem::MaybeUninit,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tidecast::{HeldRings, Published};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use crate::{
+    access::Wants,
+    app::App,
+    publish::{self, Asked},
+    routes::put_answer,
+    socket::GuardedSocket,
+};
+
+/// How a request begins that may be answered here.
+const BEGINNING: &[u8] = b"POST /publish HTTP/1.1\r\n";
+
+/// Most bytes of a request, and of what is read at once.
+const ROOM_BYTES: usize = 64 * 1024;
+
+/// Most headers of a request.
+const HEADERS_MAX: usize = 32;
+
+thread_local! {
+    /// What is read into, for whichever connection is polled: one that waits has no room of its own.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static NOW: Cell<Option<Date>> = const { Cell::new(None) };
+}
+
+/// Serves a connection for as long as it says nothing but plain publishes. Answers with the socket and what of it was
+/// read and is another's to answer; `None` where the connection is over.
+pub(crate) async fn serve(
+    socket: GuardedSocket,
+    app: &App,
+    stopping: impl Future<Output = ()>,
+) -> Option<(GuardedSocket, Bytes)> {
+    let mut stopping = pin!(stopping);
+    let mut connection = Connection::new(socket, app);
+    let left = poll_fn(|context| {
+        if let Poll::Ready(left) = connection.poll(context) {
+            return Poll::Ready(left);
+        }
+        // Whoever is in the middle of a request is let down as gently as hyper does it.
+        stopping.as_mut().poll(context).map(|()| if connection.unread.is_empty() { Left::Over } else { Left::ToOthers })
+    });
+    match left.await {
+        Left::Over => None,
+        Left::ToOthers => Some((connection.socket, connection.unread.into())),
+    }
+}
+
+/// How it is left.
+enum Left {
+    /// The client has gone, or said nothing for too long.
+    Over,
+    /// What is unread is for hyper.
+    ToOthers,
+}
+
+struct Connection<'a> {
+    app: &'a App,
+    socket: GuardedSocket,
+    /// The beginning of a request, or what is left to others.
+    unread: Vec<u8>,
+    answers: Vec<u8>,
+    /// How much of the answers is written.
+    written: usize,
+    leaves: bool,
+    /// Whether it has published here before.
+    publishes: bool,
+    headers: HeaderMap,
+    /// An answer's body, while it is written.
+    body: Vec<u8>,
+    /// When it last said something, and what tells that this was too long ago.
+    heard_at: Instant,
+    silence: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a request is.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    /// A publish of so many bytes, which was answered.
+    Answered(usize),
+    /// It is not all here.
+    Part,
+    /// It is not one for here.
+    Other,
+}
+
+impl<'a> Connection<'a> {
+    fn new(socket: GuardedSocket, app: &'a App) -> Self {
+        Self {
+            app,
+            socket,
+            unread: Vec::new(),
+            answers: Vec::new(),
+            written: 0,
+            leaves: false,
+            publishes: false,
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+            heard_at: Instant::now(),
+            silence: None,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Left> {
+        loop {
+            // First the answers, so that a client which does not read them is not read either.
+            if ready!(self.poll_write(context)).is_err() {
+                return Poll::Ready(Left::Over);
+            }
+            if self.leaves {
+                return Poll::Ready(Left::ToOthers);
+            }
+            let mut room = ROOM.take();
+            room.resize(ROOM_BYTES, 0);
+            let read = self.poll_read(context, &mut room);
+            ROOM.set(room);
+            if let Some(left) = ready!(read) {
+                return Poll::Ready(left);
+            }
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while self.written < self.answers.len() {
+            match ready!(Pin::new(&mut self.socket).poll_write(context, &self.answers[self.written..]))? {
+                0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        self.written = 0;
+        self.answers.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what there is, and answers what it can of that.
+    fn poll_read(&mut self, context: &mut Context<'_>, room: &mut [u8]) -> Poll<Option<Left>> {
+        let before = self.unread.len();
+        room[..before].copy_from_slice(&self.unread);
+        let mut buffer = ReadBuf::new(room);
+        buffer.set_filled(before);
+        match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
+            Poll::Pending => return self.poll_silence(context).map(Some),
+            Poll::Ready(Err(_)) => return Poll::Ready(Some(Left::Over)),
+            Poll::Ready(Ok(())) => {}
+        }
+        let bytes = buffer.filled();
+        if bytes.len() == before {
+            // The end: of nothing, or in the middle of a request.
+            return Poll::Ready(Some(if before == 0 { Left::Over } else { Left::ToOthers }));
+        }
+        self.heard_at = Instant::now();
+        self.answer_all(bytes);
+        Poll::Ready(None)
+    }
+
+    fn answer_all(&mut self, bytes: &[u8]) {
+        // Requests that came together ring each channel once.
+        let _held = HeldRings::hold();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.take(rest) {
+                Taken::Answered(len) => {
+                    self.publishes = true;
+                    rest = &rest[len..];
+                }
+                // Who sends a request in pieces is served by hyper. Where many come together the last is cut anywhere.
+                Taken::Part if self.publishes && rest.len() < ROOM_BYTES => break,
+                Taken::Part | Taken::Other => {
+                    self.leaves = true;
+                    break;
+                }
+            }
+        }
+        self.unread.clear();
+        self.unread.extend_from_slice(rest);
+    }
+
+    /// Answers a request, if it is here whole, plain, and has nothing wrong with it.
+    fn take(&mut self, bytes: &[u8]) -> Taken {
+        if !bytes.starts_with(BEGINNING) {
+            return if BEGINNING.starts_with(bytes) { Taken::Part } else { Taken::Other };
+        }
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut head = httparse::Request::new(&mut []);
+        let head_len = match head.parse_with_uninit_headers(bytes, &mut headers) {
+            Ok(httparse::Status::Complete(len)) => len,
+            Ok(httparse::Status::Partial) => return Taken::Part,
+            Err(_) => return Taken::Other,
+        };
+        self.headers.clear();
+        let Some(body_len) = read_headers(head.headers, &mut self.headers) else { return Taken::Other };
+        let len = head_len.saturating_add(body_len);
+        if len > ROOM_BYTES {
+            return Taken::Other;
+        }
+        let Some(body) = bytes.get(head_len..len) else { return Taken::Part };
+        match self.publish(body) {
+            Some(published) => {
+                self.put_answer(&published);
+                Taken::Answered(len)
+            }
+            None => Taken::Other,
+        }
+    }
+
+    fn publish(&self, body: &[u8]) -> Option<Published> {
+        self.app.access.check(Wants::Change, &self.headers).ok()?;
+        match publish::read(&self.app.hub, &self.headers, "", body).ok()? {
+            Asked::One(publication) => self.app.hub.publish_publication_now(&publication).ok(),
+            Asked::Several(_) => None,
+        }
+    }
+
+    /// Writes what hyper would.
+    fn put_answer(&mut self, published: &Published) {
+        self.body.clear();
+        put_answer(&mut self.body, published);
+        let answers = &mut self.answers;
+        answers.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ");
+        let _ = write!(answers, "{}", self.body.len());
+        answers.extend_from_slice(b"\r\ndate: ");
+        answers.extend_from_slice(&Date::now().text);
+        answers.extend_from_slice(b"\r\n\r\n");
+        answers.extend_from_slice(&self.body);
+    }
+
+    /// Waits until nothing was heard for too long. The timer is not moved at each request: when it rings it is set again
+    /// for what is left.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Left> {
+        let Some(due) = self.heard_at.checked_add(self.app.config.header_timeout) else { return Poll::Pending };
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        while silence.as_mut().poll(context).is_ready() {
+            if Instant::now() >= due {
+                return Poll::Ready(if self.unread.is_empty() { Left::Over } else { Left::ToOthers });
+            }
+            silence.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+/// Reads a request's headers; answers with its body's length, or `None` where it is not a plain request.
+fn read_headers(headers: &[httparse::Header<'_>], map: &mut HeaderMap) -> Option<usize> {
+    let mut body_len = None;
+    for header in headers {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_bytes(header.value).ok()?;
+        match name {
+            http::header::CONTENT_LENGTH => {
+                let digits = header.value.iter().all(u8::is_ascii_digit);
+                let len = str::from_utf8(header.value).ok().filter(|_| digits)?.parse().ok()?;
+                if body_len.replace(len).is_some() {
+                    return None;
+                }
+            }
+            http::header::CONNECTION if !header.value.eq_ignore_ascii_case(b"keep-alive") => return None,
+            http::header::CONNECTION => {}
+            // What changes how the request is read, or the answer written. Pages say where they are from.
+            http::header::EXPECT
+            | http::header::ORIGIN
+            | http::header::TE
+            | http::header::TRAILER
+            | http::header::TRANSFER_ENCODING
+            | http::header::UPGRADE => return None,
+            _ => {}
+        }
+        map.append(name, value);
+    }
+    body_len
+}
+
+/// A second, as a `Date` header has it.
+#[derive(Clone, Copy)]
+struct Date {
+    second: u64,
+    text: [u8; 29],
+}
+
+impl Date {
+    fn now() -> Self {
+        let now = SystemTime::now();
+        let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if let Some(date) = NOW.get().filter(|date| date.second == second) {
+            return date;
+        }
+        let mut text = [b' '; 29];
+        // Twenty-nine characters, for some thousand years more.
+        let _ = write!(&mut text[..], "{}", httpdate::fmt_http_date(now));
+        let date = Self { second, text };
+        NOW.set(Some(date));
+        date
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::config::{Config, Settings};
+
+    async fn socket() -> (GuardedSocket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, _) = listener.accept().await.unwrap();
+        (GuardedSocket::new(ours, Duration::from_secs(60), Arc::default()), theirs)
+    }
+
+    fn request(headers: &str, body: &str) -> Vec<u8> {
+        let len = body.len();
+        let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        format!("{head}{headers}Content-Length: {len}\r\n\r\n{body}").into_bytes()
+    }
+
+    /// From outside nobody can tell which requests are answered here, so that it is told here.
+    #[tokio::test]
+    async fn plain_publishes_are_answered_here_and_others_are_not() {
+        let config = Config::from_settings(&Settings::default()).unwrap();
+        let app = App::new(config, "127.0.0.1:8000".parse().unwrap()).unwrap();
+        let (socket, _theirs) = socket().await;
+        let mut connection = Connection::new(socket, &app);
+        let data = r#"{"data":"x"}"#;
+        let plain = request("", data);
+        let mut taken = |bytes: &[u8]| connection.take(bytes);
+        for headers in ["", "Accept: */*\r\nUser-Agent: a program\r\n", "Connection: Keep-Alive\r\n"] {
+            let bytes = request(headers, data);
+            assert_eq!(taken(&bytes), Taken::Answered(bytes.len()), "{headers}");
+            assert_eq!(taken(&[&bytes[..], &plain[..]].concat()), Taken::Answered(bytes.len()), "{headers}");
+        }
+        for len in 1..plain.len() {
+            assert_eq!(taken(&plain[..len]), Taken::Part, "{len}");
+        }
+        for headers in [
+            "Connection: close\r\n",
+            "Content-Length: 12\r\n",
+            "Expect: 100-continue\r\n",
+            "Host: localhost\r\n",
+            "Origin: http://localhost\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Upgrade: websocket\r\n",
+            "a b: c\r\n",
+        ] {
+            assert_eq!(taken(&request(headers, data)), Taken::Other, "{headers}");
+        }
+        assert_eq!(taken(&request("", "[1]")), Taken::Other);
+        assert_eq!(taken(&request("", "{}")), Taken::Other);
+        assert_eq!(taken(&request("", &"x".repeat(ROOM_BYTES))), Taken::Other);
+        assert_eq!(taken(b"GET /publish HTTP/1.1\r\n"), Taken::Other);
+        assert_eq!(taken(b"POST /publish HTTP/1.0\r\n\r\n"), Taken::Other);
+        assert_eq!(taken(b"POST /publish?last=1 HTTP/1.1\r\n\r\n"), Taken::Other);
+        app.hub.close();
+        assert_eq!(taken(&plain), Taken::Other);
+    }
+
+    #[test]
+    fn a_date_is_as_a_header_has_it() {
+        let date = Date::now();
+        let text = str::from_utf8(&date.text).unwrap();
+        let parsed = httpdate::parse_http_date(text).unwrap();
+        assert_eq!(parsed.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(), date.second);
+    }
+}

@@ -1,0 +1,312 @@
+//! Streams that leave hyper: nothing is lost on the way from the one to the other, wherever it happens.
+//!
+//! What these show rests on more than hyper promises, so they are to be looked at first when its version changes.
+
+use std::time::{Duration, Instant};
+
+use tidecast::wire::Item;
+use tokio::{io::AsyncWriteExt, net::TcpSocket, task::JoinSet};
+
+use crate::support::{Connection, Hub, Signal, Stream, request, within};
+
+const DETACHED: &str = "tidecast_connections_detached_total";
+
+fn get(hub: &Hub, target: &str) -> Vec<u8> {
+    request(hub.address, "GET", target, &[], b"")
+}
+
+async fn publish(hub: &Hub, channel: &str, data: &str) {
+    hub.publish(&serde_json::json!({ "channel": channel, "data": data }).to_string()).await;
+}
+
+/// A connection whose client has room for little.
+async fn small(hub: &Hub) -> Connection {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let socket = within("connecting", socket.connect(hub.address)).await.unwrap();
+    Connection { socket, buffer: Vec::new() }
+}
+
+#[tokio::test]
+async fn a_stream_is_detached_and_counted() {
+    let hub = Hub::start(&["--keep-alive", "100ms"]);
+    let mut one = hub.stream("/stream?channel=a").await;
+    let mut several = hub.stream("/stream?channel=a&channel=b").await;
+    hub.until_metric(DETACHED, 2).await;
+    assert_eq!(hub.metric("tidecast_streams").await, 2);
+    assert_eq!(hub.metric("tidecast_subscriptions").await, 2);
+    for number in 0..20 {
+        publish(&hub, "a", &number.to_string()).await;
+        assert_eq!(one.message().await.data, number.to_string());
+        assert_eq!(several.message().await.data, number.to_string());
+    }
+    publish(&hub, "b", "other").await;
+    assert_eq!(several.message().await.data, "other");
+    assert_eq!(hub.metric("tidecast_events_delivered_total").await, 41);
+    // A comment comes, and after it events do.
+    for stream in [&mut one, &mut several] {
+        stream.seen.clear();
+        stream.body_until(":\n\n").await;
+    }
+    publish(&hub, "a", "after a comment").await;
+    assert_eq!(one.message().await.data, "after a comment");
+    drop((one, several));
+    hub.until_metric("tidecast_subscriptions", 0).await;
+    hub.until_metric("tidecast_streams", 0).await;
+    hub.until_metric("tidecast_connections", 1).await;
+}
+
+#[tokio::test]
+async fn what_is_no_plain_stream_stays() {
+    let hub = Hub::start(&[]);
+    let mut old = Connection::open(hub.address).await;
+    old.send(format!("GET /stream HTTP/1.0\r\nHost: {}\r\n\r\n", hub.address).as_bytes()).await;
+    let mut old = Stream::begin(old).await;
+    let mut with_body = Connection::open(hub.address).await;
+    with_body.send(&request(hub.address, "GET", "/stream", &[], b"a body")).await;
+    let mut with_body = Stream::begin(with_body).await;
+    for stream in [&mut old, &mut with_body] {
+        stream.body_until("\n\n").await;
+    }
+    publish(&hub, "sse", "all the same").await;
+    for stream in [&mut old, &mut with_body] {
+        assert_eq!(stream.message().await.data, "all the same");
+    }
+    assert_eq!(hub.metric(DETACHED).await, 0);
+}
+
+#[tokio::test]
+async fn requests_before_and_behind_do_no_harm() {
+    let hub = Hub::start(&[]);
+    // One after the other, then all in one packet, then byte by byte.
+    for way in 0..3 {
+        let mut connection = Connection::open(hub.address).await;
+        let health = get(&hub, "/healthz");
+        let ask = get(&hub, "/stream?channel=a");
+        match way {
+            0 => {
+                for _ in 0..3 {
+                    connection.send(&health).await;
+                    assert_eq!(connection.answer("GET").await.head.status, 200);
+                }
+                connection.send(&ask).await;
+            }
+            1 => {
+                connection.send(&[&health[..], &health, &health, &ask, &health, &health].concat()).await;
+                for _ in 0..3 {
+                    assert_eq!(connection.answer("GET").await.head.status, 200);
+                }
+            }
+            _ => {
+                connection.socket.set_nodelay(true).unwrap();
+                for byte in &ask {
+                    connection.send(&[*byte]).await;
+                }
+            }
+        }
+        let mut stream = Stream::begin(connection).await;
+        stream.body_until("\n\n").await;
+        hub.until_metric(DETACHED, way + 1).await;
+        publish(&hub, "a", "one").await;
+        assert_eq!(stream.message().await.data, "one");
+        // What is sent after the hand-over is read and dropped, be it ever so much.
+        for _ in 0..64 {
+            stream.connection.send(&[b'x'; 64 * 1024]).await;
+        }
+        publish(&hub, "a", "two").await;
+        assert_eq!(stream.message().await.data, "two");
+    }
+}
+
+#[tokio::test]
+async fn who_closes_one_side_is_gone() {
+    let hub = Hub::start(&[]);
+    let mut early = Connection::open(hub.address).await;
+    early.send(&get(&hub, "/stream")).await;
+    early.socket.shutdown().await.unwrap();
+    let mut late = hub.stream("/stream").await;
+    late.body_until("\n\n").await;
+    late.connection.socket.shutdown().await.unwrap();
+    hub.until_metric("tidecast_streams", 0).await;
+    hub.until_metric("tidecast_connections", 1).await;
+}
+
+/// The head can't be written while the client does not read what came before it. In that state, if hyper's buffer were not
+/// asked after, the hand-over would cut it.
+#[tokio::test]
+async fn a_stream_behind_a_large_answer_that_nobody_reads_yet() {
+    const EVENTS: usize = 6;
+    let hub = Hub::start(&[]);
+    let large = "x".repeat(1_000_000);
+    for number in 0..EVENTS {
+        publish(&hub, "large", &format!("{number}{large}")).await;
+    }
+    let large_bytes = large.len();
+    let mut readers = JoinSet::new();
+    for reader in 0..8 {
+        let mut connection = small(&hub).await;
+        // The page of history, and behind it the stream: in one packet.
+        connection.send(&[get(&hub, "/channels/large/events"), get(&hub, "/stream?channel=a")].concat()).await;
+        readers.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(20 * reader)).await;
+            let page = connection.answer("GET").await;
+            assert_eq!(page.head.status, 200);
+            assert!(page.body.len() > EVENTS * large_bytes, "{}", page.body.len());
+            let mut stream = Stream::begin(connection).await;
+            stream.body_until("\n\n").await;
+            stream
+        });
+    }
+    let mut streams = Vec::new();
+    while let Some(stream) = within("the readers", readers.join_next()).await {
+        streams.push(stream.unwrap());
+    }
+    hub.until_metric(DETACHED, 8).await;
+    publish(&hub, "a", "through").await;
+    for mut stream in streams {
+        assert_eq!(stream.message().await.data, "through");
+    }
+}
+
+/// Whatever the moment at which a stream leaves hyper, nothing is lost, doubled or reordered.
+#[tokio::test]
+async fn four_hundred_join_while_events_are_published() {
+    const STREAMS: usize = 400;
+    let hub = Hub::start(&[]);
+    let publishing = {
+        let address = hub.address;
+        tokio::spawn(async move {
+            let mut connection = Connection::open(address).await;
+            let mut number = 0;
+            loop {
+                let body = format!(r#"{{"channel":"a","data":"{number}"}}"#);
+                let json = [("Content-Type", "application/json")];
+                connection.send(&request(address, "POST", "/publish", &json, body.as_bytes())).await;
+                assert_eq!(connection.answer("POST").await.head.status, 200);
+                number += 1;
+                if number % 8 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+    };
+    let mut readers = JoinSet::new();
+    for number in 0..STREAMS {
+        let address = hub.address;
+        readers.spawn(async move {
+            let channels = if number % 4 == 0 { "channel=a&channel=b" } else { "channel=a" };
+            let mut stream = Stream::open(address, &format!("/stream?{channels}"), &[]).await;
+            let first: usize = stream.message().await.data.parse().unwrap();
+            for expected in first + 1..first + 200 {
+                assert_eq!(stream.message().await.data, expected.to_string());
+            }
+        });
+    }
+    while let Some(reader) = within("the readers", readers.join_next()).await {
+        reader.unwrap();
+    }
+    publishing.abort();
+    assert_eq!(hub.metric(DETACHED).await, STREAMS as u64);
+    hub.until_metric("tidecast_subscriptions", 0).await;
+}
+
+/// A client that reads a few bytes at a time from a socket with little room: every write is cut somewhere.
+#[tokio::test]
+async fn writes_are_cut_anywhere() {
+    const EVENTS: usize = 60;
+    let hub = Hub::start(&["--send-buffer", "4KiB", "--stall-timeout", "10m", "--keep-alive", "20ms"]);
+    let mut connection = small(&hub).await;
+    connection.send(&get(&hub, "/stream?channel=a")).await;
+    let mut stream = Stream::begin(connection).await;
+    stream.body_until("\n\n").await;
+    hub.until_metric(DETACHED, 1).await;
+    let data = |number: usize| format!("{number}|{}", "y".repeat(number * 1_237 % 20_011));
+    for number in 0..EVENTS {
+        publish(&hub, "a", &data(number)).await;
+    }
+    let mut seen = 0;
+    let mut step = 0;
+    while seen < EVENTS {
+        step = step % 1_009 + 1;
+        stream.fill(step).await;
+        while let Some(item) = stream.take_item() {
+            if let Item::Message(message) = item {
+                assert!(message.data == data(seen), "event {seen} was torn");
+                seen += 1;
+            }
+        }
+    }
+    // And at the end of a cut write, whole comments.
+    stream.seen.clear();
+    stream.body_until(":\n\n").await;
+}
+
+/// The resident memory of the hub.
+fn resident_bytes(hub: &Hub) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_cut_and_costs_little_until_then() {
+    const STALLED: usize = 100;
+    let hub = Hub::start(&["--stall-timeout", "1s", "--log-bytes", "1MiB", "--keep-alive", "0"]);
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        let mut connection = small(&hub).await;
+        connection.send(&get(&hub, "/stream?channel=a")).await;
+        let mut stream = Stream::begin(connection).await;
+        stream.body_until("\n\n").await;
+        stalled.push(stream);
+    }
+    let mut healthy = hub.stream("/stream?channel=a").await;
+    hub.until_metric(DETACHED, STALLED as u64 + 1).await;
+    let before = resident_bytes(&hub);
+    let begun = Instant::now();
+    let data = "z".repeat(128 * 1024);
+    for _ in 0..40 {
+        publish(&hub, "a", &data).await;
+        assert_eq!(healthy.message().await.data.len(), data.len());
+    }
+    // A cursor each, and at most what one write left of a piece of the log.
+    let grown = resident_bytes(&hub).saturating_sub(before);
+    assert!(grown < 48 << 20, "{grown}");
+    hub.until_metric("tidecast_connections_stalled_total", STALLED as u64).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    hub.until_metric("tidecast_streams", 1).await;
+    hub.until_metric("tidecast_connections", 2).await;
+    publish(&hub, "a", "still there").await;
+    assert_eq!(healthy.message().await.data, "still there");
+}
+
+/// Those that have something to read, have something unread in their socket, or are whole subscriptions: all end properly.
+#[tokio::test]
+async fn the_end_reaches_every_stream_before_it_is_cut() {
+    let mut hub = Hub::start(&[]);
+    let mut streams = Vec::new();
+    for number in 0..60 {
+        let target = if number % 3 == 0 { "/stream?channel=a&channel=b" } else { "/stream?channel=a" };
+        let mut stream = hub.stream(target).await;
+        stream.body_until("\n\n").await;
+        if number % 2 == 0 {
+            // Unread by whoever closes, it would have the system throw away what is on its way to the client.
+            stream.connection.send(&[b'x'; 100_000]).await;
+        }
+        streams.push(stream);
+    }
+    hub.until_metric(DETACHED, 60).await;
+    for number in 0..50 {
+        publish(&hub, "a", &format!("{number}{}", "w".repeat(10_000))).await;
+    }
+    hub.signal(Signal::TERM);
+    for stream in &mut streams {
+        let rest = stream.rest().await;
+        let messages = rest.iter().filter(|item| matches!(item, Item::Message(_))).count();
+        assert_eq!(messages, 50);
+        assert!(matches!(rest.last(), Some(Item::Retry(_))), "{:?}", rest.last());
+    }
+    drop(streams);
+    assert!(hub.ended().await.0.success());
+    assert!(!hub.stderr().contains("cut connections"), "{}", hub.stderr());
+}

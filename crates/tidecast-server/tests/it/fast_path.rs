@@ -1,0 +1,154 @@
+//! Publishing goes past hyper where a connection says nothing else: no client can tell, however its requests are cut.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Answer, Connection, Hub, request, within};
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+/// Where it goes, headers and body.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
+/// What can be compared: not when it was said, nor where an event stands, whose number may have one digit more.
+fn comparable(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let mut text = answer.text();
+    let mut headers = answer.head.headers.clone();
+    for (name, value) in &mut headers {
+        let varies = name == "date" || name == "content-length" && text.contains("position");
+        if varies {
+            value.clear();
+        }
+    }
+    let masked = text.split('"').map(|part| if part.parse::<tidecast::Position>().is_ok() { "POSITION" } else { part });
+    text = masked.collect::<Vec<_>>().join("\"");
+    (answer.head.status, headers, text)
+}
+
+/// What is answered here and by hyper are the same, for requests of every kind: those that are served here, those that
+/// are refused, and those that are none for here.
+#[tokio::test]
+async fn hyper_answers_the_same() {
+    let hub = Hub::start(&["--publish-key", "secret"]);
+    let key = ("Authorization", "Bearer secret");
+    let long = "x".repeat(70_000);
+    let long = format!(r#"{{"data":"{long}"}}"#);
+    let cases: &[Case<'_>] = &[
+        ("/publish", &[JSON, key], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key], r#"{"channel":"news","data":{"a": 1},"type":"t","id":"own","retry":5}"#),
+        ("/publish", &[JSON, key], "{\"channel\":\"\\u00e4 \u{1f30a}\",\"data\":null}"),
+        ("/publish", &[JSON, key, ("Accept", "*/*"), ("User-Agent", "a program")], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key, ("Connection", "keep-alive")], r#"{"data":"x"}"#),
+        ("/publish", &[("content-type", "Application/JSON; charset=utf-8"), key], r#"{"data":"x"}"#),
+        ("/publish", &[("Content-Type", "text/plain"), key], "text"),
+        ("/publish", &[("Content-Type", "application/x-www-form-urlencoded"), key], "data=x&channel=form"),
+        ("/publish", &[JSON, key, ("Idempotency-Key", "once")], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key], r#"[{"data":"x"},{"data":"y"}]"#),
+        ("/publish", &[JSON, key], &long),
+        ("/publish?channel=q", &[("Content-Type", "text/plain"), key], "text"),
+        ("/publish", &[JSON], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, ("Authorization", "Bearer wrong")], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key], r#"{"dta":"x"}"#),
+        ("/publish", &[JSON, key], "not JSON"),
+        ("/publish", &[JSON, key], ""),
+        ("/publish", &[key], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key, ("Content-Encoding", "gzip")], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key, ("Origin", "https://example.com")], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key, ("Connection", "close")], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key, ("Transfer-Encoding", "chunked")], "c\r\n{\"data\":\"x\"}\r\n0\r\n\r\n"),
+        ("/publish", &[JSON, key, ("Content-Length", "12"), ("Content-Length", "12")], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key, ("Content-Length", "+12")], r#"{"data":"x"}"#),
+        ("/publish", &[JSON, key, ("a b", "c")], r#"{"data":"x"}"#),
+        ("/nowhere", &[JSON, key], r#"{"data":"x"}"#),
+    ];
+    for (target, headers, body) in cases {
+        let bytes = request(hub.address, "POST", target, headers, body.as_bytes());
+        let mut direct = Connection::open(hub.address).await;
+        direct.send(&bytes).await;
+        let here = comparable(&direct.answer("POST").await);
+        // From something else on it is hyper's connection.
+        let mut through_hyper = Connection::open(hub.address).await;
+        through_hyper.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
+        assert_eq!(through_hyper.answer("GET").await.head.status, 200);
+        through_hyper.send(&bytes).await;
+        let there = comparable(&through_hyper.answer("POST").await);
+        assert_eq!(here, there, "{target} {headers:?} {:?}", &body[..body.len().min(100)]);
+    }
+}
+
+/// A stream of requests, some of them for hyper, cut anywhere into packets: each is answered, in order, and published once.
+#[tokio::test]
+async fn requests_that_come_in_any_pieces_are_answered_in_order() {
+    let hub = Hub::start(&[]);
+    for round in 0..24 {
+        let mut random = fastrand::Rng::with_seed(round);
+        // Whether each is one for here.
+        let plain: Vec<_> = (0..random.usize(1..60)).map(|_| random.u8(..) > 8).collect();
+        let channel = format!("round{round}");
+        let mut bytes = Vec::new();
+        for (number, plain) in plain.iter().enumerate() {
+            let body = format!(r#"{{"channel":"{channel}","data":"{number}"}}"#);
+            let target = if *plain { "/publish" } else { "/publish?" };
+            bytes.extend(request(hub.address, "POST", target, &[JSON], body.as_bytes()));
+        }
+        let mut connection = Connection::open(hub.address).await;
+        connection.socket.set_nodelay(true).expect("a socket");
+        let mut rest = &bytes[..];
+        for _ in 0..random.usize(0..40) {
+            let (piece, after) = rest.split_at(random.usize(1..900).min(rest.len()));
+            connection.send(piece).await;
+            tokio::task::yield_now().await;
+            rest = after;
+        }
+        connection.send(rest).await;
+        for number in 1..=plain.len() {
+            let answer = connection.answer("POST").await.json();
+            let position = answer["position"].as_str().expect("a position");
+            assert!(position.ends_with(&format!(".{number}")), "{position} of the publish {number}");
+        }
+        let events = hub.ask("GET", &format!("/channels/{channel}/events?last=1000"), &[], b"").await.json();
+        let data: Vec<_> =
+            events["events"].as_array().expect("events").iter().map(|event| event["data"].clone()).collect();
+        let expected: Vec<_> = (0..plain.len()).map(|number| number.to_string()).collect();
+        assert_eq!(data, expected);
+    }
+}
+
+/// A client that sends and does not read its answers is not read either once there is no room for them, and nothing is
+/// lost when it goes on.
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_waited_for() {
+    const COUNT: usize = 60_000;
+    let hub = Hub::start(&[]);
+    let one = request(hub.address, "POST", "/publish", &[JSON], br#"{"channel":"c","data":"x"}"#);
+    let (mut read, mut write) = Connection::open(hub.address).await.socket.into_split();
+    let sending = tokio::spawn(async move {
+        write.write_all(&one.repeat(COUNT)).await.expect("all is taken in the end");
+        write
+    });
+    let published = async || {
+        let head = hub.ask("GET", "/channels/c", &[], b"").await.json()["head"].clone();
+        head.as_str().and_then(|head| head.split_once('.')?.1.parse::<usize>().ok()).unwrap_or(0)
+    };
+    let mut before = 0;
+    // Until nothing more is published, though not all is.
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = published().await;
+        if now > 0 && now == before {
+            break;
+        }
+        before = now;
+    }
+    assert!(before < COUNT && !sending.is_finished(), "the answers to {before} fit into the socket");
+    let (mut answered, mut bytes) = (0, vec![0; 1 << 20]);
+    while answered < COUNT {
+        let read = within("reading", read.read(&mut bytes)).await.expect("answers");
+        assert!(read > 0, "the connection ended after {answered}");
+        // One in each answer's body, and nowhere else.
+        answered += bytes[..read].iter().filter(|byte| **byte == b'}').count();
+    }
+    assert_eq!(published().await, COUNT);
+    drop(sending.await.expect("it ends well"));
+}
