@@ -76,7 +76,7 @@ pub(crate) fn smoke<'a>(workspace: &'a Workspace) -> Result<Cmd<'a>> {
 }
 
 /// Builds the programs of `bench/`; answers with a call of one that knows the hub of the same profile.
-fn built<'a>(workspace: &'a Workspace, program: &str, release: bool) -> Result<Cmd<'a>> {
+pub(crate) fn built<'a>(workspace: &'a Workspace, program: &str, release: bool) -> Result<Cmd<'a>> {
     // What both workspaces depend on is built once, as they share the target folder.
     let build = workspace.cargo(["build", "--quiet", "--locked", "--bins", "--manifest-path", "bench/Cargo.toml"]);
     build.args(release.then_some("--release")).env("CARGO_TARGET_DIR", &workspace.target).run()?;

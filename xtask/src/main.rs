@@ -4,6 +4,7 @@
 //! this repository itself is in `tidy`, which runs with the other tests.
 
 mod bench;
+mod callgrind;
 mod docs;
 mod flask;
 mod fuzz;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::workspace::Workspace;
+use crate::{report::Outcome, workspace::Workspace};
 
 /// What a developer of Tidecast runs.
 #[derive(Debug, Parser)]
@@ -42,6 +43,8 @@ enum Command {
     Docs,
     /// Build the hub for release and measure it
     Bench(bench::Args),
+    /// Count the instructions of an operation, and compare with what they were
+    Callgrind(callgrind::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,11 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&workspace, args),
         Command::Docs => docs::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, args),
+        Command::Callgrind(args) => callgrind::run(&workspace, args).map(|outcome| {
+            if let Outcome::Skipped(why) = outcome {
+                println!("skipped: {why}");
+            }
+        }),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

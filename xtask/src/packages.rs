@@ -81,6 +81,10 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
         packages.push("redis-tools");
     }
     packages.extend(NCHAN.into_iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| package));
+    // Only where it can be brought: the step that needs it is skipped elsewhere.
+    if Path::new("/etc/debian_version").exists() && on_path(&["valgrind"]).is_none() {
+        packages.push("valgrind");
+    }
     // Python is here for one tool, for its installation only, and for the Flask programs of the tests.
     let wants_python = tools::typos(workspace).is_none() || !flask::is_installed(workspace);
     if wants_python && python(workspace).is_none() {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    bench, fuzz, packages,
+    bench, callgrind, fuzz, packages,
     report::{Outcome, Report},
     setup::{self, BROWSER_TESTS},
     tools,
@@ -67,6 +67,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         report.step("browser", || browser(workspace));
         report.step("bench build", || own_workspace(workspace, "bench"));
         report.step("bench test", || bench_test(workspace));
+        report.step("callgrind", || callgrind::run(workspace, &callgrind::Args::default()));
         report.step("fuzz build", || fuzz_build(workspace));
     }
     if args.soak {

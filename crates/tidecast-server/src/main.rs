@@ -7,6 +7,9 @@
 //!
 //! A stream whose head is written leaves all of this with its socket: [`detach`] says which, a [`reactor`] serves it.
 
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+mod allocator;
+
 mod cli;
 mod config;
 mod units;

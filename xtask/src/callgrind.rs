@@ -1,0 +1,31 @@
+//! `cargo xtask callgrind`: what an operation takes in instructions, beside what it took before.
+
+use anyhow::Result;
+
+use crate::{
+    bench,
+    report::Outcome,
+    workspace::{Workspace, on_path},
+};
+
+/// What is done with what was counted.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Accept it: write the baseline, with which it is compared from then on
+    #[arg(long)]
+    write: bool,
+}
+
+/// What was counted before.
+const BASELINE: &str = "bench/instructions.txt";
+
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Outcome> {
+    if on_path(&["valgrind"]).is_none() {
+        return Ok(Outcome::Skipped("no valgrind, which `cargo xtask setup` installs on Debian".to_owned()));
+    }
+    workspace.cargo(["build", "--release", "--locked", "--package", "tidecast-server"]).run()?;
+    let counted = bench::built(workspace, "counted", true)?;
+    let counted = counted.arg("check").arg(workspace.hub("release")).arg(workspace.root.join(BASELINE));
+    counted.args(args.write.then_some("--write")).run()?;
+    Ok(Outcome::Passed)
+}
