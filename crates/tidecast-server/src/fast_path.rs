@@ -6,7 +6,8 @@
 //! [`publish`], as any other request. Whatever is not such a request, or would be refused, is left to hyper as it came,
 //! and so is all that follows it: no refusal is written here, and nothing is decided that is decided elsewhere.
 //!
-//! Not with a broker that may have to wait. A request is answered once it is here whole; 64 KiB is the most of it.
+//! Not with a broker that may have to wait, nor where pages of other origins may publish, whose answers say more. A
+//! request is answered once it is here whole; 64 KiB is the most of it.
 //!
 //! [`Access`]: crate::access::Access
 
@@ -90,6 +91,8 @@ struct Connection<'a> {
     /// How much of the answers is written.
     written: usize,
     leaves: bool,
+    /// Whether anything is answered here at all.
+    answers_here: bool,
     /// Whether it has published here before.
     publishes: bool,
     headers: HeaderMap,
@@ -120,6 +123,7 @@ impl<'a> Connection<'a> {
             answers: Vec::new(),
             written: 0,
             leaves: false,
+            answers_here: app.redis.is_none() && app.config.access.cors_origins.is_empty(),
             publishes: false,
             headers: HeaderMap::new(),
             body: Vec::new(),
@@ -204,6 +208,9 @@ impl<'a> Connection<'a> {
 
     /// Answers a request, if it is here whole, plain, and has nothing wrong with it.
     fn take(&mut self, bytes: &[u8]) -> Taken {
+        if !self.answers_here {
+            return Taken::Other;
+        }
         if !bytes.starts_with(BEGINNING) {
             return if BEGINNING.starts_with(bytes) { Taken::Part } else { Taken::Other };
         }
@@ -379,6 +386,17 @@ mod tests {
         assert_eq!(taken(b"POST /publish?last=1 HTTP/1.1\r\n\r\n"), Taken::Other);
         app.hub.close();
         assert_eq!(taken(&plain), Taken::Other);
+    }
+
+    /// What was answered here lacked the headers by which caches and pages of other origins are told who may read it.
+    #[tokio::test]
+    async fn nothing_is_answered_here_where_pages_of_others_may_publish() {
+        let mut config = Config::from_settings(&Settings::default()).unwrap();
+        config.access.cors_origins = vec![HeaderValue::from_static("https://app.example")];
+        let app = App::new(config, "127.0.0.1:8000".parse().unwrap()).unwrap();
+        let (socket, _theirs) = socket().await;
+        let plain = request("", r#"{"data":"x"}"#);
+        assert_eq!(Connection::new(socket, &app).take(&plain), Taken::Other);
     }
 
     #[test]

@@ -11,15 +11,18 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{cases::Case, publisher};
+use crate::{
+    cases::{Case, Run},
+    publisher,
+};
 
 /// Instructions an operation of a case.
 pub(crate) fn count(case: &Case, hub: &Path) -> Result<u64> {
     let [fewer, more] = case.times;
     let total = |times| {
         let counted = match case.run {
-            Some(_) => engine(case, times),
-            None => over_http(hub, times),
+            Run::Engine(_) => engine(case, times),
+            Run::Hub(target) => over_http(hub, target, times),
         };
         counted.with_context(|| format!("failed to count `{}`", case.name))
     };
@@ -35,7 +38,7 @@ fn engine(case: &Case, times: u64) -> Result<u64> {
 }
 
 /// The hub, all threads of it together: those without the connection sleep.
-fn over_http(hub: &Path, times: u64) -> Result<u64> {
+fn over_http(hub: &Path, target: &str, times: u64) -> Result<u64> {
     let log = Log::new("http");
     let mut hub = Running(
         valgrind(&log, hub)
@@ -50,7 +53,7 @@ fn over_http(hub: &Path, times: u64) -> Result<u64> {
     let address = line.split_once("http://").and_then(|(_, rest)| rest.split_once('/'));
     let address: SocketAddr =
         address.and_then(|(address, _)| address.parse().ok()).with_context(|| format!("no address in {line:?}"))?;
-    publisher::publish(address, times)?;
+    publisher::publish(address, target, times)?;
     // Only who ends by itself is counted.
     kill_process(Pid::from_child(&hub.0), Signal::TERM)?;
     let status = hub.0.wait()?;

@@ -16,8 +16,15 @@ pub(crate) struct Case {
     pub(crate) times: [u64; 2],
     /// Operations of one time.
     pub(crate) operations: u64,
-    /// `None`: it is the hub's.
-    pub(crate) run: Option<fn(u64) -> Result<()>>,
+    pub(crate) run: Run,
+}
+
+/// Who does a case's operation.
+pub(crate) enum Run {
+    /// This program, so many times.
+    Engine(fn(u64) -> Result<()>),
+    /// The hub, published to at this target.
+    Hub(&'static str),
 }
 
 /// More events than a log keeps, so that from there on the oldest goes with each.
@@ -29,41 +36,49 @@ const READERS: u64 = 64;
 /// As much as a reader may be given at once.
 const BYTES_MAX: usize = 64 * 1024;
 
-pub(crate) const ALL: [Case; 5] = [
+pub(crate) const ALL: [Case; 6] = [
     Case {
         name: "publish",
         what: "an event of 64 bytes made, encoded and appended to a full log",
         times: [FULL, FULL + 10_000],
         operations: 1,
-        run: Some(publish),
+        run: Run::Engine(publish),
     },
     Case {
         name: "deliver",
         what: "the same, and read as a batch by one subscription",
         times: [FULL, FULL + 10_000],
         operations: 1,
-        run: Some(|times| deliver(times, 1)),
+        run: Run::Engine(|times| deliver(times, 1)),
     },
     Case {
         name: "fan-out",
         what: "a delivery, where 64 subscriptions read the same event",
         times: [500, 1_500],
         operations: READERS,
-        run: Some(|times| deliver(times, READERS)),
+        run: Run::Engine(|times| deliver(times, READERS)),
     },
     Case {
         name: "tap",
         what: "an event published, rung, and read once for all that stand at its spot",
         times: [FULL, FULL + 10_000],
         operations: 1,
-        run: Some(tap),
+        run: Run::Engine(tap),
     },
     Case {
         name: "http",
         what: "a POST /publish with 64 bytes as JSON, 16 at once on one connection",
         times: [1_600, 8_000],
         operations: 1,
-        run: None,
+        run: Run::Hub("/publish"),
+    },
+    Case {
+        name: "http-hyper",
+        what: "the same, in a form that hyper has to read",
+        times: [1_600, 8_000],
+        operations: 1,
+        // A query, even an empty one, is none of the plain publishes.
+        run: Run::Hub("/publish?"),
     },
 ];
 

@@ -3,7 +3,7 @@
 //!
 //! `counted check HUB BASELINE [--write]` runs each case twice under valgrind's callgrind, some number of times and then
 //! more, and takes the difference, so that starting and ending count for nothing. The cases of the engine are this
-//! program itself, called as `counted run CASE TIMES`; `http` is the hub, over a socket, published to from here.
+//! program itself, called as `counted run CASE TIMES`; those over HTTP are the hub, over a socket, published to from here.
 //!
 //! What could still differ between machines: which variants of `memcpy` and of a search for bytes are chosen for the
 //! processor (valgrind has AVX2 at most, so those that have it agree), the C library, and the compiler. A baseline says
@@ -18,7 +18,10 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{baseline::Baseline, cases::Case};
+use crate::{
+    baseline::Baseline,
+    cases::{Case, Run},
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
 
 fn run(case: &str, times: &str) -> Result<()> {
     let case = Case::named(case).with_context(|| format!("no case `{case}`"))?;
-    let Some(run) = case.run else { bail!("`{}` is not run here", case.name) };
+    let Run::Engine(run) = case.run else { bail!("`{}` is not run here", case.name) };
     run(times.parse().context("not a number of times")?)
 }
 

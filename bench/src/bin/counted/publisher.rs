@@ -13,7 +13,7 @@ use memchr::memmem;
 const AT_ONCE: u64 = 16;
 
 /// Publishes so many events, a multiple of [`AT_ONCE`].
-pub(crate) fn publish(address: SocketAddr, times: u64) -> Result<()> {
+pub(crate) fn publish(address: SocketAddr, target: &str, times: u64) -> Result<()> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     // A hub under valgrind is some fifty times as slow.
@@ -21,7 +21,7 @@ pub(crate) fn publish(address: SocketAddr, times: u64) -> Result<()> {
     let body = format!("{{\"channel\":\"c\",\"data\":\"{}\"}}", "0123456789abcdef".repeat(4));
     let length = body.len();
     let head = format!(
-        "POST /publish HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        "POST {target} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     );
     let requests = format!("{head}{body}").repeat(AT_ONCE as usize);
     let mut answers = Vec::new();
