@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::{Error, Event, Result, wire};
+
 /// Longest channel name, in bytes of UTF-8. A longer one is an error.
 pub const CHANNEL_BYTES_MAX: usize = 255;
 
@@ -102,6 +104,21 @@ pub struct Limits {
 
     /// Most idempotency keys of all channels together. Default 100,000. At it the oldest is forgotten.
     pub idempotency_keys_max: usize,
+}
+
+impl Limits {
+    /// Checks the size of an event.
+    pub(crate) fn check(&self, event: &Event) -> Result<()> {
+        let data_bytes = event.data().len();
+        if data_bytes > self.event_data_bytes_max {
+            return Err(Error::too_large("event data", data_bytes, self.event_data_bytes_max));
+        }
+        let frame_bytes = wire::encoded_len(event);
+        if frame_bytes > self.frame_bytes_max {
+            return Err(Error::too_large("event with its field names", frame_bytes, self.frame_bytes_max));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {
