@@ -50,6 +50,16 @@ pub const REFILL_EVENTS_MAX: usize = 10_000;
 /// The same in bytes of frames: 8 MiB.
 pub const REFILL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Most events that wait in a feed's own log, unless its subscriber chose another number. What happens at it is
+/// [`WhenFull`](crate::WhenFull).
+pub const FEED_EVENTS_DEFAULT: usize = 1_000;
+
+/// The same in bytes of frames, also of those that other feeds share: 1 MiB.
+pub const FEED_BYTES_DEFAULT: usize = 1024 * 1024;
+
+/// Most bytes of the frames of a feed's initial events: 8 MiB. More is an error.
+pub const FEED_INITIAL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// What one read from a log hands out at most, in bytes, unless a single frame is larger.
 pub const READ_BYTES_DEFAULT: usize = 64 * 1024;
 
