@@ -1,8 +1,8 @@
-//! A subscription as the body of a response.
+//! A subscription or a feed as the body of a response.
 //!
 //! It begins with the first block, goes on with whatever is ready, says something when nothing was to be said for a
-//! while, and ends with when to come back once the hub is closed. It holds no event: a client that does not read costs a
-//! cursor, and what hyper has buffered for it.
+//! while, and ends with when to come back once its source has ended. It holds no event: a client that does not read costs
+//! a cursor or what its feed may keep, and what hyper has buffered for it.
 
 use std::{
     convert::Infallible,
@@ -13,17 +13,20 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 use tidecast::{
-    Batch, Subscription,
+    Batch,
     limits::READ_BYTES_DEFAULT,
     wire::{FirstBlock, KEEP_ALIVE, final_block},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::options::{StreamOptions, random_between};
+use crate::{
+    options::{StreamOptions, random_between},
+    source::Source,
+};
 
 #[derive(Debug)]
 pub(crate) struct SseBody {
-    subscription: Subscription,
+    source: Source,
     options: StreamOptions,
     first: Option<FirstBlock>,
     batch: Batch,
@@ -34,10 +37,10 @@ pub(crate) struct SseBody {
 }
 
 impl SseBody {
-    pub(crate) fn new(subscription: Subscription, options: StreamOptions, open_event: bool) -> Self {
+    pub(crate) fn new(source: Source, options: StreamOptions, open_event: bool) -> Self {
         Self {
             first: Some(FirstBlock { retry: options.retry, open_event }),
-            subscription,
+            source,
             options,
             batch: Batch::new(),
             sent_at: Instant::now(),
@@ -77,13 +80,13 @@ impl http_body::Body for SseBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
         if let Some(first) = this.first.take() {
-            let block = this.subscription.first_block(first);
+            let block = this.source.first_block(first);
             return this.send(block);
         }
         if this.ended {
             return Poll::Ready(None);
         }
-        match this.subscription.poll_batch(context, &mut this.batch, READ_BYTES_DEFAULT) {
+        match this.source.poll_batch(context, &mut this.batch, READ_BYTES_DEFAULT) {
             Poll::Ready(true) => {
                 let bytes = this.batch.take_bytes();
                 this.send(bytes)

@@ -8,6 +8,7 @@ pub mod query;
 mod body;
 mod options;
 mod response;
+mod source;
 
 mod problem;
 

@@ -7,6 +7,7 @@
 mod authorize;
 mod body;
 mod exchange;
+mod feed;
 mod problem;
 mod query;
 mod response;
