@@ -1,4 +1,4 @@
-//! An event as wire bytes: before it has a position, and at it.
+//! An event as wire bytes: before it has a position, at it, and where there are none.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -43,9 +43,10 @@ pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> Fram
     FrameBounds { len: out.len() - start, id_len, position }
 }
 
-/// An event at its position as wire bytes, encoded once and shared by every subscriber.
+/// An event as wire bytes, encoded once and shared by every subscriber.
 ///
-/// Cheap to clone: a reference into the channel's log. It keeps the memory around it alive, up to 64 KiB or its own size.
+/// A hub's is at its position: a reference into the channel's log, which keeps the memory around it alive, up to 64 KiB or
+/// its own size. A [publisher](crate::Publisher)'s has no position, and no memory but its own. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     bytes: Bytes,
@@ -57,10 +58,26 @@ impl Frame {
         Self { bytes, id_len }
     }
 
+    /// An event that has no position: it has no id unless it has one of its own.
+    pub(crate) fn unplaced(event: &Event) -> Self {
+        let id = event.id().map(|id| id.as_str().as_bytes());
+        let id_len = id.map_or(0, |id| "id: \n".len() + id.len());
+        let mut bytes = Vec::with_capacity(id_len + wire::encoded_len(event));
+        if let Some(id) = id {
+            wire::put_id_line(&mut bytes, id);
+        }
+        wire::encode(event, &mut bytes);
+        Self { bytes: bytes.into(), id_len }
+    }
+
     /// The frame as it goes to a subscriber of this channel alone: with its id line, and the empty line at its end.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes
     }
 
     /// The frame without its id line: what is the same for subscribers of any channels.

@@ -40,4 +40,8 @@ mod subscription;
 mod taps;
 mod threads;
 
+mod publisher;
+mod publisher_full;
+mod publisher_threads;
+
 mod corpus;
