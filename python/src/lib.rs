@@ -1,0 +1,1 @@
+//! What the Python package `tidecast` stands on: the engine as an object of the interpreter.
