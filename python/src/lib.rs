@@ -1,1 +1,32 @@
 //! What the Python package `tidecast` stands on: the engine as an object of the interpreter.
+//!
+//! It converts and calls. Nothing here waits: what may take time is begun, and a file descriptor tells when there is
+//! something to be had; the waiting is Python's, where gevent can replace it. What the package is for, and all that knows
+//! Flask, is Python's too.
+
+// In the order in which a call meets them.
+mod engine;
+mod node;
+
+mod publish;
+mod stream;
+
+mod readable;
+mod socket;
+mod termination;
+
+mod error;
+
+use pyo3::prelude::*;
+
+/// The engine of the package `tidecast`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::{
+        engine::Engine,
+        publish::{Published, Publishing},
+        socket::peer_is_gone,
+        stream::Stream,
+    };
+}
