@@ -91,7 +91,7 @@ impl Stream {
         self.readable.fileno()
     }
 
-    // Attached to the interpreter: it copies 64 KiB at most, and coming back may take longer than that.
+    // Attached to the interpreter: it copies some 64 KiB, and coming back may take longer than that.
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.with(|reading| reading.drain(py).transpose()).transpose()
     }
@@ -115,7 +115,7 @@ impl Drop for Stream {
 // === impl Reading ===
 
 impl Reading {
-    /// All that is ready, up to 64 KiB or one frame; empty for nothing, `None` at the end.
+    /// All that is ready, up to 64 KiB and what the last frame has beyond; empty for nothing, `None` at the end.
     fn drain<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         if let Some(first) = self.first.take() {
             return Ok(Some(PyBytes::new(py, &self.subscription.first_block(first))));

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 from support.redis_server import RedisServer
+
 from tidecast.flask_sse import ServerSentEventsBlueprint
 
 _names = itertools.count()

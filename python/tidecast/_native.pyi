@@ -126,7 +126,8 @@ class Stream:
         """A descriptor that becomes readable when there is something new."""
 
     def drain(self) -> bytes | None:
-        """Everything that is ready, up to 64 KiB or one event, as it goes to a browser: first the first block.
+        """Everything that is ready, as it goes to a browser: first the first block. Up to 64 KiB, and what the last
+        event has beyond.
 
         :return: Bytes; ``b""`` for nothing; ``None`` at the end, which is when the engine is closed or the process is
             told to end by SIGTERM, and everything before was drained.

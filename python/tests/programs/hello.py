@@ -4,6 +4,7 @@ import os
 import threading
 
 from flask import Flask, request
+
 from tidecast import publish
 from tidecast.flask_sse import sse
 

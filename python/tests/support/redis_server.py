@@ -58,5 +58,3 @@ class RedisServer:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.client.close()
         self.stop()
-
-

@@ -6,7 +6,7 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from flask import (
@@ -25,7 +25,6 @@ from .. import modes, programs
 from ..errors import InvalidError
 from ..event import Event
 from ..settings import Settings, redis_url
-from ..waiting import wait
 from . import client, redis_py
 from .body import StreamBody
 from .message import Message
@@ -73,7 +72,8 @@ class ServerSentEventsBlueprint(Blueprint):
         return mode.publish(programs.channel(channel), event).receivers
 
     def messages(self, channel: Any = "sse") -> Generator[Message, None, None]:
-        """The messages of a channel, from the first ``next`` on.
+        """The messages of a channel, from the first ``next`` on. In a request they end when its client has gone, where
+        the server lets one see that.
 
         :param channel: A channel, or a list of them.
         """
@@ -82,12 +82,13 @@ class ServerSentEventsBlueprint(Blueprint):
             return
         names = channel if isinstance(channel, (list, tuple, set, frozenset)) else [channel]
         stream = chosen_mode(settings()).subscribe([programs.channel(name) for name in names])
+        peer = Peer(request.environ if has_request_context() else {})
         try:
             while (events := stream.events()) is not None:
                 for _, event_type, data, is_json, id, retry_ms in events:
                     yield Message(json.loads(data) if is_json else data, type=event_type, id=id, retry=retry_ms)
-                if not events:
-                    wait(stream.fileno())
+                if not events and not peer.wait(stream.fileno(), None):
+                    return
         finally:
             stream.close()
 
@@ -98,8 +99,7 @@ class ServerSentEventsBlueprint(Blueprint):
         query = Query.of(request, (chosen := settings()).multi_channel)
         if self._client_is_own() or self._overrides("messages"):
             # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
-            messages = self.messages(channel=query.channels[0])
-            return response(stream_with_context(str(message) for message in messages))
+            return response(stream_with_context(texts(self.messages(channel=query.channels[0]))))
 
         alone = not request.environ.get("wsgi.multithread")
         if alone:
@@ -135,6 +135,14 @@ class ServerSentEventsBlueprint(Blueprint):
     def _overrides(self, name: str) -> bool:
         bound = getattr(self, name)
         return getattr(bound, "__func__", None) is not ServerSentEventsBlueprint.__dict__[name]
+
+
+def texts(messages: Iterable[Message]) -> Iterator[str]:
+    """What Flask-SSE sends of messages."""
+    # So that the head goes out now: most servers send it with the first piece, even if that is none.
+    yield ""
+    for message in messages:
+        yield str(message)
 
 
 def settings() -> Settings:
