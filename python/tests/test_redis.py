@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,30 @@ def test_servers_scripts_and_old_programs_share_channels(kind: str, redis_server
         # Two connections, however many publish and listen.
         with Source(server.port, "/stream?channel=other"):
             assert len(redis_server.connections()) == 2
+
+
+def test_flask_sse_itself_takes_part(redis_server: RedisServer, tmp_path: Path) -> None:
+    environment = {"REDIS_URL": redis_server.url}
+    old_folder, new_folder = tmp_path / "old", tmp_path / "new"
+    old_folder.mkdir()
+    new_folder.mkdir()
+    with (
+        Server("gunicorn-gevent", old_folder, app="old:app", environment=environment) as old,
+        Server("gunicorn-gevent", new_folder, environment=environment) as new,
+        Source(new.port) as on_new,
+        ThreadPoolExecutor() as threads,
+    ):
+        # It sends its head with its first event, so somebody has to wait for that.
+        connecting = threads.submit(Source, old.port)
+        until(lambda: redis_server.client.pubsub_numsub("sse")[0][1] == 2, "both listen")
+        ask(new.port, "/hello?data=new")
+        ask(old.port, "/hello?data=old")
+        with connecting.result() as on_old:
+            old_told = [on_old.event() for _ in range(2)]
+        new_told = [on_new.event() for _ in range(2)]
+    says = ["new", '{"says": "old"}']
+    assert [event["data"] for event in old_told] == says == [event["data"] for event in new_told]
+    assert [event.get("event") for event in old_told] == [None, "greeting"]
 
 
 def test_two_workers_see_each_others_events(redis_server: RedisServer, tmp_path: Path) -> None:

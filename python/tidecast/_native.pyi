@@ -2,6 +2,8 @@
 
 from typing import ClassVar, final
 
+__all__ = ["Engine", "Published", "Publishing", "Stream", "peer_is_gone"]
+
 @final
 class Engine:
     """Channels, in this process' memory or on a Redis. Opens nothing before it is first used.
