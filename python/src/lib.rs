@@ -20,7 +20,8 @@ mod error;
 use pyo3::prelude::*;
 
 /// The engine of the package `tidecast`.
-#[pymodule]
+// What a fork may find locked is reasoned about with the interpreter's lock, so a build without one has to take it back.
+#[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
     use crate::{

@@ -153,7 +153,7 @@ def test_a_reset_is_told_as_an_event(engine: Engine) -> None:
 
 
 def test_an_engine_that_is_let_go_of_ends(engine: Engine) -> None:
-    """A thread of its own, which sweeps, held it for ever."""
+    """The thread that sweeps must not hold it."""
 
     class Owner:
         def __init__(self) -> None:
@@ -170,7 +170,7 @@ def test_an_engine_that_is_let_go_of_ends(engine: Engine) -> None:
 
 
 def test_a_child_leaves_its_parents_streams_alone(engine: Engine) -> None:
-    """With one descriptor for both, a child that drained took its parent's word that there is something."""
+    """Both have the same descriptor: a child that drained would take its parent's word that there is something."""
     stream = engine.subscribe(["sse"])
     text(stream)
     publish(engine, "for the parent")

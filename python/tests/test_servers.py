@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -78,6 +79,19 @@ def test_elsewhere_two_keep_alives_find_it(tmp_path: Path) -> None:
         until(lambda: listeners(server) == 0, "the stream is let go of")
 
 
+def test_a_client_that_said_more_is_found_by_keep_alives(tmp_path: Path) -> None:
+    """What it sent is nobody's to read, so its socket stays readable: a worker that waited for that would never rest."""
+    with Server("gunicorn-gthread", tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n and more")
+            until(lambda: listeners(server) == 1, "the stream is open")
+            ask(server.port, "/hello?data=one")
+            told = b""
+            while b"data: one" not in told:
+                told += connection.recv(4096)
+        until(lambda: listeners(server) == 0, "the stream is let go of")
+
+
 @pytest.mark.parametrize("kind", ["gunicorn-sync", "flask-without-threads"])
 def test_one_request_at_a_time_streams_take_turns(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path, environment={"SSE_MAX_STREAM_SECONDS": "0.3"}) as server:
@@ -135,7 +149,7 @@ def test_two_hundred_streams_on_one_gevent_worker(tmp_path: Path) -> None:
 
 
 def test_preloaded_workers_have_engines_of_their_own(tmp_path: Path) -> None:
-    """A worker that went on with its parent's engine had its events and none of its threads."""
+    """A worker that went on with its parent's engine would have its events and none of its threads."""
     server = Server("gunicorn-gthread", tmp_path, "--preload", environment={"PUBLISH_AT_IMPORT": "1"})
     with server, Source(server.port, "/stream?channel=preload&last=10") as source:
         ask(server.port, "/hello?channel=preload&data=own")
