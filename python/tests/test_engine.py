@@ -188,3 +188,31 @@ def test_a_child_leaves_its_parents_streams_alone(engine: Engine) -> None:
     drained = text(stream)
     assert "for the parent" in drained and "for the child" not in drained
     assert publish(engine, "on").receivers == 1
+
+
+def test_threads_that_publish_and_read_at_once_lose_nothing(engine: Engine) -> None:
+    streams = [engine.subscribe(["sse"]) for _ in range(4)]
+    told: list[list[str]] = [[] for _ in streams]
+
+    def read(stream: Stream, into: list[str]) -> None:
+        while (events := stream.events()) is not None:
+            into.extend(data for _, _, data, _, _, _ in events)
+            events or wait(stream.fileno())
+
+    def write(name: str) -> None:
+        for number in range(500):
+            publish(engine, f"{name} {number}")
+
+    readers = [threading.Thread(target=read, args=pair) for pair in zip(streams, told, strict=True)]
+    writers = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in readers + writers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    engine.close()
+    for thread in readers:
+        thread.join()
+    # All in one order, and each writer's in its own.
+    assert all(one == told[0] for one in told)
+    for name in "abcd":
+        assert [data for data in told[0] if data.startswith(name)] == [f"{name} {number}" for number in range(500)]

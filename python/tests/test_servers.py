@@ -70,6 +70,23 @@ def test_a_client_that_goes_is_let_go_of_at_once(kind: str, tmp_path: Path) -> N
         until(lambda: listeners(server) == 0, "the stream is let go of")
 
 
+def test_a_worker_that_serves_one_at_a_time_is_free_at_once(tmp_path: Path) -> None:
+    environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": "0"}
+    with Server("gunicorn-sync", tmp_path, "--timeout", "120", environment=environment) as server:
+        with Source(server.port) as source:
+            source.block()
+        assert ask(server.port, "/hello") == (200, "0")
+
+
+@pytest.mark.parametrize("kind", SEE_THE_CLIENT[:3])
+def test_overridden_messages_are_let_go_of_too(kind: str, tmp_path: Path) -> None:
+    with Server(kind, tmp_path) as server:
+        with Source(server.port, "/shouting?channel=loud") as source:
+            until(lambda: ask(server.port, "/hello?channel=loud&data=one")[1] == "1", "the stream is open")
+            assert source.event()["data"] == "ONE"
+        until(lambda: listeners(server, "loud") == 0, "the stream is let go of")
+
+
 def test_elsewhere_two_keep_alives_find_it(tmp_path: Path) -> None:
     with Server("waitress", tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
         source = Source(server.port)
@@ -80,7 +97,7 @@ def test_elsewhere_two_keep_alives_find_it(tmp_path: Path) -> None:
 
 
 def test_a_client_that_said_more_is_found_by_keep_alives(tmp_path: Path) -> None:
-    """What it sent is nobody's to read, so its socket stays readable: a worker that waited for that would never rest."""
+    """What it sent is nobody's to read, so its socket stays readable: a worker that waits for that never rests."""
     with Server("gunicorn-gthread", tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n and more")

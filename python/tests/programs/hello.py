@@ -6,13 +6,27 @@ import threading
 from flask import Flask, request
 
 from tidecast import publish
-from tidecast.flask_sse import sse
+from tidecast.flask_sse import Message, ServerSentEventsBlueprint, sse
 
 NUMBERS = ("SSE_KEEP_ALIVE_SECONDS", "SSE_MAX_STREAM_SECONDS")
 
 app = Flask(__name__)
 app.config.update({name: os.environ[name] for name in ("REDIS_URL", *NUMBERS) if name in os.environ})
 app.register_blueprint(sse, url_prefix="/stream")
+
+
+class Shouting(ServerSentEventsBlueprint):
+    """What people do who change each message on its way."""
+
+    def messages(self, channel="sse"):
+        """The messages of a channel, louder."""
+        for message in super().messages(channel=channel):
+            yield Message(message.data.upper(), type=message.type)
+
+
+shouting = Shouting("shouting", __name__)
+shouting.add_url_rule(rule="", endpoint="stream", view_func=shouting.stream)
+app.register_blueprint(shouting, url_prefix="/shouting")
 
 if "PUBLISH_AT_IMPORT" in os.environ:
     # With `gunicorn --preload` in the process that forks the workers: its engine is running by then.
