@@ -34,9 +34,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
         let _there = shell.push_dir(workspace.root.join(FOLDER));
         cmd!(shell, "{mypy} --cache-dir {cache}/mypy").run()?;
     }
-    cmd!(shell, "{python} -m mypy.stubtest tidecast._native").env("MYPY_CACHE_DIR", cache.join("mypy")).run()?;
     let upstream = cache.join("upstream");
     fs::create_dir_all(&upstream)?;
+    {
+        // It keeps what it likes where it is started.
+        let _there = shell.push_dir(&cache);
+        cmd!(shell, "{python} -m mypy.stubtest tidecast._native").run()?;
+    }
     let pytest = workspace.within(MINUTES_MAX, &pytest).args(["-p", "no:cacheprovider"]);
     let pytest = pytest.args(["-rs", "--rootdir", FOLDER, "--config-file", "python/pyproject.toml", "python/tests"]);
     passed(&pytest.env("TIDECAST_UPSTREAM", upstream).env("PYTHONDONTWRITEBYTECODE", "1"))
