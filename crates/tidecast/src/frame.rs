@@ -1,6 +1,7 @@
 //! An event as wire bytes: before it has a position, at it, and where there are none.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::value::RawValue;
 
 use crate::{
     Event, EventId, EventType, Position,
@@ -40,7 +41,7 @@ pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> Fram
     put_id_line(out, position, event);
     let id_len = out.len() - start;
     out.put_slice(&Encoded::new(event).shared);
-    FrameBounds { len: out.len() - start, id_len, position }
+    FrameBounds { len: out.len() - start, id_len, position, is_json: event.data_json().is_some() }
 }
 
 /// An event as wire bytes, encoded once and shared by every subscriber.
@@ -51,11 +52,13 @@ pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> Fram
 pub struct Frame {
     bytes: Bytes,
     id_len: usize,
+    is_json: bool,
 }
 
 impl Frame {
-    pub(crate) fn new(bytes: Bytes, id_len: usize) -> Self {
-        Self { bytes, id_len }
+    /// A frame of its bytes, which were read with these bounds.
+    pub(crate) fn new(bytes: Bytes, bounds: &FrameBounds) -> Self {
+        Self { bytes, id_len: bounds.id_len, is_json: bounds.is_json }
     }
 
     /// An event that has no position: it has no id unless it has one of its own.
@@ -67,7 +70,12 @@ impl Frame {
             wire::put_id_line(&mut bytes, id);
         }
         wire::encode(event, &mut bytes);
-        Self { bytes: bytes.into(), id_len }
+        Self { bytes: bytes.into(), id_len, is_json: event.data_json().is_some() }
+    }
+
+    /// In the place of so many events that a publisher's subscriber missed.
+    pub(crate) fn missed(events: u64) -> Self {
+        Self { bytes: wire::missed_frame(events), id_len: 0, is_json: true }
     }
 
     /// The frame as it goes to a subscriber of this channel alone: with its id line, and the empty line at its end.
@@ -86,7 +94,7 @@ impl Frame {
         self.bytes.slice(self.id_len..)
     }
 
-    /// The event that it was made of, as far as the wire tells: its data is text, and line ends are LF.
+    /// The event that it was made of, as far as the wire tells: line ends are LF.
     pub(crate) fn event(&self, position: Position) -> Event {
         let (mut retry, mut message) = (None, None);
         // As below.
@@ -97,9 +105,10 @@ impl Frame {
         let Some(Message { data, event_type, last_event_id }) = message else { return Event::text("") };
         let event_type = Some(event_type).filter(|name| name != "message");
         let own_id = Some(last_event_id).filter(|id| *id != position.to_string());
+        let json = if self.is_json { RawValue::from_string(data.clone()).ok() } else { None };
         // What was written as a type or an id was one.
         Event::from_parts(
-            data,
+            json.map_or_else(|| Event::text(data), Event::raw_json),
             event_type.and_then(|name| EventType::new(&name).ok()),
             own_id.and_then(|id| EventId::new(&id).ok()),
             retry,

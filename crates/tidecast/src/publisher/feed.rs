@@ -18,7 +18,7 @@ use super::feed_log::{FeedLog, Taken};
 use crate::{
     Batch, Event, Frame,
     limits::{FEED_BYTES_DEFAULT, FEED_EVENTS_DEFAULT},
-    wire::{FirstBlock, missed_frame},
+    wire::FirstBlock,
 };
 
 /// What a subscriber of a [`Publisher`](crate::Publisher) is given.
@@ -178,7 +178,7 @@ impl Feed {
             match taken {
                 Taken::Missed(events) => {
                     given = true;
-                    if !give(Frame::new(missed_frame(events), 0)) {
+                    if !give(Frame::missed(events)) {
                         continue;
                     }
                 }

@@ -25,6 +25,7 @@ mod ahead;
 mod foreign;
 mod lineage;
 mod placed;
+mod published;
 mod refill;
 mod refill_late;
 mod suspended;
