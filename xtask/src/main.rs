@@ -6,9 +6,10 @@
 mod bench;
 mod callgrind;
 mod docs;
-mod flask;
+mod environment;
 mod fuzz;
 mod packages;
+mod python;
 mod quiet_services;
 mod report;
 mod setup;
@@ -39,6 +40,8 @@ enum Command {
     Setup,
     /// Run everything a change must pass
     Test(test::Args),
+    /// Build the Python package and test it
+    Python,
     /// Write the documents that are made from the program's declarations
     Docs,
     /// Build the hub for release and measure it
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::open().and_then(|workspace| match &cli.command {
         Command::Setup => setup::run(&workspace),
         Command::Test(args) => test::run(&workspace, args),
+        Command::Python => environment::PACKAGE.install(&workspace).and_then(|()| python::run(&workspace).map(drop)),
         Command::Docs => docs::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, args),
         Command::Callgrind(args) => callgrind::run(&workspace, args).map(|outcome| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::{
-    flask,
+    environment,
     quiet_services::QuietServices,
     setup::BROWSER_TESTS,
     tools,
@@ -85,8 +85,9 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     if Path::new("/etc/debian_version").exists() && on_path(&["valgrind"]).is_none() {
         packages.push("valgrind");
     }
-    // Python is here for one tool, for its installation only, and for the Flask programs of the tests.
-    let wants_python = tools::typos(workspace).is_none() || !flask::is_installed(workspace);
+    // Python is here for one tool, for its installation only, for the Flask programs of the tests, and for our package.
+    let wants_python = tools::typos(workspace).is_none()
+        || environment::ALL.iter().any(|environment| !environment.is_installed(workspace));
     if wants_python && python(workspace).is_none() {
         packages.push("python3-venv");
     }

@@ -8,7 +8,7 @@ use std::fs;
 use anyhow::{Result, bail};
 use xshell::cmd;
 
-use crate::{flask, packages, tools, workspace::Workspace};
+use crate::{environment, packages, tools, workspace::Workspace};
 
 /// Where the tests in a real browser are.
 pub(crate) const BROWSER_TESTS: &str = "tests/browser";
@@ -19,7 +19,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         rust_components,
         packages::install,
         tools::install_typos,
-        flask::install,
+        environment::install,
         tools::install_cargo_deny,
         node_modules,
     ];

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    bench, callgrind, fuzz, packages,
+    bench, callgrind, fuzz, packages, python,
     report::{Outcome, Report},
     setup::{self, BROWSER_TESTS},
     tools,
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 /// How long the tests of one kind may take: several times what they do.
-const MINUTES_MAX: u32 = 20;
+pub(crate) const MINUTES_MAX: u32 = 20;
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut report = Report::new(args.keep_going);
@@ -65,6 +65,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         });
         report.step("model", || model(workspace));
         report.step("browser", || browser(workspace));
+        report.step("python", || python::run(workspace));
         report.step("bench build", || own_workspace(workspace, "bench"));
         report.step("bench test", || bench_test(workspace));
         report.step("callgrind", || callgrind::run(workspace, &callgrind::Args::default()));
@@ -82,7 +83,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     report.finish()
 }
 
-fn passed(command: &Cmd<'_>) -> Result<Outcome> {
+pub(crate) fn passed(command: &Cmd<'_>) -> Result<Outcome> {
     command.run()?;
     Ok(Outcome::Passed)
 }

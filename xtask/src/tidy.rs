@@ -22,7 +22,17 @@ fn files() -> Vec<(String, PathBuf)> {
 }
 
 fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, PathBuf)>) {
-    const MADE: [&str; 6] = [".git", "node_modules", "target", "__pycache__", ".venv", "artifacts"];
+    const MADE: [&str; 9] = [
+        ".git",
+        "node_modules",
+        "target",
+        "__pycache__",
+        ".venv",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        "artifacts",
+    ];
     for entry in fs::read_dir(folder).expect("a folder of the repository") {
         let path = entry.expect("an entry of a folder").path();
         if path.is_symlink() {

@@ -1,8 +1,8 @@
-//! A subscription as the body of a response.
+//! A subscription or a feed as the body of a response.
 //!
 //! It begins with the first block, goes on with whatever is ready, says something when nothing was to be said for a
-//! while, and ends with when to come back once the hub is closed or its lifetime is over. It holds no event: a client that does not read costs a
-//! cursor, and what hyper has buffered for it.
+//! while, and ends with when to come back once its source has ended or its lifetime is over. It holds no event: a client
+//! that does not read costs a cursor or what its feed may keep, and what hyper has buffered for it.
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 use tidecast::{
-    Batch, Subscription,
+    Batch,
     limits::READ_BYTES_DEFAULT,
     wire::{FirstBlock, KEEP_ALIVE, final_block},
 };
@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::{
     Handover,
     options::{StreamOptions, random_between},
+    source::Source,
 };
 
 /// A stream's body. The stream lies where a server may take it from.
@@ -34,7 +35,7 @@ pub(crate) struct SseBody {
 /// What a stream is.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) subscription: Subscription,
+    pub(crate) source: Source,
     pub(crate) options: StreamOptions,
     pub(crate) sent_at: Instant,
     /// When it ends by itself; `None` is never.
@@ -52,23 +53,19 @@ enum Said {
 }
 
 impl SseBody {
-    pub(crate) fn new(
-        subscription: Subscription,
-        options: StreamOptions,
-        open_event: bool,
-        handover: Option<Handover>,
-    ) -> Self {
+    pub(crate) fn new(source: Source, options: StreamOptions, open_event: bool, handover: Option<Handover>) -> Self {
         let now = Instant::now();
+        // A cell of its own is one that no server looks at.
+        let mut handover = handover.filter(|_| source.may_leave()).unwrap_or_default();
         let stream = Stream {
             first: Some(FirstBlock { retry: options.retry, open_event }),
-            subscription,
+            source,
             ends_at: options.draw_lifetime().and_then(|lifetime| now.checked_add(lifetime)),
             options,
             batch: Batch::new(),
             sent_at: now,
             timer: None,
         };
-        let mut handover = handover.unwrap_or_default();
         if let Some(stream) = handover.fill(stream) {
             // One response to a request: a second has to do without its server.
             handover = Handover::new();
@@ -81,14 +78,14 @@ impl SseBody {
 impl Stream {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Said> {
         if let Some(first) = self.first.take() {
-            let block = self.subscription.first_block(first);
+            let block = self.source.first_block(first);
             return self.say(block);
         }
         if self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at) {
             // Each ends at a time of its own, so they need not be kept from coming back together.
             return Poll::Ready(Said::Last(final_block(self.options.retry)));
         }
-        match self.subscription.poll_batch(context, &mut self.batch, READ_BYTES_DEFAULT) {
+        match self.source.poll_batch(context, &mut self.batch, READ_BYTES_DEFAULT) {
             Poll::Ready(true) => {
                 let bytes = self.batch.take_bytes();
                 self.say(bytes)
@@ -144,8 +141,8 @@ impl http_body::Body for SseBody {
         }
         let said = this.handover.with(|stream| {
             let said = stream.poll(context);
-            let silent = said.is_pending();
-            (said, silent)
+            let arms = said.is_pending() && stream.source.may_leave();
+            (said, arms)
         });
         // Whoever took the stream goes on with it: here is no end.
         let Some(Poll::Ready(said)) = said else { return Poll::Pending };

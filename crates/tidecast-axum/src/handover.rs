@@ -18,13 +18,13 @@ use parking_lot::Mutex;
 use tidecast::Subscription;
 use tokio::time::Instant;
 
-use crate::{StreamOptions, body::Stream};
+use crate::{StreamOptions, body::Stream, source::Source};
 
 /// A cell that shares a stream between its response's body and a server that may take it.
 ///
 /// For servers that drive an HTTP connection themselves and can take its socket back; inside `axum::serve` it is of no
 /// use. Such a server puts a new one into the extensions of a request. [`Streams`](crate::Streams) hand it to their
-/// response by themselves, other handlers by [`Sse::handover`](crate::Sse::handover).
+/// response by themselves, other handlers by [`Sse::handover`](crate::Sse::handover). A publisher's feed never comes here.
 ///
 /// 1. While the body is [armed](Self::armed) it has nothing to say: all that it said is with the HTTP server.
 /// 2. The server sees to it that all of that was written, and that the body is armed still, by the same number.
@@ -131,9 +131,15 @@ impl Handover {
         let mut inner = self.0.inner.lock();
         self.armed()?;
         self.0.armed.store(0, Ordering::Release);
-        let kept = inner.kept.take();
-        let Stream { subscription, options, sent_at, ends_at, .. } = inner.stream.take()?;
-        Some(TakenStream { subscription, options, sent_at, ends_at, kept })
+        match inner.stream.take()? {
+            Stream { source: Source::Subscription(subscription), options, sent_at, ends_at, .. } => {
+                Some(TakenStream { subscription, options, sent_at, ends_at, kept: inner.kept.take() })
+            }
+            feed => {
+                inner.stream = Some(feed);
+                None
+            }
+        }
     }
 
     /// Puts a body's stream here. Gives it back where there is one already.
@@ -145,11 +151,11 @@ impl Handover {
         inner.stream.replace(stream)
     }
 
-    /// Does something with the stream, unless it was taken. What `act` tells is whether it has nothing more to say.
+    /// Does something with the stream, unless it was taken. What `act` tells is whether it may be taken now.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Stream) -> (T, bool)) -> Option<T> {
         let mut inner = self.0.inner.lock();
-        let (answer, silent) = act(inner.stream.as_mut()?);
-        if !silent {
+        let (answer, arms) = act(inner.stream.as_mut()?);
+        if !arms {
             self.0.armed.store(0, Ordering::Release);
         } else if self.0.armed.load(Ordering::Relaxed) == 0 {
             // Never 0, which is none.

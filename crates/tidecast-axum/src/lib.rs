@@ -9,6 +9,7 @@ mod body;
 mod handover;
 mod options;
 mod response;
+mod source;
 
 mod problem;
 
@@ -25,3 +26,8 @@ pub use crate::{
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod repository_readme {}
+
+/// The same for the page on publishers.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/publisher.md")]
+mod publisher_page {}

@@ -15,7 +15,7 @@ pub struct StreamOptions {
     /// Default 1 to 5 s.
     pub end_retry: RangeInclusive<Duration>,
     /// How long a stream lasts at most, whatever happens on it: it ends by itself after 80 to 100 % of it, drawn for each,
-    /// and its client comes back where it left off. Default zero, which is for ever.
+    /// and its client comes back where it left off; on a publisher's feed it begins anew. Default zero, which is for ever.
     pub lifetime: Duration,
 }
 

@@ -15,12 +15,12 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use http_body::Frame;
 use tidecast::{
-    Hub, Subscription,
+    Feed, Hub, Subscription,
     wire::{CONTENT_TYPE, final_block},
 };
 use tokio::runtime::Handle;
 
-use crate::{Handover, StreamOptions, body::SseBody};
+use crate::{Handover, StreamOptions, body::SseBody, source::Source};
 
 /// How often a hub that serves streams is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const HEAD: [(HeaderName, HeaderValue); 3] = [
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
 
-/// A subscription as a response, for handlers that choose the channels themselves.
+/// A subscription, or a publisher's feed, as a response: for handlers that choose the channels themselves.
 ///
 /// The first stream of a hub also starts the task that sweeps it every second, for as long as the hub lives.
 ///
@@ -52,10 +52,27 @@ const HEAD: [(HeaderName, HeaderValue); 3] = [
 /// }
 /// # let _: axum::Router = axum::Router::new().route("/{shop}", axum::routing::get(orders)).with_state(Hub::new());
 /// ```
+///
+/// Of a publisher, whose subscribers differ:
+///
+/// ```
+/// use axum::extract::{Path, State};
+/// use tidecast::{FeedOptions, Publisher};
+/// use tidecast_axum::{Problem, Sse};
+///
+/// struct User {
+///     name: String,
+/// }
+///
+/// async fn chat(State(publisher): State<Publisher<User>>, Path(name): Path<String>) -> Result<Sse, Problem> {
+///     Ok(Sse::from(publisher.subscribe(["chat"], User { name }, FeedOptions::default())?))
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/{name}", axum::routing::get(chat)).with_state(Publisher::new());
+/// ```
 #[derive(Debug)]
 #[must_use = "a response does nothing until it is returned"]
 pub struct Sse {
-    subscription: Subscription,
+    source: Source,
     options: StreamOptions,
     open_event: bool,
     handover: Option<Handover>,
@@ -64,7 +81,7 @@ pub struct Sse {
 impl Sse {
     /// A response with the default options.
     pub fn new(subscription: Subscription) -> Self {
-        Self { subscription, options: StreamOptions::default(), open_event: false, handover: None }
+        Self::of(Source::Subscription(subscription))
     }
 
     /// Sets the options.
@@ -81,17 +98,37 @@ impl Sse {
 
     /// Sets where a server may take the stream from: what it left in the request's extensions, if anything.
     ///
-    /// [`Streams`](crate::Streams) do so by themselves.
+    /// [`Streams`](crate::Streams) do so by themselves. A publisher's feed stays in its body whatever is set.
     pub fn handover(mut self, handover: Option<Handover>) -> Self {
         self.handover = handover;
         self
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, options: StreamOptions::default(), open_event: false, handover: None }
+    }
+}
+
+impl From<Subscription> for Sse {
+    fn from(subscription: Subscription) -> Self {
+        Self::new(subscription)
+    }
+}
+
+/// It has no ids but those that events were given, and no event `stream-open`. A client that is slower than the feed
+/// allows holds up nobody, unless the feed has publishers wait.
+impl From<Feed> for Sse {
+    fn from(feed: Feed) -> Self {
+        Self::of(Source::Feed(feed))
     }
 }
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
-        start_sweeping(&self.subscription.hub());
-        (HEAD, Body::new(SseBody::new(self.subscription, self.options, self.open_event, self.handover))).into_response()
+        if let Source::Subscription(subscription) = &self.source {
+            start_sweeping(&subscription.hub());
+        }
+        (HEAD, Body::new(SseBody::new(self.source, self.options, self.open_event, self.handover))).into_response()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a subscriber is given: an event, or the word that events are missing.
 
-use crate::{Channel, Cursor, Frame, Position};
+use crate::{Channel, Cursor, Event, Frame, Position};
 
 /// What a subscriber is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +17,41 @@ pub enum Delivery {
 pub struct Delivered {
     /// The channel it was published to.
     pub channel: Channel,
-    /// The event.
+    /// The event as wire bytes.
     pub frame: Frame,
+    /// Where it stands in its channel; for one that came past Tidecast, where the one before it stands.
+    pub position: Position,
     /// Where the subscription stands after it.
     pub cursor: Cursor,
+}
+
+impl Delivered {
+    /// The event as it was published, but for its line ends, which are LF: a copy, made at each call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tidecast::{Delivery, Event, Hub, Start};
+    /// # fn next(subscription: &mut tidecast::Subscription) -> Option<Delivery> {
+    /// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// #     let next = std::pin::pin!(subscription.next()).poll(&mut context);
+    /// #     if let std::task::Poll::Ready(delivery) = next { delivery } else { None }
+    /// # }
+    /// let hub = Hub::new();
+    /// let mut subscription = hub.subscribe(["sse"], Start::Live)?;
+    /// hub.publish_now("sse", Event::json(&17)?)?;
+    /// hub.publish_now("sse", Event::text("17"))?;
+    /// let Some(Delivery::Event(number)) = next(&mut subscription) else { panic!("an event") };
+    /// let Some(Delivery::Event(text)) = next(&mut subscription) else { panic!("an event") };
+    /// // Of the same bytes.
+    /// assert!(number.event().data_json().is_some());
+    /// assert!(text.event().data_json().is_none());
+    /// # Ok::<(), tidecast::Error>(())
+    /// ```
+    #[must_use]
+    pub fn event(&self) -> Event {
+        self.frame.event(self.position)
+    }
 }
 
 /// Events are missing: whoever shows state made of events should fetch it anew.

@@ -63,14 +63,14 @@ impl Event {
         Self::new(Data::Json(data))
     }
 
-    /// An event of parts that were one before.
+    /// An event of parts that were one before; of `data` only that is taken.
     pub(crate) fn from_parts(
-        data: String,
+        data: Self,
         event_type: Option<EventType>,
         id: Option<EventId>,
         retry: Option<Duration>,
     ) -> Self {
-        Self { data: Data::Text(data), event_type, id, retry }
+        Self { data: data.data, event_type, id, retry }
     }
 
     fn new(data: Data) -> Self {

@@ -1,6 +1,7 @@
-//! An event as wire bytes: before it has a position, and at it.
+//! An event as wire bytes: before it has a position, at it, and where there are none.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::value::RawValue;
 
 use crate::{
     Event, EventId, EventType, Position,
@@ -40,21 +41,41 @@ pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> Fram
     put_id_line(out, position, event);
     let id_len = out.len() - start;
     out.put_slice(&Encoded::new(event).shared);
-    FrameBounds { len: out.len() - start, id_len, position }
+    FrameBounds { len: out.len() - start, id_len, position, is_json: event.data_json().is_some() }
 }
 
-/// An event at its position as wire bytes, encoded once and shared by every subscriber.
+/// An event as wire bytes, encoded once and shared by every subscriber.
 ///
-/// Cheap to clone: a reference into the channel's log. It keeps the memory around it alive, up to 64 KiB or its own size.
+/// A hub's is at its position: a reference into the channel's log, which keeps the memory around it alive, up to 64 KiB or
+/// its own size. A [publisher](crate::Publisher)'s has no position, and no memory but its own. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     bytes: Bytes,
     id_len: usize,
+    is_json: bool,
 }
 
 impl Frame {
-    pub(crate) fn new(bytes: Bytes, id_len: usize) -> Self {
-        Self { bytes, id_len }
+    /// A frame of its bytes, which were read with these bounds.
+    pub(crate) fn new(bytes: Bytes, bounds: &FrameBounds) -> Self {
+        Self { bytes, id_len: bounds.id_len, is_json: bounds.is_json }
+    }
+
+    /// An event that has no position: it has no id unless it has one of its own.
+    pub(crate) fn unplaced(event: &Event) -> Self {
+        let id = event.id().map(|id| id.as_str().as_bytes());
+        let id_len = id.map_or(0, |id| "id: \n".len() + id.len());
+        let mut bytes = Vec::with_capacity(id_len + wire::encoded_len(event));
+        if let Some(id) = id {
+            wire::put_id_line(&mut bytes, id);
+        }
+        wire::encode(event, &mut bytes);
+        Self { bytes: bytes.into(), id_len, is_json: event.data_json().is_some() }
+    }
+
+    /// In the place of so many events that a publisher's subscriber missed.
+    pub(crate) fn missed(events: u64) -> Self {
+        Self { bytes: wire::missed_frame(events), id_len: 0, is_json: true }
     }
 
     /// The frame as it goes to a subscriber of this channel alone: with its id line, and the empty line at its end.
@@ -63,13 +84,17 @@ impl Frame {
         &self.bytes
     }
 
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
     /// The frame without its id line: what is the same for subscribers of any channels.
     #[must_use]
     pub fn without_id(&self) -> Bytes {
         self.bytes.slice(self.id_len..)
     }
 
-    /// The event that it was made of, as far as the wire tells: its data is text, and line ends are LF.
+    /// The event that it was made of, as far as the wire tells: line ends are LF.
     pub(crate) fn event(&self, position: Position) -> Event {
         let (mut retry, mut message) = (None, None);
         // As below.
@@ -80,9 +105,10 @@ impl Frame {
         let Some(Message { data, event_type, last_event_id }) = message else { return Event::text("") };
         let event_type = Some(event_type).filter(|name| name != "message");
         let own_id = Some(last_event_id).filter(|id| *id != position.to_string());
+        let json = if self.is_json { RawValue::from_string(data.clone()).ok() } else { None };
         // What was written as a type or an id was one.
         Event::from_parts(
-            data,
+            json.map_or_else(|| Event::text(data), Event::raw_json),
             event_type.and_then(|name| EventType::new(&name).ok()),
             own_id.and_then(|id| EventId::new(&id).ok()),
             retry,

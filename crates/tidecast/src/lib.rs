@@ -31,6 +31,8 @@ mod refill;
 mod subscription;
 mod tap;
 
+mod publisher;
+
 pub mod clock;
 mod error;
 mod stats;
@@ -55,6 +57,7 @@ pub use crate::{
     hub::{Builder, ChannelInfo, Hub, Sweeper},
     limits::Limits,
     position::{Epoch, Position},
+    publisher::{Feed, FeedOptions, Publisher, Subscriber, WhenFull},
     resume::Start,
     stats::Stats,
     subscription::Subscription,

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::{Error, Event, Result, wire};
+
 /// Longest channel name, in bytes of UTF-8. A longer one is an error.
 pub const CHANNEL_BYTES_MAX: usize = 255;
 
@@ -47,6 +49,16 @@ pub const REFILL_EVENTS_MAX: usize = 10_000;
 
 /// The same in bytes of frames: 8 MiB.
 pub const REFILL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most events that wait in a feed's own log, unless its subscriber chose another number. What happens at it is
+/// [`WhenFull`](crate::WhenFull).
+pub const FEED_EVENTS_DEFAULT: usize = 1_000;
+
+/// The same in bytes of frames, also of those that other feeds share: 1 MiB.
+pub const FEED_BYTES_DEFAULT: usize = 1024 * 1024;
+
+/// Most bytes of the frames of a feed's initial events: 8 MiB. More is an error.
+pub const FEED_INITIAL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What one read from a log hands out at most, in bytes, unless a single frame is larger.
 pub const READ_BYTES_DEFAULT: usize = 64 * 1024;
@@ -102,6 +114,21 @@ pub struct Limits {
 
     /// Most idempotency keys of all channels together. Default 100,000. At it the oldest is forgotten.
     pub idempotency_keys_max: usize,
+}
+
+impl Limits {
+    /// Checks the size of an event.
+    pub(crate) fn check(&self, event: &Event) -> Result<()> {
+        let data_bytes = event.data().len();
+        if data_bytes > self.event_data_bytes_max {
+            return Err(Error::too_large("event data", data_bytes, self.event_data_bytes_max));
+        }
+        let frame_bytes = wire::encoded_len(event);
+        if frame_bytes > self.frame_bytes_max {
+            return Err(Error::too_large("event with its field names", frame_bytes, self.frame_bytes_max));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {

@@ -52,6 +52,7 @@ struct Entry {
     len: u32,
     id_len: u16,
     kind: Kind,
+    is_json: bool,
 }
 
 /// What stands in an entry's id line.
@@ -77,6 +78,8 @@ pub(crate) struct FrameBounds {
     /// Zero where the event is foreign.
     pub(crate) id_len: usize,
     pub(crate) position: Position,
+    /// Whether the data was published as JSON, which its bytes alone do not tell.
+    pub(crate) is_json: bool,
 }
 
 /// Longest id line: of an id of the publisher's own, as a position is shorter.
@@ -201,6 +204,7 @@ impl Log {
                 len: entry.len as usize,
                 id_len: entry.id_len.into(),
                 position: Position { epoch, offset: entry.offset },
+                is_json: entry.is_json,
             });
         }
         Stretch { bytes: self.segments[block].segment.bytes(start..start + len), next }
@@ -275,6 +279,7 @@ impl Log {
             len: len as u32,
             id_len: id_line.len() as u16,
             kind,
+            is_json: event.event.data_json().is_some(),
         });
         self.frame_bytes += len;
         self.appended_at = now;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Tries every order with at most so many switches away from a thread that could go on.
-fn model(preemptions: usize, check: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn model(preemptions: usize, check: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 100_000;

@@ -254,9 +254,9 @@ impl Subscription {
                     let lane = &mut self.lanes[lane];
                     lane.position = bounds.position;
                     let channel = lane.log.channel().clone();
-                    let frame = Frame::new(bytes, bounds.id_len);
-                    let cursor = self.cursor();
-                    return Poll::Ready(Some(Delivery::Event(Delivered { channel, frame, cursor })));
+                    let frame = Frame::new(bytes, bounds);
+                    let (position, cursor) = (bounds.position, self.cursor());
+                    return Poll::Ready(Some(Delivery::Event(Delivered { channel, frame, position, cursor })));
                 }
                 Step::Nothing => match self.wait(context) {
                     Wait::News => {}

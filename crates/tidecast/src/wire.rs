@@ -6,11 +6,11 @@ mod control;
 mod decode;
 mod encode;
 
-pub(crate) use self::{
-    control::reset_frame,
-    encode::{encode, encoded_len, put_id_line},
-};
 pub use self::{
     control::{CONTENT_TYPE, FirstBlock, KEEP_ALIVE, final_block},
     decode::{DECODER_BYTES_MAX, Decoder, Item, Message},
+};
+pub(crate) use self::{
+    control::{missed_frame, reset_frame},
+    encode::{encode, encoded_len, put_id_line},
 };

@@ -1,4 +1,4 @@
-//! A fan-out allocates nothing per subscriber: counted by the allocator itself, on this thread only.
+//! A fan-out allocates nothing per subscriber, of a hub and of a publisher: counted by the allocator itself, on this thread only.
 //!
 //! A binary of its own, because a program has one allocator.
 
@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tidecast::{Batch, Event, Hub, Start, Subscription, wire::FirstBlock};
+use tidecast::{Batch, Event, Feed, FeedOptions, Hub, Publisher, Start, Subscription, wire::FirstBlock};
 
 struct Counting;
 
@@ -118,6 +118,30 @@ fn on_three_channels_too_where_the_batch_is_free_again_each_time() {
         assert!((1..=10).contains(&fewest), "{fewest}");
         assert!(most <= fewest + 4, "{fewest} to {most}");
     }
+}
+
+/// Their logs keep the little room that they have.
+#[test]
+fn a_publisher_gives_one_event_to_a_thousand_feeds_for_what_ten_cost() {
+    let [ten, thousand] = [10, 1_000].map(|subscribers| {
+        let publisher = Publisher::new();
+        let mut feeds: Vec<Feed> = (0..subscribers)
+            .map(|_| publisher.subscribe(["a"], (), FeedOptions::default()).expect("a channel"))
+            .collect();
+        let (mut batch, mut context) = (Batch::new(), Context::from_waker(Waker::noop()));
+        let mut publish_and_drain = || {
+            let copies = publisher.publish_now(["a"], Event::text("twelve bytes")).expect("it is small");
+            assert_eq!(copies, subscribers);
+            for feed in &mut feeds {
+                assert_eq!(feed.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(true));
+            }
+            batch.clear();
+        };
+        publish_and_drain();
+        allocations(publish_and_drain)
+    });
+    assert_eq!(ten, thousand);
+    assert!((1..=10).contains(&ten), "{ten}");
 }
 
 #[test]

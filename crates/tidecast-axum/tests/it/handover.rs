@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{Router, extract::State, routing::get as route};
-use tidecast::{Event, Hub, Start};
+use tidecast::{Event, FeedOptions, Hub, Publisher, Start};
 use tidecast_axum::{Handover, Sse, router};
 
 use crate::exchange::{data, get, is_silent, next, open, publish};
@@ -94,6 +94,34 @@ async fn a_cell_has_one_stream() {
     assert_eq!(handover.armed(), None, "that is the first one's");
     publish(&hub, "sse", "served");
     assert_eq!(data(&next(&mut body).await), ["served"]);
+}
+
+/// A server that takes a stream goes on with a subscription, which a feed is not.
+#[tokio::test(start_paused = true)]
+async fn a_feed_stays_in_its_body() {
+    async fn join(State(publisher): State<Publisher<()>>, handover: axum::Extension<Handover>) -> Sse {
+        let options = FeedOptions { initial: vec![Event::text("welcome")], ..FeedOptions::default() };
+        Sse::from(publisher.subscribe(["chat"], (), options).unwrap()).handover(Some(handover.0))
+    }
+    let publisher = Publisher::new();
+    let say = |text| publisher.publish_now(["chat"], Event::text(text)).unwrap();
+    let app = Router::new().route("/", route(join)).with_state(publisher.clone());
+    let (request, handover) = with_handover();
+    let (mut body, _) = open(&app, request).await;
+    assert!(!handover.is_filled(), "so that no server says that it will take it");
+    assert_eq!(data(&next(&mut body).await), ["welcome"]);
+    for text in ["one", "two"] {
+        assert!(is_silent(&mut body));
+        assert_eq!(handover.armed(), None);
+        assert!(handover.take().is_none());
+        assert_eq!(say(text), 1, "it is there still");
+        assert_eq!(data(&next(&mut body).await), [text]);
+    }
+    drop(handover);
+    say("three");
+    assert_eq!(data(&next(&mut body).await), ["three"]);
+    drop(body);
+    assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 0);
 }
 
 /// A taken subscription needs no runtime: whoever took it polls it by a waker of their own.

@@ -7,6 +7,7 @@
 mod authorize;
 mod body;
 mod exchange;
+mod feed;
 mod handover;
 mod problem;
 mod query;

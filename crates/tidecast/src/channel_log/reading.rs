@@ -175,7 +175,7 @@ impl ChannelLog {
                 break;
             }
             from = read.next;
-            let split = |frame: FrameBounds| (frame.position, Frame::new(bytes.split_to(frame.len), frame.id_len));
+            let split = |frame: FrameBounds| (frame.position, Frame::new(bytes.split_to(frame.len), &frame));
             frames.extend(bounds.into_iter().map(split));
         }
         (frames, complete)

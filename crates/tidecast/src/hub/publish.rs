@@ -3,7 +3,6 @@
 use crate::{
     Channel, Error, Event, Hub, IdempotencyKey, Result,
     broker::{Publication, Published},
-    wire,
 };
 
 impl Hub {
@@ -110,15 +109,6 @@ impl Hub {
     ///
     /// [`Error::is_too_large`].
     pub fn check(&self, event: &Event) -> Result<()> {
-        let limits = self.limits();
-        let data_bytes = event.data().len();
-        if data_bytes > limits.event_data_bytes_max {
-            return Err(Error::too_large("event data", data_bytes, limits.event_data_bytes_max));
-        }
-        let frame_bytes = wire::encoded_len(event);
-        if frame_bytes > limits.frame_bytes_max {
-            return Err(Error::too_large("event with its field names", frame_bytes, limits.frame_bytes_max));
-        }
-        Ok(())
+        self.limits().check(event)
     }
 }

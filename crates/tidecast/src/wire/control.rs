@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::encode::put_id_line;
 use crate::{
-    Reset,
+    Reset, ResetReason,
     field::{STREAM_OPEN, STREAM_RESET},
 };
 
@@ -96,6 +96,14 @@ pub(crate) fn reset_frame(out: &mut BytesMut, reset: &Reset) {
         "resumed_at": reset.resumed_at.to_string(),
     });
     put_own_event(out, STREAM_RESET, &data);
+}
+
+/// The event `stream-reset` where there are no positions: how many events a subscriber missed.
+pub(crate) fn missed_frame(events: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(64);
+    let data = serde_json::json!({ "reason": ResetReason::TooSlow.as_str(), "missed": events });
+    put_own_event(&mut out, STREAM_RESET, &data);
+    out.freeze()
 }
 
 fn put_own_event(out: &mut BytesMut, event_type: &str, data: &serde_json::Value) {

@@ -25,6 +25,7 @@ mod ahead;
 mod foreign;
 mod lineage;
 mod placed;
+mod published;
 mod refill;
 mod refill_late;
 mod suspended;
@@ -39,5 +40,9 @@ mod opening;
 mod subscription;
 mod taps;
 mod threads;
+
+mod publisher;
+mod publisher_full;
+mod publisher_threads;
 
 mod corpus;

@@ -9,11 +9,12 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
     time::Duration,
 };
 
 use tidecast::{
-    Batch, Channel, Event, Hub, Limits, Position, Start, Subscription,
+    Batch, Channel, Event, Feed, Hub, Limits, Position, Start, Subscription,
     clock::ManualClock,
     wire::{Decoder, FirstBlock, Item, Message},
 };
@@ -25,6 +26,26 @@ pub(crate) fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
         Poll::Pending => panic!("not ready at the first poll"),
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits on this thread. A wake-up that is lost shows as a test that does not end.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => thread::park(),
+        }
     }
 }
 
@@ -79,6 +100,17 @@ pub(crate) fn ready_bytes(subscription: &mut Subscription, bytes_max: usize) -> 
     while let Poll::Ready(true) = subscription.poll_batch(&mut context, &mut batch, bytes_max) {
         assert!(!batch.is_empty());
         bytes.extend(batch.parts().iter().flatten());
+    }
+    bytes
+}
+
+/// All that a feed has ready, as it goes to the socket.
+pub(crate) fn feed_bytes(feed: &mut Feed) -> Vec<u8> {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut batch = Batch::new();
+    let mut bytes = Vec::new();
+    while let Poll::Ready(true) = feed.poll_batch(&mut context, &mut batch, 64 * 1024) {
+        bytes.extend_from_slice(&batch.take_bytes());
     }
     bytes
 }

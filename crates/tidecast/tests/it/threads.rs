@@ -2,39 +2,13 @@
 //! left behind is nothing.
 
 use std::{
-    future::Future,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use tidecast::{Delivery, Event, Hub, Limits, Start, Subscription};
 
-use crate::support::{forget, name, publish};
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits on this thread. A wake-up that is lost shows as a test that does not end.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(done) => return done,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
+use crate::support::{block_on, forget, name, publish};
 
 /// The next event: its channel, its offset and its data.
 fn next(subscription: &mut Subscription) -> Option<(String, u64, String)> {

@@ -1,0 +1,115 @@
+//! A publisher's feed as a response: it begins, goes on and ends as a hub's stream does.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing,
+};
+use http::header;
+use tidecast::{Event, FeedOptions, Publisher, WhenFull};
+use tidecast_axum::{Problem, Sse, StreamOptions};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::exchange::{answer, data, get, is_silent, next, open, rest, try_next};
+
+async fn join(State(publisher): State<Publisher<String>>, Path(name): Path<String>) -> Result<Sse, Problem> {
+    let initial = vec![Event::text(format!("hello, {name}"))];
+    let options = FeedOptions { initial, events_max: 2, when_full: WhenFull::End, ..FeedOptions::default() };
+    let served = StreamOptions { retry: Duration::from_millis(250), ..StreamOptions::default() };
+    // Where there is no position there is no event `stream-open`.
+    Ok(Sse::from(publisher.subscribe(["chat"], name, options)?).options(served).open_event(true))
+}
+
+fn app(publisher: &Publisher<String>) -> Router {
+    Router::new().route("/{name}", routing::get(join)).with_state(publisher.clone())
+}
+
+fn say(publisher: &Publisher<String>, data: &str) -> usize {
+    publisher.publish_now(["chat"], Event::text(data)).unwrap()
+}
+
+#[tokio::test]
+async fn it_begins_at_once_and_each_gets_its_own() {
+    let publisher = Publisher::new();
+    let app = app(&publisher);
+    let response = answer(&app, get("/ada")).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache, no-transform");
+    let mut ada = response.into_body();
+    assert_eq!(next(&mut ada).await, ": tidecast\nretry: 250\n\n");
+    assert_eq!(next(&mut ada).await, "data: hello, ada\n\n");
+    let (mut bob, _) = open(&app, get("/bob")).await;
+
+    say(&publisher, "to all");
+    let copies = publisher.publish_with_now(["chat"], |name: &String| {
+        (name == "bob").then(|| Event::text("to bob").with_id("7")).transpose()
+    });
+    assert_eq!(copies.unwrap(), 1);
+    assert_eq!(next(&mut ada).await, "data: to all\n\n");
+    assert!(is_silent(&mut ada));
+    assert_eq!(next(&mut bob).await, "data: hello, bob\n\ndata: to all\n\nid: 7\ndata: to bob\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_says_something_when_nothing_was_to_be_said() {
+    let publisher = Publisher::new();
+    let (mut body, _) = open(&app(&publisher), get("/ada")).await;
+    next(&mut body).await;
+    let quiet_since = Instant::now();
+    assert_eq!(next(&mut body).await, ":\n\n");
+    assert!(quiet_since.elapsed() >= Duration::from_secs(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_publisher_ends_it_after_everything_before() {
+    let publisher = Publisher::new();
+    let (body, _) = open(&app(&publisher), get("/ada")).await;
+    let reader = tokio::spawn(rest(body));
+    sleep(Duration::from_secs(1)).await;
+    say(&publisher, "last words");
+    publisher.close();
+    let said = timeout(Duration::from_secs(1), reader).await.expect("at once, not at the next comment").unwrap();
+    assert_eq!(data(&said), ["hello, ada", "last words"]);
+    let retry = said.rsplit("retry: ").next().unwrap().trim().parse::<u64>().unwrap();
+    assert!((1_000..=5_000).contains(&retry), "{said}");
+}
+
+/// As a hub's stream does: at its end a client is told the usual time to wait.
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_ends_it() {
+    async fn join(State(publisher): State<Publisher<()>>) -> Result<Sse, Problem> {
+        let lifetime = Duration::from_secs(100);
+        let served = StreamOptions { lifetime, keep_alive: Duration::ZERO, ..StreamOptions::default() };
+        Ok(Sse::from(publisher.subscribe(["chat"], (), FeedOptions::default())?).options(served))
+    }
+    let publisher = Publisher::new();
+    let app = Router::new().route("/", routing::get(join)).with_state(publisher.clone());
+    let (body, _) = open(&app, get("/")).await;
+    let begun = Instant::now();
+    assert_eq!(rest(body).await, "retry: 3000\n\n");
+    assert!((80..=100).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_ended_where_the_feed_says_so() {
+    let publisher = Publisher::new();
+    let (mut body, _) = open(&app(&publisher), get("/ada")).await;
+    assert_eq!((say(&publisher, "1"), say(&publisher, "2"), say(&publisher, "3")), (1, 1, 0));
+    assert_eq!(data(&next(&mut body).await), ["hello, ada", "1", "2"]);
+    assert!(next(&mut body).await.starts_with("retry: "));
+    assert_eq!(try_next(&mut body).await, None);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_leaves_the_publisher() {
+    let publisher = Publisher::new();
+    let app = app(&publisher);
+    let (body, _) = open(&app, get("/ada")).await;
+    let unread = answer(&app, get("/bob")).await;
+    assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 2);
+    drop((body, unread));
+    assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 0);
+}

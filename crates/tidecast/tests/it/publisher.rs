@@ -1,0 +1,306 @@
+//! A publisher whose subscribers differ: who gets what, who is there, and how it ends.
+
+use std::sync::Arc;
+
+use tidecast::{Error, Event, Feed, FeedOptions, Limits, Publisher};
+
+use crate::support::{decode, feed_bytes, now};
+
+fn join<P: Send + Sync + 'static>(publisher: &Publisher<P>, channels: &[&str], properties: P) -> Feed {
+    publisher.subscribe(channels, properties, FeedOptions::default()).expect("a channel")
+}
+
+fn say<P>(publisher: &Publisher<P>, channel: &str, data: &str) -> usize {
+    publisher.publish_now([channel], Event::text(data)).expect("it is small, and nobody waits")
+}
+
+/// The data of all that is ready.
+fn read(feed: &mut Feed) -> Vec<String> {
+    decode(&feed_bytes(feed)).into_iter().map(|message| message.data).collect()
+}
+
+fn there<P: Copy>(publisher: &Publisher<P>, channels: &[&str]) -> Vec<P> {
+    publisher.subscribers(channels).expect("channels").iter().map(|who| *who.properties()).collect()
+}
+
+#[test]
+fn everybody_in_a_channel_gets_what_is_published_there_in_order() {
+    let publisher = Publisher::new();
+    assert_eq!(say(&publisher, "chat", "to nobody"), 0);
+    let mut feeds: Vec<_> = (0..3).map(|_| join(&publisher, &["chat"], ())).collect();
+    assert_eq!(say(&publisher, "chat", "one"), 3);
+    assert_eq!(now(publisher.publish(["chat"], Event::text("two"))).unwrap(), 3);
+    assert_eq!(say(&publisher, "elsewhere", "three"), 0);
+    for feed in &mut feeds {
+        assert_eq!(read(feed), ["one", "two"]);
+        assert_eq!(read(feed), [""; 0]);
+    }
+}
+
+#[test]
+fn who_is_in_several_channels_gets_what_is_published_to_each() {
+    let publisher = Publisher::new();
+    let (mut a, mut b, mut both) =
+        (join(&publisher, &["a"], ()), join(&publisher, &["b"], ()), join(&publisher, &["a", "b"], ()));
+    say(&publisher, "a", "to a");
+    say(&publisher, "b", "to b");
+    assert_eq!(read(&mut a), ["to a"]);
+    assert_eq!(read(&mut b), ["to b"]);
+    assert_eq!(read(&mut both), ["to a", "to b"]);
+}
+
+#[test]
+fn there_is_a_copy_for_each_place_in_the_channels() {
+    let publisher = Publisher::new();
+    let (mut a, mut both) = (join(&publisher, &["a"], 1), join(&publisher, &["a", "b"], 2));
+    let mut twice = join(&publisher, &["c", "c"], 3);
+    assert_eq!(publisher.publish_now(["a", "b"], Event::text("x")).unwrap(), 3);
+    assert_eq!(read(&mut a), ["x"]);
+    assert_eq!(read(&mut both), ["x", "x"]);
+    assert_eq!(say(&publisher, "c", "y"), 2);
+    assert_eq!(read(&mut twice), ["y", "y"]);
+    assert_eq!(there(&publisher, &["b", "a", "c"]), [2, 1, 2, 3, 3]);
+    drop(twice);
+    assert_eq!(there(&publisher, &["c"]), [0; 0]);
+}
+
+#[test]
+fn an_event_may_be_made_for_each_of_those_who_are_there() {
+    let publisher = Publisher::new();
+    let (mut one, mut two) = (join(&publisher, &["a"], 1), join(&publisher, &["a"], 2));
+    let copies = publisher.publish_with_now(["a"], |number: &i32| {
+        Ok::<_, Error>((*number != 2).then(|| Event::text(format!("for {number}"))))
+    });
+    assert_eq!(copies.unwrap(), 1);
+    let mut three = join(&publisher, &["a"], 3);
+    let doubled = |number: &i32| Ok::<_, Error>(Some(Event::text((number * 2).to_string())));
+    assert_eq!(now(publisher.publish_with(["a"], doubled)).unwrap(), 3);
+    assert_eq!(read(&mut one), ["for 1", "2"]);
+    assert_eq!(read(&mut two), ["4"]);
+    assert_eq!(read(&mut three), ["6"]);
+}
+
+#[derive(Debug, PartialEq)]
+enum Mine {
+    Two,
+    Tidecast(String),
+}
+
+impl From<Error> for Mine {
+    fn from(error: Error) -> Self {
+        Self::Tidecast(error.to_string())
+    }
+}
+
+/// As if each were given its event when it is made: who came before the error has it.
+#[test]
+fn an_error_reaches_the_publisher_and_keeps_the_event_from_those_after_it() {
+    let publisher = Publisher::new();
+    let mut feeds: Vec<_> = (1..=3).map(|number| join(&publisher, &["a"], number)).collect();
+    let mut asked = Vec::new();
+    let mut until_two = |number: &i32| {
+        asked.push(*number);
+        if *number == 2 { Err(Mine::Two) } else { Ok(Some(Event::text("x"))) }
+    };
+    assert_eq!(publisher.publish_with_now(["a"], &mut until_two), Err(Mine::Two));
+    assert_eq!(now(publisher.publish_with(["a"], &mut until_two)), Err(Mine::Two));
+    assert_eq!(asked, [1, 2, 1, 2]);
+    assert_eq!(feeds.iter_mut().map(|feed| read(feed).len()).collect::<Vec<_>>(), [2, 0, 0]);
+}
+
+#[test]
+fn what_is_made_may_itself_be_too_large() {
+    let limits = Limits { event_data_bytes_max: 4, ..Limits::default() };
+    let publisher = Publisher::with_limits(limits);
+    let mut feeds: Vec<_> = (4..=5).map(|bytes| join(&publisher, &["a"], bytes)).collect();
+    let copies =
+        publisher.publish_with_now(["a"], |bytes: &usize| Ok::<_, Error>(Some(Event::text("x".repeat(*bytes)))));
+    assert!(copies.unwrap_err().is_too_large());
+    assert_eq!(feeds.iter_mut().map(|feed| read(feed).len()).collect::<Vec<_>>(), [1, 0]);
+    assert!(publisher.publish_now(["a"], Event::text("five!")).unwrap_err().is_too_large());
+}
+
+/// No lock is held while it runs, so it can't meet itself.
+#[test]
+fn the_function_may_use_the_publisher() {
+    let publisher = Publisher::new();
+    let mut feed = join(&publisher, &["a"], 1);
+    let mut newcomers = Vec::new();
+    let copies = publisher.publish_with_now(["a"], |_: &i32| {
+        say(&publisher, "a", "from within");
+        newcomers.push(join(&publisher, &["a"], 2));
+        publisher.unsubscribe(["a"], |number| *number == 2)?;
+        assert_eq!(there(&publisher, &["a"]), [1]);
+        Ok::<_, Error>(Some(Event::text("made")))
+    });
+    assert_eq!(copies.unwrap(), 1);
+    assert_eq!(read(&mut feed), ["from within", "made"]);
+    assert_eq!(newcomers.iter_mut().map(|feed| read(feed).len()).sum::<usize>(), 0);
+}
+
+#[test]
+fn initial_data_comes_first_and_to_the_newcomer_alone() {
+    let publisher = Publisher::new();
+    let mut before = join(&publisher, &["a"], ());
+    let initial = vec![Event::text("one"), Event::text("two").with_type("state").unwrap()];
+    let options = FeedOptions { initial, events_max: 1, bytes_max: 0, ..FeedOptions::default() };
+    let mut feed = publisher.subscribe(["a"], (), options.clone()).unwrap();
+    say(&publisher, "a", "three");
+    assert_eq!(read(&mut feed), ["one", "two", "three"]);
+    assert_eq!(read(&mut before), ["three"]);
+
+    let mut nowhere = publisher.subscribe([""; 0], (), options).unwrap();
+    let types: Vec<_> = std::iter::from_fn(|| Some(now(nowhere.next())?.message().event_type)).take(2).collect();
+    assert_eq!(types, ["message", "state"]);
+    assert_eq!(read(&mut nowhere), [""; 0]);
+}
+
+#[test]
+fn what_can_not_be_is_refused() {
+    let publisher = Publisher::<()>::new();
+    let subscribe = |channel: &str, initial: Vec<Event>| {
+        publisher.subscribe([channel], (), FeedOptions { initial, ..FeedOptions::default() })
+    };
+    assert!(subscribe("a\nb", Vec::new()).unwrap_err().is_invalid());
+    assert!(subscribe("a", vec![Event::text("x".repeat(1024 * 1024 + 1))]).unwrap_err().is_too_large());
+    assert!(subscribe("a", vec![Event::text("x".repeat(1024 * 1024)); 8]).unwrap_err().is_too_large());
+    assert!(publisher.publish_now([""], Event::text("x")).unwrap_err().is_invalid());
+    assert!(publisher.publish_with_now([""], |()| Ok::<_, Error>(None)).unwrap_err().is_invalid());
+    assert!(publisher.subscribers([""]).unwrap_err().is_invalid());
+    assert!(publisher.unsubscribe([""], |()| true).unwrap_err().is_invalid());
+    assert!(there(&publisher, &["a"]).is_empty(), "who was refused is not there");
+}
+
+#[test]
+fn on_the_wire_an_event_is_what_a_hub_sends_without_a_position() {
+    let publisher = Publisher::new();
+    let mut feed = join(&publisher, &["a"], ());
+    say(&publisher, "a", " two\r\nlines\n");
+    let event = Event::text("").with_type("note").unwrap().with_id("own").unwrap();
+    publisher.publish_now(["a"], event.with_retry(std::time::Duration::from_secs(1)).unwrap()).unwrap();
+    let sent = "data:  two\ndata: lines\ndata: \n\nid: own\nevent: note\nretry: 1000\ndata: \n\n";
+    assert_eq!(String::from_utf8(feed_bytes(&mut feed)).unwrap(), sent);
+    say(&publisher, "a", "x");
+    let frame = now(feed.next()).unwrap();
+    assert_eq!(frame.bytes(), &frame.without_id());
+}
+
+#[test]
+fn whoever_has_gone_is_removed_with_what_was_known_about_it() {
+    let publisher = Publisher::new();
+    let known = Arc::new("ada");
+    let feed = join(&publisher, &["a", "b"], known.clone());
+    let stays = join(&publisher, &["a"], Arc::new("bob"));
+    assert_eq!(publisher.subscribers(["a", "b"]).unwrap().len(), 3);
+    drop(feed);
+    assert_eq!(Arc::strong_count(&known), 1);
+    assert_eq!(publisher.subscribers(["a", "b"]).unwrap().len(), 1);
+    assert_eq!(say(&publisher, "a", "x") + say(&publisher, "b", "x"), 1);
+    drop(stays);
+    assert!(format!("{publisher:?}").contains("channels: 0, subscribers: 0"), "{publisher:?}");
+}
+
+/// What is known about a subscriber is the program's own, and may do anything as it goes.
+struct Farewell(Publisher<Option<Self>>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        say(&self.0, "a", "goodbye");
+    }
+}
+
+#[test]
+fn what_was_known_about_somebody_may_use_the_publisher_as_it_goes() {
+    let publisher = Publisher::new();
+    let mut stays = join(&publisher, &["a"], None);
+    drop(join(&publisher, &["a"], Some(Farewell(publisher.clone()))));
+    assert_eq!(read(&mut stays), ["goodbye"]);
+    let goes = join(&publisher, &["a"], Some(Farewell(publisher.clone())));
+    publisher.unsubscribe(["a"], Option::is_some).unwrap();
+    publisher.close();
+    drop(goes);
+}
+
+#[test]
+fn who_is_unsubscribed_gets_no_more_and_does_not_end() {
+    let publisher = Publisher::new();
+    let mut feeds: Vec<_> = [1, 2, 1].into_iter().map(|number| join(&publisher, &["a", "b"], number)).collect();
+    say(&publisher, "a", "before");
+    assert_eq!(publisher.unsubscribe(["a"], |number| *number == 1).unwrap(), 2);
+    assert_eq!(there(&publisher, &["a"]), [2]);
+    say(&publisher, "a", "after");
+    say(&publisher, "b", "still here");
+    assert_eq!(read(&mut feeds[0]), ["before", "still here"]);
+    assert_eq!(read(&mut feeds[1]), ["before", "after", "still here"]);
+    assert_eq!(read(&mut feeds[2]), ["before", "still here"]);
+
+    assert_eq!(publisher.unsubscribe(["a", "b"], |_| true).unwrap(), 4);
+    assert_eq!(publisher.unsubscribe(["a", "b"], |_| true).unwrap(), 0);
+    assert_eq!(say(&publisher, "a", "x") + say(&publisher, "b", "x"), 0);
+    // Whoever served such a stream would else wait for its end for ever.
+    publisher.close();
+    for feed in &mut feeds {
+        assert!(now(feed.next()).is_none());
+    }
+}
+
+#[test]
+fn closing_ends_the_feeds_after_what_they_have_and_the_publisher_goes_on() {
+    let publisher = Publisher::new();
+    let options = FeedOptions { initial: vec![Event::text("hello")], ..FeedOptions::default() };
+    let mut feed = publisher.subscribe(["a"], 1, options).unwrap();
+    say(&publisher, "a", "last words");
+    publisher.close();
+    assert_eq!(say(&publisher, "a", "too late"), 0);
+    assert_eq!(there(&publisher, &["a"]), [0; 0]);
+    let mut later = join(&publisher, &["a"], 2);
+    assert_eq!(say(&publisher, "a", "anew"), 1);
+    assert_eq!(read(&mut feed), ["hello", "last words"]);
+    assert!(now(feed.next()).is_none());
+    assert!(now(feed.next()).is_none(), "and stays so");
+    drop(feed);
+    assert_eq!(read(&mut later), ["anew"]);
+}
+
+/// A server that stops waits for every stream, also for one that begins as it is closed.
+#[test]
+fn closed_for_good_it_ends_whatever_begins_later() {
+    let publisher = Publisher::new();
+    let mut feed = join(&publisher, &["a"], 1);
+    say(&publisher, "a", "last words");
+    publisher.close_for_good();
+    assert_eq!(read(&mut feed), ["last words"]);
+    assert!(now(feed.next()).is_none());
+    let options = FeedOptions { initial: vec![Event::text("hello")], ..FeedOptions::default() };
+    let mut later = publisher.subscribe(["a"], 2, options).unwrap();
+    assert_eq!(say(&publisher, "a", "to nobody"), 0);
+    assert_eq!(read(&mut later), ["hello"]);
+    assert!(now(later.next()).is_none());
+}
+
+#[test]
+fn the_feeds_end_with_the_last_who_could_publish() {
+    let publisher = Publisher::new();
+    let mut feed = join(&publisher, &["a"], ());
+    let clone = publisher.clone();
+    drop(publisher);
+    say(&clone, "a", "last words");
+    drop(clone);
+    assert_eq!(read(&mut feed), ["last words"]);
+    assert!(now(feed.next()).is_none());
+}
+
+#[test]
+fn how_much_waits_for_somebody_can_be_asked() {
+    let publisher = Publisher::new();
+    let mut feed = join(&publisher, &["a"], "ada");
+    let who = publisher.subscribers(["a"]).unwrap().remove(0);
+    say(&publisher, "a", "x");
+    say(&publisher, "a", "x");
+    assert_eq!(who.clone().waiting(), 2);
+    now(feed.next()).unwrap();
+    assert_eq!(who.waiting(), 1);
+    drop(feed);
+    assert_eq!(who.waiting(), 0);
+    assert_eq!(format!("{who:?}"), r#"Subscriber { properties: "ada", .. }"#);
+}

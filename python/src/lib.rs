@@ -1,0 +1,33 @@
+//! What the Python package `tidecast` stands on: the engine as an object of the interpreter.
+//!
+//! It converts and calls. Nothing here waits: what may take time is begun, and a file descriptor tells when there is
+//! something to be had; the waiting is Python's, where gevent can replace it. What the package is for, and all that knows
+//! Flask, is Python's too.
+
+// In the order in which a call meets them.
+mod engine;
+mod node;
+
+mod publish;
+mod stream;
+
+mod readable;
+mod socket;
+mod termination;
+
+mod error;
+
+use pyo3::prelude::*;
+
+/// The engine of the package `tidecast`.
+// What a fork may find locked is reasoned about with the interpreter's lock, so a build without one has to take it back.
+#[pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use crate::{
+        engine::Engine,
+        publish::{Published, Publishing},
+        socket::peer_is_gone,
+        stream::Stream,
+    };
+}

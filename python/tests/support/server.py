@@ -1,0 +1,99 @@
+"""A WSGI server as a process of its own, on a port that the system chooses."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from .waiting import until
+
+#: The programs that the servers run.
+PROGRAMS = Path(__file__).parent.parent / "programs"
+
+#: How each server is started, and with which words it says where it listens.
+COMMANDS = {
+    "flask": ["-m", "flask", "--app", "{app}", "run", "--port", "0"],
+    "flask-without-threads": ["-m", "flask", "--app", "{app}", "run", "--port", "0", "--without-threads"],
+    "gunicorn-sync": ["-m", "gunicorn", "{app}", "--bind", "127.0.0.1:0"],
+    "gunicorn-gthread": ["-m", "gunicorn", "{app}", "--bind", "127.0.0.1:0", "-k", "gthread", "--threads", "8"],
+    "gunicorn-gevent": ["-m", "gunicorn", "{app}", "--bind", "127.0.0.1:0", "-k", "gevent"],
+    "waitress": ["-m", "waitress", "--listen", "127.0.0.1:0", "{app}"],
+    "waitress-lookahead": [
+        *("-m", "waitress", "--listen", "127.0.0.1:0", "--channel-request-lookahead", "1"),
+        "{app}",
+    ],
+}
+
+LISTENS = re.compile(r"(?:Listening at|Running on|Serving on):? http://127\.0\.0\.1:(\d+)")
+
+
+class Server:
+    """A server that runs.
+
+    :param kind: One of :data:`COMMANDS`.
+    :param folder: Where its output goes.
+    :param options: Further options of the server.
+    :param environment: Further variables.
+    """
+
+    def __init__(
+        self, kind: str, folder: Path, *options: str, app: str = "hello:app", environment: dict[str, str] | None = None
+    ) -> None:
+        self._output = folder / "server.log"
+        command = [part.replace("{app}", app) for part in COMMANDS[kind]]
+        # A program that the tests run must not find a Redis that the machine happens to name.
+        unset = ("SSE_REDIS_URL", "REDIS_URL", "SSE_REDIS_HOST", "SSE_REDIS_PORT", "SSE_REDIS_DB")
+        inherited = {name: value for name, value in os.environ.items() if name not in unset}
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *command, *options],
+                cwd=PROGRAMS,
+                env={**inherited, "PYTHONPATH": str(PROGRAMS), "PYTHONUNBUFFERED": "1", **(environment or {})},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        until(lambda: LISTENS.search(self.log()) or self._process.poll() is not None, "the server listens")
+        found = LISTENS.search(self.log())
+        assert found is not None, self.log()
+        self.port = int(found[1])
+
+    def log(self) -> str:
+        """All that it has printed."""
+        return self._output.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """Its process; for gunicorn the one that has the workers."""
+        return self._process.pid
+
+    def worker(self) -> int:
+        """The newest worker of gunicorn."""
+        return int(re.findall(r"Booting worker with pid: (\d+)", self.log())[-1])
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end.
+
+        :raises subprocess.TimeoutExpired: It has not come in time.
+        """
+        return self._process.wait(seconds)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()

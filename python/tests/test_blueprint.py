@@ -1,0 +1,218 @@
+"""The blueprint in memory: what Flask-SSE's does, and what hurt its users and is gone."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from flask import Blueprint, Flask, Response, abort, g, request, url_for
+from werkzeug.test import TestResponse
+
+from tidecast.flask_sse import Message, ServerSentEventsBlueprint
+
+
+@pytest.fixture
+def served(app: Flask, blueprint: ServerSentEventsBlueprint) -> Flask:
+    app.register_blueprint(blueprint, url_prefix="/stream")
+    return app
+
+
+class Reader:
+    """What a client has of a stream so far."""
+
+    def __init__(self, response: TestResponse) -> None:
+        self._pieces: Iterator[bytes] = iter(response.response)  # type: ignore[arg-type]
+        self._text = ""
+
+    def until(self, words: str) -> str:
+        """Read on until these words have come; answers with all before them."""
+        while words not in self._text:
+            self._text += next(self._pieces).decode()
+        before, _, self._text = self._text.partition(words)
+        return before
+
+
+@contextmanager
+def streamed(app: Flask, query: str, **headers: str) -> Iterator[Reader]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    response = app.test_client().get(f"/stream?{query}", headers=named, buffered=False)
+    assert response.status_code == 200
+    try:
+        yield Reader(response)
+    finally:
+        response.close()
+
+
+def test_publish_answers_with_how_many_listen(
+    served: Flask, blueprint: ServerSentEventsBlueprint, channel: str
+) -> None:
+    with served.app_context():
+        assert blueprint.publish("nobody", channel=channel) == 0
+        with streamed(served, f"channel={channel}") as reader:
+            reader.until("id: ")
+            assert blueprint.publish({"b": 1, "a": [None]}, type="t", id=5, retry=6, channel=channel) == 1
+            reader.until('id: 5\nevent: t\nretry: 6\ndata: {"a": [null], "b": 1}\n\n')
+        assert blueprint.publish("gone", channel=channel) == 0
+
+
+def test_the_first_channel_counts_because_guards_read_that_one(
+    app: Flask, blueprint: ServerSentEventsBlueprint
+) -> None:
+    """The guard of Flask-SSE's documentation, and a client that hides the guarded channel behind a public one."""
+
+    @blueprint.before_request
+    def check_access() -> None:
+        if request.args.get("channel") == "analytics":
+            abort(403)
+
+    app.register_blueprint(blueprint, url_prefix="/stream")
+    client = app.test_client()
+    assert client.get("/stream?channel=analytics").status_code == 403
+    with app.app_context(), streamed(app, "channel=public&channel=analytics") as reader:
+        assert blueprint.publish("secret", channel="analytics") == 0
+        assert blueprint.publish("open", channel="public") == 1
+        reader.until("data: open\n\n")
+
+
+def test_several_channels_where_the_application_asks_for_it(
+    served: Flask, blueprint: ServerSentEventsBlueprint, channel: str
+) -> None:
+    served.config["SSE_MULTI_CHANNEL"] = True
+    query = f"channel={channel}a&channel={channel}b&channel={channel}a"
+    with served.app_context():
+        with streamed(served, query) as reader:
+            blueprint.publish("one", channel=f"{channel}a")
+            last = reader.until("\ndata: one\n\n").rpartition("id: ")[2]
+        assert last.count(",") == 1
+        blueprint.publish("two", channel=f"{channel}b")
+        blueprint.publish("three", channel=f"{channel}a")
+        with streamed(served, query, Last_Event_ID=last) as reader:
+            told = [reader.until("\n\n") for _ in range(3)][1:]
+        assert sorted(block.rpartition("data: ")[2] for block in told) == ["three", "two"]
+
+
+@pytest.mark.parametrize("asked", ["last=2", "last_event_id=0123456789ab.3", "lastEventId=0123456789ab.3"])
+def test_a_stream_may_begin_earlier(
+    served: Flask, blueprint: ServerSentEventsBlueprint, channel: str, asked: str
+) -> None:
+    with served.app_context():
+        for data in ("one", "two"):
+            blueprint.publish(data, channel=channel)
+        with streamed(served, f"channel={channel}&{asked}") as reader:
+            before = reader.until("data: one\n\n")
+            assert ("stream-reset" in before) == ("last=" not in asked)
+            reader.until("data: two\n\n")
+        # The header wins: a browser that reconnects repeats the address.
+        with streamed(served, f"channel={channel}&{asked}", Last_Event_ID="no id of ours") as reader:
+            assert '"reason":"unknown-id"' in reader.until("data: one")
+
+
+def test_what_can_be_no_stream_is_a_bad_request(served: Flask) -> None:
+    client = served.test_client()
+    for query in ("last=x", "last=1001", "last=-1", "last=²", f"channel={'x' * 256}", "channel=a%0Ab"):
+        assert client.get(f"/stream?{query}").status_code == 400, query
+
+
+def test_methods_and_addresses(served: Flask, channel: str) -> None:
+    client = served.test_client()
+    head = client.head(f"/stream?channel={channel}")
+    assert (head.status_code, head.data, head.mimetype) == (200, b"", "text/event-stream")
+    assert client.post("/stream").status_code == 405
+    assert client.get("/stream/").status_code == 404
+    with served.test_request_context():
+        assert url_for("sse.stream", channel="users.social") == "/stream?channel=users.social"
+
+
+def test_an_empty_channel_is_the_default_one(served: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    with served.app_context():
+        for query in ("", "channel="):
+            with streamed(served, query) as reader:
+                assert blueprint.publish("x") == 1
+                reader.until("data: x\n\n")
+
+
+@pytest.mark.parametrize("field", ["type", "id", "retry"])
+def test_nobody_forges_an_event(served: Flask, blueprint: ServerSentEventsBlueprint, field: str, channel: str) -> None:
+    """Flask-SSE wrote types, ids and times as they came: a line break in one began an event of somebody's choice."""
+    with served.app_context(), pytest.raises(ValueError, match=field):
+        blueprint.publish("x", channel=channel, **{field: "1\ndata: forged\n\n"})
+
+
+def test_what_json_can_not_say_is_a_type_error(served: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    with served.app_context(), pytest.raises(TypeError):
+        blueprint.publish(b"bytes")
+
+
+def test_messages_are_what_was_published(served: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
+    with served.app_context():
+        messages = blueprint.messages(channel)
+        # As in Flask-SSE nothing happens before the first is asked for.
+        assert blueprint.publish("before", channel=channel) == 0
+        published = [{"a": [1]}, '{"a": [1]}', "17", 17, None, "two\nlines"]
+
+        def later() -> None:
+            with served.app_context():
+                while not blueprint.publish(published[0], type="t", id=7, channel=channel):
+                    pass
+                for data in published[1:]:
+                    blueprint.publish(data, channel=channel)
+
+        thread = threading.Thread(target=later)
+        thread.start()
+        # The first may have been published several times before somebody listened; it is heard once.
+        heard = [next(messages) for _ in published]
+        thread.join()
+        assert heard[0] == Message({"a": [1]}, type="t", id="7")
+        assert [message.data for message in heard[1:]] == published[1:]
+        messages.close()
+        assert blueprint.publish("after", channel=channel) == 0
+
+
+def test_an_open_stream_holds_no_context(served: Flask, channel: str) -> None:
+    """Flask-SSE kept the request, and with it whatever a teardown gives back: a database's session, for hours."""
+    torn_down = []
+    served.teardown_appcontext(lambda _: torn_down.append(True))
+
+    class Session:
+        pass
+
+    seen: list[weakref.ref[Session]] = []
+
+    @served.before_request
+    def open_session() -> None:
+        g.session = Session()
+        seen.append(weakref.ref(g.session))
+
+    with streamed(served, f"channel={channel}") as reader:
+        reader.until("id: ")
+        gc.collect()
+        assert torn_down and seen[0]() is None
+
+
+def test_a_blueprint_in_another_one(app: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
+    outer = Blueprint("api", __name__, url_prefix="/api")
+    outer.register_blueprint(blueprint, url_prefix="/stream")
+    app.register_blueprint(outer)
+    with app.test_request_context():
+        assert url_for("api.sse.stream") == "/api/stream"
+    response = app.test_client().get(f"/api/stream?channel={channel}", buffered=False)
+    with app.app_context():
+        assert blueprint.publish("x", channel=channel) == 1
+    Reader(response).until("data: x\n\n")
+    response.close()
+
+
+def test_a_keep_alive_and_an_end(served: Flask, channel: str) -> None:
+    served.config.update(SSE_KEEP_ALIVE_SECONDS=0.05, SSE_RETRY_MS=7)
+    with streamed(served, f"channel={channel}") as reader:
+        assert "retry: 7\n" in reader.until("id: ")
+        reader.until("\n:\n\n")
+        reader.until(":\n\n")
+    # The test client serves one request at a time.
+    served.config["SSE_MAX_STREAM_SECONDS"] = 0.2
+    response: Response = served.test_client().get(f"/stream?channel={channel}")
+    assert response.data.endswith(b":\n\n")

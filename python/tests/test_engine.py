@@ -1,0 +1,218 @@
+"""The native module by itself: what waits for nothing, and what it refuses."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import threading
+import weakref
+
+import pytest
+
+from tidecast import InvalidError, TidecastError, TooLargeError
+from tidecast._native import Engine, Published, Stream
+from tidecast.waiting import wait
+
+
+def text(stream: Stream) -> str:
+    """All that is ready."""
+    parts = []
+    while data := stream.drain():
+        parts.append(data)
+    return b"".join(parts).decode()
+
+
+def publish(engine: Engine, data: str, **rest: str) -> Published:
+    published = engine.publish("sse", data, **rest)  # type: ignore[arg-type]
+    assert isinstance(published, Published)
+    return published
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+def test_a_stream_is_readable_when_there_is_something(engine: Engine) -> None:
+    stream = engine.subscribe(["sse"])
+    assert text(stream).startswith(": tidecast\nretry: 3000\n")
+    assert not wait(stream.fileno(), 0)
+    published = publish(engine, "one\r\ntwo")
+    assert published.receivers == 1
+    assert wait(stream.fileno(), 0)
+    assert text(stream) == f"id: {published.position}\ndata: one\ndata: two\n\n"
+    assert not wait(stream.fileno(), 0)
+
+
+def test_it_is_woken_from_another_thread(engine: Engine) -> None:
+    stream = engine.subscribe(["sse"])
+    text(stream)
+    thread = threading.Timer(0.05, publish, (engine, "late"))
+    thread.start()
+    assert wait(stream.fileno(), 20)
+    assert "data: late\n" in text(stream)
+    thread.join()
+
+
+def test_what_is_larger_than_a_piece_comes_in_several(engine: Engine) -> None:
+    stream = engine.subscribe(["sse"])
+    text(stream)
+    for _ in range(8):
+        publish(engine, "x" * 30_000)
+    pieces = []
+    while data := stream.drain():
+        pieces.append(len(data))
+    assert len(pieces) > 1 and max(pieces) < 65_536 + 31_000
+    assert sum(pieces) > 240_000
+
+
+def test_events_come_as_they_were_published(engine: Engine) -> None:
+    stream = engine.subscribe(["sse", "other"])
+    publish(engine, "17", json=True)  # type: ignore[arg-type]
+    publish(engine, "17", event_type="number", id="own", retry_ms=5)  # type: ignore[arg-type]
+    # What Python writes for no number is no JSON: it goes as text.
+    publish(engine, "[NaN]", json=True)  # type: ignore[arg-type]
+    assert stream.events() == [
+        ("sse", None, "17", True, None, None),
+        ("sse", "number", "17", False, "own", 5),
+        ("sse", None, "[NaN]", False, None, None),
+    ]
+    assert stream.events() == []
+
+
+def test_closing_ends_streams_after_what_was_published(engine: Engine) -> None:
+    stream, events = engine.subscribe(["sse"]), engine.subscribe(["sse"])
+    publish(engine, "last")
+    engine.close()
+    drained = text(stream)
+    assert "data: last\n\nretry: " in drained
+    assert stream.drain() is None and stream.drain() is None
+    assert [data for _, _, data, _, _, _ in events.events() or []] == ["last"]
+    assert events.events() is None
+    # It begins anew.
+    assert publish(engine, "again").receivers == 0
+
+
+def test_a_closed_stream_has_left(engine: Engine) -> None:
+    stream = engine.subscribe(["sse"])
+    assert engine.receivers("sse") == 1
+    stream.close()
+    assert engine.receivers("sse") == 0
+    assert stream.drain() is None
+    forgotten = engine.subscribe(["sse"])
+    del forgotten
+    assert engine.receivers("sse") == 0
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        ({"event_type": "a\ndata: forged"}, "event type has a line break"),
+        ({"event_type": "a\rb"}, "event type has a line break"),
+        ({"event_type": "stream-reset"}, "reserved"),
+        ({"id": "a\nb"}, "event id has a control character"),
+        ({"id": "a\0b"}, "event id has a control character"),
+        ({"retry_ms": 86_400_001}, "retry is"),
+        ({"channel": "a\nb"}, "channel name has a control character"),
+        ({"channel": ""}, "channel name is empty"),
+    ],
+)
+def test_what_would_break_out_of_its_line_is_refused(engine: Engine, refused: dict[str, object], words: str) -> None:
+    arguments = {"channel": "sse", "data": "x", **refused}
+    with pytest.raises(ValueError, match=words) as told:
+        engine.publish(**arguments)  # type: ignore[arg-type]
+    assert isinstance(told.value, InvalidError) and isinstance(told.value, TidecastError)
+
+
+def test_what_is_too_large_is_refused(engine: Engine) -> None:
+    with pytest.raises(TooLargeError, match="1048577 bytes"):
+        publish(engine, "x" * 1_048_577)
+    with pytest.raises(ValueError, match="64 channels"):
+        engine.subscribe([f"{number}" for number in range(65)])
+
+
+def test_a_key_is_published_under_once(engine: Engine) -> None:
+    first = publish(engine, "one", idempotency_key="key")
+    again = publish(engine, "two", idempotency_key="key")
+    assert (again.position, again.repeated) == (first.position, True)
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "redis://localhost:port", ""])
+def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(InvalidError) as told:
+        Engine(url.replace("://", "://:hunter2@"))
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_reset_is_told_as_an_event(engine: Engine) -> None:
+    stream = engine.subscribe(["sse"], after=b"0123456789ab.7")
+    channel, event_type, data, is_json, _, _ = (stream.events() or [])[0]
+    assert (channel, event_type, is_json) == ("sse", "stream-reset", True)
+    assert json.loads(data)["reason"] == "restarted"
+
+
+def test_an_engine_that_is_let_go_of_ends(engine: Engine) -> None:
+    """The thread that sweeps must not hold it."""
+
+    class Owner:
+        def __init__(self) -> None:
+            self.engine = Engine()
+
+    owner = Owner()
+    stream = owner.engine.subscribe(["sse"])
+    gone = weakref.ref(owner)
+    del owner
+    gc.collect()
+    assert gone() is None
+    text(stream)
+    assert stream.drain() is None
+
+
+def test_a_child_leaves_its_parents_streams_alone(engine: Engine) -> None:
+    """Both have the same descriptor: a child that drained would take its parent's word that there is something."""
+    stream = engine.subscribe(["sse"])
+    text(stream)
+    publish(engine, "for the parent")
+    child = os.fork()
+    if child == 0:
+        own = engine.subscribe(["sse"], last=10)
+        publish(engine, "for the child")
+        seen = text(own)
+        right = stream.drain() is None and "for the child" in seen and "for the parent" not in seen
+        stream.close()
+        engine.close()
+        os._exit(0 if right else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert wait(stream.fileno(), 0)
+    drained = text(stream)
+    assert "for the parent" in drained and "for the child" not in drained
+    assert publish(engine, "on").receivers == 1
+
+
+def test_threads_that_publish_and_read_at_once_lose_nothing(engine: Engine) -> None:
+    streams = [engine.subscribe(["sse"]) for _ in range(4)]
+    told: list[list[str]] = [[] for _ in streams]
+
+    def read(stream: Stream, into: list[str]) -> None:
+        while (events := stream.events()) is not None:
+            into.extend(data for _, _, data, _, _, _ in events)
+            events or wait(stream.fileno())
+
+    def write(name: str) -> None:
+        for number in range(500):
+            publish(engine, f"{name} {number}")
+
+    readers = [threading.Thread(target=read, args=pair) for pair in zip(streams, told, strict=True)]
+    writers = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in readers + writers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    engine.close()
+    for thread in readers:
+        thread.join()
+    # All in one order, and each writer's in its own.
+    assert all(one == told[0] for one in told)
+    for name in "abcd":
+        assert [data for data in told[0] if data.startswith(name)] == [f"{name} {number}" for number in range(500)]

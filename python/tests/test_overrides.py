@@ -1,0 +1,185 @@
+"""What an application overrides or replaces is what runs, in every mode."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fakeredis
+import pytest
+from flask import Flask, Response, current_app, request
+from support.waiting import until
+from werkzeug.test import TestResponse
+
+import tidecast.flask_sse
+from tidecast.flask_sse import Message, ServerSentEventsBlueprint
+
+
+def routed(kind: type[ServerSentEventsBlueprint], app: Flask) -> ServerSentEventsBlueprint:
+    made = kind("sse", __name__)
+    made.add_url_rule(rule="", endpoint="stream", view_func=made.stream)
+    app.register_blueprint(made, url_prefix="/stream")
+    return made
+
+
+def first_of(response: TestResponse) -> bytes:
+    """The first piece after the one that brings the head."""
+    pieces: Iterator[bytes] = iter(response.response)  # type: ignore[arg-type]
+    assert next(pieces) == b""
+    return next(pieces)
+
+
+class Faked(ServerSentEventsBlueprint):
+    """As people have it who give their client options that a URL has not."""
+
+    server = fakeredis.FakeServer()
+
+    @property
+    def redis(self) -> Any:
+        return fakeredis.FakeStrictRedis(server=self.server)
+
+
+def later(app: Flask, publish: Callable[[], object]) -> threading.Thread:
+    """Publishes until somebody has heard it."""
+
+    def run() -> None:
+        with app.app_context():
+            until(publish, "somebody listens")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_an_overridden_redis_is_published_through(app: Flask) -> None:
+    blueprint = routed(Faked, app)
+    listener = blueprint.redis.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe("sse")
+    listener.get_message()
+    with app.app_context():
+        assert blueprint.publish({"b": 1, "a": 2}, type="t", id=3, retry=4) == 1
+    payload = listener.get_message(timeout=5)["data"]
+    assert payload == b'{"data": {"a": 2, "b": 1}, "id": 3, "retry": 4, "type": "t"}'
+    with app.app_context(), pytest.raises(ValueError, match="event type"):
+        blueprint.publish("x", type="t\ndata: forged")
+
+
+def test_an_overridden_redis_is_streamed_from_with_flask_sses_bytes(app: Flask) -> None:
+    blueprint = routed(Faked, app)
+    response = app.test_client().get("/stream?channel=own", buffered=False)
+    assert response.headers["Cache-Control"] == "no-cache, no-transform"
+    thread = later(app, lambda: blueprint.publish("x", type="t", channel="own"))
+    assert first_of(response) == b"event:t\ndata:x\n\n"
+    thread.join()
+    response.close()
+
+
+def test_a_poison_message_is_passed_over(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """One that was no JSON, or had a key too many, ended every stream of its channel."""
+    blueprint = routed(Faked, app)
+    poison = ["no json", b"\xff", "17", "null", '{"data": 1, "more": 2}', '{"type": "t"}', '["one"]']
+
+    def publish() -> bool:
+        for payload in poison:
+            blueprint.redis.publish("poison", payload)
+        blueprint.redis.publish("poison", json.dumps(["older", "lines"]))
+        return bool(blueprint.redis.publish("poison", json.dumps({"data": "end"})))
+
+    with app.app_context(), caplog.at_level(logging.WARNING, "tidecast"):
+        messages = blueprint.messages("poison")
+        thread = later(app, publish)
+        first = next(messages)
+        thread.join()
+        messages.close()
+    assert first in (Message("lines", type="older"), Message("end"))
+    assert all("passed over" in record.message for record in caplog.records)
+
+
+def test_a_replaced_strict_redis_is_used(
+    app: Flask, blueprint: ServerSentEventsBlueprint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = fakeredis.FakeServer()
+
+    class Fake(fakeredis.FakeStrictRedis):
+        @classmethod
+        def from_url(cls, url: str, **_: object) -> Fake:
+            return cls(server=server)
+
+    monkeypatch.setattr(tidecast.flask_sse, "StrictRedis", Fake)
+    app.config["REDIS_URL"] = "redis://nowhere.invalid"
+    with app.app_context():
+        assert blueprint.publish("x") == 0
+
+
+def test_a_from_url_that_was_replaced_is_used(
+    app: Flask, blueprint: ServerSentEventsBlueprint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = fakeredis.FakeStrictRedis()
+    monkeypatch.setattr(tidecast.flask_sse.StrictRedis, "from_url", lambda url: fake)
+    app.config["REDIS_URL"] = "redis://nowhere.invalid"
+    with app.app_context():
+        assert blueprint.publish("x") == 0
+
+
+def test_without_redis_py_the_engine_is_used_and_its_client_says_what_to_install(
+    app: Flask, blueprint: ServerSentEventsBlueprint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib
+    import sys
+
+    from tidecast.flask_sse import redis_py
+
+    monkeypatch.setitem(sys.modules, "redis", None)
+    try:
+        importlib.reload(redis_py)
+        monkeypatch.setattr(tidecast.flask_sse, "StrictRedis", redis_py.StrictRedis)
+        with app.app_context():
+            assert blueprint.publish("x", channel="without") == 0
+            app.config["REDIS_URL"] = "redis://localhost"
+            with pytest.raises(ImportError, match=r"tidecast\[redis\]"):
+                _ = blueprint.redis
+    finally:
+        monkeypatch.undo()
+        importlib.reload(redis_py)
+
+
+def test_overridden_messages_are_streamed_with_their_request(app: Flask) -> None:
+    class Own(ServerSentEventsBlueprint):
+        def messages(self, channel: str = "sse") -> Iterator[Message]:  # type: ignore[override]
+            yield Message(f"{channel} for {request.args['user']} of {current_app.name}", id="own")
+
+    routed(Own, app)
+    response = app.test_client().get("/stream?channel=c&user=u")
+    assert response.text == "data:c for u of tests\nid:own\n\n"
+
+
+def test_messages_that_change_what_ours_yield_are_streamed(app: Flask, channel: str) -> None:
+    class Shouting(ServerSentEventsBlueprint):
+        def messages(self, channel: str = "sse") -> Iterator[Message]:  # type: ignore[override]
+            for message in super().messages(channel=channel):
+                yield Message(message.data.upper(), type=message.type)
+
+    blueprint = routed(Shouting, app)
+    response = app.test_client().get(f"/stream?channel={channel}", buffered=False)
+    thread = later(app, lambda: blueprint.publish("x", type="t", channel=channel))
+    assert first_of(response) == b"event:t\ndata:X\n\n"
+    thread.join()
+    response.close()
+
+
+def test_an_overridden_stream_is_the_view(app: Flask, channel: str) -> None:
+    class Open(ServerSentEventsBlueprint):
+        def stream(self) -> Response:
+            response = super().stream()
+            response.headers["Access-Control-Allow-Origin"] = "*"
+            return response
+
+    blueprint = routed(Open, app)
+    response = app.test_client().get(f"/stream?channel={channel}", buffered=False)
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    with app.app_context():
+        assert blueprint.publish("x", channel=channel) == 1
+    response.close()

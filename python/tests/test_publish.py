@@ -1,0 +1,100 @@
+"""Publishing without an app context, and the names that code which can't be edited imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+
+import tidecast
+from tidecast import programs
+from tidecast.flask_sse import ServerSentEventsBlueprint
+
+
+@pytest.fixture(autouse=True)
+def _no_applications_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(programs, "_apps", type(programs._apps)())
+    yield
+
+
+def python(code: str, **environment: str) -> str:
+    """What a program prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_needs_neither_an_app_context_nor_flask() -> None:
+    code = "import sys, tidecast; print(tidecast.publish('x').position, 'flask' in sys.modules)"
+    assert python(code).strip().endswith(".1 False")
+
+
+def test_it_reaches_the_streams_of_this_process(app: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
+    app.register_blueprint(blueprint, url_prefix="/stream")
+    response = app.test_client().get(f"/stream?channel={channel}", buffered=False)
+    assert tidecast.publish({"a": 1}, channel=channel).receivers == 1
+    response.close()
+
+
+def test_its_application_counts_where_there_is_one(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    app.register_blueprint(blueprint, url_prefix="/stream")
+    # Read when it is needed, so it does not matter that it was set only now.
+    app.config["REDIS_URL"] = "http://no.redis"
+    with pytest.raises(ValueError, match="Redis URL begins with"):
+        tidecast.publish("x")
+    other = Flask("other")
+    other.register_blueprint(blueprint, url_prefix="/stream")
+    with pytest.raises(RuntimeError, match="push an app context"):
+        tidecast.publish("x")
+    with other.app_context():
+        assert tidecast.publish("x", channel="other").receivers == 0
+
+
+def test_without_one_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSE_REDIS_URL", "http://no.redis")
+    with pytest.raises(ValueError, match="Redis URL begins with"):
+        tidecast.publish("x")
+
+
+@pytest.mark.parametrize("name", [None, b"\xff", ["a"], True, ""])
+def test_a_channel_that_is_none_is_refused(name: object) -> None:
+    with pytest.raises(ValueError, match="channel"):
+        tidecast.publish("x", channel=name)  # type: ignore[arg-type]
+
+
+def test_a_number_is_a_channel_as_in_flask_sse() -> None:
+    assert tidecast.publish("x", channel=5).channel == "5"  # type: ignore[arg-type]
+    assert tidecast.publish("x", channel=b"caf\xc3\xa9").channel == "café"  # type: ignore[arg-type]
+
+
+def test_a_key_publishes_once() -> None:
+    first = tidecast.publish("x", channel="once", idempotency_key="key")
+    assert tidecast.publish("x", channel="once", idempotency_key="key").repeated
+    assert not first.repeated
+
+
+def test_the_old_name_means_ours() -> None:
+    code = """
+import tidecast
+tidecast.install_as_flask_sse()
+tidecast.install_as_flask_sse()
+from flask_sse import sse, Message, ServerSentEventsBlueprint, send_event
+print(type(sse).__module__)
+"""
+    assert python(code).strip() == "tidecast.flask_sse.blueprint"
+
+
+def test_an_old_one_that_is_imported_already_is_said() -> None:
+    code = """
+import sys, types
+sys.modules["flask_sse"] = types.ModuleType("flask_sse")
+import tidecast
+try:
+    tidecast.install_as_flask_sse()
+except RuntimeError as error:
+    print(error)
+"""
+    assert "is imported already" in python(code)

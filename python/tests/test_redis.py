@@ -1,0 +1,209 @@
+"""A real Redis: what programs share, with each other and with those that know nothing of this package."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from support.redis_server import RedisServer
+from support.server import Server
+from support.source import Source, ask
+from support.waiting import until
+
+import tidecast
+from tidecast._native import Engine
+from tidecast.event import Event
+from tidecast.flask_sse import Message, ServerSentEventsBlueprint, send_event
+from tidecast.modes.engine import EngineMode
+
+
+@pytest.fixture
+def on_redis(app: Flask, redis_server: RedisServer) -> Flask:
+    app.config["SSE_REDIS_URL"] = redis_server.url
+    return app
+
+
+def heard(server: RedisServer, channel: str) -> object:
+    """A program on redis-py that listens, and does so when this returns."""
+    pubsub = server.client.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe(channel)
+    until(lambda: server.client.pubsub_numsub(channel)[0][1] == 1, "it listens")
+    pubsub.get_message(timeout=1)
+    return pubsub
+
+
+@pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent", "waitress", "flask"])
+def test_servers_scripts_and_old_programs_share_channels(kind: str, redis_server: RedisServer, tmp_path: Path) -> None:
+    with Server(kind, tmp_path, environment={"REDIS_URL": redis_server.url}) as server, Source(server.port) as source:
+        source.block()
+        until(lambda: redis_server.client.pubsub_numsub("sse")[0][1] == 1, "the stream is live")
+        # A view, a script without an application, and an old Flask-SSE, which writes no more than this.
+        assert ask(server.port, "/hello?data=view") == (200, "1")
+        script = "import tidecast; print(tidecast.publish({'from': 'script'}).receivers)"
+        environment = {**os.environ, "SSE_REDIS_URL": redis_server.url}
+        done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=60)
+        assert done.stdout == b"0\n", done.stderr
+        redis_server.client.publish("sse", json.dumps(Message("old", type="t").to_dict()))
+        view, from_script, old = (source.event() for _ in range(3))
+        assert (view["data"], from_script["data"]) == ("view", '{"from": "script"}')
+        assert (old["data"], old["event"], "id" in old) == ("old", "t", False)
+        # Two connections, however many publish and listen.
+        with Source(server.port, "/stream?channel=other"):
+            assert len(redis_server.connections()) == 2
+
+
+def test_flask_sse_itself_takes_part(redis_server: RedisServer, tmp_path: Path) -> None:
+    environment = {"REDIS_URL": redis_server.url}
+    old_folder, new_folder = tmp_path / "old", tmp_path / "new"
+    old_folder.mkdir()
+    new_folder.mkdir()
+    with (
+        Server("gunicorn-gevent", old_folder, app="old:app", environment=environment) as old,
+        Server("gunicorn-gevent", new_folder, environment=environment) as new,
+        Source(new.port) as on_new,
+        ThreadPoolExecutor() as threads,
+    ):
+        # It sends its head with its first event, so somebody has to wait for that.
+        connecting = threads.submit(Source, old.port)
+        until(lambda: redis_server.client.pubsub_numsub("sse")[0][1] == 2, "both listen")
+        ask(new.port, "/hello?data=new")
+        ask(old.port, "/hello?data=old")
+        with connecting.result() as on_old:
+            old_told = [on_old.event() for _ in range(2)]
+        new_told = [on_new.event() for _ in range(2)]
+    says = ["new", '{"says": "old"}']
+    assert [event["data"] for event in old_told] == says == [event["data"] for event in new_told]
+    assert [event.get("event") for event in old_told] == [None, "greeting"]
+
+
+def test_two_workers_see_each_others_events(redis_server: RedisServer, tmp_path: Path) -> None:
+    environment = {"REDIS_URL": redis_server.url}
+    with (
+        Server("gunicorn-sync", tmp_path, "--workers", "2", "--preload", environment=environment) as server,
+        Source(server.port) as source,
+    ):
+        source.block()
+        until(lambda: redis_server.client.pubsub_numsub("sse")[0][1] == 1, "the stream is live")
+        # The one worker is taken, so the other one answers; and nobody is warned of anything but turns.
+        assert ask(server.port, "/hello?data=one") == (200, "0")
+        assert source.event()["data"] == "one"
+        assert "several processes" not in server.log()
+
+
+def test_a_stream_outlives_its_redis(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Redis that went away ended every stream of Flask-SSE, and no new one came to be until it was back."""
+    environment = {"REDIS_URL": redis_server.url}
+    with Server("gunicorn-gthread", tmp_path, environment=environment) as server, Source(server.port) as source:
+        source.block()
+        ask(server.port, "/hello?data=one")
+        assert source.event()["data"] == "one"
+        redis_server.stop()
+        status, _ = ask(server.port, "/hello?data=lost")
+        assert status == 500 and "UnavailableError" in server.log()
+        with Source(server.port) as late:
+            assert late.block()["comment"] == "tidecast"
+            redis_server.start()
+            # It is live once it has been told where it stands.
+            assert "id" in late.block()
+            until(lambda: ask(server.port, "/hello?data=two")[0] == 200, "publishing passes again")
+            # It began over, so events may be missing: that is said, and nothing ends.
+            assert source.event()["event"] == "stream-reset"
+            assert source.event()["data"] == "two"
+            while (event := late.event()).get("event") == "stream-reset":
+                pass
+            assert event["data"] == "two"
+
+
+def test_a_resumed_stream_is_served_by_another_worker(redis_server: RedisServer, tmp_path: Path) -> None:
+    environment = {"REDIS_URL": redis_server.url}
+    with Server("gunicorn-gthread", tmp_path, environment=environment) as server:
+        with Source(server.port) as source:
+            ask(server.port, "/hello?data=one")
+            last = source.event()["id"]
+            worker = server.worker()
+            os.kill(worker, 9)
+            source.rest()
+        until(lambda: server.worker() != worker, "there is another worker")
+        ask(server.port, "/hello?data=two")
+        with Source(server.port, Last_Event_ID=last) as source:
+            two = source.event()
+            assert ("event" in two, two["data"]) == (False, "two")
+
+
+def test_what_is_published_is_what_flask_sse_reads(
+    on_redis: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer
+) -> None:
+    pubsub = heard(redis_server, "sse")
+    with on_redis.app_context():
+        blueprint.publish({"b": "é", "a": 2}, type="t", id=3, retry=4)
+    payload = json.loads(pubsub.get_message(timeout=10)["data"])  # type: ignore[attr-defined]
+    assert Message(**payload) == Message({"b": "é", "a": 2}, type="t", id="3", retry=4)
+
+
+def test_the_older_extension_hears_arrays(app: Flask, redis_server: RedisServer) -> None:
+    app.config.update(SSE_REDIS_HOST="127.0.0.1", SSE_REDIS_PORT=redis_server.port)
+    pubsub = heard(redis_server, "test")
+    with app.app_context():
+        send_event("testevent", json.dumps({"a": 1}), channel="test")
+        send_event("lines", ["one", "two"], channel="test")
+    events = [json.loads(pubsub.get_message(timeout=10)["data"]) for _ in range(2)]  # type: ignore[attr-defined]
+    assert events == [["testevent", '{"a": 1}'], ["lines", "one\ntwo"]]
+
+
+def test_messages_are_read_and_poison_is_passed_over(
+    on_redis: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer
+) -> None:
+    with on_redis.app_context():
+        messages = blueprint.messages("mixed")
+
+        def later() -> None:
+            until(lambda: redis_server.client.pubsub_numsub("mixed")[0][1] == 1, "somebody listens")
+            for payload in ("no json", '["older", "text"]', b"\xff", '{"data": {"a": 1}, "id": "own"}', "[1, 2, 3]"):
+                redis_server.client.publish("mixed", payload)
+            with on_redis.app_context():
+                tidecast.publish("17", channel="mixed")
+                tidecast.publish(17, channel="mixed", id="own")
+
+        thread = threading.Thread(target=later)
+        thread.start()
+        told = [next(messages) for _ in range(4)]
+        thread.join()
+    # What came past the engine has no id here, not even its own: nobody could resume at it.
+    expected = [Message("text", type="older"), Message({"a": 1}), Message("17"), Message(17, id="own")]
+    assert told == expected
+
+
+def test_a_publish_while_redis_is_away_is_told_in_time(redis_server: RedisServer) -> None:
+    mode = EngineMode(Engine(f"{redis_server.url}?socket_timeout=0.3"))
+    redis_server.stop()
+    with pytest.raises(tidecast.UnavailableError, match="redis"):
+        mode.publish("sse", Event.of("x", None, None, None, json.dumps))
+    mode.engine.close()
+
+
+def test_a_child_speaks_to_redis_by_connections_of_its_own(redis_server: RedisServer) -> None:
+    engine = Engine(redis_server.url)
+    mode = EngineMode(engine)
+
+    def event(data: str) -> Event:
+        return Event.of(data, None, None, None, json.dumps)
+
+    mode.publish("sse", event("parent"))
+    before = len(redis_server.connections())
+    child = os.fork()
+    if child == 0:
+        published = mode.publish("sse", event("child"))
+        os._exit(0 if published.position.endswith(".2") else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    # The parent's go on.
+    assert mode.publish("sse", event("parent")).position.endswith(".3")
+    assert len(redis_server.connections()) >= before
+    engine.close()
+    until(lambda: not redis_server.connections(), "the connections are closed")

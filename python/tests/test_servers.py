@@ -1,0 +1,181 @@
+"""Real servers, real connections: what a page sees, and what a worker is spared."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.server import Server
+from support.source import Source, ask
+from support.waiting import until
+
+#: Those that answer other requests while a stream is open.
+MANY_AT_ONCE = ["flask", "gunicorn-gthread", "gunicorn-gevent", "waitress"]
+
+#: Those that show the socket of a client, or can be asked.
+SEE_THE_CLIENT = ["flask", "gunicorn-gthread", "gunicorn-gevent", "waitress-lookahead"]
+
+
+def listeners(server: Server, channel: str = "sse") -> int:
+    return int(ask(server.port, f"/receivers?channel={channel}")[1])
+
+
+@pytest.mark.parametrize("kind", MANY_AT_ONCE)
+def test_headers_and_first_block_come_at_once_and_then_events(kind: str, tmp_path: Path) -> None:
+    with Server(kind, tmp_path) as server, Source(server.port) as source:
+        assert source.status == 200
+        assert source.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert source.response.headers["Cache-Control"] == "no-cache, no-transform"
+        assert source.response.headers["X-Accel-Buffering"] == "no"
+        first = source.block()
+        assert first["comment"] == "tidecast" and first["retry"] == "3000"
+        # It names where the stream begins.
+        assert source.block()["id"].endswith(".0") if "id" not in first else first["id"].endswith(".0")
+        assert ask(server.port, "/hello?data=one&type=greeting") == (200, "1")
+        event = source.event()
+        assert (event["event"], event["data"]) == ("greeting", "one")
+
+
+@pytest.mark.parametrize("kind", MANY_AT_ONCE)
+def test_what_was_missed_comes_after_the_last_id(kind: str, tmp_path: Path) -> None:
+    with Server(kind, tmp_path) as server:
+        with Source(server.port) as source:
+            ask(server.port, "/hello?data=one")
+            last = source.event()["id"]
+        ask(server.port, "/hello?data=two")
+        ask(server.port, "/hello?data=three")
+        with Source(server.port, Last_Event_ID=last) as source:
+            assert [source.event()["data"] for _ in range(2)] == ["two", "three"]
+        with Source(server.port, f"/stream?lastEventId={last}") as source:
+            assert source.event()["data"] == "two"
+        with Source(server.port, Last_Event_ID="0123456789ab.7") as source:
+            reset = source.event()
+            assert reset["event"] == "stream-reset" and '"reason":"restarted"' in reset["data"]
+            assert source.event()["data"] == "one"
+
+
+@pytest.mark.parametrize("kind", SEE_THE_CLIENT)
+def test_a_client_that_goes_is_let_go_of_at_once(kind: str, tmp_path: Path) -> None:
+    # Keep-alives are a minute away, so that they are not what finds it.
+    with Server(kind, tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "60"}) as server:
+        source = Source(server.port)
+        source.block()
+        until(lambda: listeners(server) == 1, "the stream is open")
+        source.close()
+        until(lambda: listeners(server) == 0, "the stream is let go of")
+
+
+def test_a_worker_that_serves_one_at_a_time_is_free_at_once(tmp_path: Path) -> None:
+    environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": "0"}
+    with Server("gunicorn-sync", tmp_path, "--timeout", "120", environment=environment) as server:
+        with Source(server.port) as source:
+            source.block()
+        assert ask(server.port, "/hello") == (200, "0")
+
+
+@pytest.mark.parametrize("kind", SEE_THE_CLIENT[:3])
+def test_overridden_messages_are_let_go_of_too(kind: str, tmp_path: Path) -> None:
+    with Server(kind, tmp_path) as server:
+        with Source(server.port, "/shouting?channel=loud") as source:
+            until(lambda: ask(server.port, "/hello?channel=loud&data=one")[1] == "1", "the stream is open")
+            assert source.event()["data"] == "ONE"
+        until(lambda: listeners(server, "loud") == 0, "the stream is let go of")
+
+
+def test_elsewhere_two_keep_alives_find_it(tmp_path: Path) -> None:
+    with Server("waitress", tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
+        source = Source(server.port)
+        assert [source.block() for _ in range(4)][-1] == {"comment": ""}
+        assert listeners(server) == 1
+        source.close()
+        until(lambda: listeners(server) == 0, "the stream is let go of")
+
+
+def test_a_client_that_said_more_is_found_by_keep_alives(tmp_path: Path) -> None:
+    """What it sent is nobody's to read, so its socket stays readable: a worker that waits for that never rests."""
+    with Server("gunicorn-gthread", tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n and more")
+            until(lambda: listeners(server) == 1, "the stream is open")
+            ask(server.port, "/hello?data=one")
+            told = b""
+            while b"data: one" not in told:
+                told += connection.recv(4096)
+        until(lambda: listeners(server) == 0, "the stream is let go of")
+
+
+@pytest.mark.parametrize("kind", ["gunicorn-sync", "flask-without-threads"])
+def test_one_request_at_a_time_streams_take_turns(kind: str, tmp_path: Path) -> None:
+    with Server(kind, tmp_path, environment={"SSE_MAX_STREAM_SECONDS": "0.3"}) as server:
+        for _ in range(2):
+            with Source(server.port) as source:
+                blocks = source.rest()
+                assert blocks[0]["comment"] == "tidecast"
+        # It is free for others, and the warning came once.
+        assert ask(server.port, "/hello") == (200, "0")
+        assert server.log().count("serves one request at a time") == 1
+
+
+@pytest.mark.parametrize("kind", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent"])
+@pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
+def test_sigterm_ends_streams_in_time_and_in_order(kind: str, preload: bool, tmp_path: Path) -> None:
+    options = ["--graceful-timeout", "60", *(["--preload"] if preload else [])]
+    environment = {"PUBLISH_AT_IMPORT": "1"} if preload else {}
+    with Server(kind, tmp_path, *options, environment=environment) as server, Source(server.port) as source:
+        source.block()
+        server.signal(signal.SIGTERM)
+        began = time.monotonic()
+        last = source.rest()[-1]
+        # Told when to come back, each at another time.
+        assert 1000 <= int(last["retry"]) <= 5000
+        # Its own handler ran too: the server ends. Ten times the two seconds that it should take at most.
+        assert server.wait(20) == 0
+        assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent"])
+def test_a_stream_resumes_after_its_worker_was_killed(kind: str, tmp_path: Path) -> None:
+    with Server(kind, tmp_path) as server:
+        with Source(server.port) as source:
+            ask(server.port, "/hello?data=one")
+            last = source.event()["id"]
+            worker = server.worker()
+            os.kill(worker, signal.SIGKILL)
+            assert not source.rest()
+        until(lambda: server.worker() != worker, "there is another worker")
+        # In memory what was published died with it, and the stream says so.
+        with Source(server.port, Last_Event_ID=last) as source:
+            assert '"reason":"restarted"' in source.event()["data"]
+            ask(server.port, "/hello?data=two")
+            assert source.event()["data"] == "two"
+
+
+def test_two_hundred_streams_on_one_gevent_worker(tmp_path: Path) -> None:
+    with Server("gunicorn-gevent", tmp_path) as server, ExitStack() as open_streams:
+        sources = [open_streams.enter_context(Source(server.port)) for _ in range(200)]
+        # Every other request is answered meanwhile.
+        assert ask(server.port, "/hello?data=one") == (200, "200")
+        assert [source.event()["data"] for source in sources] == ["one"] * 200
+        assert ask(server.port, "/hello?data=two") == (200, "200")
+        assert [source.event()["data"] for source in sources] == ["two"] * 200
+
+
+def test_preloaded_workers_have_engines_of_their_own(tmp_path: Path) -> None:
+    """A worker that went on with its parent's engine would have its events and none of its threads."""
+    server = Server("gunicorn-gthread", tmp_path, "--preload", environment={"PUBLISH_AT_IMPORT": "1"})
+    with server, Source(server.port, "/stream?channel=preload&last=10") as source:
+        ask(server.port, "/hello?channel=preload&data=own")
+        assert source.event()["data"] == "own"
+
+
+def test_several_processes_without_a_redis_are_warned_of_once(tmp_path: Path) -> None:
+    with Server("gunicorn-gthread", tmp_path, "--workers", "2", "--preload") as server:
+        for _ in range(4):
+            ask(server.port, "/hello")
+        # Once in each worker that was asked.
+        assert 1 <= server.log().count("this server runs several processes") <= 2

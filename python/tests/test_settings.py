@@ -1,0 +1,46 @@
+"""What a program has set."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidecast.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("config", "url", "plain_format"),
+    [
+        ({}, None, "object"),
+        ({"SSE_REDIS_URL": "redis://one", "REDIS_URL": "redis://two"}, "redis://one", "object"),
+        ({"SSE_REDIS_URL": "", "REDIS_URL": "redis://two"}, "redis://two", "object"),
+        ({"REDIS_URL": "redis://two", "SSE_REDIS_HOST": "three"}, "redis://two", "object"),
+        ({"SSE_REDIS_HOST": "three"}, "redis://three:6379/0", "array"),
+        ({"SSE_REDIS_PORT": 7}, "redis://localhost:7/0", "array"),
+        ({"SSE_REDIS_DB": 0}, "redis://localhost:6379/0", "array"),
+        ({"SSE_REDIS_HOST": "", "SSE_REDIS_DB": None}, None, "object"),
+        ({"SSE_REDIS_HOST": "::1"}, "redis://[::1]:6379/0", "array"),
+        ({"SSE_REDIS_HOST": "a@b/c?d"}, "redis://a%40b%2Fc%3Fd:6379/0", "array"),
+    ],
+)
+def test_where_the_events_go(config: dict[str, object], url: str | None, plain_format: str) -> None:
+    settings = Settings.of(config)
+    assert (settings.redis_url, settings.plain_format) == (url, plain_format)
+
+
+def test_numbers_and_switches() -> None:
+    assert Settings.of({}) == Settings()
+    told = {
+        "SSE_KEEP_ALIVE_SECONDS": "0.5",
+        "SSE_RETRY_MS": 100,
+        "SSE_MAX_STREAM_SECONDS": 0,
+        "SSE_MULTI_CHANNEL": "yes",
+    }
+    expected = Settings(keep_alive_seconds=0.5, retry_ms=100, max_stream_seconds=0, multi_channel=True)
+    assert Settings.of(told) == expected
+    assert not Settings.of({"SSE_MULTI_CHANNEL": "0"}).multi_channel
+
+
+@pytest.mark.parametrize("value", ["soon", -1, "nan", [], "1e999"])
+def test_what_is_no_number_is_refused_by_its_name(value: object) -> None:
+    with pytest.raises(ValueError, match="SSE_RETRY_MS"):
+        Settings.of({"SSE_RETRY_MS": value})

@@ -1,0 +1,64 @@
+"""SIGTERM: streams end, and what the process does at it is done all the same."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+PROGRAM = """
+import os, signal, sys
+from tidecast._native import Engine
+from tidecast.waiting import wait
+
+def handler(*_):
+    print("handled", flush=True)
+
+if sys.argv[1] != "default":
+    signal.signal(signal.SIGTERM, {"ignored": signal.SIG_IGN, "handled": handler}[sys.argv[1]])
+engine = Engine()
+stream = engine.subscribe(["sse"])
+while stream.drain():
+    pass
+child = os.fork() if sys.argv[2:] == ["child"] else None
+if child == 0:
+    # A child that is told to end must not end its parent's streams.
+    own = engine.subscribe(["sse"])
+    os.kill(os.getpid(), signal.SIGTERM)
+    while (data := own.drain()) is not None:
+        data or wait(own.fileno(), 20)
+    os._exit(0)
+if child:
+    os.waitpid(child, 0)
+    print("child ended", wait(stream.fileno(), 0.3), flush=True)
+engine.publish("sse", "last")
+os.kill(os.getpid(), signal.SIGTERM)
+told = b""
+if wait(stream.fileno(), 20 if sys.argv[1] == "handled" else 0.3):
+    while data := stream.drain():
+        told += data
+        # The signal may come to be known only after what was published was drained.
+        wait(stream.fileno(), 1.5)
+print("ended" if stream.drain() is None else "open", told.count(b"data: last"), told.count(b"retry: "), flush=True)
+"""
+
+
+def run(*arguments: str) -> tuple[int, list[str]]:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_the_handler_that_was_there_runs_and_streams_end_after_what_was_published() -> None:
+    assert run("handled") == (0, ["handled", "ended 1 1"])
+
+
+def test_where_it_is_ignored_nothing_ends() -> None:
+    assert run("ignored") == (0, ["open 1 0"])
+
+
+def test_where_nobody_handles_it_the_process_ends() -> None:
+    assert run("default") == (-signal.SIGTERM, [])
+
+
+def test_a_child_that_is_told_to_end_leaves_its_parents_streams() -> None:
+    assert run("handled", "child") == (0, ["handled", "child ended False", "handled", "ended 1 1"])

@@ -1,0 +1,148 @@
+"""The engine. It never waits: what may take time is begun, and ``fileno()`` tells when there is something to be had."""
+
+from typing import ClassVar, final
+
+__all__ = ["Engine", "Published", "Publishing", "Stream", "peer_is_gone"]
+
+@final
+class Engine:
+    """Channels, in this process' memory or on a Redis. Opens nothing before it is first used.
+
+    After a fork the child has an engine of its own, with nothing in it; its parent's goes on untouched.
+    """
+
+    def __new__(cls, redis_url: str | None = None, *, plain_format: str = "object") -> Engine:
+        """
+        :param redis_url: A Redis, as redis-py reads a URL; ``None``, the default, is this process' memory.
+        :param plain_format: ``object`` or ``array``: how an event is written for other programs on that Redis.
+        :raises tidecast.errors.InvalidError: The URL can't be one.
+        """
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing is shared with other processes."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the URL says that means nothing here."""
+
+    def publish(
+        self,
+        channel: str,
+        data: str,
+        *,
+        json: bool = False,
+        event_type: str | None = None,
+        id: str | None = None,
+        retry_ms: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Published | Publishing:
+        """Publish an event: in memory at once, on Redis begun.
+
+        :param channel: 1 to 255 bytes without control characters.
+        :param data: Text, or JSON text.
+        :param json: Whether ``data`` is JSON. What is no JSON then goes as text.
+        :param event_type: 1 to 255 bytes without CR, LF and NUL.
+        :param id: 1 to 255 bytes without control characters, and no space at either end.
+        :param retry_ms: How long a browser waits before it connects again, in milliseconds; up to a day.
+        :param idempotency_key: The same key in the same channel within 5 minutes publishes nothing, and answers as the
+            first time.
+        :raises tidecast.errors.InvalidError: One of them can't be what it is to be.
+        :raises tidecast.errors.ClosedError: The engine was closed.
+        """
+
+    def subscribe(
+        self,
+        channels: list[str],
+        *,
+        after: bytes | None = None,
+        last: int | None = None,
+        retry_ms: int = 3000,
+        open_event: bool = False,
+    ) -> Stream:
+        """Subscribe to 1 to 64 channels.
+
+        :param channels: Their names.
+        :param after: The bytes of a ``Last-Event-ID``, whatever they are. What can't be resumed is told in the stream.
+        :param last: Without ``after``: begin with the newest so many of each channel, at most 1,000.
+        :param retry_ms: What the first block says of reconnecting, in milliseconds; 0 is at once.
+        :param open_event: Whether the stream begins with an event ``stream-open``.
+        :raises tidecast.errors.InvalidError: A channel can't be one, or there are too many.
+        :raises tidecast.errors.ClosedError: The engine was closed.
+        """
+
+    def receivers(self, channel: str) -> int:
+        """How many streams of this process read a channel."""
+
+    def close(self) -> None:
+        """End it in this process, and every stream after what was published before. It begins anew when it is used."""
+
+@final
+class Published:
+    """What came of a publish."""
+
+    @property
+    def channel(self) -> str:
+        """The channel."""
+
+    @property
+    def id(self) -> str:
+        """The event's id: its own, or its position."""
+
+    @property
+    def position(self) -> str:
+        """Where it stands in its channel."""
+
+    @property
+    def receivers(self) -> int:
+        """How many streams of this process read the channel at that moment."""
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the idempotency key was known, so that this is the answer of the first time."""
+
+@final
+class Publishing:
+    """A publish on its way."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable once it has arrived or failed."""
+
+    def outcome(self) -> Published | None:
+        """What came of it; ``None`` while it is on its way. It is told once.
+
+        :raises tidecast.errors.UnavailableError: Redis could not be asked.
+        :raises tidecast.errors.InDoubtError: The same, and it may have been published.
+        """
+
+@final
+class Stream:
+    """A subscription, as bytes for a socket or as events; one or the other.
+
+    Drain it until there is nothing, then wait for ``fileno()``. In the child of a fork it has ended.
+    """
+
+    KEEP_ALIVE: ClassVar[bytes]
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when there is something new."""
+
+    def drain(self) -> bytes | None:
+        """Everything that is ready, as it goes to a browser: first the first block. Up to 64 KiB, and what the last
+        event has beyond.
+
+        :return: Bytes; ``b""`` for nothing; ``None`` at the end, which is when the engine is closed or the process is
+            told to end by SIGTERM, and everything before was drained.
+        """
+
+    def events(self, at_most: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
+        """Every event that is ready: channel, type, data, whether that is JSON, own id, reconnection time.
+
+        :return: Events; none for nothing; ``None`` at the end.
+        """
+
+    def close(self) -> None:
+        """Leave the channels."""
+
+def peer_is_gone(fileno: int) -> bool:
+    """Whether the other end of a socket has closed it. Takes nothing from it, and never waits."""

@@ -1,0 +1,166 @@
+"""The blueprint: what Flask-SSE's is, on whatever carries the events.
+
+``redis``, ``messages`` and ``stream`` may be overridden, and then are what runs; so is a client of the application's
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
+
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    has_request_context,
+    json,
+    request,
+    stream_with_context,
+)
+
+from .. import modes, programs
+from ..errors import InvalidError
+from ..event import Event
+from ..settings import Settings, redis_url
+from . import client, redis_py
+from .body import StreamBody
+from .message import Message
+from .peer import Peer
+from .query import Query
+
+
+class ServerSentEventsBlueprint(Blueprint):
+    """A :class:`flask.Blueprint` that publishes, subscribes to, and streams server-sent events."""
+
+    @property
+    def redis(self) -> Any:
+        """A ``redis.StrictRedis`` on the URL that the application has; a new one at each access.
+
+        The engine does not need it: it speaks to Redis by itself.
+
+        :raises KeyError: The application has none.
+        :raises ImportError: redis-py is not installed.
+        """
+        url = redis_url(current_app.config)
+        if not url:
+            raise KeyError("Must set a redis connection URL in app config.")
+        return redis_py.present().from_url(url)
+
+    def publish(self, data: Any, type: Any = None, id: Any = None, retry: Any = None, channel: Any = "sse") -> Any:
+        """Publish data as a server-sent event.
+
+        :param data: Anything that the application's JSON provider can write; a string is sent as it is.
+        :param type: The event's type. Default: none, which a page gets as ``message``.
+        :param id: The event's own id. Default: its position.
+        :param retry: How long a page is to wait before it connects again, in milliseconds.
+        :param channel: Who gets it: those who listen to this channel.
+        :return: How many streams of this process listen; through a client of the application's own, how many on that
+            Redis.
+        :raises TypeError: The data can't be written as JSON.
+        :raises ValueError: A type with a line break, an id with a control character, a channel without a name.
+        :raises tidecast.errors.UnavailableError: Redis could not be asked.
+        """
+        message = Message(data, type=type, id=id, retry=retry)
+        event = Event.of(data, type, id, retry, json.dumps)
+        if self._client_is_own():
+            event.check()
+            return client.publish(self.redis, message, channel)
+        mode = chosen_mode(settings())
+        return mode.publish(programs.channel(channel), event).receivers
+
+    def messages(self, channel: Any = "sse") -> Generator[Message, None, None]:
+        """The messages of a channel, from the first ``next`` on. In a request they end when its client has gone, where
+        the server lets one see that.
+
+        :param channel: A channel, or a list of them.
+        """
+        if self._client_is_own():
+            yield from client.messages(self.redis, channel)
+            return
+        names = channel if isinstance(channel, (list, tuple, set, frozenset)) else [channel]
+        stream = chosen_mode(settings()).subscribe([programs.channel(name) for name in names])
+        peer = Peer(request.environ if has_request_context() else {})
+        try:
+            while (events := stream.events()) is not None:
+                for _, event_type, data, is_json, id, retry_ms in events:
+                    yield Message(json.loads(data) if is_json else data, type=event_type, id=id, retry=retry_ms)
+                if not events and not peer.wait(stream.fileno(), None):
+                    return
+        finally:
+            stream.close()
+
+    def stream(self) -> Response:
+        """The view: streams the channel that ``?channel=`` names, or ``sse``."""
+        if request.method == "HEAD":
+            return response(())
+        query = Query.of(request, (chosen := settings()).multi_channel)
+        if self._client_is_own() or self._overrides("messages"):
+            # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
+            return response(stream_with_context(texts(self.messages(channel=query.channels[0]))))
+
+        alone = not request.environ.get("wsgi.multithread")
+        if alone:
+            programs.warn_of_turns(chosen.max_stream_seconds)
+        try:
+            stream = chosen_mode(chosen).subscribe(
+                query.channels,
+                after=query.after,
+                last=query.last,
+                retry_ms=chosen.retry_ms,
+                open_event=query.open_event,
+            )
+        except InvalidError as error:
+            abort(400, str(error))
+        return response(
+            StreamBody(
+                stream,
+                Peer(request.environ),
+                keep_alive_seconds=chosen.keep_alive_seconds,
+                max_seconds=chosen.max_stream_seconds if alone else 0,
+            )
+        )
+
+    # Flask says `App` of what is shared with Quart; here it is always Flask.
+    def register(self, app: Flask, options: dict[str, Any]) -> None:  # type: ignore[override]
+        """Register the blueprint, and make the application the one that ``tidecast.publish`` speaks for."""
+        super().register(app, options)
+        programs.add(app)
+
+    def _client_is_own(self) -> bool:
+        return redis_py.is_own(self, ServerSentEventsBlueprint.__dict__["redis"])
+
+    def _overrides(self, name: str) -> bool:
+        bound = getattr(self, name)
+        return getattr(bound, "__func__", None) is not ServerSentEventsBlueprint.__dict__[name]
+
+
+def texts(messages: Iterable[Message]) -> Iterator[str]:
+    """What Flask-SSE sends of messages."""
+    # So that the head goes out now: most servers send it with the first piece, even if that is none.
+    yield ""
+    for message in messages:
+        yield str(message)
+
+
+def settings() -> Settings:
+    """What the current application has set."""
+    return Settings.of(current_app.config)
+
+
+def chosen_mode(chosen: Settings) -> modes.Mode:
+    """What carries the events, with a word where that is not what a server with several processes needs."""
+    mode = modes.choose(chosen)
+    if has_request_context() and request.environ.get("wsgi.multiprocess") and not mode.crosses_processes:
+        programs.warn_of_memory()
+    return mode
+
+
+def response(body: Any) -> Response:
+    """A response that nothing on its way stores, changes or holds back."""
+    made = current_app.response_class(body, mimetype="text/event-stream")
+    made.headers["Cache-Control"] = "no-cache, no-transform"
+    made.headers["X-Accel-Buffering"] = "no"
+    return made

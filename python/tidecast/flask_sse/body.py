@@ -1,0 +1,61 @@
+"""A stream as the body of a response.
+
+It holds neither a request nor an application: only what it reads and whom it writes for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from .._native import Stream
+
+if TYPE_CHECKING:
+    from .peer import Peer
+
+
+class StreamBody(Iterator[bytes]):
+    """What a WSGI server iterates over and closes.
+
+    :param stream: What is read.
+    :param peer: Whom it is for.
+    :param keep_alive_seconds: After how long without anything sent a comment is; 0 is never.
+    :param max_seconds: After how long it ends by itself; 0 is never.
+    """
+
+    def __init__(self, stream: Stream, peer: Peer, *, keep_alive_seconds: float, max_seconds: float = 0) -> None:
+        self._stream = stream
+        self._peer = peer
+        self._keep_alive_seconds = keep_alive_seconds
+        self._sent_at = monotonic()
+        self._ends_at = self._sent_at + max_seconds if max_seconds else None
+
+    def __next__(self) -> bytes:
+        while True:
+            now = monotonic()
+            if self._ends_at is not None and now >= self._ends_at:
+                break
+            data = self._stream.drain()
+            if data is None:
+                break
+            if data:
+                self._sent_at = monotonic()
+                return data
+            if self._keep_alive_seconds and now >= self._sent_at + self._keep_alive_seconds:
+                self._sent_at = now
+                return Stream.KEEP_ALIVE
+            if not self._peer.wait(self._stream.fileno(), self._seconds_left(now)):
+                break
+        self.close()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Leave the channels. The server calls it when the client has gone."""
+        self._stream.close()
+
+    def _seconds_left(self, now: float) -> float | None:
+        due = [] if self._ends_at is None else [self._ends_at]
+        if self._keep_alive_seconds:
+            due.append(self._sent_at + self._keep_alive_seconds)
+        return max(0.0, min(due) - now) if due else None

@@ -1,0 +1,51 @@
+"""What the modes over an engine of this process have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._native import Engine, Published, Publishing, Stream
+from ..waiting import wait
+
+if TYPE_CHECKING:
+    from ..event import Event
+
+
+class EngineMode:
+    """A mode over an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
+        """See :class:`tidecast.modes.Mode`."""
+        answer = self.engine.publish(
+            channel,
+            event.data,
+            json=event.json,
+            event_type=event.type,
+            id=event.id,
+            retry_ms=event.retry_ms,
+            idempotency_key=idempotency_key,
+        )
+        return finished(answer) if isinstance(answer, Publishing) else answer
+
+    def subscribe(
+        self,
+        channels: list[str],
+        *,
+        after: bytes | None = None,
+        last: int | None = None,
+        retry_ms: int = 3000,
+        open_event: bool = False,
+    ) -> Stream:
+        """See :class:`tidecast.modes.Mode`."""
+        return self.engine.subscribe(channels, after=after, last=last, retry_ms=retry_ms, open_event=open_event)
+
+
+def finished(publishing: Publishing) -> Published:
+    """Wait for what comes of a publish. It comes in any case: the engine gives Redis 5 seconds, or the URL's
+    ``socket_timeout``."""
+    while (published := publishing.outcome()) is None:
+        wait(publishing.fileno())
+    return published

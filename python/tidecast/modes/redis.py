@@ -1,0 +1,34 @@
+"""A Redis URL: the engine's own Redis broker, two connections a process, whoever publishes or listens in it."""
+
+from __future__ import annotations
+
+import logging
+
+from .._native import Engine
+from .engine import EngineMode
+
+_logger = logging.getLogger("tidecast")
+
+_modes: dict[tuple[str, str], RedisMode] = {}
+
+
+class RedisMode(EngineMode):
+    """Events through a Redis."""
+
+    crosses_processes = True
+
+
+def mode(url: str, plain_format: str) -> RedisMode:
+    """The one of this process for a Redis URL.
+
+    :raises tidecast.errors.InvalidError: The URL can't be one.
+    """
+    key = (url, plain_format)
+    if key not in _modes:
+        made = RedisMode(Engine(url, plain_format=plain_format))
+        # In one step, and without a lock, which a fork might find taken. An engine that was made for nothing has opened
+        # nothing.
+        if _modes.setdefault(key, made) is made:
+            for warning in made.engine.warnings:
+                _logger.warning("Redis URL: %s", warning)
+    return _modes[key]

@@ -1,0 +1,85 @@
+"""The applications of this process: whose settings count where none is at hand, and what is said to them once.
+
+Flask is not imported here: whoever publishes from elsewhere need not have an application at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from .errors import InvalidError
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_logger = logging.getLogger("tidecast")
+
+_apps: WeakSet[Flask] = WeakSet()
+
+_said: set[str] = set()
+
+
+def add(app: Flask) -> None:
+    """Remember an application that streams, for as long as it lives. Its settings are read when they are needed."""
+    _apps.add(app)
+
+
+def present() -> tuple[Settings, Callable[[Any], str]]:
+    """The settings that count here, and what writes JSON: of the current application; else of the one that streams in
+    this process; else of the environment.
+
+    :raises RuntimeError: Several applications stream in this process, with different settings.
+    """
+    flask = sys.modules.get("flask")
+    if flask is not None and flask.has_app_context():
+        return Settings.of(flask.current_app.config), flask.json.dumps
+    apps = list(_apps)
+    if not apps:
+        return Settings.of_environment(), json.dumps
+    settings = {Settings.of(app.config) for app in apps}
+    if len(settings) > 1:
+        raise RuntimeError("several applications stream in this process, with different settings: push an app context")
+    return settings.pop(), apps[0].json.dumps
+
+
+def channel(name: Any) -> str:
+    """A channel's name, of what Flask-SSE takes for one: text, bytes or a number.
+
+    :raises tidecast.errors.InvalidError: It is something else, or bytes that are not UTF-8.
+    """
+    if isinstance(name, str):
+        return name
+    if isinstance(name, (int, float)) and not isinstance(name, bool):
+        return str(name)
+    if isinstance(name, bytes):
+        try:
+            return name.decode()
+        except UnicodeDecodeError:
+            pass
+    raise InvalidError(f"channel must be a string, not {name!r}")
+
+
+def warn_of_memory() -> None:
+    """Say, once, that what is in this process' memory is in no other one."""
+    _say(
+        "this server runs several processes, and without a Redis an event reaches only the streams of the process that "
+        "published it: set SSE_REDIS_URL, or run one process with threads"
+    )
+
+
+def warn_of_turns(seconds: float) -> None:
+    """Say, once, that streams take turns where a worker serves one request at a time."""
+    turn = f"for {seconds:g} s (SSE_MAX_STREAM_SECONDS), and comes back" if seconds else "for as long as it lasts"
+    _say(f"a stream has this worker, which serves one request at a time, {turn}; `gunicorn -k gevent` serves many")
+
+
+def _say(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        _logger.warning(text)

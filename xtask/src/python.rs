@@ -1,0 +1,62 @@
+//! The Python package: built as a wheel, installed into an environment of its own, linted and tested there.
+//!
+//! The tests import what was installed, not what lies in the repository, so that what the wheel lacks is missed.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use xshell::cmd;
+
+use crate::{
+    environment::PACKAGE,
+    report::Outcome,
+    test::{MINUTES_MAX, passed},
+    workspace::Workspace,
+};
+
+const FOLDER: &str = "python";
+
+pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
+    if !workspace.has(FOLDER) {
+        return Ok(Outcome::Skipped(format!("no {FOLDER}")));
+    }
+    ensure!(PACKAGE.is_installed(workspace), "no environment for it: run `cargo xtask setup`");
+    install_wheel(workspace)?;
+
+    let shell = &workspace.shell;
+    let tool = |name: &str| PACKAGE.program(workspace, name);
+    let (ruff, mypy, python, pytest) = (tool("ruff"), tool("mypy"), tool("python"), tool("pytest"));
+    // What these keep for the next time stays out of the repository.
+    let cache = workspace.target.join("python-cache");
+    cmd!(shell, "{ruff} check --cache-dir {cache}/ruff {FOLDER}").run()?;
+    cmd!(shell, "{ruff} format --check --cache-dir {cache}/ruff {FOLDER}").run()?;
+    {
+        let _there = shell.push_dir(workspace.root.join(FOLDER));
+        cmd!(shell, "{mypy} --cache-dir {cache}/mypy").run()?;
+    }
+    let upstream = cache.join("upstream");
+    fs::create_dir_all(&upstream)?;
+    {
+        // It keeps what it likes where it is started.
+        let _there = shell.push_dir(&cache);
+        cmd!(shell, "{python} -m mypy.stubtest tidecast._native").run()?;
+    }
+    let pytest = workspace.within(MINUTES_MAX, &pytest).args(["-p", "no:cacheprovider"]);
+    let pytest = pytest.args(["-rs", "--rootdir", FOLDER, "--config-file", "python/pyproject.toml", "python/tests"]);
+    passed(&pytest.env("TIDECAST_UPSTREAM", upstream).env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
+/// Builds the wheel and puts it into the environment, in the place of the one before.
+fn install_wheel(workspace: &Workspace) -> Result<()> {
+    let shell = &workspace.shell;
+    let wheels = workspace.target.join("python-wheel");
+    // So that there is one.
+    let _ = fs::remove_dir_all(&wheels);
+    let (maturin, python) = (PACKAGE.program(workspace, "maturin"), PACKAGE.program(workspace, "python"));
+    let target = &workspace.target;
+    let build = ["build", "--quiet", "--locked", "--manifest-path", "python/Cargo.toml"];
+    cmd!(shell, "{maturin} {build...} --interpreter {python} --target-dir {target} --out {wheels}").run()?;
+    let wheel = shell.read_dir(&wheels)?.into_iter().next().context("maturin has built no wheel")?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--force-reinstall"];
+    Ok(cmd!(shell, "{python} {pip...} {wheel}").run()?)
+}
