@@ -18,6 +18,7 @@ mod bad_stream;
 mod burst;
 mod bytes;
 mod channels;
+mod cut_writes;
 mod detach;
 mod fast_path;
 mod fleet;
