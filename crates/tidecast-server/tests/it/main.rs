@@ -22,6 +22,7 @@ mod cut_writes;
 mod detach;
 mod fast_path;
 mod fleet;
+mod full_sockets;
 mod head;
 mod idempotency;
 mod lifetime;
