@@ -23,6 +23,7 @@ mod detach;
 mod fast_path;
 mod fleet;
 mod full_sockets;
+mod handover;
 mod head;
 mod idempotency;
 mod lifetime;
