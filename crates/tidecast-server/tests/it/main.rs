@@ -28,6 +28,8 @@ mod head;
 mod idempotency;
 mod lifetime;
 mod limits;
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+mod memory;
 mod redis;
 mod stall;
 mod stop;
