@@ -31,5 +31,6 @@ mod limits;
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod memory;
 mod redis;
+mod same_stream;
 mod stall;
 mod stop;
