@@ -18,6 +18,8 @@ mod connections;
 mod deadlines;
 mod ending;
 mod entry;
+#[cfg(test)]
+mod fairness;
 mod inbox;
 mod look;
 mod pass;

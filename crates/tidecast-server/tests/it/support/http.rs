@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::within;
@@ -45,6 +45,14 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Self {
         let socket = within("connecting", TcpStream::connect(address)).await.expect("the hub accepts");
+        Self { socket, buffer: Vec::new() }
+    }
+
+    /// One whose client has room for so little, so that what it does not read stays with the hub.
+    pub(crate) async fn open_small(address: SocketAddr, room_bytes: u32) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(room_bytes).expect("a socket has room");
+        let socket = within("connecting", socket.connect(address)).await.expect("the hub accepts");
         Self { socket, buffer: Vec::new() }
     }
 

@@ -6,7 +6,7 @@ use tidecast::wire::{Decoder, Item, Message};
 
 use super::{Connection, Head, http::Framing, request, within};
 
-/// How much of a body is kept as it came.
+/// How much of a body is kept as it came, unless a test wants all of it.
 const SEEN_BYTES_MAX: usize = 64 * 1024;
 
 /// One connection to a stream.
@@ -20,6 +20,7 @@ pub(crate) struct Stream {
     pub(crate) bytes_read: usize,
     /// The body's first bytes, as they came.
     pub(crate) seen: Vec<u8>,
+    seen_bytes_max: usize,
 }
 
 impl Stream {
@@ -43,9 +44,16 @@ impl Stream {
             items: VecDeque::new(),
             bytes_read: 0,
             seen: Vec::new(),
+            seen_bytes_max: SEEN_BYTES_MAX,
         };
         stream.decode();
         stream
+    }
+
+    /// Keeps all of the body from now on.
+    pub(crate) fn keep_all(mut self) -> Self {
+        self.seen_bytes_max = usize::MAX;
+        self
     }
 
     /// Reads at most this many bytes more; `false` once the stream has come to its proper end.
@@ -172,7 +180,7 @@ impl Stream {
     fn decode(&mut self) {
         let mut body = Vec::new();
         self.framing.take(&mut self.connection.buffer, &mut body);
-        let room = SEEN_BYTES_MAX - self.seen.len();
+        let room = self.seen_bytes_max - self.seen.len();
         self.seen.extend(&body[..body.len().min(room)]);
         let items = &mut self.items;
         self.decoder.feed(&body, |item| items.push_back(item)).expect("no event is too large");

@@ -1,0 +1,68 @@
+//! What clients that take nothing cost is back once they are cut, with an allocator that gives back.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Connection, Hub, Stream, eventually, request};
+
+const STALLED: usize = 200;
+
+/// The memory that is the process' own, without what it shares with others.
+fn memory_bytes(hub: &Hub) -> usize {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", hub.pid())).unwrap();
+    let kib = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    };
+    (kib("Private_Clean:") + kib("Private_Dirty:")) * 1024
+}
+
+async fn stall(hub: &Hub, target: &str) -> Stream {
+    let mut connection = Connection::open_small(hub.address, 4 * 1024).await;
+    connection.send(&request(hub.address, "GET", target, &[], b"")).await;
+    let mut stream = Stream::begin(connection).await;
+    stream.body_until("\n\n").await;
+    stream
+}
+
+/// Those with several channels have a copy of their own of what they do not take, so much of it that it shows.
+#[tokio::test]
+async fn who_takes_nothing_is_cut_and_its_memory_is_back() {
+    const STALL_TIMEOUT: Duration = Duration::from_secs(2);
+    const SLACK: usize = 2 << 20;
+    let hub =
+        Hub::start(&["--stall-timeout", "2s", "--send-buffer", "4KiB", "--log-bytes", "1MiB", "--keep-alive", "0"]);
+    let publish = async || {
+        // No larger than one read, of which a connection keeps what was not taken.
+        let event = serde_json::json!({ "channel": "a", "data": "m".repeat(60_000) });
+        hub.publish(&event.to_string()).await;
+    };
+    // Twice, as the first time takes what stays: the log, and rooms that are used again.
+    let (mut before, mut rounds) = (0, 0);
+    while rounds < 2 {
+        rounds += 1;
+        let mut healthy = hub.stream("/stream?channel=a").await;
+        let mut stalled = Vec::new();
+        for number in 0..STALLED {
+            let target = if number % 2 == 0 { "/stream?channel=a" } else { "/stream?channel=a&channel=b" };
+            stalled.push(stall(&hub, target).await);
+        }
+        hub.until_metric("tidecast_connections_detached_total", (rounds * (STALLED + 1)) as u64).await;
+        let begun = Instant::now();
+        for _ in 0..20 {
+            publish().await;
+            healthy.message().await;
+        }
+        let holding = memory_bytes(&hub);
+        hub.until_metric("tidecast_connections_stalled_total", (rounds * STALLED) as u64).await;
+        assert!(begun.elapsed() < STALL_TIMEOUT * 10, "{:?}", begun.elapsed());
+        hub.until_metric("tidecast_streams", 1).await;
+        hub.until_metric("tidecast_connections", 2).await;
+        drop((healthy, stalled));
+        hub.until_metric("tidecast_connections", 1).await;
+        println!("round {rounds}: {} KiB while they stalled, {} KiB after", holding >> 10, memory_bytes(&hub) >> 10);
+        if rounds == 1 {
+            before = memory_bytes(&hub);
+        }
+    }
+    eventually("memory", async || memory_bytes(&hub) < before + SLACK).await;
+}

@@ -1,0 +1,283 @@
+//! A stream says the same whether a reactor writes it or hyper does: two hubs, one of each kind, go through the same
+//! schedules, drawn at random, and what their clients read is compared byte by byte.
+//!
+//! Only epochs differ, which are drawn: each is given the number of its first appearance. Streams of several channels
+//! that have something to catch up with may take turns between the channels as they like; of those each channel is
+//! compared by itself.
+
+mod names;
+mod session;
+
+use std::collections::HashMap;
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+use tidecast::wire::Item;
+
+use self::{
+    names::Names,
+    session::{Session, is_reset_of},
+};
+use crate::support::{Connection, Hub, Signal, Stream, request, times};
+
+const SCHEDULES: u64 = 4;
+const STEPS: usize = 70;
+const SESSIONS_MAX: usize = 8;
+const CHANNELS: [&str; 3] = ["a", "b", "c"];
+
+/// The two hubs, and all that was connected to them.
+struct Pair {
+    hubs: [Hub; 2],
+    random: Rng,
+    open: Vec<Session>,
+    closed: Vec<Session>,
+    /// How many events there were, each of which shows its number.
+    count: usize,
+    /// The newest event of each channel.
+    newest: HashMap<&'static str, String>,
+}
+
+#[tokio::test]
+async fn the_same_schedule_gives_the_same_streams() {
+    for seed in 0..SCHEDULES * u64::from(times()) {
+        println!("schedule {seed}");
+        let mut pair = Pair::start(seed);
+        for _ in 0..STEPS {
+            pair.step().await;
+        }
+        pair.end().await;
+    }
+}
+
+impl Pair {
+    fn start(seed: u64) -> Self {
+        // With little room in the system's buffers writes are cut.
+        let send_buffer = if seed.is_multiple_of(2) { "4KiB" } else { "128KiB" };
+        let given =
+            ["--keep-alive", "0", "--stall-timeout", "10m", "--stop-timeout", "10m", "--send-buffer", send_buffer];
+        let bodies = [&given[..], &["--reactors", "0"]].concat();
+        Self {
+            hubs: [Hub::start(&given), Hub::start(&bodies)],
+            random: Rng::with_seed(seed),
+            open: Vec::new(),
+            closed: Vec::new(),
+            count: 0,
+            newest: HashMap::new(),
+        }
+    }
+
+    async fn step(&mut self) {
+        match self.random.u32(..100) {
+            0..50 => {
+                let channel = self.channel();
+                let events = if self.random.u32(..4) == 0 { self.random.usize(2..20) } else { 1 };
+                self.publish(channel, events).await;
+            }
+            50..70 if self.open.len() < SESSIONS_MAX => self.connect().await,
+            70..84 if !self.open.is_empty() => {
+                let at = self.random.usize(..self.open.len());
+                self.cut(at).await;
+            }
+            84..90 => {
+                let channel = self.channel();
+                self.delete(channel).await;
+            }
+            _ => {
+                let (messages, piece) = (self.random.usize(..5), self.random.usize(1..3_000));
+                for session in self.open.iter_mut().filter(|session| session.slow && session.exact) {
+                    session.read_some(messages, piece, &self.newest).await;
+                }
+            }
+        }
+    }
+
+    fn channel(&mut self) -> &'static str {
+        CHANNELS[self.random.usize(..CHANNELS.len())]
+    }
+
+    /// An event that shows its number, of any size and shape.
+    fn event(&mut self, channel: &'static str) -> Value {
+        self.count += 1;
+        let name = format!("{channel}{}", self.count);
+        let size = match self.random.u32(..10) {
+            0 => 0,
+            1..5 => self.random.usize(1..200),
+            5..9 => self.random.usize(200..5_000),
+            _ => self.random.usize(5_000..70_000),
+        };
+        // No text that could be taken for an epoch.
+        let filler: String =
+            (0..size).map(|_| self.random.choice(*b"ghijklm \nnopq").map_or('z', char::from)).collect();
+        let mut event = json!({ "channel": channel });
+        if size == 0 {
+            event["data"] = "".into();
+            event["type"] = name.as_str().into();
+        } else if self.random.bool() {
+            event["data"] = json!({ "n": name, "with": filler });
+        } else {
+            event["data"] = format!("{name}|{filler}").into();
+            if self.random.bool() {
+                event["type"] = "other".into();
+            }
+        }
+        if self.random.u32(..4) == 0 {
+            event["id"] = format!("own-{name}").into();
+        }
+        self.newest.insert(channel, name);
+        event
+    }
+
+    /// Publishes to both, and has whoever reads at once read it, so that both are at the same point again.
+    async fn publish(&mut self, channel: &'static str, events: usize) {
+        let events: Vec<_> = (0..events).map(|_| self.event(channel)).collect();
+        let body = Value::from(events).to_string();
+        let mut receivers = Vec::new();
+        for hub in &self.hubs {
+            let answer = hub.publish(&body).await;
+            receivers
+                .push(answer.as_array().map(|all| all.iter().map(|one| one["receivers"].clone()).collect::<Vec<_>>()));
+        }
+        assert_eq!(receivers[0], receivers[1]);
+        for session in self.open.iter_mut().filter(|session| !session.slow) {
+            session.catch_up(channel, &self.newest).await;
+        }
+    }
+
+    async fn connect(&mut self) {
+        let mut channels = CHANNELS.to_vec();
+        self.random.shuffle(&mut channels);
+        channels.truncate(if self.random.bool() { 1 } else { self.random.usize(2..=3) });
+        let (mut target, mut live) = (String::new(), true);
+        match self.random.u32(..8) {
+            0..2 => {
+                target = format!("&last={}", self.random.usize(..20));
+                live = false;
+            }
+            2 => target = "&open=1".into(),
+            3 => target = "&last_event_id=never-heard-of".into(),
+            _ => {}
+        }
+        let slow = self.random.u32(..5) < 2;
+        self.open_session(channels, &target, slow, live, [None, None]).await;
+    }
+
+    async fn open_session(
+        &mut self,
+        channels: Vec<&'static str>,
+        query: &str,
+        slow: bool,
+        live: bool,
+        resume: [Option<String>; 2],
+    ) {
+        let named: Vec<_> = channels.iter().map(|channel| format!("channel={channel}")).collect();
+        let target = format!("/stream?{}{query}", named.join("&"));
+        let mut streams = Vec::new();
+        for (hub, id) in self.hubs.iter().zip(&resume) {
+            let mut connection = if slow {
+                Connection::open_small(hub.address, 4_096).await
+            } else {
+                Connection::open(hub.address).await
+            };
+            let id = id.as_ref().map(|id| ("Last-Event-ID", id.as_str()));
+            connection.send(&request(hub.address, "GET", &target, id.as_slice(), b"")).await;
+            let mut stream = Stream::begin(connection).await.keep_all();
+            stream.until_live().await;
+            streams.push(stream);
+        }
+        let exact = channels.len() == 1 || live && !slow;
+        let session = Session {
+            channels: channels.clone(),
+            slow,
+            exact,
+            streams,
+            taken: Default::default(),
+            bodies: Default::default(),
+            messages_max: usize::MAX,
+        };
+        self.open.push(session);
+        // From here on it is known that it has all that came before.
+        for channel in channels {
+            self.publish(channel, 1).await;
+        }
+    }
+
+    /// Cuts a session where it is, and has it come back, at once or after something else.
+    async fn cut(&mut self, at: usize) {
+        let mut session = self.open.swap_remove(at);
+        if session.slow && session.exact {
+            let messages = self.random.usize(..8);
+            session.read_some(messages, 777, &self.newest).await;
+            session.messages_max = session.messages(0).count();
+        } else {
+            for channel in session.channels.clone() {
+                session.catch_up(channel, &self.newest).await;
+            }
+        }
+        let (channels, slow) = (session.channels.clone(), session.slow);
+        let ids = session.ids();
+        self.close(session);
+        for hub in &self.hubs {
+            hub.until_metric("tidecast_subscriptions", self.open.len() as u64).await;
+        }
+        for _ in 0..self.random.usize(..3) {
+            let channel = self.channel();
+            self.publish(channel, 2).await;
+        }
+        let query = if self.random.bool() { "&last=3" } else { "" };
+        self.open_session(channels, query, slow, false, ids).await;
+    }
+
+    /// Deletes a channel, whose readers have read all of it: what is not read is lost, and how much that is is luck.
+    async fn delete(&mut self, channel: &'static str) {
+        for session in self.open.iter_mut().filter(|session| session.channels.contains(&channel)) {
+            session.catch_up(channel, &self.newest).await;
+        }
+        let mut statuses = Vec::new();
+        for hub in &self.hubs {
+            statuses.push(hub.ask("DELETE", &format!("/channels/{channel}"), &[], b"").await.head.status);
+        }
+        assert_eq!(statuses[0], statuses[1]);
+        self.newest.remove(channel);
+        if statuses[0] != 204 {
+            return;
+        }
+        for session in self.open.iter_mut().filter(|session| session.channels.contains(&channel)) {
+            for which in 0..2 {
+                session.read_until(which, |message| is_reset_of(message, channel)).await;
+            }
+        }
+    }
+
+    fn close(&mut self, mut session: Session) {
+        for (which, mut stream) in session.streams.drain(..).enumerate() {
+            session.taken[which].extend(std::iter::from_fn(|| stream.take_item()));
+            session.bodies[which] = stream.seen;
+        }
+        self.closed.push(session);
+    }
+
+    async fn end(mut self) {
+        assert!(self.hubs[0].metric("tidecast_connections_detached_total").await > 0);
+        assert_eq!(self.hubs[1].metric("tidecast_connections_detached_total").await, 0);
+        for hub in &self.hubs {
+            assert_eq!(hub.metric("tidecast_resets_total{reason=\"too-slow\"}").await, 0);
+            hub.signal(Signal::TERM);
+        }
+        for mut session in std::mem::take(&mut self.open) {
+            for (stream, taken) in session.streams.iter_mut().zip(&mut session.taken) {
+                taken.extend(stream.rest().await);
+                assert!(matches!(taken.pop(), Some(Item::Retry(_))), "the last word is when to come back");
+                let last = stream.seen.windows(7).rposition(|window| window == b"retry: ").expect("it is in the body");
+                stream.seen.truncate(last);
+            }
+            self.close(session);
+        }
+        for hub in &mut self.hubs {
+            assert!(hub.ended().await.0.success());
+        }
+        let mut names = [Names::default(), Names::default()];
+        for session in &self.closed {
+            session.compare(&mut names);
+        }
+    }
+}

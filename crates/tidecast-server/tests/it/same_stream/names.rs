@@ -1,0 +1,28 @@
+//! What differs between two hubs that do the same: the epochs, which are drawn.
+
+use std::collections::HashMap;
+
+/// The numbers of a hub's epochs.
+#[derive(Default)]
+pub(super) struct Names(HashMap<String, usize>);
+
+impl Names {
+    /// The text, with the number of each epoch in the place of it.
+    pub(super) fn number(&mut self, text: &str) -> String {
+        let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+        let (bytes, mut out, mut from) = (text.as_bytes(), String::new(), 0);
+        while let Some(dot) = bytes[from..].iter().position(|byte| *byte == b'.').map(|at| from + at) {
+            let epoch = dot.checked_sub(12).filter(|at| *at >= from && bytes[*at..dot].iter().all(is_hex));
+            let before = epoch.unwrap_or(dot);
+            out.push_str(&text[from..before]);
+            if epoch.is_some() {
+                let next = self.0.len();
+                let number = *self.0.entry(text[before..dot].to_owned()).or_insert(next);
+                out.push_str(&format!("epoch-{number}"));
+            }
+            out.push('.');
+            from = dot + 1;
+        }
+        out + &text[from..]
+    }
+}

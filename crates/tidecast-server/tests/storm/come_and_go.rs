@@ -1,0 +1,89 @@
+//! Thousands of streams that come and go, again and again: no descriptor and no memory is left of them.
+
+use std::{io::Write, net::TcpStream, time::Duration};
+
+use crate::{
+    alone, as_many_as_fit,
+    support::{Hub, eventually, request},
+};
+
+const CLIENTS: usize = 15_000;
+const ROUNDS: usize = 5;
+
+/// How many connect before the hub is waited for: fewer than the system keeps for one that has not come to them yet.
+const AT_ONCE: usize = 3_000;
+
+/// What the hub may have grown by between the first and the last time.
+const GROWTH_BYTES_MAX: usize = 4 << 20;
+
+fn files(hub: &Hub) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", hub.pid())).unwrap().count()
+}
+
+fn resident_bytes(hub: &Hub) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+/// What a client says, by its number: most ask for a stream, some only begin to.
+fn said(hub: &Hub, number: usize) -> Vec<u8> {
+    let stream = |query: &str| request(hub.address, "GET", &format!("/stream?{query}"), &[], b"");
+    match number % 100 {
+        0 => Vec::new(),
+        1 => b"GET /str".to_vec(),
+        2..10 => stream("channel=a&channel=b"),
+        10..20 => stream(&format!("channel=c{}&open=1", number % 50)),
+        20..30 => [request(hub.address, "GET", "/healthz", &[], b""), stream("channel=a&last=3")].concat(),
+        _ => stream("channel=a"),
+    }
+}
+
+#[tokio::test]
+async fn thousands_come_and_go_and_leave_nothing() {
+    let _alone = alone().await;
+    let clients = as_many_as_fit(CLIENTS);
+    let hub = Hub::start(&["--keep-alive", "1m"]);
+    for channel in ["a", "b"] {
+        hub.publish(&format!(r#"{{"channel":"{channel}","data":"first"}}"#)).await;
+    }
+    hub.until_metric("tidecast_connections", 1).await;
+    let files_before = files(&hub);
+    let mut resident = Vec::new();
+    for round in 0..ROUNDS {
+        let mut there = Vec::with_capacity(clients);
+        let mut streams = 0;
+        for number in 0..clients {
+            // By the system's own calls: an entry in a runtime for each would take most of the time.
+            let mut socket = TcpStream::connect(hub.address).unwrap();
+            let said = said(&hub, number);
+            streams += u64::from(said.ends_with(b"\r\n\r\n"));
+            socket.write_all(&said).unwrap();
+            there.push(socket);
+            if there.len().is_multiple_of(AT_ONCE) {
+                hub.until_metric("tidecast_connections", there.len() as u64 + 1).await;
+            }
+        }
+        hub.until_metric("tidecast_streams", streams).await;
+        hub.publish(r#"{"channel":"a","data":"to all"}"#).await;
+        assert!(files(&hub) >= clients);
+        // Most at once and without a word, as when a network goes; some orderly, some of them with something unread.
+        for (number, socket) in there.into_iter().enumerate() {
+            if number % 10 != round {
+                socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        }
+        hub.until_metric("tidecast_streams", 0).await;
+        hub.until_metric("tidecast_subscriptions", 0).await;
+        hub.until_metric("tidecast_connections", 1).await;
+        eventually("as few files as before", async || files(&hub) <= files_before).await;
+        resident.push(resident_bytes(&hub));
+    }
+    println!("{clients} clients; resident after each round: {resident:?}");
+    eventually("as little memory as before", async || {
+        resident_bytes(&hub) <= resident[0].saturating_add(GROWTH_BYTES_MAX)
+    })
+    .await;
+    let mut stream = hub.stream("/stream?channel=a&last=1").await;
+    assert_eq!(stream.message().await.data, "to all");
+}

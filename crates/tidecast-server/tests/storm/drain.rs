@@ -1,0 +1,96 @@
+//! The hub stops while a thousand streams have much to read: all get everything, and the one that reads nothing does not
+//! hold up the end.
+
+use std::time::Duration;
+
+use tidecast::wire::Item;
+use tokio::task::JoinSet;
+
+use crate::{
+    alone, as_many_as_fit,
+    support::{Connection, Hub, Signal, Stream, request, within},
+};
+
+const STREAMS: usize = 1_000;
+const EVENTS: usize = 12;
+
+fn data(number: usize) -> String {
+    format!("{number}|{}", "d".repeat(4_000 + number))
+}
+
+/// Streams whose clients have read the first block, and have room for little.
+async fn streams(hub: &Hub, count: usize) -> Vec<Stream> {
+    let mut streams = Vec::new();
+    for number in 0..count {
+        let mut connection = Connection::open_small(hub.address, 4 * 1024).await;
+        let target = if number % 10 == 0 { "/stream?channel=a&channel=b" } else { "/stream?channel=a" };
+        connection.send(&request(hub.address, "GET", target, &[], b"")).await;
+        let mut stream = Stream::begin(connection).await;
+        stream.body_until("\n\n").await;
+        streams.push(stream);
+    }
+    streams
+}
+
+async fn publish(hub: &Hub) {
+    let events: Vec<_> =
+        (0..EVENTS).map(|number| serde_json::json!({ "channel": "a", "data": data(number) })).collect();
+    hub.publish(&serde_json::Value::from(events).to_string()).await;
+}
+
+/// Reads to the proper end, which is behind everything.
+async fn check(mut stream: Stream) {
+    let rest = stream.rest().await;
+    assert!(matches!(rest.last(), Some(Item::Retry(_))), "{:?}", rest.last());
+    let messages = rest.iter().filter_map(|item| if let Item::Message(message) = item { Some(message) } else { None });
+    let mut count = 0;
+    for message in messages {
+        assert!(message.data == data(count), "{:.40} for event {count}", message.data);
+        count += 1;
+    }
+    assert_eq!(count, EVENTS);
+}
+
+#[tokio::test]
+async fn a_thousand_streams_with_a_backlog_get_all_of_it() {
+    let _alone = alone().await;
+    let mut hub = Hub::start(&["--send-buffer", "4KiB", "--stop-timeout", "10m", "--stall-timeout", "10m"]);
+    let streams = streams(&hub, as_many_as_fit(STREAMS)).await;
+    hub.until_metric("tidecast_connections_detached_total", streams.len() as u64).await;
+    publish(&hub).await;
+    hub.signal(Signal::TERM);
+    let mut readers = JoinSet::new();
+    for stream in streams {
+        readers.spawn(check(stream));
+    }
+    while let Some(reader) = within("the readers", readers.join_next()).await {
+        reader.unwrap();
+    }
+    assert!(hub.ended().await.0.success());
+    assert!(!hub.stderr().contains("cut connections"), "{}", hub.stderr());
+}
+
+/// One takes nothing. The others have room for all that there is, so that they get it whenever they read.
+#[tokio::test]
+async fn one_that_takes_nothing_is_not_waited_for() {
+    const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+    let _alone = alone().await;
+    let mut hub = Hub::start(&["--stop-timeout", "3s", "--stall-timeout", "10m"]);
+    let mut healthy = JoinSet::new();
+    for _ in 0..as_many_as_fit(STREAMS) {
+        let mut stream = hub.stream("/stream?channel=a").await;
+        stream.body_until("\n\n").await;
+        healthy.spawn(check(stream));
+    }
+    let stalled = streams(&hub, 1).await;
+    hub.until_metric("tidecast_connections_detached_total", healthy.len() as u64 + 1).await;
+    publish(&hub).await;
+    hub.signal(Signal::TERM);
+    let (status, took) = hub.ended().await;
+    assert!(status.success(), "{status}");
+    assert!(took < STOP_TIMEOUT * 10, "{took:?}");
+    while let Some(reader) = within("the readers", healthy.join_next()).await {
+        reader.unwrap();
+    }
+    drop(stalled);
+}
