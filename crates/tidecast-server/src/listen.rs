@@ -2,6 +2,9 @@
 //!
 //! Our own, because what comes ready-made has no limit on connections, and no way to share them out over threads that
 //! share nothing else. What is accepted goes to [`connection`](crate::connection).
+//!
+//! Clients that all come back at once fill the system's queue within a tenth of a second, and of those that find it full
+//! some are turned away. So once one has come all that wait are taken, on a thread that serves nobody.
 
 use std::{
     io,
@@ -25,16 +28,34 @@ use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes
 /// How long to wait after a connection could not be accepted, for example because no file is free: longer each time.
 const ACCEPT_BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 
+/// Most connections that are accepted before anything else has its turn.
+const ACCEPTED_AT_ONCE_MAX: usize = 256;
+
+/// Where connections come in.
+struct Door {
+    /// Waits for a connection.
+    listener: TcpListener,
+    /// The same socket, which takes those that came with it: without another time around for each.
+    same: net::TcpListener,
+    places: Arc<Semaphore>,
+}
+
+struct Accepted {
+    socket: net::TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+}
+
 /// Opens the listening socket.
-pub(crate) fn bind(config: &Config) -> anyhow::Result<TcpListener> {
-    let open = || -> io::Result<TcpListener> {
+pub(crate) fn bind(config: &Config) -> anyhow::Result<net::TcpListener> {
+    let open = || -> io::Result<net::TcpListener> {
         let socket = Socket::new(Domain::for_address(config.listen), Type::STREAM, Some(Protocol::TCP))?;
         // So that a hub that was stopped can be started again at once.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&config.listen.into())?;
         socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
+        Ok(socket.into())
     };
     open().with_context(|| {
         format!("failed to listen on {}; is another program there? --listen ADDR:PORT chooses another", config.listen)
@@ -43,48 +64,63 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<TcpListener> {
 
 /// Serves connections until `stop`, then ends them: idle ones at once, streams after everything that was published
 /// before and their last block, all within the stop timeout.
-pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Workers, stop: impl Future<Output = ()>) {
+///
+/// # Errors
+/// If the system can't watch the listening socket.
+pub(crate) async fn run(
+    listener: net::TcpListener,
+    app: Arc<App>,
+    workers: &mut Workers,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let mut stop = pin!(stop);
     let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
+    let door = Door::new(listener, places).context("failed to wait for connections")?;
     let (stopping, stopped) = watch::channel(false);
     let routes = Routes::new(&app);
     let mut connections = JoinSet::new();
     let mut backoff = *ACCEPT_BACKOFF.start();
 
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => break,
+    'accepting: loop {
+        let mut accepted = tokio::select! {
+            () = &mut stop => break 'accepting,
             // Those that have ended are taken out as they come, so that the set does not grow.
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = door.accept() => Some(accepted),
         };
-        match accepted {
-            Ok((socket, peer, place)) => {
-                backoff = *ACCEPT_BACKOFF.start();
-                let (app, routes, stopped) = (app.clone(), routes.clone(), stopped.clone());
-                let connection = async move {
-                    match TcpStream::from_std(socket) {
-                        Ok(socket) => serve(socket, peer, app, routes, stopped, place).await,
-                        Err(error) => tracing::error!(%peer, %error, "failed to wait for a connection"),
-                    }
-                };
-                connections.spawn_on(connection, workers.next());
-            }
-            // The client was gone before we came to it.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::error!(%error, ?backoff, "failed to accept a connection");
-                tokio::select! {
-                    () = &mut stop => break,
-                    () = sleep(backoff) => {}
+        let mut taken = 0;
+        while let Some(now) = accepted {
+            match now {
+                Ok(Accepted { socket, peer, place }) => {
+                    backoff = *ACCEPT_BACKOFF.start();
+                    let (app, routes, stopped) = (app.clone(), routes.clone(), stopped.clone());
+                    let connection = async move {
+                        match TcpStream::from_std(socket) {
+                            Ok(socket) => serve(socket, peer, app, routes, stopped, place).await,
+                            Err(error) => tracing::error!(%peer, %error, "failed to wait for a connection"),
+                        }
+                    };
+                    connections.spawn_on(connection, workers.next());
                 }
-                backoff = (backoff * 2).min(*ACCEPT_BACKOFF.end());
+                // The client was gone before we came to it.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::error!(%error, ?backoff, "failed to accept a connection");
+                    tokio::select! {
+                        () = &mut stop => break 'accepting,
+                        () = sleep(backoff) => {}
+                    }
+                    backoff = (backoff * 2).min(*ACCEPT_BACKOFF.end());
+                    break;
+                }
             }
+            taken += 1;
+            accepted = if taken < ACCEPTED_AT_ONCE_MAX { door.accept_now() } else { None };
         }
     }
 
     // Nobody else gets in; then streams end, which closes their connections.
-    drop(listener);
+    drop(door);
     app.hub.close();
     let _ = stopping.send(true);
     app.reactors.end();
@@ -100,15 +136,33 @@ pub(crate) async fn run(listener: TcpListener, app: Arc<App>, workers: &mut Work
     }
     app.reactors.cut();
     tracing::info!("stopped");
+    Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    // First a place, then a connection: who finds none waits in the kernel's queue.
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (socket, peer) = listener.accept().await?;
-    // A socket belongs to the runtime that it was made on: it is made anew on the one that will serve it.
-    Ok((socket.into_std()?, peer, place))
+impl Door {
+    fn new(listener: net::TcpListener, places: Arc<Semaphore>) -> io::Result<Self> {
+        let same = listener.try_clone()?;
+        Ok(Self { listener: TcpListener::from_std(listener)?, same, places })
+    }
+
+    /// Waits for a place, then for a connection: who finds none waits in the system's queue.
+    async fn accept(&self) -> io::Result<Accepted> {
+        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (socket, peer) = self.listener.accept().await?;
+        // A socket belongs to the runtime that it was made on: it is made anew on the one that will serve it.
+        Ok(Accepted { socket: socket.into_std()?, peer, place })
+    }
+
+    /// Accepts one that waits, if there is a place for it.
+    fn accept_now(&self) -> Option<io::Result<Accepted>> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        let accepted = self.same.accept().and_then(|(socket, peer)| {
+            socket.set_nonblocking(true)?;
+            Ok(Accepted { socket, peer, place })
+        });
+        match accepted {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            accepted => Some(accepted),
+        }
+    }
 }

@@ -52,7 +52,6 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::runtime::Handle;
 
 use crate::{
     cli::{Asked, Document, Gathered},
@@ -150,9 +149,9 @@ fn serve(config: Config) -> anyhow::Result<()> {
         let listener = listen::bind(&config)?;
         let address = listener.local_addr().context("failed to read the address")?;
         let app = app::App::new(config, address)?;
-        let mut workers = Workers::start(Handle::current()).context("failed to start threads")?;
+        let mut workers = Workers::start().context("failed to start threads")?;
         app.announce();
-        listen::run(listener, app, &mut workers, stop).await;
+        listen::run(listener, app, &mut workers, stop).await?;
         workers.end();
         anyhow::Ok(())
     })?;
