@@ -166,3 +166,29 @@ impl Door {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections were accepted one at a time, each behind what those before it asked for: of a burst of ten thousand some
+    /// found the system's queue full, and were reset. All that wait are taken together, as far as there are places.
+    #[tokio::test]
+    async fn all_that_wait_are_taken_at_once_as_far_as_there_are_places() {
+        let listener = net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let door = Door::new(listener, Arc::new(Semaphore::new(70))).unwrap();
+        let clients: Vec<_> = (0..100).map(|_| net::TcpStream::connect(address).unwrap()).collect();
+
+        let first = door.accept().await.unwrap();
+        let others: Vec<_> = std::iter::from_fn(|| door.accept_now()).collect::<Result<_, _>>().unwrap();
+        assert_eq!(others.len(), 69);
+        drop((first, others));
+        // Their places are free again, and nobody was lost who had none.
+        let rest: Vec<_> = std::iter::from_fn(|| door.accept_now()).collect::<Result<_, _>>().unwrap();
+        assert_eq!(rest.len(), 30);
+        assert!(door.accept_now().is_none());
+        drop(clients);
+    }
+}
