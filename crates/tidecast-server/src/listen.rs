@@ -19,9 +19,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_util::task::TaskTracker;
 
 use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes::Routes, workers::Workers};
 
@@ -63,14 +63,14 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<net::TcpListener> {
 }
 
 /// Serves connections until `stop`, then ends them: idle ones at once, streams after everything that was published
-/// before and their last block, all within the stop timeout.
+/// before and their last block, all within the stop timeout. What is left then is cut, and the workers have ended.
 ///
 /// # Errors
 /// If the system can't watch the listening socket.
 pub(crate) async fn run(
     listener: net::TcpListener,
     app: Arc<App>,
-    workers: &mut Workers,
+    mut workers: Workers,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut stop = pin!(stop);
@@ -78,14 +78,12 @@ pub(crate) async fn run(
     let door = Door::new(listener, places).context("failed to wait for connections")?;
     let (stopping, stopped) = watch::channel(false);
     let routes = Routes::new(&app);
-    let mut connections = JoinSet::new();
+    let connections = TaskTracker::new();
     let mut backoff = *ACCEPT_BACKOFF.start();
 
     'accepting: loop {
         let mut accepted = tokio::select! {
             () = &mut stop => break 'accepting,
-            // Those that have ended are taken out as they come, so that the set does not grow.
-            Some(_) = connections.join_next() => continue,
             accepted = door.accept() => Some(accepted),
         };
         let mut taken = 0;
@@ -125,15 +123,16 @@ pub(crate) async fn run(
     let _ = stopping.send(true);
     app.reactors.end();
     let ended = timeout(app.config.stop_timeout, async {
-        while connections.join_next().await.is_some() {}
+        connections.close();
+        connections.wait().await;
         // Only now, as any of these may have been detached meanwhile.
         app.reactors.ended().await;
     });
     if ended.await.is_err() {
         let cut = connections.len() + app.reactors.count();
         tracing::warn!(connections = cut, "cut connections that took too long to end");
-        connections.shutdown().await;
     }
+    workers.end();
     app.reactors.cut();
     tracing::info!("stopped");
     Ok(())

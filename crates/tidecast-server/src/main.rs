@@ -149,11 +149,9 @@ fn serve(config: Config) -> anyhow::Result<()> {
         let listener = listen::bind(&config)?;
         let address = listener.local_addr().context("failed to read the address")?;
         let app = app::App::new(config, address)?;
-        let mut workers = Workers::start().context("failed to start threads")?;
+        let workers = Workers::start().context("failed to start threads")?;
         app.announce();
-        listen::run(listener, app, &mut workers, stop).await?;
-        workers.end();
-        anyhow::Ok(())
+        listen::run(listener, app, workers, stop).await
     })?;
     // What is still blocked in a thread by now is nothing that anybody waits for.
     runtime.shutdown_background();
