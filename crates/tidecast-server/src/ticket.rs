@@ -216,7 +216,8 @@ mod tests {
     fn a_ticket_that_another_program_signed_is_read() {
         assert_eq!(key().id, "f62b82c2c7884eff");
         let ticket = key().open(OF_PYTHON.as_bytes(), at(EXPIRES_AT - 1)).unwrap();
-        for (name, opens) in [("news", true), ("wetter für alle", true), ("sse", false), ("new", false), ("News", false)]
+        for (name, opens) in
+            [("news", true), ("wetter für alle", true), ("sse", false), ("new", false), ("News", false)]
         {
             assert_eq!(ticket.opens(&Channel::new(name).unwrap()), opens, "{name}");
         }
@@ -260,7 +261,8 @@ mod tests {
         assert_eq!(refused(&HEADER.replace('}', r#","crit":["exp"]}"#), CLAIMS), BadTicket::OtherAlgorithm);
         assert_eq!(refused(&HEADER.replace("f62b", "062b"), CLAIMS), BadTicket::OtherKey);
         assert_eq!(refused(r#"{"alg":"HS256"}"#, CLAIMS), BadTicket::NoKeyId);
-        for header in [r#"{"alg":"none","alg":"HS256","kid":"f62b82c2c7884eff"}"#, r#"{"alg":1}"#, "{}", "[]", "", "x"] {
+        for header in [r#"{"alg":"none","alg":"HS256","kid":"f62b82c2c7884eff"}"#, r#"{"alg":1}"#, "{}", "[]", "", "x"]
+        {
             assert_eq!(refused(header, CLAIMS), BadTicket::NoToken, "{header}");
         }
         // Members that say nothing here.

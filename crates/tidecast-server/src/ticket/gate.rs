@@ -62,15 +62,16 @@ impl Gate {
             Ok(ticket) => ticket,
             Err(why) => return without(Err(Problem::new(StatusCode::UNAUTHORIZED, why.to_string()))),
         };
-        let result = query::channels(query).and_then(|channels| {
-            match channels.iter().find(|channel| !ticket.opens(channel)) {
+        let result =
+            query::channels(query).and_then(|channels| match channels.iter().find(|channel| !ticket.opens(channel)) {
                 None => Ok(()),
                 Some(channel) => Err(Problem::new(
                     StatusCode::FORBIDDEN,
-                    format!("the ticket is not for `{channel}`: every channel that is asked for must be in its `subscribe`"),
+                    format!(
+                        "the ticket is not for `{channel}`: every channel that is asked for must be in its `subscribe`"
+                    ),
                 )),
-            }
-        });
+            });
         Decision { has_ticket: true, result }
     }
 
@@ -89,9 +90,9 @@ impl Gate {
 fn presented<'a>(query: &'a str, authorization: Option<&'a [u8]>) -> Result<Cow<'a, [u8]>, Problem> {
     let mut given = query::values(query.as_bytes(), "ticket")?;
     match (given.pop(), authorization) {
-        (Some(_), _) if !given.is_empty() => {
-            Err(Problem::bad_request("`ticket` is there more than once: one ticket names all channels in its `subscribe`"))
-        }
+        (Some(_), _) if !given.is_empty() => Err(Problem::bad_request(
+            "`ticket` is there more than once: one ticket names all channels in its `subscribe`",
+        )),
         (Some(ticket), _) => Ok(ticket),
         (None, Some(ticket)) => Ok(ticket.into()),
         (None, None) => Err(Problem::new(
