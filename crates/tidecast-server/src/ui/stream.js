@@ -98,8 +98,11 @@ export class Stream {
 }
 
 async function refusal(response) {
-  if (response.status === 401) return `this hub wants ${key() ? "another" : "the"} publish key, or a ticket, to be read`;
   const problem = await response.json().catch(() => null);
+  // What the hub says is for programs, which may also have a ticket.
+  if (response.status === 401 && problem?.detail) {
+    return `this hub is read with a ticket or the publish key: give ${key() ? "the right" : "the"} one in the form`;
+  }
   return `${response.status} ${problem?.detail ?? (response.statusText || "and no event stream")}`;
 }
 
