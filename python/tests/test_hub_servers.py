@@ -46,7 +46,7 @@ def test_streams_are_the_hubs(kind: str, hub: Hub, tmp_path: Path) -> None:
 
 def test_preloaded_workers_publish_by_connections_of_their_own(hub: Hub, tmp_path: Path) -> None:
     environment = {**hub.settings, "PUBLISH_AT_IMPORT": "1"}
-    with Server("gunicorn-gevent", tmp_path, "--preload", "--workers", "2", environment=environment) as server:
+    with Server("gunicorn-gevent", tmp_path, "--preload", environment=environment) as server:
         with redirected(server, "/stream?channel=preload&last=1") as source:
             assert source.event()["data"] == "from the parent"
             for number in range(10):
