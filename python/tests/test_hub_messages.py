@@ -109,7 +109,9 @@ def test_it_goes_on_after_a_hub_that_was_started_again(
         blueprint.publish("end")
         background.join()
     # What was in the hub's memory is gone, and that is told.
-    kinds = [(message.type, message.data if message.type is None else message.data["reason"]) for message in background.told]
+    kinds = [
+        (message.type, message.data if message.type is None else message.data["reason"]) for message in background.told
+    ]
     assert (kinds[0], kinds[-1]) == ((None, "one"), (None, "end"))
     assert set(kinds[1:-1]) == {("stream-reset", "restarted")}
 

@@ -216,8 +216,9 @@ def test_what_may_have_been_published_is_in_doubt(monkeypatch: pytest.MonkeyPatc
     assert len(asked) == 2
     monkeypatch.setattr(connections, "TIMEOUT_SECONDS", 0.2)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        client = Client(f"http://127.0.0.1:{silent.getsockname()[1]}", KEY)
         with pytest.raises(InDoubtError, match=r"has not answered in 0\.2 s"):
-            Client(f"http://127.0.0.1:{silent.getsockname()[1]}", KEY).publish("sse", event("x"), "key")
+            client.publish("sse", event("x"), "key")
 
 
 def test_under_a_key_it_is_asked_once_more() -> None:

@@ -46,12 +46,14 @@ def test_streams_are_the_hubs(kind: str, hub: Hub, tmp_path: Path) -> None:
 
 def test_preloaded_workers_publish_by_connections_of_their_own(hub: Hub, tmp_path: Path) -> None:
     environment = {**hub.settings, "PUBLISH_AT_IMPORT": "1"}
-    with Server("gunicorn-gevent", tmp_path, "--preload", environment=environment) as server:
-        with redirected(server, "/stream?channel=preload&last=1") as source:
-            assert source.event()["data"] == "from the parent"
-            for number in range(10):
-                assert ask(server.port, f"/hello?channel=preload&data={number}") == (200, "1")
-            assert [source.event()["data"] for _ in range(10)] == [f"{number}" for number in range(10)]
+    with (
+        Server("gunicorn-gevent", tmp_path, "--preload", environment=environment) as server,
+        redirected(server, "/stream?channel=preload&last=1") as source,
+    ):
+        assert source.event()["data"] == "from the parent"
+        for number in range(10):
+            assert ask(server.port, f"/hello?channel=preload&data={number}") == (200, "1")
+        assert [source.event()["data"] for _ in range(10)] == [f"{number}" for number in range(10)]
 
 
 def test_a_gevent_worker_serves_others_while_its_hub_is_silent(tmp_path: Path) -> None:
@@ -79,21 +81,23 @@ def test_a_gevent_worker_serves_others_while_its_hub_is_silent(tmp_path: Path) -
 @pytest.mark.parametrize("kind", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent"])
 def test_overridden_messages_come_through_the_worker(kind: str, hub: Hub, tmp_path: Path) -> None:
     client = Client(hub.url, KEY)
-    with Server(kind, tmp_path, "--graceful-timeout", "60", environment=hub.settings) as server:
-        with Source(server.port, "/shouting?channel=loud") as source:
-            until(lambda: client.publish("loud", _text("early")).receivers == 1, "it follows")
-            assert source.event()["data"] == "EARLY"
-            # A client that goes is let go of, where the server shows it.
-            if kind != "gunicorn-sync":
-                with Source(server.port, "/shouting?channel=other"):
-                    until(lambda: client.publish("other", _text("x")).receivers == 1, "it follows")
-                until(lambda: client.publish("other", _text("x")).receivers == 0, "the hub is left")
-            server.signal(signal.SIGTERM)
-            began = time.monotonic()
-            source.rest()
-            assert server.wait(20) == 0
-            # Ten times the two seconds that it should take at most.
-            assert time.monotonic() - began < 20
+    with (
+        Server(kind, tmp_path, "--graceful-timeout", "60", environment=hub.settings) as server,
+        Source(server.port, "/shouting?channel=loud") as source,
+    ):
+        until(lambda: client.publish("loud", _text("early")).receivers == 1, "it follows")
+        assert source.event()["data"] == "EARLY"
+        # A client that goes is let go of, where the server shows it.
+        if kind != "gunicorn-sync":
+            with Source(server.port, "/shouting?channel=other"):
+                until(lambda: client.publish("other", _text("x")).receivers == 1, "it follows")
+            until(lambda: client.publish("other", _text("x")).receivers == 0, "the hub is left")
+        server.signal(signal.SIGTERM)
+        began = time.monotonic()
+        source.rest()
+        assert server.wait(20) == 0
+        # Ten times the two seconds that it should take at most.
+        assert time.monotonic() - began < 20
 
 
 def redirects(server: Server) -> bool:

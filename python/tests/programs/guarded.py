@@ -19,6 +19,15 @@ def check_access():
         abort(403)
 
 
+@sse.after_request
+def allow(response):
+    """Let pages of one other origin ask, with their cookies."""
+    if "CORS_ORIGIN" in os.environ:
+        response.headers["Access-Control-Allow-Origin"] = os.environ["CORS_ORIGIN"]
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+    return response
+
+
 app.register_blueprint(sse, url_prefix="/stream")
 
 

@@ -129,7 +129,9 @@ def body(channel: str, event: Event, idempotency_key: str | None) -> bytes:
 def refusal(url: str, answer: Answer) -> TidecastError:
     """The exception of an answer that says no."""
     problem = _problem(answer.body)
-    why = f"{url} answers {answer.status}: {problem.get('detail') or http.client.responses.get(answer.status, 'unknown')}"
+    why = (
+        f"{url} answers {answer.status}: {problem.get('detail') or http.client.responses.get(answer.status, 'unknown')}"
+    )
     if answer.status in (401, 403):
         return RefusedError(f"{why} (SSE_HUB_KEY must be the hub's publish key)")
     if answer.status == 413:

@@ -84,7 +84,9 @@ class Connections:
         try:
             if self._is_tls:
                 context = (kept or self._present()).tls()
-                connection = http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_SECONDS, context=context)
+                connection = http.client.HTTPSConnection(
+                    self._host, self._port, timeout=TIMEOUT_SECONDS, context=context
+                )
             else:
                 connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
             connection.connect()

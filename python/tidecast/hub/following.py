@@ -18,7 +18,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from .._native import Decoder, Engine
-from ..errors import InvalidError, TidecastError, UnavailableError
+from ..errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
     from .client import Client
@@ -181,9 +181,7 @@ class _Follower:
         try:
             if event_type in ("stream-reset", "stream-open"):
                 event_type = MARK + event_type
-            self._engine.publish(
-                self._name, data, json=is_json, event_type=event_type, id=id, retry_ms=retry_ms
-            )
+            self._engine.publish(self._name, data, json=is_json, event_type=event_type, id=id, retry_ms=retry_ms)
         except InvalidError as error:
             _logger.warning("passed over an event of the hub: %s", error)
 
