@@ -68,9 +68,7 @@ class HubSettings:
         return cls(
             url=_address("SSE_HUB_URL", url),
             key=key,
-            public_url=_path("SSE_HUB_PUBLIC_URL", public_url)
-            if is_path
-            else _address("SSE_HUB_PUBLIC_URL", public_url),
+            public_url=(_path if is_path else _address)("SSE_HUB_PUBLIC_URL", public_url),
             ticket_seconds=ticket_seconds,
             via=via,
             accel_prefix=_path("SSE_HUB_ACCEL_PREFIX", str(config.get("SSE_HUB_ACCEL_PREFIX") or cls.accel_prefix)),

@@ -73,21 +73,23 @@ class Client:
         """
         connection = self._connections.open()
         through = connection.sock
-        headers = {"Authorization": self._authorization, "Accept": "text/event-stream"}
+        is_open = False
         try:
             asked = query(channels, after=after, last=last)
+            headers = {"Authorization": self._authorization, "Accept": "text/event-stream"}
             connection.request("GET", f"{self._connections.path}/stream?{asked}", headers=headers)
             response = connection.getresponse()
-            if response.status == 200:
+            is_open = response.status == 200
+            if is_open:
                 through.settimeout(SILENCE_SECONDS)
                 return response, through
-            raise refusal(self._connections.url, Answer(response.status, response.read(REFUSAL_BYTES_MAX)))
+            with response:
+                raise refusal(self._connections.url, Answer(response.status, response.read(REFUSAL_BYTES_MAX)))
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
             raise UnavailableError(f"the connection to {self._connections.url} was lost: {described(error)}") from error
-        except BaseException:
-            connection.close()
-            raise
+        finally:
+            if not is_open:
+                connection.close()
 
 
 def query(
@@ -129,9 +131,8 @@ def body(channel: str, event: Event, idempotency_key: str | None) -> bytes:
 def refusal(url: str, answer: Answer) -> TidecastError:
     """The exception of an answer that says no."""
     problem = _problem(answer.body)
-    why = (
-        f"{url} answers {answer.status}: {problem.get('detail') or http.client.responses.get(answer.status, 'unknown')}"
-    )
+    detail = problem.get("detail") or http.client.responses.get(answer.status, "unknown")
+    why = f"{url} answers {answer.status}: {detail}"
     if answer.status in (401, 403):
         return RefusedError(f"{why} (SSE_HUB_KEY must be the hub's publish key)")
     if answer.status == 413:

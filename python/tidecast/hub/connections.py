@@ -6,15 +6,20 @@ whose ends are taken from and put to in one step.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..errors import InDoubtError, TidecastError, UnavailableError
 from ..waiting import is_readable
+
+if TYPE_CHECKING:
+    import ssl
 
 #: How long a connection, or an answer, is waited for, in seconds.
 TIMEOUT_SECONDS = 5.0
@@ -100,11 +105,11 @@ class Connections:
         is_good = False
         try:
             connection.request("POST", self.path + path, body, headers)
-            response = connection.getresponse()
-            answer = Answer(response.status, response.read(ANSWER_BYTES_MAX))
-            if not response.isclosed() and response.read(1):
-                raise TidecastError(f"{self.url} has answered more than a hub does")
-            is_good = not response.will_close
+            with connection.getresponse() as response:
+                answer = Answer(response.status, response.read(ANSWER_BYTES_MAX))
+                if not response.isclosed() and response.read(1):
+                    raise TidecastError(f"{self.url} has answered more than a hub does")
+                is_good = not response.will_close
             return answer
         finally:
             # Also where a greenlet is stopped: what half an answer is left in must not be another request's.
@@ -131,7 +136,7 @@ class _Kept:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self._idle: deque[tuple[http.client.HTTPConnection, float]] = deque()
-        self._tls: object = None
+        self._tls: ssl.SSLContext | None = None
 
     def take(self) -> http.client.HTTPConnection | None:
         """The one that was used last, if it is still of use."""
@@ -149,12 +154,11 @@ class _Kept:
         """Keep one."""
         self._idle.append((connection, time.monotonic()))
         if len(self._idle) > KEPT_MAX:
-            try:
+            # Another thread may have taken it meanwhile.
+            with contextlib.suppress(IndexError):
                 self._idle.popleft()[0].close()
-            except IndexError:
-                pass
 
-    def tls(self) -> object:
+    def tls(self) -> ssl.SSLContext:
         """The settings of TLS. Made once, as it reads the system's authorities."""
         if self._tls is None:
             import ssl

@@ -1,12 +1,13 @@
 """A hub's stream, followed: connected again where it was, for as long as somebody reads.
 
-A thread reads the hub's bytes (under gevent a greenlet) and hands the events to a channel of an engine in memory, of which
-the reader has the stream. So a descriptor tells when there is something, what a slow reader leaves is bounded and told
-as anywhere, and SIGTERM ends it.
+A thread reads the hub's bytes (under gevent a greenlet) and hands the events to a channel of an engine in memory, of
+which the reader has the stream. So a descriptor tells when there is something, what a slow reader leaves is bounded and
+told as anywhere, and SIGTERM ends it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -187,8 +188,6 @@ class _Follower:
 
 
 def _hang_up(reading: socket.socket) -> None:
-    try:
-        # Whoever waits for it is woken by its end; closing it would wake nobody.
+    # Whoever waits for it is woken by its end; closing it would wake nobody.
+    with contextlib.suppress(OSError):
         reading.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass

@@ -1,6 +1,6 @@
 """A hub's address and key: events go to a running hub, and browsers get their streams there.
 
-So a stream occupies no worker, however many there are. The application is asked first, each time that a browser asks it.
+So a stream occupies no worker, however many there are. The application has its say first, whenever a browser asks it.
 """
 
 from __future__ import annotations
