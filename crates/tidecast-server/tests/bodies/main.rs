@@ -27,3 +27,5 @@ mod limits;
 mod stall;
 #[path = "../it/stop.rs"]
 mod stop;
+#[path = "../it/tickets.rs"]
+mod tickets;

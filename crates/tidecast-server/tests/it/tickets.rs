@@ -6,9 +6,6 @@ use crate::support::{Answer, Connection, Head, Hub, Stream, eventually, now, req
 
 const KEY: &str = "s3cret!";
 
-/// How streams are served: detached, and by bodies.
-const WAYS: [&[&str]; 2] = [&[], &["--reactors", "0"]];
-
 const APP: &str = "https://app.example";
 
 fn start(more: &[&str]) -> Hub {
@@ -34,49 +31,47 @@ async fn refused(hub: &Hub, status: u16, target: &str, headers: &[(&str, &str)])
 
 #[tokio::test]
 async fn a_stream_is_for_who_has_a_ticket_for_all_its_channels() {
-    for way in WAYS {
-        let hub = start(way);
-        let both = ticket(KEY, &["a", "b c"], 3_600);
-        let default = ticket(KEY, &["sse"], 3_600);
-        let key = format!("Bearer {KEY}");
-        let bearer = format!("Bearer {both}");
-        // Beside one in the address, what a proxy wants is none of ours.
-        for (target, authorization) in [
-            (format!("/stream?channel=a&ticket={both}"), None),
-            (format!("/stream?ticket={both}&channel=b%20c&channel=a"), None),
-            (format!("/stream?channel=a&ticket={both}"), Some("Basic czNjcmV0IQ==")),
-            (format!("/stream?channel=a&ticket={both}"), Some("Bearer of-a-proxy")),
-            (format!("/stream?ticket={default}"), None),
-            (format!("/stream?channel=&ticket={default}"), None),
-            ("/stream?channel=a&channel=b+c".to_owned(), Some(bearer.as_str())),
-            ("/stream?channel=whatever".to_owned(), Some(key.as_str())),
-            (format!("/stream?channel=whatever&ticket={both}"), Some(key.as_str())),
-        ] {
-            let headers: Vec<_> = authorization.iter().map(|value| ("Authorization", *value)).collect();
-            let mut stream = Stream::open(hub.address, &target, &headers).await;
-            let channel = if target.contains("whatever") {
-                "whatever"
-            } else if target.contains("channel=a") {
-                "a"
-            } else {
-                "sse"
-            };
-            publish(&hub, channel, "hello").await;
-            assert_eq!(stream.message().await.data, "hello", "{target}");
-            let head = hub.ask("HEAD", &target, &headers, b"").await.head;
-            assert_eq!(head.status, 200, "{target}");
-        }
-        for (target, names) in [
-            (format!("/stream?ticket={both}"), "`sse`"),
-            (format!("/stream?channel=&ticket={both}"), "`sse`"),
-            (format!("/stream?channel=c&ticket={both}"), "`c`"),
-            (format!("/stream?channel=a&channel=analytics&ticket={both}"), "`analytics`"),
-            (format!("/stream?channel=A&ticket={both}"), "`A`"),
-        ] {
-            let detail = refused(&hub, 403, &target, &[]).await;
-            assert!(detail.contains(names) && detail.contains("`subscribe`"), "{target}: {detail}");
-            assert_eq!(hub.ask("HEAD", &target, &[], b"").await.head.status, 403, "{target}");
-        }
+    let hub = start(&[]);
+    let both = ticket(KEY, &["a", "b c"], 3_600);
+    let default = ticket(KEY, &["sse"], 3_600);
+    let key = format!("Bearer {KEY}");
+    let bearer = format!("Bearer {both}");
+    // Beside one in the address, what a proxy wants is none of ours.
+    for (target, authorization) in [
+        (format!("/stream?channel=a&ticket={both}"), None),
+        (format!("/stream?ticket={both}&channel=b%20c&channel=a"), None),
+        (format!("/stream?channel=a&ticket={both}"), Some("Basic czNjcmV0IQ==")),
+        (format!("/stream?channel=a&ticket={both}"), Some("Bearer of-a-proxy")),
+        (format!("/stream?ticket={default}"), None),
+        (format!("/stream?channel=&ticket={default}"), None),
+        ("/stream?channel=a&channel=b+c".to_owned(), Some(bearer.as_str())),
+        ("/stream?channel=whatever".to_owned(), Some(key.as_str())),
+        (format!("/stream?channel=whatever&ticket={both}"), Some(key.as_str())),
+    ] {
+        let headers: Vec<_> = authorization.iter().map(|value| ("Authorization", *value)).collect();
+        let mut stream = Stream::open(hub.address, &target, &headers).await;
+        let channel = if target.contains("whatever") {
+            "whatever"
+        } else if target.contains("channel=a") {
+            "a"
+        } else {
+            "sse"
+        };
+        publish(&hub, channel, "hello").await;
+        assert_eq!(stream.message().await.data, "hello", "{target}");
+        let head = hub.ask("HEAD", &target, &headers, b"").await.head;
+        assert_eq!(head.status, 200, "{target}");
+    }
+    for (target, names) in [
+        (format!("/stream?ticket={both}"), "`sse`"),
+        (format!("/stream?channel=&ticket={both}"), "`sse`"),
+        (format!("/stream?channel=c&ticket={both}"), "`c`"),
+        (format!("/stream?channel=a&channel=analytics&ticket={both}"), "`analytics`"),
+        (format!("/stream?channel=A&ticket={both}"), "`A`"),
+    ] {
+        let detail = refused(&hub, 403, &target, &[]).await;
+        assert!(detail.contains(names) && detail.contains("`subscribe`"), "{target}: {detail}");
+        assert_eq!(hub.ask("HEAD", &target, &[], b"").await.head.status, 403, "{target}");
     }
 }
 
@@ -167,33 +162,29 @@ async fn a_ticket_opens_nothing_but_streams() {
 /// A browser that lost its stream comes back with the ticket that it has, and where it was.
 #[tokio::test]
 async fn a_stream_goes_on_with_the_same_ticket() {
-    for way in WAYS {
-        let hub = start(way);
-        let mut source = hub.source(&format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], 3_600)));
-        source.connected().await;
-        for number in 0..6 {
-            publish(&hub, "a", &number.to_string()).await;
-            if number % 2 == 1 {
-                let other = source.cut();
-                assert!(!other.iter().any(|item| matches!(item, tidecast::wire::Item::Message(_))), "{other:?}");
-            }
-            assert_eq!(source.message().await.data, number.to_string());
+    let hub = start(&[]);
+    let mut source = hub.source(&format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], 3_600)));
+    source.connected().await;
+    for number in 0..6 {
+        publish(&hub, "a", &number.to_string()).await;
+        if number % 2 == 1 {
+            let other = source.cut();
+            assert!(!other.iter().any(|item| matches!(item, tidecast::wire::Item::Message(_))), "{other:?}");
         }
+        assert_eq!(source.message().await.data, number.to_string());
     }
 }
 
 /// The time of a ticket is that until which one may come.
 #[tokio::test]
 async fn a_stream_that_runs_outlives_its_ticket() {
-    for way in WAYS {
-        let hub = start(way);
-        let (mut stream, target) = about_to_expire(&hub).await;
-        let asked = async || hub.ask("HEAD", &target, &[], b"").await.head.status;
-        eventually("the end of the ticket", async || asked().await == 401).await;
-        assert!(refused(&hub, 401, &target, &[]).await.contains("expired"));
-        publish(&hub, "a", "still here").await;
-        assert_eq!(stream.message().await.data, "still here");
-    }
+    let hub = start(&[]);
+    let (mut stream, target) = about_to_expire(&hub).await;
+    let asked = async || hub.ask("HEAD", &target, &[], b"").await.head.status;
+    eventually("the end of the ticket", async || asked().await == 401).await;
+    assert!(refused(&hub, 401, &target, &[]).await.contains("expired"));
+    publish(&hub, "a", "still here").await;
+    assert_eq!(stream.message().await.data, "still here");
 }
 
 /// A stream with a ticket that ends soon. How soon depends on the machine: it has to be opened before.
@@ -221,31 +212,27 @@ fn may_read(head: &Head, origin: &str) -> bool {
 
 #[tokio::test]
 async fn a_page_with_a_ticket_may_read_wherever_it_is_from() {
-    for way in WAYS {
-        let hub = start(&[way, &["--cors-origin", "https://known.example"]].concat());
-        let own = format!("http://{}", hub.address);
-        let good = ticket(KEY, &["a"], 3_600);
-        for origin in [own.as_str(), APP, "null", "https://known.example"] {
-            let headers = [("Origin", origin)];
-            let knows = origin == "https://known.example";
-            let target = format!("/stream?channel=a&ticket={good}");
-            let stream = Stream::open(hub.address, &target, &headers).await;
-            assert!(may_read(&stream.head, origin));
-            // Also what is wrong with what it asks.
-            for target in
-                [format!("/stream?channel=b&ticket={good}"), format!("/stream?channel=a&last=x&ticket={good}")]
-            {
-                assert!(may_read(&hub.ask("GET", &target, &headers, b"").await.head, origin), "{target}");
-            }
-            let without = hub.ask("GET", "/stream?channel=a", &headers, b"").await;
-            assert_eq!((without.head.status, may_read(&without.head, origin)), (401, knows));
-            let expired = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], -1));
-            let expired = hub.ask("GET", &expired, &headers, b"").await;
-            assert_eq!((expired.head.status, may_read(&expired.head, origin)), (401, knows));
+    let hub = start(&["--cors-origin", "https://known.example"]);
+    let own = format!("http://{}", hub.address);
+    let good = ticket(KEY, &["a"], 3_600);
+    for origin in [own.as_str(), APP, "null", "https://known.example"] {
+        let headers = [("Origin", origin)];
+        let knows = origin == "https://known.example";
+        let target = format!("/stream?channel=a&ticket={good}");
+        let stream = Stream::open(hub.address, &target, &headers).await;
+        assert!(may_read(&stream.head, origin));
+        // Also what is wrong with what it asks.
+        for target in [format!("/stream?channel=b&ticket={good}"), format!("/stream?channel=a&last=x&ticket={good}")] {
+            assert!(may_read(&hub.ask("GET", &target, &headers, b"").await.head, origin), "{target}");
         }
-        let stream = Stream::open(hub.address, &format!("/stream?channel=a&ticket={good}"), &[]).await;
-        assert!(!may_read(&stream.head, ""));
+        let without = hub.ask("GET", "/stream?channel=a", &headers, b"").await;
+        assert_eq!((without.head.status, may_read(&without.head, origin)), (401, knows));
+        let expired = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], -1));
+        let expired = hub.ask("GET", &expired, &headers, b"").await;
+        assert_eq!((expired.head.status, may_read(&expired.head, origin)), (401, knows));
     }
+    let stream = Stream::open(hub.address, &format!("/stream?channel=a&ticket={good}"), &[]).await;
+    assert!(!may_read(&stream.head, ""));
 }
 
 #[tokio::test]
