@@ -12,6 +12,7 @@ from support.hub import Hub
 from support.nginx import Nginx
 from support.server import Server
 from support.source import Source, ask
+from support.waiting import until
 
 from tidecast.flask_sse import ServerSentEventsBlueprint
 
@@ -63,6 +64,8 @@ def test_the_client_sees_no_ticket(site: Nginx) -> None:
     # What is not here is no header of the application's, where the ticket was.
     expected = ["cache-control", "connection", "content-type", "date", "server", "transfer-encoding", "vary"]
     assert names == expected
+    until(lambda: "GET /stream" in site.accesses(), "nginx has written down what was asked")
+    assert "ticket" not in site.accesses() + site.errors()
 
 
 def test_a_page_of_another_origin_may_not_read_it(site: Nginx) -> None:

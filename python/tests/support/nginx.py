@@ -1,4 +1,4 @@
-"""A real nginx in front of an application and its hub, as `docs/flask.md` has it."""
+"""A real nginx in front of an application and its hub, as an application has it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Cookie "";
-            proxy_set_header Origin "";
         }}
     }}
 }}
@@ -61,6 +60,10 @@ class Nginx:
         config.write_text(CONFIG.format(folder=folder, port=self.port, app_port=app_port, hub_port=hub_port))
         self._process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
         until(self._answers, "nginx answers")
+
+    def accesses(self) -> str:
+        """What was asked of it."""
+        return (self._folder / "access.log").read_text()
 
     def errors(self) -> str:
         """What it has complained of."""

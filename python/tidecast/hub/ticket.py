@@ -28,15 +28,19 @@ class Signer:
         kid = _mac(self._key, b"kid").hex()[:16]
         self._header = _part({"alg": "HS256", "typ": "JWT", "kid": kid})
 
-    def ticket(self, channels: Sequence[str], seconds: int, *, now: float | None = None) -> str:
+    def ticket(self, channels: Sequence[str], seconds: int, *, for_pages: bool = True, now: float | None = None) -> str:
         """A ticket for exactly these channels.
 
         :param channels: Their names.
         :param seconds: For how long it opens them. A stream that is open by then stays.
+        :param for_pages: Whether a page gets it, which then may read wherever it is from. ``False`` for one that a
+            proxy puts in for whoever asked.
         :param now: From when on, in seconds since 1970; ``None``, the default, is from now.
         """
         expires = int(time.time() if now is None else now) + seconds
-        claims = {"use": "ticket", "subscribe": list(channels), "exp": expires}
+        claims: dict[str, Any] = {"use": "ticket", "subscribe": list(channels), "exp": expires}
+        if not for_pages:
+            claims["cors"] = False
         signed = self._header + b"." + _part(claims)
         return (signed + b"." + _text(_mac(self._key, signed))).decode()
 
