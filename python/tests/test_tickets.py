@@ -46,5 +46,12 @@ def test_it_is_signed_with_a_key_that_is_derived_from_the_publish_key() -> None:
     assert parts(Signer(KEY + "2").ticket(["news"], 60))[0]["kid"] != header["kid"]
 
 
+def test_the_longest_is_one_that_the_hub_reads() -> None:
+    """Escaped, as JSON may be, the same channels were twice as long."""
+    names = [f"{number:02}" + "ß" * 126 for number in range(64)]
+    assert all(len(name.encode()) == 254 for name in names)
+    assert len(Signer(KEY).ticket(names, 60)) < 32 * 1024
+
+
 def test_it_is_what_others_make() -> None:
     assert Signer(KEY).ticket(["news"], 60, now=1_000_000_000) == KNOWN

@@ -135,7 +135,10 @@ class ServerSentEventsBlueprint(Blueprint):
         programs.add(app)
 
     def _client_is_own(self) -> bool:
-        return redis_py.is_own(self, ServerSentEventsBlueprint.__dict__["redis"])
+        is_own = redis_py.is_own(self, ServerSentEventsBlueprint.__dict__["redis"])
+        if is_own and current_app.config.get("SSE_HUB_URL"):
+            programs.warn_of_client()
+        return is_own
 
     def _overrides(self, name: str) -> bool:
         bound = getattr(self, name)

@@ -50,7 +50,7 @@ def _mac(key: bytes, message: bytes) -> bytes:
 
 
 def _part(value: dict[str, Any]) -> bytes:
-    return _text(json.dumps(value, separators=(",", ":")).encode())
+    return _text(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _text(value: bytes) -> bytes:
