@@ -10,13 +10,13 @@ from typing import Any
 
 from tidecast.hub.ticket import Signer
 
-KEY = "a publish key"
+KEY = "another publish key"
 
 #: Made with OpenSSL's command line: of that key, for `news`, until 1,000,000,060.
 KNOWN = (
-    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjcyZjMyNzhiOTU4ZjVlZDUifQ"
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImQ0MTk5NjllNzExNjcwM2MifQ"
     ".eyJ1c2UiOiJ0aWNrZXQiLCJzdWJzY3JpYmUiOlsibmV3cyJdLCJleHAiOjEwMDAwMDAwNjB9"
-    ".WWIEQ6QfwKTy-qlCCv7wu7WPCPKaCGGWZYVsNR2zTwk"
+    ".JEZ-tEpjxM4mLcxHlkNA4hKx8AWM_56N9MQb3rwii3Y"
 )
 
 
