@@ -67,6 +67,14 @@ def test_an_overridden_redis_is_published_through(app: Flask) -> None:
         blueprint.publish("x", type="t\ndata: forged")
 
 
+def test_an_overridden_redis_comes_before_a_hub_and_that_is_said(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    app.config.update(SSE_HUB_URL="http://127.0.0.1:9", SSE_HUB_KEY="k")
+    blueprint = routed(Faked, app)
+    with app.app_context():
+        assert [blueprint.publish("x") for _ in range(2)] == [0, 0]
+    assert [record.message.startswith("SSE_HUB_URL is set") for record in caplog.records] == [True]
+
+
 def test_an_overridden_redis_is_streamed_from_with_flask_sses_bytes(app: Flask) -> None:
     blueprint = routed(Faked, app)
     response = app.test_client().get("/stream?channel=own", buffered=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -106,7 +107,8 @@ def test_a_stream_outlives_its_redis(redis_server: RedisServer, tmp_path: Path) 
         assert source.event()["data"] == "one"
         redis_server.stop()
         status, _ = ask(server.port, "/hello?data=lost")
-        assert status == 500 and "UnavailableError" in server.log()
+        # Of one that was on its way when Redis went it is not known what became of it.
+        assert status == 500 and re.search("UnavailableError|InDoubtError", server.log())
         with Source(server.port) as late:
             assert late.block()["comment"] == "tidecast"
             redis_server.start()

@@ -79,6 +79,14 @@ def warn_of_turns(seconds: float) -> None:
     _say(f"a stream has this worker, which serves one request at a time, {turn}; `gunicorn -k gevent` serves many")
 
 
+def warn_of_client() -> None:
+    """Say, once, that a client of the application's own comes before the hub that it names."""
+    _say(
+        "SSE_HUB_URL is set, and goes unused here: `redis` is overridden or StrictRedis replaced, and such a client is "
+        "what events go through; take it away to use the hub"
+    )
+
+
 def _say(text: str) -> None:
     if text not in _said:
         _said.add(text)

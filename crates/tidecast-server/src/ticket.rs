@@ -2,7 +2,7 @@
 //!
 //! A JSON Web Token (RFC 7519), so that any language has a library that signs one. Its key is derived from the publish
 //! key: one secret to set, and nothing that was signed for another purpose is a ticket. There is one way to sign, HS256,
-//! and what else a token's header proposes is refused, not tried. Of the claims three count: `use`, `subscribe`, `exp`.
+//! and what else a token's header proposes is refused, not tried. Of the claims four count: `use`, `subscribe`, `exp`, `cors`.
 //!
 //! Here is what a ticket says; [`gate`] is where it is asked for.
 
@@ -31,6 +31,8 @@ pub(crate) struct TicketKey {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     subscribe: Vec<String>,
+    /// Whether it is the page's own, and not what a proxy has put in for whoever asked.
+    pub(crate) is_for_pages: bool,
 }
 
 /// What is wrong with one.
@@ -102,7 +104,11 @@ impl TicketKey {
             return Err(BadTicket::WrongClaims);
         };
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if expires_at > now.as_secs_f64() { Ok(Ticket { subscribe }) } else { Err(BadTicket::Expired) }
+        if expires_at > now.as_secs_f64() {
+            Ok(Ticket { subscribe, is_for_pages: claims.cors })
+        } else {
+            Err(BadTicket::Expired)
+        }
     }
 }
 
@@ -160,6 +166,12 @@ struct Claims {
     subscribe: Option<Vec<String>>,
     /// A number that need not be whole, as RFC 7519 has it.
     exp: Option<f64>,
+    #[serde(default = "yes")]
+    cors: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Serialize)]
@@ -285,6 +297,7 @@ mod tests {
             r#"{"use":"ticket","subscribe":[1],"exp":2000}"#,
             r#"{"use":["ticket"],"subscribe":["a"],"exp":2000}"#,
             r#"{"use":"ticket","subscribe":["a"],"exp":2000} {}"#,
+            r#"{"use":"ticket","subscribe":["a"],"exp":2000,"cors":"no"}"#,
             "null",
             "",
         ] {

@@ -4,7 +4,8 @@
 //! a ticket's time says until when its bearer may come, not how long a stream lasts.
 //!
 //! No cookie opens a stream, only what the page itself has sent. So a page with a ticket may read the answer wherever the
-//! page is from, and no origin need be known beforehand. A ticket is a secret: nothing here logs one, or answers with it.
+//! page is from, and no origin need be known beforehand. Where a proxy puts a ticket in for whoever asked, the page has sent
+//! none, and the ticket says so by `cors`. A ticket is a secret: nothing here logs one, or answers with it.
 
 use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
@@ -34,7 +35,7 @@ pub(crate) struct Gate {
 /// What was decided on a request.
 #[derive(Debug)]
 struct Decision {
-    /// Whether it came with a ticket that is in order, be it for other channels.
+    /// Whether it came with a ticket of the page's own that is in order, be it for other channels.
     has_ticket: bool,
     result: Result<(), Problem>,
 }
@@ -72,7 +73,7 @@ impl Gate {
                     ),
                 )),
             });
-        Decision { has_ticket: true, result }
+        Decision { has_ticket: ticket.is_for_pages, result }
     }
 
     /// Lets a page read an answer.

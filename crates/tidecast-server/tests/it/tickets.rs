@@ -235,6 +235,20 @@ async fn a_page_with_a_ticket_may_read_wherever_it_is_from() {
     assert!(!may_read(&stream.head, ""));
 }
 
+/// Who puts a ticket in for a browser has let it pass by its cookies, and those come with another site's page too.
+#[tokio::test]
+async fn a_ticket_that_is_not_the_pages_own_lets_no_other_origin_read() {
+    let hub = start(&["--cors-origin", "https://known.example"]);
+    let claims = serde_json::json!({"use": "ticket", "subscribe": ["a"], "exp": now() + 60, "cors": false});
+    let ticket = ticket_of(KEY, &claims);
+    for origin in [APP, "null", "https://known.example"] {
+        let stream =
+            Stream::open(hub.address, &format!("/stream?channel=a&ticket={ticket}"), &[("Origin", origin)]).await;
+        assert_eq!(stream.head.status, 200);
+        assert_eq!(may_read(&stream.head, origin), origin == "https://known.example");
+    }
+}
+
 #[tokio::test]
 async fn a_browser_that_asks_first_is_told_what_it_may() {
     let own: [&[&str]; 2] = [&[], &["--cors-origin", "https://known.example"]];

@@ -1,0 +1,57 @@
+"""Tickets, as the hub checks them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from tidecast.hub.ticket import Signer
+
+KEY = "another publish key"
+
+#: Made with OpenSSL's command line: of that key, for `news`, until 1,000,000,060.
+KNOWN = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImQ0MTk5NjllNzExNjcwM2MifQ"
+    ".eyJ1c2UiOiJ0aWNrZXQiLCJzdWJzY3JpYmUiOlsibmV3cyJdLCJleHAiOjEwMDAwMDAwNjB9"
+    ".JEZ-tEpjxM4mLcxHlkNA4hKx8AWM_56N9MQb3rwii3Y"
+)
+
+
+def parts(ticket: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    header, claims, signature = (base64.urlsafe_b64decode(part + "==") for part in ticket.split("."))
+    return json.loads(header), json.loads(claims), signature
+
+
+def test_a_ticket_says_what_it_opens_and_until_when() -> None:
+    ticket = Signer(KEY).ticket(["news", "größe"], 60, now=1_000.9)
+    header, claims, _ = parts(ticket)
+    assert set(header) == {"alg", "typ", "kid"} and (header["alg"], header["typ"]) == ("HS256", "JWT")
+    assert claims == {"use": "ticket", "subscribe": ["news", "größe"], "exp": 1_060}
+    assert "=" not in ticket
+    _, claims, _ = parts(Signer(KEY).ticket(["news"], 60, for_pages=False, now=1_000))
+    assert claims == {"use": "ticket", "subscribe": ["news"], "exp": 1_060, "cors": False}
+
+
+def test_it_is_signed_with_a_key_that_is_derived_from_the_publish_key() -> None:
+    ticket = Signer(KEY).ticket(["news"], 60)
+    derived = hmac.new(KEY.encode(), b"tidecast ticket 1", hashlib.sha256).digest()
+    signed, _, _ = ticket.rpartition(".")
+    header, _, signature = parts(ticket)
+    assert signature == hmac.new(derived, signed.encode(), hashlib.sha256).digest()
+    assert header["kid"] == hmac.new(derived, b"kid", hashlib.sha256).hexdigest()[:16]
+    # Another publish key, another name.
+    assert parts(Signer(KEY + "2").ticket(["news"], 60))[0]["kid"] != header["kid"]
+
+
+def test_the_longest_is_one_that_the_hub_reads() -> None:
+    """Escaped, as JSON may be, the same channels were twice as long."""
+    names = [f"{number:02}" + "ß" * 126 for number in range(64)]
+    assert all(len(name.encode()) == 254 for name in names)
+    assert len(Signer(KEY).ticket(names, 60)) < 32 * 1024
+
+
+def test_it_is_what_others_make() -> None:
+    assert Signer(KEY).ticket(["news"], 60, now=1_000_000_000) == KNOWN
