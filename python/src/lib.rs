@@ -11,6 +11,7 @@ mod node;
 mod publish;
 mod stream;
 
+mod open_streams;
 mod readable;
 mod socket;
 mod termination;
