@@ -11,6 +11,10 @@ mod node;
 mod publish;
 mod stream;
 
+mod feed;
+mod posting;
+mod publisher;
+
 mod open_streams;
 mod readable;
 mod socket;
@@ -27,7 +31,10 @@ mod _native {
     #[pymodule_export]
     use crate::{
         engine::Engine,
+        feed::Feed,
+        posting::Posting,
         publish::{Published, Publishing},
+        publisher::Publisher,
         socket::peer_is_gone,
         stream::Stream,
     };
