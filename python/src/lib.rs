@@ -13,6 +13,11 @@ mod stream;
 
 mod decoder;
 
+mod feed;
+mod posting;
+mod publisher;
+
+mod open_streams;
 mod readable;
 mod socket;
 mod termination;
@@ -29,7 +34,10 @@ mod _native {
     use crate::{
         decoder::{Decoder, check_channels},
         engine::Engine,
+        feed::Feed,
+        posting::Posting,
         publish::{Published, Publishing},
+        publisher::Publisher,
         socket::peer_is_gone,
         stream::Stream,
     };

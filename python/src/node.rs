@@ -4,7 +4,6 @@
 //! every second and ends the streams when the process is told to end; it never enters the interpreter.
 
 use std::{
-    collections::HashMap,
     process,
     sync::{Arc, Weak},
     thread,
@@ -17,7 +16,7 @@ use tidecast::{Hub, Publication, Published, Sweeper};
 use tidecast_redis::{RedisBroker, RedisConfig};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{error::raise, readable::Readable, termination::Termination};
+use crate::{error::raise, open_streams::OpenStreams, readable::Readable, termination::Termination};
 
 pub(crate) struct Node {
     pid: u32,
@@ -25,16 +24,9 @@ pub(crate) struct Node {
     /// Only where the broker is Redis. `None` again once it is closed.
     runtime: Mutex<Option<Runtime>>,
     waits: bool,
-    streams: Mutex<Streams>,
-}
-
-#[derive(Default)]
-struct Streams {
-    /// Whether the process was told to end: who comes now is told to come back.
-    ending: bool,
-    kept: bool,
-    next: u64,
-    open: HashMap<u64, Arc<Readable>>,
+    streams: OpenStreams,
+    /// Whether its thread was started.
+    kept: Mutex<bool>,
 }
 
 impl Node {
@@ -58,7 +50,8 @@ impl Node {
             hub,
             waits: runtime.is_some(),
             runtime: Mutex::new(runtime),
-            streams: Mutex::default(),
+            streams: OpenStreams::default(),
+            kept: Mutex::default(),
         }))
     }
 
@@ -100,24 +93,21 @@ impl Node {
 
     /// Enters a stream, to be woken at the end. Answers with its number, under which it leaves.
     pub(crate) fn enter(self: &Arc<Self>, readable: &Arc<Readable>) -> PyResult<u64> {
-        let mut streams = self.streams.lock();
-        if !streams.kept {
+        let mut kept = self.kept.lock();
+        if !*kept {
             self.keep()?;
-            streams.kept = true;
+            *kept = true;
         }
-        streams.next += 1;
-        let number = streams.next;
-        streams.open.insert(number, readable.clone());
-        Ok(number)
+        Ok(self.streams.enter(readable))
     }
 
     pub(crate) fn leave(&self, number: u64) {
-        self.streams.lock().open.remove(&number);
+        self.streams.leave(number);
     }
 
     /// Whether the streams are to end at what was published by now.
     pub(crate) fn is_ending(&self) -> bool {
-        self.streams.lock().ending
+        self.streams.is_ending()
     }
 
     /// Ends the hub, and all streams after what was published before.
@@ -125,14 +115,6 @@ impl Node {
         self.hub.close();
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.shutdown_background();
-        }
-    }
-
-    fn end_streams(&self) {
-        let mut streams = self.streams.lock();
-        streams.ending = true;
-        for readable in streams.open.values() {
-            readable.set();
         }
     }
 
@@ -159,7 +141,7 @@ fn keep(node: &Weak<Node>, sweeper: &Sweeper, told: &Readable, _termination: &Te
         if told.wait(SWEEP_EVERY) {
             told.clear();
             if let Some(node) = node.upgrade() {
-                node.end_streams();
+                node.streams.end();
             }
         }
         if !sweeper.sweep() {

@@ -82,9 +82,23 @@ import tidecast
 tidecast.install_as_flask_sse()
 tidecast.install_as_flask_sse()
 from flask_sse import sse, Message, ServerSentEventsBlueprint, send_event
-print(type(sse).__module__)
+from sse import Publisher, Subscriber, Sse
+print(type(sse).__module__, Publisher.__module__)
 """
-    assert python(code).strip() == "tidecast.flask_sse.blueprint"
+    assert python(code).split() == ["tidecast.flask_sse.blueprint", "tidecast.sse.publisher"]
+
+
+def test_a_program_that_is_called_sse_stays_what_it_is() -> None:
+    """As Flask-SSE's documentation calls its own."""
+    code = """
+import sys, types
+program = sys.modules["sse"] = types.ModuleType("sse")
+import tidecast
+tidecast.install_as_flask_sse()
+import sse
+print(sse is program)
+"""
+    assert python(code).strip() == "True"
 
 
 def test_an_old_one_that_is_imported_already_is_said() -> None:

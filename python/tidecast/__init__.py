@@ -1,6 +1,7 @@
 """Server-sent events on an engine in Rust.
 
-:mod:`tidecast.flask_sse` is what Flask-SSE is; :func:`tidecast.publish` publishes from anywhere.
+:mod:`tidecast.flask_sse` is what Flask-SSE is, and :mod:`tidecast.sse` what was called ``sse``;
+:func:`tidecast.publish` publishes from anywhere.
 """
 
 import sys
@@ -33,12 +34,16 @@ __all__ = [
 
 
 def install_as_flask_sse() -> None:
-    """Make ``import flask_sse`` mean :mod:`tidecast.flask_sse`, for code that can't be edited.
+    """Make ``import flask_sse`` mean :mod:`tidecast.flask_sse`, and ``import sse`` :mod:`tidecast.sse`, for code that
+    can't be edited.
 
-    To be called before anything imports it.
+    To be called before anything imports them. A module of the program's own that is called ``sse`` and is imported
+    already stays what it is.
 
     :raises RuntimeError: Another ``flask_sse`` is imported already.
     """
     ours = import_module("tidecast.flask_sse")
     if sys.modules.setdefault("flask_sse", ours) is not ours:
         raise RuntimeError("another flask_sse is imported already: call tidecast.install_as_flask_sse() before it is")
+    # Flask-SSE's documentation has people call their program so.
+    sys.modules.setdefault("sse", import_module("tidecast.sse"))

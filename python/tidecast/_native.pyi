@@ -2,7 +2,18 @@
 
 from typing import ClassVar, final
 
-__all__ = ["Decoder", "Engine", "Published", "Publishing", "Stream", "check_channels", "peer_is_gone"]
+__all__ = [
+    "Decoder",
+    "Engine",
+    "Feed",
+    "Posting",
+    "Published",
+    "Publisher",
+    "Publishing",
+    "Stream",
+    "check_channels",
+    "peer_is_gone",
+]
 
 @final
 class Decoder:
@@ -173,6 +184,93 @@ def check_channels(channels: list[str]) -> None:
 
     :raises tidecast.errors.InvalidError: They can't.
     """
+
+@final
+class Publisher:
+    """Subscribers that differ, in this process' memory. Subscribers and channels are numbers of the caller's choice.
+
+    In the child of a fork every call raises :class:`tidecast.errors.UnavailableError`.
+    """
+
+    def __new__(cls) -> Publisher: ...
+    def subscribe(
+        self, channels: list[int], number: int, initial: list[str], *, events_max: int, bytes_max: int, when_full: str
+    ) -> Feed:
+        """
+        :param channels: Where it is to be; twice where it is named twice.
+        :param number: What it is to be known by.
+        :param initial: Data of events that it is given first: at most 8 MiB.
+        :param events_max: Most events that wait; 0 is taken as 1.
+        :param bytes_max: Most bytes that wait, as they are sent. A single event may be larger.
+        :param when_full: ``drop_oldest``, ``end`` or ``wait``.
+        :raises ValueError: ``when_full`` is something else.
+        :raises tidecast.errors.TooLargeError: The initial events are too large.
+        """
+
+    def publish(self, channels: list[int], data: str, *, event_type: str | None = None) -> int | Posting:
+        """Publish to all who are in these channels.
+
+        :param data: Text, of at most 1 MiB.
+        :param event_type: 1 to 255 bytes without CR, LF and NUL.
+        :return: How many copies; what it waits for where a subscriber has no room that is waited for.
+        :raises tidecast.errors.InvalidError: One of them can't be what it is to be.
+        """
+
+    def publish_each(
+        self, channels: list[int], made: list[tuple[int, str]], *, event_type: str | None = None
+    ) -> int | Posting:
+        """Publish what was made for each, in the order of :meth:`subscribers`. Who is not there any more gets nothing.
+
+        :param made: Subscribers' numbers, and the text for each.
+        :raises tidecast.errors.InvalidError: One of them can't be what it is to be; who came before has its event.
+        """
+
+    def subscribers(self, channels: list[int]) -> list[int]:
+        """The numbers of those who are in these channels, in the order in which they came, channel by channel."""
+
+    def unsubscribe(self, channels: list[int], numbers: set[int]) -> int:
+        """Take those with these numbers out of these channels.
+
+        :return: How many places that were.
+        """
+
+    def close(self) -> None:
+        """End every feed after what was published before."""
+
+@final
+class Posting:
+    """A publish that waits for room. It goes on only when it is asked, and letting go of it calls it off."""
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when it is worth asking."""
+
+    def outcome(self) -> int | None:
+        """Go on, and answer with how many copies that were; ``None`` while it waits. It is told once.
+
+        :raises tidecast.errors.UnavailableError: It was begun in another process.
+        """
+
+@final
+class Feed:
+    """What a subscriber of a publisher reads. In the child of a fork it has ended."""
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when there is something new, and stays so after the end."""
+
+    def drain(self) -> bytes | None:
+        """Everything that is ready, as it goes to a browser. Up to 64 KiB, and what the last event has beyond.
+
+        :return: Bytes; ``b""`` for nothing; ``None`` at the end, after everything that was published before.
+        """
+
+    def waiting(self) -> int:
+        """How many events wait to be drained."""
+
+    def end(self) -> None:
+        """End it after what it has."""
+
+    def close(self) -> None:
+        """Leave the channels, at once. Whoever waits for it is woken."""
 
 def peer_is_gone(fileno: int) -> bool:
     """Whether the other end of a socket has closed it. Takes nothing from it, and never waits."""

@@ -39,6 +39,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     let cache = workspace.target.join("python-cache");
     cmd!(shell, "{ruff} check --cache-dir {cache}/ruff {FOLDER}").run()?;
     cmd!(shell, "{ruff} format --check --cache-dir {cache}/ruff {FOLDER}").run()?;
+    // To the examples this package is one of others.
+    let config = ["--config", "python/pyproject.toml"];
+    cmd!(shell, "{ruff} check --cache-dir {cache}/ruff {config...} examples").run()?;
+    cmd!(shell, "{ruff} format --check --cache-dir {cache}/ruff {config...} examples").run()?;
     {
         let _there = shell.push_dir(workspace.root.join(FOLDER));
         cmd!(shell, "{mypy} --cache-dir {cache}/mypy").run()?;

@@ -4,6 +4,8 @@
 //! cargo run --package chat
 //! ```
 //!
+//! [`chat.py`](../chat.py) is the same on Flask, with the same page.
+//!
 //! Open <http://127.0.0.1:5000> in two tabs and join under two names. Choose whom a message is for: a third tab does not
 //! get what is whispered. Close a tab: its name is gone from the others when somebody joins or speaks next.
 
@@ -58,7 +60,7 @@ fn app(publisher: Publisher<User>) -> Router {
 
 /// A real application asks who it is, rather than believe a name.
 async fn subscribe(State(publisher): State<Publisher<User>>, Path(name): Path<String>) -> Result<Sse, Problem> {
-    let initial = vec![Event::text(format!("Welcome, {name}!")).with_type("notice")?];
+    let initial = vec![Event::json(&json!({ "text": format!("Welcome, {name}!") }))?];
     let feed = publisher.subscribe(["chat"], User { name }, FeedOptions { initial, ..FeedOptions::default() })?;
     publisher.publish(["chat"], who_is_here(&publisher)?).await?;
     Ok(Sse::from(feed))
@@ -69,17 +71,18 @@ async fn publish(
     Json(message): Json<Message>,
 ) -> Result<StatusCode, Problem> {
     let Message { from, to, text } = message;
-    let whispered = !to.is_empty();
     publisher.publish(["chat"], who_is_here(&publisher)?).await?;
     let said = Event::json(&json!({ "from": from, "to": to, "text": text }))?;
-    let receivers = if whispered {
+    if to.is_empty() {
+        publisher.publish(["chat"], said).await?;
+    } else if publisher.subscribers(["chat"])?.iter().any(|subscriber| subscriber.properties().name == to) {
         let said = said.with_type("private")?;
         let for_two = |user: &User| Ok::<_, Error>([&from, &to].contains(&&user.name).then(|| said.clone()));
-        publisher.publish_with(["chat"], for_two).await?
+        publisher.publish_with(["chat"], for_two).await?;
     } else {
-        publisher.publish(["chat"], said).await?
-    };
-    Ok(if receivers == 0 { StatusCode::NOT_FOUND } else { StatusCode::NO_CONTENT })
+        return Ok(StatusCode::NOT_FOUND);
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn who_is_here(publisher: &Publisher<User>) -> Result<Event, Error> {

@@ -26,7 +26,7 @@ async fn what_is_said_reaches_all_and_what_is_whispered_two() {
     assert!(read_until(&mut page, "</script>").await.contains(r#"new EventSource("/subscribe/""#));
 
     let mut ada = request(&address, "GET /subscribe/ada", "").await;
-    read_until(&mut ada, "event: notice\ndata: Welcome, ada!\n\n").await;
+    read_until(&mut ada, "data: {\"text\":\"Welcome, ada!\"}\n\n").await;
     let mut bob = request(&address, "GET /subscribe/bob", "").await;
     read_until(&mut bob, "event: here\ndata: [\"ada\",\"bob\"]\n\n").await;
     let mut eve = request(&address, "GET /subscribe/eve", "").await;
@@ -53,7 +53,7 @@ async fn what_is_said_reaches_all_and_what_is_whispered_two() {
         }
     };
     timeout(Duration::from_secs(10), gone).await.expect("its going is noticed");
-    assert!(say(&address, r#"{"from":"nobody","to":"eve","text":"?"}"#).await.starts_with("HTTP/1.1 404 "));
+    assert!(say(&address, r#"{"from":"ada","to":"eve","text":"?"}"#).await.starts_with("HTTP/1.1 404 "));
 
     drop(page);
     stop.send(()).unwrap();

@@ -22,13 +22,13 @@ from flask import (
 )
 
 from .. import modes, programs
+from ..body import StreamBody
 from ..errors import InvalidError
 from ..event import Event
+from ..peer import Peer
 from ..settings import Settings, redis_url
 from . import client, redis_py
-from .body import StreamBody
 from .message import Message
-from .peer import Peer
 from .query import Query
 
 

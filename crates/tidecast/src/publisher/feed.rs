@@ -106,6 +106,12 @@ impl Feed {
         poll_fn(|context| self.poll_one(context)).await
     }
 
+    /// How many events wait to be read, with the initial ones.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.initial.len() + self.log.len()
+    }
+
     /// How the stream begins on the wire, to be written at once. Without an id or an event `stream-open`, as there are no
     /// positions to tell.
     #[must_use]

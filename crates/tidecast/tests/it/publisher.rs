@@ -146,7 +146,9 @@ fn initial_data_comes_first_and_to_the_newcomer_alone() {
     let options = FeedOptions { initial, events_max: 1, bytes_max: 0, ..FeedOptions::default() };
     let mut feed = publisher.subscribe(["a"], (), options.clone()).unwrap();
     say(&publisher, "a", "three");
+    assert_eq!((feed.waiting(), before.waiting()), (3, 1));
     assert_eq!(read(&mut feed), ["one", "two", "three"]);
+    assert_eq!(feed.waiting(), 0);
     assert_eq!(read(&mut before), ["three"]);
 
     let mut nowhere = publisher.subscribe([""; 0], (), options).unwrap();

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._native import peer_is_gone
-from ..waiting import wait_any
+from ._native import peer_is_gone
+from .waiting import wait_any
 
 #: How often a server is asked that has to be, in seconds.
 ASK_EVERY = 1.0

@@ -7,12 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from .._native import Stream
+from ._native import Stream
 
 if TYPE_CHECKING:
     from .peer import Peer
+
+
+class Drained(Protocol):
+    """What is drained until there is nothing, and then waited for."""
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when there is something new."""
+        ...
+
+    def drain(self) -> bytes | None:
+        """Everything that is ready; ``b""`` for nothing; ``None`` at the end."""
+        ...
+
+    def close(self) -> None:
+        """Leave the channels."""
+        ...
 
 
 class StreamBody(Iterator[bytes]):
@@ -22,14 +38,25 @@ class StreamBody(Iterator[bytes]):
     :param peer: Whom it is for.
     :param keep_alive_seconds: After how long without anything sent a comment is; 0 is never.
     :param max_seconds: After how long it ends by itself; 0 is never.
+    :param speaks_first: Whether the first comment is sent at once, where there is nothing else to begin with.
     """
 
-    def __init__(self, stream: Stream, peer: Peer, *, keep_alive_seconds: float, max_seconds: float = 0) -> None:
+    def __init__(
+        self,
+        stream: Drained,
+        peer: Peer,
+        *,
+        keep_alive_seconds: float,
+        max_seconds: float = 0,
+        speaks_first: bool = False,
+    ) -> None:
         self._stream = stream
         self._peer = peer
         self._keep_alive_seconds = keep_alive_seconds
         self._sent_at = monotonic()
         self._ends_at = self._sent_at + max_seconds if max_seconds else None
+        if speaks_first:
+            self._sent_at -= keep_alive_seconds
 
     def __next__(self) -> bytes:
         while True:

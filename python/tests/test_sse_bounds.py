@@ -1,0 +1,64 @@
+"""What waits for a subscriber has a bound, and what happens at it is the subscriber's choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tidecast import TooLargeError, UnavailableError
+from tidecast.sse import Publisher
+
+
+def read(stream: Iterator[str]) -> str:
+    """All of a stream that ends."""
+    return "".join(stream)
+
+
+@pytest.fixture
+def publisher() -> Publisher:
+    return Publisher()
+
+
+def test_a_full_subscriber_loses_the_oldest_and_is_told(publisher: Publisher) -> None:
+    stream = publisher.subscribe(events_max=2, initial_data=["initial"])
+    for number in range(5):
+        publisher.publish(number)
+    publisher.close()
+    missed = 'event: stream-reset\ndata: {"missed":3,"reason":"too-slow"}\n\n'
+    assert read(stream) == f"data: initial\n\n{missed}data: 3\n\ndata: 4\n\n"
+
+
+def test_a_full_subscriber_may_end(publisher: Publisher) -> None:
+    stream, other = publisher.subscribe(events_max=2, when_full="end"), publisher.subscribe()
+    for number in range(3):
+        publisher.publish(number)
+    assert [who.queue.qsize() for who in publisher.get_subscribers()] == [3]
+    assert read(stream) == "data: 0\n\ndata: 1\n\n"
+    assert next(other) == "data: 0\n"
+
+
+def test_who_waits_for_room_may_give_up(publisher: Publisher) -> None:
+    stream, other = publisher.subscribe(events_max=1, when_full="wait"), publisher.subscribe()
+    publisher.publish("one")
+    for data in ("two", lambda _: "two"):
+        with pytest.raises(UnavailableError, match="no room"):
+            publisher.publish(data, wait_seconds=0.05)
+    publisher.close()
+    # Nobody was given it.
+    assert read(stream) == read(other) == "data: one\n\n"
+
+
+def test_what_is_too_large_is_refused(publisher: Publisher) -> None:
+    stream = publisher.subscribe()
+    with pytest.raises(TooLargeError):
+        publisher.publish("x" * 1_048_577)
+    with pytest.raises(TooLargeError):
+        publisher.publish(lambda _: "x" * 1_048_577)
+    with pytest.raises(TooLargeError):
+        publisher.subscribe(initial_data=["x" * 1_000_000] * 9)
+    with pytest.raises(ValueError, match="when_full"):
+        publisher.subscribe(when_full="explode")  # type: ignore[arg-type]
+    assert len(list(publisher.get_subscribers())) == 1
+    publisher.close()
+    assert read(stream) == ""

@@ -1,0 +1,84 @@
+"""A publisher in real servers: what pages get, and what a worker is spared."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.server import Server
+from support.source import Source, ask
+from support.waiting import until
+
+#: Those that serve a stream and publish meanwhile.
+KINDS = ["flask", "gunicorn-gthread", "gunicorn-gevent", "waitress-lookahead"]
+
+
+def there(server: Server) -> list[str]:
+    return ask(server.port, "/there")[1].split()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pages_get_what_is_meant_for_them(kind: str, tmp_path: Path) -> None:
+    with Server(kind, tmp_path, app="rooms:app") as server, ExitStack() as pages:
+        # Its head comes at once, though there is nothing to send.
+        ada = pages.enter_context(Source(server.port, "/subscribe?name=ada"))
+        assert ada.response.headers["Content-Type"] == "text/event-stream"
+        bob = pages.enter_context(Source(server.port, "/subscribe?name=bob&initial=welcome&initial=again"))
+        assert there(server) == ["ada", "bob"]
+        assert [bob.event()["data"] for _ in range(2)] == ["welcome", "again"]
+        ask(server.port, "/publish?data=secret&to=bob")
+        assert bob.event()["data"] == "secret"
+        ask(server.port, "/publish?data=open%0Atwo")
+        assert ada.event()["data"] == bob.event()["data"] == "open\ntwo"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_that_goes_is_let_go_of_at_once(kind: str, tmp_path: Path) -> None:
+    """It was never: each page that was closed kept a thread, and a queue that filled for ever."""
+    with Server(kind, tmp_path, app="rooms:app", environment={"SSE_KEEP_ALIVE_SECONDS": "60"}) as server:
+        with Source(server.port, "/subscribe?name=ada"):
+            until(lambda: there(server) == ["ada"], "the stream is open")
+        until(lambda: there(server) == [], "the stream is let go of")
+
+
+def test_elsewhere_two_keep_alives_find_it(tmp_path: Path) -> None:
+    with Server("waitress", tmp_path, app="rooms:app", environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
+        with Source(server.port, "/subscribe?name=ada"):
+            until(lambda: there(server) == ["ada"], "the stream is open")
+        until(lambda: there(server) == [], "the stream is let go of")
+
+
+def test_one_gevent_worker_serves_many_and_waits_without_stopping(tmp_path: Path) -> None:
+    """Who waits for a page's room is one greenlet: all others go on."""
+    with Server("gunicorn-gevent", tmp_path, app="rooms:app") as server, ExitStack() as pages:
+        sources = [pages.enter_context(Source(server.port, f"/subscribe?name={number}")) for number in range(100)]
+        ask(server.port, "/publish?data=one")
+        assert [source.event()["data"] for source in sources] == ["one"] * 100
+        ask(server.port, "/publish?data=two&to=7")
+        assert sources[7].event()["data"] == "two"
+        slow = pages.enter_context(Source(server.port, "/subscribe?channel=slow&when_full=wait"))
+        for number in range(20):
+            ask(server.port, f"/publish?channel=slow&data={number}")
+        assert [slow.event()["data"] for _ in range(20)] == [f"{number}" for number in range(20)]
+
+
+@pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent"])
+@pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
+def test_sigterm_ends_streams_in_time(kind: str, preload: bool, tmp_path: Path) -> None:
+    options = ["--graceful-timeout", "60", *(["--preload"] if preload else [])]
+    environment = {"PUBLISH_AT_IMPORT": "1"} if preload else {}
+    server = Server(kind, tmp_path, *options, app="rooms:app", environment=environment)
+    with server, Source(server.port, "/subscribe?name=ada") as source:
+        # The one that the parent opened is the parent's.
+        until(lambda: there(server) == ["ada"], "the stream is open")
+        ask(server.port, "/publish?data=one")
+        assert source.event()["data"] == "one"
+        server.signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert not any("data" in block for block in source.rest())
+        # Ten times the two seconds that it should take at most.
+        assert server.wait(20) == 0
+        assert time.monotonic() - began < 20

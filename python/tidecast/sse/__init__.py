@@ -1,0 +1,10 @@
+"""What was called ``sse``: the small module with a ``Publisher``, and ``Sse`` of the package on PyPI.
+
+``from tidecast.sse import Publisher`` is the whole migration.
+"""
+
+from .buffer import Sse
+from .publisher import Publisher
+from .subscriber import Subscriber
+
+__all__ = ["Publisher", "Sse", "Subscriber"]
