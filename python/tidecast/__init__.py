@@ -1,6 +1,7 @@
 """Server-sent events on an engine in Rust.
 
-:mod:`tidecast.flask_sse` is what Flask-SSE is; :func:`tidecast.publish` publishes from anywhere.
+:mod:`tidecast.flask_sse` is what Flask-SSE is; :func:`tidecast.publish` publishes from anywhere, and
+:func:`tidecast.subscribe` listens.
 """
 
 import sys
@@ -9,17 +10,22 @@ from importlib import import_module
 from ._native import Published
 from .errors import ClosedError, InDoubtError, InvalidError, TidecastError, TooLargeError, UnavailableError
 from .publishing import publish
+from .received import Received
+from .subscription import Subscription, subscribe
 
 __all__ = [
     "ClosedError",
     "InDoubtError",
     "InvalidError",
     "Published",
+    "Received",
+    "Subscription",
     "TidecastError",
     "TooLargeError",
     "UnavailableError",
     "install_as_flask_sse",
     "publish",
+    "subscribe",
 ]
 
 

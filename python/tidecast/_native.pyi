@@ -141,8 +141,12 @@ class Stream:
         :return: Events; none for nothing; ``None`` at the end.
         """
 
+    def cursor(self) -> str | None:
+        """Where it stands after what ``events`` has given: what to pass as ``after`` to go on there. ``None`` at the
+        end."""
+
     def close(self) -> None:
-        """Leave the channels."""
+        """Leave the channels. Whoever waits for ``fileno()`` is woken, and finds the end."""
 
 def peer_is_gone(fileno: int) -> bool:
     """Whether the other end of a socket has closed it. Takes nothing from it, and never waits."""
