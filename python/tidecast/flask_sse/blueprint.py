@@ -101,7 +101,8 @@ class ServerSentEventsBlueprint(Blueprint):
             # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
             return response(stream_with_context(texts(self.messages(channel=query.channels[0]))))
 
-        alone = not request.environ.get("wsgi.multithread")
+        # uWSGI tells of its greenlets by another name.
+        alone = not request.environ.get("wsgi.multithread") and "uwsgi.core" not in request.environ
         if alone:
             programs.warn_of_turns(chosen.max_stream_seconds)
         try:
