@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 from . import modes, programs
@@ -54,6 +55,8 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
         self._is_alone = len(set(channels)) == 1
         self._is_awaited = False
         self._in_turn = 0
+        #: What was read and not told yet.
+        self._read: deque[Received] = deque()
 
     async def __anext__(self) -> Received:
         """Wait for the next event, as a task of asyncio.
@@ -67,23 +70,24 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
             if self._in_turn >= TURN_EVENTS:
                 await _others()
                 self._in_turn = 0
-            while (events := self._stream.events(1)) == []:
+            while (event := self._next()) is None:
                 await _readable(self._stream.fileno())
                 self._in_turn = 0
+        except _Ended:
+            raise StopAsyncIteration from None
         finally:
             self._is_awaited = False
-        if events is None:
-            raise StopAsyncIteration
         self._in_turn += 1
-        return self._received(*events[0])
+        return event
 
     def __next__(self) -> Received:
         """Wait for the next event, as a thread or a greenlet."""
-        while (events := self._stream.events(1)) == []:
-            wait(self._stream.fileno())
-        if events is None:
-            raise StopIteration
-        return self._received(*events[0])
+        try:
+            while (event := self._next()) is None:
+                wait(self._stream.fileno())
+        except _Ended:
+            raise StopIteration from None
+        return event
 
     def close(self) -> None:
         """End it, and wake whoever waits for it. Closing it again does nothing."""
@@ -105,12 +109,30 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
+    def _next(self) -> Received | None:
+        """The next event; ``None`` where there is none yet.
+
+        :raises _Ended: There will be none.
+        """
+        if not self._read:
+            # One at a time, so that where the stream stands is behind it. Several may come all the same: what was
+            # missed on several channels.
+            events = self._stream.events(1)
+            if events is None:
+                raise _Ended
+            self._read.extend(self._received(*event) for event in events)
+        return self._read.popleft() if self._read else None
+
     def _received(
         self, channel: str, event_type: str | None, data: str, _: bool, own_id: str | None, retry_ms: int | None
     ) -> Received:
         # What the wire has as `id:`, so it is also what a page can resume by.
         id = own_id if own_id is not None and self._is_alone else self._stream.cursor()
         return Received(channel, event_type or "message", data, id or "", retry_ms)
+
+
+class _Ended(Exception):
+    """There is nothing more to read."""
 
 
 # Imported where it is run: a program without asyncio should not have to load it.
