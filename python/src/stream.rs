@@ -79,6 +79,10 @@ impl Stream {
         }
         answer
     }
+
+    fn leave(&self) {
+        self.with(|_| None::<()>);
+    }
 }
 
 #[pymethods]
@@ -101,14 +105,24 @@ impl Stream {
         self.with(|reading| reading.events(at_most))
     }
 
+    fn cursor(&self) -> Option<String> {
+        // Past `with`, which takes back that there is something: this does not look for it.
+        let slot = (self.pid == process::id()).then(|| self.reading.lock())?;
+        slot.as_ref().map(|reading| reading.subscription.cursor().to_string())
+    }
+
     fn close(&self) {
-        self.with(|_| None::<()>);
+        self.leave();
+        // Whoever waits for it, in whichever thread, is to see that it has ended. In a child that would be its parent.
+        if self.pid == process::id() {
+            self.readable.set();
+        }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.close();
+        self.leave();
     }
 }
 

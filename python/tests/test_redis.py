@@ -139,6 +139,51 @@ def test_a_resumed_stream_is_served_by_another_worker(redis_server: RedisServer,
             assert ("event" in two, two["data"]) == (False, "two")
 
 
+@pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent"])
+def test_workers_are_killed_and_nothing_is_lost_or_doubled(
+    kind: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Whatever was on its way in the one worker, the next one begins behind the last event that arrived whole."""
+    mode = EngineMode(Engine(redis_server.url))
+    enough = threading.Event()
+    published = 0
+
+    def publish() -> None:
+        nonlocal published
+        while not enough.wait(0.001):
+            mode.publish("sse", Event.of(published, None, None, None, json.dumps))
+            published += 1
+
+    told: list[int] = []
+    environment = {"REDIS_URL": redis_server.url}
+    with Server(kind, tmp_path, environment=environment) as server, ThreadPoolExecutor() as threads:
+        publishing = None
+        last = ""
+        for kills in range(4):
+            worker = server.worker()
+            with Source(server.port, Last_Event_ID=last) as source:
+                # Where the first one begins nothing is published yet.
+                source.block()
+                until(lambda: redis_server.client.pubsub_numsub("sse")[0][1] == 1, "the stream is live")
+                publishing = publishing or threads.submit(publish)
+                until_told = len(told) + 100
+                while block := source.block():
+                    if "data" in block:
+                        told.append(int(block["data"]))
+                        last = block["id"]
+                    if kills < 3 and len(told) == until_told:
+                        os.kill(worker, 9)
+                    if kills == 3 and len(told) >= until_told:
+                        enough.set()
+                        publishing.result(60)
+                        if len(told) == published:
+                            break
+            if kills < 3:
+                until(lambda before=worker: server.worker() != before, "there is another worker")  # type: ignore[misc]
+    mode.engine.close()
+    assert told == list(range(published))
+
+
 def test_what_is_published_is_what_flask_sse_reads(
     on_redis: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer
 ) -> None:

@@ -1,7 +1,7 @@
 """Server-sent events on an engine in Rust.
 
 :mod:`tidecast.flask_sse` is what Flask-SSE is, and :mod:`tidecast.sse` what was called ``sse``;
-:func:`tidecast.publish` publishes from anywhere.
+:func:`tidecast.publish` publishes from anywhere, and :func:`tidecast.subscribe` listens.
 """
 
 import sys
@@ -18,18 +18,23 @@ from .errors import (
     UnavailableError,
 )
 from .publishing import publish
+from .received import Received
+from .subscription import Subscription, subscribe
 
 __all__ = [
     "ClosedError",
     "InDoubtError",
     "InvalidError",
     "Published",
+    "Received",
     "RefusedError",
+    "Subscription",
     "TidecastError",
     "TooLargeError",
     "UnavailableError",
     "install_as_flask_sse",
     "publish",
+    "subscribe",
 ]
 
 

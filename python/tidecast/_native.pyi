@@ -176,8 +176,12 @@ class Stream:
         :return: Events; none for nothing; ``None`` at the end.
         """
 
+    def cursor(self) -> str | None:
+        """Where it stands after what ``events`` has given: what to pass as ``after`` to go on there. ``None`` at the
+        end."""
+
     def close(self) -> None:
-        """Leave the channels."""
+        """Leave the channels. Whoever waits for ``fileno()`` is woken, and finds the end."""
 
 def check_channels(channels: list[str]) -> None:
     """Check that these can be the channels of a stream: 1 to 64 names of 1 to 255 bytes without control characters.

@@ -1,12 +1,14 @@
 """Whether the client of a stream is still there, as far as the server lets one see.
 
-gunicorn and Werkzeug put the socket into the environment: its end is seen at once. waitress has a function to be asked,
-which knows it where ``channel_request_lookahead`` is set. Elsewhere the second keep-alive into nothing ends the stream.
+gunicorn and Werkzeug put the socket into the environment, and uWSGI tells its descriptor: its end is seen at once.
+waitress has a function to be asked, which knows it where ``channel_request_lookahead`` is set. Elsewhere the second
+keep-alive into nothing ends the stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from ._native import peer_is_gone
@@ -24,7 +26,7 @@ class Peer:
         :param environ: A WSGI environment, which is not kept.
         """
         socket = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-        self._fileno = _fileno(socket)
+        self._fileno = _fileno_of_uwsgi() if "uwsgi.version" in environ else _fileno(socket)
         disconnected = environ.get("waitress.client_disconnected")
         self._disconnected: Callable[[], bool] | None = disconnected if callable(disconnected) else None
 
@@ -51,5 +53,14 @@ def _fileno(socket: Any) -> int | None:
     try:
         fileno = socket.fileno()
     except (AttributeError, OSError, ValueError):
+        return None
+    return fileno if isinstance(fileno, int) and fileno >= 0 else None
+
+
+def _fileno_of_uwsgi() -> int | None:
+    # There is such a module only in a process that uWSGI runs; it knows the request that this thread or greenlet is in.
+    try:
+        fileno = import_module("uwsgi").connection_fd()
+    except (ImportError, AttributeError):
         return None
     return fileno if isinstance(fileno, int) and fileno >= 0 else None

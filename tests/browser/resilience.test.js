@@ -5,11 +5,17 @@
 // EventSource does not survive is the 502, and a test says so.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 
 import { BROWSERS, seen, startBrowser, until } from "./support/browser.js";
+import { within } from "./support/deadline.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
+
+// What the guide gives to those who take no module.
+const GUIDE = await readFile(new URL("../../docs/flask.md", import.meta.url), "utf8");
+const LISTEN = /^ *function listen\(.*?^ {2}\}$/ms.exec(GUIDE)[0];
 
 const SOURCES = { EventSource: [], TidecastSource: ["module"] };
 
@@ -137,6 +143,31 @@ for (const name of BROWSERS) {
       assert.deepEqual(await resets(page), []);
       const [first, second] = await page.evaluate(() => window.reconnecting);
       assert.ok(first >= 500 && first <= 1_000 && second >= 1_000 && second <= 2_000, `${first}, then ${second} ms`);
+    });
+
+    test("the lines of docs/flask.md: after several 502s every event arrives once", async (t) => {
+      const hub = await startHub(t);
+      await publishAll(hub, 1, 10);
+      const site = await startSite(t, hub.port);
+      const page = await browser.open(t, site.page("/stream?channel=other"));
+      await page.evaluate((lines) => {
+        window.told = [];
+        const listen = new Function(`${lines}\nreturn listen;`)();
+        const tell = (event) => window.told.push(event.data);
+        listen("/stream?channel=news&last=10", { message: tell, "stream-reset": tell });
+      }, LISTEN);
+      await until(page, () => window.told.length === 10);
+      site.isBadGateway = true;
+      site.cut();
+      // The first, the browser's own attempt, and two of theirs.
+      const asked = () => site.streams.filter((head) => head.includes("channel=news")).length;
+      await within("it tries again", (async () => {
+        while (asked() < 4) await new Promise((resolve) => setTimeout(resolve, 20));
+      })());
+      await publishAll(hub, 11, 20);
+      site.isBadGateway = false;
+      await until(page, () => window.told.length >= 20);
+      assert.deepEqual(await page.evaluate(() => window.told), numbers(1, 20));
     });
 
     test("TidecastSource: a 502 before anything was published loses nothing either", async (t) => {

@@ -35,7 +35,21 @@ OF_THE_MACHINE = (
     *("SSE_HUB_URL", "SSE_HUB_KEY", "SSE_HUB_PUBLIC_URL", "SSE_HUB_TICKET_SECONDS", "SSE_HUB_VIA"),
 )
 
-LISTENS = re.compile(r"(?:Listening at|Running on|Serving on):? http://127\.0\.0\.1:(\d+)")
+UWSGI = [
+    "-c",
+    "import pyuwsgi; pyuwsgi.run()",
+    "--http-socket",
+    "127.0.0.1:0",
+    "--master",
+    "--die-on-term",
+    "--need-app",
+]
+UWSGI += ["--module", "{app}"]
+COMMANDS["uwsgi"] = UWSGI
+COMMANDS["uwsgi-threads"] = [*UWSGI, "--enable-threads", "--threads", "8"]
+COMMANDS["uwsgi-gevent"] = [*UWSGI, "--enable-threads", "--gevent", "300", "--gevent-monkey-patch"]
+
+LISTENS = re.compile(r"(?:(?:Listening at|Running on|Serving on):? http://|TCP address )127\.0\.0\.1:(\d+)")
 
 
 class Server:
@@ -76,7 +90,8 @@ class Server:
         return self._process.pid
 
     def worker(self) -> int:
-        """The newest worker of gunicorn."""
+        """The newest worker of gunicorn, which is said after it listens."""
+        until(lambda: "Booting worker" in self.log(), "there is a worker")
         return int(re.findall(r"Booting worker with pid: (\d+)", self.log())[-1])
 
     def signal(self, number: int) -> None:

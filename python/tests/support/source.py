@@ -26,11 +26,14 @@ class Source:
         self.status = self.response.status
 
     def block(self) -> dict[str, Any]:
-        """The next block: its fields, `data` as its lines joined, `comment` for a comment; empty at the end."""
+        """The next block: its fields, `data` as its lines joined, `comment` for a comment; empty at the end. What was
+        cut in its middle is none, as for a page."""
         fields: dict[str, Any] = {}
         while True:
             line = self.response.readline()
-            if not line or line == b"\n":
+            if not line:
+                return {}
+            if line == b"\n":
                 return fields
             name, _, value = line.decode().rstrip("\n").partition(":")
             value = value.removeprefix(" ")

@@ -27,7 +27,7 @@ from ..errors import InvalidError
 from ..event import Event
 from ..peer import Peer
 from ..settings import Settings, redis_url
-from . import client, redis_py
+from . import client, commands, redis_py
 from .message import Message
 from .query import Query
 
@@ -116,7 +116,8 @@ class ServerSentEventsBlueprint(Blueprint):
         if request.method == "HEAD":
             stream.close()
             return response(())
-        alone = not request.environ.get("wsgi.multithread")
+        # uWSGI tells of its greenlets by another name.
+        alone = not request.environ.get("wsgi.multithread") and "uwsgi.core" not in request.environ
         if alone:
             programs.warn_of_turns(chosen.max_stream_seconds)
         return response(
@@ -128,11 +129,41 @@ class ServerSentEventsBlueprint(Blueprint):
             )
         )
 
+    def init_app(self, app: Flask, url_prefix: str | None = None, **options: Any) -> None:
+        """Register the blueprint with an application, as extensions are; beside ``app.register_blueprint``, which does
+        as well. Where it is registered already, nothing happens.
+
+        :param app: The application.
+        :param url_prefix: Where the view is. Default: ``/stream``.
+        :param options: Further options of ``app.register_blueprint``.
+        :raises RuntimeError: It is registered already, at another address.
+        """
+        endpoint = f"{options.get('name', self.name)}.stream"
+        if endpoint in app.view_functions:
+            present = [rule.rule for rule in app.url_map.iter_rules(endpoint)]
+            if url_prefix is not None and url_prefix not in present:
+                raise RuntimeError(
+                    f"{endpoint!r} is registered already, at {present}, so it can't be at {url_prefix!r}"
+                )
+            return
+        prefix = "/stream" if url_prefix is None else url_prefix
+        app.register_blueprint(self, url_prefix=prefix, **options)
+        if endpoint not in app.view_functions:
+            # One of the application's own that has been given no view.
+            app.add_url_rule(prefix, endpoint, self.stream)
+
     # Flask says `App` of what is shared with Quart; here it is always Flask.
     def register(self, app: Flask, options: dict[str, Any]) -> None:  # type: ignore[override]
-        """Register the blueprint, and make the application the one that ``tidecast.publish`` speaks for."""
+        """Register the blueprint, and make the application the one that ``tidecast.publish`` speaks for. The first one
+        is ``app.extensions["sse"]``, which ``flask sse`` publishes by."""
         super().register(app, options)
         programs.add(app)
+        app.extensions.setdefault("sse", self)
+        commands.add(app)
+
+    def reaches_other_processes(self) -> bool:
+        """Whether what the current application publishes reaches pages that another process serves."""
+        return self._client_is_own() or modes.choose(settings()).crosses_processes
 
     def _client_is_own(self) -> bool:
         is_own = redis_py.is_own(self, ServerSentEventsBlueprint.__dict__["redis"])

@@ -1,0 +1,148 @@
+"""The manners of a Flask extension: `init_app`, `app.extensions`, commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import fakeredis
+import pytest
+from flask import Blueprint, Flask, abort, url_for
+from support.redis_server import RedisServer
+from support.server import PROGRAMS
+from support.waiting import until
+
+import tidecast.flask_sse
+from tidecast.flask_sse import ServerSentEventsBlueprint
+
+
+def status_of(app: Flask, path: str) -> int:
+    with app.test_client().get(path, buffered=False) as response:
+        return response.status_code
+
+
+def test_init_app_is_register_blueprint(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    blueprint.init_app(app)
+    assert app.extensions["sse"] is blueprint
+    assert status_of(app, "/stream") == 200
+    with app.test_request_context():
+        assert url_for("sse.stream", channel="users.social") == "/stream?channel=users.social"
+
+
+def test_twice_is_harmless_and_elsewhere_is_said(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    app.register_blueprint(blueprint, url_prefix="/events")
+    blueprint.init_app(app)
+    blueprint.init_app(app, url_prefix="/events")
+    with pytest.raises(RuntimeError, match=r"at \['/events'\], so it can't be at '/stream'"):
+        blueprint.init_app(app, url_prefix="/stream")
+    assert status_of(app, "/events") == 200 and status_of(app, "/stream") == 404
+
+
+def test_a_factory_makes_several_applications(channel: str) -> None:
+    from tidecast.flask_sse import sse
+
+    def create_app() -> Flask:
+        app = Flask("factory")
+        sse.init_app(app, url_prefix="/events")
+        return app
+
+    one, other = create_app(), create_app()
+    assert one.extensions["sse"] is other.extensions["sse"] is sse
+    assert [status_of(app, f"/events?channel={channel}") for app in (one, other)] == [200, 200]
+
+
+def test_one_without_a_view_is_given_it(app: Flask) -> None:
+    made = ServerSentEventsBlueprint("sse", __name__)
+    made.before_request(lambda: abort(403))
+    made.init_app(app)
+    # Its guard stands before it all the same.
+    assert status_of(app, "/stream") == 403
+
+
+def test_the_first_of_several_is_the_extension(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    outer = Blueprint("api", __name__, url_prefix="/api")
+    outer.register_blueprint(blueprint, url_prefix="/stream")
+    app.register_blueprint(outer)
+    ServerSentEventsBlueprint("more", __name__).init_app(app, url_prefix="/more")
+    assert app.extensions["sse"] is blueprint
+    with app.test_request_context():
+        assert (url_for("api.sse.stream"), url_for("more.stream")) == ("/api/stream", "/more")
+
+
+def test_guards_of_an_outer_blueprint_stand_before_the_view(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    outer = Blueprint("api", __name__, url_prefix="/api")
+    outer.before_request(lambda: abort(401))
+    outer.register_blueprint(blueprint, url_prefix="/stream")
+    app.register_blueprint(outer)
+    assert status_of(app, "/api/stream") == 401
+
+
+def test_commands_in_memory_say_why_they_can_not(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    blueprint.init_app(app)
+    for command in (["sse", "publish", "sse", "x"], ["sse", "tail"]):
+        done = app.test_cli_runner().invoke(args=command)
+        assert done.exit_code == 1 and "another process" in done.output and "SSE_REDIS_URL" in done.output
+
+
+def test_commands_of_the_applications_own_stay(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    blueprint.cli.command("publish")(lambda: print("own"))
+    blueprint.init_app(app)
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["sse", "publish"]).output == "own\n"
+    assert "Print the events" in runner.invoke(args=["sse", "tail", "--help"]).output
+
+
+def test_a_client_of_the_applications_own_is_published_through(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = fakeredis.FakeServer()
+
+    class Faked(ServerSentEventsBlueprint):
+        @property
+        def redis(self) -> fakeredis.FakeStrictRedis:
+            return fakeredis.FakeStrictRedis(server=server)
+
+    Faked("sse", __name__).init_app(app)
+    pubsub = fakeredis.FakeStrictRedis(server=server).pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe("news")
+    pubsub.get_message()
+    arguments = ["sse", "publish", "news", '{"b": 1.5}', "--json", "--type", "t", "--id", "7"]
+    assert app.test_cli_runner().invoke(args=arguments).exit_code == 0
+    payload = pubsub.get_message(timeout=5)["data"]  # type: ignore[index]
+    assert json.loads(payload) == {"data": {"b": 1.5}, "type": "t", "id": "7"}
+
+
+def test_what_is_wrong_with_a_command_is_said(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.config["SSE_REDIS_URL"] = "redis://127.0.0.1:1/?socket_timeout=0.2"
+    tidecast.flask_sse.sse.init_app(app)
+    runner = app.test_cli_runner()
+    refused = runner.invoke(args=["sse", "publish", "sse", "{", "--json"])
+    assert refused.exit_code == 2 and "DATA: it is no JSON" in refused.output
+    refused = runner.invoke(args=["sse", "publish", "sse", "x", "--type", "a\nb"])
+    assert refused.exit_code == 1 and "event type has a line break" in refused.output
+    refused = runner.invoke(args=["sse", "publish", "sse", "x"])
+    assert refused.exit_code == 1 and "Error: " in refused.output and "redis" in refused.output
+
+
+def test_commands_publish_and_listen(redis_server: RedisServer, tmp_path: Path) -> None:
+    environment = {**os.environ, "REDIS_URL": redis_server.url, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "flask", "--app", "hello:app", "sse"]
+    told = tmp_path / "told"
+    with told.open("wb") as output:
+        tail = subprocess.Popen([*command, "tail", "news"], cwd=PROGRAMS, env=environment, stdout=output)
+    try:
+        until(lambda: redis_server.client.pubsub_numsub("news")[0][1] == 1, "it listens")
+        for arguments in (["text", "--type", "greeting"], ['{"a": 1}', "--json", "--id", "own"]):
+            done = subprocess.run([*command, "publish", "news", *arguments], cwd=PROGRAMS, env=environment, timeout=60)
+            assert done.returncode == 0
+        until(lambda: told.read_text().count("\n") == 2, "both were heard")
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(20) == 0
+    finally:
+        tail.kill()
+        tail.wait()
+    text, value = map(json.loads, told.read_text().splitlines())
+    assert text == {"data": "text", "type": "greeting"}
+    assert value == {"data": {"a": 1}, "id": "own"}

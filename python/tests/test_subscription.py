@@ -1,0 +1,280 @@
+"""`tidecast.subscribe`, under asyncio and without it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support.redis_server import RedisServer
+from support.source import PATIENCE_SECONDS
+from support.waiting import until
+
+import tidecast
+from tidecast import modes
+from tidecast.settings import Settings
+
+
+def listeners(channel: str) -> int:
+    mode = modes.choose(Settings.of_environment())
+    return mode.engine.receivers(channel)  # type: ignore[attr-defined, no-any-return]
+
+
+def descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+async def next_of(events: AsyncIterator[tidecast.Received]) -> tidecast.Received:
+    return await asyncio.wait_for(anext(events), PATIENCE_SECONDS)
+
+
+async def idle(task: asyncio.Task[tidecast.Received]) -> None:
+    """Lets a task go as far as it can."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not task.done()
+
+
+def test_events_come_as_a_page_has_them(channel: str) -> None:
+    async def run() -> None:
+        async with tidecast.subscribe(channel) as events:
+            tidecast.publish("text", channel=channel)
+            tidecast.publish({"a": [1]}, type="t", id=7, retry=5, channel=channel)
+            first, second = await next_of(events), await next_of(events)
+        assert (first.channel, first.type, first.data, first.retry) == (channel, "message", "text", None)
+        assert (second.type, second.json(), second.id, second.retry) == ("t", {"a": [1]}, "7", 5)
+        assert first.id.endswith(".1")
+        with pytest.raises(ValueError, match="Expecting value"):
+            first.json()
+        assert listeners(channel) == 0
+
+    asyncio.run(run())
+
+
+def test_it_waits_while_other_tasks_run(channel: str) -> None:
+    async def run() -> None:
+        events = tidecast.subscribe(channel)
+        task = asyncio.create_task(anext(events))
+        await idle(task)
+        tidecast.publish("late", channel=channel)
+        assert (await asyncio.wait_for(task, PATIENCE_SECONDS)).data == "late"
+        # From another thread too.
+        task = asyncio.create_task(anext(events))
+        await idle(task)
+        await asyncio.to_thread(tidecast.publish, "from a thread", channel=channel)
+        assert (await asyncio.wait_for(task, PATIENCE_SECONDS)).data == "from a thread"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+def test_it_goes_on_behind_an_id(channel: str, several: bool) -> None:
+    channels = [channel, f"{channel} too"] if several else [channel]
+    with tidecast.subscribe(channels) as events:
+        for number in range(6):
+            # On several channels an event's own id says nothing of the others, and is not what it is told by.
+            own = "own" if number == 3 else None
+            tidecast.publish(number, id=own, channel=channels[number % len(channels)])
+        told = [next(events) for _ in range(6)]
+    assert [event.id for event in told].count("own") == (0 if several else 1)
+    for read, event in enumerate(told, start=1):
+        with tidecast.subscribe(channels, after=event.id) as resumed:
+            # Between channels no order is promised.
+            rest = [next(resumed).json() for _ in told[read:]]
+            assert sorted(rest) == sorted(event.json() for event in told[read:])
+
+
+def test_what_is_gone_is_told_and_gone_on_from(channel: str) -> None:
+    for number in range(3):
+        tidecast.publish(number, channel=channel)
+    with tidecast.subscribe(channel, after="0123456789ab.3") as resumed:
+        reset, *events = (next(resumed) for _ in range(4))
+    assert (reset.type, reset.json()["reason"]) == ("stream-reset", "restarted")
+    assert [event.json() for event in events] == [0, 1, 2]
+    with tidecast.subscribe(channel, after=reset.id) as again:
+        assert [next(again) for _ in range(3)] == events
+    with tidecast.subscribe(channel, last=1) as newest:
+        assert next(newest) == events[-1]
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_task_that_is_cancelled_has_taken_nothing(channel: str, turns: int) -> None:
+    """However far it has come with an event when it is cancelled: the event is its result, or the next one's."""
+
+    async def run() -> None:
+        events = tidecast.subscribe(channel)
+        for number in range(10):
+            task = asyncio.create_task(anext(events))
+            await idle(task)
+            tidecast.publish(number, channel=channel)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                event = await task
+            except asyncio.CancelledError:
+                event = await next_of(events)
+            assert event.json() == number
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(anext(events), 0.01)
+        tidecast.publish("after", channel=channel)
+        assert (await next_of(events)).data == "after"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("from_thread", [False, True], ids=["task", "thread"])
+def test_closing_wakes_whoever_waits(channel: str, from_thread: bool) -> None:
+    async def run() -> None:
+        events = tidecast.subscribe(channel)
+        heard: list[str] = []
+
+        async def listen() -> None:
+            async for event in events:
+                heard.append(event.data)
+
+        task = asyncio.create_task(listen())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        tidecast.publish("one", channel=channel)
+        await (asyncio.to_thread(events.close) if from_thread else events.aclose())
+        await asyncio.wait_for(task, PATIENCE_SECONDS)
+        assert heard in (["one"], [])
+        # For good.
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
+
+    asyncio.run(run())
+
+
+def test_closing_wakes_a_thread_that_waits(channel: str) -> None:
+    """It slept on: what it waited for was never told of the end."""
+    events = tidecast.subscribe(channel)
+    with ThreadPoolExecutor() as threads:
+        listening = threads.submit(list, events)
+        tidecast.publish("one", channel=channel)
+        until(lambda: listening.running(), "it listens")
+        events.close()
+        assert [event.data for event in listening.result(PATIENCE_SECONDS)] in (["one"], [])
+    events.close()
+    assert next(events, None) is None
+
+
+def test_a_second_task_is_refused(channel: str) -> None:
+    """asyncio knows one reader of a descriptor: the first one would have waited for ever."""
+
+    async def run() -> None:
+        events = tidecast.subscribe(channel)
+        task = asyncio.create_task(anext(events))
+        await idle(task)
+        with pytest.raises(RuntimeError, match="subscribe in each"):
+            await anext(events)
+        tidecast.publish("one", channel=channel)
+        assert (await asyncio.wait_for(task, PATIENCE_SECONDS)).data == "one"
+
+    asyncio.run(run())
+
+
+def test_a_backlog_leaves_turns_to_other_tasks(channel: str) -> None:
+    async def run() -> None:
+        events = tidecast.subscribe(channel)
+        for number in range(1000):
+            tidecast.publish(number, channel=channel)
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(other())
+        assert [(await anext(events)).json() for _ in range(1000)] == list(range(1000))
+        assert turns >= 3
+        task.cancel()
+
+    asyncio.run(run())
+
+
+def test_no_descriptor_and_no_reader_is_left(channel: str) -> None:
+    async def once() -> None:
+        events = tidecast.subscribe(channel)
+        waiting = asyncio.create_task(anext(events))
+        await idle(waiting)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        # Forgotten in the middle, as by a `break`.
+        tidecast.publish("one", channel=channel)
+        async for _ in events:
+            break
+
+    # What asyncio keeps for itself is there by then.
+    asyncio.run(once())
+    gc.collect()
+    before = descriptors()
+    for _ in range(10):
+        asyncio.run(once())
+    gc.collect()
+    assert descriptors() == before
+    assert listeners(channel) == 0
+
+
+def test_a_loop_that_ends_meanwhile_leaves_it_usable(channel: str) -> None:
+    """Waiting again, in another loop or in none, must not find what the first one has left."""
+    events = tidecast.subscribe(channel)
+
+    async def run() -> None:
+        await idle(asyncio.create_task(anext(events)))
+
+    asyncio.run(run())
+    tidecast.publish("one", channel=channel)
+    tidecast.publish("two", channel=channel)
+    assert asyncio.run(next_of(events)).data == "one"
+    assert next(events).data == "two"
+
+
+def test_it_is_an_iterator_of_a_thread_too(channel: str) -> None:
+    heard: list[object] = []
+    with tidecast.subscribe(channel) as events:
+
+        def listen() -> None:
+            heard.extend(event.json() for event in events)
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        for number in range(100):
+            tidecast.publish(number, channel=channel)
+        until(lambda: len(heard) == 100, "it has heard all")
+    thread.join(PATIENCE_SECONDS)
+    assert heard == list(range(100))
+
+
+def test_on_a_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSE_REDIS_URL", redis_server.url)
+
+    async def run() -> None:
+        async with tidecast.subscribe("sse") as events:
+            task = asyncio.create_task(anext(events))
+            while redis_server.client.pubsub_numsub("sse")[0][1] == 0:
+                await asyncio.sleep(0.01)
+            # Publishing waits for Redis, so it is left to a thread.
+            published = await asyncio.to_thread(tidecast.publish, {"a": 1})
+            event = await asyncio.wait_for(task, PATIENCE_SECONDS)
+            assert (event.id, event.json()) == (published.id, {"a": 1})
+            redis_server.client.publish("sse", '{"data": "old", "type": "t", "id": "own"}')
+            # Nobody could resume at its own id, so it has the one of what was before.
+            old = await next_of(events)
+            assert (old.type, old.data, old.id) == ("t", "old", event.id)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("refused", ["", [], "a\nb", None, [b"\xff"]])
+def test_what_can_be_no_channel_is_refused(refused: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        tidecast.subscribe(refused)  # type: ignore[arg-type]

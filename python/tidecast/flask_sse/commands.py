@@ -1,0 +1,73 @@
+"""Flask's command line: ``flask sse publish`` and ``flask sse tail``.
+
+Both go through ``app.extensions["sse"]``, so what an application overrides is what they run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+from flask import Flask, current_app, json
+from flask.cli import AppGroup, with_appcontext
+
+from ..errors import TidecastError
+
+if TYPE_CHECKING:
+    from .blueprint import ServerSentEventsBlueprint
+
+
+def add(app: Flask) -> None:
+    """Add the commands to an application, but for those that it has under these names."""
+    present = app.cli.commands.get("sse")
+    # A blueprint that has commands of its own has brought such a group.
+    group = present if isinstance(present, click.Group) else AppGroup("sse", help="Server-sent events.")
+    for command in (publish, tail):
+        group.commands.setdefault(str(command.name), command)
+    app.cli.commands.setdefault("sse", group)
+
+
+@click.command()
+@click.argument("channel")
+@click.argument("data")
+@click.option("--type", "event_type", metavar="NAME", help="The event's type; a page gets `message` without one.")
+@click.option("--id", "own_id", metavar="ID", help="The event's own id. Default: its position.")
+@click.option("--json", "is_json", is_flag=True, help="DATA is JSON. Default: text.")
+@with_appcontext
+def publish(channel: str, data: str, event_type: str | None, own_id: str | None, is_json: bool) -> None:
+    """Publish DATA to CHANNEL."""
+    try:
+        value = json.loads(data) if is_json else data
+    except ValueError as error:
+        raise click.BadParameter(f"it is no JSON: {error}", param_hint="DATA") from error
+    blueprint = _reaching_others()
+    try:
+        blueprint.publish(value, type=event_type, id=own_id, channel=channel)
+    except (TidecastError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.argument("channel", default="sse")
+@with_appcontext
+def tail(channel: str) -> None:
+    """Print the events of CHANNEL as they come, an object per line. Ctrl+C ends it."""
+    blueprint = _reaching_others()
+    with contextlib.suppress(KeyboardInterrupt):
+        for message in blueprint.messages(channel=channel):
+            click.echo(json.dumps(message.to_dict()))
+
+
+def _reaching_others() -> ServerSentEventsBlueprint:
+    """The application's blueprint.
+
+    :raises click.ClickException: What it publishes reaches no other process.
+    """
+    blueprint: ServerSentEventsBlueprint = current_app.extensions["sse"]
+    if not blueprint.reaches_other_processes():
+        raise click.ClickException(
+            "this application keeps its events in memory, so a command, which is another process than the server, can "
+            "neither publish to its pages nor hear what it publishes: set SSE_REDIS_URL"
+        )
+    return blueprint

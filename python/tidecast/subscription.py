@@ -1,0 +1,162 @@
+"""Listening from anywhere: by ``async for`` under asyncio, by ``for`` in a thread, a greenlet or a script."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+from . import modes, programs
+from ._native import Stream
+from .received import Received
+from .waiting import wait
+
+#: How many events one task takes before others have their turn, where more are there than it can read.
+TURN_EVENTS = 256
+
+
+def subscribe(
+    channel: str | Iterable[str] = "sse", *, after: str | None = None, last: int | None = None
+) -> Subscription:
+    """Subscribe to a channel, or to several; needs no app context, and never waits.
+
+    Where the events come from is what :func:`tidecast.publish` goes by.
+
+    .. code-block:: python
+
+        async for event in tidecast.subscribe("news"):
+            print(event.type, event.data)
+
+    :param channel: A channel, or up to 64.
+    :param after: The ``id`` of an event: begin with what followed it. What is gone by now is told by an event of type
+        ``stream-reset``.
+    :param last: Without ``after``: begin with the newest so many of each channel, at most 1,000. Default: 0.
+    :raises ValueError: A channel that can't be one, or too many.
+    :raises RuntimeError: Several applications stream in this process, with different settings.
+    """
+    names = [channel] if isinstance(channel, (str, bytes, int, float)) else list(channel)
+    channels = [programs.channel(name) for name in names]
+    settings, _ = programs.present()
+    resumed = after.encode() if after else None
+    return Subscription(modes.choose(settings).subscribe(channels, after=resumed, last=last), channels)
+
+
+class Subscription(AsyncIterator[Received], Iterator[Received]):
+    """Events as they come; made by :func:`tidecast.subscribe`.
+
+    It ends when it is closed, from whichever task or thread, and when the process is told to end by SIGTERM, after what
+    was published before. Used as a context manager, or forgotten, it is closed. In the child of a fork it has ended.
+
+    A task that is cancelled while it waits has taken nothing: whoever reads on misses no event.
+    """
+
+    def __init__(self, stream: Stream, channels: list[str]) -> None:
+        """This is for internal use. Its signature may change at any time."""
+        self._stream = stream
+        self._is_alone = len(set(channels)) == 1
+        self._is_awaited = False
+        self._in_turn = 0
+        #: What was read and not told yet.
+        self._read: deque[Received] = deque()
+
+    async def __anext__(self) -> Received:
+        """Wait for the next event, as a task of asyncio.
+
+        :raises RuntimeError: Another task waits for it.
+        """
+        if self._is_awaited:
+            raise RuntimeError("another task waits for this subscription: subscribe in each")
+        self._is_awaited = True
+        try:
+            if self._in_turn >= TURN_EVENTS:
+                await _others()
+                self._in_turn = 0
+            while (event := self._next()) is None:
+                await _readable(self._stream.fileno())
+                self._in_turn = 0
+        except _Ended:
+            raise StopAsyncIteration from None
+        finally:
+            self._is_awaited = False
+        self._in_turn += 1
+        return event
+
+    def __next__(self) -> Received:
+        """Wait for the next event, as a thread or a greenlet."""
+        try:
+            while (event := self._next()) is None:
+                wait(self._stream.fileno())
+        except _Ended:
+            raise StopIteration from None
+        return event
+
+    def close(self) -> None:
+        """End it, and wake whoever waits for it. Closing it again does nothing."""
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        """The same, for those who expect something to await."""
+        self.close()
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Subscription:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def _next(self) -> Received | None:
+        """The next event; ``None`` where there is none yet.
+
+        :raises _Ended: There will be none.
+        """
+        if not self._read:
+            # One at a time, so that where the stream stands is behind it. Several may come all the same: what was
+            # missed on several channels.
+            events = self._stream.events(1)
+            if events is None:
+                raise _Ended
+            self._read.extend(self._received(*event) for event in events)
+        return self._read.popleft() if self._read else None
+
+    def _received(
+        self, channel: str, event_type: str | None, data: str, _: bool, own_id: str | None, retry_ms: int | None
+    ) -> Received:
+        # What the wire has as `id:`, so it is also what a page can resume by.
+        id = own_id if own_id is not None and self._is_alone else self._stream.cursor()
+        return Received(channel, event_type or "message", data, id or "", retry_ms)
+
+
+class _Ended(Exception):
+    """There is nothing more to read."""
+
+
+# Imported where it is run: a program without asyncio should not have to load it.
+
+
+async def _readable(fileno: int) -> None:
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
+    told = loop.create_future()
+
+    def tell() -> None:
+        # It is called in each turn for as long as there is something.
+        if not told.done():
+            told.set_result(None)
+
+    loop.add_reader(fileno, tell)
+    try:
+        await told
+    finally:
+        loop.remove_reader(fileno)
+
+
+async def _others() -> None:
+    from asyncio import sleep
+
+    await sleep(0)
