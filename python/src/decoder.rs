@@ -28,8 +28,8 @@ struct Reading {
     of_event: Option<Duration>,
 }
 
-/// An event as a tuple: type, data, own id, reconnection time in milliseconds.
-type Heard = (Option<String>, String, Option<String>, Option<u64>);
+/// An event as a tuple: type, data, own id, reconnection time in milliseconds, the id to go on behind it.
+type Heard = (Option<String>, String, Option<String>, Option<u64>, String);
 
 #[pymethods]
 impl Decoder {
@@ -78,8 +78,8 @@ pub(crate) fn check_channels(channels: Vec<String>) -> PyResult<()> {
 fn told(message: wire::Message, retry: Option<Duration>) -> Heard {
     let event_type = Some(message.event_type).filter(|event_type| event_type != "message");
     // A position is where it stands, and not an id that somebody gave it.
-    let own = Some(message.last_event_id).filter(|id| !id.is_empty() && id.parse::<Cursor>().is_err());
-    (event_type, message.data, own, retry.map(milliseconds))
+    let own = Some(message.last_event_id.clone()).filter(|id| !id.is_empty() && id.parse::<Cursor>().is_err());
+    (event_type, message.data, own, retry.map(milliseconds), message.last_event_id)
 }
 
 fn milliseconds(time: Duration) -> u64 {

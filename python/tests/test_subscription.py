@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.hub import Hub
 from support.redis_server import RedisServer
 from support.source import PATIENCE_SECONDS
 from support.waiting import until
@@ -278,3 +279,27 @@ def test_on_a_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) 
 def test_what_can_be_no_channel_is_refused(refused: object) -> None:
     with pytest.raises((ValueError, TypeError)):
         tidecast.subscribe(refused)  # type: ignore[arg-type]
+
+
+def test_on_a_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in hub.settings.items():
+        monkeypatch.setenv(name, value)
+
+    async def run() -> None:
+        for number in range(4):
+            own = "own" if number == 1 else None
+            await asyncio.to_thread(tidecast.publish, {"n": number}, id=own, channel="ab"[number % 2])
+        for channels in ("b", ["a", "b"]):
+            async with tidecast.subscribe(channels, last=10) as events:
+                told = [await next_of(events) for _ in range(2 * len(channels))]
+            assert told[0].id == "own" or channels != "b"
+            for read, event in enumerate(told, start=1):
+                async with tidecast.subscribe(channels, after=event.id) as resumed:
+                    rest = [(await next_of(resumed)).data for _ in told[read:]]
+                    assert sorted(rest) == sorted(event.data for event in told[read:])
+        # Waiting, and cancelled, it lets the loop go on.
+        async with tidecast.subscribe("c") as events:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(anext(events), 0.01)
+
+    asyncio.run(run())

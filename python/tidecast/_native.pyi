@@ -20,11 +20,12 @@ class Decoder:
     """Reads an event stream, from its beginning."""
 
     def __new__(cls) -> Decoder: ...
-    def feed(self, data: bytes) -> list[tuple[str | None, str, str | None, int | None]]:
+    def feed(self, data: bytes) -> list[tuple[str | None, str, str | None, int | None, str]]:
         """Read on.
 
         :param data: What came next of the stream, of any length.
-        :return: Every event that is complete with it: type, data, own id, reconnection time in milliseconds.
+        :return: Every event that is complete with it: type, data, own id, reconnection time in milliseconds, and the id
+            with which a client would go on behind it.
         :raises tidecast.errors.TooLargeError: An event grows past 16 MiB. The decoder is then of no more use.
         """
 

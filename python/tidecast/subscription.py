@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 from . import modes, programs
-from ._native import Stream
 from .received import Received
 from .waiting import wait
 
@@ -49,7 +48,7 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
     A task that is cancelled while it waits has taken nothing: whoever reads on misses no event.
     """
 
-    def __init__(self, stream: Stream, channels: list[str]) -> None:
+    def __init__(self, stream: modes.Subscription, channels: list[str]) -> None:
         """This is for internal use. Its signature may change at any time."""
         self._stream = stream
         self._is_alone = len(set(channels)) == 1

@@ -18,7 +18,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from .._native import Decoder, Engine
+from .._native import Decoder, Engine, Published
 from ..errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ PAUSE_SECONDS = (1.0, 30.0)
 
 #: Most that is read at once, in bytes.
 READ_BYTES = 64 * 1024
+
+#: Of how many events that nobody has read yet it is known how to go on behind them: as many as the engine keeps.
+IDS_MAX = 10_000
 
 #: What stands before the types of events that nobody may publish, on their way through the engine.
 MARK = "\x01"
@@ -89,7 +92,14 @@ class Following:
         if events is None:
             self.close()
             return None
+        self._follower.forget_before(self._stream.cursor())
         return told
+
+    def cursor(self) -> str | None:
+        """What to pass as ``after`` to go on behind what ``events`` has given; empty where it is not known, ``None`` at
+        the end."""
+        position = self._stream.cursor()
+        return None if position is None else self._follower.id_at(position)
 
     def close(self) -> None:
         """Leave the hub."""
@@ -125,6 +135,10 @@ class _Follower:
         self._retry_seconds: float | None = None
         self._socket: socket.socket | None = None
         self._closed = threading.Event()
+        #: The hub's ids of what the engine has, by the engine's positions.
+        self._ids: dict[str, str] = {}
+        #: So that nobody reads an event before its id is there. Of this process alone: a child's stream has ended.
+        self._lock = threading.Lock()
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -154,6 +168,20 @@ class _Follower:
         if (reading := self._socket) is not None:
             _hang_up(reading)
 
+    def id_at(self, position: str) -> str:
+        """The hub's id of the event at a position of the engine's; empty where there is none."""
+        with self._lock:
+            return self._ids.get(position, "")
+
+    def forget_before(self, position: str | None) -> None:
+        """Forget the ids of what was read."""
+        if position is None:
+            return
+        with self._lock:
+            if position in self._ids:
+                while (first := next(iter(self._ids))) != position:
+                    del self._ids[first]
+
     def _connection(self) -> None:
         """Read one connection to its end, however that comes.
 
@@ -177,12 +205,22 @@ class _Follower:
             response.close()
             through.close()
 
-    def _hand_on(self, event_type: str | None, data: str, id: str | None, retry_ms: int | None) -> None:
+    def _hand_on(
+        self, event_type: str | None, data: str, id: str | None, retry_ms: int | None, last_event_id: str
+    ) -> None:
         is_json = data[:1] in ("{", "[")
         try:
             if event_type in ("stream-reset", "stream-open"):
                 event_type = MARK + event_type
-            self._engine.publish(self._name, data, json=is_json, event_type=event_type, id=id, retry_ms=retry_ms)
+            with self._lock:
+                published = self._engine.publish(
+                    self._name, data, json=is_json, event_type=event_type, id=id, retry_ms=retry_ms
+                )
+                # In memory it always is.
+                if isinstance(published, Published):
+                    self._ids[published.position] = last_event_id
+                if len(self._ids) > IDS_MAX:
+                    del self._ids[next(iter(self._ids))]
         except InvalidError as error:
             _logger.warning("passed over an event of the hub: %s", error)
 

@@ -27,6 +27,10 @@ class Subscription(Protocol):
         """Every event that is ready, as :meth:`tidecast._native.Stream.events` has it."""
         ...
 
+    def cursor(self) -> str | None:
+        """What to pass as ``after`` to go on behind what ``events`` has given; ``None`` at the end."""
+        ...
+
     def close(self) -> None:
         """Leave the channels."""
         ...
