@@ -138,6 +138,8 @@ def test_several_channels_are_one_stream(on_hub: Flask, blueprint: ServerSentEve
         background = Background(on_hub, blueprint.messages(["a", "b"]))
         until(lambda: listeners(hub, "a") == 1, "it follows")
         blueprint.publish("one", channel="a")
+        # Between channels no order is promised, and it ends with "end".
+        until(lambda: background.told, "the first one has come")
         blueprint.publish("end", channel="b")
         background.join()
     assert [message.data for message in background.told] == ["one", "end"]
