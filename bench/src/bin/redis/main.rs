@@ -5,6 +5,8 @@
 
 mod memory;
 mod rates;
+#[path = "../../redis_server.rs"]
+mod redis_server;
 mod restart;
 mod server;
 mod travel;
