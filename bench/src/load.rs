@@ -167,7 +167,7 @@ impl Load {
 
     fn begin_streams(&mut self, server: &Server, plan: Plan) -> Result<()> {
         let deadline = self.clock.elapsed() + CONNECTED_WITHIN;
-        let mut begun = 0;
+        let (mut asked, mut begun) = (0, 0);
         while begun < plan.subscribers {
             ensure!(self.clock.elapsed() < deadline, "{begun} of {} within {CONNECTED_WITHIN:?}", plan.subscribers);
             connect::wait(&self.epoll, &mut self.ready, Duration::from_millis(100))?;
@@ -179,12 +179,16 @@ impl Load {
                     let request = server.stream_request(first..first + plan.channels_each);
                     ensure!(subscriber.socket.write(request.as_bytes())? == request.len(), "a request was cut");
                     subscriber.asked = true;
+                    asked += 1;
                 }
                 let had_begun = subscriber.stream.has_begun();
                 if subscriber.asked {
                     self.receive(number as usize, false)?;
                 }
                 begun += usize::from(!had_begun && self.subscribers[number as usize].stream.has_begun());
+            }
+            if asked == plan.subscribers {
+                begun = server.listening(plan.channels)?.unwrap_or(begun);
             }
         }
         Ok(())
