@@ -39,3 +39,8 @@ pub(crate) fn raise(error: Error) -> PyErr {
         exceptions::TidecastError::new_err(text)
     }
 }
+
+/// The exception of what was passed and is at fault.
+pub(crate) fn invalid(why: String) -> PyErr {
+    exceptions::InvalidError::new_err(why)
+}

@@ -11,6 +11,8 @@ mod node;
 mod publish;
 mod stream;
 
+mod decoder;
+
 mod readable;
 mod socket;
 mod termination;
@@ -25,6 +27,7 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::{
+        decoder::{Decoder, check_channels},
         engine::Engine,
         publish::{Published, Publishing},
         socket::peer_is_gone,

@@ -26,6 +26,12 @@ pub(crate) struct Published {
 
 #[pymethods]
 impl Published {
+    /// For what another hub has answered.
+    #[new]
+    fn new(channel: String, id: String, position: String, receivers: usize) -> Self {
+        Self { channel, id, position, receivers, repeated: false }
+    }
+
     fn __repr__(&self) -> String {
         format!("<Published {} in {:?} to {}>", self.id, self.channel, self.receivers)
     }

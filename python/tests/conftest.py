@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
+from support.hub import Hub
 from support.redis_server import RedisServer
+from support.server import OF_THE_MACHINE
 
 from tidecast.flask_sse import ServerSentEventsBlueprint
 
@@ -15,8 +18,8 @@ _names = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def _no_redis_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SSE_REDIS_URL", "REDIS_URL", "SSE_REDIS_HOST", "SSE_REDIS_PORT", "SSE_REDIS_DB"):
+def _nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OF_THE_MACHINE:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -47,3 +50,17 @@ def redis_server() -> Iterator[RedisServer]:
     """A Redis of the test's own."""
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """A hub of the test's own, with a key, whose streams need a ticket."""
+    with Hub(tmp_path / "hub.log") as running:
+        yield running
+
+
+@pytest.fixture
+def on_hub(app: Flask, hub: Hub) -> Flask:
+    """The application on that hub."""
+    app.config.update(hub.settings)
+    return app

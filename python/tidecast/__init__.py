@@ -7,7 +7,15 @@ import sys
 from importlib import import_module
 
 from ._native import Published
-from .errors import ClosedError, InDoubtError, InvalidError, TidecastError, TooLargeError, UnavailableError
+from .errors import (
+    ClosedError,
+    InDoubtError,
+    InvalidError,
+    RefusedError,
+    TidecastError,
+    TooLargeError,
+    UnavailableError,
+)
 from .publishing import publish
 
 __all__ = [
@@ -15,6 +23,7 @@ __all__ = [
     "InDoubtError",
     "InvalidError",
     "Published",
+    "RefusedError",
     "TidecastError",
     "TooLargeError",
     "UnavailableError",

@@ -2,7 +2,28 @@
 
 from typing import ClassVar, final
 
-__all__ = ["Engine", "Published", "Publishing", "Stream", "peer_is_gone"]
+__all__ = ["Decoder", "Engine", "Published", "Publishing", "Stream", "check_channels", "peer_is_gone"]
+
+@final
+class Decoder:
+    """Reads an event stream, from its beginning."""
+
+    def __new__(cls) -> Decoder: ...
+    def feed(self, data: bytes) -> list[tuple[str | None, str, str | None, int | None]]:
+        """Read on.
+
+        :param data: What came next of the stream, of any length.
+        :return: Every event that is complete with it: type, data, own id, reconnection time in milliseconds.
+        :raises tidecast.errors.TooLargeError: An event grows past 16 MiB. The decoder is then of no more use.
+        """
+
+    @property
+    def last_event_id(self) -> str:
+        """With which a client would resume; empty for none."""
+
+    @property
+    def retry_ms(self) -> int | None:
+        """What the stream said last of when to come back, in milliseconds."""
 
 @final
 class Engine:
@@ -81,6 +102,9 @@ class Engine:
 class Published:
     """What came of a publish."""
 
+    def __new__(cls, channel: str, id: str, position: str, receivers: int) -> Published:
+        """What a hub has answered."""
+
     @property
     def channel(self) -> str:
         """The channel."""
@@ -143,6 +167,12 @@ class Stream:
 
     def close(self) -> None:
         """Leave the channels."""
+
+def check_channels(channels: list[str]) -> None:
+    """Check that these can be the channels of a stream: 1 to 64 names of 1 to 255 bytes without control characters.
+
+    :raises tidecast.errors.InvalidError: They can't.
+    """
 
 def peer_is_gone(fileno: int) -> bool:
     """Whether the other end of a socket has closed it. Takes nothing from it, and never waits."""

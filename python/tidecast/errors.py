@@ -14,8 +14,12 @@ class TooLargeError(InvalidError):
     """An event is larger than the limits allow: 1 MiB of data, 2 MiB on the wire."""
 
 
+class RefusedError(TidecastError):
+    """The hub does not take ``SSE_HUB_KEY``."""
+
+
 class UnavailableError(TidecastError):
-    """Redis could not be asked just now; nothing was done. The same call may pass later."""
+    """Redis, or the hub, could not be asked just now; nothing was done. The same call may pass later."""
 
 
 class InDoubtError(UnavailableError):

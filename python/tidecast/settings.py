@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 #: Where Flask-SSE looks for a Redis URL, in this order.
 REDIS_URLS = ("SSE_REDIS_URL", "REDIS_URL")
@@ -19,10 +19,72 @@ REDIS_PARTS = {"SSE_REDIS_HOST": "localhost", "SSE_REDIS_PORT": 6379, "SSE_REDIS
 
 
 @dataclass(frozen=True)
+class HubSettings:
+    """Which hub carries the events, and how browsers come to it."""
+
+    #: ``SSE_HUB_URL``: where programs reach it, without a slash at its end.
+    url: str
+
+    #: ``SSE_HUB_KEY``: its publish key, which also signs tickets.
+    key: str = field(repr=False)
+
+    #: ``SSE_HUB_PUBLIC_URL``: where browsers reach it; a path alone is one of the application's own site. Default:
+    #: ``SSE_HUB_URL``.
+    public_url: str
+
+    #: ``SSE_HUB_TICKET_SECONDS``: for how long a browser may come back without asking the application again. 43,200,
+    #: which is 12 hours; at least 1.
+    ticket_seconds: int = 43_200
+
+    #: ``SSE_HUB_VIA``: ``redirect``, or ``accel`` where an nginx in front is to fetch the stream.
+    via: str = "redirect"
+
+    #: ``SSE_HUB_ACCEL_PREFIX``: the internal location of that nginx which leads to the hub. ``/_tidecast``.
+    accel_prefix: str = "/_tidecast"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> HubSettings | None:
+        """Read a configuration; ``None`` where it names no hub.
+
+        :raises ValueError: Something can't be what it is to be, or is missing.
+        """
+        url, key = (str(config.get(name) or "").strip() for name in ("SSE_HUB_URL", "SSE_HUB_KEY"))
+        if not (url or key):
+            return None
+        if not (url and key):
+            missing, there = ("SSE_HUB_KEY", "SSE_HUB_URL") if url else ("SSE_HUB_URL", "SSE_HUB_KEY")
+            raise ValueError(f"{there} is set and {missing} is not: a hub needs both")
+        # It travels in a header. What it is stays out of the message.
+        if not _is_visible(key):
+            raise ValueError("SSE_HUB_KEY must be visible ASCII characters")
+        public_url = str(config.get("SSE_HUB_PUBLIC_URL") or url).strip()
+        is_path = public_url.startswith("/") and not public_url.startswith("//")
+        via = str(config.get("SSE_HUB_VIA") or cls.via)
+        if via not in ("redirect", "accel"):
+            raise ValueError(f"SSE_HUB_VIA must be `redirect` or `accel`, not {via!r}")
+        ticket_seconds = int(_number(config, "SSE_HUB_TICKET_SECONDS", cls.ticket_seconds))
+        if ticket_seconds < 1:
+            raise ValueError("SSE_HUB_TICKET_SECONDS must be at least 1: a ticket is checked when it comes")
+        return cls(
+            url=_address("SSE_HUB_URL", url),
+            key=key,
+            public_url=_path("SSE_HUB_PUBLIC_URL", public_url)
+            if is_path
+            else _address("SSE_HUB_PUBLIC_URL", public_url),
+            ticket_seconds=ticket_seconds,
+            via=via,
+            accel_prefix=_path("SSE_HUB_ACCEL_PREFIX", str(config.get("SSE_HUB_ACCEL_PREFIX") or cls.accel_prefix)),
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a program has set."""
 
-    #: The Redis that carries the events; ``None`` for this process' memory.
+    #: The hub that carries the events; ``None`` for none. It comes before a Redis, which many name for something else.
+    hub: HubSettings | None = None
+
+    #: The Redis that carries the events where no hub does; ``None`` for this process' memory.
     redis_url: str | None = None
 
     #: How events are written for programs that know nothing of Tidecast: ``object``, as Flask-SSE reads them, or
@@ -47,10 +109,11 @@ class Settings:
     def of(cls, config: Mapping[str, Any]) -> Settings:
         """Read a configuration. What is there but empty counts as not there.
 
-        :raises ValueError: A number is none.
+        :raises ValueError: A number is none, or what names a hub can't.
         """
         redis_url, plain_format = _redis(config)
         return cls(
+            hub=HubSettings.of(config),
             redis_url=redis_url,
             plain_format=plain_format,
             keep_alive_seconds=_number(config, "SSE_KEEP_ALIVE_SECONDS", cls.keep_alive_seconds),
@@ -63,7 +126,7 @@ class Settings:
     def of_environment(cls) -> Settings:
         """Read the same names from the environment.
 
-        :raises ValueError: A number is none.
+        :raises ValueError: A number is none, or what names a hub can't.
         """
         return cls.of(os.environ)
 
@@ -84,6 +147,31 @@ def _redis(config: Mapping[str, Any]) -> tuple[str | None, str]:
     # So that a part can't become another one.
     host = f"[{host}]" if ":" in str(host) else quote(str(host), safe="")
     return f"redis://{host}:{quote(str(port), safe='')}/{quote(str(db), safe='')}", "array"
+
+
+def _address(name: str, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        # Reading it is what checks it.
+        _ = parts.port
+        is_plain = parts.scheme in ("http", "https") and bool(parts.hostname) and not set("?#@") & set(url)
+    except ValueError:
+        is_plain = False
+    if not (is_plain and _is_visible(url)):
+        # A password that it may have is not repeated.
+        shown = url.rpartition("@")[2]
+        raise ValueError(f"{name} must be an address such as http://127.0.0.1:8000, without a user, not {shown!r}")
+    return url.rstrip("/")
+
+
+def _path(name: str, path: str) -> str:
+    if not (path.startswith("/") and _is_visible(path) and not set("?#%") & set(path)):
+        raise ValueError(f"{name} must be a path such as /_tidecast, not {path!r}")
+    return path.rstrip("/")
+
+
+def _is_visible(text: str) -> bool:
+    return all("!" <= character <= "~" for character in text)
 
 
 def _number(config: Mapping[str, Any], name: str, default: float) -> float:

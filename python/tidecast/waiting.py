@@ -34,3 +34,10 @@ def wait_any(filenos: list[int], seconds: float | None = None) -> list[int]:
     # Rounded up: a wait of less than a millisecond would be none, and be repeated until the time is up.
     milliseconds = None if seconds is None else max(0, int(seconds * 1000) + 1)
     return [fileno for fileno, _ in poll.poll(milliseconds)]
+
+
+def is_readable(fileno: int) -> bool:
+    """Whether a descriptor is readable, or has failed, without waiting."""
+    poll = select.poll()
+    poll.register(fileno, READABLE)
+    return bool(poll.poll(0))

@@ -16,7 +16,7 @@ const PICTURE = fileURLToPath(new URL("../../docs/console.png", import.meta.url)
 const KEY = "the-right-key";
 
 /** Opens the console, and keeps whatever it complains of. */
-async function openConsole(t, browser, address) {
+async function openConsole(t, browser, address, isOpen = untilLive) {
   const page = await browser.open(t);
   const complaints = [];
   page.on("console", (message) => {
@@ -29,7 +29,7 @@ async function openConsole(t, browser, address) {
   });
   await page.setViewport({ width: 1280, height: 800 });
   await page.goto(address);
-  await untilLive(page);
+  await isOpen(page);
   return {
     page,
     /** Fails if anything was complained of, but for what a browser writes by itself of answers that are expected. */
@@ -266,6 +266,24 @@ for (const name of BROWSERS) {
         [["tidecast-key"], [], ""],
       );
       assert.doesNotMatch(page.url(), /key/);
+      await isQuiet(/401/);
+    });
+
+    test("a hub that wants tickets is read with the key", async (t) => {
+      const hub = await startHub(t, "--publish-key", KEY, "--tickets");
+      const refused = (what) => (page) =>
+        until(page, (what) => document.getElementById("state-text").textContent.endsWith(what), what);
+      const { page, isQuiet } = await openConsole(t, browser, hub.address, refused("publish key: give the one in the form"));
+      await set(page, "key", "a-wrong-one");
+      await refused("publish key: give the right one in the form")(page);
+      await set(page, "key", "ключ");
+      await refused("the key has letters that a key can't have")(page);
+      // At once, not when it would have tried again.
+      await set(page, "key", KEY);
+      await untilLive(page);
+      await page.click("#publish button:not([type])");
+      await untilShown(page, 1);
+      assert.doesNotMatch(await page.content(), /the-right-key/);
       await isQuiet(/401/);
     });
 

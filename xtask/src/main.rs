@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::open().and_then(|workspace| match &cli.command {
         Command::Setup => setup::run(&workspace),
         Command::Test(args) => test::run(&workspace, args),
-        Command::Python => environment::PACKAGE.install(&workspace).and_then(|()| python::run(&workspace).map(drop)),
+        Command::Python => python::alone(&workspace),
         Command::Docs => docs::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, args),
         Command::Callgrind(args) => callgrind::run(&workspace, args).map(|outcome| {

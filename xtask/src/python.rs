@@ -16,11 +16,20 @@ use crate::{
 
 const FOLDER: &str = "python";
 
+/// The step by itself, with the hub that it meets.
+pub(crate) fn alone(workspace: &Workspace) -> Result<()> {
+    PACKAGE.install(workspace)?;
+    workspace.cargo(["build", "--package", "tidecast-server", "--locked"]).run()?;
+    run(workspace).map(drop)
+}
+
 pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     if !workspace.has(FOLDER) {
         return Ok(Outcome::Skipped(format!("no {FOLDER}")));
     }
     ensure!(PACKAGE.is_installed(workspace), "no environment for it: run `cargo xtask setup`");
+    let hub = workspace.hub("debug");
+    ensure!(hub.exists(), "no hub at {}", hub.display());
     install_wheel(workspace, false)?;
 
     let shell = &workspace.shell;
@@ -43,7 +52,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     }
     let pytest = workspace.within(MINUTES_MAX, &pytest).args(["-p", "no:cacheprovider"]);
     let pytest = pytest.args(["-rs", "--rootdir", FOLDER, "--config-file", "python/pyproject.toml", "python/tests"]);
-    passed(&pytest.env("TIDECAST_UPSTREAM", upstream).env("PYTHONDONTWRITEBYTECODE", "1"))
+    let pytest = pytest.env("TIDECAST_UPSTREAM", upstream).env("TIDECAST_BIN", hub);
+    passed(&pytest.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
 /// The Python of the environment, with the package as it is released in it, to measure it.

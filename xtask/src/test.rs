@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    bench, callgrind, fuzz, packages, python,
+    bench, callgrind,
+    environment::PACKAGE,
+    fuzz, packages, python,
     report::{Outcome, Report},
     setup::{self, BROWSER_TESTS},
     tools,
@@ -48,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         let clippy = workspace.cargo(["clippy", "--workspace", "--all-targets", "--all-features", "--locked"]);
         passed(&clippy.args(["--", "-D", "warnings"]))
     });
-    // With every target, so that the tests that follow, and the hub that the browser meets, are these very builds.
+    // With every target, so that the tests that follow, and the hub that browsers and Python meet, are these very builds.
     report.step("build", || {
         passed(&workspace.cargo(["build", "--workspace", "--all-targets", "--all-features", "--locked"]))
     });
@@ -64,8 +66,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             passed(&doc.env("RUSTDOCFLAGS", "-D warnings"))
         });
         report.step("model", || model(workspace));
-        report.step("browser", || browser(workspace));
+        // Before the browsers, some of which meet a program on the package that is installed there.
         report.step("python", || python::run(workspace));
+        report.step("browser", || browser(workspace));
         report.step("bench build", || own_workspace(workspace, "bench"));
         report.step("bench test", || bench_test(workspace));
         report.step("callgrind", || callgrind::run(workspace, &callgrind::Args::default()));
@@ -125,8 +128,10 @@ fn browser(workspace: &Workspace) -> Result<Outcome> {
     let chromium = on_path(&packages::CHROMIUM).context("no Chromium: run `cargo xtask setup`")?;
     let firefox = on_path(&packages::FIREFOX).context("no Firefox: run `cargo xtask setup`")?;
     let _there = workspace.shell.push_dir(workspace.root.join(BROWSER_TESTS));
-    let node = workspace.within(MINUTES_MAX, Path::new("node"));
-    passed(&node.arg("--test").env("TIDECAST_BIN", hub).env("CHROMIUM", chromium).env("FIREFOX", firefox))
+    let python = PACKAGE.program(workspace, "python");
+    let node = workspace.within(MINUTES_MAX, Path::new("node")).arg("--test");
+    let node = node.env("TIDECAST_BIN", hub).env("TIDECAST_PYTHON", python);
+    passed(&node.env("CHROMIUM", chromium).env("FIREFOX", firefox))
 }
 
 /// The tests of the load generator, and a short run with the hub that was built before.

@@ -90,6 +90,41 @@ pub fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, Problem> {
         .collect()
 }
 
+/// All values of a parameter, decoded, in their order; they need not be UTF-8.
+///
+/// # Errors
+///
+/// A 400 for more than [`PAIRS_MAX`] pairs.
+///
+/// # Examples
+///
+/// ```
+/// let tickets = tidecast_axum::query::values(b"ticket=a%2Eb&channel=%ff", "ticket").unwrap();
+/// assert_eq!(tickets, [&b"a.b"[..]]);
+/// ```
+pub fn values<'a>(text: &'a [u8], name: &str) -> Result<Vec<Cow<'a, [u8]>>, Problem> {
+    let named = raw_pairs(text)?.filter(|(given, _)| **given == *name.as_bytes());
+    Ok(named.map(|(_, value)| value).collect())
+}
+
+/// The channels that a query asks a stream for, each once and at least one, as [`Streams`](crate::Streams) reads them:
+/// for a layer around it that decides on a request before anything is counted or subscribed.
+///
+/// # Errors
+///
+/// A 400 for a query that would not get a stream.
+///
+/// # Examples
+///
+/// ```
+/// let channels = tidecast_axum::query::channels("channel=a&channel=b&channel=a").unwrap();
+/// assert_eq!(channels, ["a", "b"]);
+/// assert_eq!(tidecast_axum::query::channels("").unwrap(), ["sse"]);
+/// ```
+pub fn channels(query: &str) -> Result<Vec<Channel>, Problem> {
+    Ok(StreamQuery::parse(query)?.channels)
+}
+
 type RawPair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 fn raw_pairs(text: &[u8]) -> Result<impl Iterator<Item = RawPair<'_>>, Problem> {

@@ -1,5 +1,7 @@
 //! Who may do what: the publish key, and what stands in for it where there is none.
 //!
+//! Where streams want a ticket, [`gate`](crate::ticket::gate) stands before them instead.
+//!
 //! Without a key publishing is for programs on this machine. A browser on it must not do it for any page that it shows,
 //! so a request must name this machine as its host (else a name that an attacker's DNS points here would do), and what
 //! changes something must come from a page of the hub's own, from an origin that was allowed, or from no page.
@@ -122,9 +124,12 @@ pub(crate) fn refusal(problem: Problem) -> Response {
 
 fn check_key(key: &PublishKey, headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer);
-    // In constant time, so that the answer's delay does not tell how much of a guess was right.
     match given {
-        Some(given) if bool::from(given.ct_eq(key.as_bytes())) => Ok(()),
+        Some(given) if is_key(key, given) => Ok(()),
+        Some(token) if token.starts_with(JSON_WEB_TOKEN) => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "this needs the publish key, and what was sent is a token: a ticket opens streams only",
+        )),
         Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the publish key is wrong")),
         None => Err(Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -133,7 +138,16 @@ fn check_key(key: &PublishKey, headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+/// Whether this is the key: in constant time, so that the answer's delay does not tell how much of a guess was right.
+pub(crate) fn is_key(key: &PublishKey, given: &[u8]) -> bool {
+    given.ct_eq(key.as_bytes()).into()
+}
+
+/// How a token's first part begins: `{"` in base64.
+const JSON_WEB_TOKEN: &[u8] = b"eyJ";
+
+/// What is borne, of the value of an `Authorization`.
+pub(crate) fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }

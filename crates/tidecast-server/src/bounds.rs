@@ -19,6 +19,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How much of a body that was refused is still read, so that its sender gets to see the answer.
 pub(crate) const REFUSED_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Longest ticket, in bytes: one for 64 channels with the longest of names fits. A longer one is a 401.
+pub(crate) const TICKET_BYTES_MAX: usize = 32 * 1024;
+
 /// Most events of one publish.
 pub(crate) const BATCH_MAX: usize = 1_000;
 

@@ -7,7 +7,7 @@ use clap::{
 };
 
 use crate::{
-    client::{self, BenchArguments, PublishArguments, TailArguments},
+    client::{self, BenchArguments, PublishArguments, TailArguments, TicketArguments},
     config::{KNOBS, Kind, Knob, Origin, Setting, Settings, Zero},
 };
 
@@ -27,6 +27,7 @@ pub(crate) enum Asked {
     Publish(Box<PublishArguments>),
     Tail(Box<TailArguments>),
     Bench(Box<BenchArguments>),
+    Ticket(Box<TicketArguments>),
 }
 
 /// A document that `cargo xtask docs` writes.
@@ -57,6 +58,7 @@ pub(crate) fn parse() -> Result<Asked, clap::Error> {
         "document" => Asked::Document(*matches.get_one("which").expect("the parser requires it")),
         "publish" => Asked::Publish(Box::new(PublishArguments::from_arg_matches(matches)?)),
         "tail" => Asked::Tail(Box::new(TailArguments::from_arg_matches(matches)?)),
+        "ticket" => Asked::Ticket(Box::new(TicketArguments::from_arg_matches(matches)?)),
         "bench" => Asked::Bench(Box::new(BenchArguments::from_arg_matches(matches)?)),
         _ => Asked::Serve(gather(matches)),
     })
@@ -91,6 +93,11 @@ fn command() -> Command {
             BenchArguments::augment_args(Command::new("bench"))
                 .about("Measure how long events take from publish to receive, and whether any is lost")
                 .after_help(client::bench::AFTER_HELP),
+        )
+        .subcommand(
+            TicketArguments::augment_args(Command::new("ticket"))
+                .about("Sign a ticket, by which its bearer reads some channels for some time")
+                .after_help(client::ticket::AFTER_HELP),
         )
         .subcommand(
             serve_command("check-config").about("Tell every mistake in what `serve` would be told, and do no more"),

@@ -1,4 +1,5 @@
-//! The hub's own clients: `publish`, `tail` and `bench`, which speak to it over HTTP as any other program would.
+//! The hub's own clients: `publish`, `tail` and `bench`, which speak to it over HTTP as any other program would, and
+//! `ticket`, which signs what lets others in.
 //!
 //! An [`address`] says where the hub is, a [`connection`] carries requests to it, [`patience`] says when to try again;
 //! each command is a file of its own. None of them knows the engine: what they know of the hub is what it answers.
@@ -12,10 +13,11 @@ mod style;
 pub(crate) mod bench;
 pub(crate) mod publish;
 pub(crate) mod tail;
+pub(crate) mod ticket;
 
 use std::process::ExitCode;
 
-pub(crate) use self::{bench::BenchArguments, publish::PublishArguments, tail::TailArguments};
+pub(crate) use self::{bench::BenchArguments, publish::PublishArguments, tail::TailArguments, ticket::TicketArguments};
 
 /// How a command ended that did not fail as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

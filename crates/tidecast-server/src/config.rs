@@ -61,6 +61,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct AccessConfig {
     pub(crate) publish_key: Option<PublishKey>,
     pub(crate) open_publish: bool,
+    /// Whether a stream needs a ticket. Then there is a publish key.
+    pub(crate) tickets: bool,
     pub(crate) cors_origins: Vec<HeaderValue>,
 }
 
@@ -87,6 +89,7 @@ impl Config {
         let listen = read.value("listen", parse_address).unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
         let publish_key = read.value("publish_key", parse_key).map(PublishKey);
         let open_publish = read.value("open_publish", parse_switch).unwrap_or_default();
+        let tickets = read.value("tickets", parse_switch).unwrap_or_default();
         let cors_origins = read.values("cors_origin", parse_origin);
         let broker = BrokerConfig::read(&mut read);
         let keep_alive = read.time("keep_alive");
@@ -114,6 +117,13 @@ impl Config {
         if publish_key.is_some() && open_publish {
             read.mistakes.push("publish_key and open_publish contradict each other: set one of them".to_owned());
         }
+        if tickets && settings.find("publish_key").is_none() {
+            read.mistakes.push(format!(
+                "{}: tickets are signed with a key that is derived from the publish key: set --publish-key KEY (or \
+                 TIDECAST_PUBLISH_KEY)",
+                settings.origin("tickets")
+            ));
+        }
         if settings.find("publish_key").is_none() && !open_publish && !listen.ip().is_loopback() {
             read.mistakes.push(format!(
                 "{}: {listen} is not a loopback address, so anybody could publish: set --publish-key KEY \
@@ -127,7 +137,7 @@ impl Config {
         let files = open_files_max();
         Ok(Self {
             listen,
-            access: AccessConfig { publish_key, open_publish, cors_origins },
+            access: AccessConfig { publish_key, open_publish, tickets, cors_origins },
             broker,
             streams: StreamOptions { keep_alive, retry, lifetime, ..StreamOptions::default() },
             limits,
@@ -352,6 +362,17 @@ mod tests {
         assert!(mistakes[0].contains("set --publish-key"), "{mistakes:?}");
         let both = flags(&[("publish_key", "secret"), ("open_publish", "true")]);
         assert_eq!(Config::from_settings(&both).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn tickets_need_a_key_to_be_signed_with() {
+        let config = Config::from_settings(&flags(&[("tickets", "true"), ("publish_key", "secret")])).unwrap();
+        assert!(config.access.tickets && !Config::from_settings(&flags(&[])).unwrap().access.tickets);
+        let mistakes = Config::from_settings(&flags(&[("tickets", "true")])).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with("--tickets: "), "{mistakes:?}");
+        // A key that is wrong is one mistake and not two.
+        let mistakes = Config::from_settings(&flags(&[("tickets", "true"), ("publish_key", "two words")])).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with("--publish-key: "), "{mistakes:?}");
     }
 
     #[test]

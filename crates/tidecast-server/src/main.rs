@@ -2,7 +2,7 @@
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
 //! from it, [`listen`] accepts connections and hands them to [`workers`], [`connection`] serves each on a guarded
-//! [`socket`], [`access`] and [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it.
+//! [`socket`], [`access`], [`ticket`] and [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it.
 //! [`client`] is the other side: commands that speak to a hub.
 //!
 //! A stream whose head is written leaves all of this with its socket: [`detach`] says which, a [`reactor`] serves it.
@@ -37,6 +37,7 @@ mod admission;
 mod body;
 mod refused;
 mod routes;
+mod ticket;
 
 mod publish;
 
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         }),
         Asked::Publish(arguments) => ended(client::run(client::publish::run(*arguments))),
         Asked::Tail(arguments) => ended(client::run(client::tail::run(*arguments))),
+        Asked::Ticket(arguments) => ended(client::ticket::run(&arguments)),
         Asked::Bench(arguments) => ended(client::run(client::bench::run(*arguments))),
         Asked::Document(Document::Reference) => finished(print(&document::reference())),
         Asked::Document(Document::Sample) => finished(print(&document::sample())),

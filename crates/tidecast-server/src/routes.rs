@@ -38,6 +38,7 @@ use crate::{
     admission::admit,
     app::App,
     refused::read_the_rest,
+    ticket::gate::{self, Gate},
 };
 
 /// Every route of the hub.
@@ -105,6 +106,11 @@ fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
 
     let streams = Streams::new(app.hub.clone()).options(app.config.streams.clone());
     let admitted = streams.into_method_router().layer(from_fn_with_state(app.admission.clone(), admit));
+    let streams = match Gate::new(&app.config.access) {
+        // It says what pages may read, and so stands in the place of what else does.
+        Some(gate) => admitted.layer(from_fn_with_state(gate, gate::ask)),
+        None => for_pages_of_others(cors, to_read(admitted)),
+    };
     let channel = to_look(get(channels::show)).merge(to_change(axum::routing::delete(channels::forget)));
 
     // What is posted does not come here: this is for the other methods, which are told that it is what they may do.
@@ -113,7 +119,7 @@ fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
 
     console::routes()
         .fold(Router::new(), |router, (path, route)| router.route(path, to_read(route)))
-        .route("/stream", for_pages_of_others(cors, to_read(admitted)))
+        .route("/stream", streams)
         .route(PUBLISH, for_pages_of_others(cors, to_change(publish)))
         .route("/channels", to_look(get(channels::list)))
         .route("/channels/{name}", channel)

@@ -9,9 +9,9 @@ from tidecast import publish
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint, sse
 
 NUMBERS = ("SSE_KEEP_ALIVE_SECONDS", "SSE_MAX_STREAM_SECONDS")
-
 app = Flask(__name__)
-app.config.update({name: os.environ[name] for name in ("REDIS_URL", *NUMBERS) if name in os.environ})
+HUB = ("SSE_HUB_URL", "SSE_HUB_KEY", "SSE_HUB_VIA")
+app.config.update({name: os.environ[name] for name in ("REDIS_URL", *HUB, *NUMBERS) if name in os.environ})
 app.register_blueprint(sse, url_prefix="/stream")
 
 

@@ -29,6 +29,12 @@ COMMANDS = {
     ],
 }
 
+#: What a developer's machine may happen to name, and no program of the tests must find.
+OF_THE_MACHINE = (
+    *("SSE_REDIS_URL", "REDIS_URL", "SSE_REDIS_HOST", "SSE_REDIS_PORT", "SSE_REDIS_DB"),
+    *("SSE_HUB_URL", "SSE_HUB_KEY", "SSE_HUB_PUBLIC_URL", "SSE_HUB_TICKET_SECONDS", "SSE_HUB_VIA"),
+)
+
 LISTENS = re.compile(r"(?:Listening at|Running on|Serving on):? http://127\.0\.0\.1:(\d+)")
 
 
@@ -46,9 +52,7 @@ class Server:
     ) -> None:
         self._output = folder / "server.log"
         command = [part.replace("{app}", app) for part in COMMANDS[kind]]
-        # A program that the tests run must not find a Redis that the machine happens to name.
-        unset = ("SSE_REDIS_URL", "REDIS_URL", "SSE_REDIS_HOST", "SSE_REDIS_PORT", "SSE_REDIS_DB")
-        inherited = {name: value for name, value in os.environ.items() if name not in unset}
+        inherited = {name: value for name, value in os.environ.items() if name not in OF_THE_MACHINE}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *command, *options],

@@ -93,19 +93,16 @@ class ServerSentEventsBlueprint(Blueprint):
             stream.close()
 
     def stream(self) -> Response:
-        """The view: streams the channel that ``?channel=`` names, or ``sse``."""
-        if request.method == "HEAD":
-            return response(())
+        """The view: streams the channel that ``?channel=`` names, or ``sse``; or says where a hub does."""
         query = Query.of(request, (chosen := settings()).multi_channel)
         if self._client_is_own() or self._overrides("messages"):
+            if request.method == "HEAD":
+                return response(())
             # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
             return response(stream_with_context(texts(self.messages(channel=query.channels[0]))))
 
-        alone = not request.environ.get("wsgi.multithread")
-        if alone:
-            programs.warn_of_turns(chosen.max_stream_seconds)
         try:
-            stream = chosen_mode(chosen).subscribe(
+            stream = chosen_mode(chosen).open(
                 query.channels,
                 after=query.after,
                 last=query.last,
@@ -114,6 +111,14 @@ class ServerSentEventsBlueprint(Blueprint):
             )
         except InvalidError as error:
             abort(400, str(error))
+        if isinstance(stream, modes.Elsewhere):
+            return current_app.response_class(stream.body, stream.status, stream.headers)
+        if request.method == "HEAD":
+            stream.close()
+            return response(())
+        alone = not request.environ.get("wsgi.multithread")
+        if alone:
+            programs.warn_of_turns(chosen.max_stream_seconds)
         return response(
             StreamBody(
                 stream,

@@ -7,12 +7,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from . import memory, redis
+from . import hub, memory, redis
+from .elsewhere import Elsewhere
 
 if TYPE_CHECKING:
     from .._native import Published, Stream
     from ..event import Event
     from ..settings import Settings
+
+
+class Subscription(Protocol):
+    """What is read event by event: a stream of an engine, or a hub's."""
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when there is something new."""
+        ...
+
+    def events(self, at_most: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
+        """Every event that is ready, as :meth:`tidecast._native.Stream.events` has it."""
+        ...
+
+    def close(self) -> None:
+        """Leave the channels."""
+        ...
 
 
 class Mode(Protocol):
@@ -34,8 +51,23 @@ class Mode(Protocol):
         last: int | None = None,
         retry_ms: int = 3000,
         open_event: bool = False,
-    ) -> Stream:
-        """Subscribe to channels. Never waits.
+    ) -> Subscription:
+        """Subscribe to channels, to read their events here. Never waits.
+
+        :raises tidecast.errors.InvalidError: A channel can't be one.
+        """
+        ...
+
+    def open(
+        self,
+        channels: list[str],
+        *,
+        after: bytes | None = None,
+        last: int | None = None,
+        retry_ms: int = 3000,
+        open_event: bool = False,
+    ) -> Stream | Elsewhere:
+        """Open a stream for a browser: one to be sent from here, or where the browser gets it. Never waits.
 
         :raises tidecast.errors.InvalidError: A channel can't be one.
         """
@@ -52,6 +84,8 @@ def choose(settings: Settings) -> Mode:
 
     :raises tidecast.errors.InvalidError: The Redis URL can't be one.
     """
+    if settings.hub is not None:
+        return hub.mode(settings.hub)
     if settings.redis_url is None:
         return memory.mode()
     return redis.mode(settings.redis_url, settings.plain_format)

@@ -42,6 +42,9 @@ class EngineMode:
         """See :class:`tidecast.modes.Mode`."""
         return self.engine.subscribe(channels, after=after, last=last, retry_ms=retry_ms, open_event=open_event)
 
+    #: See :class:`tidecast.modes.Mode`: it is sent from here.
+    open = subscribe
+
 
 def finished(publishing: Publishing) -> Published:
     """Wait for what comes of a publish. It comes in any case: the engine gives Redis 5 seconds, or the URL's

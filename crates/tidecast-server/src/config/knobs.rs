@@ -131,7 +131,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "publish_key",
         kind: Kind::Secret,
         doc: "Key that publishers send as `Authorization: Bearer KEY`; needed to listen on any other than a loopback \
-              address. It does not protect reading: streams stay open to everybody. A flag shows in the list of processes: \
+              address. It does not protect reading, which `tickets` does. A flag shows in the list of processes: \
               prefer the variable",
         ..PLAIN
     },
@@ -140,6 +140,14 @@ pub(crate) const KNOBS: &[Knob] = &[
         kind: Kind::Switch,
         default: "false",
         doc: "Let anybody who reaches the address publish",
+        ..PLAIN
+    },
+    Knob {
+        key: "tickets",
+        kind: Kind::Switch,
+        default: "false",
+        doc: "Give a stream only to who shows a ticket for its channels, signed by the application with \
+              what it derives from the publish key, or the publish key itself",
         ..PLAIN
     },
     Knob { key: "cors_origin", kind: Kind::Origins, doc: "Origin whose pages may read streams and publish", ..PLAIN },

@@ -115,5 +115,7 @@ element("watch-channel").addEventListener("focus", () => refresh(channels));
 publishing.start(() => {
   refresh(channels);
   fill();
+  // What was refused may not be by now.
+  stream.connectNow();
 });
 watch(new URLSearchParams(location.search).get("channel") || "sse");

@@ -61,9 +61,13 @@ async function publish() {
     const receivers = said.receivers === 1 ? "1 receiver" : `${said.receivers} receivers`;
     return { text: `Published ${said.id} to ${receivers}`, isBad: false };
   } catch (error) {
-    // A header can't have every letter; a key that has others is none of a hub's.
-    const isKey = error instanceof TypeError && /header|ByteString/i.test(error.message);
-    const why = isKey ? "the key has letters that a key can't have" : "the hub can't be reached";
-    return { text: `Not published: ${why}`, isBad: true };
+    return { text: `Not published: ${unreached(error)}`, isBad: true };
   }
+}
+
+/** Why a request with the key got no answer. */
+export function unreached(error) {
+  // A header can't have every letter; a key that has others is none of a hub's.
+  const isKey = error instanceof TypeError && /header|ByteString/i.test(error.message);
+  return isKey ? "the key has letters that a key can't have" : "the hub can't be reached";
 }

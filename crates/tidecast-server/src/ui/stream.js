@@ -4,6 +4,8 @@
 // were asked for, and a console has to show a type that nobody has told it of. Neither do they say why a connection
 // ended.
 
+import { authorization, key, unreached } from "./publish.js";
+
 const LAST = 50;
 const RETRY_MS = 3_000;
 const DELAY_MS_MAX = 30_000;
@@ -61,9 +63,11 @@ export class Stream {
     const from = this.#lastEventId ? { last_event_id: this.#lastEventId } : { last: LAST };
     let response;
     try {
-      response = await fetch(`stream?${new URLSearchParams({ channel: this.#channel, ...from })}`, { signal });
-    } catch {
-      return "the hub can't be reached";
+      const query = new URLSearchParams({ channel: this.#channel, ...from });
+      // A hub that wants tickets takes the key as well.
+      response = await fetch(`stream?${query}`, { headers: authorization(), signal });
+    } catch (error) {
+      return unreached(error);
     }
     const type = response.headers.get("Content-Type") ?? "";
     if (response.status !== 200 || !type.startsWith("text/event-stream")) return refusal(response);
@@ -95,6 +99,10 @@ export class Stream {
 
 async function refusal(response) {
   const problem = await response.json().catch(() => null);
+  // What the hub says is for programs, which may also have a ticket.
+  if (response.status === 401 && problem?.detail) {
+    return `this hub is read with a ticket or the publish key: give ${key() ? "the right" : "the"} one in the form`;
+  }
   return `${response.status} ${problem?.detail ?? (response.statusText || "and no event stream")}`;
 }
 

@@ -6,6 +6,7 @@ mod fake_hub;
 mod log;
 mod process;
 mod restart;
+mod ticket;
 mod usage;
 
 use std::time::{Duration, Instant};

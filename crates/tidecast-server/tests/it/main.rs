@@ -34,3 +34,4 @@ mod redis;
 mod same_stream;
 mod stall;
 mod stop;
+mod tickets;

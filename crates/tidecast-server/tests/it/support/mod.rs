@@ -6,6 +6,7 @@
 mod http;
 mod hub;
 mod source;
+mod ticket;
 mod witness;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub(crate) use self::{
     http::{Answer, Connection, Head, request},
     hub::{Hub, Signal},
     source::{Source, Stream},
+    ticket::{now, ticket, ticket_of},
     witness::Witness,
 };
 

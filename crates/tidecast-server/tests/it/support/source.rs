@@ -34,6 +34,11 @@ impl Stream {
     /// Reads the head of the answer to what was asked on a connection.
     pub(crate) async fn begin(mut connection: Connection) -> Self {
         let head = connection.head().await;
+        Self::after(head, connection)
+    }
+
+    /// Begins behind a head that was read already.
+    pub(crate) fn after(head: Head, connection: Connection) -> Self {
         assert_eq!(head.status, 200, "{head:?}: {:?}", connection.buffer.escape_ascii().to_string());
         let framing = Framing::of(&head);
         let mut stream = Self {

@@ -1,0 +1,85 @@
+//! `ticket`, and the commands on a hub that wants one.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use super::{
+    eventually,
+    process::{Hub, Process, run, tidecast},
+};
+
+const KEY: &str = "s3cret!";
+
+/// The first line of what is answered to a request for an address.
+fn status(address: &str) -> String {
+    let (host, path) = address.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("an address");
+    let mut socket = TcpStream::connect(host).expect("the hub listens");
+    write!(socket, "GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("the hub reads");
+    let mut first = [0; 12];
+    socket.read_exact(&mut first).expect("the hub answers");
+    String::from_utf8(first.to_vec()).expect("a status line")
+}
+
+#[test]
+fn a_ticket_opens_its_channels_and_the_address_is_ready_to_be_taken() {
+    let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
+    let url = hub.url();
+    let sign = |more: &[&str]| {
+        let end = Process::start(tidecast(&["ticket"]).args(more).env("TIDECAST_KEY", KEY)).end();
+        end.expect(0).stdout.clone()
+    };
+    let address = sign(&["--channel", "a b", "--channel", "c", "--for", "1h", "--url", &format!("{url}/")]);
+    assert!(address.starts_with(&format!("{url}/stream?channel=a%20b&channel=c&ticket=eyJ")), "{address}");
+    assert_eq!(status(&address), "HTTP/1.1 200");
+    assert_eq!(status(&address.replace("channel=c", "channel=d")), "HTTP/1.1 403");
+    let ticket = sign(&[]);
+    assert_eq!(status(&format!("{url}/stream?ticket={ticket}")), "HTTP/1.1 200");
+    assert_eq!(status(&format!("{url}/stream")), "HTTP/1.1 401");
+}
+
+#[test]
+fn who_follows_shows_the_key_or_a_ticket() {
+    let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
+    let url = hub.url();
+    let ticket = run(&["ticket", "--key", KEY, "--channel", "a"]).stdout;
+    let follow = |key: &str| Process::start(&mut tidecast(&["tail", "--url", &url, "--key", key, "--channel", "a"]));
+    let followers = [follow(KEY), follow(&ticket)];
+    let publish = ["publish", "--url", &url, "--key", KEY, "--channel", "a", "hello"];
+    // Whoever is there already gets one, and so it is known that they are.
+    for follower in &followers {
+        eventually("an event", || {
+            run(&publish).expect(0);
+            (follower.lines() > 0).then_some(())
+        });
+    }
+    let refused = run(&["tail", "--url", &url, "--channel", "a"]);
+    assert!(refused.expect(1).stderr.contains("TIDECAST_KEY"), "{refused:?}");
+    let refused = run(&["tail", "--url", &url, "--key", &ticket, "--channel", "b"]);
+    assert!(refused.expect(1).stderr.contains("not for `b`"), "{refused:?}");
+    let refused = run(&["publish", "--url", &url, "--key", &ticket, "--channel", "a", "hello"]);
+    assert!(refused.expect(1).stderr.contains("a ticket opens streams only"), "{refused:?}");
+}
+
+#[test]
+fn a_measurement_runs_with_the_key() {
+    let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
+    run(&["bench", &hub.url(), "--key", KEY, "--subscribers", "2", "--events", "10"]).expect(0);
+}
+
+#[test]
+fn what_can_not_be_signed_says_why() {
+    for (arguments, says) in [
+        (&["ticket"][..], "TIDECAST_KEY"),
+        (&["ticket", "--key", ""], "TIDECAST_KEY"),
+        (&["ticket", "--key", "two words"], "visible ASCII"),
+        (&["ticket", "--key", KEY, "--channel", ""], "channel"),
+        (&["ticket", "--key", KEY, "--for", "0"], "--for"),
+        (&["ticket", "--key", KEY, "--for", "soon"], "--for"),
+        (&["ticket", "--key", KEY, "--url", "hub.example"], "--url"),
+        (&["ticket", "--key", KEY, "--url", "http://hub.example/?a=b"], "--url"),
+    ] {
+        let end = run(arguments);
+        assert!(end.expect(64).stderr.contains(says), "{arguments:?}: {end:?}");
+        assert!(end.stdout.is_empty() && !end.stderr.contains("two words"), "{end:?}");
+    }
+}

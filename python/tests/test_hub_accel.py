@@ -1,0 +1,100 @@
+"""`SSE_HUB_VIA = "accel"`: an nginx in front fetches the stream, so the browser stays where it asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from flask import Flask
+from support.hub import Hub
+from support.nginx import Nginx
+from support.server import Server
+from support.source import Source, ask
+
+from tidecast.flask_sse import ServerSentEventsBlueprint
+
+
+@pytest.fixture
+def site(hub: Hub, tmp_path: Path) -> Iterator[Nginx]:
+    """The quickstart on one worker that serves one request at a time, behind an nginx."""
+    environment = {**hub.settings, "SSE_HUB_VIA": "accel"}
+    with (
+        Server("gunicorn-sync", tmp_path, environment=environment) as server,
+        Nginx(tmp_path, server.port, hub.port) as nginx,
+    ):
+        yield nginx
+
+
+def test_a_stream_comes_by_way_of_nginx_as_it_is_published(site: Nginx) -> None:
+    channel = quote("größe & co")
+    sources = [Source(site.port, f"/stream?channel={channel}") for _ in range(2)]
+    for source in sources:
+        assert (source.status, source.response.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+        assert source.block()["comment"] == "tidecast"
+    # The one worker is free, and nothing waits for a buffer to be full.
+    for data in ("one", "two"):
+        assert ask(site.port, f"/hello?data={data}&channel={channel}") == (200, "2")
+        assert [source.event()["data"] for source in sources] == [data, data]
+    for source in sources:
+        source.close()
+    assert "buffered to a temporary file" not in site.errors()
+
+
+def test_where_it_was_cut_it_goes_on(site: Nginx) -> None:
+    with Source(site.port) as source:
+        source.block()
+        ask(site.port, "/hello?data=one")
+        last = source.event()["id"]
+    ask(site.port, "/hello?data=two")
+    with Source(site.port, Last_Event_ID=last) as source:
+        assert source.event()["data"] == "two"
+    with Source(site.port, f"/stream?lastEventId={last}") as source:
+        assert source.event()["data"] == "two"
+    with Source(site.port, "/stream?last=1&open=1") as source:
+        assert [source.event().get("event") for _ in range(2)] == ["stream-open", None]
+
+
+def test_the_client_sees_no_ticket(site: Nginx) -> None:
+    with Source(site.port) as source:
+        names = sorted(name.lower() for name in source.response.headers)
+        assert source.block()["comment"] == "tidecast"
+    # What is not here is no header of the application's, where the ticket was.
+    expected = ["cache-control", "connection", "content-type", "date", "server", "transfer-encoding", "vary"]
+    assert names == expected
+
+
+def test_a_page_of_another_origin_may_not_read_it(site: Nginx) -> None:
+    """The ticket is not the page's own: the cookies that passed the application's guard may be what somebody else's
+    page has sent along."""
+    with Source(site.port, Origin="https://evil.example") as source:
+        assert source.status == 200 and "Access-Control-Allow-Origin" not in source.response.headers
+
+
+def test_the_hub_is_not_to_be_had_past_the_application(site: Nginx, hub: Hub) -> None:
+    assert ask(site.port, "/_tidecast/stream")[0] == 404
+    assert ask(site.port, "/_tidecast/publish", "POST")[0] == 404
+    assert ask(hub.port, "/stream")[0] == 401
+
+
+def test_every_reconnect_passes_the_guard(hub: Hub, tmp_path: Path) -> None:
+    environment = {**hub.settings, "SSE_HUB_VIA": "accel"}
+    with (
+        Server("gunicorn-sync", tmp_path, app="guarded:app", environment=environment) as server,
+        Nginx(tmp_path, server.port, hub.port) as nginx,
+    ):
+        for _ in range(2):
+            assert ask(nginx.port, "/stream?channel=analytics")[0] == 403
+            with Source(nginx.port, "/stream?channel=analytics", Cookie="user=admin") as source:
+                assert source.status == 200
+
+
+def test_without_an_nginx_the_answer_says_what_is_missing(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    app.config.update(SSE_HUB_URL="http://127.0.0.1:9", SSE_HUB_KEY="k", SSE_HUB_VIA="accel")
+    app.config["SSE_HUB_ACCEL_PREFIX"] = "/inside/"
+    app.register_blueprint(blueprint, url_prefix="/stream")
+    response = app.test_client().get("/stream?channel=a%20b")
+    assert response.status_code == 200 and "no nginx" in response.text
+    assert response.headers["X-Accel-Redirect"].startswith("/inside/stream?channel=a%20b&ticket=eyJ")
+    assert response.content_type == "text/event-stream; charset=utf-8"

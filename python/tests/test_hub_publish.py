@@ -1,0 +1,278 @@
+"""Publishing to a hub that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from support.hub import KEY, Hub
+from support.source import Source, ask
+
+import tidecast
+from tidecast import InDoubtError, InvalidError, RefusedError, TidecastError, TooLargeError, UnavailableError
+from tidecast.event import Event
+from tidecast.flask_sse import ServerSentEventsBlueprint
+from tidecast.hub import connections
+from tidecast.hub.client import Client
+
+
+def event(data: object, **rest: object) -> Event:
+    given = {"type": None, "id": None, "retry": None, **rest}
+    return Event.of(data, given["type"], given["id"], given["retry"], json.dumps)
+
+
+def history(hub: Hub, channel: str) -> list[str]:
+    status, text = ask(hub.port, f"/channels/{channel}/events", Authorization=f"Bearer {KEY}")
+    assert status == 200, text
+    return [told["data"] for told in json.loads(text)["events"]]
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Something that is no hub: it answers each request as it was told, and hangs up where that is nothing."""
+    asked: list[bytes] = []
+
+    def serve() -> None:
+        connection: socket.socket | None = None
+        for answer in answers:
+            if connection is None:
+                connection, _ = listening.accept()
+                connection.settimeout(20)
+            asked.append(connection.recv(65536))
+            while b"\r\n\r\n" not in asked[-1] or not asked[-1].endswith(b"}"):
+                asked[-1] += connection.recv(65536)
+            connection.sendall(answer)
+            if not answer or b"close" in answer:
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        listening.settimeout(20)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", asked
+        thread.join()
+
+
+def answer(status: int, body: str, *headers: str) -> bytes:
+    head = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body.encode())}", *headers]
+    return "\r\n".join([*head, "", body]).encode()
+
+
+PUBLISHED = answer(200, '{"channel": "sse", "id": "i", "position": "p", "receivers": 3}')
+
+
+def test_a_view_publishes_and_is_told_how_many_listen(on_hub: Flask, hub: Hub) -> None:
+    blueprint = ServerSentEventsBlueprint("sse", __name__)
+    with on_hub.app_context(), Source(hub.port, "/stream?channel=news", Authorization=f"Bearer {KEY}") as source:
+        source.block()
+        assert blueprint.publish({"b": "é", "a": [1]}, type="greeting", id="own", retry=5, channel="news") == 1
+        told = source.event()
+        assert told == {"id": "own", "event": "greeting", "retry": "5", "data": '{"a": [1], "b": "\\u00e9"}'}
+        blueprint.publish("two\nlines", channel="news")
+        assert source.event()["data"] == "two\nlines"
+
+
+def test_publishing_needs_no_application(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in hub.settings.items():
+        monkeypatch.setenv(name, value)
+    published = tidecast.publish({"a": 1}, channel="größe")
+    assert (published.channel, published.receivers, published.repeated) == ("größe", 0, False)
+    assert published.id == published.position
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *("", "text", '"quoted"', "17", "é\u2028\n\r\nx", "\x00"),
+        *(17, None, True, [], {"a": '"'}, {"a": float("nan")}, "NaN", ["NaN"], float("inf")),
+    ],
+)
+def test_what_arrives_is_what_arrives_in_memory(hub: Hub, data: object) -> None:
+    Client(hub.url, KEY).publish("c", event(data))
+    expected = data if isinstance(data, str) else json.dumps(data)
+    assert history(hub, "c") == ["\n".join(expected.replace("\r\n", "\n").split("\r"))]
+
+
+def test_what_the_application_writes_as_a_json_string_stays_one(on_hub: Flask, hub: Hub) -> None:
+    """A hub sends what a JSON string stands for; in memory its quotes were sent."""
+    blueprint = ServerSentEventsBlueprint("sse", __name__)
+    uuid = UUID(int=7)
+    with on_hub.app_context():
+        blueprint.publish(uuid)
+        blueprint.publish(datetime(2026, 1, 5))
+    assert history(hub, "sse") == [f'"{uuid}"', '"Mon, 05 Jan 2026 00:00:00 GMT"']
+
+
+def test_the_same_key_publishes_once(hub: Hub) -> None:
+    client = Client(hub.url, KEY)
+    first, again = (client.publish("c", event(data), "key") for data in ("one", "two"))
+    assert (first.position, history(hub, "c")) == (again.position, ["one"])
+
+
+@pytest.mark.parametrize(
+    ("channel", "told", "error"),
+    [
+        ("", {}, InvalidError),
+        ("a\nb", {}, InvalidError),
+        ("x" * 256, {}, InvalidError),
+        ("c", {"type": "a\nb"}, InvalidError),
+        ("c", {"id": "a\0b"}, InvalidError),
+        ("c", {"type": "stream-reset"}, InvalidError),
+        ("c", {"data": "x" * (1024 * 1024 + 1)}, TooLargeError),
+        ("c", {"data": "x" * (3 * 1024 * 1024)}, TooLargeError),
+    ],
+)
+def test_what_can_be_no_event_is_a_value_error(
+    hub: Hub, channel: str, told: dict[str, object], error: type[ValueError]
+) -> None:
+    client = Client(hub.url, KEY)
+    with pytest.raises(error) as refused:
+        client.publish(channel, event(**{"data": "x", **told}))  # type: ignore[arg-type]
+    assert isinstance(refused.value, ValueError) and isinstance(refused.value, TidecastError)
+    # Others go on.
+    assert client.publish("c", event("y")).receivers == 0
+
+
+def test_a_wrong_key_is_said(hub: Hub) -> None:
+    with pytest.raises(RefusedError, match="SSE_HUB_KEY") as refused:
+        Client(hub.url, "wrong-key").publish("c", event("x"))
+    assert "wrong-key" not in str(refused.value)
+
+
+def test_a_hub_that_is_not_there_is_said(hub: Hub) -> None:
+    client = Client(hub.url, KEY)
+    hub.kill()
+    with pytest.raises(UnavailableError, match="can't be reached") as unavailable:
+        client.publish("c", event("x"))
+    assert not isinstance(unavailable.value, InDoubtError)
+
+
+def test_one_connection_serves_many(hub: Hub) -> None:
+    client = Client(hub.url, KEY)
+    for number in range(5):
+        client.publish("c", event(f"{number}"))
+    assert [len(client._connections._present()._idle), history(hub, "c")] == [1, list("01234")]
+
+
+def test_many_threads_have_no_more_kept_than_the_bound(hub: Hub) -> None:
+    client = Client(hub.url, KEY)
+    begin = threading.Barrier(connections.KEPT_MAX * 2)
+
+    def publish() -> None:
+        begin.wait(20)
+        for _ in range(5):
+            client.publish("c", event("x"))
+
+    threads = [threading.Thread(target=publish) for _ in range(begin.parties)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(history(hub, "c")) == 100
+    assert 1 <= len(client._connections._present()._idle) <= connections.KEPT_MAX
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_hub_that_was_started_again_is_found(hub: Hub, how: str) -> None:
+    client = Client(hub.url, KEY)
+    client.publish("c", event("one"))
+    getattr(hub, how)()
+    hub.start()
+    # At the first try: the connection that was kept is seen to be of no use before anything is sent.
+    client.publish("c", event("two"))
+    assert history(hub, "c") == ["two"]
+
+
+def test_a_connection_that_was_long_of_no_use_is_left(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(hub.url, KEY)
+    client.publish("c", event("one"))
+    ((before, _),) = client._connections._present()._idle
+    monkeypatch.setattr(connections, "KEPT_SECONDS", 0.0)
+    client.publish("c", event("two"))
+    assert before.sock is None
+
+
+def test_what_may_have_been_published_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hangs up while it has the event."""
+    with answering(b"") as (url, _), pytest.raises(InDoubtError, match="was lost"):
+        Client(url, KEY).publish("sse", event("x"))
+    # Also on a connection that was kept: who asks again by itself may publish twice.
+    with answering(PUBLISHED, b"") as (url, asked):
+        client = Client(url, KEY)
+        client.publish("sse", event("x"))
+        with pytest.raises(InDoubtError, match="was lost"):
+            client.publish("sse", event("y"))
+    assert len(asked) == 2
+    monkeypatch.setattr(connections, "TIMEOUT_SECONDS", 0.2)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        client = Client(f"http://127.0.0.1:{silent.getsockname()[1]}", KEY)
+        with pytest.raises(InDoubtError, match=r"has not answered in 0\.2 s"):
+            client.publish("sse", event("x"), "key")
+
+
+def test_under_a_key_it_is_asked_once_more() -> None:
+    with answering(PUBLISHED, b"", PUBLISHED) as (url, asked):
+        client = Client(url, KEY)
+        client.publish("sse", event("x"))
+        assert client.publish("sse", event("y"), "key").receivers == 3
+    assert asked[1] == asked[2]
+    # A connection that is new is not one that was closed meanwhile.
+    with answering(b"") as (url, _), pytest.raises(InDoubtError):
+        Client(url, KEY).publish("sse", event("x"), "key")
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        (answer(503, '{"detail": "redis is away"}'), UnavailableError),
+        (answer(503, '{"detail": "lost", "in_doubt": true}'), InDoubtError),
+        (answer(429, ""), UnavailableError),
+        (answer(502, "<html>"), InDoubtError),
+        (answer(404, "[]"), TidecastError),
+        (answer(301, "", "Location: https://hub/publish"), TidecastError),
+        (answer(200, "It works!"), TidecastError),
+        (answer(200, "{}"), TidecastError),
+        (answer(200, "x" * 100_000, "Connection: close"), TidecastError),
+        (b"SSH-2.0-OpenSSH close\r\n", InDoubtError),
+    ],
+)
+def test_what_else_an_answer_may_be(told: bytes, error: type[TidecastError]) -> None:
+    with answering(told) as (url, _), pytest.raises(TidecastError) as raised:
+        Client(url, KEY).publish("sse", event("x"))
+    assert type(raised.value) is error
+
+
+def test_a_child_has_connections_of_its_own(hub: Hub) -> None:
+    client = Client(hub.url, KEY)
+    client.publish("c", event("parent"))
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            client.publish("c", event("child"))
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    ((before, _),) = client._connections._present()._idle
+    client.publish("c", event("parent"))
+    ((after, _),) = client._connections._present()._idle
+    assert before is after
+    assert history(hub, "c") == ["parent", "child", "parent"]
+
+
+def test_an_address_may_have_a_path() -> None:
+    with answering(PUBLISHED) as (url, asked):
+        assert Client(f"{url}/hub", KEY).publish("sse", event("x")).id == "i"
+    assert asked[0].startswith(b"POST /hub/publish HTTP/1.1\r\n")

@@ -1,0 +1,194 @@
+"""The view in hub mode: a redirect to the hub, with a ticket, after the application has had its say."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from flask import Flask, Response, abort, request
+from support.hub import KEY, Hub
+from support.source import Source, ask
+from werkzeug.test import TestResponse
+
+from tidecast.flask_sse import Message, ServerSentEventsBlueprint
+from tidecast.hub.ticket import Signer
+
+#: What needs no hub to answer.
+NOWHERE = {"SSE_HUB_URL": "http://127.0.0.1:9", "SSE_HUB_KEY": KEY}
+
+
+@pytest.fixture
+def served(app: Flask, blueprint: ServerSentEventsBlueprint) -> Flask:
+    app.config.update(NOWHERE)
+    app.register_blueprint(blueprint, url_prefix="/stream")
+    return app
+
+
+def query_of(response: TestResponse) -> list[tuple[str, str]]:
+    assert response.status_code == 302
+    return parse_qsl(urlsplit(response.headers["Location"]).query, strict_parsing=True, keep_blank_values=True)
+
+
+def claims_of(response: TestResponse) -> dict[str, Any]:
+    part = dict(query_of(response))["ticket"].split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=="))
+    return claims
+
+
+def followed(response: TestResponse, **headers: str) -> Source:
+    """The stream that a browser gets there."""
+    assert response.status_code == 302
+    location = urlsplit(response.headers["Location"])
+    assert location.port is not None
+    return Source(location.port, f"{location.path}?{location.query}", **headers)
+
+
+def test_it_is_a_redirect_that_nobody_keeps(served: Flask) -> None:
+    for method in ("GET", "HEAD"):
+        response = served.test_client().open("/stream?channel=news", method=method)
+        assert response.status_code == 302 and not response.data
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        location = urlsplit(response.headers["Location"])
+        assert (location.scheme, location.netloc, location.path) == ("http", "127.0.0.1:9", "/stream")
+        assert [name for name, _ in query_of(response)] == ["channel", "ticket"]
+
+
+def test_the_ticket_is_for_that_channel_and_for_twelve_hours(served: Flask) -> None:
+    before = int(time.time())
+    claims = claims_of(served.test_client().get("/stream?channel=größe %26 co"))
+    assert claims["subscribe"] == ["größe & co"] and claims["use"] == "ticket"
+    assert before + 43_200 <= claims["exp"] <= int(time.time()) + 43_200
+    assert claims_of(served.test_client().get("/stream"))["subscribe"] == ["sse"]
+    served.config["SSE_HUB_TICKET_SECONDS"] = 60
+    assert claims_of(served.test_client().get("/stream"))["exp"] <= int(time.time()) + 60
+
+
+@pytest.mark.parametrize(
+    ("public", "expected"),
+    [
+        ("https://events.example.org", "https://events.example.org/stream?channel=sse&ticket="),
+        ("https://example.org/hub/", "https://example.org/hub/stream?channel=sse&ticket="),
+        ("/hub", "/hub/stream?channel=sse&ticket="),
+    ],
+)
+def test_it_leads_to_where_browsers_reach_the_hub(served: Flask, public: str, expected: str) -> None:
+    served.config["SSE_HUB_PUBLIC_URL"] = public
+    assert served.test_client().get("/stream").headers["Location"].startswith(expected)
+
+
+def test_where_it_goes_on_is_passed_on(served: Flask) -> None:
+    client = served.test_client()
+    query = "channel=a%2Fb&channel=other&last=5&open=1&lastEventId=0d38ec4c1338.4&token=mine"
+    told = query_of(client.get(f"/stream?{query}"))
+    assert told[:-1] == [("channel", "a/b"), ("last_event_id", "0d38ec4c1338.4"), ("last", "5"), ("open", "1")]
+    # A client that leaves the header behind at a redirect finds it in the address.
+    told = query_of(client.get("/stream?last_event_id=old", headers={"Last-Event-ID": "a b&ticket=x"}))
+    assert told[:-1] == [("channel", "sse"), ("last_event_id", "a b&ticket=x")]
+    # Whatever bytes it has.
+    location = client.get("/stream", headers={"Last-Event-ID": "\xff"}).headers["Location"]
+    assert "last_event_id=%FF&" in location
+
+
+def test_only_the_first_channel_counts_unless_the_application_asks_for_more(served: Flask) -> None:
+    client = served.test_client()
+    asked = "/stream?channel=public&channel=analytics&channel=public"
+    assert claims_of(client.get(asked))["subscribe"] == ["public"]
+    served.config["SSE_MULTI_CHANNEL"] = True
+    response = client.get(asked)
+    assert claims_of(response)["subscribe"] == ["public", "analytics"]
+    assert [value for name, value in query_of(response) if name == "channel"] == ["public", "analytics"]
+
+
+@pytest.mark.parametrize("query", [f"channel={'x' * 256}", "channel=a%0Ab", "last=x", "last=1001"])
+def test_what_can_be_no_stream_is_a_bad_request(served: Flask, query: str) -> None:
+    assert served.test_client().get(f"/stream?{query}").status_code == 400
+
+
+def test_more_channels_than_a_stream_has_are_a_bad_request(served: Flask) -> None:
+    served.config["SSE_MULTI_CHANNEL"] = True
+    query = "&".join(f"channel={number}" for number in range(65))
+    assert served.test_client().get(f"/stream?{query}").status_code == 400
+
+
+def test_a_guard_comes_first(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    """The guard of Flask-SSE's documentation, and a client that hides the guarded channel behind a public one."""
+
+    @blueprint.before_request
+    def check_access() -> None:
+        if request.args.get("channel") == "analytics":
+            abort(403)
+
+    app.config.update(NOWHERE)
+    app.register_blueprint(blueprint, url_prefix="/stream")
+    client = app.test_client()
+    refused = client.get("/stream?channel=analytics")
+    assert refused.status_code == 403 and "Location" not in refused.headers
+    assert claims_of(client.get("/stream?channel=public&channel=analytics"))["subscribe"] == ["public"]
+
+
+def test_an_overridden_stream_is_the_view(app: Flask) -> None:
+    class Open(ServerSentEventsBlueprint):
+        def stream(self) -> Response:
+            response = super().stream()
+            response.headers["Access-Control-Allow-Origin"] = "https://example.org"
+            return response
+
+    made = Open("sse", __name__)
+    made.add_url_rule(rule="", endpoint="stream", view_func=made.stream)
+    app.config.update(NOWHERE)
+    app.register_blueprint(made, url_prefix="/stream")
+    response = app.test_client().get("/stream")
+    assert response.status_code == 302
+    assert response.headers["Access-Control-Allow-Origin"] == "https://example.org"
+
+
+def test_overridden_messages_are_streamed_from_here(app: Flask) -> None:
+    class Own(ServerSentEventsBlueprint):
+        def messages(self, channel: str = "sse") -> Iterator[Message]:  # type: ignore[override]
+            yield Message(f"of {channel}")
+
+    made = Own("sse", __name__)
+    made.add_url_rule(rule="", endpoint="stream", view_func=made.stream)
+    app.config.update(NOWHERE)
+    app.register_blueprint(made, url_prefix="/stream")
+    assert app.test_client().get("/stream?channel=c").text == "data:of c\n\n"
+
+
+def test_nobody_is_warned_of_what_the_hub_spares_them(served: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    environment = {"wsgi.multiprocess": True, "wsgi.multithread": False}
+    assert served.test_client().get("/stream", environ_overrides=environment).status_code == 302
+    assert not caplog.records
+
+
+def test_the_hub_takes_the_ticket_and_nothing_else(
+    on_hub: Flask, blueprint: ServerSentEventsBlueprint, hub: Hub
+) -> None:
+    on_hub.register_blueprint(blueprint, url_prefix="/stream")
+    client = on_hub.test_client()
+    with on_hub.app_context(), followed(client.get("/stream?channel=größe %26 co")) as source:
+        assert source.status == 200
+        source.block()
+        assert blueprint.publish("one", channel="größe & co") == 1
+        last = source.event()["id"]
+        blueprint.publish("two", channel="größe & co")
+        again = client.get("/stream?channel=größe %26 co", headers={"Last-Event-ID": last})
+        with followed(again) as resumed:
+            assert resumed.event()["data"] == "two"
+        # As a browser has it that comes back to where it was sent, having read on since.
+        last = source.event()["id"]
+        blueprint.publish("three", channel="größe & co")
+        with followed(again, Last_Event_ID=last) as resumed:
+            assert resumed.event()["data"] == "three"
+    ticket = dict(query_of(client.get("/stream?channel=public")))["ticket"]
+    assert ask(hub.port, f"/stream?channel=analytics&ticket={ticket}")[0] == 403
+    assert ask(hub.port, "/stream?channel=public")[0] == 401
+    past = Signer(KEY).ticket(["public"], -1)
+    assert ask(hub.port, f"/stream?channel=public&ticket={past}")[0] == 401
+    other = Signer("another key").ticket(["public"], 60)
+    assert ask(hub.port, f"/stream?channel=public&ticket={other}")[0] == 401

@@ -1,0 +1,74 @@
+"""What names a hub."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidecast import modes
+from tidecast.modes.hub import HubMode
+from tidecast.settings import HubSettings, Settings
+
+BOTH = {"SSE_HUB_URL": "http://hub:8000/", "SSE_HUB_KEY": "secret"}
+
+
+def test_an_address_and_a_key_are_enough() -> None:
+    hub = Settings.of(BOTH).hub
+    assert hub == HubSettings(url="http://hub:8000", key="secret", public_url="http://hub:8000")
+    assert (hub.ticket_seconds, hub.via, hub.accel_prefix) == (43_200, "redirect", "/_tidecast")
+    assert Settings.of({}).hub is None and Settings.of({"SSE_HUB_URL": "", "SSE_HUB_KEY": ""}).hub is None
+
+
+def test_each_can_be_said() -> None:
+    told = {
+        "SSE_HUB_PUBLIC_URL": "https://events.example.org/hub/",
+        "SSE_HUB_TICKET_SECONDS": "60",
+        "SSE_HUB_VIA": "accel",
+        "SSE_HUB_ACCEL_PREFIX": "/inside/hub/",
+    }
+    expected = HubSettings("http://hub:8000", "secret", "https://events.example.org/hub", 60, "accel", "/inside/hub")
+    assert Settings.of({**BOTH, **told}).hub == expected
+    # A path of the application's own site, and its root.
+    for path, public_url in (("/hub/", "/hub"), ("/", "")):
+        hub = Settings.of({**BOTH, "SSE_HUB_PUBLIC_URL": path}).hub
+        assert hub is not None and hub.public_url == public_url
+
+
+def test_it_comes_before_a_redis_and_is_the_same_for_the_same_settings() -> None:
+    settings = Settings.of({**BOTH, "REDIS_URL": "redis://cache"})
+    mode = modes.choose(settings)
+    assert isinstance(mode, HubMode) and mode.crosses_processes
+    assert modes.choose(Settings.of({**BOTH, "REDIS_URL": "redis://cache"})) is mode
+    assert modes.choose(Settings.of({**BOTH, "SSE_HUB_KEY": "other"})) is not mode
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ({"SSE_HUB_KEY": None}, "SSE_HUB_URL is set and SSE_HUB_KEY is not"),
+        ({"SSE_HUB_URL": None}, "SSE_HUB_KEY is set and SSE_HUB_URL is not"),
+        ({"SSE_HUB_KEY": "sec ret"}, "SSE_HUB_KEY"),
+        ({"SSE_HUB_KEY": "sec\nret"}, "SSE_HUB_KEY"),
+        ({"SSE_HUB_KEY": "sécret"}, "SSE_HUB_KEY"),
+        ({"SSE_HUB_URL": "hub:8000"}, "SSE_HUB_URL"),
+        ({"SSE_HUB_URL": "/hub"}, "SSE_HUB_URL"),
+        ({"SSE_HUB_URL": "http://"}, "SSE_HUB_URL"),
+        ({"SSE_HUB_URL": "http://hub:port"}, "SSE_HUB_URL"),
+        ({"SSE_HUB_URL": "http://hub?x=1"}, "SSE_HUB_URL"),
+        ({"SSE_HUB_URL": "http://hub\r\nX: y"}, "SSE_HUB_URL"),
+        ({"SSE_HUB_URL": "http://user:secret@hub"}, "SSE_HUB_URL"),
+        ({"SSE_HUB_PUBLIC_URL": "//elsewhere"}, "SSE_HUB_PUBLIC_URL"),
+        ({"SSE_HUB_PUBLIC_URL": "javascript:x"}, "SSE_HUB_PUBLIC_URL"),
+        ({"SSE_HUB_PUBLIC_URL": "/a\nb"}, "SSE_HUB_PUBLIC_URL"),
+        ({"SSE_HUB_VIA": "302"}, "SSE_HUB_VIA"),
+        ({"SSE_HUB_TICKET_SECONDS": 0}, "SSE_HUB_TICKET_SECONDS"),
+        ({"SSE_HUB_TICKET_SECONDS": "soon"}, "SSE_HUB_TICKET_SECONDS"),
+        ({"SSE_HUB_ACCEL_PREFIX": "inside"}, "SSE_HUB_ACCEL_PREFIX"),
+        ({"SSE_HUB_ACCEL_PREFIX": "/in%73ide"}, "SSE_HUB_ACCEL_PREFIX"),
+    ],
+)
+def test_what_can_be_none_is_refused_by_its_name(told: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named) as refused:
+        Settings.of({**BOTH, **told})
+    # A secret is in no message, and in no traceback that shows settings.
+    assert "secret" not in str(refused.value) and "ret" not in str(refused.value).split(" ")
+    assert "secret" not in repr(Settings.of(BOTH))

@@ -1,0 +1,102 @@
+"""A hub's address and key: events go to a running hub, and browsers get their streams there.
+
+So a stream occupies no worker, however many there are. The application is asked first, each time that a browser asks it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._native import Engine, check_channels
+from ..hub.client import Client, query
+from ..hub.following import Following
+from ..hub.ticket import Signer
+from .elsewhere import Elsewhere
+
+if TYPE_CHECKING:
+    from .._native import Published
+    from ..event import Event
+    from ..settings import HubSettings
+
+#: For how long a ticket is good that only nginx sees, in seconds: until it asks the hub, by clocks that may differ.
+ACCEL_TICKET_SECONDS = 60
+
+_modes: dict[HubSettings, HubMode] = {}
+
+
+class HubMode:
+    """Events through a hub."""
+
+    crosses_processes = True
+
+    def __init__(self, settings: HubSettings) -> None:
+        self._settings = settings
+        self._client = Client(settings.url, settings.key)
+        self._signer = Signer(settings.key)
+        # For what is followed from here; it has nothing in it else.
+        self._engine = Engine()
+
+    def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
+        """See :class:`tidecast.modes.Mode`."""
+        return self._client.publish(channel, event, idempotency_key)
+
+    def subscribe(
+        self,
+        channels: list[str],
+        *,
+        after: bytes | None = None,
+        last: int | None = None,
+        retry_ms: int = 3000,
+        open_event: bool = False,
+    ) -> Following:
+        """See :class:`tidecast.modes.Mode`. What is told of reconnecting is for browsers, and means nothing here."""
+        check_channels(channels)
+        return Following(self._client, self._engine, _once(channels), after or b"", last)
+
+    def open(
+        self,
+        channels: list[str],
+        *,
+        after: bytes | None = None,
+        last: int | None = None,
+        retry_ms: int = 3000,
+        open_event: bool = False,
+    ) -> Elsewhere:
+        """See :class:`tidecast.modes.Mode`. After how long a browser comes back is the hub's to say."""
+        check_channels(channels)
+        channels = _once(channels)
+        if self._settings.via == "accel":
+            ticket = self._signer.ticket(channels, ACCEL_TICKET_SECONDS)
+            # The header that says where it goes on is passed on by nginx, as all of them are.
+            asked = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
+            return Elsewhere(
+                200,
+                {
+                    "X-Accel-Redirect": f"{self._settings.accel_prefix}/stream?{asked}",
+                    "Content-Type": "text/event-stream; charset=utf-8",
+                },
+                b": SSE_HUB_VIA is `accel`, and no nginx has acted on this answer\n\n",
+            )
+        ticket = self._signer.ticket(channels, self._settings.ticket_seconds)
+        asked = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
+        return Elsewhere(
+            # Never one that a browser keeps: Firefox would not ask the application again.
+            302,
+            {
+                "Location": f"{self._settings.public_url}/stream?{asked}",
+                "Cache-Control": "no-store",
+                "Referrer-Policy": "no-referrer",
+            },
+        )
+
+
+def mode(settings: HubSettings) -> HubMode:
+    """The one of this process for these settings."""
+    if settings not in _modes:
+        # In one step, and without a lock, which a fork might find taken.
+        return _modes.setdefault(settings, HubMode(settings))
+    return _modes[settings]
+
+
+def _once(channels: list[str]) -> list[str]:
+    return list(dict.fromkeys(channels))
