@@ -75,6 +75,7 @@ pub(crate) struct Load {
 #[derive(Debug)]
 struct Subscriber {
     socket: TcpStream,
+    request: String,
     stream: Stream,
     asked: bool,
 }
@@ -95,10 +96,16 @@ impl Load {
             ready: Vec::with_capacity(READY_MAX),
             buffer: vec![0; BUFFER_BYTES],
         };
-        for number in 0..plan.subscribers {
-            let socket = connect::begin(server.address)?;
+        let way = |number| {
+            let first = plan.first_channel(number);
+            server.way_to_stream(first..first + plan.channels_each)
+        };
+        // All before the first one connects, so that none waits without having asked.
+        let ways = (0..plan.subscribers).map(way).collect::<Result<Vec<_>>>()?;
+        for (number, (address, request)) in ways.into_iter().enumerate() {
+            let socket = connect::begin(address)?;
             connect::watch(&load.epoll, &socket, number as u64)?;
-            load.subscribers.push(Subscriber { socket, stream: Stream::default(), asked: false });
+            load.subscribers.push(Subscriber { socket, request, stream: Stream::default(), asked: false });
         }
         load.begin_streams(server, plan).context("the streams do not begin")?;
         Ok(load)
@@ -175,9 +182,8 @@ impl Load {
                 let (number, flags) = (self.ready[at].data.u64(), self.ready[at].flags);
                 let Some(subscriber) = self.subscribers.get_mut(number as usize) else { continue };
                 if !subscriber.asked && flags.contains(epoll::EventFlags::OUT) {
-                    let first = plan.first_channel(number as usize);
-                    let request = server.stream_request(first..first + plan.channels_each);
-                    ensure!(subscriber.socket.write(request.as_bytes())? == request.len(), "a request was cut");
+                    let request = subscriber.request.as_bytes();
+                    ensure!(subscriber.socket.write(request)? == request.len(), "a request was cut");
                     subscriber.asked = true;
                     asked += 1;
                 }

@@ -21,6 +21,11 @@ impl RedisServer {
         Ok(Self { port, child: spawn(port)? })
     }
 
+    /// Its address as programs are told it.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
     /// Asks for one command by `redis-cli`; answers with what it prints.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(arguments).output()?;

@@ -8,6 +8,7 @@ mod bare;
 mod flask;
 mod nchan;
 pub(crate) mod process;
+mod redirect;
 mod tidecast;
 
 use std::{
@@ -43,10 +44,14 @@ pub(crate) enum Kind {
     FlaskSse,
     /// The same on Tidecast's Python package, with its events on Redis too.
     FlaskTidecast,
+    /// The same with a hub, which has the streams and keeps the events in its memory.
+    FlaskHub,
+    /// The same with the hub on Redis.
+    FlaskHubRedis,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Tidecast,
         Self::BareEach,
         Self::BareCoalescing,
@@ -55,6 +60,8 @@ impl Kind {
         Self::Nchan2,
         Self::FlaskSse,
         Self::FlaskTidecast,
+        Self::FlaskHub,
+        Self::FlaskHubRedis,
     ];
 
     /// As it is called on the command line.
@@ -68,17 +75,19 @@ impl Kind {
             Self::Nchan2 => "nchan-2",
             Self::FlaskSse => "flask-sse",
             Self::FlaskTidecast => "flask-tidecast",
+            Self::FlaskHub => "flask-hub",
+            Self::FlaskHubRedis => "flask-hub-redis",
         }
     }
 
     /// Whether it is what is measured, and not what it is compared with.
     pub(crate) fn is_own(self) -> bool {
-        matches!(self, Self::Tidecast | Self::FlaskTidecast)
+        self == Self::Tidecast || self.is_flask() && !self.is_peer()
     }
 
     /// Whether it is a Flask program.
     pub(crate) fn is_flask(self) -> bool {
-        matches!(self, Self::FlaskSse | Self::FlaskTidecast)
+        matches!(self, Self::FlaskSse | Self::FlaskTidecast | Self::FlaskHub | Self::FlaskHubRedis)
     }
 
     pub(crate) fn is_bare(self) -> bool {
@@ -148,6 +157,10 @@ impl Programs {
             Kind::Nchan2 => nchan::start(2),
             Kind::FlaskSse => flask::on_redis(flask::FLASK_SSE),
             Kind::FlaskTidecast => flask::on_redis(flask::TIDECAST),
+            Kind::FlaskHub => flask::with_hub(tidecast::command(&self.tidecast), None),
+            Kind::FlaskHubRedis => {
+                RedisServer::start().and_then(|redis| flask::with_hub(tidecast::command(&self.tidecast), Some(redis)))
+            }
         };
         server.with_context(|| format!("{} does not start", kind.name()))
     }
@@ -163,18 +176,24 @@ pub(crate) struct Server {
     folder: Option<PathBuf>,
     /// Its stream has no head before the first event.
     begins_late: bool,
+    /// To which it sends those who ask for a stream.
+    hub: Option<Box<Self>>,
     /// What carries its events, if a Redis server does.
     redis: Option<RedisServer>,
 }
 
 impl Server {
     fn new(process: Child, dialect: Dialect, address: SocketAddr) -> Self {
-        Self { process, dialect, address, folder: None, begins_late: false, redis: None }
+        Self { process, dialect, address, folder: None, begins_late: false, hub: None, redis: None }
     }
 
     /// Its processes as they are now.
     pub(crate) fn processes(&self) -> Result<Processes> {
-        Processes::of(self.process.id())
+        let own = Processes::of(self.process.id())?;
+        match &self.hub {
+            None => Ok(own),
+            Some(hub) => Ok(own.and(hub.processes()?)),
+        }
     }
 
     /// Those of the Redis that carries its events.
@@ -215,6 +234,19 @@ impl Server {
         )
     }
 
+    /// Where to listen to these channels, and by which request. A server that sends its readers on is asked for it.
+    ///
+    /// # Errors
+    /// If it does not answer, or does not send on.
+    pub(crate) fn way_to_stream(&self, channels: Range<usize>) -> Result<(SocketAddr, String)> {
+        let request = self.stream_request(channels);
+        if self.hub.is_none() {
+            return Ok((self.address, request));
+        }
+        let (address, path) = redirect::followed(self.address, &request)?;
+        Ok((address, get(&path, address)))
+    }
+
     /// The request that listens to these channels.
     pub(crate) fn stream_request(&self, channels: Range<usize>) -> String {
         let path = match self.dialect {
@@ -227,8 +259,12 @@ impl Server {
                 format!("/stream/{}", channels.join(","))
             }
         };
-        format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n", self.address)
+        get(&path, self.address)
     }
+}
+
+fn get(path: &str, address: SocketAddr) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n")
 }
 
 impl Drop for Server {

@@ -1,4 +1,5 @@
-//! A Flask program under gunicorn, with gevent and two workers: on Flask-SSE, or on Tidecast's package in its place.
+//! A Flask program under gunicorn, with gevent and two workers: on Flask-SSE, or on Tidecast's package in its place,
+//! which may have a hub beside it that the streams are at.
 //!
 //! `flask_program.py` is the program. It runs in a Python environment that has both packages; `TIDECAST_PYTHON` names
 //! the interpreter. Each start has a folder, with what gunicorn is set to, and a Redis server of its own.
@@ -13,12 +14,15 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Dialect, Server};
+use super::{Dialect, Server, says_where};
 use crate::redis_server::RedisServer;
 
 const PROGRAM: &str = include_str!("../../flask_program.py");
 const WORKERS: usize = 2;
 const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// What the program and its hub share.
+const KEY: &str = "key-of-the-bench";
 
 /// The name under which each package is imported.
 pub(super) const FLASK_SSE: &str = "flask_sse";
@@ -37,9 +41,21 @@ pub(super) fn absent() -> Option<&'static str> {
 /// Starts the program with its events on a Redis.
 pub(super) fn on_redis(extension: &str) -> Result<Server> {
     let redis = RedisServer::start()?;
-    let mut server = start(&format!("{extension:?}, REDIS_URL=\"redis://127.0.0.1:{}/0\"", redis.port))?;
+    let mut server = start(&format!("{extension:?}, REDIS_URL={:?}", redis.url()))?;
     server.begins_late = extension == FLASK_SSE;
     server.redis = Some(redis);
+    Ok(server)
+}
+
+/// Starts the program with a hub that gives streams to tickets only, and that hub before it.
+pub(super) fn with_hub(mut hub: Command, redis: Option<RedisServer>) -> Result<Server> {
+    hub.arg("--tickets").env("TIDECAST_PUBLISH_KEY", KEY);
+    if let Some(redis) = &redis {
+        hub.arg("--redis").arg(redis.url());
+    }
+    let hub = says_where(hub).context("the hub")?;
+    let mut server = start(&format!("{TIDECAST:?}, SSE_HUB_URL=\"http://{}\", SSE_HUB_KEY={KEY:?}", hub.address))?;
+    (server.hub, server.redis) = (Some(Box::new(hub)), redis);
     Ok(server)
 }
 

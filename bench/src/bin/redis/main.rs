@@ -17,6 +17,8 @@ use anyhow::{Context, Result, bail};
 use tidecast::{Hub, Start, Subscription, wire::FirstBlock};
 use tidecast_redis::{RedisBroker, RedisConfig};
 
+use self::server::Server;
+
 /// The lines between which the page has the table.
 const BEGIN: &str = "<!-- figures: begin -->\n";
 const END: &str = "<!-- figures: end -->";
@@ -47,8 +49,8 @@ async fn main() -> Result<()> {
 }
 
 /// A node on a server.
-fn node(port: u16) -> Result<Hub> {
-    let config = RedisConfig::from_url(&format!("redis://127.0.0.1:{port}/0"))?;
+fn node(server: &Server) -> Result<Hub> {
+    let config = RedisConfig::from_url(&server.url())?;
     Ok(Hub::builder().broker(std::sync::Arc::new(RedisBroker::new(config)?)).build())
 }
 
