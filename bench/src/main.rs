@@ -53,7 +53,9 @@ fn main() -> Result<()> {
     });
     let mut answers = Vec::new();
     for case in &arguments.cases {
-        answers.push(ask(case, &servers, &programs, &arguments)?);
+        let answer = ask(case, &servers, &programs, &arguments)?;
+        // Why nobody could be asked was said above.
+        answers.extend((!answer.servers.is_empty()).then_some(answer));
     }
     print!("{}", if arguments.json { report::json(&answers) } else { report::markdown(&answers) });
     if arguments.effort.quick {
