@@ -20,8 +20,8 @@ pub(crate) struct Arguments {
     pub(crate) servers: Vec<Kind>,
     pub(crate) json: bool,
     pub(crate) list: bool,
-    /// The page to write.
-    pub(crate) page: Option<PathBuf>,
+    /// The folder of the pages to write.
+    pub(crate) docs: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -31,7 +31,7 @@ impl Arguments {
     /// If one is not known.
     pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut arguments = arguments.peekable();
-        let (mut quick, mut json, mut list, mut page) = (false, false, false, None);
+        let (mut quick, mut json, mut list, mut docs) = (false, false, false, None);
         let (mut rounds, mut seconds) = (None, None);
         let (mut cases, mut servers) = (Vec::new(), Vec::new());
         while let Some(argument) = arguments.next() {
@@ -40,7 +40,7 @@ impl Arguments {
                 "--quick" => quick = true,
                 "--json" => json = true,
                 "--list" => list = true,
-                "--write-docs" => page = Some(PathBuf::from(value()?)),
+                "--write-docs" => docs = Some(PathBuf::from(value()?)),
                 "--rounds" => rounds = Some(value()?.parse().context("--rounds")?),
                 "--seconds" => seconds = Some(value()?.parse().context("--seconds")?),
                 "--case" | "--server" => {
@@ -69,7 +69,7 @@ impl Arguments {
         if servers.is_empty() {
             servers.extend(Kind::ALL);
         }
-        Ok(Self { effort, cases, servers, json, list, page })
+        Ok(Self { effort, cases, servers, json, list, docs })
     }
 }
 

@@ -4,6 +4,7 @@ mod channels;
 mod churn;
 mod closed_loop;
 mod encode;
+mod flask;
 mod idle;
 mod paced;
 mod publish;
@@ -18,7 +19,7 @@ use self::encode::Sample;
 use crate::{
     figures::{Against, Bar, Figures, Metric},
     load::{Load, Outcome, Pace},
-    servers::{Kind, Programs, Server},
+    servers::{Kind, Programs, Server, process::Processes},
 };
 
 /// How much is measured.
@@ -47,6 +48,8 @@ pub(crate) struct Case {
     /// The figure that servers are compared by.
     pub(crate) main: Metric,
     pub(crate) bars: &'static [Bar],
+    /// Whether it is asked of Flask programs, and of nobody else.
+    of_flask: bool,
     question: Question,
 }
 
@@ -61,6 +64,7 @@ enum Question {
     Churn,
     Publish { in_flight: u64 },
     Encode(Sample),
+    Flask { subscribers: usize, per_second: usize },
 }
 
 const fn at_most(metric: Metric, number: f64) -> Bar {
@@ -72,7 +76,11 @@ const fn of(metric: Metric, factor: f64, against: Against) -> Bar {
 }
 
 const fn case(name: &'static str, title: &'static str, main: Metric, question: Question, bars: &'static [Bar]) -> Case {
-    Case { name, title, main, bars, question }
+    Case { name, title, main, bars, question, of_flask: false }
+}
+
+const fn of_flask(case: Case) -> Case {
+    Case { of_flask: true, ..case }
 }
 
 /// All of them.
@@ -166,17 +174,45 @@ pub(crate) const ALL: &[Case] = &[
         &[],
     ),
     case("encode-json", "In the program, JSON of 55 B", Metric::PublishNanos, Question::Encode(Sample::Json), &[]),
+    of_flask(case(
+        "flask-500",
+        "A Flask program with 500 listeners × 20/s, 64 B",
+        Metric::Cpu,
+        Question::Flask { subscribers: 500, per_second: 20 },
+        &[
+            of(Metric::MibAt, 1.0, Against::BestPeer),
+            of(Metric::Cpu, 1.0, Against::BestPeer),
+            of(Metric::P99, 1.0, Against::BestPeer),
+            // Two of each worker.
+            at_most(Metric::RedisConnections, 4.0),
+        ],
+    )),
+    of_flask(case(
+        "flask-closed-500",
+        "A Flask program with 500 listeners, closed loop, 64 B",
+        Metric::Deliveries,
+        Question::ClosedLoop { subscribers: 500, data_bytes: 64 },
+        &[of(Metric::Deliveries, 1.0, Against::BestPeer)],
+    )),
 ];
 
 impl Case {
     /// Whether this server can be asked.
     pub(crate) fn is_for(&self, kind: Kind) -> bool {
+        if self.of_flask || kind.is_flask() {
+            return self.of_flask && kind.is_flask();
+        }
         match self.question {
             // The bare writers have one channel a connection.
             Question::Several => !kind.is_bare(),
             Question::Encode(_) => kind == Kind::Tidecast,
             _ => true,
         }
+    }
+
+    /// The page of its figures, in `docs/`.
+    pub(crate) fn page(&self) -> &'static str {
+        if self.of_flask { "performance-flask.md" } else { "performance.md" }
     }
 
     /// Whether events are delivered in it, so that some can be lost.
@@ -205,18 +241,21 @@ impl Case {
             Question::Churn => churn::measure(&server, effort),
             Question::Publish { in_flight } => publish::measure(&server, effort, in_flight),
             Question::Encode(sample) => encode::measure(sample, effort.quick),
+            Question::Flask { subscribers, per_second } => flask::measure(&server, effort, subscribers, per_second),
         }
     }
 }
 
 /// Warms up, measures, and notes what every run with deliveries has: rates, latencies, processor time, faults.
-fn run(server: &Server, mut load: Load, pace: Pace, time: Duration) -> Result<(Outcome, Figures)> {
+fn run(server: &Server, load: &mut Load, pace: Pace, time: Duration) -> Result<(Outcome, Figures)> {
     load.run(pace, time / 5)?;
-    let processes = server.processes()?;
-    let own = crate::servers::process::Processes::own();
-    let (before, own_before) = (processes.cpu_time()?, own.cpu_time()?);
+    let (processes, redis) = (server.processes()?, server.redis_processes()?);
+    let cpu_of_redis = || redis.as_ref().map_or(Ok(Duration::ZERO), Processes::cpu_time);
+    let own = Processes::own();
+    let (before, own_before, redis_before) = (processes.cpu_time()?, own.cpu_time()?, cpu_of_redis()?);
     let outcome = load.run(pace, time)?;
     let took = processes.cpu_time()?.saturating_sub(before);
+    let redis_took = cpu_of_redis()?.saturating_sub(redis_before);
     let own_took = own.cpu_time()?.saturating_sub(own_before);
     let mut figures = Figures::default();
     let deliveries = outcome.deliveries as f64;
@@ -225,6 +264,9 @@ fn run(server: &Server, mut load: Load, pace: Pace, time: Duration) -> Result<(O
     figures.put_latencies(&outcome.latencies);
     figures.put(Metric::Cpu, took.as_secs_f64() * 1e6 / deliveries);
     figures.put(Metric::CpuOfLoad, own_took.as_secs_f64() * 1e6 / deliveries);
+    if redis.is_some() {
+        figures.put(Metric::CpuOfRedis, redis_took.as_secs_f64() * 1e6 / deliveries);
+    }
     figures.put_faults(load.faults());
     Ok((outcome, figures))
 }

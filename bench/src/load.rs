@@ -75,6 +75,7 @@ pub(crate) struct Load {
 #[derive(Debug)]
 struct Subscriber {
     socket: TcpStream,
+    request: String,
     stream: Stream,
     asked: bool,
 }
@@ -95,10 +96,16 @@ impl Load {
             ready: Vec::with_capacity(READY_MAX),
             buffer: vec![0; BUFFER_BYTES],
         };
-        for number in 0..plan.subscribers {
-            let socket = connect::begin(server.address)?;
+        let way = |number| {
+            let first = plan.first_channel(number);
+            server.way_to_stream(first..first + plan.channels_each)
+        };
+        // All before the first one connects, so that none waits without having asked.
+        let ways = (0..plan.subscribers).map(way).collect::<Result<Vec<_>>>()?;
+        for (number, (address, request)) in ways.into_iter().enumerate() {
+            let socket = connect::begin(address)?;
             connect::watch(&load.epoll, &socket, number as u64)?;
-            load.subscribers.push(Subscriber { socket, stream: Stream::default(), asked: false });
+            load.subscribers.push(Subscriber { socket, request, stream: Stream::default(), asked: false });
         }
         load.begin_streams(server, plan).context("the streams do not begin")?;
         Ok(load)
@@ -167,7 +174,7 @@ impl Load {
 
     fn begin_streams(&mut self, server: &Server, plan: Plan) -> Result<()> {
         let deadline = self.clock.elapsed() + CONNECTED_WITHIN;
-        let mut begun = 0;
+        let (mut asked, mut begun) = (0, 0);
         while begun < plan.subscribers {
             ensure!(self.clock.elapsed() < deadline, "{begun} of {} within {CONNECTED_WITHIN:?}", plan.subscribers);
             connect::wait(&self.epoll, &mut self.ready, Duration::from_millis(100))?;
@@ -175,16 +182,19 @@ impl Load {
                 let (number, flags) = (self.ready[at].data.u64(), self.ready[at].flags);
                 let Some(subscriber) = self.subscribers.get_mut(number as usize) else { continue };
                 if !subscriber.asked && flags.contains(epoll::EventFlags::OUT) {
-                    let first = plan.first_channel(number as usize);
-                    let request = server.stream_request(first..first + plan.channels_each);
-                    ensure!(subscriber.socket.write(request.as_bytes())? == request.len(), "a request was cut");
+                    let request = subscriber.request.as_bytes();
+                    ensure!(subscriber.socket.write(request)? == request.len(), "a request was cut");
                     subscriber.asked = true;
+                    asked += 1;
                 }
                 let had_begun = subscriber.stream.has_begun();
                 if subscriber.asked {
                     self.receive(number as usize, false)?;
                 }
                 begun += usize::from(!had_begun && self.subscribers[number as usize].stream.has_begun());
+            }
+            if asked == plan.subscribers {
+                begun = server.listening(plan.channels)?.unwrap_or(begun);
             }
         }
         Ok(())

@@ -13,6 +13,7 @@ mod arguments;
 mod cases;
 mod figures;
 mod load;
+mod redis_server;
 mod report;
 mod servers;
 mod stats;
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     let programs = Programs::find()?;
     let mut servers = arguments.servers.clone();
+    servers.retain(|kind| arguments.cases.iter().any(|case| case.is_for(*kind)));
     servers.retain(|kind| match kind.absent() {
         None => true,
         Some(why) => {
@@ -51,7 +53,9 @@ fn main() -> Result<()> {
     });
     let mut answers = Vec::new();
     for case in &arguments.cases {
-        answers.push(ask(case, &servers, &programs, &arguments)?);
+        let answer = ask(case, &servers, &programs, &arguments)?;
+        // Why nobody could be asked was said above.
+        answers.extend((!answer.servers.is_empty()).then_some(answer));
     }
     print!("{}", if arguments.json { report::json(&answers) } else { report::markdown(&answers) });
     if arguments.effort.quick {
@@ -60,7 +64,10 @@ fn main() -> Result<()> {
     if !arguments.json {
         print!("{}", report::bars(&answers));
     }
-    arguments.page.iter().try_for_each(|page| report::write_page(page, &answers))
+    match arguments.docs {
+        Some(docs) => report::write_pages(&docs, answers),
+        None => Ok(()),
+    }
 }
 
 /// Asks each server in turn, and again, so that what else happens on the machine happens to all.
@@ -86,7 +93,7 @@ fn ask(case: &'static Case, servers: &[Kind], programs: &Programs, arguments: &A
     Ok(Answer { case, servers })
 }
 
-/// Whether a case has a figure for every server, and no fault but such as are nchan's.
+/// Whether a case has a figure for every server, and no fault but such as are not ours.
 fn works(answer: &Answer) -> Result<()> {
     for (kind, figures) in &answer.servers {
         let of = || format!("{} of {}", answer.case.name, kind.name());

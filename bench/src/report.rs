@@ -11,7 +11,7 @@ use crate::{
     servers::Kind,
 };
 
-pub(crate) use self::{json::json, page::write as write_page};
+pub(crate) use self::{json::json, page::write as write_pages};
 
 /// A case, and what each server brought: medians over the rounds.
 #[derive(Debug)]
@@ -21,9 +21,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// What Tidecast brought.
-    fn own(&self) -> Option<&Figures> {
-        self.servers.iter().find(|(kind, _)| *kind == Kind::Tidecast).map(|(_, figures)| figures)
+    /// What Tidecast brought, in each way that it was run.
+    fn own(&self) -> impl Iterator<Item = (Kind, &Figures)> {
+        self.servers.iter().filter(|(kind, _)| kind.is_own()).map(|(kind, figures)| (*kind, figures))
     }
 
     /// The best figure of those servers.

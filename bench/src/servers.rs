@@ -5,8 +5,10 @@
 
 mod axum;
 mod bare;
+mod flask;
 mod nchan;
 pub(crate) mod process;
+mod redirect;
 mod tidecast;
 
 use std::{
@@ -21,6 +23,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use self::process::Processes;
+use crate::redis_server::RedisServer;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +40,29 @@ pub(crate) enum Kind {
     Nchan1,
     /// See [`Kind::Nchan1`].
     Nchan2,
+    /// A Flask program on Flask-SSE.
+    FlaskSse,
+    /// The same on Tidecast's Python package, with its events on Redis too.
+    FlaskTidecast,
+    /// The same with a hub, which has the streams and keeps the events in its memory.
+    FlaskHub,
+    /// The same with the hub on Redis.
+    FlaskHubRedis,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Tidecast, Self::BareEach, Self::BareCoalescing, Self::Axum, Self::Nchan1, Self::Nchan2];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Tidecast,
+        Self::BareEach,
+        Self::BareCoalescing,
+        Self::Axum,
+        Self::Nchan1,
+        Self::Nchan2,
+        Self::FlaskSse,
+        Self::FlaskTidecast,
+        Self::FlaskHub,
+        Self::FlaskHubRedis,
+    ];
 
     /// As it is called on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -52,7 +73,21 @@ impl Kind {
             Self::Axum => "axum-by-hand",
             Self::Nchan1 => "nchan-1",
             Self::Nchan2 => "nchan-2",
+            Self::FlaskSse => "flask-sse",
+            Self::FlaskTidecast => "flask-tidecast",
+            Self::FlaskHub => "flask-hub",
+            Self::FlaskHubRedis => "flask-hub-redis",
         }
+    }
+
+    /// Whether it is what is measured, and not what it is compared with.
+    pub(crate) fn is_own(self) -> bool {
+        self == Self::Tidecast || self.is_flask() && !self.is_peer()
+    }
+
+    /// Whether it is a Flask program.
+    pub(crate) fn is_flask(self) -> bool {
+        matches!(self, Self::FlaskSse | Self::FlaskTidecast | Self::FlaskHub | Self::FlaskHubRedis)
     }
 
     pub(crate) fn is_bare(self) -> bool {
@@ -61,17 +96,21 @@ impl Kind {
 
     /// Whether it is a server that somebody might use in place of Tidecast.
     pub(crate) fn is_peer(self) -> bool {
-        matches!(self, Self::Axum | Self::Nchan1 | Self::Nchan2)
+        matches!(self, Self::Axum | Self::Nchan1 | Self::Nchan2 | Self::FlaskSse)
     }
 
     /// Whether its program is not of this repository.
     pub(crate) fn is_foreign(self) -> bool {
-        matches!(self, Self::Nchan1 | Self::Nchan2)
+        matches!(self, Self::Nchan1 | Self::Nchan2 | Self::FlaskSse)
     }
 
     /// Why it can't be measured here, if so.
     pub(crate) fn absent(self) -> Option<&'static str> {
-        self.is_foreign().then(nchan::absent).flatten()
+        match self {
+            Self::Nchan1 | Self::Nchan2 => nchan::absent(),
+            flask if flask.is_flask() => flask::absent(),
+            _ => None,
+        }
     }
 }
 
@@ -110,12 +149,18 @@ impl Programs {
     /// Starts a server on a free port.
     pub(crate) fn start(&self, kind: Kind) -> Result<Server> {
         let server = match kind {
-            Kind::Tidecast => says_where(tidecast::command(&self.tidecast), None),
-            Kind::BareEach => says_where(bare::command(&self.bare, "each"), None),
-            Kind::BareCoalescing => says_where(bare::command(&self.bare, "coalescing"), None),
-            Kind::Axum => says_where(axum::command(&self.by_hand), None),
+            Kind::Tidecast => says_where(tidecast::command(&self.tidecast)),
+            Kind::BareEach => says_where(bare::command(&self.bare, "each")),
+            Kind::BareCoalescing => says_where(bare::command(&self.bare, "coalescing")),
+            Kind::Axum => says_where(axum::command(&self.by_hand)),
             Kind::Nchan1 => nchan::start(1),
             Kind::Nchan2 => nchan::start(2),
+            Kind::FlaskSse => flask::on_redis(flask::FLASK_SSE),
+            Kind::FlaskTidecast => flask::on_redis(flask::TIDECAST),
+            Kind::FlaskHub => flask::with_hub(tidecast::command(&self.tidecast), None),
+            Kind::FlaskHubRedis => {
+                RedisServer::start().and_then(|redis| flask::with_hub(tidecast::command(&self.tidecast), Some(redis)))
+            }
         };
         server.with_context(|| format!("{} does not start", kind.name()))
     }
@@ -129,12 +174,48 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// What it was configured with; removed at the end.
     folder: Option<PathBuf>,
+    /// Its stream has no head before the first event.
+    begins_late: bool,
+    /// To which it sends those who ask for a stream.
+    hub: Option<Box<Self>>,
+    /// What carries its events, if a Redis server does.
+    redis: Option<RedisServer>,
 }
 
 impl Server {
+    fn new(process: Child, dialect: Dialect, address: SocketAddr) -> Self {
+        Self { process, dialect, address, folder: None, begins_late: false, hub: None, redis: None }
+    }
+
     /// Its processes as they are now.
     pub(crate) fn processes(&self) -> Result<Processes> {
-        Processes::of(self.process.id())
+        let own = Processes::of(self.process.id())?;
+        match &self.hub {
+            None => Ok(own),
+            Some(hub) => Ok(own.and(hub.processes()?)),
+        }
+    }
+
+    /// Those of the Redis that carries its events.
+    pub(crate) fn redis_processes(&self) -> Result<Option<Processes>> {
+        self.redis.as_ref().map(|redis| Processes::of(redis.child.id())).transpose()
+    }
+
+    /// How many connections that Redis has, without the one that asks; none if there is no such Redis.
+    pub(crate) fn redis_connections(&self) -> Result<usize> {
+        let Some(redis) = &self.redis else { return Ok(0) };
+        Ok(redis.ask(&["CLIENT", "LIST"])?.lines().count() - 1)
+    }
+
+    /// How many listen to so many channels, if the heads of its streams do not say so.
+    pub(crate) fn listening(&self, channels: usize) -> Result<Option<usize>> {
+        let Some(redis) = self.redis.as_ref().filter(|_| self.begins_late) else { return Ok(None) };
+        let names: Vec<_> = (0..channels).map(|channel| format!("c{channel}")).collect();
+        let question: Vec<_> = ["PUBSUB", "NUMSUB"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        let answer = redis.ask(&question)?;
+        // A line for the channel, and one for its number.
+        let numbers = answer.lines().skip(1).step_by(2);
+        Ok(Some(numbers.map(str::parse::<usize>).sum::<Result<usize, _>>()?))
     }
 
     /// The request that publishes this to a channel.
@@ -153,6 +234,19 @@ impl Server {
         )
     }
 
+    /// Where to listen to these channels, and by which request. A server that sends its readers on is asked for it.
+    ///
+    /// # Errors
+    /// If it does not answer, or does not send on.
+    pub(crate) fn way_to_stream(&self, channels: Range<usize>) -> Result<(SocketAddr, String)> {
+        let request = self.stream_request(channels);
+        if self.hub.is_none() {
+            return Ok((self.address, request));
+        }
+        let (address, path) = redirect::followed(self.address, &request)?;
+        Ok((address, get(&path, address)))
+    }
+
     /// The request that listens to these channels.
     pub(crate) fn stream_request(&self, channels: Range<usize>) -> String {
         let path = match self.dialect {
@@ -165,8 +259,12 @@ impl Server {
                 format!("/stream/{}", channels.join(","))
             }
         };
-        format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n", self.address)
+        get(&path, self.address)
     }
+}
+
+fn get(path: &str, address: SocketAddr) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n")
 }
 
 impl Drop for Server {
@@ -179,7 +277,7 @@ impl Drop for Server {
 }
 
 /// Starts a server that prints its address as its first line.
-fn says_where(mut command: Command, folder: Option<PathBuf>) -> Result<Server> {
+fn says_where(mut command: Command) -> Result<Server> {
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut line = String::new();
     BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
@@ -188,5 +286,5 @@ fn says_where(mut command: Command, folder: Option<PathBuf>) -> Result<Server> {
         process::end(&mut process);
         bail!("it does not say where it listens: {line:?}");
     };
-    Ok(Server { process, dialect: Dialect::Json, address, folder })
+    Ok(Server::new(process, Dialect::Json, address))
 }

@@ -5,7 +5,7 @@ use std::env::consts::EXE_SUFFIX;
 use anyhow::{Result, ensure};
 use xshell::Cmd;
 
-use crate::workspace::Workspace;
+use crate::{python, workspace::Workspace};
 
 /// What is handed on to the load generator.
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Only these servers; `bare` is all whose name begins so
     #[arg(long, num_args = 1.., value_name = "NAME")]
     server: Vec<String>,
-    /// Write the figures into docs/performance.md, and the plot beside it
+    /// Write the figures into their pages of docs/, and the plot beside them
     #[arg(long, conflicts_with = "quick")]
     write_docs: bool,
     /// Further arguments of the load generator, as they are
@@ -42,9 +42,17 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
-/// The pages that have figures.
-const PAGE: &str = "docs/performance.md";
+/// Where the pages are that have figures, and the one of Redis.
+const PAGES: &str = "docs";
 const REDIS_PAGE: &str = "docs/redis.md";
+
+impl Args {
+    /// Whether Flask programs are measured, which need a Python with the package in it.
+    fn wants_flask(&self) -> bool {
+        let among = |names: &[String]| names.is_empty() || names.iter().any(|name| name.starts_with("flask"));
+        !self.redis && !self.list && among(&self.case) && among(&self.server)
+    }
+}
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     workspace.cargo(["build", "--release", "--locked", "--package", "tidecast-server"]).run()?;
@@ -61,18 +69,29 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     }
     bench = bench.args(args.case.iter().flat_map(|name| ["--case", name]));
     bench = bench.args(args.server.iter().flat_map(|name| ["--server", name]));
+    if args.wants_flask() {
+        match python::released(workspace) {
+            Ok(python) => bench = bench.env("TIDECAST_PYTHON", python),
+            Err(error) => eprintln!("bench: no Flask programs: {error:#}"),
+        }
+    }
     // A short run is to see that it works, and writes nothing.
     let page = match (args.redis, args.write_docs) {
         (true, _) => (!args.quick).then_some(REDIS_PAGE),
-        (false, write_docs) => write_docs.then_some(PAGE),
+        (false, write_docs) => write_docs.then_some(PAGES),
     };
     bench = bench.args(page.map(|page| ["--write-docs", page]).into_iter().flatten());
     Ok(bench.args(&args.rest).run()?)
 }
 
 /// The short run with the debug hub that was built before: that every server answers every case, and nothing is lost.
+/// Flask programs take part where the Python package was installed before.
 pub(crate) fn smoke<'a>(workspace: &'a Workspace) -> Result<Cmd<'a>> {
-    Ok(built(workspace, "tidecast-bench", false)?.arg("--quick").ignore_stdout())
+    let bench = built(workspace, "tidecast-bench", false)?.arg("--quick").ignore_stdout();
+    Ok(match python::installed(workspace) {
+        Some(python) => bench.env("TIDECAST_PYTHON", python),
+        None => bench,
+    })
 }
 
 /// Builds the programs of `bench/`; answers with a call of one that knows the hub of the same profile.

@@ -2,7 +2,7 @@
 //!
 //! The tests import what was installed, not what lies in the repository, so that what the wheel lacks is missed.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use xshell::cmd;
@@ -30,7 +30,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     ensure!(PACKAGE.is_installed(workspace), "no environment for it: run `cargo xtask setup`");
     let hub = workspace.hub("debug");
     ensure!(hub.exists(), "no hub at {}", hub.display());
-    install_wheel(workspace)?;
+    install_wheel(workspace, false)?;
 
     let shell = &workspace.shell;
     let tool = |name: &str| PACKAGE.program(workspace, name);
@@ -60,8 +60,22 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     passed(&pytest.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
+/// The Python of the environment, with the package as it is released in it, to measure it.
+pub(crate) fn released(workspace: &Workspace) -> Result<PathBuf> {
+    PACKAGE.install(workspace)?;
+    install_wheel(workspace, true)?;
+    Ok(PACKAGE.program(workspace, "python"))
+}
+
+/// The same with the package that was installed last, if there is one.
+pub(crate) fn installed(workspace: &Workspace) -> Option<PathBuf> {
+    let python = PACKAGE.program(workspace, "python");
+    let there = PACKAGE.is_installed(workspace) && workspace.ask(&python, &["-c", "import tidecast"]).is_some();
+    there.then_some(python)
+}
+
 /// Builds the wheel and puts it into the environment, in the place of the one before.
-fn install_wheel(workspace: &Workspace) -> Result<()> {
+fn install_wheel(workspace: &Workspace, release: bool) -> Result<()> {
     let shell = &workspace.shell;
     let wheels = workspace.target.join("python-wheel");
     // So that there is one.
@@ -69,7 +83,9 @@ fn install_wheel(workspace: &Workspace) -> Result<()> {
     let (maturin, python) = (PACKAGE.program(workspace, "maturin"), PACKAGE.program(workspace, "python"));
     let target = &workspace.target;
     let build = ["build", "--quiet", "--locked", "--manifest-path", "python/Cargo.toml"];
-    cmd!(shell, "{maturin} {build...} --interpreter {python} --target-dir {target} --out {wheels}").run()?;
+    let release = release.then_some("--release");
+    cmd!(shell, "{maturin} {build...} {release...} --interpreter {python} --target-dir {target} --out {wheels}")
+        .run()?;
     let wheel = shell.read_dir(&wheels)?.into_iter().next().context("maturin has built no wheel")?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--force-reinstall"];
     Ok(cmd!(shell, "{python} {pip...} {wheel}").run()?)

@@ -15,11 +15,11 @@ const CHANNELS: usize = 5_000;
 const PER_SECOND: u32 = 2_000;
 
 pub(super) fn paced(server: &Server, effort: Effort) -> Result<Figures> {
-    Ok(run(server, connect(server, effort)?, Pace::Every(Duration::from_secs(1) / PER_SECOND), effort.time)?.1)
+    Ok(run(server, &mut connect(server, effort)?, Pace::Every(Duration::from_secs(1) / PER_SECOND), effort.time)?.1)
 }
 
 pub(super) fn closed_loop(server: &Server, effort: Effort) -> Result<Figures> {
-    Ok(run(server, connect(server, effort)?, Pace::InFlight(AHEAD), effort.time)?.1)
+    Ok(run(server, &mut connect(server, effort)?, Pace::InFlight(AHEAD), effort.time)?.1)
 }
 
 fn connect(server: &Server, effort: Effort) -> Result<Load> {

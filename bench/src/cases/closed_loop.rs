@@ -14,6 +14,6 @@ pub(super) const AHEAD: u64 = 8;
 
 pub(super) fn measure(server: &Server, effort: Effort, subscribers: usize, data_bytes: usize) -> Result<Figures> {
     let subscribers = effort.scaled(subscribers);
-    let load = Load::connect(server, Plan { subscribers, channels: 1, channels_each: 1, data_bytes })?;
-    Ok(run(server, load, Pace::InFlight(AHEAD), effort.time)?.1)
+    let mut load = Load::connect(server, Plan { subscribers, channels: 1, channels_each: 1, data_bytes })?;
+    Ok(run(server, &mut load, Pace::InFlight(AHEAD), effort.time)?.1)
 }

@@ -25,17 +25,16 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 pub(super) fn measure(server: &Server, effort: Effort, connections: usize) -> Result<Figures> {
     let connections = effort.scaled(connections);
-    let interval = if effort.quick { STEADY_QUICK } else { STEADY };
     let processes = server.processes()?;
     let fresh = processes.memory()?;
     drop(connect(server, FIRST.min(connections))?);
-    let before = steady(&processes, interval)?;
+    let before = steady(&processes, effort)?;
     let began = Instant::now();
     let load = connect(server, connections)?;
     let took = began.elapsed();
-    let at = steady(&processes, interval)?;
+    let at = steady(&processes, effort)?;
     drop(load);
-    let after = steady(&processes, interval)?;
+    let after = steady(&processes, effort)?;
     let mut figures = Figures::default();
     figures.put(Metric::KibEach, at.saturating_sub(before) as f64 / 1024.0 / connections as f64);
     figures.put(Metric::MibFresh, fresh as f64 / MIB);
@@ -51,7 +50,8 @@ fn connect(server: &Server, subscribers: usize) -> Result<Load> {
 }
 
 /// The memory once it no longer changes by more than a hundredth; what it is after some time in any case.
-fn steady(processes: &Processes, interval: Duration) -> Result<u64> {
+pub(super) fn steady(processes: &Processes, effort: Effort) -> Result<u64> {
+    let interval = if effort.quick { STEADY_QUICK } else { STEADY };
     let deadline = Instant::now() + STEADY_WITHIN;
     let mut memory = processes.memory()?;
     loop {

@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) fn measure(server: &Server, effort: Effort, subscribers: usize, per_second: usize) -> Result<Figures> {
     let subscribers = effort.scaled(subscribers);
-    let load = Load::connect(server, Plan { subscribers, channels: 1, channels_each: 1, data_bytes: 64 })?;
+    let mut load = Load::connect(server, Plan { subscribers, channels: 1, channels_each: 1, data_bytes: 64 })?;
     let every = Duration::from_secs(1) / per_second as u32;
-    Ok(run(server, load, Pace::Every(every), effort.time)?.1)
+    Ok(run(server, &mut load, Pace::Every(every), effort.time)?.1)
 }

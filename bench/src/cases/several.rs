@@ -23,6 +23,6 @@ pub(super) fn measure(programs: &Programs, kind: Kind, server: Server, effort: E
 
 fn on(server: &Server, effort: Effort, channels: usize) -> Result<Figures> {
     let subscribers = effort.scaled(1_000);
-    let load = Load::connect(server, Plan { subscribers, channels, channels_each: channels, data_bytes: 64 })?;
-    Ok(run(server, load, Pace::InFlight(AHEAD), effort.time)?.1)
+    let mut load = Load::connect(server, Plan { subscribers, channels, channels_each: channels, data_bytes: 64 })?;
+    Ok(run(server, &mut load, Pace::InFlight(AHEAD), effort.time)?.1)
 }

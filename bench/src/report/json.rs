@@ -19,7 +19,8 @@ pub(crate) fn json(answers: &[Answer]) -> String {
     let bars: Vec<_> = judge(answers)
         .into_iter()
         .map(|bar| {
-            json!({"case": bar.case, "must": bar.must, "is": bar.figure, "reference": bar.reference, "met": bar.met})
+            let server = bar.server.map(|server| server.name());
+            json!({"case": bar.case, "server": server, "must": bar.must, "is": bar.figure, "reference": bar.reference, "met": bar.met})
         })
         .collect();
     format!("{:#}\n", json!({"cases": cases, "bars": bars}))

@@ -1,6 +1,6 @@
-//! The page of figures: tables between two marks, and a plot beside it.
+//! The pages of figures: tables between two marks, and where there is one a plot beside it.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 
@@ -9,18 +9,29 @@ use super::{Answer, bars, markdown, plot};
 const BEGIN: &str = "<!-- figures: begin -->\n";
 const END: &str = "<!-- figures: end -->";
 
-/// Writes the tables into the page, and the plot beside it under the same name.
+/// Writes the tables into the pages of this folder that these answers belong to, and the plots beside them under the
+/// same names.
 ///
 /// # Errors
-/// If the page is not there, or has not the two marks.
-pub(crate) fn write(page: &Path, answers: &[Answer]) -> Result<()> {
-    let plot = page.with_extension("svg");
-    let name = plot.file_name().unwrap_or_default().to_string_lossy();
-    let image = format!("![Some of the figures, a bar for each server]({name})");
-    let tables = format!("{image}\n\n{}\n{}", bars(answers), markdown(answers).trim_end());
+/// If a page is not there, or has not the two marks.
+pub(crate) fn write(docs: &Path, answers: Vec<Answer>) -> Result<()> {
+    let mut pages = BTreeMap::<_, Vec<_>>::new();
+    for answer in answers {
+        pages.entry(answer.case.page()).or_default().push(answer);
+    }
+    pages.into_iter().try_for_each(|(page, answers)| write_page(&docs.join(page), &answers))
+}
+
+fn write_page(page: &Path, answers: &[Answer]) -> Result<()> {
+    let mut tables = format!("{}\n{}", bars(answers), markdown(answers).trim_end());
+    if let Some(svg) = plot::svg(answers) {
+        let plot = page.with_extension("svg");
+        let name = plot.file_name().unwrap_or_default().to_string_lossy();
+        tables = format!("![Some of the figures, a bar for each server]({name})\n\n{tables}");
+        fs::write(&plot, svg)?;
+    }
     let text = fs::read_to_string(page).with_context(|| format!("{} can't be read", page.display()))?;
-    fs::write(page, between_marks(&text, &tables).with_context(|| page.display().to_string())?)?;
-    Ok(fs::write(&plot, plot::svg(answers))?)
+    Ok(fs::write(page, between_marks(&text, &tables).with_context(|| page.display().to_string())?)?)
 }
 
 fn between_marks(text: &str, tables: &str) -> Result<String> {

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::{Answer, cell};
-use crate::{figures::Metric, servers::Kind};
+use crate::figures::Metric;
 
 /// What is plotted.
 const PANELS: [(&str, Metric); 6] = [
@@ -27,13 +27,14 @@ const BAR_WIDTH: usize = PANEL_WIDTH - NAME_WIDTH - 90;
 const STYLE: &str = "text{font:12px sans-serif;fill:#222}.t{font-weight:bold}.u{fill:#666}.own{fill:#0b7285}\
 .bare{fill:#adb5bd}.peer{fill:#e8590c}@media(prefers-color-scheme:dark){text{fill:#ddd}.u{fill:#999}}";
 
-/// The plot of those cases that were measured.
-pub(super) fn svg(answers: &[Answer]) -> String {
+/// The plot of those cases that were measured, if any of them is plotted.
+pub(super) fn svg(answers: &[Answer]) -> Option<String> {
     let panels: Vec<_> = PANELS
         .iter()
         .filter_map(|(name, metric)| Some((answers.iter().find(|answer| answer.case.name == *name)?, *metric)))
         .collect();
-    let panel_height = TITLE + Kind::ALL.len() * ROW + 16;
+    let rows = panels.iter().map(|(answer, _)| answer.servers.len()).max()?;
+    let panel_height = TITLE + rows * ROW + 16;
     let height = panel_height * panels.len().div_ceil(2);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
@@ -42,7 +43,7 @@ pub(super) fn svg(answers: &[Answer]) -> String {
     for (at, (answer, metric)) in panels.into_iter().enumerate() {
         panel(&mut out, answer, metric, at % 2 * PANEL_WIDTH, at / 2 * panel_height);
     }
-    out + "</svg>\n"
+    Some(out + "</svg>\n")
 }
 
 fn panel(out: &mut String, answer: &Answer, metric: Metric, left: usize, top: usize) {
@@ -56,7 +57,7 @@ fn panel(out: &mut String, answer: &Answer, metric: Metric, left: usize, top: us
         let figure = figures.of(metric);
         let width = figure.unwrap_or(0.0) / longest * BAR_WIDTH as f64;
         let class = match kind {
-            Kind::Tidecast => "own",
+            kind if kind.is_own() => "own",
             kind if kind.is_bare() => "bare",
             _ => "peer",
         };
@@ -75,11 +76,16 @@ fn panel(out: &mut String, answer: &Answer, metric: Metric, left: usize, top: us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::answer;
+    use crate::{report::tests::answer, servers::Kind};
+
+    #[test]
+    fn without_a_panel_there_is_no_plot() {
+        assert!(svg(&[answer("publish-1", &[(Kind::Tidecast, 1.0)])]).is_none());
+    }
 
     #[test]
     fn the_longest_bar_fills_its_panel_and_the_others_are_its_share() {
-        let svg = svg(&[answer("closed-1000", &[(Kind::Tidecast, 4e6), (Kind::Axum, 1e6)])]);
+        let svg = svg(&[answer("closed-1000", &[(Kind::Tidecast, 4e6), (Kind::Axum, 1e6)])]).unwrap();
         assert!(svg.contains(&format!("width=\"{BAR_WIDTH}.0\"")), "{svg}");
         assert!(svg.contains(&format!("width=\"{}.0\"", BAR_WIDTH / 4)), "{svg}");
         assert!(svg.contains("4,000,000") && svg.ends_with("</svg>\n"));

@@ -7,7 +7,7 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -35,7 +35,8 @@ pub(super) fn start(workers: usize) -> Result<Server> {
     let mut nginx = Command::new(NGINX);
     nginx.arg("-p").arg(&folder).args(["-c", "nginx.conf", "-e", "error.log"]);
     let process = nginx.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let mut server = Server { process, dialect: Dialect::Path, address, folder: Some(PathBuf::from(&folder)) };
+    let mut server = Server::new(process, Dialect::Path, address);
+    server.folder = Some(folder.clone());
     let deadline = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(address).is_err() || server.processes()?.count() <= workers {
         let log = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();

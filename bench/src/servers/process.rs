@@ -33,6 +33,12 @@ impl Processes {
         Self(vec![std::process::id()])
     }
 
+    /// These and those.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }

@@ -5,6 +5,8 @@
 
 mod memory;
 mod rates;
+#[path = "../../redis_server.rs"]
+mod redis_server;
 mod restart;
 mod server;
 mod travel;
@@ -14,6 +16,8 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result, bail};
 use tidecast::{Hub, Start, Subscription, wire::FirstBlock};
 use tidecast_redis::{RedisBroker, RedisConfig};
+
+use self::server::Server;
 
 /// The lines between which the page has the table.
 const BEGIN: &str = "<!-- figures: begin -->\n";
@@ -45,8 +49,8 @@ async fn main() -> Result<()> {
 }
 
 /// A node on a server.
-fn node(port: u16) -> Result<Hub> {
-    let config = RedisConfig::from_url(&format!("redis://127.0.0.1:{port}/0"))?;
+fn node(server: &Server) -> Result<Hub> {
+    let config = RedisConfig::from_url(&server.url())?;
     Ok(Hub::builder().broker(std::sync::Arc::new(RedisBroker::new(config)?)).build())
 }
 

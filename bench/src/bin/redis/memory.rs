@@ -11,7 +11,7 @@ const EVENTS: usize = 10_000;
 /// A row of the table, without its head.
 pub(crate) async fn measure() -> Result<String> {
     let server = Server::start()?;
-    let hub = node(server.port)?;
+    let hub = node(&server)?;
     let data = "x".repeat(64);
     hub.publish("memory", Event::text(data.as_str())).await?;
     let before = used(&server)?;

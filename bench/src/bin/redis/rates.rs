@@ -18,7 +18,7 @@ const LEAST: &str = "redis.call('HINCRBY', KEYS[1], 'o', 1) \
 /// Rows of the table, without their head.
 pub(crate) async fn measure(rounds: usize, time: Duration) -> Result<String> {
     let server = Server::start()?;
-    let hub = node(server.port)?;
+    let hub = node(&server)?;
     let data = "x".repeat(64);
     let payload = format!("{{\"data\":\"{data}\"}}");
     let script = server.ask(&["SCRIPT", "LOAD", LEAST])?;

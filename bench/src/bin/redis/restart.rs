@@ -13,7 +13,7 @@ pub(crate) async fn measure(times: usize) -> Result<String> {
     let mut took = Vec::new();
     for _ in 0..times {
         let mut server = Server::start()?;
-        let (here, there) = (node(server.port)?, node(server.port)?);
+        let (here, there) = (node(&server)?, node(&server)?);
         let mut reader = subscribe(&there, "restart").await?;
         publish(&here, "before").await;
         until(&mut reader, "before").await?;

@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_millis(1);
 /// A row of the table, without its head.
 pub(crate) async fn measure(rounds: usize, time: Duration) -> Result<String> {
     let server = Server::start()?;
-    let (here, there) = (node(server.port)?, node(server.port)?);
+    let (here, there) = (node(&server)?, node(&server)?);
     let mut reader = subscribe(&there, "travel").await?;
     let begun = Instant::now();
     let (mut p50, mut p99) = (Vec::new(), Vec::new());

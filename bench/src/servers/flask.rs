@@ -1,0 +1,116 @@
+//! A Flask program under gunicorn, with gevent and two workers: on Flask-SSE, or on Tidecast's package in its place,
+//! which may have a hub beside it that the streams are at.
+//!
+//! `flask_program.py` is the program. It runs in a Python environment that has both packages; `TIDECAST_PYTHON` names
+//! the interpreter. Each start has a folder, with what gunicorn is set to, and a Redis server of its own.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Dialect, Server, says_where};
+use crate::redis_server::RedisServer;
+
+const PROGRAM: &str = include_str!("../../flask_program.py");
+const WORKERS: usize = 2;
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// What the program and its hub share.
+const KEY: &str = "key-of-the-bench";
+
+/// The name under which each package is imported.
+pub(super) const FLASK_SSE: &str = "flask_sse";
+pub(super) const TIDECAST: &str = "tidecast.flask_sse";
+
+pub(super) fn absent() -> Option<&'static str> {
+    if python().is_none() {
+        return Some("TIDECAST_PYTHON names no Python that has Flask-SSE and Tidecast: `cargo xtask bench` makes one");
+    }
+    let there =
+        |name: &str| env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|at| at.join(name).is_file()));
+    let both = there("redis-server") && there("redis-cli");
+    (!both).then_some("there is no redis-server with redis-cli: `cargo xtask setup` brings them")
+}
+
+/// Starts the program with its events on a Redis.
+pub(super) fn on_redis(extension: &str) -> Result<Server> {
+    let redis = RedisServer::start()?;
+    let mut server = start(&format!("{extension:?}, REDIS_URL={:?}", redis.url()))?;
+    server.begins_late = extension == FLASK_SSE;
+    server.redis = Some(redis);
+    Ok(server)
+}
+
+/// Starts the program with a hub that gives streams to tickets only, and that hub before it.
+pub(super) fn with_hub(mut hub: Command, redis: Option<RedisServer>) -> Result<Server> {
+    hub.arg("--tickets").env("TIDECAST_PUBLISH_KEY", KEY);
+    if let Some(redis) = &redis {
+        hub.arg("--redis").arg(redis.url());
+    }
+    let hub = says_where(hub).context("the hub")?;
+    let mut server = start(&format!("{TIDECAST:?}, SSE_HUB_URL=\"http://{}\", SSE_HUB_KEY={KEY:?}", hub.address))?;
+    (server.hub, server.redis) = (Some(Box::new(hub)), redis);
+    Ok(server)
+}
+
+/// Starts it with these arguments, and waits until each worker has loaded it: else one would have all that come first.
+fn start(arguments: &str) -> Result<Server> {
+    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+    let folder = env::temp_dir().join(format!("tidecast-bench-{}-{}", std::process::id(), address.port()));
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("flask_program.py"), PROGRAM)?;
+    fs::write(folder.join("gunicorn.conf.py"), configuration(address))?;
+    let mut gunicorn = Command::new(python().context("no Python")?);
+    gunicorn.args(["-m", "gunicorn", &format!("flask_program:program({arguments})")]);
+    gunicorn.current_dir(&folder).env("PYTHONDONTWRITEBYTECODE", "1").env_remove("GUNICORN_CMD_ARGS");
+    let process = gunicorn.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut server = Server::new(process, Dialect::Json, address);
+    server.folder = Some(folder.clone());
+    let deadline = Instant::now() + READY_WITHIN;
+    while ready_workers(&folder)? < WORKERS {
+        let log = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+        ensure!(matches!(server.process.try_wait(), Ok(None)), "gunicorn ends: {}", log());
+        if Instant::now() > deadline {
+            bail!("gunicorn's workers are not ready: {}", log());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(server)
+}
+
+fn ready_workers(folder: &Path) -> Result<usize> {
+    let ready = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|end| end == "ready");
+    Ok(fs::read_dir(folder)?.flatten().filter(ready).count())
+}
+
+fn python() -> Option<PathBuf> {
+    env::var_os("TIDECAST_PYTHON").map(PathBuf::from).filter(|python| python.is_file())
+}
+
+/// Idle connections stay, as that of the publisher is one before the streams have begun.
+fn configuration(address: SocketAddr) -> String {
+    format!(
+        "\
+from pathlib import Path
+
+bind = \"{address}\"
+workers = {WORKERS}
+worker_class = \"gevent\"
+worker_connections = 2000
+keepalive = 75
+graceful_timeout = 1
+errorlog = \"error.log\"
+loglevel = \"warning\"
+
+
+def post_worker_init(worker):
+    Path(f\"{{worker.pid}}.ready\").touch()
+"
+    )
+}
