@@ -172,6 +172,33 @@ def test_messages_are_what_was_published(served: Flask, blueprint: ServerSentEve
         assert blueprint.publish("after", channel=channel) == 0
 
 
+def test_messages_that_are_missing_are_missing(
+    served: Flask, blueprint: ServerSentEventsBlueprint, channel: str
+) -> None:
+    """A `stream-reset` was yielded in their place, with a dictionary for data, which Flask-SSE never has."""
+    with served.app_context():
+        messages = blueprint.messages(channel)
+        thread = threading.Thread(target=publish_until_heard, args=(served, blueprint, channel))
+        thread.start()
+        assert next(messages).data == "first"
+        thread.join()
+        # More than a channel keeps.
+        for number in range(10_100):
+            blueprint.publish(str(number), channel=channel)
+        heard = [next(messages)]
+        while heard[-1].data != "10099":
+            heard.append(next(messages))
+        messages.close()
+    assert len(heard) < 10_100
+    assert {message.type for message in heard} == {None}
+
+
+def publish_until_heard(app: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
+    with app.app_context():
+        while not blueprint.publish("first", channel=channel):
+            pass
+
+
 def test_an_open_stream_holds_no_context(served: Flask, channel: str) -> None:
     """Flask-SSE kept the request, and with it whatever a teardown gives back: a database's session, for hours."""
     torn_down = []
