@@ -117,6 +117,12 @@ def test_what_can_be_no_stream_is_a_bad_request(served: Flask) -> None:
         assert client.get(f"/stream?{query}").status_code == 400, query
 
 
+def test_what_is_set_wrongly_is_not_the_browsers_fault(served: Flask) -> None:
+    """A Redis URL that is none was a 400, which told it to whoever asked, and nothing to the log."""
+    served.config.update(SSE_REDIS_URL="nowhere", TESTING=False)
+    assert served.test_client().get("/stream").status_code == 500
+
+
 def test_methods_and_addresses(served: Flask, channel: str) -> None:
     client = served.test_client()
     head = client.head(f"/stream?channel={channel}")

@@ -105,8 +105,10 @@ class ServerSentEventsBlueprint(Blueprint):
             # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
             return response(stream_with_context(texts(self.messages(channel=query.channels[0]))))
 
+        # Outside of what follows: a setting that can't be is not the browser's fault.
+        mode = chosen_mode(chosen)
         try:
-            stream = chosen_mode(chosen).open(
+            stream = mode.open(
                 query.channels,
                 after=query.after,
                 last=query.last,
