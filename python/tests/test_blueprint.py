@@ -117,6 +117,12 @@ def test_what_can_be_no_stream_is_a_bad_request(served: Flask) -> None:
         assert client.get(f"/stream?{query}").status_code == 400, query
 
 
+def test_what_is_set_wrongly_is_not_the_browsers_fault(served: Flask) -> None:
+    """A Redis URL that is none was a 400, which told it to whoever asked, and nothing to the log."""
+    served.config.update(SSE_REDIS_URL="nowhere", TESTING=False)
+    assert served.test_client().get("/stream").status_code == 500
+
+
 def test_methods_and_addresses(served: Flask, channel: str) -> None:
     client = served.test_client()
     head = client.head(f"/stream?channel={channel}")
@@ -170,6 +176,33 @@ def test_messages_are_what_was_published(served: Flask, blueprint: ServerSentEve
         assert [message.data for message in heard[1:]] == published[1:]
         messages.close()
         assert blueprint.publish("after", channel=channel) == 0
+
+
+def test_messages_that_are_missing_are_missing(
+    served: Flask, blueprint: ServerSentEventsBlueprint, channel: str
+) -> None:
+    """A `stream-reset` was yielded in their place, with a dictionary for data, which Flask-SSE never has."""
+    with served.app_context():
+        messages = blueprint.messages(channel)
+        thread = threading.Thread(target=publish_until_heard, args=(served, blueprint, channel))
+        thread.start()
+        assert next(messages).data == "first"
+        thread.join()
+        # More than a channel keeps.
+        for number in range(10_100):
+            blueprint.publish(str(number), channel=channel)
+        heard = [next(messages)]
+        while heard[-1].data != "10099":
+            heard.append(next(messages))
+        messages.close()
+    assert len(heard) < 10_100
+    assert {message.type for message in heard} == {None}
+
+
+def publish_until_heard(app: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
+    with app.app_context():
+        while not blueprint.publish("first", channel=channel):
+            pass
 
 
 def test_an_open_stream_holds_no_context(served: Flask, channel: str) -> None:

@@ -126,6 +126,32 @@ def test_what_is_wrong_with_a_command_is_said(app: Flask, monkeypatch: pytest.Mo
     assert refused.exit_code == 1 and "Error: " in refused.output and "redis" in refused.output
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"SSE_HUB_URL": "http://127.0.0.1:1"}, "SSE_HUB_URL is set and SSE_HUB_KEY is not"),
+        ({"SSE_REDIS_URL": "nowhere"}, "Redis URL begins with none of"),
+    ],
+)
+def test_what_is_set_wrongly_is_said_by_commands_without_a_traceback(
+    app: Flask, blueprint: ServerSentEventsBlueprint, setting: dict[str, str], said: str
+) -> None:
+    """Both ended with one, and `tail` also where a hub refused its key."""
+    app.config.update(setting)
+    blueprint.init_app(app)
+    for command in (["publish", "sse", "x"], ["tail"]):
+        done = app.test_cli_runner().invoke(args=["sse", *command])
+        assert (done.exit_code, done.output[:7]) == (1, "Error: ") and said in done.output
+
+
+def test_a_key_that_is_refused_is_said_without_a_traceback(on_hub: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    on_hub.config["SSE_HUB_KEY"] = "another-key"
+    blueprint.init_app(on_hub)
+    for command in (["publish", "sse", "x"], ["tail"]):
+        done = on_hub.test_cli_runner().invoke(args=["sse", *command])
+        assert (done.exit_code, done.output[:7]) == (1, "Error: ") and "SSE_HUB_KEY must be" in done.output
+
+
 def test_commands_publish_and_listen(redis_server: RedisServer, tmp_path: Path) -> None:
     environment = {**os.environ, "REDIS_URL": redis_server.url, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "flask", "--app", "hello:app", "sse"]

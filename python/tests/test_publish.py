@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -99,6 +100,33 @@ import sse
 print(sse is program)
 """
     assert python(code).strip() == "True"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_ours"),
+    [
+        ("app = 1\n", False),
+        ("class Publisher(object):\n    pass\n", True),
+        ("class Sse:\n    pass\n", True),
+        (None, True),
+    ],
+)
+def test_a_program_that_is_called_sse_can_be_imported_later(tmp_path: Path, text: str | None, is_ours: bool) -> None:
+    """`from sse import app` failed after the call, as the name was taken. What ours replaces still is."""
+    if text is None:
+        # As the environment of the quickstart is called.
+        (tmp_path / "sse").mkdir()
+    else:
+        (tmp_path / "sse.py").write_text(text)
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import tidecast
+tidecast.install_as_flask_sse()
+import sse
+print(sse.__name__)
+"""
+    assert python(code).strip() == ("tidecast.sse" if is_ours else "sse")
 
 
 def test_an_old_one_that_is_imported_already_is_said() -> None:

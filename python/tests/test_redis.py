@@ -227,6 +227,41 @@ def test_messages_are_read_and_poison_is_passed_over(
     assert told == expected
 
 
+def test_messages_go_on_after_a_redis_that_was_away(
+    on_redis: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer
+) -> None:
+    """They yielded a `stream-reset` then, with a dictionary for data, which Flask-SSE never has."""
+    told: list[Message] = []
+
+    def listen() -> None:
+        with on_redis.app_context():
+            for message in blueprint.messages("away"):
+                told.append(message)
+                if message.data == "end":
+                    break
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    with on_redis.app_context():
+        until(lambda: blueprint.publish("one", channel="away"), "it listens")
+        until(lambda: told, "it hears")
+        redis_server.stop()
+        redis_server.start()
+        until(lambda: redis_server.client.pubsub_numsub("away")[0][1] == 1, "it listens again")
+        until(lambda: published(blueprint, "end", "away"), "publishing passes again")
+    thread.join(20)
+    assert {message.type for message in told} == {None}
+    assert told[-1].data == "end"
+
+
+def published(blueprint: ServerSentEventsBlueprint, data: str, channel: str) -> bool:
+    try:
+        blueprint.publish(data, channel=channel)
+    except tidecast.UnavailableError:
+        return False
+    return True
+
+
 def test_a_publish_while_redis_is_away_is_told_in_time(redis_server: RedisServer) -> None:
     mode = EngineMode(Engine(f"{redis_server.url}?socket_timeout=0.3"))
     redis_server.stop()

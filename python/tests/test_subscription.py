@@ -56,6 +56,19 @@ def test_events_come_as_a_page_has_them(channel: str) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("last", [-1, 1001])
+@pytest.mark.parametrize("hub", [None, "http://127.0.0.1:1"], ids=["memory", "hub"])
+def test_more_than_may_be_begun_with_is_refused_at_once(
+    last: int, hub: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number below 0 was an `OverflowError`, and through a hub nothing was said before the first event."""
+    if hub is not None:
+        monkeypatch.setenv("SSE_HUB_URL", hub)
+        monkeypatch.setenv("SSE_HUB_KEY", "key")
+    with pytest.raises(tidecast.InvalidError, match="last must be 0 to 1000"):
+        tidecast.subscribe("c", last=last)
+
+
 def test_it_waits_while_other_tasks_run(channel: str) -> None:
     async def run() -> None:
         events = tidecast.subscribe(channel)

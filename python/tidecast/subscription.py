@@ -6,8 +6,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 from . import modes, programs
+from .errors import InvalidError
 from .received import Received
 from .waiting import wait
+
+#: Most of the newest events of each channel that one may begin with.
+LAST_MAX = 1000
 
 #: How many events one task takes before others have their turn, where more are there than it can read.
 TURN_EVENTS = 256
@@ -29,11 +33,14 @@ def subscribe(
     :param after: The ``id`` of an event: begin with what followed it. What is gone by now is told by an event of type
         ``stream-reset``.
     :param last: Without ``after``: begin with the newest so many of each channel, at most 1,000. Default: 0.
-    :raises ValueError: A channel that can't be one, or too many.
+    :raises ValueError: A channel that can't be one, or too many, or another ``last``.
     :raises RuntimeError: Several applications stream in this process, with different settings.
     """
     names = [channel] if isinstance(channel, (str, bytes, int, float)) else list(channel)
     channels = [programs.channel(name) for name in names]
+    # Here, as a hub would say it only once it is asked.
+    if last is not None and not 0 <= last <= LAST_MAX:
+        raise InvalidError(f"last must be 0 to {LAST_MAX}, not {last!r}")
     settings, _ = programs.present()
     resumed = after.encode() if after else None
     return Subscription(modes.choose(settings).subscribe(channels, after=resumed, last=last), channels)

@@ -72,8 +72,9 @@ class ServerSentEventsBlueprint(Blueprint):
         return mode.publish(programs.channel(channel), event).receivers
 
     def messages(self, channel: Any = "sse") -> Generator[Message, None, None]:
-        """The messages of a channel, from the first ``next`` on. In a request they end when its client has gone, where
-        the server lets one see that.
+        """The messages of a channel, from the first ``next`` on: what was published, as Flask-SSE has it, and so no
+        ``stream-reset``, by which :func:`tidecast.subscribe` tells that events are missing. In a request they end when
+        its client has gone, where the server lets one see that.
 
         :param channel: A channel, or a list of them.
         """
@@ -86,6 +87,9 @@ class ServerSentEventsBlueprint(Blueprint):
         try:
             while (events := stream.events()) is not None:
                 for _, event_type, data, is_json, id, retry_ms in events:
+                    # Nobody publishes one, so whoever was written for Flask-SSE does not expect its data.
+                    if event_type == "stream-reset":
+                        continue
                     yield Message(json.loads(data) if is_json else data, type=event_type, id=id, retry=retry_ms)
                 if not events and not peer.wait(stream.fileno(), None):
                     return
@@ -101,8 +105,10 @@ class ServerSentEventsBlueprint(Blueprint):
             # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
             return response(stream_with_context(texts(self.messages(channel=query.channels[0]))))
 
+        # Outside of what follows: a setting that can't be is not the browser's fault.
+        mode = chosen_mode(chosen)
         try:
-            stream = chosen_mode(chosen).open(
+            stream = mode.open(
                 query.channels,
                 after=query.after,
                 last=query.last,

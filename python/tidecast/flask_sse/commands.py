@@ -6,6 +6,7 @@ Both go through ``app.extensions["sse"]``, so what an application overrides is w
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -41,11 +42,8 @@ def publish(channel: str, data: str, event_type: str | None, own_id: str | None,
         value = json.loads(data) if is_json else data
     except ValueError as error:
         raise click.BadParameter(f"it is no JSON: {error}", param_hint="DATA") from error
-    blueprint = _reaching_others()
-    try:
-        blueprint.publish(value, type=event_type, id=own_id, channel=channel)
-    except (TidecastError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
+    with _in_a_line():
+        _reaching_others().publish(value, type=event_type, id=own_id, channel=channel)
 
 
 @click.command()
@@ -53,10 +51,18 @@ def publish(channel: str, data: str, event_type: str | None, own_id: str | None,
 @with_appcontext
 def tail(channel: str) -> None:
     """Print the events of CHANNEL as they come, an object per line. Ctrl+C ends it."""
-    blueprint = _reaching_others()
-    with contextlib.suppress(KeyboardInterrupt):
-        for message in blueprint.messages(channel=channel):
+    with _in_a_line(), contextlib.suppress(KeyboardInterrupt):
+        for message in _reaching_others().messages(channel=channel):
             click.echo(json.dumps(message.to_dict()))
+
+
+@contextlib.contextmanager
+def _in_a_line() -> Iterator[None]:
+    """What is set wrongly, or refused, told without a traceback."""
+    try:
+        yield
+    except (TidecastError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _reaching_others() -> ServerSentEventsBlueprint:

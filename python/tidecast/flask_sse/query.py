@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from flask import abort
 
+from ..subscription import LAST_MAX
+
 if TYPE_CHECKING:
     from flask import Request
-
-#: Most of the newest events of each channel that ``last`` may ask for.
-LAST_MAX = 1000
 
 
 @dataclass(frozen=True)
