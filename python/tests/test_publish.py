@@ -82,11 +82,11 @@ def test_the_old_name_means_ours() -> None:
 import tidecast
 tidecast.install_as_flask_sse()
 tidecast.install_as_flask_sse()
-from flask_sse import sse, Message, ServerSentEventsBlueprint, send_event
+from flask_sse import sse, Message, ServerSentEventsBlueprint, send_event, __version__
 from sse import Publisher, Subscriber, Sse
-print(type(sse).__module__, Publisher.__module__)
+print(type(sse).__module__, Publisher.__module__, __version__)
 """
-    assert python(code).split() == ["tidecast.flask_sse.blueprint", "tidecast.sse.publisher"]
+    assert python(code).split() == ["tidecast.flask_sse.blueprint", "tidecast.sse.publisher", "1.0.0"]
 
 
 def test_a_program_that_is_called_sse_stays_what_it_is() -> None:

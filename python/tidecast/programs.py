@@ -68,8 +68,8 @@ def channel(name: Any) -> str:
 def warn_of_memory() -> None:
     """Say, once, that what is in this process' memory is in no other one."""
     _say(
-        "this server runs several processes, and without a Redis an event reaches only the streams of the process that "
-        "published it: set SSE_REDIS_URL, or run one process with threads"
+        "this server runs several processes, and without a Redis or a hub an event reaches only the streams of the "
+        "process that published it: set SSE_REDIS_URL, or SSE_HUB_URL and SSE_HUB_KEY, or run one process with threads"
     )
 
 

@@ -11,6 +11,9 @@ from .redis_py import ConnectionError, StrictRedis
 
 __all__ = ["ConnectionError", "Message", "ServerSentEventsBlueprint", "StrictRedis", "send_event", "sse"]
 
+#: The version of Flask-SSE that this stands in for, as its users may ask.
+__version__ = "1.0.0"
+
 #: The blueprint with its view at its root: ``app.register_blueprint(sse, url_prefix="/stream")``.
 sse = ServerSentEventsBlueprint("sse", __name__)
 sse.add_url_rule(rule="", endpoint="stream", view_func=sse.stream)

@@ -74,6 +74,6 @@ def _reaching_others() -> ServerSentEventsBlueprint:
     if not blueprint.reaches_other_processes():
         raise click.ClickException(
             "this application keeps its events in memory, so a command, which is another process than the server, can "
-            "neither publish to its pages nor hear what it publishes: set SSE_REDIS_URL"
+            "neither publish to its pages nor hear what it publishes: set SSE_REDIS_URL, or SSE_HUB_URL and SSE_HUB_KEY"
         )
     return blueprint
