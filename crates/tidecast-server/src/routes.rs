@@ -38,7 +38,10 @@ use crate::{
     admission::admit,
     app::App,
     refused::read_the_rest,
-    ticket::gate::{self, Gate},
+    ticket::{
+        gate::{self, Gate},
+        unasked::{self, Said},
+    },
 };
 
 /// Every route of the hub.
@@ -109,7 +112,10 @@ fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
     let streams = match Gate::new(&app.config.access) {
         // It says what pages may read, and so stands in the place of what else does.
         Some(gate) => admitted.layer(from_fn_with_state(gate, gate::ask)),
-        None => for_pages_of_others(cors, to_read(admitted)),
+        None => {
+            let admitted = admitted.layer(from_fn_with_state(Said::default(), unasked::tell));
+            for_pages_of_others(cors, to_read(admitted))
+        }
     };
     let channel = to_look(get(channels::show)).merge(to_change(axum::routing::delete(channels::forget)));
 

@@ -4,9 +4,10 @@
 //! key: one secret to set, and nothing that was signed for another purpose is a ticket. There is one way to sign, HS256,
 //! and what else a token's header proposes is refused, not tried. Of the claims four count: `use`, `subscribe`, `exp`, `cors`.
 //!
-//! Here is what a ticket says; [`gate`] is where it is asked for.
+//! Here is what a ticket says; [`gate`] is where it is asked for, and [`unasked`] tells where it is not.
 
 pub(crate) mod gate;
+pub(crate) mod unasked;
 
 use std::{
     fmt,

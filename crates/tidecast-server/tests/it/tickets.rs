@@ -339,3 +339,18 @@ async fn no_ticket_is_ever_written() {
         assert!(!written.contains(KEY), "{written}");
     }
 }
+
+/// Without the flag an application's tickets protected nothing, and nobody said so.
+#[tokio::test]
+async fn a_hub_that_looks_at_no_ticket_says_so_once() {
+    let hub = Hub::start(&["--publish-key", KEY]);
+    let secret = ticket(KEY, &["a"], 3_600);
+    drop(Stream::open(hub.address, "/stream?channel=other", &[]).await);
+    assert!(!hub.stderr().contains("ticket"), "{}", hub.stderr());
+    for _ in 0..2 {
+        drop(Stream::open(hub.address, &format!("/stream?channel=other&ticket={secret}"), &[]).await);
+    }
+    let said = || hub.stderr().matches("start it with --tickets").count();
+    eventually("it is said", async || said() == 1).await;
+    assert!(!hub.stderr().contains(&secret));
+}
