@@ -10,18 +10,24 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use http::Uri;
+use tidecast_axum::query;
 
 /// Whether it was said.
 pub(crate) type Said = Arc<AtomicBool>;
 
 /// The layer that says so, once: every stream of such an application comes with one.
 pub(crate) async fn tell(State(said): State<Said>, request: Request, next: Next) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    if query.split('&').any(|pair| pair.starts_with("ticket=")) && !said.swap(true, Ordering::Relaxed) {
+    if !said.load(Ordering::Relaxed) && has_ticket(request.uri()) && !said.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             "a stream was asked for with a ticket, and this hub looks at none: without one anybody reads every channel; \
              start it with --tickets"
         );
     }
     next.run(request).await
+}
+
+fn has_ticket(uri: &Uri) -> bool {
+    let query = uri.query().unwrap_or_default();
+    query::values(query.as_bytes(), "ticket").is_ok_and(|given| !given.is_empty())
 }
