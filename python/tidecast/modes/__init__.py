@@ -47,15 +47,7 @@ class Mode(Protocol):
         """
         ...
 
-    def subscribe(
-        self,
-        channels: list[str],
-        *,
-        after: bytes | None = None,
-        last: int | None = None,
-        retry_ms: int = 3000,
-        open_event: bool = False,
-    ) -> Subscription:
+    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Subscription:
         """Subscribe to channels, to read their events here. Never waits.
 
         :raises tidecast.errors.InvalidError: A channel can't be one.

@@ -30,7 +30,11 @@ class EngineMode:
         )
         return finished(answer) if isinstance(answer, Publishing) else answer
 
-    def subscribe(
+    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Stream:
+        """See :class:`tidecast.modes.Mode`."""
+        return self.engine.subscribe(channels, after=after, last=last)
+
+    def open(
         self,
         channels: list[str],
         *,
@@ -39,11 +43,8 @@ class EngineMode:
         retry_ms: int = 3000,
         open_event: bool = False,
     ) -> Stream:
-        """See :class:`tidecast.modes.Mode`."""
+        """See :class:`tidecast.modes.Mode`: it is sent from here."""
         return self.engine.subscribe(channels, after=after, last=last, retry_ms=retry_ms, open_event=open_event)
-
-    #: See :class:`tidecast.modes.Mode`: it is sent from here.
-    open = subscribe
 
 
 def finished(publishing: Publishing) -> Published:

@@ -40,16 +40,8 @@ class HubMode:
         """See :class:`tidecast.modes.Mode`."""
         return self._client.publish(channel, event, idempotency_key)
 
-    def subscribe(
-        self,
-        channels: list[str],
-        *,
-        after: bytes | None = None,
-        last: int | None = None,
-        retry_ms: int = 3000,
-        open_event: bool = False,
-    ) -> Following:
-        """See :class:`tidecast.modes.Mode`. What is told of reconnecting is for browsers, and means nothing here."""
+    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Following:
+        """See :class:`tidecast.modes.Mode`."""
         check_channels(channels)
         return Following(self._client, self._engine, _once(channels), after or b"", last)
 
@@ -65,11 +57,15 @@ class HubMode:
         """See :class:`tidecast.modes.Mode`. After how long a browser comes back is the hub's to say."""
         check_channels(channels)
         channels = _once(channels)
-        if self._settings.via == "accel":
+        through_nginx = self._settings.via == "accel"
+        if through_nginx:
             # It goes in for whoever passed the guard, perhaps by cookies that another site's page has sent along.
             ticket = self._signer.ticket(channels, ACCEL_TICKET_SECONDS, for_pages=False)
-            # The header that says where it goes on is passed on by nginx, as all of them are.
-            asked = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
+        else:
+            ticket = self._signer.ticket(channels, self._settings.ticket_seconds)
+        # Where it goes on may stand in a header too, which browsers send along and nginx passes on: the hub goes by it.
+        asked = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
+        if through_nginx:
             return Elsewhere(
                 200,
                 {
@@ -78,8 +74,6 @@ class HubMode:
                 },
                 b": SSE_HUB_VIA is `accel`, and no nginx has acted on this answer\n\n",
             )
-        ticket = self._signer.ticket(channels, self._settings.ticket_seconds)
-        asked = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
         return Elsewhere(
             # Never one that a browser keeps: Firefox would not ask the application again.
             302,
