@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     environment,
-    quiet_services::QuietServices,
+    quiet_services::{self, QuietServices},
     setup::BROWSER_TESTS,
     tools,
     workspace::{Workspace, on_path},
@@ -19,12 +19,20 @@ pub(crate) const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-
 /// Firefox under the names it has in distributions.
 pub(crate) const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
 
-/// Packages that are a program here and a service elsewhere; each service has its package's name.
-const SERVICES: [&str; 3] = ["redis-server", "redis-sentinel", "nginx"];
+/// C++ compilers, of which libFuzzer's build takes one.
+pub(crate) const CXX: [&str; 3] = ["c++", "g++", "clang++"];
 
 /// What the hub is measured beside, and where its package puts it. Root's programs are not on everybody's `PATH`.
 const NCHAN: [(&str, &str); 2] =
     [("nginx", "/usr/sbin/nginx"), ("libnginx-mod-nchan", "/usr/lib/nginx/modules/ngx_nchan_module.so")];
+
+/// The proxies that the configurations in `docs/proxies.md` are tested with, and where their packages put them.
+const PROXIES: [(&str, &str); 4] = [
+    ("apache2", "/usr/sbin/apache2"),
+    ("caddy", "/usr/bin/caddy"),
+    ("haproxy", "/usr/sbin/haproxy"),
+    ("lighttpd", "/usr/sbin/lighttpd"),
+];
 
 /// Brings the packages that are missing.
 ///
@@ -32,7 +40,7 @@ const NCHAN: [(&str, &str); 2] =
 /// With the command to type, if this may not install packages.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let packages = missing(workspace);
-    if packages.is_empty() {
+    if packages.is_empty() && !quiet_services::is_unfinished(workspace) {
         return Ok(());
     }
     if !Path::new("/etc/debian_version").exists() || on_path(&["apt-get"]).is_none() {
@@ -44,12 +52,13 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     }
     let apt = [as_root, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]].concat();
     let apt = || workspace.shell.cmd(apt[0]).args(&apt[1..]);
-    apt().arg("update").run()?;
-    // Only those that are installed now: one that was there before may be a service that somebody needs.
-    let services: Vec<&str> = packages.iter().copied().filter(|package| SERVICES.contains(package)).collect();
-    let quiet = QuietServices::begin(&workspace.shell, as_root, &services)?;
-    apt().args(["install", "--yes", "--no-install-recommends"]).args(&packages).run()?;
-    drop(quiet);
+    QuietServices::new(workspace, as_root).during(|| {
+        if packages.is_empty() {
+            return Ok(());
+        }
+        apt().arg("update").run()?;
+        Ok(apt().args(["install", "--yes", "--no-install-recommends"]).args(&packages).run()?)
+    })?;
     let still = missing(workspace);
     if !still.is_empty() {
         bail!("installed, but still not usable: {}", still.join(" "));
@@ -60,7 +69,14 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
 /// Debian's names of the packages that are needed and not there.
 fn missing(workspace: &Workspace) -> Vec<&'static str> {
     let browser_tests = workspace.has(BROWSER_TESTS);
+    // cargo needs `cc` to link, so a C compiler is there; jemalloc's build calls `make`, and libFuzzer's a C++ compiler.
     let mut packages = Vec::new();
+    if on_path(&["make"]).is_none() {
+        packages.push("make");
+    }
+    if on_path(&CXX).is_none() {
+        packages.push("g++");
+    }
     if browser_tests && on_path(&CHROMIUM).is_none() {
         packages.push("chromium");
     }
@@ -80,7 +96,8 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     if on_path(&["redis-cli"]).is_none() {
         packages.push("redis-tools");
     }
-    packages.extend(NCHAN.into_iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| package));
+    let files = NCHAN.into_iter().chain(PROXIES);
+    packages.extend(files.filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| package));
     // Only where it can be brought: the step that needs it is skipped elsewhere.
     if Path::new("/etc/debian_version").exists() && on_path(&["valgrind"]).is_none() {
         packages.push("valgrind");

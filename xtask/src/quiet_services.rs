@@ -1,39 +1,90 @@
-//! Packages whose services are not wanted, only their programs: Debian starts a service when its package is installed,
-//! and at every start of the machine from then on.
+//! Keeps packages from leaving services behind: the tests need their programs only, but Debian starts a service when its
+//! package is installed, and again at every start of the machine.
 //!
-//! While this stands, `/usr/sbin/policy-rc.d`, which Debian's installer asks, says no to all of them. A policy that is
-//! there already is left alone, as it says no in the images of build machines and is somebody's decision elsewhere.
+//! While packages are installed, `/usr/sbin/policy-rc.d`, which Debian's installer asks, refuses to start anything. An
+//! existing policy is left alone: it refuses in the images of build machines, and is somebody's decision elsewhere.
+//! Afterwards every unit that was not enabled before is disabled, whatever its name and whichever package brought it. The
+//! units that were enabled before are written to a file first, so that a run which was interrupted is finished by the next.
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use xshell::Shell;
+
+use crate::workspace::Workspace;
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Why the file is there, should it ever be left behind. 101 is "this is not allowed".
-const SAYS_NO: &str =
+/// The content of the policy. Status 101 means "this is not allowed".
+const REFUSE: &str =
     "#!/bin/sh\n# Written by `cargo xtask setup` of Tidecast while it installs packages; may be removed.\nexit 101\n";
 
-/// Keeps services from being started for as long as it lives.
+/// Installs packages whose services are to be neither started nor enabled.
 pub(crate) struct QuietServices<'a> {
     shell: &'a Shell,
-    /// What runs a command as root: nothing, or `sudo`.
+    /// The prefix that runs a command as root: nothing, or `sudo`.
     as_root: &'a [&'a str],
-    services: &'a [&'a str],
-    own_policy: bool,
+    /// The file with the services that were enabled before.
+    record: PathBuf,
 }
 
 impl<'a> QuietServices<'a> {
-    pub(crate) fn begin(shell: &'a Shell, as_root: &'a [&'a str], services: &'a [&'a str]) -> Result<Self> {
-        let mut quiet = Self { shell, as_root, services, own_policy: false };
-        if !services.is_empty() && !Path::new(POLICY).exists() {
-            // From now on, as a file that was written half-way is to go too.
-            quiet.own_policy = true;
-            quiet.run(&["tee", POLICY], SAYS_NO)?;
-            quiet.run(&["chmod", "755", POLICY], "")?;
+    pub(crate) fn new(workspace: &'a Workspace, as_root: &'a [&'a str]) -> Self {
+        Self { shell: &workspace.shell, as_root, record: record(workspace) }
+    }
+
+    /// Runs an installation and disables the services that it enabled, whether it succeeds or not.
+    ///
+    /// # Errors
+    /// If the installation fails, or a service that it brought is still enabled afterwards.
+    pub(crate) fn during(&self, install: impl FnOnce() -> Result<()>) -> Result<()> {
+        if !self.record.exists() {
+            fs::create_dir_all(self.record.parent().context("the record has no folder")?)?;
+            let before: Vec<String> = enabled(Path::new("/")).into_iter().collect();
+            fs::write(&self.record, before.join("\n"))?;
         }
-        Ok(quiet)
+        let own_policy = !Path::new(POLICY).exists();
+        let installed = self.refuse_starts(own_policy).and_then(|()| install());
+        if own_policy || fs::read_to_string(POLICY).is_ok_and(|policy| policy == REFUSE) {
+            self.run(&["rm", "--force", POLICY], "")?;
+        }
+        let disabled = self.disable_new();
+        installed.and(disabled)
+    }
+
+    /// Disables and stops every service that is enabled now and was not before.
+    fn disable_new(&self) -> Result<()> {
+        let before = fs::read_to_string(&self.record).context("the services of before are not known")?;
+        let new = |root: &Path| -> Vec<String> {
+            enabled(root).into_iter().filter(|service| !before.lines().any(|known| known == service)).collect()
+        };
+        for service in new(Path::new("/")) {
+            // As packages do it, which works without a running systemd too. It wants to know for which package.
+            self.run(&["env", "DPKG_MAINTSCRIPT_PACKAGE=tidecast", "deb-systemd-helper", "disable", &service], "")?;
+            if let Some(script) = service.strip_suffix(".service")
+                && Path::new("/etc/init.d").join(script).exists()
+            {
+                self.run(&["update-rc.d", script, "disable"], "")?;
+            }
+            if Path::new("/run/systemd/system").exists() {
+                self.run(&["systemctl", "stop", &service], "")?;
+            }
+        }
+        let left = new(Path::new("/"));
+        ensure!(left.is_empty(), "please run: sudo systemctl disable --now {}", left.join(" "));
+        Ok(fs::remove_file(&self.record)?)
+    }
+
+    fn refuse_starts(&self, own_policy: bool) -> Result<()> {
+        if own_policy {
+            self.run(&["tee", POLICY], REFUSE)?;
+            self.run(&["chmod", "755", POLICY], "")?;
+        }
+        Ok(())
     }
 
     fn run(&self, command: &[&str], stdin: &str) -> Result<()> {
@@ -42,16 +93,57 @@ impl<'a> QuietServices<'a> {
     }
 }
 
-impl Drop for QuietServices<'_> {
-    fn drop(&mut self) {
-        if self.own_policy {
-            let _ = self.run(&["rm", "--force", POLICY], "");
+/// Returns whether a run was interrupted before it had disabled what it had installed.
+pub(crate) fn is_unfinished(workspace: &Workspace) -> bool {
+    record(workspace).exists()
+}
+
+fn record(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("services-before")
+}
+
+/// Returns the units that start with the machine: those that a target of systemd wants, and scripts of a runlevel.
+///
+/// Reads the links, which are there in an image without a running systemd too.
+fn enabled(root: &Path) -> BTreeSet<String> {
+    let names = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok())
+    };
+    let units = root.join("etc/systemd/system");
+    let wanted = names(units.clone())
+        .filter(|name| name.ends_with(".wants") || name.ends_with(".requires"))
+        .flat_map(|folder| names(units.join(folder)));
+    let scripts = (2..=5).flat_map(|level| names(root.join(format!("etc/rc{level}.d")))).filter_map(|link| {
+        let script = link.strip_prefix('S')?.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        Some(format!("{script}.service"))
+    });
+    wanted.chain(scripts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `redis-sentinel` was left enabled: services were disabled only where systemd ran, and only those of a list of
+    /// names. In an image that is built without one, the links are made all the same.
+    #[cfg(unix)]
+    #[test]
+    fn enabled_services_are_found_without_a_running_systemd() {
+        let root = std::env::temp_dir().join(format!("tidecast-services-{}", std::process::id()));
+        for link in [
+            "etc/systemd/system/multi-user.target.wants/redis-sentinel.service",
+            "etc/systemd/system/timers.target.wants/logrotate.timer",
+            "etc/rc3.d/S01apache2",
+            "etc/rc6.d/K01nginx",
+        ] {
+            let link = root.join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink("/nowhere", link).unwrap();
         }
-        // They were not started, and are not to be at the next start of the machine either.
-        if Path::new("/run/systemd/system").exists() {
-            for service in self.services {
-                let _ = self.run(&["systemctl", "disable", "--now", service], "");
-            }
-        }
+        fs::write(root.join("etc/systemd/system/not-enabled.service"), "").unwrap();
+        let found: Vec<String> = enabled(&root).into_iter().collect();
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(found, ["apache2.service", "logrotate.timer", "redis-sentinel.service"]);
     }
 }

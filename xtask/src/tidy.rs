@@ -38,10 +38,13 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, PathBuf)>) {
         if path.is_symlink() {
             continue;
         }
+        // In a second work tree `.git` is a file.
+        if path.file_name().is_some_and(|name| MADE.iter().any(|made| name == *made)) {
+            continue;
+        }
         if path.is_dir() {
-            let made = path.file_name().is_some_and(|name| MADE.iter().any(|made| name == *made));
             // A target folder may have any name; cargo leaves this mark in it.
-            if !made && !path.join("CACHEDIR.TAG").exists() {
+            if !path.join("CACHEDIR.TAG").exists() {
                 walk(root, &path, found);
             }
             continue;

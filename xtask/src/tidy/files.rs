@@ -42,6 +42,24 @@ fn every_rust_file_says_what_it_is() {
     none_of(&silent.collect::<Vec<_>>());
 }
 
+/// The docs typed `tidecast serve`, a program that nothing had put on the `PATH`.
+#[test]
+fn pages_that_run_the_program_say_first_how_to_install_it() {
+    const INSTALL: &str = "cargo install --locked --path crates/tidecast-server";
+    const COMMANDS: [&str; 7] = ["bench", "check-config", "print-config", "publish", "serve", "tail", "ticket"];
+    let runs_it = |text: &str| {
+        let after = text.match_indices("tidecast ").filter(|(at, _)| {
+            // In code, not in a sentence: at the beginning of a line, or behind a prompt, a variable or a quote.
+            text[..*at].ends_with(['`', ' ', '\n'])
+        });
+        let mut commands = after.map(|(at, name)| text[at + name.len()..].split([' ', '`', '\n']).next().unwrap_or(""));
+        commands.any(|command| COMMANDS.contains(&command))
+    };
+    let pages = texts(|name| name.ends_with(".md") && !["CHANGELOG.md", "ARCHITECTURE.md"].contains(&name));
+    let silent = pages.into_iter().filter(|(_, text)| runs_it(text.split(INSTALL).next().unwrap_or("")));
+    none_of(&silent.map(|(name, _)| format!("{name}: runs `tidecast` before it says `{INSTALL}`")).collect::<Vec<_>>());
+}
+
 #[test]
 fn no_source_file_is_too_long() {
     let long = texts(|name| {

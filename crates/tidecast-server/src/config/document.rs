@@ -11,6 +11,7 @@ pub(crate) fn reference() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
          <!-- Written by `cargo xtask docs` from the declarations in the program. Change those instead. -->\n\n\
+         `cargo install --locked --path crates/tidecast-server` puts `tidecast` on the `PATH`.\n\n\
          `tidecast serve` takes each setting from the first of these that has it:\n\n\
          1. a flag, such as `--keep-alive 30s`;\n\
          2. an environment variable, such as `TIDECAST_KEEP_ALIVE=30s`; an empty one counts as not set;\n\
