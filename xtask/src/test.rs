@@ -61,10 +61,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         )
     });
     if full {
-        report.step("doc", || {
-            let doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--all-features", "--locked"]);
-            passed(&doc.env("RUSTDOCFLAGS", "-D warnings"))
-        });
+        report.step("features", || features(workspace));
+        report.step("doc", || doc(workspace));
         report.step("model", || model(workspace));
         // Before the browsers, some of which meet a program on the package that is installed there.
         report.step("python", || python::run(workspace));
@@ -100,6 +98,22 @@ fn typos(workspace: &Workspace) -> Result<Outcome> {
 fn deny(workspace: &Workspace) -> Result<Outcome> {
     let deny = tools::cargo_deny(workspace).context("no cargo-deny: run `cargo xtask setup`")?;
     passed(&cmd!(workspace.shell, "{deny} --locked check bans licenses sources"))
+}
+
+/// Checks the crates with and without each feature. No crate has more than one, so all and none are every set.
+fn features(workspace: &Workspace) -> Result<Outcome> {
+    let check = workspace.cargo(["clippy", "--workspace", "--no-default-features", "--locked"]);
+    passed(&check.args(["--", "-D", "warnings"]))
+}
+
+/// Builds the documentation with and without each feature. A link into a module that only a feature brings was broken for
+/// all who build it without.
+fn doc(workspace: &Workspace) -> Result<Outcome> {
+    for features in ["--no-default-features", "--all-features"] {
+        let doc = workspace.cargo(["doc", "--workspace", "--no-deps", features, "--locked"]);
+        doc.env("RUSTDOCFLAGS", "-D warnings").run()?;
+    }
+    Ok(Outcome::Passed)
 }
 
 /// The models that loom runs through every order of their threads.
@@ -143,7 +157,7 @@ fn bench_test(workspace: &Workspace) -> Result<Outcome> {
 
 /// The fuzz targets, on whatever toolchain this is: only running them needs a nightly one.
 fn fuzz_build(workspace: &Workspace) -> Result<Outcome> {
-    if workspace.has("fuzz") && on_path(&["c++", "g++", "clang++"]).is_none() {
+    if workspace.has("fuzz") && on_path(&packages::CXX).is_none() {
         return Ok(Outcome::Skipped("libFuzzer needs a C++ compiler".to_owned()));
     }
     own_workspace(workspace, "fuzz")

@@ -20,7 +20,7 @@ pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + '
 
 /// What gives an event its position, carries it to the other nodes, and keeps the history.
 ///
-/// The contract, which the functions of [`conformance`](crate::conformance) test (feature `conformance`):
+/// The contract, which the functions of the module `conformance` test (feature `conformance`):
 ///
 /// - **Publishing.** [`publish`](Self::publish) answers after the event is accepted, with its position. The offsets of
 ///   a channel grow by 1 within an epoch. The same idempotency key in the same channel answers as the first time, and
