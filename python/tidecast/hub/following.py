@@ -16,10 +16,11 @@ import os
 import random
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from .._native import Decoder, Engine, Published
+from .._native import Decoder, Engine
 from ..errors import InvalidError, UnavailableError
+from ..unloadable import passed_over
 
 if TYPE_CHECKING:
     from .client import Client
@@ -30,18 +31,32 @@ PAUSE_SECONDS = (1.0, 30.0)
 #: Most that is read at once, in bytes.
 READ_BYTES = 64 * 1024
 
-#: Of how many events that nobody has read yet it is known how to go on behind them: as many as the engine keeps.
-IDS_MAX = 10_000
-
-#: What stands before the types of events that nobody may publish, on their way through the engine.
-MARK = "\x01"
+#: Of how many events that nobody has read yet it is known what the hub said beside their data: as many as the engine
+#: keeps.
+SAID_MAX = 10_000
 
 _logger = logging.getLogger("tidecast")
 
 _names = itertools.count()
 
+#: The number of what tells the reader of a failure.
+FAILURE = "failure"
+
 #: As :meth:`tidecast._native.Stream.events` has it.
 Told = tuple[str, "str | None", str, bool, "str | None", "int | None"]
+
+
+class Said(NamedTuple):
+    """What the hub said of an event beside its data. It never passes through the engine, where it could be mistaken
+    for what the engine says itself."""
+
+    type: str | None
+
+    #: The event's own id.
+    id: str | None
+
+    #: How to go on behind it.
+    last_event_id: str
 
 
 class Following:
@@ -57,6 +72,7 @@ class Following:
     def __init__(self, client: Client, engine: Engine, channels: list[str], after: bytes, last: int | None) -> None:
         self._channels = channels
         self._failure: Exception | None = None
+        self._last_event_id = ""
         name = str(next(_names))
         self._stream = engine.subscribe([name])
         self._follower = _Follower(client, engine, name, channels, after, last)
@@ -77,14 +93,15 @@ class Following:
         """
         told: list[Told] = []
         events = None if self._failure else self._stream.events(at_most)
-        for _, event_type, data, is_json, id, retry_ms in events or ():
-            if event_type == MARK:
-                self._failure = self._follower.failure
-            elif event_type == "stream-reset":
+        for _, _, data, is_json, number, retry_ms in events or ():
+            if number is None:
+                # Of the engine itself. Everything else has a number.
                 told += [self._too_slow(name, data) for name in self._channels]
+            elif (said := self._follower.taken(number)) is not None:
+                self._last_event_id = said.last_event_id
+                told.append((self._channel(), said.type, data, is_json, said.id, retry_ms))
             else:
-                event_type = event_type and event_type.removeprefix(MARK)
-                told.append((self._channel(), event_type, data, is_json, id, retry_ms))
+                self._failure = self._follower.failure
         # What was there before it is told first.
         if self._failure is not None and not told:
             self.close()
@@ -92,14 +109,12 @@ class Following:
         if events is None:
             self.close()
             return None
-        self._follower.forget_before(self._stream.cursor())
         return told
 
     def cursor(self) -> str | None:
         """What to pass as ``after`` to go on behind what ``events`` has given; empty where it is not known, ``None`` at
         the end."""
-        position = self._stream.cursor()
-        return None if position is None else self._follower.id_at(position)
+        return None if self._stream.cursor() is None else self._last_event_id
 
     def close(self) -> None:
         """Leave the hub."""
@@ -135,10 +150,9 @@ class _Follower:
         self._retry_seconds: float | None = None
         self._socket: socket.socket | None = None
         self._closed = threading.Event()
-        #: The hub's ids of what the engine has, by the engine's positions.
-        self._ids: dict[str, str] = {}
-        #: So that nobody reads an event before its id is there. Of this process alone: a child's stream has ended.
-        self._lock = threading.Lock()
+        #: What the hub said of the events that the engine has, by the numbers that they have there as their ids.
+        self._said: dict[str, Said] = {}
+        self._numbers = itertools.count()
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -158,7 +172,8 @@ class _Follower:
                 self._closed.wait(pause * random.uniform(0.5, 1))
         except Exception as error:
             self.failure = error
-            self._engine.publish(self._name, "", event_type=MARK)
+            # Of what has this number nothing was said.
+            self._engine.publish(self._name, "", id=FAILURE)
 
     def close(self) -> None:
         """End it, from any thread; in the child of a fork it is the parent's, and goes on."""
@@ -168,19 +183,9 @@ class _Follower:
         if (reading := self._socket) is not None:
             _hang_up(reading)
 
-    def id_at(self, position: str) -> str:
-        """The hub's id of the event at a position of the engine's; empty where there is none."""
-        with self._lock:
-            return self._ids.get(position, "")
-
-    def forget_before(self, position: str | None) -> None:
-        """Forget the ids of what was read."""
-        if position is None:
-            return
-        with self._lock:
-            if position in self._ids:
-                while (first := next(iter(self._ids))) != position:
-                    del self._ids[first]
+    def taken(self, number: str) -> Said | None:
+        """What the hub said of the event with a number, which is read once; ``None`` for the failure's."""
+        return self._said.pop(number, None)
 
     def _connection(self) -> None:
         """Read one connection to its end, however that comes.
@@ -208,21 +213,17 @@ class _Follower:
     def _hand_on(
         self, event_type: str | None, data: str, id: str | None, retry_ms: int | None, last_event_id: str
     ) -> None:
-        is_json = data[:1] in ("{", "[")
+        count = next(self._numbers)
+        number = str(count)
+        # Before the event is there to be read.
+        self._said[number] = Said(event_type, id, last_event_id)
+        # The engine has let go of that one by now, if nobody has read it.
+        self._said.pop(str(count - SAID_MAX), None)
         try:
-            if event_type in ("stream-reset", "stream-open"):
-                event_type = MARK + event_type
-            with self._lock:
-                published = self._engine.publish(
-                    self._name, data, json=is_json, event_type=event_type, id=id, retry_ms=retry_ms
-                )
-                # In memory it always is.
-                if isinstance(published, Published):
-                    self._ids[published.position] = last_event_id
-                if len(self._ids) > IDS_MAX:
-                    del self._ids[next(iter(self._ids))]
+            self._engine.publish(self._name, data, json=data[:1] in ("{", "["), id=number, retry_ms=retry_ms)
         except InvalidError as error:
-            _logger.warning("passed over an event of the hub: %s", error)
+            passed_over(self._channels, error)
+            del self._said[number]
 
 
 def _hang_up(reading: socket.socket) -> None:
