@@ -86,9 +86,13 @@ def test_an_overridden_redis_is_streamed_from_with_flask_sses_bytes(app: Flask) 
 
 
 def test_a_poison_message_is_passed_over(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
-    """One that was no JSON, or had a key too many, ended every stream of its channel."""
+    """One that was no JSON, or had a key too many, ended every stream of its channel; one that was nested too deep did
+    still; and a line break in a type or an id forged an event."""
     blueprint = routed(Faked, app)
     poison = ["no json", b"\xff", "17", "null", '{"data": 1, "more": 2}', '{"type": "t"}', '["one"]']
+    poison += [f'{{"data": {"[" * 100_000}{"]" * 100_000}}}', f'{{"data": {"9" * 5000}}}']
+    for field in ("type", "id", "retry"):
+        poison += [json.dumps({"data": "x", field: "1\n\ndata: forged"}), json.dumps({"data": "x", field: ["t"]})]
 
     def publish() -> bool:
         for payload in poison:
@@ -103,7 +107,8 @@ def test_a_poison_message_is_passed_over(app: Flask, caplog: pytest.LogCaptureFi
         thread.join()
         messages.close()
     assert first in (Message("lines", type="older"), Message("end"))
-    assert all("passed over" in record.message for record in caplog.records)
+    # Counted, so that a publisher can't fill the log.
+    assert all("passed over" in record.message for record in caplog.records) and len(caplog.records) <= 3
 
 
 def test_a_replaced_strict_redis_is_used(
@@ -162,6 +167,17 @@ def test_overridden_messages_are_streamed_with_their_request(app: Flask) -> None
     routed(Own, app)
     response = app.test_client().get("/stream?channel=c&user=u")
     assert response.text == "data:c for u of tests\nid:own\n\n"
+
+
+def test_what_overridden_messages_yield_can_not_forge_an_event(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    class Own(ServerSentEventsBlueprint):
+        def messages(self, channel: str = "sse") -> Iterator[Message]:  # type: ignore[override]
+            yield Message("x", type="t\ndata: forged")
+            yield Message({1, 2})
+            yield Message("y")
+
+    routed(Own, app)
+    assert app.test_client().get("/stream").text == "data:y\n\n"
 
 
 def test_messages_that_change_what_ours_yield_are_streamed(app: Flask, channel: str) -> None:

@@ -28,8 +28,12 @@ class Received:
     retry: int | None = None
 
     def json(self) -> Any:
-        """Load the data as JSON, anew at each call.
+        """Loads the data as JSON, anew at each call.
 
-        :raises ValueError: It is none.
+        :raises ValueError: It is no JSON, or can't be loaded here: it is nested too deep, or a number has too many
+            digits.
         """
-        return json.loads(self.data)
+        try:
+            return json.loads(self.data)
+        except RecursionError as error:
+            raise ValueError("the data is nested too deep") from error

@@ -1,14 +1,13 @@
-"""The one way in which this package waits: ``select.poll``, which gevent replaces.
+"""The one way in which this package waits: ``select.poll``, which gevent replaces, or ``select.select``, which eventlet
+replaces and which is all that it leaves there.
 
-It is looked up at each call, so it does not matter whether gevent's patch came before this module or after it.
+They are looked up at each call, so it does not matter whether a patch came before this module or after it.
 """
 
 from __future__ import annotations
 
+import math
 import select
-
-#: What a descriptor is watched for: that it can be read from, or that its peer has gone.
-READABLE = select.POLLIN
 
 
 def wait(fileno: int, seconds: float | None = None) -> bool:
@@ -28,16 +27,17 @@ def wait_any(filenos: list[int], seconds: float | None = None) -> list[int]:
     :param seconds: How long at most; ``None``, the default, is for ever.
     :return: Those that are; none when the time is up.
     """
+    if not hasattr(select, "poll"):
+        return select.select(filenos, [], [], seconds)[0]
     poll = select.poll()
     for fileno in filenos:
-        poll.register(fileno, READABLE)
+        # Readable, or its peer has gone.
+        poll.register(fileno, select.POLLIN)
     # Rounded up: a wait of less than a millisecond would be none, and be repeated until the time is up.
-    milliseconds = None if seconds is None else max(0, int(seconds * 1000) + 1)
+    milliseconds = None if seconds is None else math.ceil(seconds * 1000)
     return [fileno for fileno, _ in poll.poll(milliseconds)]
 
 
 def is_readable(fileno: int) -> bool:
-    """Whether a descriptor is readable, or has failed, without waiting."""
-    poll = select.poll()
-    poll.register(fileno, READABLE)
-    return bool(poll.poll(0))
+    """Returns whether a descriptor is readable, or has failed, without waiting."""
+    return bool(wait_any([fileno], 0))

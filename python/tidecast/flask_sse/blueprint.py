@@ -27,6 +27,7 @@ from ..errors import InvalidError
 from ..event import Event
 from ..peer import Peer
 from ..settings import Settings, redis_url
+from ..unloadable import UNLOADABLE, passed_over
 from . import client, commands, redis_py
 from .message import Message
 from .query import Query
@@ -59,7 +60,7 @@ class ServerSentEventsBlueprint(Blueprint):
         :param channel: Who gets it: those who listen to this channel.
         :return: How many streams of this process listen; through a client of the application's own, how many on that
             Redis.
-        :raises TypeError: The data can't be written as JSON.
+        :raises TypeError: The data can't be written as JSON, or the type or the id is neither text nor a number.
         :raises ValueError: A type with a line break, an id with a control character, a channel without a name.
         :raises tidecast.errors.UnavailableError: Redis could not be asked.
         """
@@ -86,11 +87,16 @@ class ServerSentEventsBlueprint(Blueprint):
         peer = Peer(request.environ if has_request_context() else {})
         try:
             while (events := stream.events()) is not None:
-                for _, event_type, data, is_json, id, retry_ms in events:
+                for name, event_type, data, is_json, id, retry_ms in events:
                     # Nobody publishes one, so whoever was written for Flask-SSE does not expect its data.
                     if event_type == "stream-reset":
                         continue
-                    yield Message(json.loads(data) if is_json else data, type=event_type, id=id, retry=retry_ms)
+                    try:
+                        loaded = json.loads(data) if is_json else data
+                    except UNLOADABLE as error:
+                        passed_over(name or names, error)
+                        continue
+                    yield Message(loaded, type=event_type, id=id, retry=retry_ms)
                 if not events and not peer.wait(stream.fileno(), None):
                     return
         finally:
@@ -103,7 +109,8 @@ class ServerSentEventsBlueprint(Blueprint):
             if request.method == "HEAD":
                 return response(())
             # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
-            return response(stream_with_context(texts(self.messages(channel=query.channels[0]))))
+            channel = query.channels[0]
+            return response(stream_with_context(texts(self.messages(channel=channel), channel)))
 
         # Outside of what follows: a setting that can't be is not the browser's fault.
         mode = chosen_mode(chosen)
@@ -182,12 +189,17 @@ class ServerSentEventsBlueprint(Blueprint):
         return getattr(bound, "__func__", None) is not ServerSentEventsBlueprint.__dict__[name]
 
 
-def texts(messages: Iterable[Message]) -> Iterator[str]:
-    """What Flask-SSE sends of messages."""
+def texts(messages: Iterable[Message], channel: str) -> Iterator[str]:
+    """Yields what Flask-SSE sends of messages. One that can't be written is passed over."""
     # So that the head goes out now: most servers send it with the first piece, even if that is none.
     yield ""
     for message in messages:
-        yield str(message)
+        try:
+            text = str(message)
+        except UNLOADABLE as error:
+            passed_over(channel, error)
+            continue
+        yield text
 
 
 def settings() -> Settings:

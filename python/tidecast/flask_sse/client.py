@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json as plain_json
-import logging
 from collections.abc import Generator
 from typing import Any
 
 from flask import json
 
+from ..unloadable import UNLOADABLE, passed_over
 from .message import Message
 from .redis_py import ConnectionError
-
-_logger = logging.getLogger("tidecast")
 
 
 def publish(client: Any, message: Message, channel: Any) -> Any:
@@ -22,7 +20,7 @@ def publish(client: Any, message: Message, channel: Any) -> Any:
 
 
 def messages(client: Any, channel: Any) -> Generator[Message, None, None]:
-    """The messages of a channel. What is none is passed over, and said in the log."""
+    """Yields the messages of a channel. What can't be loaded is passed over."""
     pubsub = client.pubsub()
     pubsub.subscribe(channel)
     try:
@@ -31,8 +29,8 @@ def messages(client: Any, channel: Any) -> Generator[Message, None, None]:
                 continue
             try:
                 message = read(heard["data"])
-            except (TypeError, ValueError) as error:
-                _logger.warning("passed over what is no message in channel %r: %s", channel, error)
+            except UNLOADABLE as error:
+                passed_over(channel, error)
                 continue
             yield message
     finally:
@@ -41,12 +39,18 @@ def messages(client: Any, channel: Any) -> Generator[Message, None, None]:
 
 
 def read(payload: str | bytes) -> Message:
-    """Read what Flask-SSE writes, an object, or what the older extension does: an array of type and data.
+    """Reads what Flask-SSE writes, an object, or what the older extension does: an array of type and data.
 
-    :raises TypeError, ValueError: It is neither.
+    It is checked as at publishing: anybody who may publish on that Redis can write a line break into a type.
+
+    :raises TypeError, ValueError: It is neither, or its type, id or reconnection time can't be one.
+    :raises RecursionError: It is nested too deep.
     """
     value = plain_json.loads(payload)
     if isinstance(value, list):
         event_type, data = value
-        return Message(data, type=event_type)
-    return Message(**value)
+        message = Message(data, type=event_type)
+    else:
+        message = Message(**value)
+    message.fields()
+    return message

@@ -9,6 +9,8 @@ from typing import Any
 
 from flask import json
 
+from ..event import check, milliseconds_of, text_of
+
 
 class Message:
     """Data that is published as a server-sent event.
@@ -34,15 +36,31 @@ class Message:
         return ("type", self.type), ("id", self.id), ("retry", self.retry)
 
     def __str__(self) -> str:
-        """The message as bytes of an event stream, without a space after the colons, as Flask-SSE writes them."""
+        """Returns the message as bytes of an event stream, without a space after the colons, as Flask-SSE writes them.
+
+        :raises TypeError: The data can't be written as JSON, or a type or an id is neither text nor a number.
+        :raises tidecast.errors.InvalidError: A type or an id has a control character, or ``retry`` is not a whole
+            number of milliseconds.
+        """
+        event_type, id, retry = self.fields()
         text = self.data if isinstance(self.data, str) else json.dumps(self.data)
-        lines = [f"event:{self.type}"] if self.type else []
+        lines = [f"event:{event_type}"] if event_type else []
         lines += [f"data:{line}" for line in text.splitlines()]
-        if self.id:
-            lines.append(f"id:{self.id}")
-        if self.retry:
-            lines.append(f"retry:{self.retry}")
+        if id:
+            lines.append(f"id:{id}")
+        if retry:
+            lines.append(f"retry:{retry}")
         return "\n".join(lines) + "\n\n"
+
+    def fields(self) -> tuple[str | None, str | None, int | None]:
+        """Returns type, id and reconnection time as they are written, each in a line that it can't break out of.
+
+        :raises TypeError, ValueError: See :meth:`__str__`.
+        """
+        event_type, id = text_of("type", self.type, json.dumps), text_of("id", self.id, json.dumps)
+        check("type", event_type)
+        check("id", id)
+        return event_type, id, milliseconds_of(self.retry)
 
     def __repr__(self) -> str:
         optional = "".join(f", {name}={value!r}" for name, value in self._optional() if value)

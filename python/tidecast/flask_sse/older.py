@@ -17,7 +17,7 @@ def send_event(event_name: Any, data: Any, channel: Any = "sse") -> None:
     :param event_name: The event's type.
     :param data: A string, or a list of them, which are the lines of one; anything else is sent as JSON.
     :param channel: Who gets it.
-    :raises TypeError: The data can't be written as JSON.
+    :raises TypeError: The data can't be written as JSON, or the name is neither text nor a number.
     :raises ValueError: A name with a line break, a channel without one.
     :raises tidecast.errors.UnavailableError: Redis could not be asked.
     """

@@ -34,6 +34,10 @@ class Client:
         self._connections = Connections(url)
         self._authorization = f"Bearer {key}"
 
+    def close(self) -> None:
+        """Closes the connections that are kept. It may be used again."""
+        self._connections.close()
+
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
         """Publish an event, and wait for the hub's answer.
 
@@ -156,10 +160,7 @@ def _problem(text: bytes) -> Mapping[str, Any]:
 
 
 def _stays_as_it_is(data: str) -> bool:
-    """Whether a page gets JSON as it is written here: of a string the hub sends what it stands for, and what Python
-    writes as JSON and no standard knows it refuses."""
-    if data.lstrip()[:1] == '"':
-        return False
+    """Returns whether the hub takes JSON as it is written here: it refuses what Python writes and no standard knows."""
     if "NaN" not in data and "Infinity" not in data:
         return True
     try:
