@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
 import tidecast
-from tidecast import programs
 from tidecast.flask_sse import ServerSentEventsBlueprint
 
 
 @pytest.fixture(autouse=True)
-def _no_applications_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(programs, "_apps", type(programs._apps)())
-    yield
+def _no_applications_of_other_tests() -> None:
+    tidecast.reset()
 
 
 def python(code: str, **environment: str) -> str:
@@ -48,10 +46,50 @@ def test_its_application_counts_where_there_is_one(app: Flask, blueprint: Server
         tidecast.publish("x")
     other = Flask("other")
     other.register_blueprint(blueprint, url_prefix="/stream")
-    with pytest.raises(RuntimeError, match="push an app context"):
+    # The one that was registered last.
+    assert tidecast.publish("x", channel="other").receivers == 0
+    with app.app_context(), pytest.raises(ValueError, match="Redis URL begins with"):
         tidecast.publish("x")
-    with other.app_context():
-        assert tidecast.publish("x", channel="other").receivers == 0
+
+
+def test_the_second_application_of_a_factory_counts_at_once(blueprint: ServerSentEventsBlueprint) -> None:
+    """A publish from a thread was refused, for several applications, until the garbage collector had run."""
+
+    def create_app(url: str) -> Flask:
+        app = Flask("factory")
+        app.config["REDIS_URL"] = url
+        blueprint.init_app(app)
+        return app
+
+    made: list[Flask] = []
+    refused: list[ValueError] = []
+
+    def publish() -> None:
+        try:
+            tidecast.publish("x")
+        except ValueError as error:
+            refused.append(error)
+
+    for url in ("first://redis", "second://redis"):
+        made.append(create_app(url))
+        thread = threading.Thread(target=publish)
+        thread.start()
+        thread.join()
+    assert len(refused) == 2 and all("Redis URL begins with" in str(error) for error in refused)
+
+
+def test_reset_forgets_events_streams_and_applications(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+    """The events of a test were in the memory of the next, and its application spoke for the next."""
+    app.config["REDIS_URL"] = "http://no.redis"
+    blueprint.init_app(app)
+    tidecast.reset()
+    with tidecast.subscribe("old") as subscription:
+        tidecast.publish("one", channel="old")
+        tidecast.reset()
+        assert [event.data for event in subscription] == ["one"]
+    with tidecast.subscribe("old", last=10) as subscription:
+        tidecast.publish("two", channel="old")
+        assert next(subscription).data == "two"
 
 
 def test_without_one_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +165,22 @@ import sse
 print(sse.__name__)
 """
     assert python(code).strip() == ("tidecast.sse" if is_ours else "sse")
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["on the path before", "on the path later"])
+def test_a_program_that_is_called_sse_is_found_whenever_it_comes_on_the_path(tmp_path: Path, before: bool) -> None:
+    """`install_as_flask_sse` in `sitecustomize` hid it: gunicorn and `flask` add its folder to the path only later."""
+    (tmp_path / "sitecustomize.py").write_text("import tidecast\n\ntidecast.install_as_flask_sse()\n")
+    program = tmp_path / "program"
+    program.mkdir()
+    (program / "sse.py").write_text("from flask_sse import sse\n\napp = type(sse).__module__\n")
+    later = "" if before else f"import sys; sys.path.insert(0, {str(program)!r}); "
+    path = [str(tmp_path), *([str(program)] if before else [])]
+    code = f"{later}from importlib import import_module; print(import_module('sse').app)"
+    assert python(code, PYTHONPATH=":".join(path)).strip() == "tidecast.flask_sse.blueprint"
+    # Without one the name is ours.
+    code = "import sse, tidecast.sse; print(sse is tidecast.sse, sse.__spec__.name)"
+    assert python(code, PYTHONPATH=str(tmp_path)).split() == ["True", "tidecast.sse"]
 
 
 def test_an_old_one_that_is_imported_already_is_said() -> None:

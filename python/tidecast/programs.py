@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import ref
 
 from .errors import InvalidError
 from .settings import Settings
@@ -20,32 +20,44 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("tidecast")
 
-_apps: WeakSet[Flask] = WeakSet()
+#: The applications that stream, in the order in which they were registered. They may be gone.
+_apps: list[ref[Flask]] = []
 
 _said: set[str] = set()
 
 
 def add(app: Flask) -> None:
-    """Remember an application that streams, for as long as it lives. Its settings are read when they are needed."""
-    _apps.add(app)
+    """Remembers an application that streams, for as long as it lives. Its settings are read when they are needed."""
+    _apps[:] = [*(known for known in _apps if known() not in (None, app)), ref(app)]
 
 
 def present() -> tuple[Settings, Callable[[Any], str]]:
-    """The settings that count here, and what writes JSON: of the current application; else of the one that streams in
-    this process; else of the environment.
-
-    :raises RuntimeError: Several applications stream in this process, with different settings.
-    """
+    """Returns the settings that count here, and what writes JSON: of the current application; else of the application
+    that was registered last of those of this process; else of the environment."""
     flask = sys.modules.get("flask")
     if flask is not None and flask.has_app_context():
         return Settings.of(flask.current_app.config), flask.json.dumps
-    apps = list(_apps)
-    if not apps:
-        return Settings.of_environment(), json.dumps
-    settings = {Settings.of(app.config) for app in apps}
-    if len(settings) > 1:
-        raise RuntimeError("several applications stream in this process, with different settings: push an app context")
-    return settings.pop(), apps[0].json.dumps
+    for known in reversed(_apps):
+        if (app := known()) is not None:
+            return Settings.of(app.config), app.json.dumps
+    return Settings.of_environment(), _dumps
+
+
+def forget() -> None:
+    """Forgets the applications, and what was said."""
+    _apps.clear()
+    _said.clear()
+
+
+def _dumps(value: Any) -> str:
+    """Writes JSON as an application without a provider of its own does."""
+    try:
+        return json.dumps(value)
+    except TypeError:
+        # A date, a UUID, a Decimal. Flask is imported for those alone.
+        from flask import json as of_flask
+
+        return of_flask.dumps(value)
 
 
 def channel(name: Any) -> str:
@@ -54,7 +66,8 @@ def channel(name: Any) -> str:
     :raises tidecast.errors.InvalidError: It is something else, or bytes that are not UTF-8.
     """
     if isinstance(name, str):
-        return name
+        # Of an enumeration its value.
+        return str.__str__(name)
     if isinstance(name, (int, float)) and not isinstance(name, bool):
         return str(name)
     if isinstance(name, bytes):

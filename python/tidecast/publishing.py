@@ -20,8 +20,9 @@ def publish(
 ) -> Published:
     """Publish data as a server-sent event; needs no app context.
 
-    Where the events go is what the current application has set; without one, what the one that streams in this process
-    has; without any, what the environment says under the same names, ``SSE_REDIS_URL`` first.
+    Where the events go is what the current application has set; without one, what the application has that was
+    registered last of those that stream in this process; without any, what the environment says under the same names,
+    ``SSE_REDIS_URL`` first.
 
     :param data: Anything that can be written as JSON; a string is sent as it is.
     :param type: The event's type. Default: none, which a page gets as ``message``.
@@ -30,10 +31,9 @@ def publish(
     :param channel: Who gets it: those who listen to this channel.
     :param idempotency_key: The same key in the same channel within 5 minutes publishes nothing, and answers as the
         first time.
-    :raises TypeError: The data can't be written as JSON.
+    :raises TypeError: The data can't be written as JSON, or the type or the id is neither text nor a number.
     :raises ValueError: A type with a line break, an id with a control character, a channel without a name.
     :raises tidecast.errors.UnavailableError: Redis could not be asked.
-    :raises RuntimeError: Several applications stream in this process, with different settings.
     """
     settings, dumps = programs.present()
     event = Event.of(data, type, id, retry, dumps)

@@ -34,7 +34,6 @@ def subscribe(
         ``stream-reset``.
     :param last: Without ``after``: begin with the newest so many of each channel, at most 1,000. Default: 0.
     :raises ValueError: A channel that can't be one, or too many, or another ``last``.
-    :raises RuntimeError: Several applications stream in this process, with different settings.
     """
     names = [channel] if isinstance(channel, (str, bytes, int, float)) else list(channel)
     channels = [programs.channel(name) for name in names]

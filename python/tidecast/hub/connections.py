@@ -99,6 +99,12 @@ class Connections:
             raise UnavailableError(f"{self.url} can't be reached: {described(error)}") from error
         return connection
 
+    def close(self) -> None:
+        """Closes those that are kept."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
     def _asked(
         self, kept: _Kept, connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str]
     ) -> Answer:

@@ -85,3 +85,9 @@ def choose(settings: Settings) -> Mode:
     if settings.redis_url is None:
         return memory.mode()
     return redis.mode(settings.redis_url, settings.plain_format)
+
+
+def reset() -> None:
+    """Ends every mode of this process, its streams and its connections. The next call begins anew."""
+    for kind in (hub, memory, redis):
+        kind.reset()

@@ -36,6 +36,11 @@ class HubMode:
         # For what is followed from here; it has nothing in it else.
         self._engine = Engine()
 
+    def close(self) -> None:
+        """Ends what is followed, and closes the connections that are kept."""
+        self._engine.close()
+        self._client.close()
+
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
         """See :class:`tidecast.modes.Mode`."""
         return self._client.publish(channel, event, idempotency_key)
@@ -83,6 +88,12 @@ class HubMode:
                 "Referrer-Policy": "no-referrer",
             },
         )
+
+
+def reset() -> None:
+    """Ends all of this process, and what is followed."""
+    while _modes:
+        _modes.popitem()[1].close()
 
 
 def mode(settings: HubSettings) -> HubMode:

@@ -15,6 +15,11 @@ class MemoryMode(EngineMode):
 _MODE = MemoryMode(Engine())
 
 
+def reset() -> None:
+    """Ends its streams, and forgets its events."""
+    _MODE.engine.close()
+
+
 def mode() -> MemoryMode:
     """The one of this process: channels are the same for all of its applications, as on a Redis."""
     return _MODE

@@ -18,6 +18,12 @@ class RedisMode(EngineMode):
     crosses_processes = True
 
 
+def reset() -> None:
+    """Ends all of this process, and their streams."""
+    while _modes:
+        _modes.popitem()[1].engine.close()
+
+
 def mode(url: str, plain_format: str) -> RedisMode:
     """The one of this process for a Redis URL.
 
