@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) streams: StreamOptions,
     pub(crate) limits: Limits,
     pub(crate) header_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) stop_timeout: Duration,
@@ -96,6 +97,7 @@ impl Config {
         let retry = read.value("retry", parse_retry).unwrap_or_default();
         let lifetime = read.time("stream_lifetime");
         let header_timeout = read.time("header_timeout");
+        let idle_timeout = read.time("idle_timeout");
         let body_timeout = read.time("body_timeout");
         let stall_timeout = read.time("stall_timeout");
         let stop_timeout = read.time("stop_timeout");
@@ -142,6 +144,7 @@ impl Config {
             streams: StreamOptions { keep_alive, retry, lifetime, ..StreamOptions::default() },
             limits,
             header_timeout,
+            idle_timeout,
             body_timeout,
             stall_timeout,
             stop_timeout,

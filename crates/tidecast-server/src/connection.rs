@@ -14,10 +14,9 @@ use std::{
     task::Poll,
 };
 
-use bytes::Bytes;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tidecast::HeldRings;
 use tidecast_axum::{Handover, TakenStream};
 use tokio::{
@@ -30,7 +29,9 @@ use crate::{
     bounds::CONNECTION_BUFFER_BYTES,
     cork::CorkedSocket,
     detach::{self, Detached, Seat},
-    fast_path, metrics,
+    fast_path::{self, Unfinished},
+    head_timer::HeadTimer,
+    metrics,
     routes::Routes,
     socket::{GuardedSocket, set_up},
 };
@@ -64,9 +65,9 @@ pub(crate) async fn serve(
         return;
     }
     let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
-    let Some((socket, unread)) = fast_path::serve(socket, &app, until_true(&mut stopping)).await else { return };
+    let Some(left) = fast_path::serve(socket, &app, until_true(&mut stopping)).await else { return };
     // In a box, so that a connection which has not said anything yet does without.
-    Box::pin(serve_requests(socket, unread, app, routes, stopping, Client { peer, place, counted })).await;
+    Box::pin(serve_requests(left, app, routes, stopping, Client { peer, place, counted })).await;
 }
 
 /// Who is served, and what the connection holds until it ends.
@@ -77,14 +78,13 @@ struct Client {
 }
 
 async fn serve_requests(
-    socket: GuardedSocket,
-    unread: Bytes,
+    Unfinished { socket, unread, begun_at }: Unfinished,
     app: Arc<App>,
     routes: Arc<Routes>,
     mut stopping: watch::Receiver<bool>,
     Client { peer, place, counted }: Client,
 ) {
-    let socket = CorkedSocket::new(socket, unread);
+    let socket = CorkedSocket::new(socket, unread, begun_at);
     let detaches = app.reactors.any();
     let offering = socket.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -105,7 +105,8 @@ async fn serve_requests(
         }
     });
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::new(socket.clone(), &app.config))
+        // Makes hyper ask for a timer; how long it runs is decided there.
         .header_read_timeout(app.config.header_timeout)
         .max_buf_size(CONNECTION_BUFFER_BYTES)
         .serve_connection(TokioIo::new(socket.clone()), service);

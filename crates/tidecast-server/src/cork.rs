@@ -20,9 +20,10 @@ use tidecast_axum::Handover;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::Instant,
 };
 
-use crate::socket::GuardedSocket;
+use crate::{deadline::Deadline, head_timer::HeadLimits, socket::GuardedSocket};
 
 /// How much is gathered at most. At that it is written, and whoever has more waits until it is.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
@@ -52,13 +53,44 @@ struct Corked {
     handover: Option<Handover>,
     /// As what the stream was armed when hyper last had nothing more to write.
     flushed: Option<NonZeroU32>,
+    head: HeadWatch,
+}
+
+/// How far the next request's head is.
+#[derive(Debug, Default)]
+struct HeadWatch {
+    /// Whether some of it was read.
+    heard: bool,
+    /// Since when nothing of it has come. `None` until somebody asks, so that a request which comes whole costs no look at
+    /// the clock; the same for the next.
+    idle_since: Option<Instant>,
+    /// Since when some of it is there.
+    begun_at: Option<Instant>,
+    deadline: Deadline,
 }
 
 impl CorkedSocket {
-    /// A socket of which some was read already.
-    pub(crate) fn new(socket: GuardedSocket, unread: Bytes) -> Self {
+    /// A socket of which some was read already: the beginning of a request, since `begun_at`.
+    pub(crate) fn new(socket: GuardedSocket, unread: Bytes, begun_at: Option<Instant>) -> Self {
         let (socket, gathered, written) = (Some(socket), Vec::new(), 0);
-        Self(Arc::new(Mutex::new(Corked { socket, unread, gathered, written, handover: None, flushed: None })))
+        let head = HeadWatch { heard: !unread.is_empty(), begun_at, ..HeadWatch::default() };
+        Self(Arc::new(Mutex::new(Corked { socket, unread, gathered, written, handover: None, flushed: None, head })))
+    }
+
+    /// Says that hyper waits for the head of the next request.
+    pub(crate) fn wait_for_head(&self) {
+        let mut corked = self.0.lock();
+        // What was read before hyper was set up is the first request's.
+        if !corked.unread.has_remaining() {
+            corked.head.heard = false;
+            corked.head.begun_at = None;
+        }
+        corked.head.idle_since = None;
+    }
+
+    /// Waits until that head is overdue.
+    pub(crate) fn poll_overdue(&self, context: &mut Context<'_>, limits: HeadLimits) -> Poll<()> {
+        self.0.lock().head.poll_overdue(context, limits)
     }
 
     /// Writes what was gathered: to be called after each poll of the connection.
@@ -85,6 +117,18 @@ impl CorkedSocket {
         let unwritten = Bytes::copy_from_slice(&corked.gathered[corked.written..]);
         corked.release();
         Some((corked.socket.take()?.into_inner(), unwritten))
+    }
+}
+
+impl HeadWatch {
+    fn poll_overdue(&mut self, context: &mut Context<'_>, limits: HeadLimits) -> Poll<()> {
+        let now = Instant::now();
+        let due = if self.heard {
+            self.begun_at.get_or_insert(now).checked_add(limits.head)
+        } else {
+            self.idle_since.get_or_insert(now).checked_add(limits.idle)
+        };
+        self.deadline.poll(context, due)
     }
 }
 
@@ -144,8 +188,11 @@ impl AsyncRead for CorkedSocket {
             buffer.put_slice(&corked.unread.split_to(len));
             return Poll::Ready(Ok(()));
         }
+        let before = buffer.filled().len();
         let socket = corked.socket.as_mut().ok_or_else(taken)?;
-        Pin::new(socket).poll_read(context, buffer)
+        ready!(Pin::new(socket).poll_read(context, buffer))?;
+        corked.head.heard |= buffer.filled().len() > before;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -197,7 +244,10 @@ mod tests {
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
         ours.set_nodelay(true).unwrap();
-        (CorkedSocket::new(GuardedSocket::new(ours, Duration::from_secs(60), Arc::default()), Bytes::new()), theirs)
+        (
+            CorkedSocket::new(GuardedSocket::new(ours, Duration::from_secs(60), Arc::default()), Bytes::new(), None),
+            theirs,
+        )
     }
 
     fn room(socket: &CorkedSocket) -> usize {

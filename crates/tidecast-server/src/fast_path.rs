@@ -26,12 +26,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tidecast::{HeldRings, Published};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::Instant,
 };
 
 use crate::{
     access::Wants,
     app::App,
+    deadline::Deadline,
     publish::{self, Asked},
     routes::put_answer,
     socket::GuardedSocket,
@@ -46,19 +47,27 @@ const ROOM_BYTES: usize = 64 * 1024;
 /// Most headers of a request.
 const HEADERS_MAX: usize = 32;
 
+/// In how many pieces a request may come to be answered here. Each is parsed from the beginning, which hyper does not do.
+const PIECES_MAX: u32 = 8;
+
 thread_local! {
     /// What is read into, for whichever connection is polled: one that waits has no room of its own.
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static NOW: Cell<Option<Date>> = const { Cell::new(None) };
 }
 
-/// Serves a connection for as long as it says nothing but plain publishes. Answers with the socket and what of it was
-/// read and is another's to answer; `None` where the connection is over.
-pub(crate) async fn serve(
-    socket: GuardedSocket,
-    app: &App,
-    stopping: impl Future<Output = ()>,
-) -> Option<(GuardedSocket, Bytes)> {
+/// A connection that is another's to serve.
+pub(crate) struct Unfinished {
+    pub(crate) socket: GuardedSocket,
+    /// What of the next request was read.
+    pub(crate) unread: Bytes,
+    /// When its first byte was.
+    pub(crate) begun_at: Option<Instant>,
+}
+
+/// Serves a connection for as long as it says nothing but plain publishes. Returns what is left for others; `None` where
+/// the connection is over.
+pub(crate) async fn serve(socket: GuardedSocket, app: &App, stopping: impl Future<Output = ()>) -> Option<Unfinished> {
     let mut stopping = pin!(stopping);
     let mut connection = Connection::new(socket, app);
     let left = poll_fn(|context| {
@@ -70,7 +79,10 @@ pub(crate) async fn serve(
     });
     match left.await {
         Left::Over => None,
-        Left::ToOthers => Some((connection.socket, connection.unread.into())),
+        Left::ToOthers => {
+            let Connection { socket, unread, begun_at, .. } = connection;
+            Some(Unfinished { socket, unread: unread.into(), begun_at })
+        }
     }
 }
 
@@ -98,9 +110,12 @@ struct Connection<'a> {
     headers: HeaderMap,
     /// An answer's body, while it is written.
     body: Vec<u8>,
-    /// When it last said something, and what tells that this was too long ago.
-    heard_at: Instant,
-    silence: Option<Pin<Box<Sleep>>>,
+    /// When it was last at rest: accepted, or answered.
+    idle_since: Instant,
+    /// When the request that is unread began, and how many pieces of it have come.
+    begun_at: Option<Instant>,
+    pieces: u32,
+    deadline: Deadline,
 }
 
 /// What a request is.
@@ -127,8 +142,10 @@ impl<'a> Connection<'a> {
             publishes: false,
             headers: HeaderMap::new(),
             body: Vec::new(),
-            heard_at: Instant::now(),
-            silence: None,
+            idle_since: Instant::now(),
+            begun_at: None,
+            pieces: 0,
+            deadline: Deadline::default(),
         }
     }
 
@@ -170,7 +187,7 @@ impl<'a> Connection<'a> {
         let mut buffer = ReadBuf::new(room);
         buffer.set_filled(before);
         match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
-            Poll::Pending => return self.poll_silence(context).map(Some),
+            Poll::Pending => return self.poll_overdue(context).map(Some),
             Poll::Ready(Err(_)) => return Poll::Ready(Some(Left::Over)),
             Poll::Ready(Ok(())) => {}
         }
@@ -179,7 +196,6 @@ impl<'a> Connection<'a> {
             // The end: of nothing, or in the middle of a request.
             return Poll::Ready(Some(if before == 0 { Left::Over } else { Left::ToOthers }));
         }
-        self.heard_at = Instant::now();
         self.answer_all(bytes);
         Poll::Ready(None)
     }
@@ -187,20 +203,30 @@ impl<'a> Connection<'a> {
     fn answer_all(&mut self, bytes: &[u8]) {
         // Requests that came together ring each channel once.
         let _held = HeldRings::hold();
+        let now = Instant::now();
         let mut rest = bytes;
+        self.pieces += 1;
         while !rest.is_empty() {
             match self.take(rest) {
                 Taken::Answered(len) => {
                     self.publishes = true;
                     rest = &rest[len..];
+                    self.idle_since = now;
+                    self.begun_at = None;
+                    self.pieces = 1;
                 }
                 // Who sends a request in pieces is served by hyper. Where many come together the last is cut anywhere.
-                Taken::Part if self.publishes && rest.len() < ROOM_BYTES => break,
+                Taken::Part if self.publishes && self.pieces < PIECES_MAX && rest.len() < ROOM_BYTES => break,
                 Taken::Part | Taken::Other => {
                     self.leaves = true;
                     break;
                 }
             }
+        }
+        if rest.is_empty() {
+            self.pieces = 0;
+        } else {
+            self.begun_at.get_or_insert(now);
         }
         self.unread.clear();
         self.unread.extend_from_slice(rest);
@@ -258,18 +284,17 @@ impl<'a> Connection<'a> {
         answers.extend_from_slice(&self.body);
     }
 
-    /// Waits until nothing was heard for too long. The timer is not moved at each request: when it rings it is set again
-    /// for what is left.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Left> {
-        let Some(due) = self.heard_at.checked_add(self.app.config.header_timeout) else { return Poll::Pending };
-        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        while silence.as_mut().poll(context).is_ready() {
-            if Instant::now() >= due {
-                return Poll::Ready(if self.unread.is_empty() { Left::Over } else { Left::ToOthers });
-            }
-            silence.as_mut().reset(due);
-        }
-        Poll::Pending
+    /// Waits until the connection was idle for too long, or the request that has begun is overdue; hyper, which then has it,
+    /// counts from the same moment.
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Left> {
+        let config = &self.app.config;
+        let due = match self.begun_at {
+            Some(begun_at) => begun_at.checked_add(config.header_timeout),
+            None if self.publishes => self.idle_since.checked_add(config.idle_timeout),
+            None => self.idle_since.checked_add(config.header_timeout),
+        };
+        let left = if self.unread.is_empty() { Left::Over } else { Left::ToOthers };
+        self.deadline.poll(context, due).map(|()| left)
     }
 }
 
@@ -405,5 +430,31 @@ mod tests {
         let text = str::from_utf8(&date.text).unwrap();
         let parsed = httpdate::parse_http_date(text).unwrap();
         assert_eq!(parsed.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(), date.second);
+    }
+
+    /// A request of which one byte came at a time was copied and parsed from the beginning at each, for as long as its client
+    /// liked.
+    #[tokio::test]
+    async fn a_request_in_many_pieces_is_left_to_others() {
+        let config = Config::from_settings(&Settings::default()).unwrap();
+        let app = App::new(config, "127.0.0.1:8000".parse().unwrap()).unwrap();
+        let (socket, _theirs) = socket().await;
+        let mut connection = Connection::new(socket, &app);
+        let bytes = request("", r#"{"data":"x"}"#);
+        connection.answer_all(&[&bytes[..], b"P"].concat());
+        let begun_at = connection.begun_at;
+        assert!(connection.publishes && begun_at.is_some());
+        // A second one that takes two pieces is answered here.
+        connection.answer_all(&bytes);
+        assert!(connection.begun_at.is_none() && !connection.leaves);
+        for len in 1..=bytes.len() {
+            connection.answer_all(&bytes[..len]);
+            if connection.leaves {
+                assert_eq!(len, PIECES_MAX as usize);
+                assert!(connection.begun_at > begun_at);
+                return;
+            }
+        }
+        panic!("it was parsed at every byte");
     }
 }

@@ -20,7 +20,9 @@ mod app;
 
 mod connection;
 mod cork;
+mod deadline;
 mod fast_path;
+mod head_timer;
 mod listen;
 mod socket;
 mod workers;

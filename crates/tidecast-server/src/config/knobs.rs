@@ -277,7 +277,17 @@ pub(crate) const KNOBS: &[Knob] = &[
         kind: Kind::Time,
         default: "10s",
         zero: Zero::Mistake("no request could ever arrive"),
-        doc: "How long a request's head may take to arrive, and how long a connection may be idle between two",
+        doc: "How long a request's head may take to arrive, from its first byte; for a connection's first request, from when \
+              the connection was accepted",
+        ..PLAIN
+    },
+    Knob {
+        key: "idle_timeout",
+        kind: Kind::Time,
+        default: "2m",
+        zero: Zero::Mistake("no connection could be used for a second request"),
+        doc: "How long a connection is kept between two requests: longer than the clients' and the proxy's pools keep \
+              theirs (Go 90 s, nginx 60 s), so that none sends a request while the hub closes",
         ..PLAIN
     },
     Knob {

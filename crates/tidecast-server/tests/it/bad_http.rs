@@ -165,7 +165,7 @@ async fn who_sends_too_much_sees_the_answer() {
 
 #[tokio::test]
 async fn a_head_that_comes_too_slowly_is_cut() {
-    let hub = Hub::start(&["--header-timeout", "300ms"]);
+    let hub = Hub::start(&["--header-timeout", "300ms", "--idle-timeout", "300ms"]);
     let mut witness = Witness::new(&hub).await;
     for beginning in ["", "GET /str", "GET /stream HTTP/1.1\r\nHost: loc"] {
         let begun = Instant::now();

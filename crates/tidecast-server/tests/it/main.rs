@@ -35,3 +35,4 @@ mod same_stream;
 mod stall;
 mod stop;
 mod tickets;
+mod timeouts;

@@ -9,7 +9,7 @@ use std::{
 use tidecast::wire::Item;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Connection, Hub, Signal, Stream, request, within};
+use crate::support::{Connection, Hub, Signal, Stream, eventually, request, within};
 
 /// The last thing that a stream says: when to come back, within the range that the hub draws from.
 fn last_retry(items: &[Item]) -> Duration {
@@ -230,5 +230,19 @@ async fn a_hub_that_is_started_again_takes_its_port_and_tells_those_who_resume()
             assert_eq!((told["channel"].as_str(), told["reason"].as_str()), (Some(*channel), Some("restarted")));
         }
         assert_eq!(source.message().await.data, "after");
+    }
+}
+
+/// A terminal that is closed, or an operator who wants settings to be read again, ended the hub without a word, and its
+/// streams without their last block.
+#[tokio::test]
+async fn sighup_is_ignored_with_a_log_line() {
+    let hub = Hub::start(&[]);
+    let mut stream = hub.stream("/stream").await;
+    for times in 1..=2 {
+        hub.signal(Signal::HUP);
+        eventually("the log line", async || hub.stderr().matches("ignored SIGHUP").count() == times).await;
+        hub.publish(&format!(r#"{{"data":{times}}}"#)).await;
+        assert_eq!(stream.message().await.data, times.to_string());
     }
 }
