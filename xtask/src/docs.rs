@@ -5,7 +5,8 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 
 /// What the hub prints, and the file of `docs/` that it goes into.
-const DOCUMENTS: [(&str, &str); 2] = [("reference", "configuration.md"), ("sample", "tidecast.sample.toml")];
+const DOCUMENTS: [(&str, &str); 3] =
+    [("reference", "configuration.md"), ("sample", "tidecast.sample.toml"), ("metrics", "metrics.md")];
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for (document, file) in DOCUMENTS {

@@ -33,6 +33,7 @@ pub(crate) enum Asked {
 /// A document that `cargo xtask docs` writes.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Document {
+    Metrics,
     Reference,
     Sample,
 }

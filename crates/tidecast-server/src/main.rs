@@ -90,6 +90,7 @@ fn main() -> ExitCode {
         Asked::Tail(arguments) => ended(client::run(client::tail::run(*arguments))),
         Asked::Ticket(arguments) => ended(client::ticket::run(&arguments)),
         Asked::Bench(arguments) => ended(client::run(client::bench::run(*arguments))),
+        Asked::Document(Document::Metrics) => finished(print(&metrics::page())),
         Asked::Document(Document::Reference) => finished(print(&document::reference())),
         Asked::Document(Document::Sample) => finished(print(&document::sample())),
     }

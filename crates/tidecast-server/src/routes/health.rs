@@ -9,7 +9,10 @@ use axum::{
 use http::{StatusCode, header};
 use tidecast_axum::Problem;
 
-use crate::{app::App, metrics};
+use crate::{
+    app::App,
+    metrics::{self, Scrape},
+};
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn alive() -> &'static str {
@@ -25,7 +28,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, P
 /// `GET /metrics`.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let redis = app.redis.as_ref().map(|redis| redis.stats());
-    match metrics::render(app.hub.stats(), redis, app.admission.streams(), &app.counters) {
+    let streams = app.admission.streams() as u64;
+    let scrape = Scrape { stats: app.hub.stats(), streams, counters: app.counters.clone() };
+    match metrics::render(scrape, redis) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::support::Hub;
+use crate::support::{
+    Hub,
+    metrics::{documented_names, scraped_names},
+};
 
 fn escape(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
@@ -121,7 +124,7 @@ fn parse(scrape: &str) -> BTreeMap<String, u64> {
         if let Some(line) = line.strip_prefix("# TYPE ") {
             let (name, kind) = line.split_once(' ').unwrap();
             assert!(kinds.insert(name, kind).is_none(), "{name} is there twice");
-        } else if !line.starts_with("# HELP ") {
+        } else if !line.starts_with("# HELP ") && !line.starts_with("# UNIT ") {
             let (name, number) = line.rsplit_once(' ').unwrap();
             let family = name.split('{').next().unwrap();
             let kind = kinds.get(family.strip_suffix("_total").unwrap_or(family));
@@ -156,6 +159,7 @@ async fn metrics_agree_with_what_was_done() {
     let answer = hub.get("/metrics").await;
     assert_eq!(answer.head.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     let numbers = parse(&answer.text());
+    assert_eq!(scraped_names(&answer.text()), documented_names("## Of a hub on Redis"));
     let expected: &[(&str, u64)] = &[
         ("events_published_total", 4),
         ("events_repeated_total", 1),

@@ -5,6 +5,7 @@
 
 mod http;
 mod hub;
+pub(crate) mod metrics;
 mod source;
 mod ticket;
 mod witness;
