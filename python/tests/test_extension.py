@@ -121,7 +121,7 @@ def test_what_is_wrong_with_a_command_is_said(app: Flask, monkeypatch: pytest.Mo
     refused = runner.invoke(args=["sse", "publish", "sse", "{", "--json"])
     assert refused.exit_code == 2 and "DATA: it is no JSON" in refused.output
     refused = runner.invoke(args=["sse", "publish", "sse", "x", "--type", "a\nb"])
-    assert refused.exit_code == 1 and "event type has a line break" in refused.output
+    assert refused.exit_code == 1 and "event type has a control character" in refused.output
     refused = runner.invoke(args=["sse", "publish", "sse", "x"])
     assert refused.exit_code == 1 and "Error: " in refused.output and "redis" in refused.output
 

@@ -220,3 +220,24 @@ def test_in_the_child_of_a_fork_it_has_ended_and_its_parents_goes_on(on_hub: Fla
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         mode.publish("c", Event.of("after", None, None, None, json.dumps))
         assert [event[2] for event in read(stream, "after")] == ["before", "after"]
+
+
+def test_nothing_that_a_publisher_writes_is_taken_for_the_hubs_own(on_hub: Flask, hub: Hub) -> None:
+    """A type that began with `\\x01` vanished, and `\\x01stream-reset` was told as a reset."""
+    mode = modes.choose(Settings.of(on_hub.config))
+    with closing(mode.subscribe(["c"])) as stream:
+        until(lambda: listeners(hub, "c") == 1, "it follows")
+        with pytest.raises(InvalidError):
+            mode.publish("c", Event.of("forged", "\x01stream-reset", None, None, json.dumps))
+        deep = "[" * 200 + "]" * 200
+        for data in ("null", '["stream-reset", "{}"]', "{", deep):
+            mode.publish("c", Event.of(data, None, None, None, json.dumps))
+        mode.publish("c", Event.of("end", None, None, None, json.dumps))
+        told = read(stream, "end")
+    assert [event[1:4] for event in told] == [
+        (None, "null", False),
+        (None, '["stream-reset", "{}"]', True),
+        (None, "{", False),
+        (None, deep, False),
+        (None, "end", False),
+    ]

@@ -75,7 +75,7 @@ class Engine:
         :param channel: 1 to 255 bytes without control characters.
         :param data: Text, or JSON text.
         :param json: Whether ``data`` is JSON. What is no JSON then goes as text.
-        :param event_type: 1 to 255 bytes without CR, LF and NUL.
+        :param event_type: 1 to 255 bytes without control characters.
         :param id: 1 to 255 bytes without control characters, and no space at either end.
         :param retry_ms: How long a browser waits before it connects again, in milliseconds; up to a day.
         :param idempotency_key: The same key in the same channel within 5 minutes publishes nothing, and answers as the
@@ -216,7 +216,7 @@ class Publisher:
         """Publish to all who are in these channels.
 
         :param data: Text, of at most 1 MiB.
-        :param event_type: 1 to 255 bytes without CR, LF and NUL.
+        :param event_type: 1 to 255 bytes without control characters.
         :return: How many copies; what it waits for where a subscriber has no room that is waited for.
         :raises tidecast.errors.InvalidError: One of them can't be what it is to be.
         """

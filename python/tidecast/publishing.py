@@ -32,7 +32,8 @@ def publish(
     :param idempotency_key: The same key in the same channel within 5 minutes publishes nothing, and answers as the
         first time.
     :raises TypeError: The data can't be written as JSON, or the type or the id is neither text nor a number.
-    :raises ValueError: A type with a line break, an id with a control character, a channel without a name.
+    :raises ValueError: A control character in a type or an id, JSON nested deeper than 128 levels, a channel without a
+        name.
     :raises tidecast.errors.UnavailableError: Redis could not be asked.
     """
     settings, dumps = programs.present()

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{Error, Result, limits::CHANNEL_BYTES_MAX};
+use crate::{Error, Result, field::check_characters, limits::CHANNEL_BYTES_MAX};
 
 /// The name of a channel.
 ///
@@ -40,9 +40,7 @@ impl Channel {
             let why = format!("is {} bytes long; at most {CHANNEL_BYTES_MAX} are allowed", name.len());
             return Err(Error::invalid(WHAT, why));
         }
-        if let Some((at, _)) = name.char_indices().find(|(_, c)| c.is_control()) {
-            return Err(Error::invalid(WHAT, format!("has a control character at byte {at}")));
-        }
+        check_characters(WHAT, name)?;
         Ok(Self(name.into()))
     }
 

@@ -1,5 +1,7 @@
 //! What a publisher says.
 
+mod json;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -58,6 +60,9 @@ impl Event {
     }
 
     /// An event whose data is JSON text, sent byte for byte: numbers, key order and white space stay as they are.
+    ///
+    /// Publishing refuses JSON nested deeper than [`JSON_DEPTH_MAX`](crate::limits::JSON_DEPTH_MAX), and numbers of more
+    /// digits than [`JSON_NUMBER_DIGITS_MAX`](crate::limits::JSON_NUMBER_DIGITS_MAX).
     #[must_use]
     pub fn raw_json(data: Box<RawValue>) -> Self {
         Self::new(Data::Json(data))
@@ -117,6 +122,11 @@ impl Event {
         }
         self.retry = Some(retry);
         Ok(self)
+    }
+
+    /// Checks that readers can load the data, if it is JSON.
+    pub(crate) fn check_json(&self) -> Result<()> {
+        self.data_json().map_or(Ok(()), |raw| json::check(raw.get()))
     }
 
     /// The data as an `EventSource` sees it, but for its line ends: text as it is, a value as its JSON text.

@@ -18,7 +18,7 @@ pub const STREAM_OPEN: &str = "stream-open";
 
 /// An event's type: what a page passes to `addEventListener`.
 ///
-/// UTF-8, 1 to 255 bytes, without CR, LF and NUL. `stream-reset` and `stream-open` are the hub's own and are refused.
+/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F). `stream-reset` and `stream-open` are the hub's own and are refused.
 ///
 /// # Examples
 ///
@@ -38,13 +38,11 @@ impl EventType {
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for an empty or reserved type, one of more than 255 bytes, and one with CR, LF or NUL.
+    /// [`Error::is_invalid`] for an empty or reserved type, one of more than 255 bytes, and one with a control character.
     pub fn new(text: &str) -> Result<Self> {
         const WHAT: &str = "event type";
         check_length(WHAT, text, EVENT_TYPE_BYTES_MAX)?;
-        if let Some(at) = text.bytes().position(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            return Err(Error::invalid(WHAT, format!("has a line break or NUL at byte {at}")));
-        }
+        check_characters(WHAT, text)?;
         if matches!(text, STREAM_RESET | STREAM_OPEN) {
             return Err(Error::invalid(WHAT, format!("`{text}` is reserved for the hub")));
         }
@@ -86,9 +84,7 @@ impl EventId {
     pub fn new(text: &str) -> Result<Self> {
         const WHAT: &str = "event id";
         check_length(WHAT, text, EVENT_ID_BYTES_MAX)?;
-        if let Some((at, _)) = text.char_indices().find(|(_, c)| c.is_control()) {
-            return Err(Error::invalid(WHAT, format!("has a control character at byte {at}")));
-        }
+        check_characters(WHAT, text)?;
         if text.starts_with(' ') || text.ends_with(' ') {
             return Err(Error::invalid(WHAT, "begins or ends with a space, which HTTP would trim"));
         }
@@ -148,6 +144,18 @@ fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<()> 
         return Err(Error::invalid(what, why));
     }
     Ok(())
+}
+
+/// Refuses control characters: C0, DEL and C1.
+pub(crate) fn check_characters(what: &'static str, text: &str) -> Result<()> {
+    // Nearly all are of visible ASCII, which is quicker to see.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Ok(());
+    }
+    match text.char_indices().find(|(_, character)| character.is_control()) {
+        Some((at, _)) => Err(Error::invalid(what, format!("has a control character at byte {at}"))),
+        None => Ok(()),
+    }
 }
 
 macro_rules! text_field {

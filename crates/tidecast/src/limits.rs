@@ -24,6 +24,16 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Longest reconnection time that an event may carry: a day. A longer one is an error.
 pub const RETRY_MAX: Duration = Duration::from_millis(86_400_000);
 
+/// Deepest nesting of data that is published as JSON. Deeper is an error; text is not looked at.
+///
+/// Parsers that recurse end at some depth: Python's at about 1,000, many at 128.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// Most digits of a number in data that is published as JSON. More is an error; text is not looked at.
+///
+/// It is what Python converts to an integer unless it is told otherwise.
+pub const JSON_NUMBER_DIGITS_MAX: usize = 4_300;
+
 /// Most channels of one subscription. More is an error.
 ///
 /// It is also the number of bits in the word by which a publisher tells a subscriber where to look.
@@ -117,8 +127,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Checks the size of an event.
-    pub(crate) fn check(&self, event: &Event) -> Result<()> {
+    /// Checks the size of an event, and that its data can be loaded if it is JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_too_large`], and [`Error::is_invalid`] for JSON nested deeper than [`JSON_DEPTH_MAX`] or with a number of
+    /// more digits than [`JSON_NUMBER_DIGITS_MAX`].
+    pub fn check(&self, event: &Event) -> Result<()> {
         let data_bytes = event.data().len();
         if data_bytes > self.event_data_bytes_max {
             return Err(Error::too_large("event data", data_bytes, self.event_data_bytes_max));
@@ -127,7 +142,7 @@ impl Limits {
         if frame_bytes > self.frame_bytes_max {
             return Err(Error::too_large("event with its field names", frame_bytes, self.frame_bytes_max));
         }
-        Ok(())
+        event.check_json()
     }
 }
 

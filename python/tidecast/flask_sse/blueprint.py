@@ -61,7 +61,8 @@ class ServerSentEventsBlueprint(Blueprint):
         :return: How many streams of this process listen; through a client of the application's own, how many on that
             Redis.
         :raises TypeError: The data can't be written as JSON, or the type or the id is neither text nor a number.
-        :raises ValueError: A type with a line break, an id with a control character, a channel without a name.
+        :raises ValueError: A control character in a type or an id, JSON nested deeper than 128 levels, a channel
+            without a name.
         :raises tidecast.errors.UnavailableError: Redis could not be asked.
         """
         message = Message(data, type=type, id=id, retry=retry)

@@ -8,6 +8,7 @@ told as anywhere, and SIGTERM ends it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import itertools
 import json
@@ -219,8 +220,13 @@ class _Follower:
         self._said[number] = Said(event_type, id, last_event_id)
         # The engine has let go of that one by now, if nobody has read it.
         self._said.pop(str(count - SAID_MAX), None)
+        publish = functools.partial(self._engine.publish, self._name, data, id=number, retry_ms=retry_ms)
         try:
-            self._engine.publish(self._name, data, json=data[:1] in ("{", "["), id=number, retry_ms=retry_ms)
+            try:
+                publish(json=data[:1] in ("{", "["))
+            except InvalidError:
+                # Nested deeper than JSON may be: it was published as text.
+                publish()
         except InvalidError as error:
             passed_over(self._channels, error)
             del self._said[number]

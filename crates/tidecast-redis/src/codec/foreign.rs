@@ -20,7 +20,8 @@ pub(super) fn decode(text: &str, limits: &Limits) -> Result<Event, Reason> {
         Some('[') => array(text)?,
         _ => return Err(not_of_shape(text, "is neither an object nor an array")),
     };
-    check_size(&event, limits)?;
+    // What a hub refuses from its own publishers is not taken from others either.
+    limits.check(&event).map_err(|error| error.to_string())?;
     Ok(event)
 }
 
@@ -135,20 +136,4 @@ impl<'de> Deserialize<'de> for Lines {
 
         deserializer.deserialize_seq(Join)
     }
-}
-
-/// What the hub refuses from a publisher of its own is not taken from another either.
-fn check_size(event: &Event, limits: &Limits) -> Result<(), Reason> {
-    let data = event.data();
-    if data.len() > limits.event_data_bytes_max {
-        return Err(
-            format!("has {} bytes of data; at most {} are allowed", data.len(), limits.event_data_bytes_max).into()
-        );
-    }
-    // On the wire each line of the data gets a field name. The rest of a frame is bounded and small.
-    let lines = 1 + data.bytes().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
-    if data.len() + lines * "data: \n".len() > limits.frame_bytes_max {
-        return Err(format!("would be more than the {} bytes of a frame", limits.frame_bytes_max).into());
-    }
-    Ok(())
 }

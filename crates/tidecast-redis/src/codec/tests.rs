@@ -208,6 +208,7 @@ fn arrays_of_the_older_extension_are_read_as_it_reads_them() {
 #[test]
 fn poison_is_told_why() {
     let long = "x".repeat(300);
+    let nested = format!("{{\"data\":{}1{}}}", "[".repeat(129), "]".repeat(129));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let cases = [
         ("hello", "is not JSON"),
@@ -222,17 +223,18 @@ fn poison_is_told_why() {
         ("{\"data\":\"\\ud800\"}", "half a character"),
         ("{\"data\":1,\"type\":[1]}", "a field that is not a text"),
         ("{\"data\":1,\"id\":{\"a\":1}}", "a field that is not a text"),
-        ("{\"data\":1,\"type\":\"a\\nb\"}", "event type has a line break"),
+        ("{\"data\":1,\"type\":\"a\\nb\"}", "event type has a control character"),
         ("{\"data\":1,\"type\":\"stream-reset\"}", "reserved"),
         ("{\"data\":1,\"id\":\"a\\u0000b\"}", "event id has a control character"),
         ("[\"e\"]", "other than two elements"),
         ("[\"e\",1,2]", "other than two elements"),
         ("[]", "other than two elements"),
         ("[5,\"x\"]", "first element is not a text"),
-        ("[\"a\\rb\",\"x\"]", "event type has a line break"),
+        ("[\"a\\rb\",\"x\"]", "event type has a control character"),
         (&format!("[\"{long}\",\"x\"]"), "255 are allowed"),
         (&format!("{{\"data\":1,\"id\":\"{long}\"}}"), "255 are allowed"),
         (&deep, "other than two elements"),
+        (&nested, "nested deeper than 128 levels"),
     ];
     for (payload, reason) in cases {
         let told = poison(payload.as_bytes());
@@ -250,8 +252,8 @@ fn sizes_are_bounded() {
     };
     let data = |data: &str| serde_json::json!({"data": data}).to_string().into_bytes();
     assert!(reason(&data(&"x".repeat(100))).starts_with("Foreign"));
-    assert!(reason(&data(&"x".repeat(101))).contains("101 bytes of data; at most 100"));
-    assert!(reason(&data(&"\n".repeat(100))).contains("200 bytes of a frame"));
+    assert!(reason(&data(&"x".repeat(101))).contains("101 bytes long; at most 100"));
+    assert!(reason(&data(&"\n".repeat(100))).contains("at most 200 are allowed"));
     assert_eq!(reason(&data(&"x".repeat(70_000))), "is larger than any event may be");
 
     // Our own are another node's to refuse, unless no node could have meant them.

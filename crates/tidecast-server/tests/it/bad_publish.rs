@@ -71,14 +71,11 @@ async fn members_that_are_wrong() {
     for name in ["event", "Data", "data ", "", "channels", "__proto__", "\\ud83c\\udf0a", "ttl"] {
         cases.push(json(&format!(r#"{{"data":1,"{name}":null}}"#), 400, "is not known here"));
     }
-    for (name, says) in [("channel", "control character"), ("id", "control character"), ("type", "line break or NUL")] {
-        for escape in ["\\r", "\\n", "\\u0000", "\\r\\n", "\\n\\ndata: forged"] {
-            cases.push(json(&format!(r#"{{"data":1,"{name}":"a{escape}b"}}"#), 400, says));
+    for name in ["channel", "id", "type"] {
+        for escape in ["\\r", "\\n", "\\u0000", "\\n\\ndata: forged", "\\u0001", "\\u0085", "\\u009f", "\\u007f", "\\t"]
+        {
+            cases.push(json(&format!(r#"{{"data":1,"{name}":"{escape}a"}}"#), 400, "control character"));
         }
-    }
-    for escape in ["\\u0085", "\\u009f", "\\u007f", "\\t", "\\u001b"] {
-        cases.push(json(&format!(r#"{{"data":1,"id":"{escape}"}}"#), 400, "control character"));
-        cases.push(json(&format!(r#"{{"data":1,"channel":"{escape}"}}"#), 400, "control character"));
     }
     for id in [" a", "a ", " "] {
         cases.push(json(&format!(r#"{{"data":1,"id":"{id}"}}"#), 400, "begins or ends with a space"));
@@ -86,6 +83,19 @@ async fn members_that_are_wrong() {
     for event_type in ["stream-reset", "stream-open"] {
         cases.push(json(&format!(r#"{{"data":1,"type":"{event_type}"}}"#), 400, "reserved for the hub"));
     }
+    all_are_refused("/publish", cases).await;
+}
+
+/// JSON that no reader in Python can load was accepted, and ended every one that tried.
+#[tokio::test]
+async fn json_that_readers_can_not_load() {
+    let deep = format!("{}1{}", "[".repeat(129), "]".repeat(129));
+    let long = "1".repeat(4_301);
+    let cases = vec![
+        json(&format!(r#"{{"data":{deep}}}"#), 400, "event data is JSON nested deeper than 128 levels"),
+        json(&format!(r#"[{{"data":1}},{{"data":{deep}}}]"#), 400, "entry 1: event data is JSON nested deeper"),
+        json(&format!(r#"{{"data":[{long}]}}"#), 400, "a JSON number of more than 4300 digits"),
+    ];
     all_are_refused("/publish", cases).await;
 }
 
@@ -159,7 +169,8 @@ async fn forms_and_texts_that_are_wrong() {
             form(" \n{", "add the header `Content-Type: application/json`"),
             form("data=%ff", "`data` is not UTF-8"),
             form("%ff=1", "not UTF-8"),
-            form("data=1&type=a%0Ab", "line break or NUL"),
+            form("data=1&type=a%0Ab", "control character"),
+            form("data=1&type=%01stream-reset", "control character"),
             form("data=1&id=a%00", "control character"),
             form("data=1&id=%20a", "begins or ends with a space"),
             form("data=1&id=+a", "begins or ends with a space"),
@@ -182,7 +193,7 @@ async fn forms_and_texts_that_are_wrong() {
         ("channel=%ff", "not UTF-8"),
         ("channel=a&channel=b", "more than once"),
         ("chanel=a", "`chanel` is not known here"),
-        ("type=a%0db", "line break or NUL"),
+        ("type=a%0db", "control character"),
         ("id=%C2%85", "control character"),
         ("retry=soon", "`retry` must be"),
         ("idempotency_key=", "idempotency key is empty"),
@@ -206,7 +217,7 @@ async fn what_is_just_allowed() {
         r#"{"data":1,"channel":"","type":"","id":""}"#,
         r#"{"data":1,"retry":0}"#,
         r#"{"data":1,"retry":86400000}"#,
-        r#"{"data":1,"type":"a\tb","id":"a b"}"#,
+        r#"{"data":1,"type":"a b","id":"a b"}"#,
         " \t\r\n{\"data\":1}\r\n ",
         r#"{"data":1,"channel":"a/b ,*?#%&=\"\\"}"#,
     ] {
@@ -214,7 +225,7 @@ async fn what_is_just_allowed() {
     }
     let mib = "x".repeat(1024 * 1024);
     hub.publish(&format!(r#"{{"data":"{mib}"}}"#)).await;
-    let deep = format!(r#"{{"data":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(r#"{{"data":{}1{}}}"#, "[".repeat(128), "]".repeat(128));
     hub.publish(&deep).await;
     for media_type in ["application/json;charset=UTF-8", "Application/JSON; charset=\"utf-8\""] {
         let answer = hub.ask("POST", "/publish", &[("Content-Type", media_type)], br#"{"data":1}"#).await;

@@ -10,8 +10,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for a channel's name that can't be one, [`Error::is_too_large`],
-    /// [`Error::is_closed`], and [`Error::is_unavailable`] where the broker could not be asked.
+    /// [`Error::is_invalid`] for a channel's name that can't be one and for JSON that is nested too deep or has too long a
+    /// number, [`Error::is_too_large`], [`Error::is_closed`], and [`Error::is_unavailable`] where the broker could not be asked.
     ///
     /// # Cancel safety
     ///
@@ -107,7 +107,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Error::is_too_large`].
+    /// Those of [`Limits::check`](crate::Limits::check).
     pub fn check(&self, event: &Event) -> Result<()> {
         self.limits().check(event)
     }

@@ -173,3 +173,40 @@ fn the_longest_time_is_for_ever() {
     assert_eq!(hub.publish_once_now("a", Event::text("again"), key()).unwrap().position, first.position);
     assert_eq!((hub.stats().log_events, hub.stats().channels), (1, 2));
 }
+
+/// JSON of any depth and numbers of any length were accepted, and ended every reader in Python.
+#[test]
+fn json_is_bounded_in_depth_and_in_digits() {
+    let hub = Hub::new();
+    let publish = |json: &str| {
+        let raw = serde_json::value::RawValue::from_string(json.to_owned()).expect("it is JSON");
+        hub.publish_now("sse", Event::raw_json(raw)).map(|_| ())
+    };
+    let nested = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    let objects = |depth| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    let digits = |count| "7".repeat(count);
+    let quoted = format!("[\"\\\\\\\"{}{}\"]", "[".repeat(1000), digits(5000));
+    for fits in [
+        nested(128),
+        objects(128),
+        // Side by side they are not nested, and in a string they are text.
+        format!("[{}1]", "[],".repeat(1000)),
+        quoted,
+        digits(4300),
+        format!("[{},{}]", digits(4000), digits(4000)),
+        format!("[-{}.{}e-10,true,{}]", digits(2000), digits(2000), digits(4000)),
+    ] {
+        publish(&fits).expect("it fits");
+    }
+    for (json, says) in [
+        (nested(129), "is JSON nested deeper than 128 levels, at byte 128"),
+        (objects(129), "is JSON nested deeper than 128 levels, at byte 640"),
+        (nested(100_000), "nested deeper"),
+        (digits(4301), "has a JSON number of more than 4300 digits, at byte 4300: send it as a string"),
+        (format!("[1,-{}.{}e5]", digits(4000), digits(300)), "more than 4300 digits"),
+    ] {
+        let error = publish(&json).expect_err("it does not fit");
+        assert!(error.is_invalid() && error.to_string().contains(says), "{error}");
+    }
+    hub.publish_now("sse", Event::text(nested(100_000))).expect("text is not looked at");
+}

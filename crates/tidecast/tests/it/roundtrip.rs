@@ -92,10 +92,9 @@ proptest! {
 
     #[test]
     fn fields_are_refused_exactly_where_the_rules_say(text in any_text()) {
-        let broken = text.contains(['\r', '\n', '\0']);
         let fits = !text.is_empty() && text.len() <= 255;
-        prop_assert_eq!(EventType::new(&text).is_ok(), fits && !broken);
         let c0_or_c1 = |c| matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}');
+        prop_assert_eq!(EventType::new(&text).is_ok(), fits && !text.contains(c0_or_c1));
         let trimmed = text.trim_matches(' ').len() == text.len();
         prop_assert_eq!(EventId::new(&text).is_ok(), fits && trimmed && !text.contains(c0_or_c1));
         prop_assert_eq!(Channel::new(&text).is_ok(), fits && !text.contains(c0_or_c1));
@@ -160,13 +159,12 @@ fn text_keeps_all_but_its_kind_of_line_ends() {
     }
 }
 
+/// A type could have control characters other than line breaks and NUL: one that began with `\x01` forged a `stream-reset`
+/// in a program that used it as a mark.
 #[test]
-fn a_type_or_an_id_can_not_forge_a_line() {
-    for text in ["a\nb", "a\rb", "\n", "a\0"] {
+fn no_type_id_or_name_has_a_control_character() {
+    for text in ["a\nb", "a\rb", "\n", "a\0", "\u{1}stream-reset", "a\tb", "a\u{1f}", "\u{7f}", "a\u{85}b", "\u{9f}"] {
         assert!(EventType::new(text).unwrap_err().is_invalid(), "{text:?}");
-        assert!(EventId::new(text).unwrap_err().is_invalid(), "{text:?}");
-    }
-    for text in ["a\tb", "a\u{1f}", "\u{7f}", "\u{80}", "a\u{85}b", "\u{9f}"] {
         assert!(EventId::new(text).unwrap_err().is_invalid(), "{text:?}");
         assert!(Channel::new(text).unwrap_err().is_invalid(), "{text:?}");
     }
