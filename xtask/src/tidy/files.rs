@@ -103,6 +103,24 @@ fn the_changelog_names_every_version() {
     none_of(&problems);
 }
 
+#[test]
+fn the_index_of_decisions_has_every_record() {
+    const FOLDER: &str = "docs/decisions/";
+    let index = std::fs::read_to_string(root().join(FOLDER).join("README.md")).expect("an index");
+    let records = texts(|name| name.starts_with(FOLDER) && !name.ends_with("README.md"));
+    let row = |name: &str, text: &str| {
+        let file = name.strip_prefix(FOLDER)?;
+        let (number, title) = text.lines().next()?.strip_prefix("# ")?.split_once(". ")?;
+        file.starts_with(number).then(|| format!("| [{number}]({file}) | {title} |"))
+    };
+    let missing = records.into_iter().filter_map(|(name, text)| match row(&name, &text) {
+        Some(row) if index.lines().any(|line| line == row) => None,
+        Some(row) => Some(format!("{name}: {FOLDER}README.md has no row {row}")),
+        None => Some(format!("{name}: does not begin with `# NNNN. TITLE`")),
+    });
+    none_of(&missing.collect::<Vec<_>>());
+}
+
 /// The value of a plain `key = value` line, without its quotes.
 fn value<'a>(manifest: &'a str, section: &str, key: &str) -> Option<&'a str> {
     sections(manifest)
