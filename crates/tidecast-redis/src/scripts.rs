@@ -22,8 +22,9 @@ pub(crate) use self::{
     reply::Malformed,
 };
 
-/// A script's text, with the table of digits that `codec` states.
+/// Returns a script with the table of digits that `codec` states and the functions that scripts share put in.
 fn script(text: &str) -> Script {
+    let text = text.replace("@HEAD@", include_str!("scripts/head.lua"));
     Script::new(text.replace("@DIGITS@", &crate::codec::lua_digits()))
 }
 

@@ -15,9 +15,10 @@
 
 local EVENTS_AT_ONCE = 16
 
+@HEAD@
 local kept = redis.call('HMGET', KEYS[1], 'e', 'o', 'l')
-local epoch, newest = kept[1], tonumber(kept[2])
-if not epoch or not newest then
+local epoch, newest = head(kept[1], kept[2])
+if not epoch then
   return {}
 end
 

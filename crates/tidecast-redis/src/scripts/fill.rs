@@ -5,11 +5,7 @@ use std::sync::LazyLock;
 use redis::Value;
 use tidecast::{Epoch, Position};
 
-use super::{
-    Call, Malformed, Script, number,
-    reply::{self, malformed},
-    script,
-};
+use super::{Call, Malformed, Script, number, reply, script};
 use crate::keys::ChannelKeys;
 
 static FILL: LazyLock<Script> = LazyLock::new(|| script(include_str!("fill.lua")));
@@ -64,7 +60,7 @@ impl Fill<'_> {
         }
         let epoch = reply.text("an epoch")?;
         let head = reply::position(&epoch, reply.number("an offset")?)?;
-        let lineage = Lineage::parse(&reply.text("a lineage")?)?;
+        let lineage = Lineage::parse(&reply.text("a lineage")?);
         let mut complete = reply.number("whether it is complete")? == 1;
         let mut events: Vec<(u64, Vec<u8>)> = Vec::with_capacity(reply.len() / 2);
         while !reply.is_empty() {
@@ -82,9 +78,9 @@ impl Fill<'_> {
 }
 
 impl Lineage {
-    fn parse(text: &str) -> Result<Self, Malformed> {
-        let positions = text.split(',').filter(|text| !text.is_empty()).map(str::parse);
-        positions.collect::<Result<_, _>>().map(Self).map_err(|_| malformed("a lineage"))
+    /// Parses what a publish wrote. A part that is damaged is left out: positions in that epoch are then unknown.
+    fn parse(text: &str) -> Self {
+        Self(text.split(',').filter_map(|text| text.parse().ok()).collect())
     }
 
     /// Each with the offset that it had reached.

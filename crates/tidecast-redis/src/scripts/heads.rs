@@ -13,10 +13,10 @@ pub(crate) fn head(keys: &ChannelKeys) -> Cmd {
     command
 }
 
-/// Reads its reply: `None` where the channel has no log.
+/// Parses its reply: `None` if the channel has no log, or a damaged one, which starts over with the next publish.
 pub(crate) fn parse_head(value: Value) -> Result<Option<Position>, Malformed> {
     let mut reply = reply::Reply::new(value)?;
     let Some(epoch) = reply.optional_text("an epoch")? else { return Ok(None) };
-    let offset = reply.number("an offset")?;
-    reply::position(&epoch, offset).map(Some)
+    let head = reply.number("an offset").and_then(|offset| reply::position(&epoch, offset)).ok();
+    Ok(head.filter(|head| head.offset <= 1 << 53))
 }

@@ -44,10 +44,11 @@ if not before_server then
 end
 local server = string.sub(info, before_server + 1, before_server + 40)
 
+@HEAD@
 local kept = redis.call('HMGET', meta, 'e', 'o', 'r', 'h')
-local epoch, offset, look_at = kept[1], tonumber(kept[2]), tonumber(kept[4]) or 0
-local known = epoch and #epoch == 12 and not string.find(epoch, '[^0-9a-f]')
-  and offset and offset >= 0 and offset < 2^53 and offset % 1 == 0
+local epoch, offset = head(kept[1], kept[2])
+local look_at = tonumber(kept[4]) or 0
+local known = epoch ~= nil and offset < 2^53
 
 if once and known then
   local first_epoch, first_offset, answer = string.match(redis.call('GET', once) or '', '^(%x+)%.(%d+) (.*)$')

@@ -70,10 +70,14 @@ impl Reply {
     }
 }
 
-/// The position of an offset in an epoch as a script writes it.
+/// Returns the position of an offset in an epoch as a script writes it. `head.lua` takes the same texts for epochs.
 pub(super) fn position(epoch: &str, offset: u64) -> Result<Position, Malformed> {
-    format!("{epoch}.{offset}").parse().map_err(|_| malformed("an epoch"))
+    let position: Option<Position> = format!("{epoch}.{offset}").parse().ok();
+    position.filter(|_| epoch != NEVER_AN_EPOCH).ok_or(malformed("an epoch"))
 }
+
+/// Parses as an epoch, since cursors have it, and is none that a log may have.
+const NEVER_AN_EPOCH: &str = "ffffffffffff";
 
 pub(super) fn malformed(what: &'static str) -> Malformed {
     Malformed { what }

@@ -143,6 +143,12 @@ fn a_channel_without_its_hash_starts_over_without_its_events() {
 
 #[test]
 fn a_hash_that_makes_no_sense_starts_over() {
+    /// Two texts that look like epochs and are none. The script took them for epochs, so every publish to such a channel
+    /// was answered by an error until somebody deleted the hash.
+    const NEVER_DRAWN: &str = "000000000000";
+    const LOST: &str = "ffffffffffff";
+    /// To a script this is the last offset that there may be.
+    const PAST_THE_LAST: &str = "9007199254740993";
     let mut rig = Rig::new();
     let meta = rig.keys.meta.clone();
     for (field, damage) in [
@@ -152,18 +158,36 @@ fn a_hash_that_makes_no_sense_starts_over() {
         ("o", "1.5"),
         ("o", "nan"),
         ("o", "inf"),
-        ("o", "9007199254740993"),
+        ("o", PAST_THE_LAST),
         ("e", "abc"),
         ("e", "zzzzzzzzzzzz"),
+        ("e", NEVER_DRAWN),
+        ("e", LOST),
     ] {
         let before = rig.publish("old");
         rig.command(&["HSET", &meta, field, damage, "l", "junk"]);
+        // Readers take it for what the next publish takes it for.
+        assert_eq!(rig.head(), None, "{field} {damage}");
+        if damage != PAST_THE_LAST {
+            assert_eq!(rig.try_fill(None, 1, 1).unwrap(), None, "{field} {damage}");
+        }
         let after = rig.publish("new");
         assert_eq!(after.offset, 1, "{field} {damage}");
         assert_ne!(after.epoch, before.epoch);
         let filled = rig.fill(None);
         assert_eq!((texts(&filled), filled.lineage), (vec![(1, "new".to_owned())], Lineage::default()));
     }
+}
+
+/// One damaged part in the list of earlier epochs had every fill of the channel fail until somebody deleted the hash.
+#[test]
+fn a_damaged_part_of_the_list_of_epochs_is_left_out() {
+    let mut rig = Rig::new();
+    let meta = rig.keys.meta.clone();
+    let first = rig.publish("x");
+    rig.command(&["HSET", &meta, "l", "junk,000000000000.1,00c0ffee1234.1"]);
+    let filled = rig.fill(Some(0));
+    assert_eq!((filled.head, filled.lineage.ends().len()), (first, 1));
 }
 
 #[test]

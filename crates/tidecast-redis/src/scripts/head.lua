@@ -1,0 +1,11 @@
+-- Returns the epoch and the offset that a channel's hash has, or nothing if they are damaged: then the channel starts
+-- over. The same texts are epochs as in `tidecast::Epoch`: 12 hex digits in lower case, neither all `0` nor all `f`.
+-- Offsets are Lua's numbers and exact up to 2^53.
+local function head(epoch, offset)
+  offset = tonumber(offset)
+  if epoch and #epoch == 12 and not string.find(epoch, '[^0-9a-f]')
+    and epoch ~= '000000000000' and epoch ~= 'ffffffffffff'
+    and offset and offset >= 0 and offset <= 2^53 and offset % 1 == 0 then
+    return epoch, offset
+  end
+end
