@@ -15,8 +15,9 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// What the listener and the connections of a node use between attempts that fail.
-    pub(crate) const RECONNECT: Self = Self::new(Duration::from_millis(100), Duration::from_secs(10));
+    /// What the listener uses between attempts that fail. The longest pause is how late a node may hear that Redis is
+    /// back.
+    pub(crate) const RECONNECT: Self = Self::new(Duration::from_millis(100), Duration::from_secs(1));
 
     pub(crate) const fn new(base: Duration, max: Duration) -> Self {
         Self { base, max, failed: 0 }
@@ -47,7 +48,7 @@ mod tests {
     #[test]
     fn it_doubles_up_to_its_cap() {
         let mut backoff = Backoff::RECONNECT;
-        assert_eq!(ceilings(&mut backoff, 9), [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(ceilings(&mut backoff, 9), [100, 200, 400, 800, 1000, 1000, 1000, 1000, 1000]);
     }
 
     #[test]
@@ -63,13 +64,13 @@ mod tests {
         let mut backoff = Backoff::RECONNECT;
         ceilings(&mut backoff, 3);
         assert_eq!(backoff.after_failure(0.0), Duration::ZERO);
-        assert_eq!(backoff.after_failure(0.5), Duration::from_millis(800));
+        assert_eq!(backoff.after_failure(0.5), Duration::from_millis(500));
     }
 
     #[test]
     fn a_row_without_end_stays_at_the_cap() {
         let mut backoff = Backoff { failed: u32::MAX, ..Backoff::RECONNECT };
-        assert_eq!(backoff.after_failure(1.0), Duration::from_secs(10));
-        assert_eq!(backoff.after_failure(1.0), Duration::from_secs(10));
+        assert_eq!(backoff.after_failure(1.0), Duration::from_secs(1));
+        assert_eq!(backoff.after_failure(1.0), Duration::from_secs(1));
     }
 }

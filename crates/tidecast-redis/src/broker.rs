@@ -44,7 +44,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Debug)]
 pub struct RedisBroker {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     listener: Arc<Listener>,
     runtime: Handle,
 }
@@ -101,7 +101,10 @@ impl RedisBroker {
         if !accepted.repeated {
             count(&shared.heard.counters.published);
         }
-        Ok(Answer::parse(&accepted.answer).published(&publication, accepted.position, accepted.repeated))
+        let answer = Answer::parse(&accepted.answer);
+        let mut published = answer.published(&publication, accepted.position, accepted.repeated);
+        published.delayed = !*shared.connected.borrow();
+        Ok(published)
     }
 
     async fn read(&self, channel: &Channel, since: Since, limit: usize, bytes_max: usize) -> Result<History> {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use self::{
     attempt::{Attempts, watched},
@@ -100,6 +100,19 @@ impl Commands {
             cluster.refresh_in_background(&self.route.connector);
         }
         all
+    }
+
+    /// Returns what changes each time that Redis is reached for commands.
+    pub(crate) fn reached(&self) -> watch::Receiver<()> {
+        self.route.connector.reached.subscribe()
+    }
+
+    /// Lets the next call try to connect at once: Redis was reached by another connection.
+    pub(crate) fn retry_now(&self) {
+        match &self.route.servers {
+            Reach::One { node, .. } => node.retry_now(),
+            Reach::Cluster { nodes, .. } => nodes.lock().values().for_each(|node| node.retry_now()),
+        }
     }
 
     fn deadline(&self) -> Instant {

@@ -16,6 +16,7 @@ use crate::{
     listen_connection::ListenConnection,
     scripts::{head, parse_head},
     shared::Shared,
+    supervise::Fault,
 };
 
 /// Most channels that are asked about in one pipeline.
@@ -27,6 +28,7 @@ const ON_ITS_WAY: Duration = Duration::from_secs(1);
 /// Compares the heads of the ear's silent channels. Where the history is ahead, and nothing of it arrives though all that
 /// was on its way has, the ear is deaf: an error, which ends the connection, so that all is filled.
 pub(crate) async fn compare(shared: &Arc<Shared>, ear: &Ear, connection: &ListenConnection) -> Result<(), Failure> {
+    shared.faults.strike(Fault::Compare);
     for channels in shared.heard.silent(ear.number).chunks(CHANNELS_AT_ONCE) {
         let behind = behind(shared, channels).await;
         if behind.is_empty() {

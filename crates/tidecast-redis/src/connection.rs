@@ -33,6 +33,8 @@ use crate::{
 pub(crate) struct Connector {
     pub(crate) config: Arc<RedisConfig>,
     opener: Opener,
+    /// Changes each time that a connection for commands stands: the others need not wait for their next attempt.
+    pub(crate) reached: watch::Sender<()>,
 }
 
 /// What a node must be.
@@ -60,7 +62,8 @@ impl Connector {
     ///
     /// `is_invalid` where a certificate can't be read.
     pub(crate) fn new(config: &RedisConfig) -> tidecast::Result<Self> {
-        Ok(Self { config: Arc::new(config.clone()), opener: Opener::new(config)? })
+        let (config, opener) = (Arc::new(config.clone()), Opener::new(config)?);
+        Ok(Self { config, opener, reached: watch::Sender::new(()) })
     }
 
     /// Opens a socket, within the time that a connect may take.

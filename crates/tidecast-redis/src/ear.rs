@@ -35,6 +35,7 @@ use crate::{
     listen_connection::ListenConnection,
     shared::Shared,
     stats::count,
+    supervise::Fault,
 };
 
 /// Most names in one command.
@@ -105,18 +106,19 @@ impl Ear {
 
     /// Listens at a target for ever; where that is may change, so it is asked for before each attempt.
     pub(crate) async fn listen(
-        self: Arc<Self>,
-        shared: Arc<Shared>,
-        target: impl AsyncFn() -> Result<ListenTarget, Failure>,
-        on_change: impl Fn(),
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        target: &impl AsyncFn() -> Result<ListenTarget, Failure>,
+        on_change: &impl Fn(),
     ) {
         let mut backoff = Backoff::RECONNECT;
         let mut lost_before = false;
+        let mut reached = shared.commands.reached();
         loop {
+            reached.mark_unchanged();
             let listened = async {
                 let target = target().await?;
-                let ear = self.clone();
-                let to = shared.clone();
+                let (ear, to) = (self.clone(), shared.clone());
                 shared.commands.listen(&target, move |push| ear.on_push(&to, push)).await
             };
             let reason = match listened.await {
@@ -124,8 +126,10 @@ impl Ear {
                     if mem::replace(&mut lost_before, true) {
                         count(&shared.heard.counters.reconnects);
                     }
+                    // Redis is back: publishing need not wait until its next attempt is due.
+                    shared.commands.retry_now();
                     let begun = Instant::now();
-                    let ended = self.serve(&shared, &connection, &on_change).await;
+                    let ended = self.serve(shared, &connection, on_change).await;
                     // One that ends right after it began is no success.
                     if begun.elapsed() > Duration::from_secs(1) {
                         backoff.reset();
@@ -134,15 +138,23 @@ impl Ear {
                 }
                 Err(failure) => failure.to_string(),
             };
-            *self.todo.lock() = Todo::default();
-            // None is live from here on. Whoever reads stays; whoever comes waits.
-            shared.heard.cut_off(self.number);
-            self.connected.store(false, Ordering::Release);
+            self.stop(shared);
             on_change();
             let wait = backoff.after_failure(fastrand::f64());
             tracing::warn!(reason, retry_in = ?wait, "redis: not listening");
-            time::sleep(wait).await;
+            // Commands may reach Redis before that.
+            tokio::select! {
+                () = time::sleep(wait) => {}
+                _ = reached.changed() => {}
+            }
         }
+    }
+
+    /// Takes note that the connection has ended: no channel is live from here on. Readers stay; new ones wait.
+    pub(crate) fn stop(&self, shared: &Shared) {
+        *self.todo.lock() = Todo::default();
+        shared.heard.cut_off(self.number);
+        self.connected.store(false, Ordering::Release);
     }
 
     /// Serves a connection until it ends; answers with why it did.
@@ -152,8 +164,7 @@ impl Ear {
         let mut put_off = JoinSet::new();
         *self.todo.lock() = Todo { connected: true, ..Todo::default() };
         let wanted = shared.heard.cut_off(self.number);
-        let control = shared.keys.control();
-        if let Err(failure) = connection.subscribe(&[control.as_bytes()]).await {
+        if let Err(failure) = subscribe_to_control(shared, connection).await {
             return failure.to_string();
         }
         if let Err(failure) = self.subscribe_to(shared, connection, wanted).await {
@@ -172,6 +183,7 @@ impl Ear {
         let mut comparing = pin!(Fuse::terminated());
         loop {
             let mut did = Ok(());
+            shared.faults.strike(Fault::Listening);
             tokio::select! {
                 reason = connection.closed() => return reason,
                 () = self.news.notified() => did = self.tell_connection(shared, connection).await,
@@ -180,7 +192,10 @@ impl Ear {
                     // It would not be filled until then.
                     Err(_) => did = Err(Failure::Broken("filling channels was given up".to_owned())),
                 },
-                Some(Ok(again)) = put_off.join_next() => self.todo.lock().fill.extend(again),
+                Some(again) = put_off.join_next() => match again {
+                    Ok(again) => self.todo.lock().fill.extend(again),
+                    Err(_) => did = Err(Failure::Broken("waiting to fill channels was given up".to_owned())),
+                },
                 _ = probe.tick() => {
                     let pushes = self.pushes.load(Ordering::Relaxed);
                     if mem::replace(&mut pushes_before, pushes) == pushes {
@@ -286,6 +301,7 @@ impl Ear {
     /// Takes a push, in the task that reads the socket.
     fn on_push(&self, shared: &Shared, push: PushInfo) {
         self.pushes.fetch_add(1, Ordering::Relaxed);
+        shared.faults.strike(Fault::Push);
         let mut data = push.data.into_iter();
         match (push.kind, data.next(), data.next()) {
             (
@@ -297,6 +313,14 @@ impl Ear {
                     self.on_control(shared, &payload);
                 } else if let Call::Fill(fill) = shared.heard.arrive(&name, &payload) {
                     self.tell(|todo| todo.fill.push_back(fill));
+                }
+            }
+            // By the pattern of the channel on which deletions are told.
+            (PushKind::PMessage, _, Some(Value::BulkString(name))) => {
+                if let Some(Value::BulkString(payload)) = data.next()
+                    && name == shared.keys.control().as_bytes()
+                {
+                    self.on_control(shared, &payload);
                 }
             }
             (PushKind::SUnsubscribe, Some(Value::BulkString(name)), _) => {
@@ -316,6 +340,17 @@ impl Ear {
         if let Some(fill) = shared.heard.refill(&message.into()) {
             self.tell(|todo| todo.fill.push_back(fill));
         }
+    }
+}
+
+/// Subscribes to the channel on which nodes tell each other of deletions: by a pattern, or by its name if the user may
+/// not use the pattern.
+async fn subscribe_to_control(shared: &Shared, connection: &ListenConnection) -> Result<(), Failure> {
+    match connection.psubscribe(&[shared.keys.control_pattern()]).await {
+        Err(Failure::Refused(words)) if words.starts_with("NOPERM") => {
+            connection.subscribe(&[shared.keys.control()]).await
+        }
+        subscribed => subscribed,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     scripts::{Fill, Filled},
     shared::{PAGE_BYTES_MAX, Shared, head_of, past_events},
     stats::count,
+    supervise::Fault,
 };
 
 /// Most channels that are asked for in one pipeline.
@@ -41,6 +42,7 @@ pub(crate) async fn fill(shared: Arc<Shared>, mut wanted: Vec<ToFill>) -> Vec<To
     while !shared.is_closed() {
         wanted.retain_mut(|fill| shared.heard.begin_fill(fill));
         let Some(deliveries) = shared.heard.deliveries().filter(|_| !wanted.is_empty()) else { break };
+        shared.faults.strike(Fault::Fill);
         let mut again = Vec::new();
         let before: Vec<_> = wanted.iter().map(|fill| deliveries.position(&fill.channel)).collect();
         let calls = wanted.iter().zip(&before).map(|(fill, position)| ask(&shared, fill, *position)).collect();

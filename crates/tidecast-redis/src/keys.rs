@@ -56,10 +56,23 @@ impl Keys {
         name
     }
 
-    /// Where nodes tell each other that a channel was deleted. No channel has this name: those of our own go on with a
-    /// brace, and in one that is published under its plain name there is no control character.
+    /// Returns the name on which nodes tell each other that a channel was deleted. No channel has this name: those of our
+    /// own go on with a brace, and in one that is published under its plain name there is no control character.
     pub(crate) fn control(&self) -> String {
         format!("{}control\u{1}", self.own_prefix)
+    }
+
+    /// Returns a pattern that matches [`control`](Self::control). Nodes listen by it rather than by the name, because
+    /// `PUBSUB CHANNELS` lists names: programs publish to all that it lists, and this one is no channel's.
+    pub(crate) fn control_pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.own_prefix.len() + 8);
+        for character in self.own_prefix.chars() {
+            if matches!(character, '*' | '?' | '[' | ']' | '^' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        pattern + "control?"
     }
 }
 

@@ -13,6 +13,7 @@ mod keys;
 mod refusal;
 mod scripts;
 mod shared;
+mod supervise;
 
 mod backoff;
 mod commands;

@@ -114,6 +114,11 @@ impl ListenConnection {
         self.change("UNSUBSCRIBE", PushKind::Unsubscribe, channels).await
     }
 
+    /// Subscribes to all channels that match a pattern.
+    pub(crate) async fn psubscribe(&self, patterns: &[impl AsRef<[u8]>]) -> Result<(), Failure> {
+        self.change("PSUBSCRIBE", PushKind::PSubscribe, patterns).await
+    }
+
     /// The same for sharded channels, which may be of different slots.
     pub(crate) async fn ssubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), Failure> {
         self.change("SSUBSCRIBE", PushKind::SSubscribe, channels).await

@@ -13,7 +13,13 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::{commands::ListenTarget, ear::Ear, failure::Failure, shared::Shared};
+use crate::{
+    commands::ListenTarget,
+    ear::Ear,
+    failure::Failure,
+    shared::Shared,
+    supervise::{Fault, supervise},
+};
 
 /// How often a Cluster is asked where its slots are, if nothing tells that one has moved.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -61,7 +67,11 @@ impl Listener {
             self.add_ear(None);
             return;
         }
-        let router = self.runtime.spawn(self.clone().route_for_ever());
+        let listener = self.clone();
+        let router = self.runtime.spawn(async move {
+            let restarts = &listener.shared.heard.counters.task_restarts;
+            supervise("routing", restarts, || listener.route_for_ever(), || {}).await;
+        });
         self.ears.lock().router = Some(router);
     }
 
@@ -132,8 +142,16 @@ impl Listener {
                 any.ok_or_else(|| Failure::not_done("no primary is known"))
             }
         };
-        let listening = ear.clone().listen(self.shared.clone(), where_to, move || listener.tell_connected());
-        let task = self.runtime.spawn(listening);
+        let (heard_by, to) = (ear.clone(), self.shared.clone());
+        let task = self.runtime.spawn(async move {
+            let on_change = || listener.tell_connected();
+            let on_end = || {
+                heard_by.stop(&to);
+                on_change();
+            };
+            let restarts = &to.heard.counters.task_restarts;
+            supervise("listening", restarts, || heard_by.listen(&to, &where_to, &on_change), on_end).await;
+        });
         ears.listening.push(Listening { ear, target, task });
     }
 
@@ -149,10 +167,11 @@ impl Listener {
     }
 
     /// Keeps an ear at each primary, and each name at the ear of the node that has its slot.
-    async fn route_for_ever(self: Arc<Self>) {
+    async fn route_for_ever(self: &Arc<Self>) {
         let mut changes = self.shared.connected.subscribe();
         loop {
             let looked = Instant::now();
+            self.shared.faults.strike(Fault::Routing);
             // Whatever changes from here on is looked at in the next round.
             changes.mark_unchanged();
             match self.shared.commands.listen_targets(true).await {

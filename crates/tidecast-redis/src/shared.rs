@@ -20,6 +20,7 @@ use crate::{
     keys::Keys,
     refusal::LastRefusal,
     scripts::{Fill, Filled},
+    supervise::Faults,
 };
 
 /// Most bytes of events that are read for one channel at once.
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     /// Whether every listening connection stands; changes wake whoever waits for Redis.
     pub(crate) connected: watch::Sender<bool>,
     pub(crate) refusal: LastRefusal,
+    pub(crate) faults: Faults,
     closed: AtomicBool,
 }
 
@@ -46,6 +48,7 @@ impl Shared {
             heard: HeardChannels::new(),
             connected: watch::Sender::new(false),
             refusal: LastRefusal::default(),
+            faults: Faults::default(),
             closed: AtomicBool::new(false),
             config,
         }))

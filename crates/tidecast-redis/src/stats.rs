@@ -24,6 +24,8 @@ pub struct RedisStats {
     pub published: u64,
     /// Publishes that Redis did not answer, or refused.
     pub publish_failures: u64,
+    /// How often a task of the broker's that should run for ever ended, and was started again.
+    pub task_restarts: u64,
     /// Channels that this node listens to.
     pub subscribed_channels: u64,
 }
@@ -38,6 +40,7 @@ pub(crate) struct Counters {
     pub(crate) overflowed: AtomicU64,
     pub(crate) published: AtomicU64,
     pub(crate) publish_failures: AtomicU64,
+    pub(crate) task_restarts: AtomicU64,
     poison_told: AtomicBool,
     refusal_told: AtomicBool,
 }
@@ -78,6 +81,7 @@ impl Counters {
             overflowed: load(&self.overflowed),
             published: load(&self.published),
             publish_failures: load(&self.publish_failures),
+            task_restarts: load(&self.task_restarts),
             subscribed_channels: subscribed_channels as u64,
         }
     }

@@ -134,6 +134,9 @@ pub struct Published {
     pub receivers: usize,
     /// Whether the idempotency key was known, so that this is the answer of the first time.
     pub repeated: bool,
+    /// Whether this node can't hear its broker at the moment: the event is accepted, and the readers of this node get it
+    /// once the node hears again.
+    pub delayed: bool,
 }
 
 impl Published {
@@ -141,7 +144,7 @@ impl Published {
     #[must_use]
     pub fn new(publication: &Publication, position: Position, receivers: usize) -> Self {
         let id = id_of(&publication.event, position);
-        Self { channel: publication.channel.clone(), id, position, receivers, repeated: false }
+        Self { channel: publication.channel.clone(), id, position, receivers, repeated: false, delayed: false }
     }
 }
 

@@ -83,6 +83,11 @@ impl Node {
         }
     }
 
+    /// Lets the next call try to connect, whenever the last one failed.
+    pub(crate) fn retry_now(&self) {
+        self.state.lock().closed_until = None;
+    }
+
     /// How long a connection may be silent with a call on it before it is given up.
     pub(crate) fn silence_max(&self) -> Duration {
         self.connector.config.command_timeout / 2
@@ -116,6 +121,7 @@ impl Node {
                 state.connection = Some(Arc::clone(connection));
                 state.closed_until = None;
                 state.backoff.reset();
+                self.connector.reached.send_replace(());
             }
             Err(failure) => {
                 // At least half of it, so that even the first of a row keeps a crowd away.

@@ -91,8 +91,8 @@ impl Waiting {
 
     /// Whether someone may wait for pushes of this kind.
     pub(super) fn is_confirmation(&self, kind: &PushKind) -> bool {
-        use PushKind::{SSubscribe, SUnsubscribe, Subscribe, Unsubscribe};
-        matches!(kind, SSubscribe | SUnsubscribe | Subscribe | Unsubscribe)
+        use PushKind::{PSubscribe, SSubscribe, SUnsubscribe, Subscribe, Unsubscribe};
+        matches!(kind, PSubscribe | SSubscribe | SUnsubscribe | Subscribe | Unsubscribe)
     }
 
     /// Nothing more comes; the first reason stays.

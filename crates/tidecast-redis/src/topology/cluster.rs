@@ -129,12 +129,13 @@ impl Cluster {
         }
         let (cluster, connector) = (Arc::clone(self), connector.clone());
         tokio::spawn(async move {
+            // Also where this panics: or nobody would ask again.
+            let _ended = InBackground(&cluster.in_background);
             // The next map that is fetched will hold what is told just now, so a moment's wait makes one of many.
             tokio::time::sleep(REFRESH_INTERVAL_MIN).await;
             if let Err(failure) = cluster.refresh(&connector).await {
                 tracing::debug!(%failure, "no map of the Cluster");
             }
-            cluster.in_background.store(false, Ordering::Release);
         });
     }
 
@@ -166,6 +167,15 @@ impl Cluster {
             }
         }
         Err(last)
+    }
+}
+
+/// A task in the background, which ends when this is dropped.
+struct InBackground<'a>(&'a AtomicBool);
+
+impl Drop for InBackground<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -191,3 +191,49 @@ async fn without_a_history_a_gap_is_told() {
         }
     }
 }
+
+/// Redis was away for a while, and came back. Publishing went on at once, and readers heard up to ten seconds later: the
+/// pause of the connection that listens had grown to that, and nobody told it that Redis was there.
+#[tokio::test]
+async fn hearing_and_publishing_are_back_together() {
+    let mut server = Server::start(&["--appendonly", "yes"]);
+    let (one, other) = (Node::on(&server), Node::on(&server));
+    let mut reader = one.subscribe("sse").await;
+    server.kill();
+    until(async || !one.broker.stats().connected).await;
+    assert!(one.hub.ready().await.is_err());
+    // So long that the pauses between attempts are at their longest.
+    sleep(Duration::from_secs(4)).await;
+    server.run();
+    let back = Instant::now();
+    publish_until_accepted(&other, "after").await;
+    loop {
+        match next(&mut reader).await {
+            Delivery::Event(delivered) if delivered.frame.message().data == "after" => break,
+            _ => {}
+        }
+    }
+    // The longest pause is a second; ten times that is the bound.
+    assert!(back.elapsed() < Duration::from_secs(10), "heard after {:?}", back.elapsed());
+    until(async || one.hub.ready().await.is_ok()).await;
+}
+
+/// A hub that can't hear Redis says so in what it answers to a publish.
+#[tokio::test]
+async fn a_publish_says_that_its_readers_hear_it_later() {
+    let server = Server::start(&[]);
+    let node = Node::on(&server);
+    let mut reader = node.subscribe("sse").await;
+    let published = node.hub.publish("sse", Event::text("heard")).await.unwrap();
+    assert!(!published.delayed);
+    // From now on nobody may listen; what is published is accepted.
+    server.command(&["ACL", "SETUSER", "default", "-subscribe", "-psubscribe"]).expect("an answer");
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).expect("an answer");
+    until(async || !node.broker.stats().connected).await;
+    let published = node.hub.publish("sse", Event::text("later")).await.unwrap();
+    assert!(published.delayed);
+    assert!(node.hub.ready().await.is_err());
+    server.command(&["ACL", "SETUSER", "default", "+subscribe", "+psubscribe"]).expect("an answer");
+    assert_eq!(next_data(&mut reader).await, "heard");
+    assert_eq!(next_data(&mut reader).await, "later");
+}

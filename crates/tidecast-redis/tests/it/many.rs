@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidecast::{Hub, Start, Subscription, clock::ManualClock, wire::FirstBlock};
+use tidecast::{Channel, Delivery, Hub, Start, Subscription, clock::ManualClock, wire::FirstBlock};
 use tidecast_redis::RedisBroker;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::rig::{
-    node::{Node, next_data, quick, until},
+    node::{Node, next, next_data, quick, until},
     server::{PATIENCE, Server},
 };
 
@@ -92,7 +92,42 @@ async fn channels_that_are_no_longer_read_are_unsubscribed_from() {
     }
     assert_eq!(broker.stats().subscribed_channels, 0);
     let listened_to = || server.command(&["PUBSUB", "CHANNELS"]).unwrap_or_default();
-    // The one by which hubs hear each other stays.
-    until(async || listened_to().starts_with("*1\r\n")).await;
-    assert!(listened_to().contains("control"), "{}", listened_to());
+    until(async || listened_to().starts_with("*0\r\n")).await;
+}
+
+/// Programs publish to every name that `PUBSUB CHANNELS` lists, as Flask-SSE's documentation has it. The name by which hubs
+/// tell each other of deletions was among them, and is no channel's. Hubs of before still publish and listen there.
+#[tokio::test]
+async fn redis_lists_no_name_that_is_not_a_channels() {
+    let server = Server::start(&[]);
+    // With all that is special in a pattern.
+    for prefix in ["tidecast", "a*[b]?^\\"] {
+        let config = quick(&server.url()).prefix(prefix).expect("a prefix");
+        let (one, other) = (Node::new(config.clone()), Node::new(config));
+        let mut reader = one.subscribe("sse").await;
+        let listed = server.command(&["PUBSUB", "CHANNELS"]).expect("an answer");
+        assert_eq!(listed, "*1\r\n$3\r\nsse\r\n");
+        one.publish("sse", "x").await;
+        assert_eq!(next_data(&mut reader).await, "x");
+        // Deletions are told all the same, to hubs that listen by the name as well.
+        assert!(other.hub.forget(&Channel::default()).await.expect("redis is there"));
+        assert!(matches!(next(&mut reader).await, Delivery::Reset(_)));
+        let control = format!("{prefix}:0:control\u{1}");
+        assert_eq!(server.command(&["PUBLISH", &control, "sse"]).expect("an answer"), ":2\r\n", "both listen there");
+    }
+}
+
+/// A user that may listen only to names of ours has no right to the pattern: then hubs listen by the name.
+#[tokio::test]
+async fn a_user_without_the_right_to_the_pattern_hears_of_deletions() {
+    let server = Server::start(&[]);
+    let rule = ["ACL", "SETUSER", "hub", "on", ">secret", "~tidecast:*", "resetchannels", "&tidecast:*", "+@all"];
+    assert_eq!(server.command(&rule).expect("an answer"), "+OK\r\n");
+    let config = quick(&format!("redis://hub:secret@127.0.0.1:{}/0", server.port)).compat(false);
+    let (one, other) = (Node::new(config.clone()), Node::new(config));
+    let mut reader = one.subscribe("sse").await;
+    one.publish("sse", "x").await;
+    assert_eq!(next_data(&mut reader).await, "x");
+    assert!(other.hub.forget(&Channel::default()).await.expect("redis is there"));
+    assert!(matches!(next(&mut reader).await, Delivery::Reset(_)));
 }

@@ -121,6 +121,9 @@ pub(super) const REDIS: &[Redis] = &[
         "increase(tidecast_redis_overflowed_events_total[15m]) > 0",
         "Events of programs other than Tidecast may be lost: they come faster than channels are filled.",
     ),
+    Redis::counter("redis_task_restarts", "Tasks that should run for ever, ended, and were started again", |redis| {
+        redis.task_restarts
+    }),
 ];
 
 /// A metric, read from the numbers `S` of a scrape.

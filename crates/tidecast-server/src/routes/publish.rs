@@ -86,15 +86,16 @@ fn failed(error: tidecast::Error) -> Problem {
     if in_doubt { problem.with("in_doubt", true) } else { problem }
 }
 
-/// The answer to one publish, appended to a text. By hand, as it is the same for each but for four values of which
-/// hardly one needs an escape.
+/// Appends the answer to one publish. By hand, as it is the same for each but for a few values of which hardly one needs an
+/// escape.
 pub(crate) fn put_answer(out: &mut Vec<u8>, published: &Published) {
     out.extend_from_slice(b"{\"channel\":");
     put_string(out, published.channel.as_str());
     out.extend_from_slice(b",\"id\":");
     put_string(out, &published.id);
     // Writing to memory does not fail.
-    let _ = write!(out, ",\"position\":\"{}\",\"receivers\":{}}}", published.position, published.receivers);
+    let _ = write!(out, ",\"position\":\"{}\",\"receivers\":{}", published.position, published.receivers);
+    out.extend_from_slice(if published.delayed { b",\"delayed\":true}" } else { b"}" });
 }
 
 fn put_string(out: &mut Vec<u8>, text: &str) {
@@ -185,6 +186,17 @@ mod tests {
         assert_eq!(problem["published"].as_array().unwrap().len(), 2);
         assert_eq!(problem["detail"], "the broker has gone away");
         assert_eq!(problem["in_doubt"], true);
+    }
+
+    /// A hub that could not hear Redis answered a publish as any other, though its own readers heard nothing.
+    #[tokio::test]
+    async fn an_answer_says_that_this_hubs_readers_hear_later() {
+        let hub = Hub::new();
+        let mut published = hub.publish("a", Event::text("x")).await.unwrap();
+        published.delayed = true;
+        let mut text = Vec::new();
+        super::put_answer(&mut text, &published);
+        assert!(text.ends_with(b",\"receivers\":0,\"delayed\":true}"), "{}", text.escape_ascii());
     }
 
     #[tokio::test]

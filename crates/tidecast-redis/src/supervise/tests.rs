@@ -1,0 +1,129 @@
+//! Each long-lived task is killed while a reader listens, and what is published afterwards arrives.
+//!
+//! The task that listens once ended by a panic (its log line could not be written), and nobody started it again: publishes
+//! were answered 200 for ever, and no reader heard anything.
+
+use std::{sync::Arc, time::Duration};
+
+use tidecast::{Delivery, Event, Hub, Start, Subscription, wire::FirstBlock};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::{
+    RedisBroker, RedisConfig,
+    cluster::Cluster,
+    server::{PATIENCE, Server},
+};
+
+struct Rig {
+    broker: Arc<RedisBroker>,
+    hub: Hub,
+    other: Hub,
+    reader: Subscription,
+}
+
+impl Rig {
+    async fn new(config: RedisConfig) -> Self {
+        let broker = Arc::new(RedisBroker::new(config.clone()).unwrap());
+        let hub = Hub::builder().broker(broker.clone()).build();
+        let other = Hub::builder().broker(Arc::new(RedisBroker::new(config).unwrap())).build();
+        let mut reader = hub.subscribe(["sse"], Start::Live).unwrap();
+        until(async || reader.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:")).await;
+        Self { broker, hub, other, reader }
+    }
+
+    /// Has a task panic, by what `provoke` does, and sees that the reader hears all the same.
+    async fn survives(mut self, fault: Fault, mut provoke: impl AsyncFnMut(&Self)) {
+        let faults = &self.broker.shared.faults;
+        faults.arm(fault);
+        until(async || {
+            provoke(&self).await;
+            !faults.is_armed()
+        })
+        .await;
+        let position = self.other.publish("sse", Event::text("after")).await.unwrap().position;
+        loop {
+            match timeout(PATIENCE, self.reader.next()).await.expect("the reader hears it") {
+                Some(Delivery::Event(delivered)) if delivered.position == position => break,
+                Some(_) => {}
+                None => panic!("the stream ended"),
+            }
+        }
+        until(async || self.hub.ready().await.is_ok()).await;
+    }
+}
+
+fn quick(url: &str) -> RedisConfig {
+    RedisConfig::from_url(url).unwrap().compare_interval(Duration::from_millis(50))
+}
+
+async fn until(mut come_about: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !come_about().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, looking).await.expect("it comes about");
+}
+
+/// Another channel is read, which wakes the task that listens and has the channel filled.
+async fn read_another(rig: &Rig) {
+    drop(rig.hub.subscribe([format!("channel {}", fastrand::u32(..)).as_str()], Start::Live).unwrap());
+}
+
+async fn publish(rig: &Rig) {
+    rig.other.publish("sse", Event::text("before")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_task_that_listens_is_started_again() {
+    let server = Server::start(&[]);
+    let rig = Rig::new(quick(&server.url())).await;
+    let broker = rig.broker.clone();
+    rig.survives(Fault::Listening, read_another).await;
+    assert_eq!(broker.stats().task_restarts, 1);
+}
+
+#[tokio::test]
+async fn the_task_that_reads_the_socket_is_started_again() {
+    let server = Server::start(&[]);
+    Rig::new(quick(&server.url())).await.survives(Fault::Push, publish).await;
+}
+
+#[tokio::test]
+async fn a_task_that_fills_channels_is_started_again() {
+    let server = Server::start(&[]);
+    Rig::new(quick(&server.url())).await.survives(Fault::Fill, read_another).await;
+}
+
+#[tokio::test]
+async fn comparing_is_started_again() {
+    let server = Server::start(&[]);
+    Rig::new(quick(&server.url())).await.survives(Fault::Compare, async |_: &Rig| {}).await;
+}
+
+#[tokio::test]
+async fn the_task_that_routes_a_clusters_channels_is_started_again() {
+    let cluster = Cluster::start(&[]);
+    let rig = Rig::new(quick(&cluster.url()).compat(false)).await;
+    let broker = rig.broker.clone();
+    let wake = async |rig: &Rig| rig.broker.shared.connected.send_modify(|_| {});
+    rig.survives(Fault::Routing, wake).await;
+    assert_eq!(broker.stats().task_restarts, 1);
+}
+
+/// While a task that ended is not there yet, that shows.
+#[tokio::test]
+async fn what_is_put_right_at_the_end_comes_before_the_next_start() {
+    let restarts = AtomicU64::new(0);
+    let events = parking_lot::Mutex::new(Vec::new());
+    let start = async || {
+        events.lock().push("start");
+        assert!(events.lock().len() > 2, "the first one panics");
+        std::future::pending::<()>().await;
+    };
+    let supervised = supervise("test", &restarts, start, || events.lock().push("end"));
+    let _ = timeout(Duration::from_secs(1), supervised).await;
+    assert_eq!(*events.lock(), ["start", "end", "start"]);
+    assert_eq!(restarts.into_inner(), 1);
+}
