@@ -1,14 +1,36 @@
-//! What must hold of any bytes. The fuzz targets feed it theirs; the tests of the engine replay the corpus through it.
+//! What must hold of any bytes. The fuzz targets feed it theirs; the tests of the crates replay the corpora through it.
+//!
+//! The checks of what is private to a crate are in its module `fuzzing`.
 
-// Each target uses one of the two.
+// Each of those who include this uses a part of it.
 #![allow(dead_code)]
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    fs, panic,
+    path::Path,
+    task::{Context, Poll, Waker},
+};
 
 use tidecast::{
-    Batch, Event, Hub, Limits, STREAM_RESET, Start, Subscription,
+    Batch, Channel, Event, Hub, Limits, STREAM_RESET, Start, Subscription,
     wire::{Decoder, FirstBlock, Item},
 };
+
+/// Runs a check on every file of a target's corpus. For the tests of a crate in `crates/`.
+pub(crate) fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let mut files = 0;
+    for entry in fs::read_dir(&folder).expect("the corpus is there") {
+        let path = entry.expect("it can be listed").path();
+        let bytes = fs::read(&path).expect("it can be read");
+        if let Err(panic) = panic::catch_unwind(|| check(&bytes)) {
+            eprintln!("with {}", path.display());
+            panic::resume_unwind(panic);
+        }
+        files += 1;
+    }
+    assert!(files >= 10, "only {files} in {}", folder.display());
+}
 
 /// Decodes bytes whole and in pieces, which must say the same, and sends on what they say, which must arrive as it is.
 ///
@@ -39,22 +61,32 @@ fn send_on(event_type: &str, data: &str, id: &str) {
     if typed {
         event = event.with_type(event_type).expect("it was tried");
     }
-    let own_id = event.clone().with_id(id).is_ok();
-    if own_id {
-        event = event.with_id(id).expect("it was tried");
+    if let Ok(with_id) = event.clone().with_id(id) {
+        event = with_id;
     }
+    arrives(&Channel::default(), &event);
+}
+
+/// Publishes an event, which arrives as it is; or returns false, as it is larger than an event may be.
+///
+/// # Panics
+///
+/// If it arrives otherwise.
+pub(crate) fn arrives(channel: &Channel, event: &Event) -> bool {
     let hub = Hub::new();
-    let mut subscription = hub.subscribe(["sse"], Start::Live).expect("the hub is open");
+    let mut subscription = hub.subscribe([channel.clone()], Start::Live).expect("the hub is open");
     subscription.first_block(FirstBlock::default());
-    if hub.publish_now("sse", event).is_err() {
-        // Larger than an event may be.
-        return;
+    if hub.publish_now(channel.clone(), event.clone()).is_err() {
+        return false;
     }
     let (items, last_event_id) = read([&all(&mut subscription)[..]]);
-    let [Item::Message(arrived)] = &items[..] else { panic!("one event, not {items:?}") };
-    assert_eq!(arrived.data, data);
-    assert_eq!(arrived.event_type, if typed { event_type } else { "message" });
-    assert!(!own_id || last_event_id == id);
+    // A time to reconnect is told beside the event.
+    let messages: Vec<_> = items.iter().filter(|item| matches!(item, Item::Message(_))).collect();
+    let [Item::Message(arrived)] = messages[..] else { panic!("one event, not {items:?}") };
+    assert_eq!(arrived.data, event.data().replace("\r\n", "\n").replace('\r', "\n"));
+    assert_eq!(arrived.event_type, event.event_type().map_or("message", |event_type| event_type.as_str()));
+    assert!(event.id().is_none_or(|id| last_event_id == id.as_str()));
+    true
 }
 
 /// Resumes with bytes as the id, on one channel and on two: never an error, and what comes is all there is or a reset

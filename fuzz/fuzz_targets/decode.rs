@@ -1,4 +1,4 @@
-//! Any bytes as an event stream: `cargo +nightly fuzz run decode`.
+//! Any bytes as an event stream: `cargo xtask fuzz --target decode`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes as a `Last-Event-ID`: `cargo +nightly fuzz run resume`.
+//! Any bytes as a `Last-Event-ID`: `cargo xtask fuzz --target resume`.
 
 #![no_main]
 

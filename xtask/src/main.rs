@@ -46,6 +46,8 @@ enum Command {
     Docs,
     /// Build the hub for release and measure it
     Bench(bench::Args),
+    /// Run the fuzz targets with libFuzzer (needs a nightly toolchain)
+    Fuzz(fuzz::Args),
     /// Count the instructions of an operation, and compare with what they were
     Callgrind(callgrind::Args),
 }
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Python => python::alone(&workspace),
         Command::Docs => docs::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, args),
+        Command::Fuzz(args) => fuzz::run(&workspace, args),
         Command::Callgrind(args) => callgrind::run(&workspace, args).map(|outcome| {
             if let Outcome::Skipped(why) = outcome {
                 println!("skipped: {why}");

@@ -8,7 +8,7 @@ use xshell::{Cmd, cmd};
 use crate::{
     bench, callgrind,
     environment::PACKAGE,
-    fuzz, packages, python,
+    packages, python,
     report::{Outcome, Report},
     setup::{self, BROWSER_TESTS},
     tools,
@@ -24,9 +24,6 @@ pub(crate) struct Args {
     /// Run the other steps after one has failed
     #[arg(long)]
     keep_going: bool,
-    /// Run every fuzz target for so long too (needs a nightly toolchain)
-    #[arg(long, value_name = "SECONDS")]
-    fuzz: Option<u64>,
     /// Run the tests over sockets once more, for many times as long
     #[arg(long)]
     soak: bool,
@@ -78,9 +75,6 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             passed(&test.env("TIDECAST_SOAK", "1"))
         });
     }
-    if let Some(seconds) = args.fuzz {
-        report.step("fuzz", || fuzz::run(workspace, seconds));
-    }
     report.finish()
 }
 
@@ -100,7 +94,8 @@ fn deny(workspace: &Workspace) -> Result<Outcome> {
     passed(&cmd!(workspace.shell, "{deny} --locked check bans licenses sources"))
 }
 
-/// Checks the crates with and without each feature. No crate has more than one, so all and none are every set.
+/// Checks the crates with and without their features. The fuzz targets are built with `fuzzing` alone, everything else with
+/// `jemalloc` alone.
 fn features(workspace: &Workspace) -> Result<Outcome> {
     let check = workspace.cargo(["clippy", "--workspace", "--no-default-features", "--locked"]);
     passed(&check.args(["--", "-D", "warnings"]))

@@ -5,6 +5,8 @@
 //! encodes by way of `scripts`; the listener decodes.
 
 mod foreign;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod own;
 mod payload;
 mod tail;

@@ -42,6 +42,10 @@ mod cluster;
 #[path = "../tests/it/rig/server.rs"]
 mod server;
 
+/// The check of the codec's fuzz target.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use crate::codec::fuzzing::codec as fuzz_codec;
 pub use crate::{
     broker::RedisBroker,
     config::{PlainFormat, RedisConfig},

@@ -56,14 +56,26 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     app: Arc<App>,
     routes: Arc<Routes>,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
 ) {
-    let counted = app.counters.connection();
     if let Err(error) = set_up(&socket, &app.config) {
         tracing::debug!(%peer, %error, "failed to set up a connection");
         return;
     }
+    serve_set_up(socket, peer, app, routes, stopping, place).await;
+}
+
+/// Serves a connection whose socket's options are set.
+pub(crate) async fn serve_set_up(
+    socket: TcpStream,
+    peer: SocketAddr,
+    app: Arc<App>,
+    routes: Arc<Routes>,
+    mut stopping: watch::Receiver<bool>,
+    place: OwnedSemaphorePermit,
+) {
+    let counted = app.counters.connection();
     let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
     let Some(left) = fast_path::serve(socket, &app, until_true(&mut stopping)).await else { return };
     // In a box, so that a connection which has not said anything yet does without.

@@ -1,0 +1,51 @@
+//! The check of the codec's fuzz target: what must hold of any bytes that somebody publishes on Redis.
+
+#[cfg(test)]
+#[path = "../../../../fuzz/checks.rs"]
+mod checks;
+
+use super::{Arrival, decode, decode_stored, stored, tail};
+use tidecast::{Event, Limits};
+
+/// Reads bytes as they are and with a tail behind them. An event that is read, written and read again is the same; what is
+/// not taken has a reason.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn codec(bytes: &[u8]) {
+    let limits = Limits::default();
+    let position = "00c0ffee1234.7".parse().expect("a position");
+    for payload in [bytes.to_vec(), [bytes, &tail::written(position, false)].concat()] {
+        match decode(&payload, &limits) {
+            Arrival::Ours { event, .. } => comes_back(&event, &limits),
+            Arrival::Foreign(event) => {
+                assert!(
+                    event.data().len() <= limits.event_data_bytes_max,
+                    "a foreign event that is larger than one may be"
+                );
+                comes_back(&event, &limits);
+            }
+            Arrival::Poison(poison) => assert!(!poison.reason.is_empty()),
+        }
+    }
+    match decode_stored(bytes, &limits) {
+        Ok(event) => comes_back(&event, &limits),
+        Err(poison) => assert!(!poison.reason.is_empty()),
+    }
+}
+
+fn comes_back(event: &Event, limits: &Limits) {
+    let json = stored(event);
+    let back = decode_stored(&json, limits).unwrap_or_else(|poison| panic!("{}: {poison:?}", json.escape_ascii()));
+    assert_eq!((back.data(), back.event_type(), back.id()), (event.data(), event.event_type(), event.id()));
+    assert_eq!(back.retry(), event.retry());
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn payloads() {
+        super::checks::replay("codec", super::codec);
+    }
+}

@@ -1,0 +1,130 @@
+//! The checks of the server's fuzz targets: what must hold of any bytes that a client can send.
+//!
+//! Compiled for the targets in `fuzz/` and for the tests, which replay the corpora. Nothing of the program calls it.
+
+#[path = "../../../fuzz/checks.rs"]
+mod checks;
+mod fast_path;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use tidecast::{Channel, Hub, Publication, limits::SUBSCRIPTION_CHANNELS_MAX};
+use tidecast_axum::query as axum_query;
+
+pub use self::fast_path::fast_path;
+use crate::{
+    bounds::BATCH_MAX,
+    publish::{self as publishes, Asked},
+    ticket::TicketKey,
+};
+
+/// Publishes a request: its `Content-Type`, the query of its address and its `Idempotency-Key` in a line each (an empty
+/// line is an absent header), then its body. A refusal is a status of 4xx with a reason; an accepted event arrives as
+/// published.
+///
+/// # Panics
+///
+/// If one of these does not hold.
+pub fn publish(input: &[u8]) {
+    let mut lines = input.splitn(4, |byte| *byte == b'\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let (content_type, query, key, body) = (next(), next(), next(), next());
+    let Ok(query) = str::from_utf8(query) else { return };
+    let mut headers = HeaderMap::new();
+    for (name, value) in [(header::CONTENT_TYPE, content_type), (HeaderName::from_static("idempotency-key"), key)] {
+        if let Some(value) = HeaderValue::from_bytes(value).ok().filter(|value| !value.is_empty()) {
+            headers.insert(name, value);
+        }
+    }
+    let publications = match publishes::read(&Hub::new(), &headers, query, body) {
+        Ok(Asked::One(publication)) => vec![publication],
+        Ok(Asked::Several(publications)) => publications,
+        Err(problem) => {
+            assert!(problem.status().is_client_error() && !problem.detail().is_empty(), "{problem:?}");
+            return;
+        }
+    };
+    assert!(publications.len() <= BATCH_MAX);
+    // The first ones show it, and an array may have many.
+    for Publication { channel, event, .. } in publications.iter().take(4) {
+        assert!(checks::arrives(channel, event), "an event that was found small enough is refused");
+    }
+}
+
+/// Reads a query: what is read, written again and read again is the same, and a stream of it has a channel.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn query(input: &[u8]) {
+    let Ok(pairs) = axum_query::pairs(input) else { return };
+    let encode = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
+    let written: Vec<_> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    assert_eq!(axum_query::pairs(written.join("&").as_bytes()).expect("it was read once"), pairs);
+    let tickets = axum_query::values(input, "ticket").expect("its pairs could be read");
+    assert_eq!(tickets.len(), pairs.iter().filter(|(name, _)| name == "ticket").count());
+
+    let Ok(text) = str::from_utf8(input) else { return };
+    match axum_query::channels(text) {
+        Ok(channels) => {
+            assert!((1..=SUBSCRIPTION_CHANNELS_MAX).contains(&channels.len()));
+            assert!(channels.iter().enumerate().all(|(at, channel)| !channels[..at].contains(channel)));
+        }
+        Err(problem) => assert!(problem.status().is_client_error() && !problem.detail().is_empty(), "{problem:?}"),
+    }
+}
+
+/// Opens the input as a ticket, and then, signed, its first line as a header and the rest as claims. A ticket that opens
+/// is for the channels that it names and no others, has not expired, and no longer opens if its signature is changed.
+///
+/// # Panics
+///
+/// If one of these does not hold.
+pub fn ticket(input: &[u8]) {
+    let key = TicketKey::derive(b"a key of the fuzz targets");
+    let now = UNIX_EPOCH + Duration::from_secs(1_000);
+    assert!(key.open(input, now).is_err(), "the fuzzer does not know the key");
+
+    let (header, claims) = input.split_at(input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len()));
+    let token = key.sign_parts(header, claims);
+    let Ok(ticket) = key.open(token.as_bytes(), now) else { return };
+    let claims: serde_json::Value = serde_json::from_slice(claims).expect("claims that were read");
+    let named: Vec<_> = claims["subscribe"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    for name in named.iter().copied().chain(["sse", "news"]) {
+        if let Ok(channel) = Channel::new(name) {
+            assert_eq!(ticket.opens(&channel), named.contains(&name), "{name}");
+        }
+    }
+    assert!(claims["exp"].as_f64().is_some_and(|end| end > 1_000.0));
+    let at = token.rfind('.').expect("it has three parts") + 1;
+    let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
+    let changed = [&token[..at], other, &token[at + 1..]].concat();
+    assert!(key.open(changed.as_bytes(), now).is_err(), "{changed}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::checks::replay;
+
+    #[test]
+    fn publishes() {
+        replay("publish", super::publish);
+    }
+
+    #[test]
+    fn queries() {
+        replay("query", super::query);
+    }
+
+    #[test]
+    fn tickets() {
+        replay("ticket", super::ticket);
+    }
+
+    #[test]
+    fn requests() {
+        replay("fast_path", super::fast_path);
+    }
+}

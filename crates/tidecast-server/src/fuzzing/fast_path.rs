@@ -1,0 +1,185 @@
+//! The fast path beside the general one: the same requests get the same answers and publish the same events.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    sync::{Arc, LazyLock},
+};
+
+use tidecast::{Channel, broker::PastEvent};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    runtime::Builder,
+    sync::{Semaphore, watch},
+    task::yield_now,
+};
+
+use crate::{
+    app::App,
+    config::{Config, Settings},
+    connection::serve_set_up,
+    routes::Routes,
+};
+
+/// A request after which the rest of a connection is not for the fast path.
+const TO_GENERAL: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Most bytes of an input, so that everything fits into the buffers of a socket.
+const INPUT_BYTES_MAX: usize = 32 * 1024;
+
+/// Routes that never end, or answer with what depends on the moment.
+const OTHERS: [&[u8]; 3] = [b"/stream", b"/metrics", b"/channels"];
+
+/// Sends requests to a hub in pieces, and to another in one piece and past its fast path: the answers are the same bytes
+/// but for dates and epochs, and so are the events afterwards.
+///
+/// The first byte says how the bytes are cut. Then records follow, each ended by 0xff. A record that begins with `=` is
+/// sent as it is; any other is headers, a line each, an empty line and a body, of which a publish is made.
+///
+/// # Panics
+///
+/// If an answer or an event differs.
+pub fn fast_path(input: &[u8]) {
+    let [seed, records @ ..] = input else { return };
+    let bytes = requests(records);
+    let skipped = OTHERS.iter().any(|route| bytes.windows(route.len()).any(|window| window == *route));
+    if skipped || bytes.len() > INPUT_BYTES_MAX {
+        return;
+    }
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let (fast, general) = runtime.block_on(async {
+        let fast = run(&pieces(&bytes, *seed)).await;
+        let general = run(&[TO_GENERAL, &bytes]).await;
+        (fast, general)
+    });
+    let of_general = behind_first(&general.answers);
+    assert_eq!(fast.answers.escape_ascii().to_string(), of_general.escape_ascii().to_string());
+    assert_eq!(fast.events, general.events);
+}
+
+/// The answers behind the one to [`TO_GENERAL`].
+fn behind_first(answers: &[u8]) -> &[u8] {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Response::new(&mut headers);
+    let Ok(httparse::Status::Complete(head_len)) = head.parse(answers) else { panic!("{}", answers.escape_ascii()) };
+    let body_len = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let body_len: usize =
+        str::from_utf8(body_len.expect("a length").value).ok().and_then(|len| len.parse().ok()).expect("a number");
+    &answers[head_len + body_len..]
+}
+
+/// The bytes that records stand for.
+fn requests(records: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in records.split(|byte| *byte == 0xff).filter(|record| !record.is_empty()) {
+        if let Some(raw) = record.strip_prefix(b"=") {
+            bytes.extend_from_slice(raw);
+            continue;
+        }
+        let end = record.windows(2).position(|window| window == b"\n\n");
+        let (headers, body) = end.map_or((&b""[..], record), |end| (&record[..end], &record[end + 2..]));
+        bytes.extend_from_slice(b"POST /publish HTTP/1.1\r\nHost: localhost\r\n");
+        for header in headers.split(|byte| *byte == b'\n').filter(|header| !header.is_empty()) {
+            bytes.extend_from_slice(header);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        bytes.extend_from_slice(body);
+    }
+    bytes
+}
+
+/// Cuts bytes: not at all for 0, else into pieces of about so many bytes.
+fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
+    let mut random = fastrand::Rng::with_seed(seed.into());
+    let (mut pieces, mut rest) = (Vec::new(), bytes);
+    while seed != 0 && !rest.is_empty() {
+        let (piece, after) = rest.split_at(random.usize(1..=4 * usize::from(seed)).min(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// What came of a connection.
+struct Outcome {
+    /// The bytes of its answers, without what differs at each run.
+    answers: Vec<u8>,
+    /// The events of each channel, without their epochs.
+    events: Vec<String>,
+}
+
+/// Serves a connection, on a socket whose two ends are in this thread: time passes only when nothing is left to do, so that
+/// a request which is never completed runs into its time-out at once.
+async fn run(pieces: &[&[u8]]) -> Outcome {
+    static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+        let config = Config::from_settings(&Settings::default()).expect("the defaults are valid");
+        Config { reactors: 0, ..config }
+    });
+    let address = "127.0.0.1:8000".parse().expect("an address");
+    let app = App::new(CONFIG.clone(), address).expect("an app in memory");
+    let (ours, theirs) = StdUnixStream::pair().expect("two sockets");
+    ours.set_nonblocking(true).expect("a socket");
+    theirs.set_nonblocking(true).expect("a socket");
+    // The server asks nothing of it that only TCP has.
+    let served = TcpStream::from_std(OwnedFd::from(ours).into()).expect("a socket");
+    let mut client = UnixStream::from_std(theirs).expect("a socket");
+    let (_stop, stopping) = watch::channel(false);
+    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a permit");
+    let serving = tokio::spawn(serve_set_up(served, address, app.clone(), Routes::new(&app), stopping, place));
+
+    for piece in pieces {
+        // A server that has refused a request reads no more.
+        if client.write_all(piece).await.is_err() {
+            break;
+        }
+        for _ in 0..3 {
+            yield_now().await;
+        }
+    }
+    let mut answers = Vec::new();
+    // An error is an end too: what was not read before the server closed.
+    let _ = client.read_to_end(&mut answers).await;
+    serving.await.expect("serving does not panic");
+    mask_dates(&mut answers);
+    mask_epochs(&mut answers);
+    Outcome { answers, events: events(&app).await }
+}
+
+async fn events(app: &App) -> Vec<String> {
+    let mut events = Vec::new();
+    for info in app.hub.channels(None, usize::MAX) {
+        let history = app.hub.newest(&info.channel, 1_000).await.expect("a history in memory");
+        events.extend(history.events.iter().map(|event| describe(&info.channel, event)));
+    }
+    events
+}
+
+fn describe(channel: &Channel, event: &PastEvent) -> String {
+    let position = event.position.to_string();
+    let (epoch, offset) = position.split_once('.').expect("a position");
+    let id = event.id().replace(epoch, "");
+    format!("{channel:?} {offset} {id:?} {:?} {:?}", event.event_type(), event.data())
+}
+
+/// Overwrites the values of `Date` headers.
+fn mask_dates(bytes: &mut [u8]) {
+    const NAME: &[u8] = b"\r\ndate: ";
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(NAME.len()).position(|window| window == NAME) {
+        at += found + NAME.len();
+        let end = bytes.len().min(at + "Mon, 30 Nov 2026 12:00:00 GMT".len());
+        bytes[at..end].fill(b'x');
+    }
+}
+
+/// Overwrites what looks like an epoch: twelve digits before a dot.
+fn mask_epochs(bytes: &mut [u8]) {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    for at in 0..bytes.len().saturating_sub(12) {
+        if bytes[at + 12] == b'.' && bytes[at..at + 12].iter().all(is_digit) {
+            bytes[at..at + 12].fill(b'x');
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Any bytes as a ticket, and any header and claims in a signed one: `cargo xtask fuzz --target ticket`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tidecast_server::fuzzing::ticket(bytes));
