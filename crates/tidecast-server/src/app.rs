@@ -1,6 +1,6 @@
 //! What every request shares.
 
-use std::{io::Write, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tidecast::Hub;
@@ -12,7 +12,12 @@ use crate::{
     config::{BrokerConfig, Config},
     metrics::Counters,
     reactor::Reactors,
+    say,
+    supervise::Tasks,
 };
+
+/// How often the hub is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The hub and all around it.
 #[derive(Debug)]
@@ -25,12 +30,13 @@ pub(crate) struct App {
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) reactors: Reactors,
+    pub(crate) tasks: Arc<Tasks>,
     address: SocketAddr,
 }
 
 impl App {
     /// Builds everything, within a runtime. A Redis that is away is no error: the hub waits for it.
-    pub(crate) fn new(config: Config, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn new(config: Config, address: SocketAddr, tasks: Arc<Tasks>) -> anyhow::Result<Arc<Self>> {
         let counters = Arc::new(Counters::default());
         let redis = match &config.broker {
             BrokerConfig::Memory => None,
@@ -44,7 +50,8 @@ impl App {
             hub = hub.broker(redis.clone());
         }
         let hub = hub.build();
-        let reactors = Reactors::start(&config, &counters).context("failed to start the reactors")?;
+        sweep(&hub, &tasks);
+        let reactors = Reactors::start(&config, &counters, &tasks).context("failed to start the reactors")?;
         Ok(Arc::new(Self {
             access: Arc::new(Access::new(&config.access, address)),
             admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
@@ -52,13 +59,14 @@ impl App {
             redis,
             counters,
             reactors,
+            tasks,
             config,
             address,
         }))
     }
 
-    /// Says where the hub is and what to type to see it work.
-    pub(crate) fn announce(&self) {
+    /// Says where the hub is and what to type to see it work, and what there is to warn of.
+    pub(crate) fn announce(&self, warnings: &[String]) {
         let mut shown = self.address;
         // The address that means "any" is none that a client can ask for everywhere.
         if shown.ip().is_unspecified() {
@@ -70,17 +78,36 @@ impl App {
             ""
         };
         let version = env!("CARGO_PKG_VERSION");
-        // Whoever closed our standard output does not want to know, and is no reason to stop.
-        let _ = writeln!(
-            std::io::stdout(),
+        let text = format!(
             "Tidecast {version} is at http://{shown}/\n\
              broker: {}\n\
-             Open the address in a browser, then: curl http://{shown}/publish{key} -d data=hello",
+             Open the address in a browser, then: curl http://{shown}/publish{key} -d data=hello\n",
             self.config.broker
         );
+        // A standard output that is closed, or that nobody reads, is no reason to stop or to wait.
+        say::without_waiting(move || drop(say::print(&text)));
         tracing::info!(address = %self.address, broker = %self.config.broker, "listening");
-        for warning in self.config.broker.warnings() {
-            tracing::warn!(warning, "something in the Redis URL says nothing to this program");
+        for warning in warnings {
+            tracing::warn!(warning, "the configuration is not as it should be");
         }
     }
+}
+
+/// Sweeps a hub as long as it is open. Beside the workers, as a stream's own thread may be another's tomorrow.
+fn sweep(hub: &Hub, tasks: &Tasks) {
+    let task = tasks.add("sweeper");
+    let Some(sweeper) = hub.sweeper() else { return };
+    tokio::spawn(async move {
+        let sweeping = || async {
+            let mut ticks = tokio::time::interval(SWEEP_EVERY);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                if !sweeper.sweep() {
+                    break;
+                }
+            }
+        };
+        task.supervise(sweeping).await;
+    });
 }

@@ -37,5 +37,11 @@ pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(45);
 /// What hyper keeps at most to read or to write for one connection.
 pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Most log lines that wait to be written. At it lines are dropped, and counted.
+pub(crate) const LOG_LINES_MAX: usize = 1_024;
+
+/// Longest log line, in bytes. What is longer is cut.
+pub(crate) const LOG_LINE_BYTES_MAX: usize = 8 * 1024;
+
 /// Most reactors, each of which is a thread.
 pub(crate) const REACTORS_MAX: usize = 1_024;

@@ -105,7 +105,7 @@ impl HubArguments {
 
 /// Tells a mistake in the command line that only its meaning shows.
 fn misused(mistake: impl std::fmt::Display) -> anyhow::Result<Ended> {
-    eprintln!("error: {mistake}");
+    crate::say::complain(format_args!("error: {mistake}"));
     Ok(Ended::Misused)
 }
 

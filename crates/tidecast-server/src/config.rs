@@ -157,6 +157,11 @@ impl Config {
             log_filter,
         })
     }
+
+    /// Returns what is allowed and hardly meant.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.broker.warnings()
+    }
 }
 
 /// Parses settings, and gathers what can't be parsed.

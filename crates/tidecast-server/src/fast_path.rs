@@ -377,7 +377,7 @@ mod tests {
     #[tokio::test]
     async fn plain_publishes_are_answered_here_and_others_are_not() {
         let config = Config::from_settings(&Settings::default()).unwrap();
-        let app = App::new(config, "127.0.0.1:8000".parse().unwrap()).unwrap();
+        let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let mut connection = Connection::new(socket, &app);
         let data = r#"{"data":"x"}"#;
@@ -418,7 +418,7 @@ mod tests {
     async fn nothing_is_answered_here_where_pages_of_others_may_publish() {
         let mut config = Config::from_settings(&Settings::default()).unwrap();
         config.access.cors_origins = vec![HeaderValue::from_static("https://app.example")];
-        let app = App::new(config, "127.0.0.1:8000".parse().unwrap()).unwrap();
+        let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let plain = request("", r#"{"data":"x"}"#);
         assert_eq!(Connection::new(socket, &app).take(&plain), Taken::Other);
@@ -437,7 +437,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_in_many_pieces_is_left_to_others() {
         let config = Config::from_settings(&Settings::default()).unwrap();
-        let app = App::new(config, "127.0.0.1:8000".parse().unwrap()).unwrap();
+        let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let mut connection = Connection::new(socket, &app);
         let bytes = request("", r#"{"data":"x"}"#);

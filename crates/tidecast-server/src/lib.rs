@@ -9,11 +9,14 @@
 //!
 //! Nothing here is for other programs: it is a library only for [`main`](run) and the fuzz targets.
 
+#![cfg_attr(not(any(test, feature = "fuzzing")), deny(clippy::print_stdout, clippy::print_stderr))]
+
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod allocator;
 
 mod cli;
 mod config;
+mod say;
 mod units;
 
 mod bounds;
@@ -45,8 +48,10 @@ mod ticket;
 
 mod publish;
 
+mod log_writer;
 mod metrics;
 mod shutdown;
+mod supervise;
 mod telemetry;
 
 mod client;
@@ -54,10 +59,7 @@ mod client;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 
@@ -65,6 +67,8 @@ use crate::{
     cli::{Asked, Document, Gathered},
     client::Ended,
     config::{Config, Settings, document},
+    say::{complain, print},
+    supervise::Tasks,
     workers::Workers,
 };
 
@@ -83,13 +87,13 @@ pub fn run() -> ExitCode {
         }
     };
     match asked {
-        Asked::Serve(gathered) => configured(gathered, |config, _| serve(config)),
-        Asked::CheckConfig(gathered) => configured(gathered, |config, _| {
-            warn(&config);
+        Asked::Serve(gathered) => configured(gathered, |config, _, warnings| serve(config, warnings)),
+        Asked::CheckConfig(gathered) => configured(gathered, |_, _, warnings| {
+            warn(warnings);
             print("the configuration has no mistakes\n")
         }),
-        Asked::PrintConfig(gathered) => configured(gathered, |config, settings| {
-            warn(&config);
+        Asked::PrintConfig(gathered) => configured(gathered, |_, settings, warnings| {
+            warn(warnings);
             print(&document::in_force(settings))
         }),
         Asked::Publish(arguments) => ended(client::run(client::publish::run(*arguments))),
@@ -102,35 +106,34 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Does something with a configuration, or tells every mistake in it.
-fn configured(gathered: Gathered, act: impl FnOnce(Config, &Settings) -> anyhow::Result<()>) -> ExitCode {
-    let Gathered { settings, mut mistakes, warnings } = gathered;
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
+/// Does something with a configuration and what there is to warn of, or tells every mistake in it.
+fn configured(gathered: Gathered, act: impl FnOnce(Config, &Settings, &[String]) -> anyhow::Result<()>) -> ExitCode {
+    let Gathered { settings, mut mistakes, mut warnings } = gathered;
     match Config::from_settings(&settings) {
-        Ok(config) if mistakes.is_empty() => return finished(act(config, &settings)),
+        Ok(config) if mistakes.is_empty() => {
+            warnings.extend(config.warnings());
+            return finished(act(config, &settings, &warnings));
+        }
         Ok(_) => {}
         Err(more) => mistakes.extend(more),
     }
-    for mistake in mistakes {
-        eprintln!("error: {mistake}");
-    }
+    say::without_waiting(move || {
+        warn(&warnings);
+        mistakes.into_iter().for_each(|mistake| complain(format_args!("error: {mistake}")));
+    });
     ExitCode::from(EXIT_USAGE)
 }
 
 /// Says what `serve` would log as a warning.
-fn warn(config: &Config) {
-    for warning in config.broker.warnings() {
-        eprintln!("warning: {warning}");
-    }
+fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
 }
 
 fn finished(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say::without_waiting(move || complain(format_args!("error: {error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -143,25 +146,24 @@ fn ended(result: anyhow::Result<Ended>) -> ExitCode {
     }
 }
 
-/// Prints a document. Whoever reads only its beginning, as `head` does, is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("failed to print"),
-        _ => Ok(()),
-    }
+fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
+    let tasks = Arc::new(Tasks::default());
+    telemetry::init(config.log_format, &config.log_filter, &tasks)?;
+    let served = run_hub(config, warnings, tasks);
+    telemetry::flush();
+    served
 }
 
-fn serve(config: Config) -> anyhow::Result<()> {
-    telemetry::init(config.log_format, &config.log_filter)?;
+fn run_hub(config: Config, warnings: &[String], tasks: Arc<Tasks>) -> anyhow::Result<()> {
     let runtime = workers::runtime().context("failed to start")?;
     runtime.block_on(async {
         // Before anything is announced, so that no signal after that is missed.
         let stop = shutdown::signals()?;
         let listener = listen::bind(&config)?;
         let address = listener.local_addr().context("failed to read the address")?;
-        let app = app::App::new(config, address)?;
-        let workers = Workers::start().context("failed to start threads")?;
-        app.announce();
+        let app = app::App::new(config, address, tasks)?;
+        let workers = Workers::start(&app.tasks).context("failed to start threads")?;
+        app.announce(warnings);
         listen::run(listener, app, workers, stop).await
     })?;
     // What is still blocked in a thread by now is nothing that anybody waits for.

@@ -9,7 +9,6 @@
 use std::{
     io,
     net::{self, SocketAddr},
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -38,6 +37,16 @@ struct Door {
     /// The same socket, which takes those that came with it: without another time around for each.
     same: net::TcpListener,
     places: Arc<Semaphore>,
+}
+
+/// What accepts connections and hands them out.
+struct Acceptor {
+    door: Door,
+    routes: Arc<Routes>,
+    app: Arc<App>,
+    stopped: watch::Receiver<bool>,
+    connections: TaskTracker,
+    workers: Workers,
 }
 
 struct Accepted {
@@ -70,53 +79,21 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<net::TcpListener> {
 pub(crate) async fn run(
     listener: net::TcpListener,
     app: Arc<App>,
-    mut workers: Workers,
+    workers: Workers,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let mut stop = pin!(stop);
     let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
     let door = Door::new(listener, places).context("failed to wait for connections")?;
     let (stopping, stopped) = watch::channel(false);
-    let routes = Routes::new(&app);
     let connections = TaskTracker::new();
-    let mut backoff = *ACCEPT_BACKOFF.start();
-
-    'accepting: loop {
-        let mut accepted = tokio::select! {
-            () = &mut stop => break 'accepting,
-            accepted = door.accept() => Some(accepted),
-        };
-        let mut taken = 0;
-        while let Some(now) = accepted {
-            match now {
-                Ok(Accepted { socket, peer, place }) => {
-                    backoff = *ACCEPT_BACKOFF.start();
-                    let (app, routes, stopped) = (app.clone(), routes.clone(), stopped.clone());
-                    let connection = async move {
-                        match TcpStream::from_std(socket) {
-                            Ok(socket) => serve(socket, peer, app, routes, stopped, place).await,
-                            Err(error) => tracing::error!(%peer, %error, "failed to wait for a connection"),
-                        }
-                    };
-                    connections.spawn_on(connection, workers.next());
-                }
-                // The client was gone before we came to it.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    tracing::error!(%error, ?backoff, "failed to accept a connection");
-                    tokio::select! {
-                        () = &mut stop => break 'accepting,
-                        () = sleep(backoff) => {}
-                    }
-                    backoff = (backoff * 2).min(*ACCEPT_BACKOFF.end());
-                    break;
-                }
-            }
-            taken += 1;
-            accepted = if taken < ACCEPTED_AT_ONCE_MAX { door.accept_now() } else { None };
-        }
+    let acceptor = Acceptor { door, routes: Routes::new(&app), app: app.clone(), stopped, connections, workers };
+    let task = app.tasks.add("acceptor");
+    tokio::select! {
+        () = stop => {}
+        () = task.supervise(|| acceptor.run()) => {}
     }
 
+    let Acceptor { door, connections, workers, .. } = acceptor;
     // Nobody else gets in; then streams end, which closes their connections.
     drop(door);
     app.hub.close();
@@ -136,6 +113,46 @@ pub(crate) async fn run(
     app.reactors.cut();
     tracing::info!("stopped");
     Ok(())
+}
+
+impl Acceptor {
+    /// Accepts for ever.
+    async fn run(&self) {
+        let mut backoff = *ACCEPT_BACKOFF.start();
+        loop {
+            let mut accepted = Some(self.door.accept().await);
+            let mut taken = 0;
+            while let Some(now) = accepted {
+                match now {
+                    Ok(accepted) => {
+                        backoff = *ACCEPT_BACKOFF.start();
+                        self.hand_out(accepted);
+                    }
+                    // The client was gone before we came to it.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        tracing::error!(%error, ?backoff, "failed to accept a connection");
+                        sleep(backoff).await;
+                        backoff = (backoff * 2).min(*ACCEPT_BACKOFF.end());
+                        break;
+                    }
+                }
+                taken += 1;
+                accepted = if taken < ACCEPTED_AT_ONCE_MAX { self.door.accept_now() } else { None };
+            }
+        }
+    }
+
+    fn hand_out(&self, Accepted { socket, peer, place }: Accepted) {
+        let (app, routes, stopped) = (self.app.clone(), self.routes.clone(), self.stopped.clone());
+        let connection = async move {
+            match TcpStream::from_std(socket) {
+                Ok(socket) => serve(socket, peer, app, routes, stopped, place).await,
+                Err(error) => tracing::error!(%peer, %error, "failed to wait for a connection"),
+            }
+        };
+        self.connections.spawn_on(connection, &self.workers.next());
+    }
 }
 
 impl Door {

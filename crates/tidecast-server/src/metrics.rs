@@ -94,6 +94,8 @@ impl Drop for Connection {
 pub(crate) struct Scrape {
     pub(crate) stats: Stats,
     pub(crate) streams: u64,
+    pub(crate) tasks_restarted: u64,
+    pub(crate) log_lines_dropped: u64,
     pub(crate) counters: Arc<Counters>,
 }
 

@@ -53,7 +53,12 @@ use self::{
     inbox::{Inbox, Mail},
     slab::Token,
 };
-use crate::{config::Config, detach::Detached, metrics::Counters};
+use crate::{
+    config::Config,
+    detach::Detached,
+    metrics::Counters,
+    supervise::{Task, Tasks},
+};
 
 /// How many readers a channel may have here for a publisher to write to them itself.
 const DIRECT_READERS_MAX: usize = 8;
@@ -89,13 +94,21 @@ struct Members {
     emptied: Arc<Notify>,
 }
 
+/// What a reactor's thread does after a round.
+enum Next {
+    /// Wait for this long; `None` is for ever.
+    Wait(Option<Duration>),
+    End,
+    BeginAgain,
+}
+
 /// One of them. It is counted until it is dropped, wherever that is.
 #[derive(Debug)]
 struct Member(Arc<Members>);
 
 impl Reactors {
     /// Starts as many reactors as the configuration says. To be called within a runtime, which brokers may need.
-    pub(crate) fn start(config: &Config, counters: &Arc<Counters>) -> io::Result<Self> {
+    pub(crate) fn start(config: &Config, counters: &Arc<Counters>, tasks: &Tasks) -> io::Result<Self> {
         let emptied = Arc::new(Notify::new());
         let mut all = Vec::with_capacity(config.reactors);
         let mut threads = Vec::with_capacity(config.reactors);
@@ -103,9 +116,10 @@ impl Reactors {
             let reactor = Arc::new(Reactor::new(emptied.clone())?);
             let (running, config, counters) = (reactor.clone(), config.clone(), counters.clone());
             let runtime = Handle::current();
+            let task = tasks.add(format!("reactor-{number}"));
             let run = move || {
                 let _entered = runtime.enter();
-                running.run(|| {
+                running.run(&task, || {
                     let taps = Taps::new(running.clone());
                     Connections::new(taps, running.epoll.clone(), running.inbox.clone(), &config, counters.clone())
                 });
@@ -202,24 +216,32 @@ impl Reactor {
     }
 
     /// Serves until it is told to end. A panic costs the streams of this reactor, whose clients come back, and no others.
-    fn run(&self, connections: impl Fn() -> Connections) {
-        loop {
+    fn run(&self, task: &Task, connections: impl Fn() -> Connections) {
+        task.run(|| {
             *self.connections.lock() = Some(connections());
-            let ended = catch_unwind(AssertUnwindSafe(|| self.serve()));
-            // What this drops takes locks of its own, and has nobody wait for ours.
-            let left = self.connections.lock().take();
-            drop(left);
-            if ended.is_ok() {
-                break;
-            }
-            tracing::error!("a reactor made a mistake, and begins anew");
-        }
+            let ended = catch_unwind(AssertUnwindSafe(|| self.serve(task)));
+            self.drop_connections();
+            ended.unwrap_or(ControlFlow::Continue(()))
+        });
     }
 
-    fn serve(&self) {
+    /// Drops all connections. What this drops takes locks of its own, and has nobody wait for ours.
+    fn drop_connections(&self) {
+        let left = self.connections.lock().take();
+        drop(left);
+    }
+
+    /// Serves until it is told to end, or finds that a thread which wrote here has panicked.
+    fn serve(&self, task: &Task) -> ControlFlow<()> {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut mail = Mail::default();
-        while let ControlFlow::Continue(idle_time) = self.work(&mut events, &mut mail) {
+        loop {
+            task.fault_point();
+            let idle_time = match self.work(&mut events, &mut mail) {
+                Next::Wait(idle_time) => idle_time,
+                Next::End => return ControlFlow::Break(()),
+                Next::BeginAgain => return ControlFlow::Continue(()),
+            };
             let timeout = idle_time.map(timespec);
             match epoll::wait(&*self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -232,10 +254,10 @@ impl Reactor {
         }
     }
 
-    /// Does what there is to do, once around; answers for how long to wait then; `None` is for ever.
-    fn work(&self, events: &mut Vec<epoll::Event>, mail: &mut Mail) -> ControlFlow<(), Option<Duration>> {
+    /// Does what there is to do, once around.
+    fn work(&self, events: &mut Vec<epoll::Event>, mail: &mut Mail) -> Next {
         let mut guard = self.connections.lock();
-        let Some(connections) = guard.as_mut() else { return ControlFlow::Break(()) };
+        let Some(connections) = guard.as_mut() else { return Next::BeginAgain };
         self.inbox.woke();
         connections.look_at_clock();
         for event in events.drain(..) {
@@ -246,7 +268,7 @@ impl Reactor {
         }
         let orders = self.inbox.take(mail);
         if orders.cut {
-            return ControlFlow::Break(());
+            return Next::End;
         }
         connections.open(mail);
         if orders.ending {
@@ -255,9 +277,9 @@ impl Reactor {
         connections.keep_time();
         connections.work();
         if connections.has_work() || !self.inbox.may_sleep(orders) {
-            return ControlFlow::Continue(Some(Duration::ZERO));
+            return Next::Wait(Some(Duration::ZERO));
         }
-        ControlFlow::Continue(connections.idle_time())
+        Next::Wait(connections.idle_time())
     }
 }
 
@@ -268,10 +290,16 @@ impl Mailbox for Reactor {
             && connections.channels.readers(key) <= DIRECT_READERS_MAX
             && !connections.has_work()
         {
-            connections.serve_now(key);
-            let unfinished = connections.has_work();
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                connections.serve_now(key);
+                connections.has_work()
+            }));
             drop(guard);
-            if unfinished {
+            if served.is_err() {
+                // Whoever publishes is not to fail with it, and the thread finds that there is nothing left.
+                self.drop_connections();
+            }
+            if served.unwrap_or(true) {
                 self.inbox.nudge();
             }
             return;

@@ -89,7 +89,7 @@ pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Ended> {
             following.spawn(opened??.receive(begun, events));
         }
     }
-    println!("{subscribers} subscribers, {events} events at {rate} a second:");
+    crate::say::print(&format!("{subscribers} subscribers, {events} events at {rate} a second:\n"))?;
 
     let started = Instant::now();
     let published = publish(&hub, &mut publisher, &channel, begun, events, rate).await;
@@ -108,7 +108,7 @@ pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Ended> {
     let _ = publisher.ask(forget).await;
     published?;
     collected.unwrap_or(Ok(()))?;
-    print!("{}", figures.report(subscribers, publishing));
+    crate::say::print(&figures.report(subscribers, publishing).to_string())?;
     Ok(if figures.is_clean(subscribers) { Ended::Done } else { Ended::Failed })
 }
 

@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: PublishArguments) -> anyhow::Result<Ended> {
     progress.clear();
     delivery.abandon();
     if let Some(stopped) = &stopped {
-        eprintln!("error: {stopped}");
+        crate::say::complain(format_args!("error: {stopped}"));
     }
     finish(&delivery.tally, lines, stopped.as_ref())
 }
@@ -142,10 +142,10 @@ async fn publish_all(
 fn finish(tally: &Tally, lines: bool, stopped: Option<&Stopped>) -> anyhow::Result<Ended> {
     if let Some(unknown) = tally.unknown_lines() {
         let what = if lines { unknown } else { "the event".to_owned() };
-        eprintln!(
+        crate::say::complain(format_args!(
             "warning: fate unknown of {what}: the hub died, or could not be heard any more, while it had them; they may \
              be missing or there twice",
-        );
+        ));
     }
     if lines {
         writeln!(stdout(), "{tally}").or_else(unless_nobody_reads)?;

@@ -108,7 +108,7 @@ async fn follow(mut follower: Follower, shown: &mut Shown) -> anyhow::Result<End
         let first = follower.retry();
         let pause = patience.get_or_insert_with(|| Patience::new(first, LONGEST_PAUSE.max(first))).pause();
         let notice = format!("-- {}; connecting again in {:.1} s", harmless(&why), pause.as_secs_f64());
-        eprintln!("{}", style.paint(Ink::Notice, notice));
+        crate::say::complain(style.paint(Ink::Notice, notice));
         sleep(pause).await;
     }
 }

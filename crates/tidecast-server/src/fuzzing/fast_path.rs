@@ -118,7 +118,7 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
         Config { reactors: 0, ..config }
     });
     let address = "127.0.0.1:8000".parse().expect("an address");
-    let app = App::new(CONFIG.clone(), address).expect("an app in memory");
+    let app = App::new(CONFIG.clone(), address, Arc::default()).expect("an app in memory");
     let (ours, theirs) = StdUnixStream::pair().expect("two sockets");
     ours.set_nonblocking(true).expect("a socket");
     theirs.set_nonblocking(true).expect("a socket");

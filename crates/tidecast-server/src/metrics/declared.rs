@@ -80,6 +80,15 @@ pub(super) const HUB: &[Hub] = &[
     Hub::gauge("channels", "Channels known now", |hub| hub.stats.channels),
     Hub::gauge("log_events", "Events in logs now", |hub| hub.stats.log_events),
     Hub::gauge("logs", "Memory of all logs now", |hub| hub.stats.logs_bytes).unit(Unit::Bytes),
+    Hub::counter("tasks_restarted", "Tasks of the hub that panicked and were started again", |hub| hub.tasks_restarted)
+        .alert("increase(tidecast_tasks_restarted_total[15m]) > 0", "A bug: the log has the panic. Please report it."),
+    Hub::counter("log_lines_dropped", "Log lines that standard error did not take in time", |hub| {
+        hub.log_lines_dropped
+    })
+    .alert(
+        "increase(tidecast_log_lines_dropped_total[15m]) > 0",
+        "The program that reads the hub's standard error is gone or too slow, or its disk is full.",
+    ),
 ];
 
 /// The metrics of a hub whose broker is on Redis.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{config::Config, detach::Detached, metrics::Counters};
+use crate::{config::Config, detach::Detached, metrics::Counters, supervise::Tasks};
 
 /// None.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Reactors {
 }
 
 impl Reactors {
-    pub(crate) fn start(config: &Config, counters: &Arc<Counters>) -> io::Result<Self> {
+    pub(crate) fn start(config: &Config, counters: &Arc<Counters>, _: &Tasks) -> io::Result<Self> {
         if config.reactors > 0 {
             return Err(io::ErrorKind::Unsupported.into());
         }

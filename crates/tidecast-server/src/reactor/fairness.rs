@@ -10,7 +10,7 @@ use rustix::event::epoll;
 use tidecast::{Event, Hub, Start, Taps, wire::FirstBlock};
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Reactor, connections::Connections, inbox::Mail};
+use super::{Next, Reactor, connections::Connections, inbox::Mail};
 use crate::{
     config::{Config, Settings},
     detach::{Detached, Seat},
@@ -55,7 +55,7 @@ impl Stepped {
     }
 
     fn step(&mut self) {
-        assert!(self.reactor.work(&mut self.events, &mut self.mail).is_continue());
+        assert!(matches!(self.reactor.work(&mut self.events, &mut self.mail), Next::Wait(_)));
     }
 
     /// Publishes while the reactor is at work, so that nobody else writes to its sockets.

@@ -12,6 +12,7 @@ use tidecast_axum::Problem;
 use crate::{
     app::App,
     metrics::{self, Scrape},
+    telemetry,
 };
 
 /// `GET /healthz`: the process answers.
@@ -19,8 +20,13 @@ pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: the broker answers.
+/// `GET /readyz`: every task of the hub runs, and the broker answers.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
+    let missing = app.tasks.missing();
+    if !missing.is_empty() {
+        let why = format!("being started again after a mistake, which the log tells: {}", missing.join(", "));
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
+    }
     app.hub.ready().await?;
     Ok("ready\n")
 }
@@ -28,8 +34,13 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, P
 /// `GET /metrics`.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let redis = app.redis.as_ref().map(|redis| redis.stats());
-    let streams = app.admission.streams() as u64;
-    let scrape = Scrape { stats: app.hub.stats(), streams, counters: app.counters.clone() };
+    let scrape = Scrape {
+        stats: app.hub.stats(),
+        streams: app.admission.streams() as u64,
+        tasks_restarted: app.tasks.restarts(),
+        log_lines_dropped: telemetry::lines_dropped(),
+        counters: app.counters.clone(),
+    };
     match metrics::render(scrape, redis) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

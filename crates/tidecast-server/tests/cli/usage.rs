@@ -142,3 +142,35 @@ fn a_first_figure_counts_every_delivery() {
         assert_eq!(channel["events"], 0, "it cleans up");
     }
 }
+
+/// A line that can't be written was a panic, in each command.
+#[test]
+fn a_command_whose_output_nobody_reads_does_not_panic() {
+    let hub = Hub::start(&[]);
+    let (there, nowhere) = (hub.url(), "http://127.0.0.1:1".to_owned());
+    let broken = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    for (url, arguments, codes) in [
+        (&there, &["check-config"][..], &[0][..]),
+        (&there, &["print-config"], &[0]),
+        (&there, &["check-config", "--retry", "25h"], &[64]),
+        (&there, &["publish", "x"], &[0]),
+        (&nowhere, &["publish", "--channel", "\n", "x"], &[1, 64]),
+        (&nowhere, &["tail"], &[0, 1]),
+        (&there, &["tail"], &[0]),
+        (&there, &["bench", "--subscribers", "1", "--events", "2"], &[0]),
+        (&there, &["ticket", "--key", "k"], &[1]),
+        (&there, &["ticket"], &[64]),
+        (&there, &["no-such-command"], &[64]),
+        (&there, &["--help"], &[0]),
+    ] {
+        let mut command = tidecast(arguments);
+        command.env("TIDECAST_URL", url).stdout(broken()).stderr(broken());
+        let mut child = command.spawn().unwrap();
+        let status = eventually("end of the command", || child.try_wait().unwrap());
+        assert!(status.code().is_some_and(|code| codes.contains(&code)), "{arguments:?}: {status}");
+    }
+}

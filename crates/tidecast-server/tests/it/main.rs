@@ -15,6 +15,7 @@ mod bad_headers;
 mod bad_http;
 mod bad_publish;
 mod bad_stream;
+mod broken_output;
 mod burst;
 mod bytes;
 mod channels;

@@ -25,9 +25,9 @@ impl Tally {
     pub(super) fn refuse(&mut self, line: u64, why: &str) {
         self.refused += 1;
         if self.refused <= NAMED_MAX {
-            eprintln!("error: line {line} was refused: {why}");
+            crate::say::complain(format_args!("error: line {line} was refused: {why}"));
         } else if self.refused == NAMED_MAX + 1 {
-            eprintln!("error: more lines were refused; they are counted only");
+            crate::say::complain(format_args!("error: more lines were refused; they are counted only"));
         }
     }
 

@@ -37,17 +37,29 @@ impl Hub {
     pub(crate) fn start_with(variables: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut command = Self::command(arguments);
         command.envs(variables.iter().copied());
+        Self::spawn(command, arguments)
+    }
+
+    /// The same with its standard error elsewhere.
+    pub(crate) fn start_to(stderr: Stdio, arguments: &[&str]) -> Self {
+        let mut command = Self::command(arguments);
+        command.stderr(stderr);
+        Self::spawn(command, arguments)
+    }
+
+    fn spawn(mut command: Command, arguments: &[&str]) -> Self {
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
         let mut child = command.spawn().expect("the hub starts");
         let stdout = child.stdout.take().expect("standard output is a pipe");
-        let stderr = child.stderr.take().expect("standard error is a pipe");
+        let stderr = child.stderr.take();
 
         let said = Arc::new(Mutex::new(String::new()));
         let writer = said.clone();
         let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let lines = stderr.map(|stderr| BufReader::new(stderr).lines()).into_iter().flatten();
+            for line in lines.map_while(Result::ok) {
                 let mut said = writer.lock();
                 said.push_str(&line);
                 said.push('\n');
