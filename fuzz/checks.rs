@@ -137,7 +137,10 @@ fn check_resume(hub: &Hub, channels: &[&str], id: &[u8]) {
     assert!(!last_event_id.is_empty());
 
     let again = all(&mut begun(subscribe(last_event_id.as_bytes())));
-    assert_eq!(read([&again[..]]).0, [], "after {last_event_id:?}");
+    let again = read([&again[..]]).0;
+    // An id that several events have is told at each return.
+    let is_ambiguous = matches!(again.first(), Some(Item::Message(message)) if message.data.contains("ambiguous-id"));
+    assert!(is_ambiguous || again.is_empty(), "{again:?} after {last_event_id:?}");
 }
 
 fn begun(mut subscription: Subscription) -> Subscription {

@@ -14,7 +14,7 @@ export interface TidecastSourceEventMap {
 /** The data of a `stream-reset`. */
 export interface StreamReset {
   channel: string;
-  reason: "expired" | "restarted" | "unknown-id" | "too-slow";
+  reason: "expired" | "restarted" | "unknown-id" | "too-slow" | "ambiguous-id";
   /** The position after which the channel goes on. */
   resumed_at: string;
 }

@@ -7,7 +7,10 @@ pub mod memory;
 
 use std::{borrow::Cow, fmt, future::Future, pin::Pin};
 
-use crate::{Channel, Event, IdempotencyKey, Position, Result};
+use crate::{
+    Channel, Event, IdempotencyKey, Position, Result,
+    limits::{REFILL_EVENTS_MAX, REFILL_PAGE_EVENTS},
+};
 
 pub use self::{
     deliveries::{Deliveries, Placed},
@@ -88,6 +91,42 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// events are missing.
     fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
         self.history(channel, since, limit)
+    }
+
+    /// Finds the oldest event with an id of a publisher's own, for a reader that comes back with that id. `tail` is the
+    /// position up to which this node's log lacks the history: what follows it is looked up there.
+    ///
+    /// By default [`refill`](Self::refill) is read up to `tail`, at most [`REFILL_EVENTS_MAX`] events of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`refill`](Self::refill).
+    fn find_id<'a>(&'a self, channel: &'a Channel, id: &'a str, tail: Position) -> BrokerFuture<'a, Option<FoundId>> {
+        Box::pin(async move {
+            let (mut after, mut found, mut left) = (Position::START, None, REFILL_EVENTS_MAX);
+            // The log of a node that has run for a while begins where the history does: this is seen by a few.
+            let mut limit = 16;
+            while left > 0 {
+                let page = self.refill(channel, Since::After(after), limit.min(left)).await?;
+                let Some(last) = page.events.last() else { return Ok(found) };
+                after = last.position;
+                for past in page.events.iter().take_while(|past| past.position.offset <= tail.offset) {
+                    if past.event.id().is_some_and(|own| own.as_str() == id) {
+                        match &mut found {
+                            None => found = Some(FoundId { position: past.position, is_repeated: false }),
+                            Some(found) => found.is_repeated = true,
+                        }
+                    }
+                }
+                if after.offset >= tail.offset {
+                    return Ok(found);
+                }
+                left = left.saturating_sub(page.events.len());
+                limit = REFILL_PAGE_EVENTS;
+            }
+            // There may be others.
+            Ok(found.map(|found| FoundId { is_repeated: true, ..found }))
+        })
     }
 
     /// Drops what a channel has. Its positions start over in another epoch, and its readers are told `restarted`.
@@ -190,6 +229,15 @@ impl History {
         let is_past = |head: Position| head.epoch == position.epoch && head.offset >= position.offset;
         self.head.map_or(self.complete, is_past)
     }
+}
+
+/// An event with an id of a publisher's own, as [`Broker::find_id`] finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundId {
+    /// The position of the oldest event with that id.
+    pub position: Position,
+    /// Whether another one has the id too, or may have: not all of the history was looked at.
+    pub is_repeated: bool,
 }
 
 /// An event of the past at its position.

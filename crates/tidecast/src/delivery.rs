@@ -54,7 +54,7 @@ impl Delivered {
     }
 }
 
-/// Events are missing: whoever shows state made of events should fetch it anew.
+/// Events are missing, or may come again: a program that shows state made of events should fetch it anew.
 ///
 /// On the wire it is an event of type `stream-reset`. What follows it begins with the oldest that is still there, so
 /// events that were seen may come again.
@@ -71,7 +71,7 @@ pub struct Reset {
     pub cursor: Cursor,
 }
 
-/// Why events are missing.
+/// Why events may be missing, or may come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetReason {
@@ -83,6 +83,8 @@ pub enum ResetReason {
     UnknownId,
     /// The subscriber read more slowly than the log forgets.
     TooSlow,
+    /// Several events have the id that was asked for, so some may come again.
+    AmbiguousId,
 }
 
 impl ResetReason {
@@ -94,6 +96,7 @@ impl ResetReason {
             Self::Restarted => "restarted",
             Self::UnknownId => "unknown-id",
             Self::TooSlow => "too-slow",
+            Self::AmbiguousId => "ambiguous-id",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     Channel, Error, Limits, Position, Result, Stats,
-    broker::{Broker, BrokerFuture, History, Since},
+    broker::{Broker, BrokerFuture, FoundId, History, Since},
     clock::Clock,
     delivery::ResetReason,
     limits::LAST_MAX,
@@ -219,6 +219,17 @@ impl Inner {
     ) -> BrokerFuture<'static, History> {
         let (hub, channel) = (self.clone(), channel.clone());
         Box::pin(async move { hub.broker.refill(&channel, since, limit).await })
+    }
+
+    /// Asks the broker for an event with an id of a publisher's own; keeps the hub until it has answered.
+    pub(crate) fn find_id(
+        self: &Arc<Self>,
+        channel: &Channel,
+        id: &str,
+        tail: Position,
+    ) -> BrokerFuture<'static, Option<FoundId>> {
+        let (hub, channel, id) = (self.clone(), channel.clone(), id.to_owned());
+        Box::pin(async move { hub.broker.find_id(&channel, &id, tail).await })
     }
 
     pub(crate) fn count_reset(&self, reason: ResetReason) {

@@ -4,6 +4,7 @@
 //! [`Refill`]; what neither has is told by a reset.
 
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -12,6 +13,7 @@ use bytes::Bytes;
 
 use crate::{
     Position, ResetReason,
+    broker::{BrokerFuture, FoundId},
     channel_log::{Begin, ChannelLog, Place, Read},
     hub::Inner,
     log::FrameBounds,
@@ -46,8 +48,22 @@ enum Source {
         next: u64,
     },
     Broker(Box<Refill>),
+    /// Where its id is found in the broker's history.
+    OwnId(Box<Lookup>),
     /// The broker is closed, and what was to come from it will not.
     Ended,
+}
+
+/// An id of a publisher's own that is looked up in the broker's history.
+struct Lookup {
+    id: Box<str>,
+    asked: BrokerFuture<'static, Option<FoundId>>,
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// What comes next in a lane.
@@ -99,7 +115,7 @@ impl Lane {
     }
 
     /// Finds where it begins, once the log is live. Tells whether it has.
-    pub(crate) fn begin(&mut self, hub: &Inner) -> bool {
+    pub(crate) fn begin(&mut self, hub: &Arc<Inner>) -> bool {
         if !matches!(self.source, Source::Opening) {
             return true;
         }
@@ -109,7 +125,13 @@ impl Lane {
                 if !self.start.is_after() {
                     self.pass_foreign(begin.foreign_gone);
                 }
-                self.go(begin);
+                match (begin.place, &self.start) {
+                    (Place::OfOwnId { tail }, LaneStart::AfterOwnId(id)) => {
+                        let asked = hub.find_id(self.log.channel(), id, tail);
+                        self.source = Source::OwnId(Box::new(Lookup { id: id.clone(), asked }));
+                    }
+                    _ => self.go(begin),
+                }
             }
             None => self.waited = true,
         }
@@ -121,9 +143,9 @@ impl Lane {
         self.due.is_some() && matches!(self.source, Source::Log { .. })
     }
 
-    /// Whether a reset will be told, now or when the broker has answered.
-    pub(crate) fn will_reset(&self) -> bool {
-        self.due.is_some()
+    /// Whether a reset will be told, now or when the broker has answered, or may be.
+    pub(crate) fn may_reset(&self) -> bool {
+        self.due.is_some() || matches!(self.source, Source::OwnId(_))
     }
 
     /// Reads on: up to a number of bytes and of frames, whose bounds go into `frames`.
@@ -190,6 +212,14 @@ impl Lane {
                     }
                     Poll::Ready(Page::Closed) => self.source = Source::Ended,
                 },
+                Source::OwnId(lookup) => match lookup.asked.as_mut().poll(context) {
+                    Poll::Pending => return Progress::Asking,
+                    Poll::Ready(Err(error)) if error.is_closed() => self.source = Source::Ended,
+                    Poll::Ready(found) => {
+                        let begin = self.log.begin_after(&lookup.id, found);
+                        self.go(begin);
+                    }
+                },
             }
         }
     }
@@ -219,6 +249,8 @@ impl Lane {
             Place::Log { life, next } => Source::Log { life, next },
             Place::Behind { after, if_gone } => Source::Broker(Box::new(Refill::behind(after, if_gone))),
             Place::Ahead { after, .. } => Source::Broker(Box::new(Refill::ahead(after))),
+            // Only for who begins.
+            Place::OfOwnId { .. } => Source::Ended,
         };
         self.due = begin.reset.or(lost);
         if self.due.is_none() {

@@ -22,10 +22,12 @@ use crate::{
 pub(crate) use self::locate::Located;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Log {
     /// `None` until the broker has told where the channel stands.
     epoch: Option<Epoch>,
+    /// The epoch that stood for the channel before its first event: the position 0 in it is the log's beginning too.
+    origin: Epoch,
     /// Counts how often the log started over. A reader keeps it beside its number, and so notices.
     life: u64,
     /// The offset of the newest event, kept when its frame is not.
@@ -50,10 +52,14 @@ struct Entry {
     at_ms: u64,
     start: u32,
     len: u32,
+    /// Of an id of the publisher's own; else 0.
+    id_hash: u32,
     id_len: u16,
     kind: Kind,
     is_json: bool,
 }
+
+const _: () = assert!(size_of::<Entry>() == 32, "an entry has grown");
 
 /// What stands in an entry's id line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,22 +112,40 @@ impl Log {
 
     /// Begins a first life, or another one: what is there is dropped, and offsets start over.
     pub(crate) fn start_over(&mut self, epoch: Epoch) {
-        self.restart(Position { epoch, offset: 0 }, Vec::new());
+        // In another life `0.0` may stand for a time before what was dropped.
+        let origin = if self.epoch.is_none() { Epoch::NONE } else { epoch };
+        self.restart(Position { epoch, offset: 0 }, origin, Vec::new());
     }
 
     /// Begins a life after a position.
-    pub(crate) fn restart(&mut self, position: Position, lineage: Vec<(Epoch, u64)>) {
+    pub(crate) fn restart(&mut self, position: Position, origin: Epoch, lineage: Vec<(Epoch, u64)>) {
         self.clear();
         self.life += 1;
         self.epoch = Some(position.epoch);
+        self.origin = origin;
         self.head_offset = position.offset;
         self.lineage = lineage;
     }
 
-    /// Gives an epoch to a log that was open without one, as its channel had never been published to.
+    /// Whether the log is open for a channel that had never been published to, with this origin.
+    pub(crate) fn is_unborn(&self, origin: Epoch) -> bool {
+        self.origin == origin && self.position() == Some(self.start())
+    }
+
+    /// Whether the first event gives the log an epoch.
+    pub(crate) fn awaits_epoch(&self) -> bool {
+        self.is_unborn(self.origin)
+    }
+
+    /// Gives an epoch to a log that [awaits](Self::awaits_epoch) one.
     pub(crate) fn adopt(&mut self, epoch: Epoch) {
-        debug_assert!(self.epoch == Some(Epoch::NONE) && self.head_offset == 0);
+        debug_assert!(self.awaits_epoch());
         self.epoch = Some(epoch);
+    }
+
+    /// The beginning, as it was told before the first event.
+    pub(crate) fn start(&self) -> Position {
+        Position { epoch: self.origin, offset: 0 }
     }
 
     /// Goes on after an offset past the newest one. What lies between is not here, so no reader may pass over it
@@ -130,6 +154,10 @@ impl Log {
         self.clear();
         self.first += 1;
         self.head_offset = offset;
+    }
+
+    pub(crate) fn set_origin(&mut self, origin: Epoch) {
+        self.origin = origin;
     }
 
     pub(crate) fn set_lineage(&mut self, lineage: Vec<(Epoch, u64)>) {
@@ -147,13 +175,14 @@ impl Log {
         put_id_line(&mut room, position, event.event);
         let kind = if event.event.id().is_some() { Kind::OwnId } else { Kind::Position };
         let id_len = ID_LINE_BYTES_MAX - room.len();
-        self.push(now, kind, &id_line[..id_len], event, limits);
+        let id_hash = event.event.id().map_or(0, |id| locate::hash(id.as_str()));
+        self.push(now, kind, &id_line[..id_len], id_hash, event, limits);
         position
     }
 
     /// Adds an event that has no position.
     pub(crate) fn append_foreign(&mut self, now: Duration, event: &Encoded<'_>, limits: &Limits) {
-        self.push(now, Kind::Foreign, &[], event, limits);
+        self.push(now, Kind::Foreign, &[], 0, event, limits);
     }
 
     /// The local number of the next event.
@@ -268,7 +297,7 @@ impl Log {
     }
 
     /// Puts an entry behind all others.
-    fn push(&mut self, now: Duration, kind: Kind, id_line: &[u8], event: &Encoded<'_>, limits: &Limits) {
+    fn push(&mut self, now: Duration, kind: Kind, id_line: &[u8], id_hash: u32, event: &Encoded<'_>, limits: &Limits) {
         let local = self.head();
         let len = id_line.len() + event.shared.len();
         let range = self.block_with_room(len, local).segment.append(&[id_line, &event.shared]);
@@ -277,6 +306,7 @@ impl Log {
             at_ms: millis(now),
             start: range.start as u32,
             len: len as u32,
+            id_hash,
             id_len: id_line.len() as u16,
             kind,
             is_json: event.event.data_json().is_some(),
@@ -323,6 +353,25 @@ impl Log {
             self.clear();
         } else if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            epoch: None,
+            origin: Epoch::NONE,
+            life: 0,
+            head_offset: 0,
+            lineage: Vec::new(),
+            first: 0,
+            entries: VecDeque::new(),
+            segments: VecDeque::new(),
+            frame_bytes: 0,
+            segment_bytes: 0,
+            appended_at: Duration::ZERO,
+            foreign_gone: 0,
         }
     }
 }

@@ -116,7 +116,7 @@ impl Refill {
                 Place::Ahead { .. } => 1,
                 _ => self.events_left.min(REFILL_PAGE_EVENTS),
             };
-            let since = Since::After(self.after);
+            let since = Since::After(if log.is_start(self.after) { Position::START } else { self.after });
             let asked = self.asked.get_or_insert_with(|| hub.refill(log.channel(), since, limit));
             let answer = match asked.as_mut().poll(context) {
                 Poll::Pending => return Poll::Pending,
@@ -223,6 +223,6 @@ fn before(position: Position) -> Position {
 
 /// Whether nothing lies between two positions.
 fn follows(position: Position, next: Position) -> bool {
-    let same_epoch = position.epoch == next.epoch || position == Position::START;
+    let same_epoch = position.epoch == next.epoch || position.offset == 0;
     same_epoch && before(next).offset == position.offset
 }

@@ -33,6 +33,8 @@ pub struct Stats {
     pub resets_unknown_id: u64,
     /// Resets told, because a subscriber was too slow.
     pub resets_too_slow: u64,
+    /// Resets told, because several events had the id that was asked for.
+    pub resets_ambiguous_id: u64,
     /// Subscriptions since the start.
     pub subscribed: u64,
     /// Subscriptions now.
@@ -53,7 +55,7 @@ pub struct Stats {
 pub(crate) struct Counters {
     repeated: AtomicU64,
     failed: AtomicU64,
-    resets: [AtomicU64; 4],
+    resets: [AtomicU64; 5],
     joined: AtomicU64,
     left: AtomicU64,
 }
@@ -95,6 +97,7 @@ impl Counters {
             resets_restarted: resets(ResetReason::Restarted),
             resets_unknown_id: resets(ResetReason::UnknownId),
             resets_too_slow: resets(ResetReason::TooSlow),
+            resets_ambiguous_id: resets(ResetReason::AmbiguousId),
             subscribed: joined,
             subscriptions: joined.saturating_sub(left),
             channels: totals.channels as u64,

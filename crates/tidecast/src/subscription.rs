@@ -150,7 +150,7 @@ impl Subscription {
             return FirstBlock { open_event: false, ..block }.encode(asked.as_deref());
         }
         self.opened = true;
-        if !self.lanes.iter().any(Lane::will_reset) {
+        if !self.lanes.iter().any(Lane::may_reset) {
             return block.encode(Some(&self.cursor().to_string()));
         }
         // The reset is an event, with data and the id from which the stream goes on.

@@ -58,6 +58,7 @@ pub(super) const HUB: &[Hub] = &[
             ("restarted", hub.stats.resets_restarted),
             ("unknown-id", hub.stats.resets_unknown_id),
             ("too-slow", hub.stats.resets_too_slow),
+            ("ambiguous-id", hub.stats.resets_ambiguous_id),
         ]
     })
     .alert(

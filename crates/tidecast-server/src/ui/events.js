@@ -14,6 +14,7 @@ const RESETS = {
   restarted: "the channel started over: what the hub kept is gone",
   "unknown-id": "the hub does not know the id from which to go on",
   "too-slow": "this page read too slowly, and missed events",
+  "ambiguous-id": "several events have the id from which to go on, so some may come again",
 };
 
 export class EventList {

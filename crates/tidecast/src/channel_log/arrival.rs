@@ -11,20 +11,35 @@ use crate::{Epoch, Limits, Position, frame::Encoded};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Head {
-    /// The position of the newest event; [`Position::START`] where there never was one.
+    /// The position of the newest event; if there never was one, 0 in the [origin](Self::origin).
     pub position: Position,
     /// Epochs that went before in the same counting, and the offset that each had reached: newest first.
     ///
     /// A position of such an epoch is answered by `restarted`, and goes on after its own offset, or after the last one
     /// of its epoch where it lies beyond.
     pub lineage: Vec<(Epoch, u64)>,
+    /// The epoch that stands for the channel until its first event, if it is not [`Epoch::NONE`].
+    pub origin: Epoch,
 }
 
 impl Head {
     /// A channel that stands at a position, in the first epoch that the broker knows of.
     #[must_use]
     pub fn new(position: Position) -> Self {
-        Self { position, lineage: Vec::new() }
+        Self { position, lineage: Vec::new(), origin: Epoch::NONE }
+    }
+
+    /// Names the epoch that stands for the channel until its first event: readers of a silent channel are then told
+    /// `ORIGIN.0`, and not `0.0`.
+    ///
+    /// A reader that comes back with `ORIGIN.0` is given all from the first event on, without a reset. So a broker must
+    /// name another epoch once anything may have been lost that was published since this one was told: the channel was
+    /// deleted, emptied, or has expired. `0.0` is told `restarted` by a log that has an origin, as it says nothing of when
+    /// it was given out.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Epoch) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// Names the epochs that went before.
@@ -78,7 +93,7 @@ impl ChannelLog {
         if state.sealed {
             return Ok(Arrival::Sealed);
         }
-        if here == Position::START && position.offset == 1 {
+        if state.log.awaits_epoch() && position.offset == 1 {
             state.log.adopt(position.epoch);
         } else if here.epoch != position.epoch || position.offset > here.offset + 1 {
             return Ok(Arrival::Elsewhere);
@@ -116,16 +131,17 @@ impl ChannelLog {
                 if here.offset < position.offset {
                     state.log.skip_to(position.offset);
                 }
+                state.log.set_origin(head.origin);
                 state.log.set_lineage(head.lineage.clone());
             }
-            Some(Position::START) => {
+            Some(_) if state.log.is_unborn(head.origin) => {
                 state.log.adopt(position.epoch);
                 if position.offset > 0 {
                     state.log.skip_to(position.offset);
                 }
                 state.log.set_lineage(head.lineage.clone());
             }
-            _ => state.log.restart(position, head.lineage.clone()),
+            _ => state.log.restart(position, head.origin, head.lineage.clone()),
         }
         self.account(&mut state);
         Ok(())

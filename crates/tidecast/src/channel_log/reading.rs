@@ -1,10 +1,13 @@
 //! What a subscription does with a channel's log: it finds its place, reads on, and looks at the past.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 
 use super::ChannelLog;
 use crate::{
-    Epoch, Position,
+    Epoch, Position, Result,
+    broker::FoundId,
     delivery::ResetReason,
     frame::Frame,
     log::{FrameBounds, Located, Log},
@@ -23,6 +26,9 @@ pub(crate) enum Place {
     /// is what to tell where the broker has not come to it either. Whatever is here, before the local number `head`,
     /// precedes it.
     Ahead { after: Position, if_unknown: ResetReason, epoch: Epoch, head: u64 },
+    /// Behind an id of a publisher's own, of which the broker's history may have an older one than the log: up to the
+    /// position `tail`, what is not here.
+    OfOwnId { tail: Position },
 }
 
 /// Where a reader begins or goes on, and what it is to be told first.
@@ -58,28 +64,58 @@ impl ChannelLog {
         if !state.live {
             return None;
         }
-        let live_after = state.live_after;
+        let (live_after, is_authority) = (state.live_after, state.is_authority);
         let log = &mut state.log;
         let head = if waited { live_after } else { log.position_before(log.head()) };
         Some(match start {
             LaneStart::Live => log.back_from(head, 0, history),
             LaneStart::Last(count) => log.back_from(head, *count as u64, history),
             LaneStart::After { position, text } => {
-                let located = log.locate(*position);
-                // `0.0` is of no log in particular, so that an event which has it as its own id comes first.
-                let may_be_own = located == Located::OtherEpoch || *position == Position::START;
-                let own = text.as_deref().filter(|_| may_be_own).and_then(|text| log.locate_own_id(text));
-                match own {
-                    Some(next) => log.from(next, None),
-                    None => log.after(*position, history, history),
+                let of_position = log.after(*position, history, history);
+                let of_own_id = text.as_deref().and_then(|text| log.after_own_id(text));
+                match (of_own_id, log.locate(*position)) {
+                    (None, _) => of_position,
+                    // No log of this channel has had that epoch, as far as this node knows.
+                    (Some(of_own_id), Located::OtherEpoch) => of_own_id,
+                    // Logs that draw the positions give out no `0.0`.
+                    (Some(of_own_id), _) if is_authority && *position == Position::START => of_own_id,
+                    (Some(of_own_id), _) => log.earlier(of_position, of_own_id),
                 }
             }
-            LaneStart::AfterOwnId(id) => match log.locate_own_id(id) {
-                Some(next) => log.from(next, None),
-                None => log.at_oldest(Some(ResetReason::UnknownId)),
-            },
+            LaneStart::AfterOwnId(_) if history && !log.is_whole() => {
+                let tail = log.position_before(log.oldest());
+                log.at(Place::OfOwnId { tail }, Position::LOST, None)
+            }
+            LaneStart::AfterOwnId(id) => {
+                log.after_own_id(id).unwrap_or_else(|| log.at_oldest(Some(ResetReason::UnknownId)))
+            }
             LaneStart::AfterUnknown => log.at_oldest(Some(ResetReason::UnknownId)),
         })
+    }
+
+    /// Finds where a reader begins that comes with an id of a publisher's own, of which a broker's history has this event
+    /// as the oldest; `None` if the history has none, or could not be asked.
+    pub(crate) fn begin_after(&self, id: &str, found: Result<Option<FoundId>>) -> Begin {
+        let mut state = self.state.lock();
+        let log = &mut state.log;
+        let here = log.after_own_id(id);
+        match (here, found) {
+            (None, Ok(None) | Err(_)) => log.at_oldest(Some(ResetReason::UnknownId)),
+            (Some(here), Ok(None)) => here,
+            // There may be an older one.
+            (Some(here), Err(_)) => Begin { reset: Some(ResetReason::AmbiguousId), ..here },
+            (here, Ok(Some(found))) => {
+                let there = log.after(found.position, true, true);
+                let reset = there.reset.or(found.is_repeated.then_some(ResetReason::AmbiguousId));
+                let there = Begin { reset, ..there };
+                here.map_or(there, |here| log.earlier(there, here))
+            }
+        }
+    }
+
+    /// Whether a position is that of a channel before its first event.
+    pub(crate) fn is_start(&self, position: Position) -> bool {
+        self.state.lock().log.start() == position
     }
 
     /// Finds where a reader goes on that stands at a position. `claimed`: it is a client's word, and no log of this node
@@ -189,6 +225,28 @@ impl Log {
 
     fn at_oldest(&self, reset: Option<ResetReason>) -> Begin {
         self.from(self.oldest(), reset)
+    }
+
+    /// What follows an id of a publisher's own, if it is here. Of several alike, the oldest: a reader that stood at a newer
+    /// one is given events again, and is told.
+    fn after_own_id(&mut self, id: &str) -> Option<Begin> {
+        let found = self.locate_own_id(id)?;
+        Some(self.from(found.next, found.is_repeated.then_some(ResetReason::AmbiguousId)))
+    }
+
+    /// Of two places that an id may mean, the one from which more is read. The reader is told, unless it is one place.
+    fn earlier(&self, one: Begin, other: Begin) -> Begin {
+        let offset = |begin: &Begin| match begin.place {
+            Place::Log { next, .. } => self.position_before(next).offset,
+            Place::Behind { after, .. } | Place::Ahead { after, .. } => after.offset,
+            Place::OfOwnId { tail } => tail.offset,
+        };
+        let reset = one.reset.or(other.reset);
+        match offset(&one).cmp(&offset(&other)) {
+            Ordering::Equal => Begin { reset, ..one },
+            Ordering::Less => Begin { reset: reset.or(Some(ResetReason::AmbiguousId)), ..one },
+            Ordering::Greater => Begin { reset: reset.or(Some(ResetReason::AmbiguousId)), ..other },
+        }
     }
 
     /// The last `count` before where the channel stood, as many as there are, and all that came after it.

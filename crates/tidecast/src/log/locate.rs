@@ -20,6 +20,15 @@ pub(crate) enum Located {
     Earlier(u64),
 }
 
+/// The events here that have an id of a publisher's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwnId {
+    /// What follows the oldest of them begins at this local number.
+    pub(crate) next: u64,
+    /// There are several.
+    pub(crate) is_repeated: bool,
+}
+
 impl Log {
     /// The local number from which the newest `count` events that have a position are read.
     pub(crate) fn newest(&self, count: usize) -> u64 {
@@ -40,12 +49,13 @@ impl Log {
 
     /// Finds where what follows a position begins.
     pub(crate) fn locate(&self, position: Position) -> Located {
-        if position == Position::START && !self.lineage.is_empty() {
-            // `0.0` was given out before the first of the channel's epochs. What an earlier one had and this one lacks was
+        let is_start = position == self.start();
+        if is_start && !self.lineage.is_empty() || !is_start && position == Position::START {
+            // It was given out before the first of the channel's epochs. What an earlier one had and this one lacks was
             // after it too.
             return Located::Earlier(0);
         }
-        let in_this_life = position.epoch == self.epoch() || position == Position::START;
+        let in_this_life = position.epoch == self.epoch() || is_start;
         if !in_this_life {
             let earlier = self.lineage.iter().find(|(epoch, _)| *epoch == position.epoch);
             return earlier.map_or(Located::OtherEpoch, |(_, reached)| Located::Earlier(position.offset.min(*reached)));
@@ -61,24 +71,39 @@ impl Log {
         }
     }
 
-    /// Finds where what follows an id of a publisher's own begins; of several alike, the newest counts.
+    /// Whether nothing that was ever counted here is missing, so that no history has more.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lineage.is_empty() && self.position_before(self.first).offset == 0
+    }
+
+    /// Finds the events with an id of a publisher's own.
     ///
-    /// Looks at every entry that is here at most, and at the bytes of those with own ids.
-    pub(crate) fn locate_own_id(&mut self, id: &str) -> Option<u64> {
-        let id_len = "id: \n".len() + id.len();
-        let mut end = self.entries.len();
-        for block in self.segments.iter_mut().rev() {
-            let begin = block.first.saturating_sub(self.first) as usize;
-            for (index, entry) in self.entries.range(begin..end).enumerate().rev() {
-                if entry.kind == Kind::OwnId && usize::from(entry.id_len) == id_len {
-                    let start = entry.start as usize + "id: ".len();
-                    if block.segment.bytes(start..start + id.len()) == id.as_bytes() {
-                        return Some(self.first + (begin + index) as u64 + 1);
-                    }
+    /// Looks at every entry, but only at one word of each, and at the bytes of those that have the same hash.
+    pub(crate) fn locate_own_id(&mut self, id: &str) -> Option<OwnId> {
+        let (id_len, id_hash) = ("id: \n".len() + id.len(), hash(id));
+        let mut found = None;
+        for (local, entry) in (self.first..).zip(&self.entries) {
+            if entry.id_hash != id_hash || entry.kind != Kind::OwnId || usize::from(entry.id_len) != id_len {
+                continue;
+            }
+            let block = self.segments.partition_point(|block| block.first <= local) - 1;
+            let start = entry.start as usize + "id: ".len();
+            if self.segments[block].segment.bytes(start..start + id.len()) != id.as_bytes() {
+                continue;
+            }
+            match &mut found {
+                None => found = Some(OwnId { next: local + 1, is_repeated: false }),
+                Some(found) => {
+                    found.is_repeated = true;
+                    break;
                 }
             }
-            end = begin;
         }
-        None
+        found
     }
+}
+
+/// Hashes an own id (FNV-1a): so that a look for one passes over nearly all others.
+pub(super) fn hash(id: &str) -> u32 {
+    id.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

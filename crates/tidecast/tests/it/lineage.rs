@@ -189,3 +189,62 @@ fn who_stands_before_the_first_event_is_told_of_a_later_epoch_too() {
     assert_eq!(reader.told(), expected);
     assert_eq!(told_after(&hub, Position::START).0, expected);
 }
+
+/// A reader of a silent channel was told `0.0`, and lost in silence what was published and then deleted, emptied or expired
+/// before it came back.
+#[test]
+fn a_silent_channel_has_the_origin_that_its_broker_names() {
+    let (hub, broker) = far_hub(2);
+    broker.open_late();
+    let [origin, later, epoch] = [(); 3].map(|()| Epoch::random());
+    let at = |epoch, offset| Position { epoch, offset };
+    let open = |head, origin| broker.deliveries().open_at(&name("sse"), &Head::new(head).with_origin(origin));
+    let mut reader = Browser::connected(&hub, &["sse"]);
+    open(at(origin, 0), origin);
+    broker.deliveries().go_live(&name("sse"));
+    assert_eq!(reader.told(), [""; 0]);
+    assert_eq!(reader.last_event_id, at(origin, 0).to_string());
+
+    // The first event has an epoch of its own, and nothing has started over.
+    let put = |offset| {
+        let event = Event::text(format!("sse{offset}"));
+        drop(broker.deliveries().append_at(&name("sse"), at(epoch, offset), &Encoded::new(&event)));
+    };
+    put(1);
+    put(2);
+    assert_eq!(reader.told(), numbers("sse", 1..=2));
+    assert_eq!(told_after(&hub, at(origin, 0)), (numbers("sse", 1..=2), None));
+    assert_eq!(told_after(&hub, at(epoch, 0)), (numbers("sse", 1..=2), None));
+    assert_eq!(told_after(&hub, Position::START), (restarted(numbers("sse", 1..=2)), Some(at(epoch, 0))));
+
+    // A node that was away hears of the origin and of where the channel stands at once.
+    open(at(epoch, 2), origin);
+    assert_eq!(told_after(&hub, at(origin, 0)), (numbers("sse", 1..=2), None));
+    // Something may have been lost since the origin was told: the broker names another.
+    open(at(epoch, 2), later);
+    assert_eq!(told_after(&hub, at(origin, 0)).0[0], "sse restarted");
+    assert_eq!(told_after(&hub, at(later, 0)), (numbers("sse", 1..=2), None));
+    // The channel was deleted, so it is silent again.
+    open(at(later, 0), later);
+    assert_eq!(reader.told(), ["sse restarted"]);
+    assert_eq!(told_after(&hub, at(origin, 0)), (restarted(Vec::new()), Some(at(later, 0))));
+}
+
+/// What follows the origin may have left the log: history has it all the same.
+#[test]
+fn what_follows_an_origin_is_read_from_history() {
+    let (hub, broker) = far_hub(2);
+    broker.open_late();
+    let origin = Epoch::random();
+    let start = Position { epoch: origin, offset: 0 };
+    let _reader = Browser::connected(&hub, &["sse"]);
+    broker.deliveries().open_at(&name("sse"), &Head::new(start).with_origin(origin));
+    broker.deliveries().go_live(&name("sse"));
+    publish_numbers(&hub, "sse", 1..=5);
+    let head = broker.server.head(&name("sse")).position;
+    for offset in 1..=5 {
+        let event = Event::text(format!("sse{offset}"));
+        drop(broker.deliveries().append_at(&name("sse"), Position { offset, ..head }, &Encoded::new(&event)));
+    }
+    assert_eq!(told_after(&hub, start), (numbers("sse", 1..=5), None));
+}

@@ -3,7 +3,7 @@
 use tidecast::{Event, Hub, Position, Start, wire::FirstBlock};
 
 use crate::{
-    far::far_hub,
+    far::{Answers, far_hub},
     support::{Browser, name, numbers, publish, publish_numbers, publish_with_id, ready_bytes, resumed_at, told},
 };
 
@@ -196,15 +196,43 @@ fn more_bytes_than_one_refill_may_read_are_a_reset_where_they_end() {
     assert!(short[at - 1].starts_with("07") && short[at + 1].starts_with("17"));
 }
 
+/// They were looked for in the log alone, and so unknown to a node that had just begun.
 #[test]
-fn own_ids_are_looked_for_in_the_log_alone() {
-    let (hub, _) = far_hub(2);
-    let mut browser = Browser::connected(&hub, &["sse"]);
-    publish_with_id(&hub, "sse", "one", "first");
-    assert_eq!(browser.told(), ["one"]);
-    publish_numbers(&hub, "sse", 2..=5);
+fn own_ids_are_looked_for_in_history_too() {
+    let (hub, broker) = far_hub(2);
+    let _reader = Browser::connected(&hub, &["sse"]);
+    for (number, id) in [(1, "first"), (2, "twice"), (3, "also"), (4, "twice"), (5, "also"), (6, "last")] {
+        publish_with_id(&hub, "sse", &format!("sse{number}"), id);
+    }
+    let told = |id: &str| told_from(&hub, Start::After(id.into()));
+    assert_eq!(told("first"), numbers("sse", 2..=6));
+    assert_eq!(told("last"), [""; 0]);
+    let ambiguous = |rest| [vec!["sse ambiguous-id".to_owned()], rest].concat();
+    // Both in history; one there and one in the log.
+    assert_eq!(told("twice"), ambiguous(numbers("sse", 3..=6)));
+    assert_eq!(told("also"), ambiguous(numbers("sse", 4..=6)));
+    assert_eq!(told("never"), ["sse unknown-id", "sse5", "sse6"]);
+    // What the log has may not be the oldest, if history can't be asked.
+    broker.answer(Answers::Fails);
+    assert_eq!(told("also"), ["sse ambiguous-id", "sse6"]);
+    assert_eq!(told("first"), ["sse unknown-id", "sse5", "sse6"]);
+}
+
+/// Who is cut meanwhile comes back with the id that it had.
+#[test]
+fn an_own_id_is_given_back_while_it_is_looked_for() {
+    let (hub, broker) = far_hub(1);
+    publish_with_id(&hub, "sse", "sse1", "first");
+    publish_numbers(&hub, "sse", 2..=3);
+    broker.answer(Answers::Late);
+    let mut browser = Browser::new(&hub, &["sse"]);
+    browser.last_event_id = "first".to_owned();
     browser.connect();
-    assert_eq!(browser.told(), ["sse unknown-id", "sse4", "sse5"]);
+    assert_eq!(browser.first_id().as_deref(), Some("first"));
+    assert_eq!(browser.told(), [""; 0]);
+    assert_eq!(broker.waiting(), 1);
+    broker.answer(Answers::AtOnce);
+    assert_eq!(browser.told(), numbers("sse", 2..=3));
 }
 
 #[test]

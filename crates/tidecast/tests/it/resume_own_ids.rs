@@ -1,21 +1,58 @@
-//! Coming back by an id that the publisher gave: found where its event is, the newest of several alike, and nothing else
+//! Coming back by an id that the publisher gave: found where its event is, the oldest of several alike, and nothing else
 //! taken for it.
 
-use tidecast::{Hub, Limits};
+use tidecast::{Hub, Limits, Position};
 
 use crate::support::{Browser, hub_with, publish, publish_with_id};
 
+/// What a browser that comes with this id is told.
+fn told_after(hub: &Hub, id: &str) -> Vec<String> {
+    let mut browser = Browser::new(hub, &["sse"]);
+    browser.last_event_id = id.to_owned();
+    browser.connect();
+    browser.told()
+}
+
+/// The newest of several alike counted: who had seen the first lost what came between, without a word.
 #[test]
-fn an_own_id_is_found_and_the_newest_of_several_alike_counts() {
+fn an_own_id_is_found_and_of_several_alike_the_oldest_counts_and_is_told() {
     let hub = Hub::new();
     for (data, id) in [("0", "x"), ("1", "same"), ("2", "same"), ("3", "y")] {
         publish_with_id(&hub, "sse", data, id);
     }
     publish(&hub, "sse", "4");
-    let mut browser = Browser::new(&hub, &["sse"]);
-    browser.last_event_id = "same".to_owned();
-    browser.connect();
-    assert_eq!(browser.told(), ["3", "4"]);
+    assert_eq!(told_after(&hub, "x"), ["1", "2", "3", "4"]);
+    assert_eq!(told_after(&hub, "same"), ["sse ambiguous-id", "2", "3", "4"]);
+    assert_eq!(told_after(&hub, "y"), ["4"]);
+    assert_eq!(hub.stats().resets_ambiguous_id, 1);
+}
+
+/// An own id that is a position of the same log counted as the position alone, though an event has it.
+#[test]
+fn an_own_id_that_is_a_position_of_the_log_is_resolved_to_the_older_of_both_and_told() {
+    let hub = Hub::new();
+    let first = publish(&hub, "sse", "1");
+    let at = |offset| Position { offset, ..first }.to_string();
+    for (data, id) in [("2", at(1)), ("3", at(5)), ("4", at(4)), ("5", at(99))] {
+        publish_with_id(&hub, "sse", data, &id);
+    }
+    assert_eq!(told_after(&hub, &at(1)), ["sse ambiguous-id", "2", "3", "4", "5"]);
+    // An event before its own position, and one at it.
+    assert_eq!(told_after(&hub, &at(5)), ["sse ambiguous-id", "4", "5"]);
+    assert_eq!(told_after(&hub, &at(4)), ["5"]);
+    assert_eq!(told_after(&hub, &at(2)), ["3", "4", "5"]);
+    // The log has not come to that position, so whether this is the event is not known.
+    assert_eq!(told_after(&hub, &at(99))[0], "sse unknown-id");
+}
+
+#[test]
+fn an_own_id_whose_first_use_has_left_the_log_counts_as_used_once() {
+    let (hub, _) = hub_with(Limits { log_events_max: 3, ..Limits::default() });
+    for number in 0..5 {
+        publish_with_id(&hub, "sse", &number.to_string(), if number % 3 == 0 { "same" } else { "other" });
+    }
+    assert_eq!(told_after(&hub, "same"), ["4"]);
+    assert_eq!(told_after(&hub, "other"), ["sse ambiguous-id", "3", "4"]);
 }
 
 #[test]
@@ -66,7 +103,8 @@ fn an_own_id_that_is_the_start_of_a_channel_without_a_log_is_found() {
     let (hub, _) = hub_with(Limits { log_events_max: 3, ..Limits::default() });
     let mut browser = Browser::connected(&hub, &["sse"]);
     for number in 0..6 {
-        publish_with_id(&hub, "sse", &number.to_string(), "0.0");
+        let id = if number == 5 { "0.0" } else { "other" };
+        publish_with_id(&hub, "sse", &number.to_string(), id);
         assert_eq!(browser.told(), [number.to_string()]);
     }
     assert_eq!(browser.last_event_id, "0.0");

@@ -75,6 +75,7 @@ impl Shown {
             "restarted" => "the channel has begun anew, so events may be missing",
             "unknown-id" => "the hub does not know where this was, so events may be missing",
             "too-slow" => "this read too slowly, and events are missing",
+            "ambiguous-id" => "several events have the id from which to go on, so some may come again",
             _ => "events may be missing",
         };
         let resumed_at = reset["resumed_at"].as_str().unwrap_or("an unknown place");
