@@ -31,7 +31,7 @@ impl<S: Sync> FromRequestParts<S> for ResumeFrom {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let query = StreamQuery::parse(parts.uri.query().unwrap_or_default())?;
+        let query = StreamQuery::parse_leniently(parts.uri.query().unwrap_or_default())?;
         Ok(Self(start(&parts.headers, &query)))
     }
 }

@@ -18,12 +18,28 @@ pub(crate) struct StreamQuery {
     pub(crate) last_event_id: Option<Vec<u8>>,
     pub(crate) last: Option<usize>,
     pub(crate) open_event: bool,
+    /// A name that was most likely meant as `channel`, where that is not there.
+    mistaken: Option<String>,
 }
 
 impl StreamQuery {
-    /// Reads a query. Names that say nothing to a stream are passed over: they are the application's.
+    /// Reads a query of the stream endpoint. Names that say nothing to a stream are passed over, as they may be the
+    /// application's, unless they were most likely meant as `channel` and there is none.
     pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
+        let parsed = Self::parse_leniently(query)?;
+        match &parsed.mistaken {
+            Some(name) => Err(Problem::bad_request(format!(
+                "`{name}` is not known here; did you mean `channel`? Several channels are `channel=a&channel=b`"
+            ))),
+            None => Ok(parsed),
+        }
+    }
+
+    /// Reads a query of which only some may be meant for a stream. What is empty counts as not given, and of several
+    /// values the first counts.
+    pub(crate) fn parse_leniently(query: &str) -> Result<Self, Problem> {
         let mut parsed = Self::default();
+        let mut open_event = None;
         for (name, value) in raw_pairs(query.as_bytes())? {
             match &*name {
                 b"channel" => {
@@ -37,17 +53,28 @@ impl StreamQuery {
                         return Err(Problem::bad_request(detail));
                     }
                 }
+                _ if value.is_empty() => {}
                 // Whatever bytes it has: an unreadable one is answered in the stream.
                 b"last_event_id" | b"lastEventId" if parsed.last_event_id.is_none() => {
                     parsed.last_event_id = Some(value.into_owned());
                 }
                 b"last" if parsed.last.is_none() => parsed.last = Some(parse_last(&utf8("last", value)?)?),
-                b"open" => parsed.open_event = parse_switch("open", &utf8("open", value)?)?,
-                _ => {}
+                b"open" if open_event.is_none() => {
+                    open_event = Some(parse_switch("open", &utf8("open", value)?)?);
+                }
+                _ => {
+                    if parsed.mistaken.is_none() {
+                        parsed.mistaken =
+                            std::str::from_utf8(&name).ok().filter(|name| means_channel(name)).map(str::to_owned);
+                    }
+                }
             }
         }
+        parsed.open_event = open_event.unwrap_or_default();
         if parsed.channels.is_empty() {
             parsed.channels.push(Channel::default());
+        } else {
+            parsed.mistaken = None;
         }
         Ok(parsed)
     }
@@ -88,6 +115,38 @@ pub fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, Problem> {
             Ok((name, value))
         })
         .collect()
+}
+
+/// The names of the pairs of a query, decoded, in their order; bytes that are not UTF-8 are replaced.
+///
+/// # Errors
+///
+/// A 400 for more than [`PAIRS_MAX`] pairs.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(tidecast_axum::query::names(b"channel=a&t%6Fpic=b").unwrap(), ["channel", "topic"]);
+/// ```
+pub fn names(text: &[u8]) -> Result<Vec<String>, Problem> {
+    Ok(raw_pairs(text)?.map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect())
+}
+
+/// Returns whether a parameter's name was most likely meant as `channel`: what a library makes of a list (`channel[]`), and
+/// what other servers call a channel.
+///
+/// # Examples
+///
+/// ```
+/// use tidecast_axum::query::means_channel;
+///
+/// assert!(means_channel("channel[]") && means_channel("topic") && !means_channel("channel"));
+/// ```
+#[must_use]
+pub fn means_channel(name: &str) -> bool {
+    const ALIASES: [&str; 7] = ["channel", "channels", "chan", "stream", "streams", "topic", "topics"];
+    let stem = name.split('[').next().unwrap_or_default();
+    name != "channel" && ALIASES.iter().any(|alias| stem.eq_ignore_ascii_case(alias))
 }
 
 /// All values of a parameter, decoded, in their order; they need not be UTF-8.
@@ -155,8 +214,8 @@ fn utf8(name: &str, value: Cow<'_, [u8]>) -> Result<String, Problem> {
 
 fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
     match text {
-        "1" => Ok(true),
-        "0" | "" => Ok(false),
-        _ => Err(Problem::bad_request(format!("`{name}` must be 0 or 1"))),
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(Problem::bad_request(format!("`{name}` must be 1, 0, true or false"))),
     }
 }

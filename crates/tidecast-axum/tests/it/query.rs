@@ -85,11 +85,34 @@ async fn a_mistake_in_the_address_is_named() {
         ("channel=%ff", "`channel` is not UTF-8"),
         ("last=1001", "`last` must be"),
         ("last=%ff", "`last` is not UTF-8"),
-        ("open=yes", "`open` must be 0 or 1"),
+        ("open=yes", "`open` must be 1, 0, true or false"),
+        ("channel[]=a", "`channel[]` is not known here; did you mean `channel`"),
+        ("channels=a%2Cb", "`channels` is not known"),
+        ("topic=a&last=1", "`topic` is not known"),
+        ("stream=a", "`stream` is not known"),
     ] {
         let response = answer(&app, get(&format!("/?{query}"))).await;
         assert_eq!(response.status(), 400, "{query}");
         let body = crate::exchange::rest(response.into_body()).await;
         assert!(body.contains(named), "{query}: {body}");
+    }
+}
+
+/// `last=` was an error, though every other parameter may be empty, and `open=true` too.
+#[tokio::test]
+async fn what_is_empty_is_not_given_and_other_names_are_the_applications() {
+    let app = router(Hub::new());
+    for query in [
+        "last=",
+        "last=&last=5",
+        "open=",
+        "open=true",
+        "open=false",
+        "channel=",
+        "last_event_id=&lastEventId=a",
+        "token=t&version=2",
+        "channel=a&topic=b",
+    ] {
+        assert_eq!(answer(&app, get(&format!("/?{query}"))).await.status(), 200, "{query}");
     }
 }
