@@ -328,7 +328,8 @@ mod tests {
         let variables = [("TIDECAST_KEEP_ALIVE", "2s"), ("TIDECAST_RETRY", "2s"), ("TIDECAST_LOG_AGE", "")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(settings.add_environment(variables, &[]), [""; 0]);
-        let file = "keep_alive = \"3s\"\nretry = \"3s\"\nlog_age = \"3s\"\n";
+        // Some editors begin a file with a byte order mark.
+        let file = "\u{feff}keep_alive = \"3s\"\nretry = \"3s\"\nlog_age = \"3s\"\n";
         assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
         let config = Config::from_settings(&settings).unwrap();
         let seconds = Duration::from_secs;

@@ -42,6 +42,7 @@ mod reactor;
 mod access;
 mod admission;
 mod body;
+mod parameters;
 mod refused;
 mod routes;
 mod ticket;

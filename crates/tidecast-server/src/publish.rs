@@ -13,6 +13,8 @@ use mime::Mime;
 use tidecast::{Channel, Event, EventId, EventType, Hub, IdempotencyKey, Publication, limits::RETRY_MAX};
 use tidecast_axum::Problem;
 
+use crate::parameters;
+
 /// What is to be published, and how it is to be answered.
 #[derive(Debug)]
 pub(crate) enum Asked {
@@ -40,32 +42,43 @@ struct Fields<'a> {
     idempotency_key: Option<Cow<'a, str>>,
 }
 
-/// A constant, as a name that is text would be parsed at each look.
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header with the key, and the name that some clients give it. Constants, as a name that is text would be parsed at
+/// each look.
+static IDEMPOTENCY_KEY: [HeaderName; 2] =
+    [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
+
+/// The labels of UTF-8 in the WHATWG Encoding standard.
+const UTF_8_LABELS: [&str; 6] =
+    ["utf-8", "utf8", "unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "x-unicode20utf8"];
+
+/// The byte order mark, by which some editors and shells begin UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Reads a request, and checks every event in it against the hub's limits.
 pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Asked, Problem> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(unsupported("a compressed body is not taken"));
     }
+    // Before what has a syntax it is no part of that. Text is the data itself, and arrives as it came.
+    let unmarked = body.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(body);
     let mut asked = match form(headers)? {
         Form::Json => {
             refuse_query(query)?;
-            json::read(hub, utf8(body)?)?
+            json::read(hub, utf8(unmarked)?)?
         }
         Form::Pairs => {
             refuse_query(query)?;
-            if body.trim_ascii_start().starts_with(b"{") {
+            if unmarked.trim_ascii_start().starts_with(b"{") {
                 return Err(Problem::bad_request(
                     "this is JSON that was sent as a form: add the header `Content-Type: application/json` \
                      (with curl: -H 'Content-Type: application/json')",
                 ));
             }
-            Asked::One(pairs::read_form(body)?)
+            Asked::One(pairs::read_form(unmarked)?)
         }
         Form::Text => Asked::One(pairs::read_text(query, utf8(body)?)?),
     };
-    take_key_header(headers, &mut asked)?;
+    take_key_headers(headers, &mut asked)?;
     if let Asked::One(publication) = &asked {
         hub.check(&publication.event)?;
     }
@@ -95,21 +108,28 @@ impl Fields<'_> {
     }
 }
 
-/// Takes the key from the header `Idempotency-Key`, which is for a single event.
-fn take_key_header(headers: &HeaderMap, asked: &mut Asked) -> Result<(), Problem> {
-    let Some(key) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(()) };
-    let Asked::One(publication) = asked else {
-        return Err(Problem::bad_request(
-            "the header `Idempotency-Key` is for a single event; in an array give each its `idempotency_key`",
-        ));
-    };
-    let key = std::str::from_utf8(key.as_bytes())
-        .map_err(|_| Problem::bad_request("the header `Idempotency-Key` is not UTF-8"))?;
-    let key = IdempotencyKey::new(key)?;
-    if publication.idempotency_key.as_ref().is_some_and(|own| *own != key) {
-        return Err(Problem::bad_request("the header `Idempotency-Key` and the member `idempotency_key` differ"));
+/// Takes the key from the header `Idempotency-Key`, or `X-Idempotency-Key`, which is for a single event. Each key that is
+/// given, by a header or in the event, must be the same.
+fn take_key_headers(headers: &HeaderMap, asked: &mut Asked) -> Result<(), Problem> {
+    for (name, shown) in IDEMPOTENCY_KEY.iter().zip(["Idempotency-Key", "X-Idempotency-Key"]) {
+        for key in headers.get_all(name) {
+            let Asked::One(publication) = &mut *asked else {
+                return Err(Problem::bad_request(format!(
+                    "the header `{shown}` is for a single event; in an array give each its `idempotency_key`"
+                )));
+            };
+            let key = std::str::from_utf8(key.as_bytes())
+                .map_err(|_| Problem::bad_request(format!("the header `{shown}` is not UTF-8")))?;
+            let key = IdempotencyKey::new(key)?;
+            if publication.idempotency_key.as_ref().is_some_and(|other| *other != key) {
+                return Err(Problem::bad_request(format!(
+                    "two idempotency keys that differ: the header `{shown}` and what else names one (the member \
+                     `idempotency_key`, another header)"
+                )));
+            }
+            publication.idempotency_key = Some(key);
+        }
     }
-    publication.idempotency_key = Some(key);
     Ok(())
 }
 
@@ -123,8 +143,10 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     }
     let media_type: Option<Mime> = text.to_str().ok().and_then(|text| text.parse().ok());
     let media_type = media_type.ok_or_else(|| unsupported("the body's `Content-Type` can't be read"))?;
-    if media_type.get_param(mime::CHARSET).is_some_and(|charset| charset != mime::UTF_8) {
-        return Err(unsupported("only UTF-8 is taken"));
+    if let Some(charset) = media_type.get_param(mime::CHARSET)
+        && !UTF_8_LABELS.iter().any(|label| charset.as_str().trim().eq_ignore_ascii_case(label))
+    {
+        return Err(unsupported(&format!("the charset is `{charset}`, and only UTF-8 is taken")));
     }
     match media_type.essence_str() {
         "application/json" => Ok(Form::Json),
@@ -157,8 +179,9 @@ fn retry_problem() -> Problem {
     Problem::bad_request(format!("`retry` must be a whole number of milliseconds from 0 to {}", RETRY_MAX.as_millis()))
 }
 
+/// The members of an event, in each of its forms.
+const NAMES: [&str; 6] = ["channel", "data", "type", "id", "retry", "idempotency_key"];
+
 fn unknown_name(name: &str) -> Problem {
-    Problem::bad_request(format!(
-        "`{name}` is not known here; known are channel, data, type, id, retry and idempotency_key"
-    ))
+    parameters::unknown(name, &NAMES)
 }

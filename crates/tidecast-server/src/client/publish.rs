@@ -61,6 +61,7 @@ pub(crate) struct PublishArguments {
 
 /// What the help of `publish` ends with.
 pub(crate) const AFTER_HELP: &str = "\
+    A byte order mark at the beginning of standard input is skipped.\n\n\
     Exit status: 0 published; 1 something was not, and was named; 2 of some lines it is unknown whether they are there \
     once or twice, because a hub died while it had them (they are named); 64 the command line can't be followed; 130 \
     interrupted.";

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use super::knobs::{KNOBS, Kind, Knob};
+use crate::publish::BYTE_ORDER_MARK;
 
 /// What was set, by key. A knob that nobody set is not in it.
 #[derive(Debug, Default)]
@@ -86,6 +87,7 @@ impl Settings {
     /// Adds what a file says, and answers with its mistakes.
     pub(crate) fn add_file(&mut self, path: &Path, text: &str) -> Vec<String> {
         let file = path.display().to_string();
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let table: toml::Table = match text.parse() {
             Ok(table) => table,
             Err(error) => return vec![format!("{file} is not TOML: {}", error.to_string().trim_end())],

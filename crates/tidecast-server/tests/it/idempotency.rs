@@ -74,6 +74,24 @@ async fn concurrent_publishes_with_one_key_are_one_event() {
     assert_eq!(hub.metric("tidecast_events_repeated_total").await, 180);
 }
 
+/// Some clients send the key under this name, and repeat a request by themselves because of it. It was passed over, and
+/// the event was there twice.
+#[tokio::test]
+async fn a_key_counts_under_the_name_with_x_too() {
+    let hub = Hub::start(&[]);
+    let text = ("Content-Type", "text/plain");
+    for headers in [
+        &[text, ("X-Idempotency-Key", "k")][..],
+        &[text, ("Idempotency-Key", "k")],
+        &[text, ("Idempotency-Key", "k"), ("X-Idempotency-Key", "k")],
+    ] {
+        let answer = hub.ask("POST", "/publish", headers, b"x").await;
+        assert!(answer.json()["position"].as_str().unwrap().ends_with(".1"), "{headers:?}: {answer:?}");
+    }
+    let differ = [text, ("Idempotency-Key", "k"), ("X-Idempotency-Key", "l")];
+    assert!(hub.ask("POST", "/publish", &differ, b"x").await.problem(400).contains("differ"));
+}
+
 #[tokio::test]
 async fn a_key_is_of_its_channel() {
     let hub = Hub::start(&[]);

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{Entry, Pattern};
-use crate::bounds::BATCH_MAX;
+use crate::{bounds::BATCH_MAX, publish::BYTE_ORDER_MARK};
 
 /// Most bytes of a batch, in its JSON. Half of what the hub takes, and as much as proxies commonly let pass.
 const BATCH_BYTES_MAX: usize = 1024 * 1024 - 16 * 1024;
@@ -129,6 +129,8 @@ impl<R: Read> Lines<R> {
         if bytes > LINE_BYTES_MAX as u64 {
             return Some(Err(format!("has {bytes} bytes; no event is as long")));
         }
+        // By which some editors and shells begin a file; it is none of the first event's.
+        let line = if self.number == 1 { line.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(line) } else { line };
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let text = match std::str::from_utf8(line) {
@@ -206,6 +208,16 @@ mod tests {
         assert_eq!(refused[0].line, 3);
         assert!(refused[0].why.contains("3000001 bytes"), "{refused:?}");
         assert_eq!(batches.iter().map(|batch| batch.lines).sum::<u64>(), 4);
+    }
+
+    /// A byte order mark once became the beginning of the first event, and kept the first line from being JSON.
+    #[test]
+    fn a_byte_order_mark_is_skipped_at_the_beginning_of_the_input_only() {
+        let read = batches("\u{feff}a\n\u{feff}b\n".as_bytes(), false);
+        assert!(read[0].entries[0].json.contains(r#""data":"a","#), "{read:?}");
+        assert!(read[0].entries[1].json.contains("\"data\":\"\u{feff}b\","), "{read:?}");
+        let read = batches("\u{feff}{\"data\":1}\n".as_bytes(), true);
+        assert!(read[0].entries[0].json.contains(r#""data":1,"#), "{read:?}");
     }
 
     #[test]
