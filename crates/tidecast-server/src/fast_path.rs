@@ -276,7 +276,10 @@ impl<'a> Connection<'a> {
         self.body.clear();
         put_answer(&mut self.body, published);
         let answers = &mut self.answers;
-        answers.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ");
+        answers.extend_from_slice(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+            x-content-type-options: nosniff\r\ncontent-length: ",
+        );
         let _ = write!(answers, "{}", self.body.len());
         answers.extend_from_slice(b"\r\ndate: ");
         answers.extend_from_slice(&Date::now().text);

@@ -23,14 +23,14 @@ use axum::{
     extract::{ConnectInfo, Request},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, any, get, post},
+    routing::{MethodRouter, any, delete, get, post},
 };
 use bytes::Bytes;
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body as HttpBody;
 use tidecast_axum::{Problem, Streams};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 pub(crate) use self::publish::put_answer;
 use crate::{
@@ -93,9 +93,19 @@ impl Routes {
             };
         }
         request.extensions_mut().insert(ConnectInfo(peer));
-        self.router.clone().oneshot(request).await
+        let mut response = self.router.clone().oneshot(request).await?;
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+        headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+        Ok(response)
     }
 }
+
+/// Every answer's `X-Content-Type-Options`: no browser takes what somebody published for a page or a script.
+pub(crate) const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// The `Cache-Control` of an answer that has none of its own: what it tells is true now.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Where events are published.
 const PUBLISH: &str = "/publish";
@@ -117,7 +127,8 @@ fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
             for_pages_of_others(cors, to_read(admitted))
         }
     };
-    let channel = to_look(get(channels::show)).merge(to_change(axum::routing::delete(channels::forget)));
+    let channel =
+        to_look(get(channels::show)).merge(to_change(delete(channels::forget))).fallback(channels::wrong_method);
 
     // What is posted does not come here: this is for the other methods, which are told that it is what they may do.
     // With a fallback of its own, as the router's would stand outside of the layers: a page could not read its 405.
@@ -128,8 +139,7 @@ fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
         .route("/stream", streams)
         .route(PUBLISH, for_pages_of_others(cors, to_change(publish)))
         .route("/channels", to_look(get(channels::list)))
-        .route("/channels/{name}", channel)
-        .route("/channels/{name}/events", to_look(get(channels::events)))
+        .route("/channels/{*name}", channel)
         .route("/metrics", to_look(get(health::metrics)))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -147,13 +157,8 @@ fn cors(app: &App) -> Option<CorsLayer> {
             .allow_origin(AllowOrigin::list(origins.clone()))
             .allow_credentials(true)
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CACHE_CONTROL,
-                header::CONTENT_TYPE,
-                HeaderName::from_static("idempotency-key"),
-                HeaderName::from_static("last-event-id"),
-            ])
+            // Whatever the page asks for: tracing and libraries add headers of theirs. It is no longer than a request's head.
+            .allow_headers(AllowHeaders::mirror_request())
     };
     (!origins.is_empty()).then(layer)
 }
@@ -163,6 +168,11 @@ fn for_pages_of_others(cors: Option<&CorsLayer>, route: MethodRouter<Arc<App>>) 
     // With a fallback of its own: the router's takes the place of a default one together with its layer, and then nobody
     // would answer a browser's question whether it may.
     route.fallback(method_not_allowed).layer(cors.clone())
+}
+
+/// Returns JSON as an answer, with the newline that each ends with.
+fn json_line(value: &serde_json::Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
 }
 
 async fn not_found(request: Request) -> Problem {

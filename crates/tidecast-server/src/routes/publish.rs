@@ -18,6 +18,7 @@ use crate::{
     app::App,
     body::{read_out, read_whole},
     publish::{self, Asked},
+    routes::NO_SNIFF,
 };
 
 /// Room for an answer, unless a name or an id is long.
@@ -56,7 +57,9 @@ async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Re
         Asked::Several(publications) => put_answers(&mut answer, &publish_all(hub, publications).await?),
     }
     let mut response = Response::new(Body::from(answer));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     Ok(response)
 }
 
@@ -86,9 +89,15 @@ fn failed(error: tidecast::Error) -> Problem {
     if in_doubt { problem.with("in_doubt", true) } else { problem }
 }
 
-/// Appends the answer to one publish. By hand, as it is the same for each but for a few values of which hardly one needs an
-/// escape.
+/// Appends the answer to one publish, with the newline that each answer ends with.
 pub(crate) fn put_answer(out: &mut Vec<u8>, published: &Published) {
+    put_object(out, published);
+    out.push(b'\n');
+}
+
+/// Appends what came of one publish. By hand, as it is the same for each but for four values of which hardly one needs an
+/// escape.
+fn put_object(out: &mut Vec<u8>, published: &Published) {
     out.extend_from_slice(b"{\"channel\":");
     put_string(out, published.channel.as_str());
     out.extend_from_slice(b",\"id\":");
@@ -108,16 +117,16 @@ fn put_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Several of them, as an array.
+/// Appends the answer to several, an array.
 fn put_answers(out: &mut Vec<u8>, published: &[Published]) {
     out.push(b'[');
     for (index, published) in published.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        put_answer(out, published);
+        put_object(out, published);
     }
-    out.push(b']');
+    out.extend_from_slice(b"]\n");
 }
 
 #[cfg(test)]
@@ -196,7 +205,7 @@ mod tests {
         published.delayed = true;
         let mut text = Vec::new();
         super::put_answer(&mut text, &published);
-        assert!(text.ends_with(b",\"receivers\":0,\"delayed\":true}"), "{}", text.escape_ascii());
+        assert!(text.ends_with(b",\"receivers\":0,\"delayed\":true}\n"), "{}", text.escape_ascii());
     }
 
     #[tokio::test]
@@ -221,6 +230,6 @@ mod tests {
                 })
             })
             .collect();
-        assert_eq!(String::from_utf8(text).unwrap(), serde_json::to_string(&expected).unwrap());
+        assert_eq!(String::from_utf8(text).unwrap(), serde_json::to_string(&expected).unwrap() + "\n");
     }
 }

@@ -41,8 +41,7 @@ async fn wrong_methods_are_told_the_right_ones() {
 async fn unknown_paths_are_not_found() {
     let hub = Hub::start(&[]);
     let mut witness = Witness::new(&hub).await;
-    for target in ["/nothing", "/stream/", "/publish/x", "/channels/", "/channels/a/b", "//", "/%ff", "/../etc/passwd"]
-    {
+    for target in ["/nothing", "/stream/", "/publish/x", "/channels/", "//", "/%ff", "/../etc/passwd"] {
         for method in ["GET", "POST"] {
             hub.ask(method, target, &[], b"").await.problem(404);
         }

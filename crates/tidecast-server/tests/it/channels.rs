@@ -38,6 +38,63 @@ async fn channels_come_in_pages_by_name() {
     // A page that ends just with the last channel has no next.
     assert_eq!(hub.get(&format!("/channels?after={}", escape(&names[199]))).await.json()["next"], json!(null));
     hub.get("/channels?after=%ff").await.problem(400);
+    assert!(hub.get("/channels?afer=a").await.problem(400).contains("did you mean `after`"));
+}
+
+/// Only `chat%2F1` was found, and some proxies decode that on the way: every example of a name has a slash.
+#[tokio::test]
+async fn a_name_may_have_slashes() {
+    let hub = Hub::start(&[]);
+    for name in ["chat/1", "chat/1/events"] {
+        hub.publish(&json!({ "channel": name, "data": name }).to_string()).await;
+    }
+    assert_eq!(hub.get("/channels/chat/1").await.json()["channel"], "chat/1");
+    let events = hub.get("/channels/chat/1/events?last=5").await.json();
+    assert_eq!((&events["channel"], &events["events"][0]["data"]), (&json!("chat/1"), &json!("chat/1")));
+    assert!(hub.get("/channels/chat/1/events?last=1001").await.problem(400).contains("from 0 to 1000"));
+    assert_eq!(hub.get("/channels/chat/1%2Fevents").await.json()["channel"], "chat/1/events");
+    assert_eq!(hub.get("/channels/chat/1%2Fevents/events").await.json()["events"][0]["data"], "chat/1/events");
+    hub.ask("DELETE", "/channels/chat/1/events", &[], b"").await.problem(405);
+    for path in ["/channels/chat/1", "/channels/chat/1%2Fevents"] {
+        assert_eq!(hub.ask("DELETE", path, &[], b"").await.head.status, 204, "{path}");
+        hub.get(path).await.problem(404);
+    }
+}
+
+/// A shell's prompt stuck to answers, and a browser could take what somebody published for a page.
+#[tokio::test]
+async fn every_answer_ends_its_line_and_is_what_it_says() {
+    let hub = Hub::start(&[]);
+    for _ in 0..2 {
+        // Both the answer before hyper is set up and the one after it.
+        for headers in
+            [&[("Content-Type", "text/plain")][..], &[("Content-Type", "text/plain"), ("Connection", "close")]]
+        {
+            let answer = hub.ask("POST", "/publish", headers, b"x").await;
+            assert!(answer.text().ends_with("}\n"), "{answer:?}");
+            assert_eq!(answer.head.header("x-content-type-options"), Some("nosniff"));
+        }
+    }
+    let batch = hub.ask("POST", "/publish", &[("Content-Type", "application/json")], br#"[{"data":1}]"#).await;
+    assert!(batch.text().ends_with("}]\n"), "{batch:?}");
+    for target in [
+        "/channels",
+        "/channels/sse",
+        "/channels/sse/events",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/nothing",
+        "/publish",
+    ] {
+        let answer = hub.get(target).await;
+        assert!(answer.text().ends_with('\n') && !answer.text().ends_with("\n\n"), "{target}: {answer:?}");
+        assert_eq!(answer.head.header("x-content-type-options"), Some("nosniff"), "{target}");
+        assert_eq!(answer.head.header("cache-control"), Some("no-store"), "{target}");
+    }
+    let stream = hub.stream("/stream").await;
+    assert_eq!(stream.head.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(stream.head.header("cache-control"), Some("no-cache, no-transform"));
 }
 
 #[tokio::test]
@@ -77,9 +134,12 @@ async fn the_past_is_answered_in_order() {
     assert_eq!(count("?last=1000").await, 150, "no more than the log has");
     let two = ask("?last=2").await.json();
     assert_eq!((&two["events"][0]["data"], &two["events"][1]["data"]), (&json!("98"), &json!("99")));
-    for query in ["?last=1001", "?last=-1", "?last=", "?last=x", "?last=%ff"] {
-        ask(query).await.problem(400);
+    assert_eq!(count("?last=").await, 100, "an empty number is none");
+    for query in ["?last=1001", "?last=-1", "?last=x", "?last=%ff"] {
+        assert!(ask(query).await.problem(400).contains("`last`"), "{query}");
     }
+    assert!(ask("?limit=5").await.problem(400).contains("did you mean `last`"));
+    assert_eq!(count("?_=1700000000").await, 100, "what gets past a cache is passed over");
     hub.get("/channels/unknown/events").await.problem(404);
     hub.get("/channels/unknown").await.problem(404);
 }
