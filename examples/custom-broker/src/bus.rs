@@ -1,0 +1,163 @@
+//! The server that all nodes share: gives each event its position, keeps what was published, and passes it on.
+//!
+//! It stands for a database or a message bus, and lies in this process so that the example needs no other. Calls that
+//! would go over a network are calls of a function here, so nothing is lost on the way and nothing has to be repeated.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    mem,
+};
+
+use parking_lot::Mutex;
+use tidecast::{
+    Channel, Epoch, IdempotencyKey, Position, Publication, Published,
+    broker::{Deliveries, Encoded, Head, History, PastEvent, Placed, Since},
+};
+
+/// Most events of a channel that are kept. At it the oldest is dropped.
+const EVENTS_MAX: usize = 1000;
+/// Most idempotency keys of a channel that are remembered. At it the oldest is forgotten.
+const KEYS_MAX: usize = 1000;
+
+/// See the module. The lock is held for a few look-ups and never while anything waits.
+#[derive(Debug, Default)]
+pub(crate) struct Bus {
+    rows: Mutex<HashMap<Channel, Row>>,
+}
+
+/// What is known of a channel. A real server would also let a channel expire to which nothing was published for long.
+#[derive(Debug)]
+struct Row {
+    /// The position of the newest event. It has no epoch before the first one, so that a channel which is only read
+    /// need not be remembered.
+    head: Position,
+    events: VecDeque<PastEvent>,
+    published: VecDeque<(IdempotencyKey, Published)>,
+    /// The nodes with readers of the channel, each with where to deliver.
+    nodes: BTreeMap<usize, Deliveries>,
+}
+
+impl Bus {
+    pub(crate) fn publish(&self, publication: &Publication, receivers: usize) -> Published {
+        let event = Encoded::new(&publication.event);
+        let mut rows = self.rows.lock();
+        let row = rows.entry(publication.channel.clone()).or_default();
+        if let Some(first) = publication.idempotency_key.as_ref().and_then(|key| row.first_published(key)) {
+            return first;
+        }
+        if row.head == Position::START {
+            row.head.epoch = Epoch::random();
+        }
+        row.head.offset += 1;
+        let position = row.head;
+        push(&mut row.events, PastEvent::new(position, publication.event.clone()), EVENTS_MAX);
+        let published = Published::new(publication, position, receivers);
+        if let Some(key) = &publication.idempotency_key {
+            push(&mut row.published, (key.clone(), published.clone()), KEYS_MAX);
+        }
+        // Under the lock, so that every node gets the events of a channel in the order of their positions.
+        let deliver = |node| deliver(node, &publication.channel, position, &event);
+        let placed: Vec<Placed> = row.nodes.values().map(deliver).collect();
+        drop(rows);
+        // Only now: this wakes the readers.
+        drop(placed);
+        published
+    }
+
+    /// From now on the node gets what is published to the channel.
+    pub(crate) fn subscribe(&self, channel: &Channel, node: usize, deliveries: &Deliveries) {
+        let mut rows = self.rows.lock();
+        let row = rows.entry(channel.clone()).or_default();
+        row.nodes.insert(node, deliveries.clone());
+        deliveries.open_at(channel, &Head::new(row.head));
+        deliveries.go_live(channel);
+    }
+
+    /// The node gets nothing more, unless it has a reader again.
+    pub(crate) fn unsubscribe(&self, channel: &Channel, node: usize, deliveries: &Deliveries) {
+        let mut rows = self.rows.lock();
+        let Some(row) = rows.get_mut(channel) else { return };
+        if deliveries.let_go(channel) {
+            row.nodes.remove(&node);
+            if row.nodes.is_empty() && row.head == Position::START {
+                rows.remove(channel);
+            }
+        }
+    }
+
+    pub(crate) fn remove_node(&self, node: usize) {
+        for row in self.rows.lock().values_mut() {
+            row.nodes.remove(&node);
+        }
+    }
+
+    pub(crate) fn history(&self, channel: &Channel, since: Since, limit: usize) -> History {
+        let rows = self.rows.lock();
+        let Some(row) = rows.get(channel) else {
+            let complete = matches!(since, Since::Newest | Since::After(Position::START));
+            return History::new(Vec::new(), complete);
+        };
+        let after = match since {
+            Since::Newest => row.head.offset.saturating_sub(limit as u64),
+            Since::After(Position::START) => 0,
+            Since::After(position) if position.epoch == row.head.epoch => position.offset,
+            // Of an epoch that was deleted, or that never was.
+            Since::After(_) => return History::new(Vec::new(), false).with_head(row.head),
+        };
+        let events = row.events.iter().filter(|event| event.position.offset > after).take(limit).cloned();
+        let events: Vec<PastEvent> = events.collect();
+        let follows = events.first().is_some_and(|first| first.position.offset == after + 1);
+        let complete = follows || after == row.head.offset || matches!(since, Since::Newest);
+        History::new(events, complete).with_head(row.head)
+    }
+
+    /// Drops what a channel has. Returns whether there was anything.
+    pub(crate) fn forget(&self, channel: &Channel) -> bool {
+        let mut rows = self.rows.lock();
+        let Some(row) = rows.get_mut(channel) else { return false };
+        let head = Position { epoch: Epoch::random(), offset: 0 };
+        *row = Row { head, nodes: mem::take(&mut row.nodes), ..Row::default() };
+        for node in row.nodes.values() {
+            // Another epoch: the node tells its readers that the channel was restarted.
+            node.open_at(channel, &Head::new(row.head));
+            node.go_live(channel);
+        }
+        true
+    }
+}
+
+impl Row {
+    /// Returns the answer that this key got the first time.
+    fn first_published(&self, key: &IdempotencyKey) -> Option<Published> {
+        let (_, first) = self.published.iter().find(|(known, _)| known == key)?;
+        let mut first = first.clone();
+        first.repeated = true;
+        Some(first)
+    }
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self { head: Position::START, events: VecDeque::new(), published: VecDeque::new(), nodes: BTreeMap::new() }
+    }
+}
+
+fn deliver(node: &Deliveries, channel: &Channel, position: Position, event: &Encoded<'_>) -> Placed {
+    match node.append_at(channel, position, event) {
+        Placed::Elsewhere => {
+            // The node has dropped the channel's log to save memory. It goes on right before this event; its readers
+            // get what they lack from the history.
+            node.open_at(channel, &Head::new(Position { offset: position.offset - 1, ..position }));
+            node.go_live(channel);
+            node.append_at(channel, position, event)
+        }
+        placed => placed,
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, value: T, max: usize) {
+    if queue.len() >= max {
+        queue.pop_front();
+    }
+    queue.push_back(value);
+}
