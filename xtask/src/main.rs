@@ -8,6 +8,7 @@ mod callgrind;
 mod docs;
 mod environment;
 mod fuzz;
+mod minimal_versions;
 mod packages;
 mod python;
 mod quiet_services;

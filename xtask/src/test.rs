@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that a change must pass, in the order in which it fails fastest.
 
-use std::{env, path::Path};
+use std::{env, iter, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
@@ -8,7 +8,7 @@ use xshell::{Cmd, cmd};
 use crate::{
     bench, callgrind,
     environment::PACKAGE,
-    packages, python,
+    minimal_versions, packages, python,
     report::{Outcome, Report},
     setup::{self, BROWSER_TESTS},
     tools,
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Run the other steps after one has failed
     #[arg(long)]
     keep_going: bool,
+    /// Build with the oldest version of each direct dependency that the manifests allow, too
+    #[arg(long)]
+    minimal_versions: bool,
     /// Run the tests over sockets once more, for many times as long
     #[arg(long)]
     soak: bool,
@@ -60,6 +63,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if full {
         report.step("features", || features(workspace));
         report.step("doc", || doc(workspace));
+        report.step("package", || package(workspace));
         report.step("model", || model(workspace));
         // Before the browsers, some of which meet a program on the package that is installed there.
         report.step("python", || python::run(workspace));
@@ -68,6 +72,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         report.step("bench test", || bench_test(workspace));
         report.step("callgrind", || callgrind::run(workspace, &callgrind::Args::default()));
         report.step("fuzz build", || fuzz_build(workspace));
+    }
+    if args.minimal_versions {
+        report.step("minimal", || minimal_versions::run(workspace));
     }
     if args.soak {
         report.step("soak", || {
@@ -94,11 +101,17 @@ fn deny(workspace: &Workspace) -> Result<Outcome> {
     passed(&cmd!(workspace.shell, "{deny} --locked check bans licenses sources"))
 }
 
-/// Checks the crates with and without their features. The fuzz targets are built with `fuzzing` alone, everything else with
-/// `jemalloc` alone.
+/// Checks each published package by itself, without features and with each of them alone. In a build of the whole
+/// workspace a feature of a dependency that one package asks for is there for all, so none is missed that another forgot.
 fn features(workspace: &Workspace) -> Result<Outcome> {
-    let check = workspace.cargo(["clippy", "--workspace", "--no-default-features", "--locked"]);
-    passed(&check.args(["--", "-D", "warnings"]))
+    for package in &workspace.packages {
+        for feature in iter::once(None).chain(package.features.iter().map(Some)) {
+            let clippy = workspace.cargo(["clippy", "--no-default-features", "--locked", "--package", &package.name]);
+            let clippy = clippy.args(feature.into_iter().flat_map(|feature| ["--features", feature]));
+            clippy.args(["--", "-D", "warnings"]).run()?;
+        }
+    }
+    Ok(Outcome::Passed)
 }
 
 /// Builds the documentation with and without each feature. A link into a module that only a feature brings was broken for
@@ -109,6 +122,12 @@ fn doc(workspace: &Workspace) -> Result<Outcome> {
         doc.env("RUSTDOCFLAGS", "-D warnings").run()?;
     }
     Ok(Outcome::Passed)
+}
+
+/// Packs each crate as it would be published, without building it from there.
+fn package(workspace: &Workspace) -> Result<Outcome> {
+    let package = workspace.cargo(["package", "--no-verify", "--allow-dirty", "--locked", "--quiet"]);
+    passed(&package.args(workspace.packages.iter().flat_map(|package| ["--package", &package.name])))
 }
 
 /// The models that loom runs through every order of their threads.

@@ -10,13 +10,23 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
 /// The repository, and a shell that stands in its root.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
+    /// The packages of the workspace that are published.
+    pub(crate) packages: Vec<Package>,
     pub(crate) shell: Shell,
+}
+
+/// A package of the workspace that is published.
+pub(crate) struct Package {
+    pub(crate) name: String,
+    /// Without `default`, which only names others.
+    pub(crate) features: Vec<String>,
 }
 
 impl Workspace {
@@ -27,8 +37,9 @@ impl Workspace {
         shell.change_dir(&root);
         let metadata =
             shell.cmd(cargo_program()).args(["metadata", "--no-deps", "--format-version", "1"]).quiet().read()?;
-        let target = json_text(&metadata, "target_directory").context("cargo metadata names no target folder")?;
-        Ok(Self { root, target: target.into(), shell })
+        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;
+        let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?.into();
+        Ok(Self { root, target, packages: published(&metadata), shell })
     }
 
     /// A call of the cargo that runs this.
@@ -77,6 +88,21 @@ pub(crate) fn root() -> PathBuf {
     package.parent().map(Path::to_path_buf).unwrap_or(package)
 }
 
+/// Returns the packages that are published to a registry, out of what cargo says of the workspace.
+fn published(metadata: &Value) -> Vec<Package> {
+    // `publish = false` is an empty list of registries.
+    let published =
+        metadata["packages"].as_array().into_iter().flatten().filter(|package| package["publish"].is_null());
+    let package = |package: &Value| {
+        let features = package["features"].as_object().into_iter().flat_map(|features| features.keys());
+        Package {
+            name: package["name"].as_str().unwrap_or_default().to_owned(),
+            features: features.filter(|feature| *feature != "default").cloned().collect(),
+        }
+    };
+    published.map(package).collect()
+}
+
 /// The cargo that runs this: by its plain name under rustup, which then finds the same one, so that a line it prints
 /// can be typed again.
 pub(crate) fn cargo_program() -> PathBuf {
@@ -102,30 +128,4 @@ fn is_program(file: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_program(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|found| found.is_file())
-}
-
-/// The text of the first member of this name, which is all that is needed of cargo's JSON.
-fn json_text(json: &str, name: &str) -> Option<String> {
-    let (_, rest) = json.split_once(&format!("\"{name}\":\""))?;
-    let mut text = String::new();
-    let mut chars = rest.chars();
-    loop {
-        match chars.next()? {
-            '"' => return Some(text),
-            '\\' => text.push(chars.next()?),
-            plain => text.push(plain),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_text_ends_at_its_quote_and_unescapes() {
-        let json = r#"{"a":1,"target_directory":"C:\\x\\\"y\"","b":"z"}"#;
-        assert_eq!(json_text(json, "target_directory").as_deref(), Some(r#"C:\x\"y""#));
-        assert_eq!(json_text(json, "absent"), None);
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
+use serde_json::Value;
+
 use super::{manifests, none_of, sections};
 use crate::workspace::{cargo_program, root};
 
@@ -60,6 +62,30 @@ fn every_dependency_is_the_workspaces() {
         }
     }
     none_of(&problems);
+}
+
+/// A dependency that needs a newer Rust than ours says it does would break the build of all who have just that. What a
+/// dependency uses without saying so is not seen here.
+#[test]
+fn no_dependency_states_a_newer_rust_than_the_workspace() {
+    let mut command = Command::new(cargo_program());
+    let metadata =
+        command.current_dir(root()).args(["metadata", "--locked", "--all-features", "--format-version", "1"]);
+    let output = metadata.output().expect("cargo runs");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let own = packages.iter().find(|package| package["name"] == "tidecast").expect("the engine");
+    let ours = version(own["rust_version"].as_str().expect("a rust-version of the workspace"));
+    let stated = packages.iter().filter_map(|package| Some((package, package["rust_version"].as_str()?)));
+    let newer = stated.filter(|(_, stated)| version(stated) > ours);
+    none_of(&newer.map(|(package, stated)| format!("{} needs Rust {stated}", package["id"])).collect::<Vec<_>>());
+}
+
+/// The parts of a version; one that is left out is 0.
+fn version(text: &str) -> [u32; 3] {
+    let mut parts = text.split('.').map(|part| part.parse().expect("a number"));
+    [(); 3].map(|()| parts.next().unwrap_or(0))
 }
 
 fn exists(package: &str) -> bool {

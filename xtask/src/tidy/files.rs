@@ -100,6 +100,10 @@ fn the_changelog_names_every_version() {
             problems.push(format!("{name}: CHANGELOG.md says nothing of {version}"));
         }
     }
+    let package = std::fs::read_to_string(root().join("js/package.json")).expect("the package of the module");
+    if !package.contains(&format!("\"version\": \"{common}\"")) {
+        problems.push(format!("js/package.json: its version is not {common}"));
+    }
     none_of(&problems);
 }
 
