@@ -1,7 +1,4 @@
-//! Server-sent events on Redis: any number of hubs and processes on one Redis behave as one.
-//!
-//! [`RedisBroker`] keeps the contract of [`tidecast::broker::Broker`]; [`RedisConfig`] says which Redis, and what to keep
-//! there. Programs that publish or listen as Flask-SSE does take part.
+#![doc = include_str!("../README.md")]
 
 // The files in the order in which an event meets them: published, sent, kept, heard, delivered.
 mod config;
