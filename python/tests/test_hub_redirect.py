@@ -87,6 +87,8 @@ def test_where_it_goes_on_is_passed_on(served: Flask) -> None:
     query = "channel=a%2Fb&channel=other&last=5&open=1&lastEventId=0d38ec4c1338.4&token=mine"
     told = query_of(client.get(f"/stream?{query}"))
     assert told[:-1] == [("channel", "a/b"), ("last_event_id", "0d38ec4c1338.4"), ("last", "5"), ("open", "1")]
+    for query in ("last=&open=true", "last=&open=&open=1&token=%ff"):
+        assert query_of(client.get(f"/stream?{query}"))[:-1] == [("channel", "sse"), ("open", "1")]
     # A client that leaves the header behind at a redirect finds it in the address.
     told = query_of(client.get("/stream?last_event_id=old", headers={"Last-Event-ID": "a b&ticket=x"}))
     assert told[:-1] == [("channel", "sse"), ("last_event_id", "a b&ticket=x")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tidecast import modes
+from tidecast.hub.ticket import Signer
 from tidecast.modes.hub import HubMode
 from tidecast.settings import HubSettings, Settings
 
@@ -49,6 +50,7 @@ def test_it_comes_before_a_redis_and_is_the_same_for_the_same_settings() -> None
         ({"SSE_HUB_KEY": "sec ret"}, "SSE_HUB_KEY"),
         ({"SSE_HUB_KEY": "sec\nret"}, "SSE_HUB_KEY"),
         ({"SSE_HUB_KEY": "sécret"}, "SSE_HUB_KEY"),
+        ({"SSE_HUB_TICKET_KEY": "sec ret"}, "SSE_HUB_TICKET_KEY"),
         ({"SSE_HUB_URL": "hub:8000"}, "SSE_HUB_URL"),
         ({"SSE_HUB_URL": "/hub"}, "SSE_HUB_URL"),
         ({"SSE_HUB_URL": "http://"}, "SSE_HUB_URL"),
@@ -72,3 +74,18 @@ def test_what_can_be_none_is_refused_by_its_name(told: dict[str, object], named:
     # A secret is in no message, and in no traceback that shows settings.
     assert "secret" not in str(refused.value) and "ret" not in str(refused.value).split(" ")
     assert "secret" not in repr(Settings.of(BOTH))
+
+
+def test_a_short_key_signs_nothing() -> None:
+    """From a ticket, a publish key of one letter was found in four seconds."""
+    for told, named in (({}, "SSE_HUB_KEY"), ({"SSE_HUB_TICKET_KEY": "k" * 31}, "SSE_HUB_TICKET_KEY")):
+        with pytest.raises(ValueError, match=named):
+            modes.choose(Settings.of({**BOTH, **told})).open(["news"])
+
+
+def test_a_ticket_key_signs_in_place_of_the_publish_key() -> None:
+    secret = "k" * 32
+    elsewhere = modes.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(["news"])
+    ticket = elsewhere.headers["Location"].rpartition("ticket=")[2]
+    # The first part names the key.
+    assert ticket.split(".")[0] == Signer(secret).ticket(["news"], 60).split(".")[0]

@@ -68,7 +68,7 @@ def test_an_overridden_redis_is_published_through(app: Flask) -> None:
 
 
 def test_an_overridden_redis_comes_before_a_hub_and_that_is_said(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
-    app.config.update(SSE_HUB_URL="http://127.0.0.1:9", SSE_HUB_KEY="k")
+    app.config.update(SSE_HUB_URL="http://127.0.0.1:9", SSE_HUB_KEY="k" * 32)
     blueprint = routed(Faked, app)
     with app.app_context():
         assert [blueprint.publish("x") for _ in range(2)] == [0, 0]

@@ -25,7 +25,7 @@ class HubSettings:
     #: ``SSE_HUB_URL``: where programs reach it, without a slash at its end.
     url: str
 
-    #: ``SSE_HUB_KEY``: its publish key, which also signs tickets.
+    #: ``SSE_HUB_KEY``: its publish key, which also signs tickets if there is no ticket key.
     key: str = field(repr=False)
 
     #: ``SSE_HUB_PUBLIC_URL``: where browsers reach it; a path alone is one of the application's own site. Default:
@@ -42,6 +42,9 @@ class HubSettings:
     #: ``SSE_HUB_ACCEL_PREFIX``: the internal location of that nginx which leads to the hub. ``/_tidecast``.
     accel_prefix: str = "/_tidecast"
 
+    #: ``SSE_HUB_TICKET_KEY``: its ticket key, if it has one. Default: ``SSE_HUB_KEY`` signs.
+    ticket_key: str | None = field(default=None, repr=False)
+
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> HubSettings | None:
         """Read a configuration; ``None`` where it names no hub.
@@ -55,8 +58,10 @@ class HubSettings:
             missing, there = ("SSE_HUB_KEY", "SSE_HUB_URL") if url else ("SSE_HUB_URL", "SSE_HUB_KEY")
             raise ValueError(f"{there} is set and {missing} is not: a hub needs both")
         # It travels in a header. What it is stays out of the message.
-        if not _is_visible(key):
-            raise ValueError("SSE_HUB_KEY must be visible ASCII characters")
+        ticket_key = str(config.get("SSE_HUB_TICKET_KEY") or "").strip() or None
+        for name, secret in (("SSE_HUB_KEY", key), ("SSE_HUB_TICKET_KEY", ticket_key or "")):
+            if not _is_visible(secret):
+                raise ValueError(f"{name} must be visible ASCII characters")
         public_url = str(config.get("SSE_HUB_PUBLIC_URL") or url).strip()
         is_path = public_url.startswith("/") and not public_url.startswith("//")
         via = str(config.get("SSE_HUB_VIA") or cls.via)
@@ -72,6 +77,7 @@ class HubSettings:
             ticket_seconds=ticket_seconds,
             via=via,
             accel_prefix=_path("SSE_HUB_ACCEL_PREFIX", str(config.get("SSE_HUB_ACCEL_PREFIX") or cls.accel_prefix)),
+            ticket_key=ticket_key,
         )
 
 

@@ -15,7 +15,7 @@ from .waiting import until
 IS_AT = re.compile(r"is at http://127\.0\.0\.1:(\d+)/")
 
 #: The publish key of every hub here.
-KEY = "key-of-the-tests"
+KEY = "key-of-the-tests-and-of-nothing-else"
 
 
 class Hub:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from flask import abort
 
@@ -35,6 +36,7 @@ class Query:
 
         :param multi_channel: Whether every ``channel`` counts; else the first one does.
         """
+        _refuse_unreadable(request.query_string)
         args = request.args
         channels = [name or "sse" for name in args.getlist("channel")] or ["sse"]
         # WSGI has the bytes of a header as Latin-1.
@@ -43,9 +45,32 @@ class Query:
         return cls(
             channels=channels if multi_channel else channels[:1],
             after=after or None,
-            last=_last(args.get("last")),
-            open_event=args.get("open") == "1",
+            last=_last(_given(request, "last")),
+            open_event=_switch("open", _given(request, "open")),
         )
+
+
+def _given(request: Request, name: str) -> str | None:
+    """The first value of a parameter that is not empty."""
+    return next((value for value in request.args.getlist(name) if value), None)
+
+
+def _refuse_unreadable(query: bytes) -> None:
+    """Answer 400 if a parameter that is text is no UTF-8, as a hub does. ``request.args`` has it escaped or replaced."""
+    for pair in query.split(b"&"):
+        name, _, value = (unquote_to_bytes(part) for part in pair.partition(b"="))
+        if name not in (b"channel", b"last", b"open"):
+            continue
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            abort(400, f"`{name.decode()}` is not UTF-8")
+
+
+def _switch(name: str, text: str | None) -> bool:
+    if text not in (None, "1", "true", "0", "false"):
+        abort(400, f"`{name}` must be 1, 0, true or false")
+    return text in ("1", "true")
 
 
 def _last(text: str | None) -> int | None:

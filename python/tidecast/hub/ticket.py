@@ -1,7 +1,7 @@
 """Tickets: what lets a browser read channels of a hub that refuses streams without one.
 
-A ticket is a JSON Web Token, signed with HMAC-SHA256. Its key is derived from the publish key, so that there is one
-secret to set, and no ticket tells what that is.
+A ticket is a JSON Web Token, signed with HMAC-SHA256. Its key is derived from the hub's ticket key, or from its publish key
+if it has no other, so that no ticket tells what that is.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any
 
+#: Shortest secret that may sign, in bytes: who sees a ticket can try shorter ones on a machine of its own.
+SECRET_BYTES_MIN = 32
+
 #: What the key is derived with; another kind of token would have another one.
 PURPOSE = b"tidecast ticket 1"
 
@@ -20,11 +23,11 @@ PURPOSE = b"tidecast ticket 1"
 class Signer:
     """Signs tickets.
 
-    :param publish_key: The hub's.
+    :param secret: The hub's ticket key, or its publish key if it has no other.
     """
 
-    def __init__(self, publish_key: str) -> None:
-        self._key = _mac(publish_key.encode(), PURPOSE)
+    def __init__(self, secret: str) -> None:
+        self._key = _mac(secret.encode(), PURPOSE)
         kid = _mac(self._key, b"kid").hex()[:16]
         self._header = _part({"alg": "HS256", "typ": "JWT", "kid": kid})
 

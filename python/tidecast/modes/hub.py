@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .._native import Engine, check_channels
 from ..hub.client import Client, query
 from ..hub.following import Following
-from ..hub.ticket import Signer
+from ..hub.ticket import SECRET_BYTES_MIN, Signer
 from .elsewhere import Elsewhere
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class HubMode:
     def __init__(self, settings: HubSettings) -> None:
         self._settings = settings
         self._client = Client(settings.url, settings.key)
-        self._signer = Signer(settings.key)
+        self._secret = settings.ticket_key or settings.key
+        self._signer = Signer(self._secret)
         # For what is followed from here; it has nothing in it else.
         self._engine = Engine()
 
@@ -59,7 +60,16 @@ class HubMode:
         retry_ms: int = 3000,
         open_event: bool = False,
     ) -> Elsewhere:
-        """See :class:`tidecast.modes.Mode`. After how long a browser comes back is the hub's to say."""
+        """See :class:`tidecast.modes.Mode`. After how long a browser comes back is the hub's to say.
+
+        :raises ValueError: The key that would sign is so short that it could be found from a ticket.
+        """
+        if len(self._secret) < SECRET_BYTES_MIN:
+            name = "SSE_HUB_TICKET_KEY" if self._settings.ticket_key else "SSE_HUB_KEY"
+            raise ValueError(
+                f"{name} has {len(self._secret)} characters, and tickets are signed with it: use at least "
+                f"{SECRET_BYTES_MIN}, such as secrets.token_urlsafe({SECRET_BYTES_MIN}) makes"
+            )
         check_channels(channels)
         channels = _once(channels)
         through_nginx = self._settings.via == "accel"
