@@ -13,7 +13,7 @@ import { startSite } from "./support/site.js";
 
 const FOLDER = process.env.TIDECAST_SCREENSHOTS;
 const PICTURE = fileURLToPath(new URL("../../docs/console.png", import.meta.url));
-const KEY = "the-right-key";
+const KEY = "the-right-key-of-32-bytes-or-more";
 
 /** Opens the console, and keeps whatever it complains of. */
 async function openConsole(t, browser, address, isOpen = untilLive) {
@@ -259,7 +259,7 @@ for (const name of BROWSERS) {
       await answer(KEY, "^Published");
       await untilShown(page, 1);
       await until(page, () => /^1 channel known/.test(document.getElementById("channels-note").textContent));
-      assert.match(await text(page, "snippet"), /Authorization: Bearer \$TIDECAST_KEY/);
+      assert.match(await text(page, "snippet"), /Authorization: Bearer \$TIDECAST_PUBLISH_KEY/);
       assert.doesNotMatch(await page.content(), /the-right-key/);
       assert.deepEqual(
         await page.evaluate(() => [Object.keys(sessionStorage), Object.keys(localStorage), document.cookie]),

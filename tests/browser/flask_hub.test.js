@@ -13,7 +13,7 @@ import { startFlask } from "./support/flask.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
 
-const KEY = "key-of-the-tests";
+const KEY = "key-of-the-tests-and-of-nothing-else";
 
 /** A hub that wants tickets, what is in front of it, and an application with a page, each of an origin of its own. */
 async function startAll(t, settings = {}) {

@@ -22,7 +22,7 @@ const WORKERS: usize = 2;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// What the program and its hub share.
-const KEY: &str = "key-of-the-bench";
+const KEY: &str = "key-of-the-bench-and-of-nothing-else";
 
 /// The name under which each package is imported.
 pub(super) const FLASK_SSE: &str = "flask_sse";

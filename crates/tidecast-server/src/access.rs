@@ -1,10 +1,11 @@
-//! Who may do what: the publish key, and what stands in for it where there is none.
+//! Who may do what: the publish key, what stands in for it if there is none, and which hosts and pages are answered.
 //!
-//! Where streams want a ticket, [`gate`](crate::ticket::gate) stands before them instead.
+//! [`gate`](crate::ticket::gate) decides on streams, and asks here.
 //!
 //! Without a key publishing is for programs on this machine. A browser on it must not do it for any page that it shows,
 //! so a request must name this machine as its host (else a name that an attacker's DNS points here would do), and what
-//! changes something must come from a page of the hub's own, from an origin that was allowed, or from no page.
+//! changes something must come from a page of the hub's own, from an origin that was allowed, or from no page. On any other
+//! address `allowed_hosts` guards against such names.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,20 +13,29 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority};
 use subtle::ConstantTimeEq;
-use tidecast_axum::Problem;
 
-use crate::config::{AccessConfig, PublishKey};
+use crate::{
+    config::{AccessConfig, Secret},
+    metrics::Counters,
+    pattern::Pattern,
+    refusal::{Cause, Refusal, Refusals},
+};
+
+/// Where the page that asks is, as its browser sees it. Constants, as a name that is text would be parsed at each look.
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// What a request wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wants {
-    /// What anybody may have who can reach the hub: a stream, the console's page.
+    /// What anybody may have who can reach the hub: the console's page. A stream has more said about it by its gate.
     Read,
     /// What tells about others: channels, metrics.
     Look,
@@ -36,117 +46,181 @@ pub(crate) enum Wants {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Access {
-    key: Option<PublishKey>,
+    key: Option<Secret>,
     guards_host: bool,
     /// How most clients on this machine name the hub, which then need not be taken apart.
     own_hosts: [String; 2],
+    /// Names by which others may ask; empty for any.
+    allowed_hosts: Vec<Pattern>,
     origins: Vec<HeaderValue>,
+    pub(crate) refusals: Refusals,
 }
 
 impl Access {
-    pub(crate) fn new(config: &AccessConfig, address: SocketAddr) -> Self {
+    pub(crate) fn new(config: &AccessConfig, address: SocketAddr, counters: Arc<Counters>) -> Self {
         let on_loopback = address.ip().is_loopback();
         Self {
             guards_host: config.publish_key.is_none() && !config.open_publish && on_loopback,
             own_hosts: [address.to_string(), format!("localhost:{}", address.port())],
             key: config.publish_key.clone(),
+            allowed_hosts: config.allowed_hosts.clone(),
             origins: config.cors_origins.clone(),
+            refusals: Refusals::new(counters),
         }
     }
 
     /// Decides on a request.
-    pub(crate) fn check(&self, wants: Wants, headers: &HeaderMap) -> Result<(), Problem> {
-        if let Some(key) = &self.key {
-            return if wants == Wants::Read { Ok(()) } else { check_key(key, headers) };
-        }
-        if self.guards_host {
+    pub(crate) fn check(&self, wants: Wants, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.guards_host || !self.allowed_hosts.is_empty() {
             self.check_host(headers)?;
         }
-        if wants == Wants::Change { self.check_origin(headers) } else { Ok(()) }
+        if wants == Wants::Read {
+            return Ok(());
+        }
+        match &self.key {
+            Some(_) => self.check_key(headers),
+            None if wants == Wants::Change => self.check_origin(headers),
+            None => self.check_site(headers),
+        }
     }
 
-    fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Returns whether there is a publish key.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Returns whether this is the publish key: in constant time, so that the answer's delay does not tell how much of a
+    /// guess was right.
+    pub(crate) fn is_key(&self, given: &[u8]) -> bool {
+        self.key.as_ref().is_some_and(|key| given.ct_eq(key.as_bytes()).into())
+    }
+
+    fn check_key(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer);
+        match given {
+            Some(given) if self.is_key(given) => Ok(()),
+            Some(token) if token.starts_with(JSON_WEB_TOKEN) => Err(Refusal::new(
+                Cause::TokenForKey,
+                "this needs the publish key, and what was sent is a token: a ticket opens streams only",
+            )),
+            Some(_) => Err(Refusal::new(Cause::KeyWrong, "the publish key is wrong")),
+            None => Err(Refusal::new(
+                Cause::KeyMissing,
+                "the publish key is missing: send it as `Authorization: Bearer KEY`",
+            )),
+        }
+    }
+
+    fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let is_ours = hosts.next().is_some_and(|host| {
-            self.own_hosts.iter().any(|own| host == own.as_str()) || host.to_str().is_ok_and(names_this_machine)
+            self.own_hosts.iter().any(|own| host == own.as_str())
+                || host.to_str().is_ok_and(|host| names_this_machine(host) || self.allows_host(host))
         });
         // One that is given twice could mean one thing here and another to a proxy.
         if is_ours && hosts.next().is_none() {
             return Ok(());
         }
-        Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "this hub has no publish key, so it answers only to `localhost` and loopback addresses; behind a proxy, give \
-             it a key with --publish-key",
+        Err(Refusal::new(
+            Cause::Host,
+            if self.guards_host && self.allowed_hosts.is_empty() {
+                "this hub has no publish key, so it answers only to `localhost` and loopback addresses; behind a proxy, \
+                 give it a key with --publish-key"
+            } else {
+                "the `Host` is not one that this hub answers to: start it with --allowed-hosts HOST to add it"
+            },
         ))
     }
 
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    /// Returns whether a host is named by `allowed_hosts`, with its port or without.
+    fn allows_host(&self, host: &str) -> bool {
+        if self.allowed_hosts.is_empty() || host.contains('@') {
+            return false;
+        }
+        let whole = host.to_ascii_lowercase();
+        let Ok(authority) = whole.parse::<Authority>() else { return false };
+        self.allowed_hosts.iter().any(|allowed| allowed.matches(authority.host()) || allowed.matches(&whole))
+    }
+
+    /// Lets what changes something through from the hub's own pages, from allowed origins, and from no page.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        match headers.get(header::ORIGIN) {
+            Some(origin) => self.check_named_origin(origin, headers, "do this"),
+            // A browser names the origin with whatever changes something; without it, this is still no page of ours.
+            None if is_of_others(headers) => Err(unnamed_origin()),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets what reads through from the hub's own pages, from allowed origins, and from no page: an `<img>` or a WebSocket of
+    /// another site can't read the answer, but would have it take a place.
+    pub(crate) fn check_site(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        // A browser says this itself, and no page can. A proxy may have changed the host, to which the origin is compared.
+        if headers.get(&SEC_FETCH_SITE).is_some_and(|site| site == "same-origin" || site == "none") {
+            return Ok(());
+        }
+        match headers.get(header::ORIGIN) {
+            Some(origin) => self.check_named_origin(origin, headers, "read this without a ticket"),
+            // A link that somebody follows is let through; a frame is not.
+            None if is_of_others(headers) && !is_followed_link(headers) => Err(unnamed_origin()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_named_origin(&self, origin: &HeaderValue, headers: &HeaderMap, what: &str) -> Result<(), Refusal> {
         let own = headers.get(header::HOST).is_some_and(|host| is_own(origin.as_bytes(), host.as_bytes()));
         if own || self.origins.contains(origin) {
             return Ok(());
         }
-        let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
-        if origin == "null" {
-            let why = "a page whose origin is `null`, because it was opened as a file or in a sandbox, may not do this; \
-                       serve it over http";
-            return Err(Problem::new(StatusCode::FORBIDDEN, why));
-        }
-        Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            format!("a page of {origin} may not do this; start the hub with --cors-origin {origin} to allow it"),
-        ))
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let why = if origin == "null" {
+            format!(
+                "a page whose origin is `null`, because it was opened as a file or in a sandbox, may not {what}; serve it \
+                 over http"
+            )
+        } else {
+            format!("a page of {origin} may not {what}; start the hub with --cors-origin {origin} to allow it")
+        };
+        Err(Refusal::new(Cause::Origin, why))
     }
+}
+
+/// Returns whether a browser asks on behalf of a page of another origin: of another site, or of another name of the same.
+fn is_of_others(headers: &HeaderMap) -> bool {
+    headers.get(&SEC_FETCH_SITE).is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
+fn is_followed_link(headers: &HeaderMap) -> bool {
+    headers.get(&SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate")
+        && headers.get(&SEC_FETCH_DEST).is_some_and(|destination| destination == "document")
+}
+
+/// Returns the refusal of a request whose page's origin its browser does not name, as for an `<img>`.
+fn unnamed_origin() -> Refusal {
+    Refusal::new(
+        Cause::Origin,
+        "a page of another origin asked for this (`Sec-Fetch-Site`): only the hub's own pages, programs, and pages of an \
+         origin that --cors-origin allows may",
+    )
 }
 
 /// The layer that asks [`Access`].
 pub(crate) async fn guard(
     State((access, wants)): State<(Arc<Access>, Wants)>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
 ) -> Response {
     match access.check(wants, request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(problem) => refusal(problem),
+        Err(refusal) => access.refusals.answer(peer, refusal).await,
     }
-}
-
-/// The answer to a request that [`Access`] refused.
-pub(crate) fn refusal(problem: Problem) -> Response {
-    let unauthorized = problem.status() == StatusCode::UNAUTHORIZED;
-    let mut response = problem.into_response();
-    if unauthorized {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
-}
-
-fn check_key(key: &PublishKey, headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer);
-    match given {
-        Some(given) if is_key(key, given) => Ok(()),
-        Some(token) if token.starts_with(JSON_WEB_TOKEN) => Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "this needs the publish key, and what was sent is a token: a ticket opens streams only",
-        )),
-        Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the publish key is wrong")),
-        None => Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "the publish key is missing: send it as `Authorization: Bearer KEY`",
-        )),
-    }
-}
-
-/// Whether this is the key: in constant time, so that the answer's delay does not tell how much of a guess was right.
-pub(crate) fn is_key(key: &PublishKey, given: &[u8]) -> bool {
-    given.ct_eq(key.as_bytes()).into()
 }
 
 /// How a token's first part begins: `{"` in base64.
 const JSON_WEB_TOKEN: &[u8] = b"eyJ";
 
-/// What is borne, of the value of an `Authorization`.
+/// Returns the token of an `Authorization` value with the scheme `Bearer`.
 pub(crate) fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())

@@ -53,7 +53,7 @@ impl App {
         sweep(&hub, &tasks);
         let reactors = Reactors::start(&config, &counters, &tasks).context("failed to start the reactors")?;
         Ok(Arc::new(Self {
-            access: Arc::new(Access::new(&config.access, address)),
+            access: Arc::new(Access::new(&config.access, address, counters.clone())),
             admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
             hub,
             redis,

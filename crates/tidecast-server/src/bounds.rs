@@ -45,3 +45,24 @@ pub(crate) const LOG_LINE_BYTES_MAX: usize = 8 * 1024;
 
 /// Most reactors, each of which is a thread.
 pub(crate) const REACTORS_MAX: usize = 1_024;
+
+/// Wrong keys of one address that are answered at once, within [`GUESS_WINDOW`]. Each further one is answered late, by 429.
+pub(crate) const GUESSES_MAX: u32 = 10;
+
+/// How long wrong keys of an address are counted, from the first one on.
+pub(crate) const GUESS_WINDOW: Duration = Duration::from_secs(60);
+
+/// Most addresses whose wrong keys are counted; at it a newer one takes the place of an older one.
+pub(crate) const GUESS_ADDRESSES_MAX: usize = 4_096;
+
+/// How late a wrong key is answered that is one too many.
+pub(crate) const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+
+/// Most answers that are late at one time, as each holds a connection; beyond it they come at once.
+pub(crate) const DELAYED_REFUSALS_MAX: usize = 64;
+
+/// How often a line of the log tells of refusals of the same cause, at most.
+pub(crate) const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shortest secret that tickets may be signed with, in bytes: who sees a ticket can try shorter ones on a machine of its own.
+pub(crate) const TICKET_SECRET_BYTES_MIN: usize = 32;

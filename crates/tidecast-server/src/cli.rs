@@ -131,7 +131,7 @@ fn argument(knob: &Knob) -> Arg {
     let argument = Arg::new(knob.key).long(knob.key.replace('_', "-")).help(help);
     match knob.kind {
         Kind::Switch => argument.action(ArgAction::SetTrue),
-        Kind::Origins => argument.action(ArgAction::Append).value_name(knob.kind.placeholder()),
+        kind if kind.is_list() => argument.action(ArgAction::Append).value_name(kind.placeholder()),
         _ => argument.action(ArgAction::Set).value_name(knob.kind.placeholder()),
     }
 }

@@ -53,15 +53,26 @@ pub(crate) struct HubArguments {
     #[arg(long, value_name = "URL", env = address::VARIABLE, default_value = address::DEFAULT)]
     url: address::HubAddress,
     /// Publish key of the hub. A flag shows in the list of processes: prefer the variable
-    #[arg(long, value_name = "KEY", env = KEY_VARIABLE, hide_env_values = true)]
+    #[arg(long = "publish-key", alias = "key", value_name = "KEY", env = KEY_VARIABLE, hide_env_values = true)]
     key: Option<Key>,
 }
 
-/// The variable with the key.
-const KEY_VARIABLE: &str = "TIDECAST_KEY";
+/// The variable with the key, which `serve` reads too.
+const KEY_VARIABLE: &str = "TIDECAST_PUBLISH_KEY";
 
-/// The variables that the clients read.
-pub(crate) const VARIABLES: [&str; 2] = [address::VARIABLE, KEY_VARIABLE];
+/// What that was called before. It counts if the other is not set.
+const OLD_KEY_VARIABLE: &str = "TIDECAST_KEY";
+
+/// The variables that the clients read and `serve` does not.
+pub(crate) const VARIABLES: [&str; 2] = [address::VARIABLE, OLD_KEY_VARIABLE];
+
+/// Returns the key of the variable's old name, if there is one.
+fn old_key() -> Option<String> {
+    std::env::var(OLD_KEY_VARIABLE).ok().filter(|key| !key.is_empty())
+}
+
+/// What is said of a key that no header can carry.
+const BAD_KEY: &str = "the key of --publish-key or TIDECAST_PUBLISH_KEY must have visible ASCII characters only";
 
 /// The header's value with the key in it; an error where no header can carry it. It is never written, not even for
 /// debugging, nor by the parser of the command line, which would quote what it refuses.
@@ -89,10 +100,14 @@ impl std::str::FromStr for Key {
 }
 
 impl HubArguments {
-    /// What is wrong with the key, without saying it.
-    fn check(&self) -> Result<(), &'static str> {
+    /// Takes the key from the variable's old name if it is nowhere else, and returns what is wrong with the key, without
+    /// saying it.
+    fn check(&mut self) -> Result<(), &'static str> {
+        if matches!(self.key, None | Some(Key(Ok(None)))) {
+            self.key = old_key().and_then(|key| key.parse().ok());
+        }
         match &self.key {
-            Some(Key(Err(()))) => Err("the key of --key or TIDECAST_KEY must have visible ASCII characters only"),
+            Some(Key(Err(()))) => Err(BAD_KEY),
             _ => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ mod sources;
 use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderValue, Uri};
-use tidecast::Limits;
+use tidecast::{Channel, Limits};
 use tidecast_axum::StreamOptions;
 
 pub(crate) use self::{
@@ -18,7 +18,8 @@ pub(crate) use self::{
     sources::{Origin, Setting, Settings},
 };
 use crate::{
-    bounds::{CONNECTIONS_KEPT, FILES_KEPT, REACTORS_MAX},
+    bounds::{CONNECTIONS_KEPT, FILES_KEPT, REACTORS_MAX, TICKET_SECRET_BYTES_MIN},
+    pattern::Pattern,
     units::{parse_bytes, parse_duration},
 };
 
@@ -60,26 +61,57 @@ pub(crate) enum LogFormat {
 /// Who may do what.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessConfig {
-    pub(crate) publish_key: Option<PublishKey>,
+    pub(crate) publish_key: Option<Secret>,
+    pub(crate) ticket_key: Option<Secret>,
     pub(crate) open_publish: bool,
-    /// Whether a stream needs a ticket. Then there is a publish key.
-    pub(crate) tickets: bool,
+    pub(crate) anonymous: Anonymous,
+    /// Empty for any.
+    pub(crate) allowed_hosts: Vec<Pattern>,
     pub(crate) cors_origins: Vec<HeaderValue>,
+    /// What is allowed and hardly meant.
+    warnings: Vec<String>,
+}
+
+/// Which channels are read without a ticket or the publish key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Anonymous {
+    /// Every channel: tickets are not looked at.
+    All,
+    /// Those that match a pattern.
+    Only(Vec<Pattern>),
 }
 
 /// A secret. It is never written, not even for debugging.
 #[derive(Clone)]
-pub(crate) struct PublishKey(String);
+pub(crate) struct Secret(String);
 
-impl PublishKey {
+impl AccessConfig {
+    /// Returns what tickets are signed with, if they are looked at and there is a key.
+    pub(crate) fn ticket_secret(&self) -> Option<&Secret> {
+        let secret = self.ticket_key.as_ref().or(self.publish_key.as_ref());
+        secret.filter(|_| self.anonymous != Anonymous::All)
+    }
+}
+
+impl Anonymous {
+    /// Returns whether a channel is read without a ticket.
+    pub(crate) fn allows(&self, channel: &Channel) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(patterns) => patterns.iter().any(|pattern| pattern.matches(channel.as_str())),
+        }
+    }
+}
+
+impl Secret {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-impl std::fmt::Debug for PublishKey {
+impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PublishKey(…)")
+        f.write_str("Secret(…)")
     }
 }
 
@@ -88,9 +120,19 @@ impl Config {
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Vec<String>> {
         let mut read = Reader { settings, mistakes: Vec::new() };
         let listen = read.value("listen", parse_address).unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
-        let publish_key = read.value("publish_key", parse_key).map(PublishKey);
+        let publish_key = read.value("publish_key", parse_key).map(Secret);
         let open_publish = read.value("open_publish", parse_switch).unwrap_or_default();
         let tickets = read.value("tickets", parse_switch).unwrap_or_default();
+        let ticket_key = read.value("ticket_key", parse_key).map(Secret);
+        let anonymous = read.values("anonymous_subscribe", parse_pattern);
+        let anonymous = match settings.find("anonymous_subscribe") {
+            None if tickets => Anonymous::Only(Vec::new()),
+            None => Anonymous::All,
+            // Said in so many words.
+            Some(setting) if !tickets && setting.values.iter().any(|text| text == "*") => Anonymous::All,
+            Some(_) => Anonymous::Only(anonymous),
+        };
+        let allowed_hosts = read.values("allowed_hosts", |text| parse_pattern(&text.to_ascii_lowercase()));
         let cors_origins = read.values("cors_origin", parse_origin);
         let broker = BrokerConfig::read(&mut read);
         let keep_alive = read.time("keep_alive");
@@ -119,11 +161,26 @@ impl Config {
         if publish_key.is_some() && open_publish {
             read.mistakes.push("publish_key and open_publish contradict each other: set one of them".to_owned());
         }
-        if tickets && settings.find("publish_key").is_none() {
+        if tickets && settings.find("publish_key").or(settings.find("ticket_key")).is_none() {
             read.mistakes.push(format!(
-                "{}: tickets are signed with a key that is derived from the publish key: set --publish-key KEY (or \
-                 TIDECAST_PUBLISH_KEY)",
+                "{}: tickets are signed with what is derived from a key: set --ticket-key KEY (or TIDECAST_TICKET_KEY), or \
+                 --publish-key KEY (or TIDECAST_PUBLISH_KEY)",
                 settings.origin("tickets")
+            ));
+        }
+        let warnings = Vec::new();
+        let mut access =
+            AccessConfig { publish_key, ticket_key, open_publish, anonymous, allowed_hosts, cors_origins, warnings };
+        read.mistakes.extend(access.check_keys(settings));
+        if matches!(broker, BrokerConfig::Redis { .. })
+            && access.anonymous == Anonymous::All
+            && settings.find("anonymous_subscribe").is_none()
+            && hears_other_programs(settings)
+        {
+            access.warnings.push(format!(
+                "{}: whoever reaches this hub can read every pub/sub channel of that Redis, also those of other programs; \
+                 name the channels that anybody may read by --anonymous-subscribe PATTERN (`*` for all of them)",
+                settings.origin("redis")
             ));
         }
         if settings.find("publish_key").is_none() && !open_publish && !listen.ip().is_loopback() {
@@ -139,7 +196,7 @@ impl Config {
         let files = open_files_max();
         Ok(Self {
             listen,
-            access: AccessConfig { publish_key, open_publish, tickets, cors_origins },
+            access,
             broker,
             streams: StreamOptions { keep_alive, retry, lifetime, ..StreamOptions::default() },
             limits,
@@ -160,8 +217,47 @@ impl Config {
 
     /// Returns what is allowed and hardly meant.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.broker.warnings()
+        let mut warnings = self.broker.warnings();
+        warnings.extend(self.access.warnings.iter().cloned());
+        warnings
     }
+}
+
+impl AccessConfig {
+    /// Checks the length of the keys. Who sees a ticket can try keys on a machine of its own, so a short one is a mistake
+    /// where tickets are looked at; elsewhere it can only be tried here, which is warned of.
+    /// Returns the mistakes.
+    fn check_keys(&mut self, settings: &Settings) -> Vec<String> {
+        let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+        let signs = |secret: &Secret| self.ticket_secret().is_some_and(|used| std::ptr::eq(used, secret));
+        for (key, secret) in [("publish_key", &self.publish_key), ("ticket_key", &self.ticket_key)] {
+            let Some(secret) = secret.as_ref().filter(|secret| secret.0.len() < TICKET_SECRET_BYTES_MIN) else {
+                continue;
+            };
+            let (origin, length) = (settings.origin(key), secret.0.len());
+            let remedy = format!(
+                "use {TICKET_SECRET_BYTES_MIN} bytes or more, such as `openssl rand -hex 32` prints, or \
+                 `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
+            );
+            if signs(secret) {
+                mistakes.push(format!(
+                    "{origin}: the key has {length} bytes, and tickets are signed with it: a short key can be found from any \
+                     ticket; {remedy}"
+                ));
+            } else {
+                warnings
+                    .push(format!("{origin}: the key has {length} bytes, and a short key can be guessed; {remedy}"));
+            }
+        }
+        self.warnings = warnings;
+        mistakes
+    }
+}
+
+/// Returns whether what other programs publish on Redis is heard.
+fn hears_other_programs(settings: &Settings) -> bool {
+    let compat = settings.find("redis_compat").and_then(|setting| setting.values.first());
+    compat.is_none_or(|text| parse_switch(text) != Ok(false))
 }
 
 /// Parses settings, and gathers what can't be parsed.
@@ -234,6 +330,10 @@ fn parse_switch(text: &str) -> Result<bool, String> {
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err(format!("{text:?} is neither `true` nor `false`")),
     }
+}
+
+fn parse_pattern(text: &str) -> Result<Pattern, String> {
+    text.parse().map_err(|error| format!("{text:?}: {error}"))
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
@@ -313,6 +413,9 @@ mod tests {
 
     use super::*;
 
+    /// As long as a key must be that tickets are signed with.
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
     fn flags(flags: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::default();
         for (key, value) in flags {
@@ -375,13 +478,54 @@ mod tests {
 
     #[test]
     fn tickets_need_a_key_to_be_signed_with() {
-        let config = Config::from_settings(&flags(&[("tickets", "true"), ("publish_key", "secret")])).unwrap();
-        assert!(config.access.tickets && !Config::from_settings(&flags(&[])).unwrap().access.tickets);
+        for key in ["publish_key", "ticket_key"] {
+            let config = Config::from_settings(&flags(&[("tickets", "true"), (key, KEY)])).unwrap();
+            assert!(config.access.ticket_secret().is_some() && config.warnings().is_empty());
+        }
+        assert!(Config::from_settings(&flags(&[("publish_key", KEY)])).unwrap().access.ticket_secret().is_none());
         let mistakes = Config::from_settings(&flags(&[("tickets", "true")])).unwrap_err();
         assert!(mistakes.len() == 1 && mistakes[0].starts_with("--tickets: "), "{mistakes:?}");
         // A key that is wrong is one mistake and not two.
         let mistakes = Config::from_settings(&flags(&[("tickets", "true"), ("publish_key", "two words")])).unwrap_err();
         assert!(mistakes.len() == 1 && mistakes[0].starts_with("--publish-key: "), "{mistakes:?}");
+    }
+
+    /// A key of one letter was accepted, and found from a ticket in four seconds.
+    #[test]
+    fn a_short_key_signs_no_tickets() {
+        let short = &KEY[1..];
+        for settings in [
+            &[("tickets", "true"), ("publish_key", short)][..],
+            &[("tickets", "true"), ("publish_key", KEY), ("ticket_key", short)],
+            &[("anonymous_subscribe", "news"), ("publish_key", short)],
+        ] {
+            let mistakes = Config::from_settings(&flags(settings)).unwrap_err();
+            assert!(mistakes.len() == 1 && mistakes[0].contains("has 31 bytes"), "{mistakes:?}");
+            assert!(mistakes[0].contains("openssl rand -hex 32") && !mistakes[0].contains(short), "{mistakes:?}");
+        }
+        for settings in [
+            &[("publish_key", short)][..],
+            &[("tickets", "true"), ("ticket_key", KEY), ("publish_key", short)],
+            &[("anonymous_subscribe", "*"), ("publish_key", short)],
+        ] {
+            let warnings = Config::from_settings(&flags(settings)).unwrap().warnings();
+            assert!(warnings.len() == 1 && warnings[0].starts_with("--publish-key: "), "{warnings:?}");
+        }
+    }
+
+    /// Every pub/sub channel of the Redis could be read by whoever reached the hub, and nothing said so.
+    #[test]
+    fn a_hub_on_redis_whose_channels_are_open_says_so() {
+        let warns = |more: &[(&str, &str)]| {
+            let settings = [&[("redis", "redis://localhost"), ("publish_key", KEY)], more].concat();
+            !Config::from_settings(&flags(&settings)).unwrap().warnings().is_empty()
+        };
+        assert!(warns(&[]));
+        for more in [("anonymous_subscribe", "*"), ("anonymous_subscribe", "news/*"), ("tickets", "true")] {
+            assert!(!warns(&[more]), "{more:?}");
+        }
+        assert!(!warns(&[("redis_compat", "false")]));
+        assert!(Config::from_settings(&Settings::default()).unwrap().warnings().is_empty());
     }
 
     #[test]

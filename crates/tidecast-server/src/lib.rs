@@ -16,6 +16,7 @@ mod allocator;
 
 mod cli;
 mod config;
+mod pattern;
 mod say;
 mod units;
 
@@ -43,6 +44,7 @@ mod access;
 mod admission;
 mod body;
 mod parameters;
+mod refusal;
 mod refused;
 mod routes;
 mod ticket;

@@ -28,6 +28,7 @@ use tidecast_redis::RedisStats;
 
 use self::declared::{HUB, Metric, PREFIX, REDIS, Reading, Unit};
 pub(crate) use self::page::page;
+use crate::refusal::Cause;
 
 /// The media type of what [`render`] writes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -40,6 +41,7 @@ pub(crate) struct Counters {
     stalled: AtomicU64,
     detached: AtomicU64,
     refused: [AtomicU64; 3],
+    refusals: [AtomicU64; Cause::ALL.len()],
 }
 
 /// Why a stream was told to come back later.
@@ -73,6 +75,15 @@ impl Counters {
 
     pub(crate) fn count_refused(&self, why: Refused) {
         self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_refusal(&self, cause: Cause) {
+        self.refusals[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many requests were refused for each cause, by its label.
+    pub(crate) fn refusals(&self) -> Vec<(&'static str, u64)> {
+        Cause::ALL.into_iter().map(|cause| (cause.label(), load(&self.refusals[cause as usize]))).collect()
     }
 
     /// Returns the number of connections that have not ended.

@@ -38,10 +38,7 @@ use crate::{
     admission::admit,
     app::App,
     refused::read_the_rest,
-    ticket::{
-        gate::{self, Gate},
-        unasked::{self, Said},
-    },
+    ticket::gate::{self, Gate},
 };
 
 /// Every route of the hub.
@@ -85,9 +82,9 @@ impl Routes {
     {
         if request.method() == Method::POST && request.uri().path() == PUBLISH {
             return match &self.cors {
-                None => Ok(publish::answer(&self.app, request).await),
+                None => Ok(publish::answer(&self.app, peer, request).await),
                 Some(cors) => {
-                    let publish = service_fn(async |request| Ok(publish::answer(&self.app, request).await));
+                    let publish = service_fn(async |request| Ok(publish::answer(&self.app, peer, request).await));
                     cors.layer(publish).oneshot(request).await
                 }
             };
@@ -119,14 +116,10 @@ fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
 
     let streams = Streams::new(app.hub.clone()).options(app.config.streams.clone());
     let admitted = streams.into_method_router().layer(from_fn_with_state(app.admission.clone(), admit));
-    let streams = match Gate::new(&app.config.access) {
-        // It says what pages may read, and so stands in the place of what else does.
-        Some(gate) => admitted.layer(from_fn_with_state(gate, gate::ask)),
-        None => {
-            let admitted = admitted.layer(from_fn_with_state(Said::default(), unasked::tell));
-            for_pages_of_others(cors, to_read(admitted))
-        }
-    };
+    let gate = Gate::new(&app.config.access, app.access.clone());
+    // A gate that asks for tickets says itself what pages may read.
+    let cors_of_streams = cors.filter(|_| !gate.asks());
+    let streams = for_pages_of_others(cors_of_streams, admitted.layer(from_fn_with_state(gate, gate::ask)));
     let channel =
         to_look(get(channels::show)).merge(to_change(delete(channels::forget))).fallback(channels::wrong_method);
 

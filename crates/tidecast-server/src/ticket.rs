@@ -1,13 +1,12 @@
 //! Tickets: what lets its bearer read some channels until some time, signed by whoever has the publish key.
 //!
-//! A JSON Web Token (RFC 7519), so that any language has a library that signs one. Its key is derived from the publish
-//! key: one secret to set, and nothing that was signed for another purpose is a ticket. There is one way to sign, HS256,
+//! A JSON Web Token (RFC 7519), so that any language has a library that signs one. Its key is derived from the ticket key,
+//! or from the publish key if there is none: one secret to set, and nothing that was signed for another purpose is a ticket. There is one way to sign, HS256,
 //! and what else a token's header proposes is refused, not tried. Of the claims four count: `use`, `subscribe`, `exp`, `cors`.
 //!
-//! Here is what a ticket says; [`gate`] is where it is asked for, and [`unasked`] tells where it is not.
+//! Here is what a ticket says; [`gate`] is where it is asked for.
 
 pub(crate) mod gate;
-pub(crate) mod unasked;
 
 use std::{
     fmt,
@@ -51,10 +50,10 @@ pub(crate) enum BadTicket {
 }
 
 impl TicketKey {
-    /// The key that goes with a publish key.
-    pub(crate) fn derive(publish_key: &[u8]) -> Self {
-        let publish_key = hmac::Key::new(hmac::HMAC_SHA256, publish_key);
-        let derived = hmac::sign(&publish_key, b"tidecast ticket 1");
+    /// Derives the key from a secret: the ticket key or the publish key.
+    pub(crate) fn derive(secret: &[u8]) -> Self {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derived = hmac::sign(&secret, b"tidecast ticket 1");
         let key = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
         let id = hmac::sign(&key, b"kid").as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         Self { key, id }
@@ -142,7 +141,8 @@ impl fmt::Display for BadTicket {
             Self::OtherAlgorithm => "the ticket must be signed by HS256, with `\"alg\":\"HS256\"` in its header",
             Self::NoKeyId => "the ticket's header must name its key in `kid`",
             Self::OtherKey => {
-                "the ticket is of another hub or of an earlier publish key: whoever signs tickets must have this hub's key"
+                "the ticket is of another hub or of an earlier key: whoever signs tickets must have this hub's ticket key, or \
+                 its publish key if it has none"
             }
             Self::WrongSignature => "the ticket's signature is wrong: it was changed, or signed with another key",
             Self::OtherUse => "the token is no ticket: its `use` must be `ticket`",

@@ -64,7 +64,7 @@ impl FromStr for HubAddress {
         }
         let authority = uri.authority().ok_or_else(wrong)?.clone();
         if authority.as_str().contains('@') {
-            return Err("a name or password in the address is not taken; a key goes into --key".to_owned());
+            return Err("a name or password in the address is not taken; a key goes into --publish-key".to_owned());
         }
         let bare = authority.as_str() == authority.host();
         if authority.host().is_empty() || !bare && authority.port_u16().is_none() {
@@ -104,7 +104,7 @@ mod tests {
             assert!(parse(text).unwrap_err().contains("http://HOST"), "{text}");
         }
         assert!(parse("https://a").unwrap_err().contains("https is not spoken"));
-        assert!(parse("http://me:secret@a").unwrap_err().contains("--key"));
+        assert!(parse("http://me:secret@a").unwrap_err().contains("--publish-key"));
         assert!(parse("http://a/?x=1").unwrap_err().contains("query"));
     }
 }

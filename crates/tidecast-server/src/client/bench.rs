@@ -19,8 +19,8 @@ use tokio::{
 
 use self::figures::Figures;
 use super::{
-    Ended, HubArguments, Key,
-    address::{self, HubAddress},
+    Ended, HubArguments,
+    address::HubAddress,
     connection::{self, Connection, Outgoing, request},
     misused,
     problem::Problem,
@@ -29,12 +29,11 @@ use super::{
 /// What `bench` is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArguments {
-    /// Where the hub is
-    #[arg(value_name = "URL", env = address::VARIABLE, default_value = address::DEFAULT)]
-    url: HubAddress,
-    /// Publish key of the hub. A flag shows in the list of processes: prefer the variable
-    #[arg(long, value_name = "KEY", env = super::KEY_VARIABLE, hide_env_values = true)]
-    key: Option<Key>,
+    #[command(flatten)]
+    hub: HubArguments,
+    /// Where the hub is, as it was written before: without `--url`
+    #[arg(value_name = "URL", conflicts_with = "url", hide = true)]
+    address: Option<HubAddress>,
     /// How many follow the channel
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     subscribers: u32,
@@ -63,12 +62,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Measures.
 pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Ended> {
-    let BenchArguments { url, key, subscribers, events, rate } = arguments;
+    let BenchArguments { mut hub, address, subscribers, events, rate } = arguments;
+    hub.url = address.unwrap_or(hub.url);
     let deliveries = u64::from(subscribers) * u64::from(events);
     if deliveries > DELIVERIES_MAX {
         return misused(format!("{deliveries} deliveries; at most {DELIVERIES_MAX} are measured at once"));
     }
-    let hub = HubArguments { url, key };
     if let Err(mistake) = hub.check() {
         return misused(mistake);
     }

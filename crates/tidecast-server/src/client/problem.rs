@@ -37,7 +37,7 @@ impl Problem {
     pub(super) fn advice(&self) -> String {
         let what = self.to_string();
         match self.status {
-            StatusCode::UNAUTHORIZED => format!("{what}; give the hub's key by TIDECAST_KEY or --key"),
+            StatusCode::UNAUTHORIZED => format!("{what}; give the hub's key by TIDECAST_PUBLISH_KEY or --publish-key"),
             StatusCode::NOT_FOUND if !self.is_the_hubs() => format!("{what}; is a hub at this address?"),
             _ => what,
         }

@@ -67,7 +67,7 @@ pub(crate) const AFTER_HELP: &str = "\
     interrupted.";
 
 /// Publishes what it is told to.
-pub(crate) async fn run(arguments: PublishArguments) -> anyhow::Result<Ended> {
+pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Ended> {
     if let Err(mistake) = arguments.hub.check() {
         return misused(mistake);
     }

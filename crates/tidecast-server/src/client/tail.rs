@@ -62,7 +62,7 @@ enum Parted {
 }
 
 /// Follows until nobody reads any more.
-pub(crate) async fn run(arguments: TailArguments) -> anyhow::Result<Ended> {
+pub(crate) async fn run(mut arguments: TailArguments) -> anyhow::Result<Ended> {
     if let Err(mistake) = arguments.hub.check() {
         return misused(mistake);
     }

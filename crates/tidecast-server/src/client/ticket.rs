@@ -10,8 +10,8 @@ use http::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tidecast::{Channel, limits::SUBSCRIPTION_CHANNELS_MAX};
 
-use super::{Ended, KEY_VARIABLE, misused};
-use crate::{ticket::TicketKey, units::parse_duration};
+use super::{Ended, KEY_VARIABLE, misused, old_key};
+use crate::{bounds::TICKET_SECRET_BYTES_MIN, ticket::TicketKey, units::parse_duration};
 
 /// What `ticket` is told.
 #[derive(clap::Args)]
@@ -25,9 +25,14 @@ pub(crate) struct TicketArguments {
     /// Print the address of the stream with the ticket in it, at a hub with this address
     #[arg(long, value_name = "URL")]
     url: Option<Uri>,
-    /// Publish key of the hub. A flag shows in the list of processes: prefer the variable
-    #[arg(long, value_name = "KEY", env = KEY_VARIABLE, hide_env_values = true)]
-    key: Option<String>,
+    /// Key of the hub that tickets are signed with, if it has one beside the publish key. A flag shows in the list of
+    /// processes: prefer the variable
+    #[arg(long, value_name = "KEY", env = "TIDECAST_TICKET_KEY", hide_env_values = true)]
+    ticket_key: Option<String>,
+    /// Publish key of the hub, with which tickets are signed if there is no other. A flag shows in the list of processes:
+    /// prefer the variable
+    #[arg(long = "publish-key", alias = "key", value_name = "KEY", env = KEY_VARIABLE, hide_env_values = true)]
+    publish_key: Option<String>,
 }
 
 impl std::fmt::Debug for TicketArguments {
@@ -39,15 +44,25 @@ impl std::fmt::Debug for TicketArguments {
 /// What the help of `ticket` ends with.
 pub(crate) const AFTER_HELP: &str = "\
     For a hub that runs with --tickets. A ticket is a secret: who has it reads its channels until its time is over, and \
-    may do so to the end of a stream that was opened before. To take all of them back, change the publish key.";
+    may do so to the end of a stream that was opened before. To take all of them back, change the key.";
 
 /// Prints a ticket.
 pub(crate) fn run(arguments: &TicketArguments) -> anyhow::Result<Ended> {
-    let Some(key) = arguments.key.as_deref().filter(|key| !key.is_empty()) else {
-        return misused("a ticket is signed with the hub's publish key: give it by TIDECAST_KEY or --key");
+    let given = [&arguments.ticket_key, &arguments.publish_key].into_iter().flatten().find(|key| !key.is_empty());
+    let Some(key) = given.cloned().or_else(old_key) else {
+        return misused(
+            "a ticket is signed with the hub's ticket key or, if it has none, its publish key: give it by \
+             TIDECAST_TICKET_KEY or --ticket-key, or by TIDECAST_PUBLISH_KEY or --publish-key",
+        );
     };
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return misused("the key of --key or TIDECAST_KEY must have visible ASCII characters only");
+        return misused("the key that signs must have visible ASCII characters only");
+    }
+    if key.len() < TICKET_SECRET_BYTES_MIN {
+        let length = key.len();
+        return misused(format!(
+            "the key has {length} bytes: no hub takes tickets that are signed with fewer than {TICKET_SECRET_BYTES_MIN}"
+        ));
     }
     let channels: Vec<Channel> = match arguments.channels.iter().map(|name| Channel::new(name)).collect() {
         Ok(channels) => channels,

@@ -59,6 +59,8 @@ pub(crate) fn sample() -> String {
             ("", Kind::Count) => "1000",
             ("", Kind::Secret) => "a long random text",
             ("", Kind::Origins) => "http://localhost:5000",
+            ("", Kind::Patterns) => "news/*",
+            ("", Kind::Hosts) => "hub.example",
             ("", Kind::Redis) => "redis://localhost:6379/0",
             (default, _) => default,
         };
@@ -100,9 +102,12 @@ fn toml_value(kind: Kind, values: &[String]) -> String {
     let first = values.first().cloned().unwrap_or_default();
     match kind {
         Kind::Switch | Kind::Count | Kind::Truth => first,
-        Kind::Origins => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
+        kind if kind.is_list() => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
         Kind::Address
         | Kind::Choice(_)
+        | Kind::Hosts
+        | Kind::Origins
+        | Kind::Patterns
         | Kind::Prefix
         | Kind::Redis
         | Kind::Secret
@@ -142,10 +147,11 @@ mod tests {
         for knob in KNOBS.iter().filter(|knob| knob.key != "open_publish") {
             assert!(settings.find(knob.key).is_some(), "{}", knob.key);
         }
-        // The key of the sample has spaces, on purpose: it is to be replaced.
+        // The keys of the sample have spaces, on purpose: they are to be replaced.
         let mistakes = Config::from_settings(&settings).unwrap_err();
-        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
-        assert!(mistakes[0].starts_with("publish_key in sample, line "), "{mistakes:?}");
+        let starts: Vec<_> = mistakes.iter().filter_map(|mistake| mistake.split_once(" in sample, line ")).collect();
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert_eq!(starts.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["publish_key", "ticket_key"]);
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub(crate) enum Kind {
     Secret,
     Switch,
     Origins,
+    /// Patterns of channels.
+    Patterns,
+    /// Patterns of hosts.
+    Hosts,
     Time,
     Size,
     Count,
@@ -69,6 +73,11 @@ impl Knob {
 }
 
 impl Kind {
+    /// Returns whether a knob takes several values.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self, Self::Origins | Self::Patterns | Self::Hosts)
+    }
+
     /// What stands for the value in `--help`.
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
@@ -76,6 +85,8 @@ impl Kind {
             Self::Secret => "KEY",
             Self::Switch => "",
             Self::Origins => "ORIGIN",
+            Self::Patterns => "PATTERN",
+            Self::Hosts => "HOST",
             Self::Time => "TIME",
             Self::Size => "SIZE",
             Self::Count => "N",
@@ -96,6 +107,16 @@ impl Kind {
             Self::Origins => "scheme, host and port, such as `http://localhost:5000`; several: the flag repeated, \
                               commas in the variable, an array in a file"
                 .to_owned(),
+            Self::Patterns => {
+                "a channel, in which `*` is any run of characters, `\\*` a star and `\\\\` a backslash; several: \
+                               the flag repeated, commas in the variable, an array in a file"
+                    .to_owned()
+            }
+            Self::Hosts => {
+                "a name or an address, with its port or without, in which `*` is any run of characters; several: \
+                            the flag repeated, commas in the variable, an array in a file"
+                    .to_owned()
+            }
             Self::Time => "a whole number with `ms`, `s`, `m` or `h`, or `0`".to_owned(),
             Self::Size => "bytes, or a whole number with `KiB`, `MiB` or `GiB`".to_owned(),
             Self::Count => "a whole number".to_owned(),
@@ -146,8 +167,34 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "tickets",
         kind: Kind::Switch,
         default: "false",
-        doc: "Give a stream only to who shows a ticket for its channels, signed by the application with \
-              what it derives from the publish key, or the publish key itself",
+        doc: "Require a signed ticket, or the publish key, to open a stream; `anonymous_subscribe` names exceptions. Tickets \
+              are signed by the application with what it derives from `ticket_key`, or from `publish_key` if that is not \
+              set; the one used must have at least 32 bytes (`openssl rand -hex 32` prints such a key)",
+        ..PLAIN
+    },
+    Knob {
+        key: "ticket_key",
+        kind: Kind::Secret,
+        default_note: "`publish_key`",
+        doc: "Key that tickets are signed with, so that a program that signs them need not be able to publish; at least 32 \
+              bytes. A flag shows in the list of processes: prefer the variable",
+        ..PLAIN
+    },
+    Knob {
+        key: "anonymous_subscribe",
+        kind: Kind::Patterns,
+        default_note: "`*`, which is every channel; with `tickets`, none",
+        doc: "Channels whose streams are opened without a ticket or the publish key. With Redis, every pub/sub channel of it \
+              can be asked for, also those of other programs",
+        ..PLAIN
+    },
+    Knob {
+        key: "allowed_hosts",
+        kind: Kind::Hosts,
+        default_note: "any; without a key, on a loopback address, the names of this machine only",
+        doc: "Hosts by which the hub is asked, as the `Host` header has them, besides `localhost` and loopback addresses; \
+              requests with another one are refused. A guard against pages that reach the hub by a name of their own \
+              (DNS rebinding). `/healthz` and `/readyz` answer to any",
         ..PLAIN
     },
     Knob { key: "cors_origin", kind: Kind::Origins, doc: "Origin whose pages may read streams and publish", ..PLAIN },

@@ -75,9 +75,10 @@ impl Settings {
             if value.is_empty() {
                 continue;
             }
-            let values = match knob.kind {
-                Kind::Origins => value.split(',').map(|part| part.trim().to_owned()).collect(),
-                _ => vec![value],
+            let values = if knob.kind.is_list() {
+                value.split(',').map(|part| part.trim().to_owned()).collect()
+            } else {
+                vec![value]
             };
             self.add(knob, Setting { values, origin: Origin::Variable(name) });
         }
@@ -118,7 +119,7 @@ fn texts(kind: Kind, value: toml::Value) -> Option<Vec<String>> {
     match (kind, value) {
         (Kind::Switch | Kind::Truth, toml::Value::Boolean(on)) => Some(vec![on.to_string()]),
         (Kind::Count | Kind::Size | Kind::Time, toml::Value::Integer(number)) => Some(vec![number.to_string()]),
-        (Kind::Origins, toml::Value::Array(values)) => {
+        (kind, toml::Value::Array(values)) if kind.is_list() => {
             values.into_iter().map(|value| value.as_str().map(str::to_owned)).collect()
         }
         (Kind::Count | Kind::Switch | Kind::Truth, _) => None,

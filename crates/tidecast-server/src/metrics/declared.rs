@@ -52,6 +52,18 @@ pub(super) const HUB: &[Hub] = &[
         "Clients wait 5 to 30 s for a place. Raise `streams_max` (`full`) or `streams_per_client_max` \
          (`client-full`), or add a hub.",
     ),
+    Hub::counter_by(
+        "requests_refused",
+        "Requests refused for who asks: 401 for a key or ticket that is missing, wrong or expired, 403 for a host, an origin \
+         or a channel that is not in the ticket, 429 for wrong keys after too many (`guessing`)",
+        "cause",
+        |hub| hub.counters.refusals(),
+    )
+    .alert(
+        "increase(tidecast_requests_refused_total{cause=\"guessing\"}[5m]) > 0",
+        "An address has sent more than ten wrong keys within a minute: a program with an old key, or somebody who \
+         guesses. The log names the address.",
+    ),
     Hub::counter_by("resets", "`stream-reset` events sent", "reason", |hub| {
         vec![
             ("expired", hub.stats.resets_expired),

@@ -1,6 +1,6 @@
 //! `POST /publish`.
 
-use std::io::Write;
+use std::{io::Write, net::SocketAddr};
 
 use axum::{
     BoxError,
@@ -14,7 +14,7 @@ use tidecast::{Hub, Publication, Published};
 use tidecast_axum::Problem;
 
 use crate::{
-    access::{self, Wants},
+    access::Wants,
     app::App,
     body::{read_out, read_whole},
     publish::{self, Asked},
@@ -25,7 +25,7 @@ use crate::{
 const ANSWER_BYTES: usize = 128;
 
 /// Answers a request to publish.
-pub(super) async fn answer<B>(app: &App, request: Request<B>) -> Response
+pub(super) async fn answer<B>(app: &App, peer: SocketAddr, request: Request<B>) -> Response
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -39,7 +39,7 @@ where
             }
             Err(problem) => problem.into_response(),
         },
-        Err(problem) => access::refusal(problem),
+        Err(refusal) => app.access.refusals.answer(peer, refusal).await,
     };
     // Whoever was waited for in vain is not waited for again.
     if refusal.status() != StatusCode::REQUEST_TIMEOUT {

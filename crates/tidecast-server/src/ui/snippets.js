@@ -10,7 +10,7 @@ const quoted = (text) => JSON.stringify(text);
 
 // The key itself is never shown.
 const ifKey = (text) => (key() ? text : "");
-const RUST_HEADER = '\n        .header("Authorization", format!("Bearer {}", std::env::var("TIDECAST_KEY")?))';
+const RUST_HEADER = '\n        .header("Authorization", format!("Bearer {}", std::env::var("TIDECAST_PUBLISH_KEY")?))';
 
 const LANGUAGES = {
   curl: (channel) => `# listen
@@ -31,7 +31,7 @@ source.onmessage = (event) => console.log(event.data);
 await fetch(${quoted(`${base()}publish`)}, {
   method: "POST",
   headers: {
-    "Content-Type": "application/json",${ifKey("\n    Authorization: `Bearer ${process.env.TIDECAST_KEY}`,")}
+    "Content-Type": "application/json",${ifKey("\n    Authorization: `Bearer ${process.env.TIDECAST_PUBLISH_KEY}`,")}
   },
   body: JSON.stringify({ channel: ${quoted(channel)}, data: { message: "Hello!" } }),
 });
@@ -46,7 +46,7 @@ request = Request(
     ${quoted(`${base()}publish`)},
     json.dumps(event).encode(),
     {
-        "Content-Type": "application/json",${ifKey('\n        "Authorization": "Bearer " + os.environ["TIDECAST_KEY"],')}
+        "Content-Type": "application/json",${ifKey('\n        "Authorization": "Bearer " + os.environ["TIDECAST_PUBLISH_KEY"],')}
     },
 )
 print(urlopen(request).read().decode())
@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /** The line that publishes to a channel from a terminal, with `broken` where it may go on in the next. */
 export function curlPublish(channel, broken = "") {
   const field = /^[\w.-]+$/.test(channel) ? `-d channel=${channel}` : `--data-urlencode ${shell(`channel=${channel}`)}`;
-  const header = ifKey(' -H "Authorization: Bearer $TIDECAST_KEY"');
+  const header = ifKey(' -H "Authorization: Bearer $TIDECAST_PUBLISH_KEY"');
   return `curl ${shell(`${base()}publish`)}${broken}${header}${header && broken} ${field} -d data=hello`;
 }
 

@@ -8,7 +8,7 @@ use super::{
     process::{Hub, Process, run, tidecast},
 };
 
-const KEY: &str = "s3cret!";
+const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
 
 /// The first line of what is answered to a request for an address.
 fn status(address: &str) -> String {
@@ -25,7 +25,7 @@ fn a_ticket_opens_its_channels_and_the_address_is_ready_to_be_taken() {
     let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
     let url = hub.url();
     let sign = |more: &[&str]| {
-        let end = Process::start(tidecast(&["ticket"]).args(more).env("TIDECAST_KEY", KEY)).end();
+        let end = Process::start(tidecast(&["ticket"]).args(more).env("TIDECAST_PUBLISH_KEY", KEY)).end();
         end.expect(0).stdout.clone()
     };
     let address = sign(&["--channel", "a b", "--channel", "c", "--for", "1h", "--url", &format!("{url}/")]);
@@ -37,14 +37,31 @@ fn a_ticket_opens_its_channels_and_the_address_is_ready_to_be_taken() {
     assert_eq!(status(&format!("{url}/stream")), "HTTP/1.1 401");
 }
 
+/// A program that signs tickets had to have the key with which one publishes.
+#[test]
+fn a_key_of_their_own_signs_tickets() {
+    let ticket_key = "a-key-for-tickets-and-nothing-else";
+    let hub = Hub::start(&["--publish-key", KEY, "--ticket-key", ticket_key, "--tickets"]);
+    let address = |variables: &[(&str, &str)]| {
+        let mut command = tidecast(&["ticket", "--url", &hub.url()]);
+        Process::start(command.envs(variables.iter().copied())).end().expect(0).stdout.clone()
+    };
+    let both = [("TIDECAST_PUBLISH_KEY", KEY), ("TIDECAST_TICKET_KEY", ticket_key)];
+    assert_eq!(status(&address(&both)), "HTTP/1.1 200");
+    assert_eq!(status(&address(&both[..1])), "HTTP/1.1 401");
+    let refused = run(&["publish", "--url", &hub.url(), "--publish-key", ticket_key, "x"]);
+    assert!(refused.expect(1).stderr.contains("the publish key is wrong"), "{refused:?}");
+}
+
 #[test]
 fn who_follows_shows_the_key_or_a_ticket() {
     let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
     let url = hub.url();
-    let ticket = run(&["ticket", "--key", KEY, "--channel", "a"]).stdout;
-    let follow = |key: &str| Process::start(&mut tidecast(&["tail", "--url", &url, "--key", key, "--channel", "a"]));
+    let ticket = run(&["ticket", "--publish-key", KEY, "--channel", "a"]).stdout;
+    let follow =
+        |key: &str| Process::start(&mut tidecast(&["tail", "--url", &url, "--publish-key", key, "--channel", "a"]));
     let followers = [follow(KEY), follow(&ticket)];
-    let publish = ["publish", "--url", &url, "--key", KEY, "--channel", "a", "hello"];
+    let publish = ["publish", "--url", &url, "--publish-key", KEY, "--channel", "a", "hello"];
     // Whoever is there already gets one, and so it is known that they are.
     for follower in &followers {
         eventually("an event", || {
@@ -53,30 +70,31 @@ fn who_follows_shows_the_key_or_a_ticket() {
         });
     }
     let refused = run(&["tail", "--url", &url, "--channel", "a"]);
-    assert!(refused.expect(1).stderr.contains("TIDECAST_KEY"), "{refused:?}");
-    let refused = run(&["tail", "--url", &url, "--key", &ticket, "--channel", "b"]);
+    assert!(refused.expect(1).stderr.contains("TIDECAST_PUBLISH_KEY"), "{refused:?}");
+    let refused = run(&["tail", "--url", &url, "--publish-key", &ticket, "--channel", "b"]);
     assert!(refused.expect(1).stderr.contains("not for `b`"), "{refused:?}");
-    let refused = run(&["publish", "--url", &url, "--key", &ticket, "--channel", "a", "hello"]);
+    let refused = run(&["publish", "--url", &url, "--publish-key", &ticket, "--channel", "a", "hello"]);
     assert!(refused.expect(1).stderr.contains("a ticket opens streams only"), "{refused:?}");
 }
 
 #[test]
 fn a_measurement_runs_with_the_key() {
     let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
-    run(&["bench", &hub.url(), "--key", KEY, "--subscribers", "2", "--events", "10"]).expect(0);
+    run(&["bench", "--url", &hub.url(), "--publish-key", KEY, "--subscribers", "2", "--events", "10"]).expect(0);
 }
 
 #[test]
 fn what_can_not_be_signed_says_why() {
     for (arguments, says) in [
-        (&["ticket"][..], "TIDECAST_KEY"),
-        (&["ticket", "--key", ""], "TIDECAST_KEY"),
-        (&["ticket", "--key", "two words"], "visible ASCII"),
-        (&["ticket", "--key", KEY, "--channel", ""], "channel"),
-        (&["ticket", "--key", KEY, "--for", "0"], "--for"),
-        (&["ticket", "--key", KEY, "--for", "soon"], "--for"),
-        (&["ticket", "--key", KEY, "--url", "hub.example"], "--url"),
-        (&["ticket", "--key", KEY, "--url", "http://hub.example/?a=b"], "--url"),
+        (&["ticket"][..], "TIDECAST_PUBLISH_KEY"),
+        (&["ticket", "--publish-key", ""], "TIDECAST_PUBLISH_KEY"),
+        (&["ticket", "--publish-key", "two words"], "visible ASCII"),
+        (&["ticket", "--publish-key", &KEY[..31]], "31 bytes"),
+        (&["ticket", "--publish-key", KEY, "--channel", ""], "channel"),
+        (&["ticket", "--publish-key", KEY, "--for", "0"], "--for"),
+        (&["ticket", "--publish-key", KEY, "--for", "soon"], "--for"),
+        (&["ticket", "--publish-key", KEY, "--url", "hub.example"], "--url"),
+        (&["ticket", "--publish-key", KEY, "--url", "http://hub.example/?a=b"], "--url"),
     ] {
         let end = run(arguments);
         assert!(end.expect(64).stderr.contains(says), "{arguments:?}: {end:?}");

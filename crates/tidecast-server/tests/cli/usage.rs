@@ -47,11 +47,20 @@ fn a_key_is_asked_for_and_taken_from_the_environment() {
     let hub = Hub::start(&["--publish-key", "secret"]);
     let url = hub.url();
     let end = run(&["publish", "--url", &url, "x"]);
-    assert!(end.expect(1).stderr.contains("TIDECAST_KEY"), "{end:?}");
-    let end = Process::start(tidecast(&["publish", "x"]).env("TIDECAST_URL", &url).env("TIDECAST_KEY", "secret")).end();
-    end.expect(0);
-    let end = Process::start(tidecast(&["publish", "--help"]).env("TIDECAST_KEY", "secret")).end();
-    assert!(!end.expect(0).stdout.contains("secret"), "{end:?}");
+    assert!(end.expect(1).stderr.contains("TIDECAST_PUBLISH_KEY"), "{end:?}");
+    // The commands once had names of their own for it; those count still.
+    for variable in ["TIDECAST_PUBLISH_KEY", "TIDECAST_KEY"] {
+        let end = Process::start(tidecast(&["publish", "x"]).env("TIDECAST_URL", &url).env(variable, "secret")).end();
+        end.expect(0);
+        let end = Process::start(tidecast(&["publish", "--help"]).env(variable, "secret")).end();
+        assert!(!end.expect(0).stdout.contains("secret"), "{end:?}");
+    }
+    for flag in ["--publish-key", "--key"] {
+        run(&["publish", "--url", &url, flag, "secret", "x"]).expect(0);
+    }
+    let bench = ["bench", "--publish-key", "secret", "--subscribers", "1", "--events", "2"];
+    run(&[&bench[..], &["--url", &url]].concat()).expect(0);
+    run(&[&bench[..], &[&url]].concat()).expect(0);
 }
 
 #[test]
@@ -59,9 +68,11 @@ fn errors_say_what_to_do() {
     // Nobody listens on a port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let url = format!("http://{}", free.expect("a port is free"));
-    for command in
-        [&["publish", "--url", &url, "--give-up-after", "0", "x"][..], &["tail", "--url", &url], &["bench", &url]]
-    {
+    for command in [
+        &["publish", "--url", &url, "--give-up-after", "0", "x"][..],
+        &["tail", "--url", &url],
+        &["bench", "--url", &url],
+    ] {
         let end = run(command);
         assert!(end.expect(1).stderr.contains("`tidecast serve`"), "{end:?}");
     }
@@ -69,14 +80,14 @@ fn errors_say_what_to_do() {
         (&["publish", "--url", "https://a", "x"][..], "https is not spoken"),
         (&["tail", "--last", "1001"], "1001"),
         (&["publish"], "DATA"),
-        (&["publish", "--key", "a\nb", "x"], "visible ASCII"),
+        (&["publish", "--publish-key", "a\nb", "x"], "visible ASCII"),
         (&["publish", "--retry", "soon", "x"], "no time"),
         (&["publish", "--ndjson", "--type", "a", "-"], "--ndjson"),
         (&["publish", "--ndjson", "{}"], "write `-`"),
         (&["publish", "--id", "7", "-"], "--id"),
         (&["publish", "--type", "stream-reset", "x"], "reserved"),
         (&["tail", "--channel", "a\nb"], "channel"),
-        (&["bench", "https://a"], "https is not spoken"),
+        (&["bench", "--url", "https://a"], "https is not spoken"),
     ] {
         let end = run(command);
         assert!(end.expect(64).stderr.contains(part), "{end:?}");
@@ -162,7 +173,7 @@ fn a_command_whose_output_nobody_reads_does_not_panic() {
         (&nowhere, &["tail"], &[0, 1]),
         (&there, &["tail"], &[0]),
         (&there, &["bench", "--subscribers", "1", "--events", "2"], &[0]),
-        (&there, &["ticket", "--key", "k"], &[1]),
+        (&there, &["ticket", "--publish-key", "0123456789abcdef0123456789abcdef"], &[1]),
         (&there, &["ticket"], &[64]),
         (&there, &["no-such-command"], &[64]),
         (&there, &["--help"], &[0]),

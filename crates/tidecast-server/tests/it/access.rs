@@ -6,7 +6,6 @@ const TEXT: (&str, &str) = ("Content-Type", "text/plain");
 
 #[tokio::test]
 async fn with_a_key_publishing_and_looking_need_it() {
-    let hub = Hub::start(&["--publish-key", "s3cret!"]);
     let asked = [
         ("POST", "/publish"),
         ("GET", "/channels"),
@@ -16,6 +15,8 @@ async fn with_a_key_publishing_and_looking_need_it() {
         ("GET", "/metrics"),
     ];
     for (method, target) in asked {
+        // A hub of its own: too many wrong keys would be answered late.
+        let hub = Hub::start(&["--publish-key", "s3cret!"]);
         for (authorization, says) in [
             (None, "is missing"),
             (Some(""), "is missing"),
@@ -39,7 +40,9 @@ async fn with_a_key_publishing_and_looking_need_it() {
             let answer = hub.ask(method, target, &[TEXT, ("Authorization", authorization)], b"x").await;
             assert!(matches!(answer.head.status, 200 | 204 | 404), "{method} {target}: {answer:?}");
         }
+        assert!(!hub.stderr().contains("s3cret"), "{}", hub.stderr());
     }
+    let hub = Hub::start(&["--publish-key", "s3cret!"]);
     // A key is enough: where it is asked for, neither host nor origin count.
     let foreign = [TEXT, ("Authorization", "Bearer s3cret!"), ("Host", "hub.example"), ("Origin", "https://a.example")];
     assert_eq!(hub.ask("POST", "/publish", &foreign, b"x").await.head.status, 200);
@@ -102,9 +105,10 @@ async fn allowed_origins_get_their_headers_on_errors_too() {
         let answer = hub.ask("OPTIONS", target, &stranger, b"").await;
         assert_eq!(answer.head.header("access-control-allow-origin"), None, "{target}");
     }
-    // Others get nothing that a browser would accept, and can't publish.
+    // Others get no stream, and can't publish.
     for origin in ["http://localhost:5001", "https://evil.example", "null"] {
-        let stream = Stream::open(hub.address, "/stream", &[("Origin", origin)]).await;
+        let stream = hub.ask("GET", "/stream", &[("Origin", origin)], b"").await;
+        assert!(stream.problem(403).contains(origin));
         assert_eq!(stream.head.header("access-control-allow-origin"), None, "{origin}");
         let answer = hub.ask("POST", "/publish", &[TEXT, ("Origin", origin)], b"x").await;
         assert!(answer.problem(403).contains(origin));
@@ -115,6 +119,103 @@ async fn allowed_origins_get_their_headers_on_errors_too() {
         hub.ask("GET", "/channels", &[("Origin", APP)], b"").await.head.header("access-control-allow-origin"),
         None
     );
+}
+
+/// An `<img>` and a WebSocket of any site opened streams: each took a place, though the page could read none.
+#[tokio::test]
+async fn a_page_of_another_site_opens_nothing() {
+    const APP: &str = "https://app.example";
+    let site = |site: &'static str| ("Sec-Fetch-Site", site);
+    let hub = Hub::start(&["--cors-origin", APP]);
+    let own = format!("http://{}", hub.address);
+    let link = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
+    let frame = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
+    let image = [("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")];
+    let websocket = [("Sec-Fetch-Mode", "websocket"), ("Upgrade", "websocket")];
+    for (headers, status) in [
+        (&[][..], 200),
+        (&[("Origin", own.as_str())], 200),
+        (&[("Origin", APP), site("cross-site")], 200),
+        (&[site("same-origin")], 200),
+        // A proxy has changed the host.
+        (&[site("same-origin"), ("Origin", "https://hub.example")], 200),
+        (&[site("none"), link[0], link[1]], 200),
+        (&[site("cross-site"), link[0], link[1]], 200),
+        (&[site("cross-site")], 403),
+        (&[site("same-site")], 403),
+        (&[site("cross-site"), image[0], image[1]], 403),
+        (&[site("cross-site"), frame[0], frame[1]], 403),
+        (&[site("cross-site"), ("Origin", "https://evil.example"), websocket[0], websocket[1]], 403),
+        (&[("Origin", "https://evil.example"), websocket[1]], 403),
+        (&[("Origin", "null")], 403),
+    ] {
+        for target in ["/stream", "/channels"] {
+            let answer = hub.ask("HEAD", target, headers, b"").await;
+            assert_eq!(answer.head.status, status, "{target} {headers:?}");
+        }
+    }
+    let published = hub.ask("POST", "/publish", &[TEXT, site("cross-site")], b"x").await;
+    assert!(published.problem(403).contains("`Sec-Fetch-Site`"), "{published:?}");
+    assert_eq!(hub.metric("tidecast_streams").await, 0);
+    assert!(hub.metric("tidecast_requests_refused_total{cause=\"origin\"}").await >= 15);
+    // With the key a page may: only one that was given it has it.
+    let hub = Hub::start(&["--publish-key", "s3cret!"]);
+    let with_key = [site("cross-site"), ("Origin", "https://evil.example"), ("Authorization", "Bearer s3cret!")];
+    assert_eq!(hub.ask("HEAD", "/stream", &with_key, b"").await.head.status, 200);
+    hub.ask("GET", "/stream", &with_key[..2], b"").await.problem(403);
+}
+
+/// A hub that is not on loopback answered to any name, also to one that an attacker's DNS points to it.
+#[tokio::test]
+async fn allowed_hosts_are_the_only_ones() {
+    let hosts = ["--allowed-hosts", "Hub.example", "--allowed-hosts", "*.internal"];
+    let key = ("Authorization", "Bearer s3cret!");
+    let hub = Hub::start(&[&["--publish-key", "s3cret!"], &hosts[..]].concat());
+    let targets = [("GET", "/stream"), ("GET", "/channels"), ("POST", "/publish"), ("GET", "/"), ("GET", "/nothing")];
+    for host in ["evil.example", "hub.example.evil", "hub.example@evil.example", "internal", ""] {
+        for (method, target) in targets {
+            // Both before hyper is set up and after it.
+            for headers in [&[TEXT, key, ("Host", host)][..], &[TEXT, key, ("Host", host), ("Connection", "close")]] {
+                let answer = hub.ask(method, target, headers, b"x").await;
+                assert!(answer.problem(403).contains("--allowed-hosts"), "{method} {target} {host}: {answer:?}");
+            }
+        }
+        for target in ["/healthz", "/readyz"] {
+            assert_eq!(hub.ask("GET", target, &[("Host", host)], b"").await.head.status, 200, "{host}");
+        }
+    }
+    for host in ["hub.example", "HUB.example:8443", "a.internal", "localhost:1", "[::1]"] {
+        assert_eq!(hub.ask("HEAD", "/stream", &[("Host", host)], b"").await.head.status, 200, "{host}");
+        assert_eq!(hub.ask("POST", "/publish", &[TEXT, key, ("Host", host)], b"x").await.head.status, 200, "{host}");
+    }
+    assert!(hub.metric("tidecast_requests_refused_total{cause=\"host\"}").await > 0);
+    // Without a key, they are added to the names of this machine.
+    let hub = Hub::start(&hosts);
+    assert_eq!(hub.ask("POST", "/publish", &[TEXT, ("Host", "hub.example")], b"x").await.head.status, 200);
+    hub.ask("POST", "/publish", &[TEXT, ("Host", "evil.example")], b"x").await.problem(403);
+}
+
+/// 172,000 wrong keys a second were answered without a line and without a count.
+#[tokio::test]
+async fn wrong_keys_are_counted_told_and_answered_late_and_a_right_one_at_once() {
+    let hub = Hub::start(&["--publish-key", "s3cret!"]);
+    let publish = async |key: &str| hub.ask("POST", "/publish", &[TEXT, ("Authorization", key)], b"x").await;
+    for _ in 0..10 {
+        publish("Bearer wrong").await.problem(401);
+    }
+    let late = publish("Bearer wrong").await;
+    assert!(late.problem(429).contains("too many wrong keys"), "{late:?}");
+    assert_eq!((late.head.header("retry-after"), late.head.header("connection")), (Some("60"), Some("close")));
+    // The same guess where a stream takes the key; and where none is asked for, nothing is guessed.
+    assert_eq!(hub.get("/channels").await.head.status, 200);
+    assert_eq!(publish("Bearer s3cret!").await.head.status, 200);
+    assert_eq!(publish("").await.head.status, 401);
+    let refused =
+        async |cause: &str| hub.metric(&format!("tidecast_requests_refused_total{{cause=\"{cause}\"}}")).await;
+    assert_eq!((refused("key-wrong").await, refused("guessing").await, refused("key-missing").await), (10, 1, 1));
+    let lines = || hub.stderr().lines().filter(|line| line.contains("requests refused")).count();
+    crate::support::eventually("a line for each cause", async || lines() == 3).await;
+    assert!(hub.stderr().contains("127.0.0.1") && !hub.stderr().contains("s3cret"), "{}", hub.stderr());
 }
 
 /// Runs the hub with arguments that it must refuse; answers with what it says.

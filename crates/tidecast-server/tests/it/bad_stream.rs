@@ -8,7 +8,7 @@ async fn queries_that_are_wrong() {
     let hub = Hub::start(&[]);
     let mut witness = Witness::new(&hub).await;
     let many: String = (0..65).map(|number| format!("channel=c{number}&")).collect();
-    let pairs = "x=1&".repeat(1_001);
+    let pairs = "_=1&".repeat(1_001);
     let long = format!("channel={}", "c".repeat(300));
     let just_too_long = format!("channel={}", "%C3%A9".repeat(128));
     let cases: &[(&str, &str)] = &[
@@ -35,6 +35,9 @@ async fn queries_that_are_wrong() {
         ("channels=a", "did you mean `channel`?"),
         ("topic=a", "did you mean `channel`?"),
         ("stream=a", "did you mean `channel`?"),
+        ("channel=a&chanel=b", "did you mean `channel`?"),
+        ("channel=a&t=1700000000", "`t` is not known here; known are channel, "),
+        ("channel=a&since=7", "did you mean `last_event_id`?"),
         ("open=%ff", "`open` is not UTF-8"),
     ];
     for (query, says) in cases {
@@ -63,7 +66,7 @@ async fn queries_that_are_odd_but_right() {
         ("&&channel=a&&", 1),
         ("channel=a+b&channel=a%20b", 1),
         ("channel=100%&channel=100%25", 1),
-        ("unknown=%ff&channel=a", 1),
+        ("_=1700000000&_t=%ff&channel=a", 1),
         ("channel=a=b&channel=a", 2),
         (sixty_four.as_str(), 64),
         (&format!("channel={longest}"), 1),

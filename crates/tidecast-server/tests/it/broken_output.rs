@@ -32,8 +32,9 @@ fn full() -> (PipeReader, PipeWriter) {
 
 /// Publishes, reads a stream, and has a line logged for as many requests as said.
 async fn works(hub: &Hub, lines: usize) {
-    let bearer = [("Authorization", "Bearer k"), ("Content-Type", "text/plain")];
-    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket("k", &["sse"], 60))).await;
+    let key = format!("Bearer {KEY}");
+    let bearer = [("Authorization", key.as_str()), ("Content-Type", "text/plain")];
+    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
     for number in 0..lines {
         hub.ask("GET", "/stream?ticket=wrong", &[], b"").await.problem(401);
         if number % 100 == 0 {
@@ -46,7 +47,10 @@ async fn works(hub: &Hub, lines: usize) {
     assert_eq!(hub.get("/readyz").await.head.status, 200);
 }
 
-const ARGUMENTS: &[&str] = &["--publish-key", "k", "--tickets", "--log", "debug"];
+/// As long as what signs tickets must be.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+const ARGUMENTS: &[&str] = &["--publish-key", KEY, "--tickets", "--log", "debug"];
 
 /// A line that could not be written was a panic: at the start, of a task that then was away for good, of a request that any
 /// client can send, and at the end, which cut all streams.
@@ -56,7 +60,7 @@ async fn a_broken_standard_error_breaks_nothing() {
     works(&hub, 10).await;
     eventually("dropped lines", async || hub.metric(DROPPED).await >= 10).await;
     assert_eq!(hub.metric("tidecast_tasks_restarted_total").await, 0);
-    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket("k", &["sse"], 60))).await;
+    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
     hub.signal(Signal::TERM);
     assert!(!stream.rest().await.is_empty(), "its last block");
     assert_eq!(hub.ended().await.0.code(), Some(0));
@@ -71,7 +75,7 @@ async fn a_full_standard_error_stops_nothing() {
     // More than may wait to be written.
     works(&hub, 1_300).await;
     assert!(hub.metric(DROPPED).await >= 200);
-    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket("k", &["sse"], 60))).await;
+    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
     hub.signal(Signal::TERM);
     assert!(!stream.rest().await.is_empty(), "its last block");
     assert_eq!(hub.ended().await.0.code(), Some(0));

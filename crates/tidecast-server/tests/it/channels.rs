@@ -218,7 +218,10 @@ async fn metrics_agree_with_what_was_done() {
     }
     let answer = hub.get("/metrics").await;
     assert_eq!(answer.head.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
-    let numbers = parse(&answer.text());
+    let mut numbers = parse(&answer.text());
+    let refused = |name: &String, _: &mut u64| name.starts_with("tidecast_requests_refused_total{cause=");
+    let refused: Vec<_> = numbers.extract_if(.., refused).collect();
+    assert!(refused.len() == 10 && refused.iter().all(|(_, count)| *count == 0), "{refused:?}");
     assert_eq!(scraped_names(&answer.text()), documented_names("## Of a hub on Redis"));
     let expected: &[(&str, u64)] = &[
         ("events_published_total", 4),
@@ -239,6 +242,9 @@ async fn metrics_agree_with_what_was_done() {
         ("streams_refused_total{reason=\"full\"}", 1),
         ("streams_refused_total{reason=\"client-full\"}", 0),
         ("streams_refused_total{reason=\"ending\"}", 0),
+        ("resets_total{reason=\"ambiguous-id\"}", 0),
+        ("log_lines_dropped_total", 0),
+        ("tasks_restarted_total", 0),
     ];
     for (name, number) in expected {
         assert_eq!(numbers.get(&format!("tidecast_{name}")), Some(number), "{name} in {numbers:?}");

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::{Answer, Connection, Head, Hub, Stream, eventually, now, request, ticket, ticket_of};
 
-const KEY: &str = "s3cret!";
+const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
 
 const APP: &str = "https://app.example";
 
@@ -90,7 +90,7 @@ async fn whatever_is_no_ticket_is_told_what_is_wrong_with_it() {
         ("%ff%00".to_owned(), 401, "three parts"),
         (long, 401, "longer than 32 KiB"),
         (changed, 401, "signature"),
-        (ticket("another key", &["a"], 3_600), 401, "earlier publish key"),
+        (ticket("another key", &["a"], 3_600), 401, "earlier key"),
         (ticket(KEY, &["a"], -1), 401, "expired"),
         (claims(&json!({"use": "publish", "subscribe": ["a"], "exp": now() + 60})), 401, "`use`"),
         (claims(&json!({"use": "ticket", "subscribe": ["a"]})), 401, "`exp`"),
@@ -241,12 +241,19 @@ async fn a_ticket_that_is_not_the_pages_own_lets_no_other_origin_read() {
     let hub = start(&["--cors-origin", "https://known.example"]);
     let claims = serde_json::json!({"use": "ticket", "subscribe": ["a"], "exp": now() + 60, "cors": false});
     let ticket = ticket_of(KEY, &claims);
-    for origin in [APP, "null", "https://known.example"] {
-        let stream =
-            Stream::open(hub.address, &format!("/stream?channel=a&ticket={ticket}"), &[("Origin", origin)]).await;
-        assert_eq!(stream.head.status, 200);
-        assert_eq!(may_read(&stream.head, origin), origin == "https://known.example");
+    let target = format!("/stream?channel=a&ticket={ticket}");
+    for origin in [APP, "null"] {
+        let answer = hub.ask("GET", &target, &[("Origin", origin)], b"").await;
+        assert!(answer.problem(403).contains("--cors-origin") || origin == "null", "{answer:?}");
+        assert!(!may_read(&answer.head, origin));
     }
+    let stream = Stream::open(hub.address, &target, &[("Origin", "https://known.example")]).await;
+    assert!(may_read(&stream.head, "https://known.example"));
+    // A page of the application's own, which a browser says; and whoever is no browser.
+    for headers in [&[][..], &[("Sec-Fetch-Site", "same-origin"), ("Origin", APP)]] {
+        assert_eq!(Stream::open(hub.address, &target, headers).await.head.status, 200);
+    }
+    hub.ask("GET", &target, &[("Sec-Fetch-Site", "cross-site")], b"").await.problem(403);
 }
 
 #[tokio::test]
@@ -258,30 +265,84 @@ async fn a_browser_that_asks_first_is_told_what_it_may() {
             let asked = [
                 ("Origin", origin),
                 ("Access-Control-Request-Method", "GET"),
-                ("Access-Control-Request-Headers", "authorization,cache-control,last-event-id"),
+                (
+                    "Access-Control-Request-Headers",
+                    "authorization,cache-control,last-event-id,traceparent,datastar-request",
+                ),
             ];
             let answer = hub.ask("OPTIONS", "/stream?channel=a", &asked, b"").await;
             assert_eq!((answer.head.status, answer.body.len()), (204, 0));
             assert!(may_read(&answer.head, origin));
             assert_eq!(answer.head.header("access-control-allow-methods"), Some("GET"));
             let allowed = answer.head.header("access-control-allow-headers");
-            assert_eq!(allowed, Some("Last-Event-ID, Authorization, Cache-Control"));
+            assert_eq!(allowed, Some(asked[2].1));
             assert_eq!(answer.head.header("access-control-max-age"), Some("7200"));
         }
     }
 }
 
-/// Without `--tickets` a ticket is a parameter that says nothing.
+/// Without `--tickets` a ticket says nothing, to whomever it belongs.
 #[tokio::test]
 async fn a_hub_that_wants_no_tickets_passes_them_over() {
     let hub = Hub::start(&["--publish-key", KEY]);
     for given in [ticket(KEY, &["a"], 3_600), ticket(KEY, &["b"], -1), "nonsense".to_owned()] {
         let target = format!("/stream?channel=a&ticket={given}");
-        let stream = Stream::open(hub.address, &target, &[("Origin", APP)]).await;
-        assert_eq!(stream.head.header("access-control-allow-origin"), None);
+        assert_eq!(hub.stream(&target).await.head.status, 200);
+        let of_others = hub.ask("GET", &target, &[("Origin", APP)], b"").await;
+        of_others.problem(403);
+        assert_eq!(of_others.head.header("access-control-allow-origin"), None);
     }
     let asked = [("Origin", APP), ("Access-Control-Request-Method", "GET")];
     assert_eq!(hub.ask("OPTIONS", "/stream", &asked, b"").await.head.status, 405);
+}
+
+/// Whoever reached a hub read every channel, on Redis also those of other programs.
+#[tokio::test]
+async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
+    let anonymous = ["--anonymous-subscribe", "news/*", "--anonymous-subscribe", "a\\*b"];
+    let hub = Hub::start(&[&["--publish-key", KEY], &anonymous[..]].concat());
+    let key = format!("Bearer {KEY}");
+    let good = ticket(KEY, &["secret"], 3_600);
+    let expired = ticket(KEY, &["secret"], -1);
+    for (target, status) in [
+        ("/stream?channel=news/1&channel=news/2".to_owned(), 200),
+        ("/stream?channel=a*b".to_owned(), 200),
+        ("/stream?channel=aXb".to_owned(), 401),
+        ("/stream".to_owned(), 401),
+        ("/stream?channel=celery.pidbox".to_owned(), 401),
+        ("/stream?channel=news/1&channel=secret".to_owned(), 401),
+        (format!("/stream?channel=news/1&channel=secret&ticket={good}"), 200),
+        (format!("/stream?channel=other&ticket={good}"), 403),
+        (format!("/stream?channel=secret&ticket={expired}"), 401),
+        // What anybody may read needs no ticket that is in order.
+        (format!("/stream?channel=news/1&ticket={expired}"), 200),
+    ] {
+        assert_eq!(hub.ask("HEAD", &target, &[], b"").await.head.status, status, "{target}");
+        assert_eq!(hub.ask("HEAD", &target, &[("Authorization", &key)], b"").await.head.status, 200, "{target}");
+    }
+    // A ticket lets a page of another origin read; that anybody may read does not.
+    let page = [("Origin", APP)];
+    hub.ask("GET", "/stream?channel=news/1", &page, b"").await.problem(403);
+    let stream = Stream::open(hub.address, &format!("/stream?channel=news/1&ticket={good}"), &page).await;
+    assert!(may_read(&stream.head, APP));
+    let refused = async |cause: &str| {
+        let name = format!("tidecast_requests_refused_total{{cause=\"{cause}\"}}");
+        let scrape = hub.ask("GET", "/metrics", &[("Authorization", &key)], b"").await.text();
+        scrape.lines().any(|line| line.starts_with(&name) && !line.ends_with(" 0"))
+    };
+    for cause in ["ticket-missing", "ticket-expired", "channel-not-in-ticket", "origin"] {
+        assert!(refused(cause).await, "{cause}");
+    }
+    // With tickets nothing else is read; without a key nobody can have a ticket, and the answer says so.
+    let hub = start(&["--anonymous-subscribe", "news/*"]);
+    assert_eq!(hub.ask("HEAD", "/stream?channel=news/1", &[], b"").await.head.status, 200);
+    refused_with(&hub, "/stream?channel=a", "?ticket=").await;
+    let hub = Hub::start(&anonymous);
+    refused_with(&hub, "/stream?channel=a", "--ticket-key").await;
+}
+
+async fn refused_with(hub: &Hub, target: &str, remedy: &str) {
+    assert!(refused(hub, 401, target, &[]).await.contains(remedy), "{remedy}");
 }
 
 /// Whatever goes wrong around a request, and however much is logged.
@@ -329,7 +390,7 @@ async fn no_ticket_is_ever_written() {
 
         let logged = hub.stderr();
         // There is nothing at the level of traces, neither of ours nor of what is below.
-        assert!(logged.contains("DEBUG") && logged.contains("a stream was refused"), "{logged}");
+        assert!(logged.contains("DEBUG") && logged.contains("request refused"), "{logged}");
         let written = [logged, hub.stdout(), answers.join("\n")].join("\n");
         for ticket in &tickets {
             for part in ticket.split('.').skip(1) {

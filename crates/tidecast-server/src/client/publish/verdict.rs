@@ -112,7 +112,7 @@ mod tests {
         assert!(matches!(refused, Verdict::Refused { index: 1, why } if why == "`data` is missing (400)"));
         assert!(matches!(verdict(413, "text/html", ""), Verdict::TooLong(_)));
         assert!(
-            matches!(verdict(401, HUB, r#"{"detail": "no"}"#), Verdict::Never(why) if why.contains("TIDECAST_KEY"))
+            matches!(verdict(401, HUB, r#"{"detail": "no"}"#), Verdict::Never(why) if why.contains("TIDECAST_PUBLISH_KEY"))
         );
     }
 }

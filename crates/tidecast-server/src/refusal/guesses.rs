@@ -1,0 +1,103 @@
+//! How many wrong keys came from an address lately.
+//!
+//! A table of fixed size, made with the first wrong key: two addresses that meet in it share a slot, and the newer one
+//! takes it. So an address may be forgotten too early, but nobody is counted for another, and memory has a bound.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    sync::OnceLock,
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+
+use crate::bounds::{GUESS_ADDRESSES_MAX, GUESS_WINDOW, GUESSES_MAX};
+
+/// See the module.
+pub(super) struct Guesses {
+    slots: OnceLock<Box<[Mutex<Option<Slot>>]>>,
+    /// Drawn at the start, so that nobody can choose addresses that meet.
+    hasher: RandomState,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    address: Ipv6Addr,
+    since: Instant,
+    count: u32,
+}
+
+/// Whether an address may have another wrong key answered at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    Few,
+    TooMany,
+}
+
+impl Count {
+    pub(super) fn is_too_many(self) -> bool {
+        self == Self::TooMany
+    }
+}
+
+impl Guesses {
+    pub(super) fn new() -> Self {
+        Self { slots: OnceLock::new(), hasher: RandomState::new() }
+    }
+
+    /// Counts a wrong key of an address. A window begins with an address' first one and ends by its time, whatever comes.
+    pub(super) fn count(&self, address: IpAddr, now: Instant) -> Count {
+        let address = network(address);
+        let slots = self.slots.get_or_init(|| (0..GUESS_ADDRESSES_MAX).map(|_| Mutex::default()).collect());
+        let at = self.hasher.hash_one(address) % slots.len() as u64;
+        let mut slot = slots[usize::try_from(at).unwrap_or_default()].lock();
+        let same = slot.filter(|slot| slot.address == address && now.duration_since(slot.since) < GUESS_WINDOW);
+        let mut counted = same.unwrap_or(Slot { address, since: now, count: 0 });
+        counted.count = counted.count.saturating_add(1);
+        *slot = Some(counted);
+        if counted.count > GUESSES_MAX { Count::TooMany } else { Count::Few }
+    }
+}
+
+/// Returns what counts as one address: of IPv6 the /64, of which one client has all.
+fn network(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_is_counted_within_its_window() {
+        let (guesses, begin) = (Guesses::new(), Instant::now());
+        let counts = |address: &str, now| guesses.count(address.parse().unwrap(), now);
+        for _ in 0..GUESSES_MAX {
+            assert_eq!(counts("192.0.2.1", begin), Count::Few);
+        }
+        assert_eq!(counts("192.0.2.1", begin), Count::TooMany);
+        assert_eq!(counts("::ffff:192.0.2.1", begin), Count::TooMany);
+        assert_eq!(counts("192.0.2.1", begin + GUESS_WINDOW), Count::Few);
+    }
+
+    #[test]
+    fn of_ipv6_a_64_is_one_address() {
+        assert_eq!(network("2001:db8::1".parse().unwrap()), network("2001:db8::ffff:1".parse().unwrap()));
+        assert_ne!(network("2001:db8::1".parse().unwrap()), network("2001:db8:0:1::1".parse().unwrap()));
+        assert_ne!(network("192.0.2.1".parse().unwrap()), network("192.0.2.2".parse().unwrap()));
+    }
+
+    #[test]
+    fn however_many_addresses_come_the_table_stays_as_large() {
+        let (guesses, begin) = (Guesses::new(), Instant::now());
+        for number in 0..20_000_u32 {
+            guesses.count(IpAddr::V4(number.into()), begin);
+        }
+        assert_eq!(guesses.slots.get().map(|slots| slots.len()), Some(GUESS_ADDRESSES_MAX));
+    }
+}
