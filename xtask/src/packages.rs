@@ -27,11 +27,12 @@ const NCHAN: [(&str, &str); 2] =
     [("nginx", "/usr/sbin/nginx"), ("libnginx-mod-nchan", "/usr/lib/nginx/modules/ngx_nchan_module.so")];
 
 /// The proxies that the configurations in `docs/proxies.md` are tested with, and where their packages put them.
-const PROXIES: [(&str, &str); 4] = [
+const PROXIES: [(&str, &str); 5] = [
     ("apache2", "/usr/sbin/apache2"),
     ("caddy", "/usr/bin/caddy"),
     ("haproxy", "/usr/sbin/haproxy"),
     ("lighttpd", "/usr/sbin/lighttpd"),
+    ("lighttpd-mod-openssl", "/usr/lib/lighttpd/mod_openssl.so"),
 ];
 
 /// Brings the packages that are missing.

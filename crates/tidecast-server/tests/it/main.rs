@@ -31,6 +31,7 @@ mod lifetime;
 mod limits;
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod memory;
+mod proxies;
 mod redis;
 mod same_stream;
 mod stall;

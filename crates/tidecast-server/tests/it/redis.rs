@@ -5,7 +5,7 @@
 
 #[path = "../../../tidecast-redis/tests/it/rig/server.rs"]
 #[allow(dead_code, reason = "what starts a server is shared with the tests of the broker, which use all of it")]
-mod server;
+pub(crate) mod server;
 
 mod away;
 mod databases;
@@ -26,7 +26,7 @@ use self::server::Server;
 use crate::support::{Hub, eventually};
 
 /// A hub on database 0 of this Redis, ready to publish.
-async fn hub_on(redis: &Server, arguments: &[&str]) -> Hub {
+pub(crate) async fn hub_on(redis: &Server, arguments: &[&str]) -> Hub {
     let url = redis.url();
     let hub = Hub::start(&[&["--redis", &url], arguments].concat());
     until_ready(&hub).await;
