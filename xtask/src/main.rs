@@ -3,6 +3,7 @@
 //! A command is a file of that name. They only call other programs and say how it went; what is checked by reading
 //! this repository itself is in `tidy`, which runs with the other tests.
 
+mod api;
 mod bench;
 mod callgrind;
 mod docs;
@@ -45,6 +46,8 @@ enum Command {
     Python,
     /// Write the documents that are made from the program's declarations
     Docs,
+    /// List the public items of the libraries, and compare with what they were
+    Api(api::Args),
     /// Build the hub for release and measure it
     Bench(bench::Args),
     /// Run the fuzz targets with libFuzzer (needs a nightly toolchain)
@@ -62,11 +65,8 @@ fn main() -> ExitCode {
         Command::Docs => docs::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, args),
         Command::Fuzz(args) => fuzz::run(&workspace, args),
-        Command::Callgrind(args) => callgrind::run(&workspace, args).map(|outcome| {
-            if let Outcome::Skipped(why) = outcome {
-                println!("skipped: {why}");
-            }
-        }),
+        Command::Api(args) => api::run(&workspace, args).map(say_if_skipped),
+        Command::Callgrind(args) => callgrind::run(&workspace, args).map(say_if_skipped),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,5 +74,11 @@ fn main() -> ExitCode {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn say_if_skipped(outcome: Outcome) {
+    if let Outcome::Skipped(why) = outcome {
+        println!("skipped: {why}");
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    bench, callgrind,
+    api, bench, callgrind,
     environment::PACKAGE,
     minimal_versions, packages, python,
     report::{Outcome, Report},
@@ -63,6 +63,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if full {
         report.step("features", || features(workspace));
         report.step("doc", || doc(workspace));
+        report.step("api", || api::run(workspace, &api::Args::default()));
         report.step("package", || package(workspace));
         report.step("model", || model(workspace));
         // Before the browsers, some of which meet a program on the package that is installed there.
