@@ -34,6 +34,8 @@ pub(crate) struct Log {
     head_offset: u64,
     /// Epochs that went before in the same counting, and the offset that each had reached: newest first.
     lineage: Vec<(Epoch, u64)>,
+    /// Places in other epochs that are places in this one, with nothing lost between.
+    same: Vec<SamePlace>,
     /// The local number of the oldest entry, or of the next one if there is none.
     first: u64,
     entries: VecDeque<Entry>,
@@ -60,6 +62,15 @@ struct Entry {
 }
 
 const _: () = assert!(size_of::<Entry>() == 32, "an entry has grown");
+/// A position of another epoch that is a place in the present one. If both count alike, so are all before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SamePlace {
+    there: Position,
+    here: u64,
+}
+
+/// Most of them that are kept; the newest count.
+const SAME_PLACES_MAX: usize = 16;
 
 /// What stands in an entry's id line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,6 +136,7 @@ impl Log {
         self.origin = origin;
         self.head_offset = position.offset;
         self.lineage = lineage;
+        self.same = Vec::new();
     }
 
     /// Whether the log is open for a channel that had never been published to, with this origin.
@@ -137,15 +149,45 @@ impl Log {
         self.is_unborn(self.origin)
     }
 
-    /// Gives an epoch to a log that [awaits](Self::awaits_epoch) one.
+    /// Gives an epoch to a log that [awaits](Self::awaits_epoch) one, or another name to one without an event.
     pub(crate) fn adopt(&mut self, epoch: Epoch) {
-        debug_assert!(self.awaits_epoch());
+        debug_assert!(self.head_offset == 0);
         self.epoch = Some(epoch);
     }
 
     /// The beginning, as it was told before the first event.
     pub(crate) fn start(&self) -> Position {
         Position { epoch: self.origin, offset: 0 }
+    }
+
+    /// Goes on in another epoch, in which a position is where the log stands now.
+    pub(crate) fn succeed(&mut self, position: Position) {
+        let there = Position { epoch: self.epoch(), offset: self.head_offset };
+        if position.offset != there.offset {
+            // What is here has offsets of the other counting. Readers that have not read it find it gone.
+            self.clear();
+            self.same.clear();
+        }
+        self.epoch = Some(position.epoch);
+        self.head_offset = position.offset;
+        self.add_same(SamePlace { there, here: position.offset });
+    }
+
+    /// Names epochs of which offset 0 is this counting's.
+    pub(crate) fn set_origins(&mut self, origins: &[Epoch]) {
+        let present = self.epoch;
+        for epoch in origins.iter().rev().filter(|epoch| present != Some(**epoch)) {
+            self.add_same(SamePlace { there: Position { epoch: *epoch, offset: 0 }, here: 0 });
+        }
+    }
+
+    fn add_same(&mut self, same: SamePlace) {
+        if !self.same.contains(&same) {
+            if self.same.len() >= SAME_PLACES_MAX {
+                self.same.remove(0);
+            }
+            self.same.push(same);
+        }
     }
 
     /// Goes on after an offset past the newest one. What lies between is not here, so no reader may pass over it
@@ -365,6 +407,7 @@ impl Default for Log {
             life: 0,
             head_offset: 0,
             lineage: Vec::new(),
+            same: Vec::new(),
             first: 0,
             entries: VecDeque::new(),
             segments: VecDeque::new(),

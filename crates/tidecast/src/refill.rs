@@ -93,6 +93,10 @@ impl Refill {
                 return Poll::Ready(Page::Frames { before: before(first.position) });
             }
             let begin = log.seek(self.after, true, self.claimed);
+            if let Place::Behind { after, .. } = begin.place {
+                // The same place, as the log's present epoch has it.
+                self.after = after;
+            }
             // With a reset the log is in another epoch by now, and what was asked for is of no use.
             if begin.reset.is_some() || matches!(begin.place, Place::Log { .. }) {
                 return Poll::Ready(Page::InLog(begin));

@@ -65,6 +65,14 @@ impl Deliveries {
         }
     }
 
+    /// Has a channel's log go on in another epoch, where a broker knows that this node has missed nothing: the head's
+    /// position is where the log stands now. Readers that have read everything go on without a reset.
+    pub fn continue_at(&self, channel: &Channel, head: &Head) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.ring_if(channel, self.clock.now(), |log| log.continue_at(head).map(|()| true));
+        }
+    }
+
     /// Puts an event into its channel's log at the position that the broker gave it.
     pub fn append_at(&self, channel: &Channel, position: Position, event: &Encoded<'_>) -> Placed {
         let placed = |registry: Arc<Registry>| registry.append_at(channel, position, event, self.clock.now());

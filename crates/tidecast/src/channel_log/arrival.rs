@@ -20,13 +20,16 @@ pub struct Head {
     pub lineage: Vec<(Epoch, u64)>,
     /// The epoch that stands for the channel until its first event, if it is not [`Epoch::NONE`].
     pub origin: Epoch,
+    /// More epochs of which offset 0 is this counting's offset 0, and nothing was lost between: a channel without an event
+    /// may be known by several, one after the other. A position of one goes on without a reset.
+    pub origins: Vec<Epoch>,
 }
 
 impl Head {
     /// A channel that stands at a position, in the first epoch that the broker knows of.
     #[must_use]
     pub fn new(position: Position) -> Self {
-        Self { position, lineage: Vec::new(), origin: Epoch::NONE }
+        Self { position, lineage: Vec::new(), origin: Epoch::NONE, origins: Vec::new() }
     }
 
     /// Names the epoch that stands for the channel until its first event: readers of a silent channel are then told
@@ -46,6 +49,20 @@ impl Head {
     #[must_use]
     pub fn with_lineage(mut self, lineage: Vec<(Epoch, u64)>) -> Self {
         self.lineage = lineage;
+        self
+    }
+
+    /// Moves it to another offset of the same counting.
+    #[must_use]
+    pub fn at(mut self, offset: u64) -> Self {
+        self.position.offset = offset;
+        self
+    }
+
+    /// Names the epochs by which the channel was known before its first event.
+    #[must_use]
+    pub fn with_origins(mut self, origins: Vec<Epoch>) -> Self {
+        self.origins = origins;
         self
     }
 }
@@ -134,15 +151,35 @@ impl ChannelLog {
                 state.log.set_origin(head.origin);
                 state.log.set_lineage(head.lineage.clone());
             }
-            Some(_) if state.log.is_unborn(head.origin) => {
+            Some(here)
+                if state.log.is_unborn(head.origin) || here.offset == 0 && head.origins.contains(&here.epoch) =>
+            {
                 state.log.adopt(position.epoch);
                 if position.offset > 0 {
                     state.log.skip_to(position.offset);
                 }
+                state.log.set_origin(head.origin);
                 state.log.set_lineage(head.lineage.clone());
             }
             _ => state.log.restart(position, head.origin, head.lineage.clone()),
         }
+        state.log.set_origins(&head.origins);
+        self.account(&mut state);
+        Ok(())
+    }
+
+    /// Has the log go on in another epoch, of which a position is where the log stands now: nothing was missed.
+    ///
+    /// Readers that have read everything go on without a reset; if the offsets count anew, the others are told.
+    pub(crate) fn continue_at(&self, head: &Head) -> Result<(), Gone> {
+        let mut state = self.lock()?;
+        if state.sealed {
+            return Ok(());
+        }
+        state.log.succeed(head.position);
+        state.log.set_origin(head.origin);
+        state.log.set_lineage(head.lineage.clone());
+        state.log.set_origins(&head.origins);
         self.account(&mut state);
         Ok(())
     }

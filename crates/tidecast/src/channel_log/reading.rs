@@ -284,6 +284,7 @@ impl Log {
 
     /// What follows a position. Of another epoch of the same counting: what follows the same offset in this one.
     fn after(&self, position: Position, history: bool, claimed: bool) -> Begin {
+        let position = self.canonical(position);
         match self.locate(position) {
             Located::At(next) => self.from(next, None),
             Located::Expired if history => self.behind(position, Some(ResetReason::Expired)),

@@ -47,8 +47,20 @@ impl Log {
         Position { epoch: self.epoch(), offset }
     }
 
+    /// Returns the position as this epoch has it, if it is a place here under another name.
+    pub(crate) fn canonical(&self, position: Position) -> Position {
+        let offset = self.same.iter().rev().find_map(|same| {
+            let counts_alike = same.there.offset == same.here;
+            let is_it = position == same.there;
+            let is_before = counts_alike && position.epoch == same.there.epoch && position.offset < same.here;
+            if is_it { Some(same.here) } else { is_before.then_some(position.offset) }
+        });
+        offset.map_or(position, |offset| Position { epoch: self.epoch(), offset })
+    }
+
     /// Finds where what follows a position begins.
     pub(crate) fn locate(&self, position: Position) -> Located {
+        let position = self.canonical(position);
         let is_start = position == self.start();
         if is_start && !self.lineage.is_empty() || !is_start && position == Position::START {
             // It was given out before the first of the channel's epochs. What an earlier one had and this one lacks was
