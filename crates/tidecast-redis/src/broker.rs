@@ -93,11 +93,13 @@ impl RedisBroker {
                 idle_age_max: shared.config.counter_age_max(),
                 idempotency_age_max: deliveries.limits().idempotency_age_max,
             },
+            seen: &shared.seen_servers(),
         };
         let reply = shared.commands.call(publish.call()).await.map_err(|failure| publish_failed(shared, &failure))?;
         let accepted = Publish::parse(reply)
             .map_err(|malformed| publish_failed(shared, &Failure::Broken(malformed.to_string())))?;
         shared.refusal.clear();
+        shared.saw(&accepted.server);
         if !accepted.repeated {
             count(&shared.heard.counters.published);
         }
@@ -112,13 +114,19 @@ impl RedisBroker {
         let page = self.shared.page(channel, since, limit, bytes_max).await.map_err(|failure| unavailable(&failure))?;
         let asked_from_start = matches!(since, Since::Newest | Since::After(Position::START));
         let Some(filled) = page else { return Ok(History::new(Vec::new(), asked_from_start)) };
+        let mut head = filled.head;
         if let Since::After(after) = since
             && after != Position::START
             && after.epoch != filled.head.epoch
         {
-            return Ok(History::new(Vec::new(), false).with_head(filled.head));
+            let is_origin = after.offset == 0 && filled.origins.contains(&after.epoch);
+            if !is_origin {
+                return Ok(History::new(Vec::new(), false).with_head(filled.head));
+            }
+            // The channel was known by that epoch, and has come to all of it.
+            head.epoch = after.epoch;
         }
-        Ok(History::new(past_events(&filled, deliveries.limits()), filled.complete).with_head(filled.head))
+        Ok(History::new(past_events(&filled, deliveries.limits()), filled.complete).with_head(head))
     }
 
     /// Reads, however long Redis is away.

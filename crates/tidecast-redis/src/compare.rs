@@ -30,7 +30,7 @@ const ON_ITS_WAY: Duration = Duration::from_secs(1);
 pub(crate) async fn compare(shared: &Arc<Shared>, ear: &Ear, connection: &ListenConnection) -> Result<(), Failure> {
     shared.faults.strike(Fault::Compare);
     for channels in shared.heard.silent(ear.number).chunks(CHANNELS_AT_ONCE) {
-        let behind = behind(shared, channels).await;
+        let behind = behind(shared, ear, channels).await;
         if behind.is_empty() {
             continue;
         }
@@ -51,11 +51,17 @@ pub(crate) async fn compare(shared: &Arc<Shared>, ear: &Ear, connection: &Listen
 }
 
 /// The channels whose history is ahead of this node's log. What can't be asked about is not.
-async fn behind(shared: &Shared, channels: &[(Name, Channel)]) -> Vec<(Name, Channel, Position)> {
+async fn behind(shared: &Shared, ear: &Ear, channels: &[(Name, Channel)]) -> Vec<(Name, Channel, Position)> {
     let ask = async |(name, channel): &(Name, Channel)| {
         let keys = shared.keys.channel(channel);
         let reply = shared.commands.command(Some(&keys.meta), head(&keys), true).await.ok()?;
-        Some((name.clone(), channel.clone(), parse_head(reply).ok()??))
+        let Some(head) = parse_head(reply).ok()? else {
+            // What a silent channel is known by grows old: the log is to have the newest.
+            let eighth = shared.config.counter_age_max() / 8;
+            shared.heard.refill_older(name, eighth).into_iter().for_each(|fill| ear.fill(fill));
+            return None;
+        };
+        Some((name.clone(), channel.clone(), head))
     };
     // Asked for at once, and so in one pipeline.
     let heads = join_all(channels.iter().map(ask)).await;

@@ -216,9 +216,14 @@ impl RedisConfig {
         self
     }
 
+    /// Whether it is a Cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.servers, Servers::Cluster { .. })
+    }
+
     /// Whether channels are sharded: sent to the one node that has their slot, and heard there.
     pub(crate) fn is_sharded(&self) -> bool {
-        !self.compat && matches!(self.servers, Servers::Cluster { .. })
+        !self.compat && self.is_cluster()
     }
 
     /// Whether Redis keeps events at all.

@@ -218,6 +218,11 @@ impl Ear {
         }
     }
 
+    /// Has a channel filled.
+    pub(crate) fn fill(&self, fill: ToFill) {
+        self.tell(|todo| todo.fill.push_back(fill));
+    }
+
     fn tell(&self, add: impl FnOnce(&mut Todo)) {
         let mut todo = self.todo.lock();
         if todo.connected {

@@ -49,7 +49,10 @@ pub(crate) async fn fill(shared: Arc<Shared>, mut wanted: Vec<ToFill>) -> Vec<To
         let replies = shared.commands.call_all(calls).await;
         for ((mut fill, before), reply) in wanted.into_iter().zip(before).zip(replies) {
             let filled = match reply.map(Fill::parse) {
-                Ok(Ok(filled)) => filled,
+                Ok(Ok(filled)) => {
+                    filled.iter().for_each(|filled| shared.saw(&filled.server));
+                    filled
+                }
                 Ok(Err(malformed)) => {
                     failed.push(told(fill, &malformed));
                     continue;
@@ -81,7 +84,26 @@ fn told(mut fill: ToFill, reason: &dyn Display) -> ToFill {
 fn ask(shared: &Shared, fill: &ToFill, here: Option<Position>) -> Call<'static> {
     let keys = shared.keys.channel(&fill.channel);
     let after = here.filter(|here| *here != Position::START && !fill.anew).map(|here| here.offset);
-    Fill { keys: &keys, after, limit: REFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX }.call()
+    let idle_age_max = shared.config.counter_age_max();
+    Fill { keys: &keys, after, limit: REFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX, idle_age_max }.call()
+}
+
+/// Returns the offset, in the epoch of the head, of the place where a log stands that has heard everything so far: the
+/// channel was live, in an epoch of this very server, until an event of another epoch arrived. `None` if something may have been lost all the same.
+fn succeeds(shared: &Shared, filled: &Filled, here: Position) -> Option<u64> {
+    // What one node of a Cluster has acknowledged may not have reached the one that is listened to.
+    if shared.config.is_cluster() && !shared.config.is_sharded() {
+        return None;
+    }
+    match filled.lineage.ends().first() {
+        // The same process has another name since its first replica came; a promoted one may lack what others had.
+        Some((epoch, offset)) => {
+            let is_here = (*epoch, *offset) == (here.epoch, here.offset);
+            (is_here && !filled.promoted && !filled.server.is_empty()).then_some(here.offset)
+        }
+        // Its hash had expired, or the server was emptied. A channel that was deleted has no origins.
+        None => (!filled.origins.is_empty()).then_some(0),
+    }
 }
 
 /// Brings a log nearer to where its channel stands. `before` is where the log stood when Redis was asked.
@@ -106,15 +128,37 @@ fn put(
     };
     let head = head_of(filled);
     let newest = head.position.offset;
-    let before = before.filter(|before| *before != Position::START);
+    let before = before.filter(|before| *before != Position::START).map(|before| {
+        let is_origin = before.offset == 0 && filled.origins.contains(&before.epoch);
+        if is_origin { Position { offset: 0, ..head.position } } else { before }
+    });
     let continues = before.is_some_and(|before| before.epoch == head.position.epoch);
     let ahead = before.filter(|_| continues).map_or(0, |before| newest.saturating_sub(before.offset));
-    if before.is_some() && !fill.anew && (!continues || ahead > GAP_MAX) {
+    if let Some(offset) = before
+        .filter(|_| !continues && fill.heard_on && fill.was_current)
+        .and_then(|here| succeeds(shared, filled, here))
+    {
+        let here = head_of(filled).at(offset);
+        deliveries.continue_at(channel, &here);
+        return Round::More;
+    }
+    if let Some(here) = before.filter(|here| here.offset == 0 && !continues)
+        && newest == 0
+        && !filled.origins.is_empty()
+    {
+        // The channel was silent and is so again. If something was lost in between, the next event tells, as it does on
+        // other channels: all readers of silent channels at once would fetch their state for nothing.
+        fill.is_current = fill.was_live && fill.was_current;
+        return Round::Filled(Head::new(here));
+    }
+    let says_nothing = !continues && newest > 0;
+    if before.is_some() && !fill.anew && (says_nothing || ahead > GAP_MAX) {
         // What was asked for says nothing, or is only the beginning of too much. The log goes on with the newest; readers
         // that are further behind ask by themselves.
         fill.anew = true;
         return Round::More;
     }
+    fill.is_current = filled.current;
     let was_anew = mem::take(&mut fill.anew);
     if ahead > 0 && !fill.cold && !mem::replace(&mut fill.counted, true) {
         count(&shared.heard.counters.gaps_filled);
@@ -127,10 +171,7 @@ fn put(
     let events = past_events(filled, deliveries.limits());
     let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));
     // Where the log is there already this changes nothing but the lineage; where older events are gone it goes past them.
-    let open_after = |offset: u64| {
-        let position = Position { offset, ..head.position };
-        deliveries.open_at(channel, &Head::new(position).with_lineage(head.lineage.clone()));
-    };
+    let open_after = |offset: u64| deliveries.open_at(channel, &head.clone().at(offset));
     open_after(first.min(until));
     for past in events.iter().take_while(|past| past.position.offset <= until) {
         let event = Encoded::new(&past.event);

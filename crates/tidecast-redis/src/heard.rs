@@ -14,6 +14,7 @@ use std::{
     collections::HashMap,
     mem,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -141,6 +142,13 @@ impl HeardChannels {
         // Redis may have answered already, before there was a reason to ask.
         known.once_more |= known.phase == Phase::Filling;
         (known.phase == Phase::Live).then(|| known.begin_filling(name))
+    }
+
+    /// Has a channel filled that went live that long ago.
+    pub(crate) fn refill_older(&self, name: &Name, age: Duration) -> Option<ToFill> {
+        let mut state = self.state.lock();
+        let known = state.channels.get_mut(name).filter(|known| known.is_live_for(age))?;
+        Some(known.begin_filling(name))
     }
 
     /// The live channels of an ear on which nothing has arrived since this was last asked.

@@ -9,6 +9,7 @@ mod codec;
 mod keys;
 mod refusal;
 mod scripts;
+mod servers;
 mod shared;
 mod supervise;
 

@@ -25,6 +25,7 @@ pub(crate) use self::{
 /// Returns a script with the table of digits that `codec` states and the functions that scripts share put in.
 fn script(text: &str) -> Script {
     let text = text.replace("@HEAD@", include_str!("scripts/head.lua"));
+    let text = text.replace("@SILENT@", include_str!("scripts/silent.lua"));
     Script::new(text.replace("@DIGITS@", &crate::codec::lua_digits()))
 }
 

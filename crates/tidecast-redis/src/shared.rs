@@ -20,6 +20,7 @@ use crate::{
     keys::Keys,
     refusal::LastRefusal,
     scripts::{Fill, Filled},
+    servers::{SeenServers, Servers},
     supervise::Faults,
 };
 
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     /// Whether every listening connection stands; changes wake whoever waits for Redis.
     pub(crate) connected: watch::Sender<bool>,
     pub(crate) refusal: LastRefusal,
+    servers: Servers,
     pub(crate) faults: Faults,
     closed: AtomicBool,
 }
@@ -48,6 +50,7 @@ impl Shared {
             heard: HeardChannels::new(),
             connected: watch::Sender::new(false),
             refusal: LastRefusal::default(),
+            servers: Servers::default(),
             faults: Faults::default(),
             closed: AtomicBool::new(false),
             config,
@@ -93,15 +96,34 @@ impl Shared {
             Since::After(position) => Some(position.offset),
             Since::Newest => None,
         };
-        let fill = Fill { keys: &keys, after, limit, bytes_max };
+        let fill = Fill { keys: &keys, after, limit, bytes_max, idle_age_max: self.config.counter_age_max() };
         let reply = self.commands.call(fill.call()).await?;
-        Fill::parse(reply).map_err(|malformed| Failure::Broken(malformed.to_string()))
+        let filled = Fill::parse(reply).map_err(|malformed| Failure::Broken(malformed.to_string()))?;
+        filled.iter().for_each(|filled| self.saw(&filled.server));
+        Ok(filled)
+    }
+
+    /// Returns which servers this node has seen. A Cluster's nodes are told apart by their addresses.
+    pub(crate) fn seen_servers(&self) -> SeenServers {
+        self.servers.seen()
+    }
+
+    /// Takes note of the server that has just answered.
+    pub(crate) fn saw(&self, server: &str) {
+        if !self.config.is_cluster() {
+            self.servers.saw(server);
+        }
     }
 }
 
 /// Where a channel stands, as the engine takes it.
 pub(crate) fn head_of(filled: &Filled) -> Head {
-    Head::new(filled.head).with_lineage(filled.lineage.ends())
+    // Without an origin `0.0` says nothing of when it was given out, so it is to be told.
+    let origin = if filled.head.offset == 0 { None } else { filled.origins.first().copied() };
+    Head::new(filled.head)
+        .with_lineage(filled.lineage.ends())
+        .with_origin(origin.unwrap_or(filled.head.epoch))
+        .with_origins(filled.origins.clone())
 }
 
 /// The events of a page at their positions in the present epoch, in which all of the channel's offsets count on. One

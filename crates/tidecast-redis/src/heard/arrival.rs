@@ -82,14 +82,18 @@ impl HeardChannels {
         if known.phase != Phase::Live {
             return Call::Nothing;
         }
-        Call::Fill(known.begin_filling(name))
+        Call::Fill(ToFill { heard_on: true, ..known.begin_filling(name) })
     }
 }
 
 /// Puts an arrival into its log; gives it back where it does not follow what is there.
 pub(super) fn place(deliveries: &Deliveries, channel: &Channel, arrival: Held) -> Option<Held> {
-    // A log that has no epoch would take any, also that of another database or prefix. Redis knows whose it is.
-    if arrival.position().is_some() && deliveries.position(channel) == Some(Position::START) {
+    // A log of a channel without an event would take any epoch, also that of another database or prefix. Redis knows whose
+    // it is.
+    let is_of_another = |position: Position| {
+        deliveries.position(channel).is_some_and(|here| here.offset == 0 && here.epoch != position.epoch)
+    };
+    if arrival.position().is_some_and(is_of_another) {
         return Some(arrival);
     }
     let placed = match &arrival {

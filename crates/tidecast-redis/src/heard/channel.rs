@@ -2,7 +2,11 @@
 //!
 //! Plain data under the lock of `heard`, which decides what becomes of it. It knows no connection and no log.
 
-use std::{collections::VecDeque, mem};
+use std::{
+    collections::VecDeque,
+    mem,
+    time::{Duration, Instant},
+};
 
 use tidecast::{Channel, Epoch, Event, Position};
 
@@ -44,6 +48,10 @@ pub(super) struct Heard {
     /// Nothing has arrived since the heads were last compared.
     pub(super) silent: bool,
     strangers: VecDeque<Epoch>,
+    /// When it went live last.
+    live_since: Instant,
+    /// The epoch in which it went live was of the server as it was then.
+    is_current: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +89,12 @@ pub(crate) struct ToFill {
     pub(crate) anew: bool,
     /// The channel was live until something arrived that did not follow: what Redis has beyond that is on its way.
     pub(crate) was_live: bool,
+    /// When it went live last, its epoch was of the server as it was then.
+    pub(crate) was_current: bool,
+    /// What Redis says of that now.
+    pub(crate) is_current: bool,
+    /// It was an event that had the channel filled, not another node's word.
+    pub(crate) heard_on: bool,
     /// The log need not reach where Redis says that the channel stands: there is no history to fill it from, and what it
     /// lacks is on its way.
     pub(crate) may_lag: bool,
@@ -105,6 +119,8 @@ impl Heard {
             once_more: false,
             silent: false,
             strangers: VecDeque::new(),
+            live_since: Instant::now(),
+            is_current: false,
         }
     }
 
@@ -116,10 +132,17 @@ impl Heard {
         self.strangers.clear();
     }
 
-    pub(super) fn go_live(&mut self) {
+    pub(super) fn go_live(&mut self, is_current: bool) {
+        self.is_current = is_current;
         self.phase = Phase::Live;
         self.cold = false;
+        self.live_since = Instant::now();
         self.silent = false;
+    }
+
+    /// Whether it went live that long ago.
+    pub(super) fn is_live_for(&self, time: Duration) -> bool {
+        self.phase == Phase::Live && self.live_since.elapsed() > time
     }
 
     pub(super) fn begin_filling(&mut self, name: &Name) -> ToFill {
@@ -133,6 +156,9 @@ impl Heard {
             cold: self.cold,
             anew: false,
             was_live,
+            was_current: self.is_current,
+            is_current: false,
+            heard_on: false,
             may_lag: false,
             counted: false,
             backoff: Backoff::RECONNECT,

@@ -87,7 +87,7 @@ impl HeardChannels {
                     if known.once_more || !deliveries.position(&fill.channel).is_some_and(is_there) {
                         return Some(Settled::Again);
                     }
-                    known.go_live();
+                    known.go_live(fill.is_current);
                     return Some(Settled::Done);
                 }
                 known.take_held(&mut state.held_bytes)

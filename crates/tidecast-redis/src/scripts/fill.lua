@@ -5,10 +5,12 @@
 -- ARGV  1  the offset after which events are wanted, or -1 for the newest
 --       2  most events
 --       3  most bytes of them, unless the first alone has more
+--       4  how long a hash outlives its last event, in ms
 --
--- Reply: {} where the channel has no hash, else {epoch, offset of the newest event, where earlier epochs ended,
--- complete, offset, event, offset, event, …}. `complete` is 1 where what follows ARGV 1 begins right here, or nothing
--- follows it.
+-- Reply: {epoch, offset of the newest event, where earlier epochs ended, complete, epochs before the first event, server,
+-- promoted, current, offset, event, offset, event, …}, or {} where the channel has no hash and this user may not ask INFO.
+-- `complete` is 1 where what follows ARGV 1 begins right here, or nothing follows it; `promoted` is 1 if the server was a
+-- replica before, `current` if the epoch is of the server as it is now. A channel without a hash has an epoch all the same, and offset 0.
 --
 -- Why it is safe. It writes nothing, so a server that is out of memory or can't save answers it, and so does one that
 -- lets this user read only. Head and events are of one moment. At most 16 events are copied beyond what is answered.
@@ -16,10 +18,28 @@
 local EVENTS_AT_ONCE = 16
 
 @HEAD@
-local kept = redis.call('HMGET', KEYS[1], 'e', 'o', 'l')
+@SILENT@
+local info = redis.pcall('INFO', 'replication')
+info = type(info) == 'string' and info or ''
+local server = string.match(info, 'master_replid:(%x+)') or ''
+local promoted = string.find(info, 'master_replid2:0000000000000000', 1, true) and 0 or 1
+
+local kept = redis.call('HMGET', KEYS[1], 'e', 'o', 'l', 'b', 'r')
 local epoch, newest = head(kept[1], kept[2])
 if not epoch then
-  return {}
+  if server == '' then
+    return {}
+  end
+  local idle_ms = tonumber(ARGV[4])
+  local epochs = silent_epochs(server, times_emptied(), KEYS[1], idle_ms, eighth_of(redis.call('TIME'), idle_ms))
+  return {table.remove(epochs, 1), 0, '', 1, table.concat(epochs, ','), server, promoted, 1}
+end
+
+-- After another epoch nobody knows whether something was lost.
+local origins = ''
+local emptied, idle_ms, eighth = string.match(kept[4] or '', '^(%S*) (%d+) (%d+)$')
+if emptied and server ~= '' and (kept[3] or '') == '' then
+  origins = table.concat(silent_epochs(server, emptied, KEYS[1], tonumber(idle_ms), tonumber(eighth)), ',')
 end
 
 local known, limit, bytes_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -56,7 +76,8 @@ while #entries > 0 do
 end
 
 local complete = known < 0 or known == newest or (count > 0 and tonumber(found[1][1]) == known + 1)
-local reply = {epoch, string.format('%.0f', newest), kept[3] or '', complete and 1 or 0}
+local reply = {epoch, string.format('%.0f', newest), kept[3] or '', complete and 1 or 0, origins, server, promoted,
+  kept[5] == server and 1 or 0}
 for at = 1, count do
   local entry = found[known < 0 and count + 1 - at or at]
   reply[#reply + 1] = entry[1]

@@ -1,11 +1,11 @@
 //! Asking for what a node is missing of a channel.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use redis::Value;
 use tidecast::{Epoch, Position};
 
-use super::{Call, Malformed, Script, number, reply, script};
+use super::{Call, Malformed, Script, milliseconds, number, reply, script};
 use crate::keys::ChannelKeys;
 
 static FILL: LazyLock<Script> = LazyLock::new(|| script(include_str!("fill.lua")));
@@ -21,6 +21,8 @@ pub(crate) struct Fill<'a> {
     pub(crate) limit: usize,
     /// Most bytes of them, as they are stored; one event is always answered.
     pub(crate) bytes_max: usize,
+    /// How long the hash outlives the last event.
+    pub(crate) idle_age_max: Duration,
 }
 
 /// What a channel has.
@@ -30,6 +32,14 @@ pub(crate) struct Filled {
     pub(crate) head: Position,
     /// Its earlier epochs.
     pub(crate) lineage: Lineage,
+    /// Epochs by which it was known before its first event, with nothing lost since.
+    pub(crate) origins: Vec<Epoch>,
+    /// The server's `master_replid`; empty if this user may not ask for it.
+    pub(crate) server: String,
+    /// Whether the server was a replica before it was a primary.
+    pub(crate) promoted: bool,
+    /// Whether the epoch is of the server as it is now: it was not restarted since the newest event.
+    pub(crate) current: bool,
     /// Whether what was asked for begins with the first of `events`, or is nothing. Otherwise older ones are gone.
     pub(crate) complete: bool,
     /// Offsets and payloads, oldest first and without holes. For [`decode_stored`](crate::codec::decode_stored).
@@ -47,7 +57,12 @@ impl Fill<'_> {
         Call {
             script: &FILL,
             keys: vec![self.keys.meta.clone(), self.keys.events.clone()],
-            arguments: vec![after.into(), number(self.limit as u64), number(self.bytes_max as u64)],
+            arguments: vec![
+                after.into(),
+                number(self.limit as u64),
+                number(self.bytes_max as u64),
+                number(milliseconds(self.idle_age_max)),
+            ],
             repeatable: true,
         }
     }
@@ -62,6 +77,12 @@ impl Fill<'_> {
         let head = reply::position(&epoch, reply.number("an offset")?)?;
         let lineage = Lineage::parse(&reply.text("a lineage")?);
         let mut complete = reply.number("whether it is complete")? == 1;
+        let origins = reply.text("origins")?;
+        let origins = origins.split(',').filter_map(|epoch| reply::position(epoch, 0).ok());
+        let origins = origins.map(|origin| origin.epoch).collect();
+        let server = reply.text("a server")?;
+        let promoted = reply.number("whether it was promoted")? == 1;
+        let current = reply.number("whether it is current")? == 1;
         let mut events: Vec<(u64, Vec<u8>)> = Vec::with_capacity(reply.len() / 2);
         while !reply.is_empty() {
             let offset = reply.number("an offset")?;
@@ -73,7 +94,7 @@ impl Fill<'_> {
             }
             events.push((offset, reply.bytes("an event")?));
         }
-        Ok(Some(Filled { head, lineage, complete, events }))
+        Ok(Some(Filled { head, lineage, origins, server, promoted, current, complete, events }))
     }
 }
 

@@ -1,7 +1,8 @@
 -- Publishes one event: draws its position, keeps it, sends it to every node, and remembers its idempotency key.
 --
 -- KEYS  1  the channel's hash: e epoch, o offset of the newest event, r the server's lineage, l where earlier epochs
---          ended ("EPOCH.OFFSET,…", newest first), h when to look at ages again, m marks of age ("OFFSET.MS,…")
+--          ended ("EPOCH.OFFSET,…", newest first), h when to look at ages again, m marks of age ("OFFSET.MS,…"),
+--          b of what the epochs before the first event were made (see silent.lua), s other servers in between ("SERVER.N,…")
 --       2  the channel's stream
 --       3  optional: where the answer to an idempotency key is kept
 -- ARGV  1  an epoch drawn for this call, for when one is needed    7  most events in the stream; 0 keeps none
@@ -10,20 +11,26 @@
 --       4  the first digit of its tail                            10  at most how often to look at ages, in ms
 --       5  the channel that it is published on                    11  how long the answer is kept, in ms
 --       6  PUBLISH or SPUBLISH                                    12  the answer, which the caller alone understands
+--      13  the server that the caller saw last, or ""             14  those that it saw before
+--      15  which server it last saw before it saw an earlier one again, or ""
+--      16  the same if this is one of those before
 --
--- Reply: {epoch, offset, 0, receivers of this server, answer}, or {epoch, offset, 1, 0, the first answer} for a key
--- that is known.
+-- Reply: {epoch, offset, 0, receivers of this server, answer, server}, or {epoch, offset, 1, 0, the first answer, server}
+-- for a key that is known.
 --
 -- Why it is safe. The script is one atomic step, on the server and on its replicas. The lineage is read from the server
 -- at every call: `master_replid` is drawn anew when a server starts and when one is promoted, so whatever an earlier
 -- server acknowledged and this one never got can't share an epoch with what comes now. (It is drawn anew, too, when a
--- server without replicas drops its replication backlog: that costs a new epoch, never an event.) What the server may
+-- server without replicas drops its replication backlog: that costs a new epoch, never an event.) An address may also
+-- lead to another server and back: then `master_replid` is what it was, but events were acknowledged elsewhere. A caller
+-- that saw it says so, and each channel has a new epoch for that, once. What the server may
 -- refuse, for want of memory, of a disk or of a primary, it refuses at the first write, and then nothing was written.
 -- Offsets are Lua's numbers and exact up to 2^53; there a channel starts over.
 
 local DIGITS = {@DIGITS@}
 local EPOCHS_MAX = 8
 local MARKS_MAX = 16
+local MARKS_BYTES_MAX = 256
 
 local meta, events, once = KEYS[1], KEYS[2], KEYS[3]
 
@@ -45,17 +52,24 @@ end
 local server = string.sub(info, before_server + 1, before_server + 40)
 
 @HEAD@
-local kept = redis.call('HMGET', meta, 'e', 'o', 'r', 'h')
+@SILENT@
+local kept = redis.call('HMGET', meta, 'e', 'o', 'r', 'h', 's')
 local epoch, offset = head(kept[1], kept[2])
 local look_at = tonumber(kept[4]) or 0
 local known = epoch ~= nil and offset < 2^53
+
+local mark, marks_before = ARGV[15], kept[5] or ''
+if ARGV[13] ~= '' and ARGV[13] ~= server and string.find(ARGV[14], server, 1, true) then
+  mark = ARGV[16]
+end
+local returned = known and mark ~= '' and not string.find(marks_before, mark, 1, true)
 
 if once and known then
   local first_epoch, first_offset, answer = string.match(redis.call('GET', once) or '', '^(%x+)%.(%d+) (.*)$')
   if first_epoch then
     local earlier = redis.call('HGET', meta, 'l') or ''
     if first_epoch == epoch or string.find(earlier, first_epoch .. '.', 1, true) then
-      return {first_epoch, tonumber(first_offset), 1, 0, answer}
+      return {first_epoch, tonumber(first_offset), 1, 0, answer, server}
     end
   end
 end
@@ -69,8 +83,11 @@ local before = known and offset or 0
 local number = string.format('%.0f', before + 1)
 if not known then
   epoch, look_at = ARGV[1], 0
-  written = redis.pcall('HSET', meta, 'e', epoch, 'o', number, 'r', server, 'l', '', 'h', 0, 'm', '')
-elseif kept[3] ~= server then
+  local idle_ms = tonumber(ARGV[9])
+  local before_first = times_emptied() .. ' ' .. ARGV[9] .. ' ' .. string.format('%.0f', eighth_of(time, idle_ms))
+  written = redis.pcall('HSET', meta, 'e', epoch, 'o', number, 'r', server, 'l', '', 'h', 0, 'm', '', 'b', before_first,
+    's', mark)
+elseif kept[3] ~= server or returned then
   local ended, count = epoch .. '.' .. string.format('%.0f', before), 1
   for earlier in string.gmatch(redis.call('HGET', meta, 'l') or '', '%x+%.%d+') do
     if count < EPOCHS_MAX then
@@ -78,7 +95,10 @@ elseif kept[3] ~= server then
     end
   end
   epoch = ARGV[1]
-  written = redis.pcall('HSET', meta, 'e', epoch, 'o', number, 'r', server, 'l', ended)
+  if returned then
+    marks_before = string.sub(mark .. ',' .. marks_before, 1, MARKS_BYTES_MAX)
+  end
+  written = redis.pcall('HSET', meta, 'e', epoch, 'o', number, 'r', server, 'l', ended, 's', marks_before)
 else
   written = redis.pcall('HSET', meta, 'o', number)
 end
@@ -105,7 +125,7 @@ if most > 0 then
     -- of this channel, so they go, and so does every position up to here.
     redis.call('DEL', events)
     epoch, look_at = ARGV[1], 0
-    redis.call('HSET', meta, 'e', epoch, 'l', '', 'm', '')
+    redis.call('HSET', meta, 'e', epoch, 'l', '', 'm', '', 'b', '')
     added = add()
   end
   if refusal(added) then
@@ -152,4 +172,4 @@ local receivers = redis.call(ARGV[6], ARGV[5], published .. ARGV[4] .. digits)
 if once then
   redis.call('SET', once, epoch .. '.' .. number .. ' ' .. ARGV[12], 'PX', ARGV[11])
 end
-return {epoch, offset, 0, receivers, ARGV[12]}
+return {epoch, offset, 0, receivers, ARGV[12], server}

@@ -11,6 +11,7 @@ use crate::{
     PlainFormat,
     codec::{Payload, stored},
     keys::ChannelKeys,
+    servers::SeenServers,
 };
 
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("publish.lua")));
@@ -34,6 +35,8 @@ pub(crate) struct Publish<'a> {
     pub(crate) target: Target<'a>,
     /// What is remembered.
     pub(crate) keep: &'a Keep,
+    /// Which servers this node has seen.
+    pub(crate) seen: &'a SeenServers,
 }
 
 /// Where an event is heard.
@@ -71,6 +74,8 @@ pub(crate) struct Accepted {
     pub(crate) redis_receivers: u64,
     /// What the first publish was to be answered with.
     pub(crate) answer: String,
+    /// The server's `master_replid`.
+    pub(crate) server: String,
 }
 
 impl Publish<'_> {
@@ -97,6 +102,10 @@ impl Publish<'_> {
                 number((age_ms / LOOKS_AT_AGE).max(1)),
                 number(milliseconds(*idempotency_age_max)),
                 Bytes::copy_from_slice(self.answer.as_bytes()),
+                self.seen.last.clone(),
+                self.seen.before.clone(),
+                self.seen.mark.clone(),
+                self.seen.mark_if_back.clone(),
             ],
         }
     }
@@ -111,6 +120,7 @@ impl Publish<'_> {
             repeated: reply.number("whether it is repeated")? == 1,
             redis_receivers: reply.number("receivers")?,
             answer: reply.text("an answer")?,
+            server: reply.text("a server")?,
         })
     }
 }

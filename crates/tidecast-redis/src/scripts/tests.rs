@@ -5,6 +5,7 @@ mod forget;
 mod publish;
 mod refused;
 mod servers;
+mod silent;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::{
     codec::{Arrival, decode, decode_stored},
     keys::{ChannelKeys, Keys},
     server::{self, Server},
+    servers::Servers,
 };
 
 /// The last position of an earlier epoch.
@@ -40,6 +42,7 @@ struct Rig {
     keys: ChannelKeys,
     keep: Keep,
     format: PlainFormat,
+    servers: Servers,
 }
 
 impl Rig {
@@ -57,7 +60,7 @@ impl Rig {
             idle_age_max: DAY,
             idempotency_age_max: Duration::from_secs(300),
         };
-        Self { server, connection, channel, keys, keep, format: PlainFormat::Object }
+        Self { server, connection, channel, keys, keep, format: PlainFormat::Object, servers: Servers::default() }
     }
 
     fn use_channel(&mut self, name: &str) {
@@ -110,9 +113,12 @@ impl Rig {
             answer,
             target: Target { name: self.channel.as_str(), sharded: false, format: self.format },
             keep: &self.keep,
+            seen: &self.servers.seen(),
         };
         let call = publish.call();
-        run(&mut self.connection, &call).map(|value| Publish::parse(value).unwrap())
+        let accepted = run(&mut self.connection, &call).map(|value| Publish::parse(value).unwrap())?;
+        self.servers.saw(&accepted.server);
+        Ok(accepted)
     }
 
     fn publish(&mut self, text: &str) -> Position {
@@ -126,13 +132,19 @@ impl Rig {
     }
 
     fn try_fill(&mut self, after: Option<u64>, limit: usize, bytes_max: usize) -> RedisResult<Option<Filled>> {
-        let call = Fill { keys: &self.keys, after, limit, bytes_max }.call();
+        let call = Fill { keys: &self.keys, after, limit, bytes_max, idle_age_max: self.keep.idle_age_max }.call();
         run(&mut self.connection, &call).map(|value| Fill::parse(value).unwrap())
     }
 
     /// What the channel has, which there must be.
     fn fill(&mut self, after: Option<u64>) -> Filled {
         self.try_fill(after, 1_000, usize::MAX >> 11).unwrap().unwrap()
+    }
+
+    /// Whether the channel is known to be without an event.
+    fn is_silent(&mut self) -> bool {
+        let filled = self.try_fill(None, 10, 1_000).unwrap().unwrap();
+        filled.head.offset == 0 && filled.complete && filled.events.is_empty()
     }
 
     fn forget(&mut self) -> Forgotten {

@@ -66,6 +66,7 @@ async fn after_a_restart_all_of_them_are_live_again_and_each_was_asked_for_once(
     // And each hears.
     let (last, first) = (readers.last_mut().expect("a reader"), channels.last().expect("a channel"));
     node.publish(first, "heard").await;
+    assert!(matches!(next(last).await, Delivery::Reset(_)), "the server may have lost something");
     assert_eq!(next_data(last).await, "heard");
 }
 

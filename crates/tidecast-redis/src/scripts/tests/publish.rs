@@ -169,7 +169,7 @@ fn a_hash_that_makes_no_sense_starts_over() {
         // Readers take it for what the next publish takes it for.
         assert_eq!(rig.head(), None, "{field} {damage}");
         if damage != PAST_THE_LAST {
-            assert_eq!(rig.try_fill(None, 1, 1).unwrap(), None, "{field} {damage}");
+            assert!(rig.is_silent(), "{field} {damage}");
         }
         let after = rig.publish("new");
         assert_eq!(after.offset, 1, "{field} {damage}");

@@ -26,7 +26,8 @@ fn a_restarted_server_begins_a_new_epoch_and_counts_on() {
         assert_eq!(end_of(&filled.lineage, after.epoch), None);
         let ended: Vec<_> = epochs[..restart].iter().rev().copied().zip((2..after.offset).rev()).collect();
         assert_eq!(filled.lineage.ends(), ended, "newest first, each with where it ended");
-        assert_eq!(rig.publish_once("1", "key", "other"), Accepted { repeated: true, ..first.clone() });
+        let again = rig.publish_once("1", "key", "other");
+        assert_eq!(again, Accepted { repeated: true, server: again.server.clone(), ..first.clone() });
     }
 }
 
@@ -120,10 +121,41 @@ fn a_node_of_a_cluster_runs_them_and_sharded_channels_lie_with_the_keys() {
         answer: "",
         target: Target { name: &own, sharded: true, format: PlainFormat::Object },
         keep: &rig.keep,
+        seen: &rig.servers.seen(),
     };
     let accepted = Publish::parse(run(&mut rig.connection, &publish.call()).unwrap()).unwrap();
     assert_eq!(accepted.redis_receivers, 1);
     assert_eq!(listener.next_of_ours().0, accepted.position);
     assert_eq!(offsets(&rig.fill(Some(0))), [1]);
     assert!(rig.forget().is_some());
+}
+
+/// An address moved to a promoted replica and back to the old server, which went on in its epoch as if nothing had
+/// happened: what the replica had acknowledged was missing for clients that were away, and nothing told them.
+#[test]
+fn a_server_that_comes_back_begins_a_new_epoch_in_each_channel_once() {
+    let mut rig = Rig::new();
+    let mut other = Rig::new();
+    let first = rig.publish("x");
+    // The replica, by what it had and what it says of itself.
+    let (from, to) = (&mut rig.connection, &mut other.connection);
+    for key in [&rig.keys.meta, &rig.keys.events] {
+        let dump: Vec<u8> = redis::cmd("DUMP").arg(key).query(from).unwrap();
+        redis::cmd("RESTORE").arg(key).arg(0).arg(dump).exec(to).unwrap();
+    }
+    std::mem::swap(&mut rig.connection, &mut other.connection);
+    let acknowledged = rig.publish("acknowledged by the other");
+    assert_ne!(acknowledged.epoch, first.epoch);
+
+    std::mem::swap(&mut rig.connection, &mut other.connection);
+    let back = rig.publish("back");
+    assert_eq!(back.offset, acknowledged.offset);
+    assert!(back.epoch != acknowledged.epoch && back.epoch != first.epoch, "{back:?}");
+    assert_eq!(end_of(&rig.fill(None).lineage, first.epoch), Some(first));
+    assert_eq!(rig.publish("again"), Position { offset: back.offset + 1, ..back }, "once");
+    // A node that saw the same, and one that saw neither, go on in it.
+    let servers = std::mem::take(&mut rig.servers);
+    assert_eq!(rig.publish("by a node that has just begun").epoch, back.epoch);
+    rig.servers = servers;
+    assert_eq!(rig.publish("again").epoch, back.epoch);
 }

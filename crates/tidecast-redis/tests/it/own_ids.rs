@@ -1,0 +1,78 @@
+//! Ids that publishers give, on hubs that share a history: a hub that has just begun knows them as well as one that was there.
+
+use tidecast::{Delivery, Event, Limits, ResetReason, Start};
+
+use crate::rig::{
+    node::{Node, next, quick},
+    server::Server,
+};
+
+async fn publish(node: &Node, data: usize, id: Option<&str>) {
+    let event = Event::text(data.to_string());
+    let event = if let Some(id) = id { event.with_id(id).expect("an id") } else { event };
+    node.hub.publish("sse", event).await.expect("it is published");
+}
+
+/// What a reader is given that comes back with an id: which resets, and then the numbers up to the last.
+async fn come_back(node: &Node, id: &str, last: usize) -> (Vec<ResetReason>, Vec<usize>) {
+    let mut reader = node.hub.subscribe(["sse"], Start::After(id.into())).expect("the hub is open");
+    let (mut resets, mut numbers) = (Vec::new(), Vec::new());
+    while numbers.last() != Some(&last) {
+        match next(&mut reader).await {
+            Delivery::Event(delivered) => numbers.push(delivered.frame.message().data.parse().expect("a number")),
+            Delivery::Reset(reset) => resets.push(reset.reason),
+        }
+    }
+    (resets, numbers)
+}
+
+/// A hub that had just begun knew of own ids only what its own log had, which begins with a page of the history: of 300
+/// events after one it gave 256, and said `unknown-id`.
+#[tokio::test]
+async fn an_own_id_is_looked_up_in_the_history() {
+    const AFTER: usize = 300;
+    let server = Server::start(&[]);
+    let node = Node::on(&server);
+    publish(&node, 0, Some("mine")).await;
+    for number in 1..=AFTER {
+        publish(&node, number, Some(&format!("other {number}"))).await;
+    }
+    drop(node);
+    let node = Node::on(&server);
+    assert_eq!(come_back(&node, "mine", AFTER).await, (vec![], (1..=AFTER).collect()));
+    // Also if nobody has the id, it is told.
+    let (resets, _) = come_back(&node, "nobody's", AFTER).await;
+    assert_eq!(resets, [ResetReason::UnknownId]);
+}
+
+/// Any of several events may be the one that the reader has seen, so what follows the oldest comes again.
+#[tokio::test]
+async fn repeated_ids_are_resolved_behind_the_oldest_at_every_hub() {
+    const EVENTS: usize = 600;
+    const IDS: [&str; 6] = ["a", "b", "c", "order-17", "é", "0.0"];
+    let server = Server::start(&[]);
+    let small = Limits { log_events_max: 50, ..Limits::default() };
+    let nodes = [Node::on(&server), Node::with_limits(quick(&server.url()), small)];
+    let _readers = [nodes[0].subscribe("sse").await, nodes[1].subscribe("sse").await];
+    let mut random = fastrand::Rng::with_seed(17);
+    let mut ids = Vec::new();
+    for number in 0..EVENTS {
+        // The last two are used once, or never.
+        let id = match number {
+            40 => Some("é"),
+            _ => random.bool().then(|| IDS[random.usize(..4)]),
+        };
+        publish(&nodes[number % 2], number, id).await;
+        ids.push(id);
+    }
+    let begun_late = Node::on(&server);
+    for id in &IDS[..5] {
+        let oldest = ids.iter().position(|used| *used == Some(id)).expect("it was used");
+        let is_repeated = ids.iter().filter(|used| **used == Some(id)).count() > 1;
+        let told = if is_repeated { vec![ResetReason::AmbiguousId] } else { vec![] };
+        let expected = (told, (oldest + 1..EVENTS).collect::<Vec<_>>());
+        for node in nodes.iter().chain([&begun_late]) {
+            assert_eq!(come_back(node, id, EVENTS - 1).await, expected, "{id}");
+        }
+    }
+}

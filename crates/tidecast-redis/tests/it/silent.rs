@@ -1,0 +1,147 @@
+//! Channels on which nothing happens: a page that was there is told of what it may have missed, and of nothing else.
+
+use std::time::Duration;
+
+use tidecast::{Channel, Delivery, ResetReason, Start};
+use tidecast_redis::RedisConfig;
+use tokio::time::{sleep, timeout};
+
+use crate::rig::{
+    node::{Node, next, next_data, quick, until},
+    server::{Server, wait_until},
+};
+
+/// How long a channel's counter outlives its last event, where that is to pass within a test.
+const IDLE: Duration = Duration::from_millis(800);
+
+fn forgetful(server: &Server) -> RedisConfig {
+    quick(&server.url()).history_age_max(IDLE).idle_age_max(IDLE)
+}
+
+/// Whether Redis has nothing of the channel any more.
+fn is_gone(server: &Server) -> bool {
+    server.command(&["EXISTS", "tidecast:{sse}:meta"]).as_deref() == Some(":0\r\n")
+}
+
+/// The id of a page that came to a silent channel was `0.0`, whatever became of the channel later.
+#[tokio::test]
+async fn a_page_that_was_there_before_the_first_event_misses_nothing_in_silence() {
+    type Loss = fn(&Server);
+    let losses: [(&str, Loss); 4] = [
+        ("nothing", |_| {}),
+        ("emptied", |server| drop(server.command(&["FLUSHALL"]))),
+        ("deleted", |_| {}),
+        ("expired", |server| assert!(wait_until(|| is_gone(server)))),
+    ];
+    for (loss, lose) in losses {
+        for next_event in [false, true] {
+            let server = Server::start(&[]);
+            let config = if loss == "expired" { forgetful(&server) } else { quick(&server.url()) };
+            let node = Node::new(config.clone());
+            let id = node.subscribe("sse").await.cursor().to_string();
+            for data in ["one", "two"] {
+                node.publish("sse", data).await;
+            }
+            if loss == "deleted" {
+                assert!(node.hub.forget(&Channel::default()).await.unwrap());
+            }
+            drop(node);
+            lose(&server);
+            // Another hub, which knows only what Redis knows.
+            let node = Node::new(config);
+            if next_event {
+                node.publish("sse", "three").await;
+            }
+            let mut back = node.hub.subscribe(["sse"], Start::After(id.into())).unwrap();
+            if loss != "nothing" {
+                let Delivery::Reset(reset) = next(&mut back).await else { panic!("a reset, as it was {loss}") };
+                assert_eq!(reset.reason, ResetReason::Restarted, "{loss}");
+            } else {
+                assert_eq!([next_data(&mut back).await, next_data(&mut back).await], ["one", "two"]);
+            }
+            if next_event {
+                assert_eq!(next_data(&mut back).await, "three", "{loss}");
+            }
+        }
+    }
+}
+
+/// Pages wait on a silent channel at one hub and come back at another: nothing happened, and nothing is told.
+#[tokio::test]
+async fn a_silent_channel_is_the_same_at_every_hub() {
+    let server = Server::start(&[]);
+    let (one, other) = (Node::on(&server), Node::on(&server));
+    let mut stays = one.subscribe("sse").await;
+    let mut back = other.hub.subscribe(["sse"], Start::After(stays.cursor().to_string().into())).unwrap();
+    let mut late =
+        one.hub.subscribe(["sse"], Start::After(other.subscribe("sse").await.cursor().to_string().into())).unwrap();
+    one.publish("sse", "first").await;
+    for reader in [&mut stays, &mut back, &mut late] {
+        assert_eq!(next_data(reader).await, "first");
+    }
+}
+
+/// A channel's counter expires after a weekend. Readers that had been there all the time were told `restarted` by the first
+/// event after it, though nothing was missing.
+#[tokio::test]
+async fn the_first_event_after_the_counter_expired_resets_no_reader_that_was_there() {
+    let server = Server::start(&[]);
+    let (one, other) = (Node::new(forgetful(&server)), Node::new(forgetful(&server)));
+    let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
+    for data in ["before", "after", "and again"] {
+        one.publish("sse", data).await;
+        for reader in &mut readers {
+            assert_eq!(next_data(reader).await, data);
+        }
+        until(async || is_gone(&server)).await;
+    }
+    // So long that what a silent channel is known by has become another, again and again.
+    sleep(2 * IDLE).await;
+    let mut silent = one.subscribe("silent").await;
+    sleep(2 * IDLE).await;
+    one.publish("silent", "first").await;
+    assert_eq!(next_data(&mut silent).await, "first");
+}
+
+/// The server's name changes with its first replica. Nothing is lost by that.
+#[tokio::test]
+async fn the_first_replica_resets_no_reader_that_was_there() {
+    let server = Server::start(&["--repl-diskless-sync-delay", "0"]);
+    let (one, other) = (Node::on(&server), Node::on(&server));
+    let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
+    one.publish("sse", "before").await;
+    for reader in &mut readers {
+        assert_eq!(next_data(reader).await, "before");
+    }
+    let id = readers[0].cursor().to_string();
+    let replica = Server::start(&[]);
+    let port = server.port.to_string();
+    assert_eq!(replica.command(&["REPLICAOF", "127.0.0.1", &port]).as_deref(), Some("+OK\r\n"));
+    let is_linked = || replica.command(&["INFO", "replication"]).is_some_and(|info| info.contains("link_status:up"));
+    assert!(wait_until(is_linked), "{}", replica.log());
+    let after = one.publish("sse", "after").await;
+    assert_eq!(after, 2);
+    for reader in &mut readers {
+        assert_eq!(next_data(reader).await, "after");
+    }
+    // Nor one that was away, if it comes back to a hub that was there.
+    let mut back = one.hub.subscribe(["sse"], Start::After(id.into())).unwrap();
+    assert_eq!(next_data(&mut back).await, "after");
+}
+
+/// What a server may have lost when it was restarted is told with the next event, on silent channels as on others: not to
+/// all pages at once, and not never.
+#[tokio::test]
+async fn after_a_restart_the_first_event_of_a_silent_channel_comes_with_a_reset() {
+    let mut server = Server::start(&["--appendonly", "yes"]);
+    let node = Node::on(&server);
+    let mut reader = node.subscribe("sse").await;
+    server.kill();
+    until(async || !node.broker.stats().connected).await;
+    server.run();
+    until(async || node.hub.ready().await.is_ok()).await;
+    assert!(timeout(Duration::from_millis(500), reader.next()).await.is_err(), "nothing happened");
+    node.publish("sse", "first").await;
+    assert!(matches!(next(&mut reader).await, Delivery::Reset(reset) if reset.reason == ResetReason::Restarted));
+    assert_eq!(next_data(&mut reader).await, "first");
+}
