@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How long each target runs
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
     /// Run this target only, a file in `fuzz/fuzz_targets`; may be given more than once
     #[arg(long = "target", value_name = "NAME")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Answer, Connection, Hub, request, within};
+use crate::support::{Answer, Connection, Hub, request, times, within};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -75,6 +75,93 @@ async fn hyper_answers_the_same() {
         let there = comparable(&through_hyper.answer("POST").await);
         assert_eq!(here, there, "{target} {headers:?} {:?}", &body[..body.len().min(100)]);
     }
+}
+
+/// Random requests of every kind, behind each other and cut anywhere, to a hub; and to another past its fast path, which
+/// is off for a connection that has asked for something else. The answers and the events are the same.
+#[tokio::test]
+async fn random_requests_are_answered_the_same_on_both_paths() {
+    const KINDS: [&str; 6] =
+        ["application/json", "Application/JSON; charset=utf-8", "text/plain", "text/plain; charset=latin1", "x", ""];
+    const FORM: &str = "application/x-www-form-urlencoded";
+    const EXTRAS: [(&str, &str); 7] = [
+        ("Accept", "*/*"),
+        ("Connection", "keep-alive"),
+        ("Idempotency-Key", "once"),
+        ("Content-Encoding", "gzip"),
+        ("Origin", "https://example.com"),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Expect", "100-continue"),
+    ];
+    const BODIES: [&str; 9] = [
+        r#"{"data":"x"}"#,
+        r#"{"channel":"c","data":{"a": 1.10},"type":"t","id":"own"}"#,
+        r#"{"channel":"c","data":"a\r\nb","retry":5}"#,
+        r#"[{"data":"x"},{"channel":"c","data":"y"}]"#,
+        r#"{"dta":"x"}"#,
+        "channel=c&data=a+b",
+        "plain\r\ntext",
+        "not JSON",
+        "",
+    ];
+    const TARGETS: [&str; 4] = ["/publish", "/publish?channel=c", "/publish?", "/readyz"];
+    let first_seed = fastrand::u64(..);
+    for seed in (first_seed..).take(30 * times() as usize) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let hubs = [Hub::start(&[]), Hub::start(&[])];
+        let mut bytes = Vec::new();
+        for _ in 0..random.usize(1..40) {
+            // Mostly what is served here, as anything else ends that.
+            let plain = random.u8(..) < 240;
+            let target = if plain { TARGETS[0] } else { TARGETS[random.usize(..TARGETS.len())] };
+            let mut headers = vec![("Host", "localhost")];
+            let body = BODIES[random.usize(..if plain { 3 } else { BODIES.len() })];
+            let kind = if plain { KINDS[0] } else { KINDS[random.usize(..KINDS.len())] };
+            headers.push(("Content-Type", if body.starts_with("channel=") { FORM } else { kind }));
+            if random.u8(..) < 30 {
+                headers.push(EXTRAS[random.usize(..if plain { 3 } else { EXTRAS.len() })]);
+            }
+            bytes.extend(request(hubs[0].address, "POST", target, &headers, body.as_bytes()));
+        }
+        let last = [("Host", "localhost"), ("Connection", "close")];
+        bytes.extend(request(hubs[0].address, "GET", "/readyz", &last, b""));
+        let mut outcomes = Vec::new();
+        for (number, hub) in hubs.iter().enumerate() {
+            let mut connection = Connection::open(hub.address).await;
+            let mut rest = &bytes[..];
+            if number == 0 {
+                connection.socket.set_nodelay(true).expect("a socket");
+                for _ in 0..random.usize(0..30) {
+                    let (piece, after) = rest.split_at(random.usize(1..600).min(rest.len()));
+                    connection.send(piece).await;
+                    tokio::task::yield_now().await;
+                    rest = after;
+                }
+            } else {
+                connection.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
+                assert_eq!(connection.answer("GET").await.head.status, 200);
+            }
+            connection.send(rest).await;
+            within("the answers", async { while connection.fill(64 * 1024).await.expect("answers") {} }).await;
+            let mut events = Vec::new();
+            for channel in ["sse", "c"] {
+                events.push(masked(&hub.get(&format!("/channels/{channel}/events?last=1000")).await.text()));
+            }
+            outcomes.push((masked(&String::from_utf8_lossy(&connection.buffer)), events));
+        }
+        assert_eq!(outcomes[0], outcomes[1], "seed {seed}: {}", bytes.escape_ascii());
+    }
+}
+
+/// A text without the dates and epochs in it.
+fn masked(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| if line.starts_with("date: ") { "date\n" } else { line });
+    let parts = lines.collect::<String>();
+    let parts = parts.split('"').map(|part| match part.parse::<tidecast::Position>() {
+        Ok(position) => format!("EPOCH.{}", position.to_string().split_once('.').expect("a position").1),
+        Err(_) => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("\"")
 }
 
 /// A stream of requests, some of them for hyper, cut anywhere into packets: each is answered, in order, and published once.
