@@ -53,8 +53,8 @@ impl Decoder {
     }
 
     #[getter]
-    fn last_event_id(&self) -> String {
-        self.0.lock().decoder.last_event_id().to_owned()
+    fn resume_id(&self) -> String {
+        self.0.lock().decoder.resume_id().to_owned()
     }
 
     #[getter]

@@ -8,7 +8,10 @@ use std::{mem::ManuallyDrop, process, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyValueError, prelude::*};
-use tidecast::{Channel, Event, IdempotencyKey, Publication, Start, wire::FirstBlock};
+use tidecast::{
+    Channel, Event, IdempotencyKey, Publication, Start,
+    wire::{FirstBlock, IdCommit},
+};
 use tidecast_redis::{PlainFormat, RedisConfig};
 
 use crate::{
@@ -82,7 +85,10 @@ impl Engine {
         Ok(PublishedOrNot::Published(published.into()))
     }
 
-    #[pyo3(signature = (channels, *, after=None, last=None, retry_ms=3000, open_event=false))]
+    #[pyo3(signature = (
+        channels, *, after=None, last=None, retry_ms=3000, open_event=false, commits_at_empty_line=true
+    ))]
+    #[allow(clippy::too_many_arguments)]
     fn subscribe(
         &self,
         channels: Vec<String>,
@@ -90,13 +96,15 @@ impl Engine {
         last: Option<usize>,
         retry_ms: u64,
         open_event: bool,
+        commits_at_empty_line: bool,
     ) -> PyResult<Stream> {
         let start = match (after, last) {
             (Some(id), _) if !id.is_empty() => Start::After(id),
             (_, Some(last)) => Start::Last(last),
             _ => Start::Live,
         };
-        let first = FirstBlock { retry: Duration::from_millis(retry_ms), open_event };
+        let commit = if commits_at_empty_line { IdCommit::EmptyLine } else { IdCommit::Line };
+        let first = FirstBlock { retry: Duration::from_millis(retry_ms), open_event, commit };
         Stream::open(&self.node()?, channels, start, first)
     }
 

@@ -39,6 +39,6 @@ mod _native {
         publish::{Published, Publishing},
         publisher::Publisher,
         socket::peer_is_gone,
-        stream::Stream,
+        stream::{Stream, commits_at_empty_line},
     };
 }

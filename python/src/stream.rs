@@ -19,7 +19,7 @@ use pyo3::{prelude::*, types::PyBytes};
 use tidecast::{
     Batch, Delivery, Start, Subscription,
     limits::READ_BYTES_DEFAULT,
-    wire::{FirstBlock, final_block},
+    wire::{FirstBlock, IdCommit, final_block},
 };
 
 use crate::{error::raise, node::Node, readable::Readable};
@@ -89,7 +89,7 @@ impl Stream {
 impl Stream {
     /// What is sent when there was nothing to send for a while.
     #[classattr]
-    const KEEP_ALIVE: &'static [u8] = b":\n\n";
+    const KEEP_ALIVE: &'static [u8] = b":\n";
 
     fn fileno(&self) -> RawFd {
         self.readable.fileno()
@@ -186,6 +186,18 @@ impl Drop for Reading {
     fn drop(&mut self) {
         self.node.leave(self.number);
     }
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+pub(crate) fn commits_at_empty_line(
+    cache_control: Option<&str>,
+    user_agent: Option<&str>,
+    fetch_mode: Option<&str>,
+) -> bool {
+    let [cache_control, user_agent, fetch_mode] =
+        [cache_control, user_agent, fetch_mode].map(|value| value.map(str::as_bytes));
+    IdCommit::of_request(cache_control, user_agent, fetch_mode) == IdCommit::EmptyLine
 }
 
 fn told(delivery: &Delivery) -> Told {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import weakref
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def test_publish_answers_with_how_many_listen(
         with streamed(served, f"channel={channel}") as reader:
             reader.until("id: ")
             assert blueprint.publish({"b": 1, "a": [None]}, type="t", id=5, retry=6, channel=channel) == 1
-            reader.until('id: 5\nevent: t\nretry: 6\ndata: {"a": [null], "b": 1}\n\n')
+            reader.until('event: t\nretry: 6\ndata: {"a": [null], "b": 1}\nid: 5\n\n')
         assert blueprint.publish("gone", channel=channel) == 0
 
 
@@ -75,7 +76,7 @@ def test_the_first_channel_counts_because_guards_read_that_one(
     with app.app_context(), streamed(app, "channel=public&channel=analytics") as reader:
         assert blueprint.publish("secret", channel="analytics") == 0
         assert blueprint.publish("open", channel="public") == 1
-        reader.until("data: open\n\n")
+        reader.until("data: open\nid: ")
 
 
 def test_several_channels_where_the_application_asks_for_it(
@@ -86,13 +87,14 @@ def test_several_channels_where_the_application_asks_for_it(
     with served.app_context():
         with streamed(served, query) as reader:
             blueprint.publish("one", channel=f"{channel}a")
-            last = reader.until("\ndata: one\n\n").rpartition("id: ")[2]
+            reader.until("data: one\nid: ")
+            last = reader.until("\n\n")
         assert last.count(",") == 1
         blueprint.publish("two", channel=f"{channel}b")
         blueprint.publish("three", channel=f"{channel}a")
         with streamed(served, query, Last_Event_ID=last) as reader:
-            told = [reader.until("\n\n") for _ in range(3)][1:]
-        assert sorted(block.rpartition("data: ")[2] for block in told) == ["three", "two"]
+            told = [reader.until("\n\n") for _ in range(2)]
+        assert sorted(re.findall("data: (.*)", "\n".join(told))) == ["three", "two"]
 
 
 @pytest.mark.parametrize("asked", ["last=2", "last_event_id=0123456789ab.3", "lastEventId=0123456789ab.3"])
@@ -103,9 +105,9 @@ def test_a_stream_may_begin_earlier(
         for data in ("one", "two"):
             blueprint.publish(data, channel=channel)
         with streamed(served, f"channel={channel}&{asked}") as reader:
-            before = reader.until("data: one\n\n")
+            before = reader.until("data: one\nid: ")
             assert ("stream-reset" in before) == ("last=" not in asked)
-            reader.until("data: two\n\n")
+            reader.until("data: two\nid: ")
         # The header wins: a browser that reconnects repeats the address.
         with streamed(served, f"channel={channel}&{asked}", Last_Event_ID="no id of ours") as reader:
             assert '"reason":"unknown-id"' in reader.until("data: one")
@@ -140,7 +142,7 @@ def test_an_empty_channel_is_the_default_one(served: Flask, blueprint: ServerSen
         for query in ("", "channel="):
             with streamed(served, query) as reader:
                 assert blueprint.publish("x") == 1
-                reader.until("data: x\n\n")
+                reader.until("data: x\nid: ")
 
 
 @pytest.mark.parametrize("field", ["type", "id", "retry"])
@@ -237,7 +239,7 @@ def test_a_blueprint_in_another_one(app: Flask, blueprint: ServerSentEventsBluep
     response = app.test_client().get(f"/api/stream?channel={channel}", buffered=False)
     with app.app_context():
         assert blueprint.publish("x", channel=channel) == 1
-    Reader(response).until("data: x\n\n")
+    Reader(response).until("data: x\nid: ")
     response.close()
 
 
@@ -245,9 +247,28 @@ def test_a_keep_alive_and_an_end(served: Flask, channel: str) -> None:
     served.config.update(SSE_KEEP_ALIVE_SECONDS=0.05, SSE_RETRY_MS=7)
     with streamed(served, f"channel={channel}") as reader:
         assert "retry: 7\n" in reader.until("id: ")
-        reader.until("\n:\n\n")
-        reader.until(":\n\n")
+        reader.until("\n:\n")
+        reader.until(":\n")
     # The test client serves one request at a time.
     served.config["SSE_MAX_STREAM_SECONDS"] = 0.2
     response: Response = served.test_client().get(f"/stream?channel={channel}")
-    assert response.data.endswith(b":\n\n")
+    assert response.data.endswith(b"\n:\n")
+
+
+@pytest.mark.parametrize(
+    ("headers", "end"),
+    [
+        ({"Cache-Control": "no-cache", "User-Agent": "Mozilla/5.0 (X11)"}, "\n\n"),
+        ({"Cache-Control": "no-cache", "User-Agent": "okhttp/4.12.0"}, "\n"),
+        ({"User-Agent": "Mozilla/5.0 (X11)", "Sec-Fetch-Mode": "cors"}, "\n"),
+    ],
+    ids=["EventSource", "Java", "fetch"],
+)
+def test_the_first_block_is_a_message_for_nobody(
+    served: Flask, channel: str, headers: dict[str, str], end: str
+) -> None:
+    """A page that moved here from Flask-SSE and reads by ``fetch`` was handed an empty message, which is no JSON."""
+    response = served.test_client().get(f"/stream?channel={channel}", headers=headers, buffered=False)
+    first = next(iter(response.response))
+    assert isinstance(first, bytes) and re.fullmatch(r": tidecast\nretry: 3000\nid: \S+" + end, first.decode())
+    response.close()

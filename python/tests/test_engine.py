@@ -41,7 +41,7 @@ def test_a_stream_is_readable_when_there_is_something(engine: Engine) -> None:
     published = publish(engine, "one\r\ntwo")
     assert published.receivers == 1
     assert wait(stream.fileno(), 0)
-    assert text(stream) == f"id: {published.position}\ndata: one\ndata: two\n\n"
+    assert text(stream) == f"data: one\ndata: two\nid: {published.position}\n\n"
     assert not wait(stream.fileno(), 0)
 
 
@@ -86,7 +86,7 @@ def test_closing_ends_streams_after_what_was_published(engine: Engine) -> None:
     publish(engine, "last")
     engine.close()
     drained = text(stream)
-    assert "data: last\n\nretry: " in drained
+    assert "data: last\nid: " in drained and "\n\nretry: " in drained
     assert stream.drain() is None and stream.drain() is None
     assert [data for _, _, data, _, _, _ in events.events() or []] == ["last"]
     assert events.events() is None

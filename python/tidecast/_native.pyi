@@ -12,6 +12,7 @@ __all__ = [
     "Publishing",
     "Stream",
     "check_channels",
+    "commits_at_empty_line",
     "peer_is_gone",
 ]
 
@@ -30,8 +31,8 @@ class Decoder:
         """
 
     @property
-    def last_event_id(self) -> str:
-        """With which a client would resume; empty for none."""
+    def resume_id(self) -> str:
+        """The id with which a client resumes; empty for none."""
 
     @property
     def retry_ms(self) -> int | None:
@@ -92,6 +93,7 @@ class Engine:
         last: int | None = None,
         retry_ms: int = 3000,
         open_event: bool = False,
+        commits_at_empty_line: bool = True,
     ) -> Stream:
         """Subscribe to 1 to 64 channels.
 
@@ -100,6 +102,8 @@ class Engine:
         :param last: Without ``after``: begin with the newest so many of each channel, at most 1,000.
         :param retry_ms: What the first block says of reconnecting, in milliseconds; 0 is at once.
         :param open_event: Whether the stream begins with an event ``stream-open``.
+        :param commits_at_empty_line: Whether the client is one for which the first block ends with an empty line; see
+            :func:`commits_at_empty_line`.
         :raises tidecast.errors.InvalidError: A channel can't be one, or there are too many.
         :raises tidecast.errors.ClosedError: The engine was closed.
         """
@@ -189,6 +193,10 @@ def check_channels(channels: list[str]) -> None:
 
     :raises tidecast.errors.InvalidError: They can't.
     """
+
+def commits_at_empty_line(cache_control: str | None, user_agent: str | None, fetch_mode: str | None) -> bool:
+    """Returns whether a client commits an id that no event comes with at the empty line behind it, as a browser's own
+    ``EventSource`` does: by the headers ``Cache-Control``, ``User-Agent`` and ``Sec-Fetch-Mode`` of its request."""
 
 @final
 class Publisher:

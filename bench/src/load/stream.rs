@@ -113,14 +113,22 @@ impl Reading {
 
     fn where_the_last_was(&self, bytes: &[u8]) -> Option<(Stamp, usize)> {
         let begin = self.data_at + b"data: ".len();
-        let end = begin + STAMP_BYTES + self.filling.len();
-        if bytes.get(self.data_at..begin)? != b"data: " || bytes.get(end..end + 2)? != b"\n\n" {
+        let data_end = begin + STAMP_BYTES + self.filling.len();
+        if bytes.get(self.data_at..begin)? != b"data: " || *bytes.get(data_end)? != b'\n' {
             return None;
         }
         if self.data_at > 0 && bytes[self.data_at - 1] != b'\n' {
             return None;
         }
-        Some((Stamp::read(&bytes[begin..end], &self.filling)?, end + 2))
+        // An id may follow the data.
+        let mut end = data_end + 1;
+        if bytes[end..].starts_with(b"id:") {
+            end += memchr(b'\n', &bytes[end..])? + 1;
+        }
+        if *bytes.get(end)? != b'\n' {
+            return None;
+        }
+        Some((Stamp::read(&bytes[begin..data_end], &self.filling)?, end + 1))
     }
 
     /// Reads a frame line by line. One without data is no event.
@@ -230,8 +238,8 @@ mod tests {
 
     #[test]
     fn events_are_found_however_the_bytes_come() {
-        let frames: String = (0..12).map(|number| format!("id: e.{number}\ndata: {}\n\n", data(number))).collect();
-        let body = format!(": hello\nretry: 3000\nid: e.0\n\n{frames}:\n\n");
+        let frames: String = (0..12).map(|number| format!("data: {}\nid: e.{number}\n\n", data(number))).collect();
+        let body = format!(": hello\nretry: 3000\nid: e.0\n{frames}:\n");
         let wanted: Vec<_> = (0..12).map(Some).collect();
         for piece in 1..300 {
             assert_eq!(found(&whole(&body), piece).unwrap(), wanted, "{piece}");
@@ -242,8 +250,11 @@ mod tests {
 
     #[test]
     fn other_orders_of_lines_are_read_too() {
-        let body = format!("data:{}\nid: 1:0\n\nevent: x\ndata: {}\nid: 2\n\n", data(0), data(1));
-        assert_eq!(found(&whole(&body), 50).unwrap(), [Some(0), Some(1)]);
+        let body = format!("data:{}\nid: 1:0\n\nid: 2\nevent: x\ndata: {}\n\n", data(0), data(1));
+        let both = [Some(0), Some(1)];
+        assert_eq!(found(&whole(&body), 50).unwrap(), both);
+        let body = format!("{body}data: {}\ndata: more\n\n", data(2));
+        assert_eq!(found(&whole(&body), 50).unwrap(), [&both[..], &[None]].concat());
     }
 
     #[test]

@@ -53,12 +53,12 @@ enum Said {
 }
 
 impl SseBody {
-    pub(crate) fn new(source: Source, options: StreamOptions, open_event: bool, handover: Option<Handover>) -> Self {
+    pub(crate) fn new(source: Source, options: StreamOptions, first: FirstBlock, handover: Option<Handover>) -> Self {
         let now = Instant::now();
         // A cell of its own is one that no server looks at.
         let mut handover = handover.filter(|_| source.may_leave()).unwrap_or_default();
         let stream = Stream {
-            first: Some(FirstBlock { retry: options.retry, open_event }),
+            first: Some(FirstBlock { retry: options.retry, ..first }),
             source,
             ends_at: options.draw_lifetime().and_then(|lifetime| now.checked_add(lifetime)),
             options,

@@ -12,11 +12,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use tidecast::{
     Feed, Hub, Subscription,
-    wire::{CONTENT_TYPE, final_block},
+    wire::{CONTENT_TYPE, FirstBlock, IdCommit, final_block},
 };
 use tokio::runtime::Handle;
 
@@ -24,6 +24,8 @@ use crate::{Handover, StreamOptions, body::SseBody, source::Source};
 
 /// How often a hub that serves streams is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// What every event stream's head says, besides its media type: it is not to be stored, changed or buffered on its way.
 const HEAD: [(HeaderName, HeaderValue); 3] = [
@@ -74,7 +76,7 @@ const HEAD: [(HeaderName, HeaderValue); 3] = [
 pub struct Sse {
     source: Source,
     options: StreamOptions,
-    open_event: bool,
+    first: FirstBlock,
     handover: Option<Handover>,
 }
 
@@ -92,7 +94,20 @@ impl Sse {
 
     /// Sets whether the stream begins with an event `stream-open`; see [`open_event`](tidecast::wire::FirstBlock::open_event).
     pub fn open_event(mut self, open_event: bool) -> Self {
-        self.open_event = open_event;
+        self.first.open_event = open_event;
+        self
+    }
+
+    /// Sets how the stream begins by the headers of its request: without an empty message in clients that hand one out
+    /// for each empty line. See [`IdCommit`].
+    ///
+    /// [`Streams`](crate::Streams) do so by themselves. By default it begins as for a browser's own `EventSource`.
+    pub fn for_request(self, headers: &HeaderMap) -> Self {
+        self.commit(id_commit(headers))
+    }
+
+    pub(crate) fn commit(mut self, commit: IdCommit) -> Self {
+        self.first.commit = commit;
         self
     }
 
@@ -105,7 +120,7 @@ impl Sse {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, options: StreamOptions::default(), open_event: false, handover: None }
+        Self { source, options: StreamOptions::default(), first: FirstBlock::default(), handover: None }
     }
 }
 
@@ -128,8 +143,14 @@ impl IntoResponse for Sse {
         if let Source::Subscription(subscription) = &self.source {
             start_sweeping(&subscription.hub());
         }
-        (HEAD, Body::new(SseBody::new(self.source, self.options, self.open_event, self.handover))).into_response()
+        (HEAD, Body::new(SseBody::new(self.source, self.options, self.first, self.handover))).into_response()
     }
+}
+
+/// Returns where the client of a request commits an id.
+pub(crate) fn id_commit(headers: &HeaderMap) -> IdCommit {
+    let value = |name| headers.get(name).map(HeaderValue::as_bytes);
+    IdCommit::of_request(value(header::CACHE_CONTROL), value(header::USER_AGENT), value(FETCH_MODE))
 }
 
 /// The head of an event stream without a body: the answer to `HEAD`.

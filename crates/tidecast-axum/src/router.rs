@@ -15,7 +15,7 @@ use crate::{
     Handover, Problem, Sse, StreamOptions, last_event_id,
     options::random_between,
     query::StreamQuery,
-    response::{come_back_in, head_only},
+    response::{come_back_in, head_only, id_commit},
 };
 
 /// A router that serves a hub's streams at its root, for everybody, with the default options.
@@ -136,6 +136,7 @@ impl Streams {
         let is_head = parts.method == Method::HEAD;
         let handover = parts.extensions.remove::<Handover>();
         let channels = query.channels;
+        let commit = id_commit(&parts.headers);
         if let Some(authorize) = &self.authorize {
             authorize(StreamRequest { parts, channels: channels.clone() }).await?;
         }
@@ -144,7 +145,8 @@ impl Streams {
         }
         match self.hub.subscribe(channels, start) {
             Ok(subscription) => {
-                let sse = Sse::new(subscription).options(self.options.clone()).open_event(query.open_event);
+                let sse = Sse::new(subscription).options(self.options.clone());
+                let sse = sse.open_event(query.open_event).commit(commit);
                 Ok(sse.handover(handover).into_response())
             }
             Err(error) if error.is_closed() => Ok(come_back_in(random_between(&self.options.end_retry))),

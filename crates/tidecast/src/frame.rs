@@ -27,21 +27,21 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// Appends the id line of an event: its own id, or its position.
-pub(crate) fn put_id_line(out: &mut impl BufMut, position: Position, event: &Event) {
-    match event.id() {
-        Some(id) => wire::put_id_line(out, id.as_str().as_bytes()),
-        None => position.put_id_line(out),
-    }
+/// Appends what an event's frame ends with: the line of its own id or its position, and the empty line.
+pub(crate) fn put_end(out: &mut impl BufMut, position: Position, event: &Event) {
+    wire::put_id_end(out, |out| match event.id() {
+        Some(id) => out.put_slice(id.as_str().as_bytes()),
+        None => position.write_to(out),
+    });
 }
 
 /// Appends an event at its position as wire bytes.
 pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> FrameBounds {
     let start = out.len();
-    put_id_line(out, position, event);
-    let id_len = out.len() - start;
     out.put_slice(&Encoded::new(event).shared);
-    FrameBounds { len: out.len() - start, id_len, position, is_json: event.data_json().is_some() }
+    let shared_len = out.len() - start;
+    put_end(out, position, event);
+    FrameBounds { len: out.len() - start, shared_len, position, is_json: event.data_json().is_some() }
 }
 
 /// An event as wire bytes, encoded once and shared by every subscriber.
@@ -51,31 +51,33 @@ pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> Fram
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     bytes: Bytes,
-    id_len: usize,
+    shared_len: usize,
     is_json: bool,
 }
 
 impl Frame {
     /// A frame of its bytes, which were read with these bounds.
     pub(crate) fn new(bytes: Bytes, bounds: &FrameBounds) -> Self {
-        Self { bytes, id_len: bounds.id_len, is_json: bounds.is_json }
+        Self { bytes, shared_len: bounds.shared_len, is_json: bounds.is_json }
     }
 
     /// An event that has no position: it has no id unless it has one of its own.
     pub(crate) fn unplaced(event: &Event) -> Self {
         let id = event.id().map(|id| id.as_str().as_bytes());
-        let id_len = id.map_or(0, |id| "id: \n".len() + id.len());
-        let mut bytes = Vec::with_capacity(id_len + wire::encoded_len(event));
-        if let Some(id) = id {
-            wire::put_id_line(&mut bytes, id);
-        }
+        let shared_len = wire::encoded_len(event);
+        let mut bytes = Vec::with_capacity(shared_len + id.map_or(0, |id| "id: \n".len() + id.len()) + 1);
         wire::encode(event, &mut bytes);
-        Self { bytes: bytes.into(), id_len, is_json: event.data_json().is_some() }
+        match id {
+            Some(id) => wire::put_id_end(&mut bytes, |out| out.put_slice(id)),
+            None => bytes.put_u8(b'\n'),
+        }
+        Self { bytes: bytes.into(), shared_len, is_json: event.data_json().is_some() }
     }
 
     /// In the place of so many events that a publisher's subscriber missed.
     pub(crate) fn missed(events: u64) -> Self {
-        Self { bytes: wire::missed_frame(events), id_len: 0, is_json: true }
+        let bytes = wire::missed_frame(events);
+        Self { shared_len: bytes.len() - 1, bytes, is_json: true }
     }
 
     /// The frame as it goes to a subscriber of this channel alone: with its id line, and the empty line at its end.
@@ -88,10 +90,11 @@ impl Frame {
         self.bytes
     }
 
-    /// The frame without its id line: what is the same for subscribers of any channels.
+    /// Returns the lines that are the same for subscribers of any channels: all but the id line, if there is one, and the
+    /// empty line at the end.
     #[must_use]
     pub fn without_id(&self) -> Bytes {
-        self.bytes.slice(self.id_len..)
+        self.bytes.slice(..self.shared_len)
     }
 
     /// The event that it was made of, as far as the wire tells: line ends are LF.

@@ -18,6 +18,10 @@ pub const EVENT_TYPE_BYTES_MAX: usize = 255;
 /// A browser sends it back as a header, and servers and proxies bound those.
 pub const EVENT_ID_BYTES_MAX: usize = 255;
 
+/// The largest [`frame_bytes_max`](Limits::frame_bytes_max): what a [`Decoder`](wire::Decoder) takes, less the id line,
+/// which has one position per channel.
+pub const FRAME_BYTES_MAX: usize = wire::DECODER_BYTES_MAX - 4096;
+
 /// Longest idempotency key, in bytes of UTF-8. A longer one is an error.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
@@ -114,8 +118,8 @@ pub struct Limits {
     /// Longest data of one event, in bytes. Default 1 MiB. A longer one is [too large](crate::Error::is_too_large).
     pub event_data_bytes_max: usize,
 
-    /// Longest frame, that is, an event with its field names, in bytes. Default 2 MiB; more than
-    /// [`DECODER_BYTES_MAX`](crate::wire::DECODER_BYTES_MAX) is taken as that.
+    /// Longest frame, that is, an event with its field names, in bytes. Default 2 MiB; more than [`FRAME_BYTES_MAX`] is
+    /// taken as that.
     /// A longer one is [too large](crate::Error::is_too_large).
     pub frame_bytes_max: usize,
 
@@ -138,7 +142,8 @@ impl Limits {
         if data_bytes > self.event_data_bytes_max {
             return Err(Error::too_large("event data", data_bytes, self.event_data_bytes_max));
         }
-        let frame_bytes = wire::encoded_len(event);
+        // With the empty line.
+        let frame_bytes = wire::encoded_len(event) + 1;
         if frame_bytes > self.frame_bytes_max {
             return Err(Error::too_large("event with its field names", frame_bytes, self.frame_bytes_max));
         }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::{
     Epoch, Limits, Position,
-    frame::{Encoded, put_id_line},
+    frame::{Encoded, put_end},
     limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
     segment::Segment,
 };
@@ -56,6 +56,7 @@ struct Entry {
     len: u32,
     /// Of an id of the publisher's own; else 0.
     id_hash: u32,
+    /// The length of the id line, which is the last but for the empty line; zero if the entry is foreign.
     id_len: u16,
     kind: Kind,
     is_json: bool,
@@ -92,15 +93,22 @@ struct Block {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameBounds {
     pub(crate) len: usize,
-    /// Zero where the event is foreign.
-    pub(crate) id_len: usize,
+    /// The length of the lines before the id line and the empty line.
+    pub(crate) shared_len: usize,
     pub(crate) position: Position,
     /// Whether the data was published as JSON, which its bytes alone do not tell.
     pub(crate) is_json: bool,
 }
 
-/// Longest id line: of an id of the publisher's own, as a position is shorter.
-const ID_LINE_BYTES_MAX: usize = "id: \n".len() + EVENT_ID_BYTES_MAX;
+impl FrameBounds {
+    /// Returns whether the frame has an id line: every frame has but a foreign event's.
+    pub(crate) fn has_id(&self) -> bool {
+        self.len > self.shared_len + "\n".len()
+    }
+}
+
+/// Longest end of a frame: the id line, with an id of the publisher's own, as a position is shorter, and the empty line.
+const END_BYTES_MAX: usize = "id: \n\n".len() + EVENT_ID_BYTES_MAX;
 
 /// What was read at once.
 #[derive(Debug)]
@@ -212,19 +220,19 @@ impl Log {
     pub(crate) fn append(&mut self, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Position {
         self.head_offset += 1;
         let position = Position { epoch: self.epoch(), offset: self.head_offset };
-        let mut id_line = [0; ID_LINE_BYTES_MAX];
-        let mut room = &mut id_line[..];
-        put_id_line(&mut room, position, event.event);
+        let mut end = [0; END_BYTES_MAX];
+        let mut room = &mut end[..];
+        put_end(&mut room, position, event.event);
         let kind = if event.event.id().is_some() { Kind::OwnId } else { Kind::Position };
-        let id_len = ID_LINE_BYTES_MAX - room.len();
+        let end_len = END_BYTES_MAX - room.len();
         let id_hash = event.event.id().map_or(0, |id| locate::hash(id.as_str()));
-        self.push(now, kind, &id_line[..id_len], id_hash, event, limits);
+        self.push(now, kind, event, &end[..end_len], id_hash, limits);
         position
     }
 
     /// Adds an event that has no position.
     pub(crate) fn append_foreign(&mut self, now: Duration, event: &Encoded<'_>, limits: &Limits) {
-        self.push(now, Kind::Foreign, &[], 0, event, limits);
+        self.push(now, Kind::Foreign, event, b"\n", 0, limits);
     }
 
     /// The local number of the next event.
@@ -273,7 +281,7 @@ impl Log {
             next += 1;
             on_frame(FrameBounds {
                 len: entry.len as usize,
-                id_len: entry.id_len.into(),
+                shared_len: entry.len as usize - usize::from(entry.id_len) - "\n".len(),
                 position: Position { epoch, offset: entry.offset },
                 is_json: entry.is_json,
             });
@@ -338,18 +346,19 @@ impl Log {
         self.entries.get(usize::try_from(local.checked_sub(self.first)?).ok()?)
     }
 
-    /// Puts an entry behind all others.
-    fn push(&mut self, now: Duration, kind: Kind, id_line: &[u8], id_hash: u32, event: &Encoded<'_>, limits: &Limits) {
+    /// Puts an entry behind all others. `end` is what the frame has behind the shared lines: an id line, unless it is
+    /// foreign, and the empty line.
+    fn push(&mut self, now: Duration, kind: Kind, event: &Encoded<'_>, end: &[u8], id_hash: u32, limits: &Limits) {
         let local = self.head();
-        let len = id_line.len() + event.shared.len();
-        let range = self.block_with_room(len, local).segment.append(&[id_line, &event.shared]);
+        let len = event.shared.len() + end.len();
+        let range = self.block_with_room(len, local).segment.append(&[&event.shared, end]);
         self.entries.push_back(Entry {
             offset: self.head_offset,
             at_ms: millis(now),
             start: range.start as u32,
             len: len as u32,
             id_hash,
-            id_len: id_line.len() as u16,
+            id_len: (end.len() - "\n".len()) as u16,
             kind,
             is_json: event.event.data_json().is_some(),
         });

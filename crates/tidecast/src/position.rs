@@ -100,13 +100,6 @@ impl Position {
         out.put_u8(b'.');
         out.put_slice(itoa::Buffer::new().format(self.offset).as_bytes());
     }
-
-    /// Appends an id line with this position.
-    pub(crate) fn put_id_line(self, out: &mut impl BufMut) {
-        out.put_slice(b"id: ");
-        self.write_to(out);
-        out.put_u8(b'\n');
-    }
 }
 
 impl fmt::Display for Position {

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use futures_core::Stream;
 use smallvec::SmallVec;
 
@@ -338,15 +338,16 @@ impl Subscription {
         } else {
             for frame in &frames {
                 self.lanes[lane].position = frame.position;
-                // A foreign event has no id on any connection.
-                if frame.id_len > 0 {
-                    batch.compose(|out| {
-                        out.put_slice(b"id: ");
-                        put_cursor(out, self.lanes.iter().map(|lane| lane.position));
-                        out.put_u8(b'\n');
-                    });
+                let mut bytes = bytes.split_to(frame.len);
+                if frame.has_id() {
+                    bytes.truncate(frame.shared_len);
+                    batch.push(bytes);
+                    let positions = self.lanes.iter().map(|lane| lane.position);
+                    batch.compose(|out| wire::put_id_end(out, |out| put_cursor(out, positions)));
+                } else {
+                    // A foreign event has no id on any connection.
+                    batch.push(bytes);
                 }
-                batch.push(bytes.split_to(frame.len).split_off(frame.id_len));
             }
         }
         frames.clear();

@@ -7,10 +7,10 @@ mod decode;
 mod encode;
 
 pub use self::{
-    control::{CONTENT_TYPE, FirstBlock, KEEP_ALIVE, final_block},
+    control::{CONTENT_TYPE, FirstBlock, IdCommit, KEEP_ALIVE, final_block},
     decode::{DECODER_BYTES_MAX, Decoder, Item, Message},
 };
 pub(crate) use self::{
     control::{missed_frame, reset_frame},
-    encode::{encode, encoded_len, put_id_line},
+    encode::{encode, encoded_len, put_id_end},
 };

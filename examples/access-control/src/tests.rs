@@ -32,8 +32,8 @@ async fn analytics_is_for_admins_and_the_rest_for_all() {
     read_until(&mut admin, "\nid: ").await;
     let mut publish = request(&address, "POST /publish", "").await;
     assert!(read_until(&mut publish, "\r\n\r\n").await.starts_with("HTTP/1.1 204 "));
-    read_until(&mut everybody, "data: {\"status\":\"Life is good!\"}\n\n").await;
-    read_until(&mut admin, "data: {\"active_users\":100}\n\n").await;
+    read_until(&mut everybody, "data: {\"status\":\"Life is good!\"}\nid: ").await;
+    read_until(&mut admin, "data: {\"active_users\":100}\nid: ").await;
 }
 
 async fn request(address: &str, request: &str, headers: &str) -> TcpStream {

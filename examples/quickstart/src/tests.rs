@@ -29,7 +29,7 @@ async fn hello_reaches_the_page_that_listens() {
     read_until(&mut stream, "\nid: ").await;
     let mut hello = get(&address, "/hello").await;
     read_until(&mut hello, "Message sent!").await;
-    let event = read_until(&mut stream, "data: {\"message\":\"Hello!\"}\n\n").await;
+    let event = read_until(&mut stream, "data: {\"message\":\"Hello!\"}\nid: ").await;
     assert!(event.contains("\nevent: greeting\n"), "{event}");
 
     drop((page, hello));

@@ -9,6 +9,9 @@ from typing import Any
 #: Longer than anything here should take: a test that waits this long has failed.
 PATIENCE_SECONDS = 20
 
+#: What a browser's own ``EventSource`` always sends.
+BROWSER = {"Accept": "text/event-stream", "Cache-Control": "no-cache", "User-Agent": "Mozilla/5.0 (X11)"}
+
 
 class Source:
     """An open stream.
@@ -21,20 +24,22 @@ class Source:
     def __init__(self, port: int, path: str = "/stream", **headers: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._connection.request("GET", path, headers={"Accept": "text/event-stream", **named})
+        self._connection.request("GET", path, headers={**BROWSER, **named})
         self.response = self._connection.getresponse()
         self.status = self.response.status
 
     def block(self) -> dict[str, Any]:
         """The next block: its fields, `data` as its lines joined, `comment` for a comment; empty at the end. What was
-        cut in its middle is none, as for a page."""
+        cut in its middle is none, as for a page. A keep-alive is a block by itself, as is `retry` at the end."""
         fields: dict[str, Any] = {}
         while True:
             line = self.response.readline()
             if not line:
-                return {}
+                return fields if fields.keys() == {"retry"} else {}
             if line == b"\n":
                 return fields
+            if line == b":\n" and not fields:
+                return {"comment": ""}
             name, _, value = line.decode().rstrip("\n").partition(":")
             value = value.removeprefix(" ")
             name = name or "comment"

@@ -122,6 +122,7 @@ class ServerSentEventsBlueprint(Blueprint):
                 last=query.last,
                 retry_ms=chosen.retry_ms,
                 open_event=query.open_event,
+                commits_at_empty_line=query.commits_at_empty_line,
             )
         except InvalidError as error:
             abort(400, str(error))

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from flask import abort
 
+from .._native import commits_at_empty_line
 from ..subscription import LAST_MAX
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Query:
     #: Whether it begins with an event ``stream-open``.
     open_event: bool
 
+    #: Whether the client commits an id that comes without an event at the empty line behind it.
+    commits_at_empty_line: bool
+
     @classmethod
     def of(cls, request: Request, multi_channel: bool) -> Query:
         """Read a request. The header comes before the address, because a browser that reconnects repeats the address.
@@ -47,6 +51,9 @@ class Query:
             after=after or None,
             last=_last(_given(request, "last")),
             open_event=_switch("open", _given(request, "open")),
+            commits_at_empty_line=commits_at_empty_line(
+                *map(request.headers.get, ("Cache-Control", "User-Agent", "Sec-Fetch-Mode"))
+            ),
         )
 
 

@@ -201,7 +201,7 @@ class _Follower:
             while not self._closed.is_set() and (data := response.read1(READ_BYTES)):
                 for event in decoder.feed(data):
                     self._hand_on(*event)
-                self._after = decoder.last_event_id.encode() or self._after
+                self._after = decoder.resume_id.encode() or self._after
         except (OSError, ValueError, http.client.HTTPException) as error:
             _logger.debug("hub: the stream was lost: %r", error)
         finally:

@@ -62,9 +62,11 @@ class Mode(Protocol):
         last: int | None = None,
         retry_ms: int = 3000,
         open_event: bool = False,
+        commits_at_empty_line: bool = True,
     ) -> Stream | Elsewhere:
         """Open a stream for a browser: one to be sent from here, or where the browser gets it. Never waits.
 
+        :param commits_at_empty_line: See :func:`tidecast._native.commits_at_empty_line`. A hub sees for itself.
         :raises tidecast.errors.InvalidError: A channel can't be one.
         """
         ...

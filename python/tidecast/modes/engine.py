@@ -42,9 +42,17 @@ class EngineMode:
         last: int | None = None,
         retry_ms: int = 3000,
         open_event: bool = False,
+        commits_at_empty_line: bool = True,
     ) -> Stream:
         """See :class:`tidecast.modes.Mode`: it is sent from here."""
-        return self.engine.subscribe(channels, after=after, last=last, retry_ms=retry_ms, open_event=open_event)
+        return self.engine.subscribe(
+            channels,
+            after=after,
+            last=last,
+            retry_ms=retry_ms,
+            open_event=open_event,
+            commits_at_empty_line=commits_at_empty_line,
+        )
 
 
 def finished(publishing: Publishing) -> Published:

@@ -59,6 +59,7 @@ class HubMode:
         last: int | None = None,
         retry_ms: int = 3000,
         open_event: bool = False,
+        commits_at_empty_line: bool = True,
     ) -> Elsewhere:
         """See :class:`tidecast.modes.Mode`. After how long a browser comes back is the hub's to say.
 
@@ -87,7 +88,7 @@ class HubMode:
                     "X-Accel-Redirect": f"{self._settings.accel_prefix}/stream?{asked}",
                     "Content-Type": "text/event-stream; charset=utf-8",
                 },
-                b": SSE_HUB_VIA is `accel`, and no nginx has acted on this answer\n\n",
+                b": SSE_HUB_VIA is `accel`, and no nginx has acted on this answer\n",
             )
         return Elsewhere(
             # Never one that a browser keeps: Firefox would not ask the application again.

@@ -28,7 +28,7 @@ async fn a_comment_follows_fifteen_seconds_of_silence_again_and_again() {
     let (mut body, _) = open(&default(&hub), get("/")).await;
     for _ in 0..3 {
         let quiet_since = Instant::now();
-        assert_eq!(next(&mut body).await, ":\n\n");
+        assert_eq!(next(&mut body).await, ":\n");
         let silence = quiet_since.elapsed();
         assert!((SILENCE..=SILENCE + TICK).contains(&silence), "{silence:?}");
     }
@@ -49,7 +49,7 @@ async fn no_comment_comes_while_events_flow() {
         assert_eq!(data(&next(&mut body).await), [number.to_string()]);
     }
     let quiet_since = Instant::now();
-    assert_eq!(next(&mut body).await, ":\n\n");
+    assert_eq!(next(&mut body).await, ":\n");
     assert!((SILENCE..=SILENCE + TICK).contains(&quiet_since.elapsed()), "{:?}", quiet_since.elapsed());
 }
 
@@ -59,7 +59,7 @@ async fn the_time_of_a_comment_is_an_option_and_zero_is_never() {
     let options = StreamOptions { keep_alive: Duration::from_millis(40), ..StreamOptions::default() };
     let (mut body, _) = open(&with(&hub, options), get("/")).await;
     let quiet_since = Instant::now();
-    assert_eq!(next(&mut body).await, ":\n\n");
+    assert_eq!(next(&mut body).await, ":\n");
     assert!(quiet_since.elapsed() <= Duration::from_millis(40) + TICK);
 
     let options = StreamOptions { keep_alive: Duration::ZERO, ..StreamOptions::default() };
@@ -83,7 +83,7 @@ async fn what_has_piled_up_goes_out_as_it_lies_in_the_log() {
     let event = Event::text("two\nlines").with_type("note").unwrap().with_id("own").unwrap();
     hub.publish_now("sse", event).unwrap();
     let second = publish(&hub, "sse", "");
-    let expected = format!("id: own\nevent: note\ndata: two\ndata: lines\n\nid: {}\ndata: \n\n", second.position);
+    let expected = format!("event: note\ndata: two\ndata: lines\nid: own\n\ndata: \nid: {}\n\n", second.position);
     assert_eq!(next(&mut body).await, expected);
 }
 
@@ -163,7 +163,7 @@ async fn clients_are_spread_over_the_range_of_end_retry() {
     let mut retries = Vec::new();
     for body in bodies {
         let end = rest(body).await;
-        let retry: u64 = end.strip_prefix("retry: ").unwrap().strip_suffix("\n\n").unwrap().parse().unwrap();
+        let retry: u64 = end.strip_prefix("retry: ").unwrap().strip_suffix("\n").unwrap().parse().unwrap();
         assert!((7_000..=9_000).contains(&retry), "{retry}");
         retries.push(retry);
     }
@@ -195,7 +195,7 @@ async fn a_lifetime_ends_a_stream_whatever_happens_on_it() {
             last = block;
         }
         busy.abort();
-        assert_eq!(last, "retry: 3000\n\n");
+        assert_eq!(last, "retry: 3000\n");
         // It is looked at with each event.
         assert!((lifetime / 5 * 4..=lifetime + Duration::from_secs(1)).contains(&begun.elapsed()));
         lasted.push(begun.elapsed());
@@ -209,6 +209,6 @@ async fn a_lifetime_ends_a_stream_on_which_nothing_happens() {
         StreamOptions { lifetime: Duration::from_secs(100), keep_alive: Duration::ZERO, ..StreamOptions::default() };
     let (body, _) = open(&with(&Hub::new(), options), get("/")).await;
     let begun = Instant::now();
-    assert_eq!(rest(body).await, "retry: 3000\n\n");
+    assert_eq!(rest(body).await, "retry: 3000\n");
     assert!((80..=100).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }

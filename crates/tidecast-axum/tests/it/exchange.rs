@@ -13,14 +13,20 @@ use tidecast::{
 };
 use tower::ServiceExt;
 
-/// A `GET` without anything else.
+/// A `GET` of a browser's own `EventSource`.
 pub(crate) fn get(address: &str) -> Request {
-    Request::get(address).body(Body::empty()).unwrap()
+    Request::get(address)
+        .header("cache-control", "no-cache")
+        .header("user-agent", "Mozilla/5.0 (X11)")
+        .body(Body::empty())
+        .unwrap()
 }
 
 /// A `GET` of a client that was there before.
 pub(crate) fn get_after(address: &str, last_event_id: &str) -> Request {
-    Request::get(address).header("last-event-id", last_event_id).body(Body::empty()).unwrap()
+    let mut request = get(address);
+    request.headers_mut().insert("last-event-id", last_event_id.parse().unwrap());
+    request
 }
 
 pub(crate) async fn answer(app: &Router, request: Request) -> Response {

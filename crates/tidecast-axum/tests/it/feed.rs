@@ -38,7 +38,7 @@ async fn it_begins_at_once_and_each_gets_its_own() {
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache, no-transform");
     let mut ada = response.into_body();
-    assert_eq!(next(&mut ada).await, ": tidecast\nretry: 250\n\n");
+    assert_eq!(next(&mut ada).await, ": tidecast\nretry: 250\n");
     assert_eq!(next(&mut ada).await, "data: hello, ada\n\n");
     let (mut bob, _) = open(&app, get("/bob")).await;
 
@@ -49,7 +49,7 @@ async fn it_begins_at_once_and_each_gets_its_own() {
     assert_eq!(copies.unwrap(), 1);
     assert_eq!(next(&mut ada).await, "data: to all\n\n");
     assert!(is_silent(&mut ada));
-    assert_eq!(next(&mut bob).await, "data: hello, bob\n\ndata: to all\n\nid: 7\ndata: to bob\n\n");
+    assert_eq!(next(&mut bob).await, "data: hello, bob\n\ndata: to all\n\ndata: to bob\nid: 7\n\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +58,7 @@ async fn it_says_something_when_nothing_was_to_be_said() {
     let (mut body, _) = open(&app(&publisher), get("/ada")).await;
     next(&mut body).await;
     let quiet_since = Instant::now();
-    assert_eq!(next(&mut body).await, ":\n\n");
+    assert_eq!(next(&mut body).await, ":\n");
     assert!(quiet_since.elapsed() >= Duration::from_secs(15));
 }
 
@@ -88,7 +88,7 @@ async fn a_lifetime_ends_it() {
     let app = Router::new().route("/", routing::get(join)).with_state(publisher.clone());
     let (body, _) = open(&app, get("/")).await;
     let begun = Instant::now();
-    assert_eq!(rest(body).await, "retry: 3000\n\n");
+    assert_eq!(rest(body).await, "retry: 3000\n");
     assert!((80..=100).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 0);
 }

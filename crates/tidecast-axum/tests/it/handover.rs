@@ -139,5 +139,5 @@ async fn what_was_taken_is_read_from_any_thread() {
         assert_eq!(taken.subscription.poll_batch(&mut context, &mut batch, 1), Poll::Ready(true));
         batch.take_bytes()
     });
-    assert!(read.join().unwrap().ends_with(b"data: elsewhere\n\n"));
+    assert!(read.join().unwrap().starts_with(b"data: elsewhere\nid: "));
 }

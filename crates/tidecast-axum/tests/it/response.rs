@@ -44,7 +44,7 @@ async fn come_back_in_is_a_stream_with_one_block() {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache, no-transform");
-    assert_eq!(rest(response.into_body()).await, "retry: 12345\n\n");
+    assert_eq!(rest(response.into_body()).await, "retry: 12345\n");
 }
 
 #[test]

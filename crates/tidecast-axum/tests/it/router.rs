@@ -3,7 +3,7 @@
 use axum::{Router, body::Body, extract::Request};
 use http::{Method, StatusCode, header};
 use tidecast::Hub;
-use tidecast_axum::{Streams, router};
+use tidecast_axum::{Sse, Streams, router};
 
 use crate::exchange::{answer, data, get, get_after, messages, next, open, publish, rest};
 
@@ -68,6 +68,46 @@ async fn the_first_block_comes_at_once_and_has_the_cursor_without_data() {
     let (_body, first) = open(&router(hub), get("/")).await;
     assert_eq!(first, format!(": tidecast\nretry: 3000\nid: {}\n\n", published.position));
     assert!(messages(&first).is_empty());
+}
+
+/// A browser's own `EventSource` commits an id at an empty line only. In clients that hand out a message for each empty
+/// line, the first message was an empty one, which a page that parses JSON never gets past.
+#[tokio::test]
+async fn the_first_block_has_an_empty_line_for_a_browsers_own_event_source_alone() {
+    let hub = Hub::new();
+    let handler = {
+        let hub = hub.clone();
+        async move |headers: http::HeaderMap| {
+            Sse::new(hub.subscribe(["sse"], tidecast::Start::Live).unwrap()).for_request(&headers)
+        }
+    };
+    let at = publish(&hub, "sse", "before").position;
+    let app = Router::new().nest("/stream", router(hub)).route("/own", axum::routing::get(handler));
+    let (no_cache, browser, mode) =
+        (("cache-control", "no-cache"), ("user-agent", "Mozilla/5.0 (X11)"), ("sec-fetch-mode", "cors"));
+    for (headers, empty_line) in [
+        (&[no_cache, browser, mode][..], true),
+        (&[no_cache, browser], true),
+        (&[no_cache, mode], true),
+        (&[("cache-control", "max-age=0, No-Cache"), browser], true),
+        // A page's `fetch`.
+        (&[browser, mode], false),
+        (&[("cache-control", "no-store"), browser], false),
+        // Clients in Go and Java.
+        (&[no_cache, ("user-agent", "okhttp/4.12.0")], false),
+        (&[no_cache], false),
+        (&[], false),
+    ] {
+        for address in ["/stream", "/own"] {
+            let mut request = Request::get(address).body(Body::empty()).unwrap();
+            for (name, value) in headers {
+                request.headers_mut().insert(*name, value.parse().unwrap());
+            }
+            let (_, first) = open(&app, request).await;
+            let end = if empty_line { "\n" } else { "" };
+            assert_eq!(first, format!(": tidecast\nretry: 3000\nid: {at}\n{end}"), "{headers:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -175,6 +215,6 @@ async fn a_closed_hub_asks_to_come_back() {
     assert_eq!(response.status(), 200, "an `EventSource` gives up at an error");
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
     let body = rest(response.into_body()).await;
-    let retry: u64 = body.strip_prefix("retry: ").unwrap().strip_suffix("\n\n").unwrap().parse().unwrap();
+    let retry: u64 = body.strip_prefix("retry: ").unwrap().strip_suffix("\n").unwrap().parse().unwrap();
     assert!((1_000..=5_000).contains(&retry), "{body}");
 }

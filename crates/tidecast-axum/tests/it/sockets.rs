@@ -44,7 +44,7 @@ async fn a_server_with_streams_stops_once_the_hub_is_closed() {
     for stream in &mut streams {
         let mut end = String::new();
         timeout(DEADLINE, stream.read_to_string(&mut end)).await.expect("the stream ends").unwrap();
-        assert!(end.contains("data: last words\n\n"), "{end}");
+        assert!(end.contains("data: last words\nid: "), "{end}");
         assert!(end.contains("\r\nretry: "), "{end}");
         assert!(end.ends_with("\r\n0\r\n\r\n"), "the response is complete: {end}");
     }

@@ -24,7 +24,7 @@ async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
     assert!(failed.is_unavailable(), "{failed}");
     // A stream that is opened meanwhile has its head, and waits.
     let mut late = one.hub.subscribe(["sse"], Start::Live).unwrap();
-    assert_eq!(late.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n\n");
+    assert_eq!(late.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n");
 
     server.run();
     let after = publish_until_accepted(&other, "after").await;

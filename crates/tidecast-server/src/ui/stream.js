@@ -138,7 +138,11 @@ class Decoder {
     if (name === "") this.comments++;
     else if (name === "data") this.#data.push(value);
     else if (name === "event") this.#type = value;
-    else if (name === "id" && !value.includes("\0")) this.#id = value;
+    else if (name === "id" && !value.includes("\0")) {
+      this.#id = value;
+      // That of the first block, behind which there is no empty line: an event has its id behind its data.
+      if (this.#data.length === 0) this.lastEventId = value;
+    }
     else if (name === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);
     return null;
   }

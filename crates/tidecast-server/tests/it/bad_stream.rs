@@ -77,7 +77,7 @@ async fn queries_that_are_odd_but_right() {
         ("last=1000&last=x", 1),
     ] {
         let mut stream = hub.stream(&format!("/stream?{query}")).await;
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
         assert_eq!(stream.last_event_id().split(',').count(), channels, "{query}");
     }
 }

@@ -13,7 +13,7 @@ async fn a_burst_resets_no_healthy_reader() {
     let mut readers = JoinSet::new();
     for _ in 0..READERS {
         let mut stream = hub.stream("/stream").await;
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
         readers.spawn(async move {
             for number in 0..EVENTS {
                 let message = stream.message().await;

@@ -134,7 +134,7 @@ async fn types_ids_and_retries_arrive_in_every_form() {
         assert_eq!((message.event_type.as_str(), message.last_event_id.as_str()), (event_type, id), "{media_type}");
     }
     // The frame as it is: the id first, one space after each colon, LF, and no field that was not given.
-    let frame = format!("id: {id}\nevent: {event_type}\nretry: 1234\ndata: x\n\n");
+    let frame = format!("event: {event_type}\nretry: 1234\ndata: x\nid: {id}\n\n");
     let body = String::from_utf8_lossy(&stream.seen).into_owned();
     assert!(body.ends_with(&frame.repeat(4)), "{body:?}");
 }

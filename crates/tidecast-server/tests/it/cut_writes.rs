@@ -5,7 +5,7 @@
 
 use tokio::task::JoinSet;
 
-use crate::support::{Connection, Hub, Stream, request, within};
+use crate::support::{BROWSER, Connection, Hub, Stream, request, within};
 
 /// Frames of every length up to here, and some around what the hub reads, frames and copies at once.
 const SHORT_MAX: usize = 500;
@@ -19,9 +19,9 @@ fn data(number: usize, bytes: usize) -> String {
 /// A client with hardly any room that has read the first block.
 async fn tiny(hub: &Hub, target: &str) -> Stream {
     let mut connection = Connection::open_small(hub.address, 1).await;
-    connection.send(&request(hub.address, "GET", target, &[], b"")).await;
+    connection.send(&request(hub.address, "GET", target, BROWSER, b"")).await;
     let mut stream = Stream::begin(connection).await.keep_all();
-    stream.body_until("\n\n").await;
+    stream.until_live().await;
     stream
 }
 
@@ -33,7 +33,7 @@ async fn a_stream_is_the_same_wherever_its_writes_are_cut() {
     fastrand::Rng::with_seed(11).shuffle(&mut sizes);
 
     let mut healthy = hub.stream("/stream?channel=a").await.keep_all();
-    healthy.body_until("\n\n").await;
+    healthy.until_live().await;
     let mut readers = JoinSet::new();
     // How much they read at a time: one byte more each time, up to this and from the beginning again.
     for (steps_max, target) in [

@@ -46,7 +46,7 @@ async fn a_stream_is_detached_and_counted() {
     // A comment comes, and after it events do.
     for stream in [&mut one, &mut several] {
         stream.seen.clear();
-        stream.body_until(":\n\n").await;
+        stream.body_until(":\n").await;
     }
     publish(&hub, "a", "after a comment").await;
     assert_eq!(one.message().await.data, "after a comment");
@@ -66,7 +66,7 @@ async fn what_is_no_plain_stream_stays() {
     with_body.send(&request(hub.address, "GET", "/stream", &[], b"a body")).await;
     let mut with_body = Stream::begin(with_body).await;
     for stream in [&mut old, &mut with_body] {
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
     }
     publish(&hub, "sse", "all the same").await;
     for stream in [&mut old, &mut with_body] {
@@ -105,7 +105,7 @@ async fn requests_before_and_behind_do_no_harm() {
             }
         }
         let mut stream = Stream::begin(connection).await;
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
         hub.until_metric(DETACHED, way + 1).await;
         publish(&hub, "a", "one").await;
         assert_eq!(stream.message().await.data, "one");
@@ -125,7 +125,7 @@ async fn who_closes_one_side_is_gone() {
     early.send(&get(&hub, "/stream")).await;
     early.socket.shutdown().await.unwrap();
     let mut late = hub.stream("/stream").await;
-    late.body_until("\n\n").await;
+    late.until_live().await;
     late.connection.socket.shutdown().await.unwrap();
     hub.until_metric("tidecast_streams", 0).await;
     hub.until_metric("tidecast_connections", 1).await;
@@ -153,7 +153,7 @@ async fn a_stream_behind_a_large_answer_that_nobody_reads_yet() {
             assert_eq!(page.head.status, 200);
             assert!(page.body.len() > EVENTS * large_bytes, "{}", page.body.len());
             let mut stream = Stream::begin(connection).await;
-            stream.body_until("\n\n").await;
+            stream.until_live().await;
             stream
         });
     }
@@ -218,7 +218,7 @@ async fn writes_are_cut_anywhere() {
     let mut connection = small(&hub).await;
     connection.send(&get(&hub, "/stream?channel=a")).await;
     let mut stream = Stream::begin(connection).await;
-    stream.body_until("\n\n").await;
+    stream.until_live().await;
     hub.until_metric(DETACHED, 1).await;
     let data = |number: usize| format!("{number}|{}", "y".repeat(number * 1_237 % 20_011));
     for number in 0..EVENTS {
@@ -238,7 +238,7 @@ async fn writes_are_cut_anywhere() {
     }
     // And at the end of a cut write, whole comments.
     stream.seen.clear();
-    stream.body_until(":\n\n").await;
+    stream.body_until(":\n").await;
 }
 
 /// The resident memory of the hub.
@@ -257,7 +257,7 @@ async fn who_takes_nothing_is_cut_and_costs_little_until_then() {
         let mut connection = small(&hub).await;
         connection.send(&get(&hub, "/stream?channel=a")).await;
         let mut stream = Stream::begin(connection).await;
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
         stalled.push(stream);
     }
     let mut healthy = hub.stream("/stream?channel=a").await;
@@ -288,7 +288,7 @@ async fn the_end_reaches_every_stream_before_it_is_cut() {
     for number in 0..60 {
         let target = if number % 3 == 0 { "/stream?channel=a&channel=b" } else { "/stream?channel=a" };
         let mut stream = hub.stream(target).await;
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
         if number % 2 == 0 {
             // Unread by whoever closes, it would have the system throw away what is on its way to the client.
             stream.connection.send(&[b'x'; 100_000]).await;

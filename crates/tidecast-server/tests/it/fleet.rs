@@ -37,7 +37,7 @@ async fn five_hundred_subscribers_cut_at_random_see_everything_once_and_in_order
         let mut source = hub.source(&target);
         // Connected before anything is published, so that it is to see all of it.
         let stream = source.connected().await;
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
         let rng = rng.fork();
         readers.spawn(async move { (channels.clone(), read(source, channels.len(), rng).await) });
     }

@@ -43,13 +43,12 @@ fn check_next(at: &mut u64, message: &Message) {
 async fn beginning(stream: &mut Stream) -> u64 {
     let body = loop {
         let body = String::from_utf8_lossy(&stream.seen).into_owned();
-        if body.contains("\n\n") {
+        if body.split_once("\nid: ").is_some_and(|(_, behind)| behind.contains('\n')) {
             break body;
         }
         assert!(stream.fill(64 * 1024).await, "ended without a first block: {body:?}");
     };
-    let first = body.split("\n\n").next().unwrap_or_default();
-    offset(first.lines().find_map(|line| line.strip_prefix("id: ")).expect("the first block has an id"))
+    offset(body.lines().find_map(|line| line.strip_prefix("id: ")).expect("the first block has an id"))
 }
 
 /// Streams join at every moment of a publisher's work, and each has all from the position on that its first block says.

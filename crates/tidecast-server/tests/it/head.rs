@@ -72,7 +72,7 @@ async fn a_client_of_http_1_0_gets_no_chunks_and_an_end_by_close() {
     let mut stream = Stream::begin(connection).await;
     assert_eq!(stream.head.header("transfer-encoding"), None);
     assert_eq!(stream.head.header("content-length"), None);
-    stream.body_until("\n\n").await;
+    stream.until_live().await;
     hub.publish(r#"{"data":"old and well"}"#).await;
     assert_eq!(stream.message().await.data, "old and well");
 
@@ -185,7 +185,7 @@ async fn keep_alive_comments_fill_silence_and_can_be_turned_off() {
     let hub = Hub::start(&["--keep-alive", "100ms"]);
     let mut stream = hub.stream("/stream").await;
     let begun = std::time::Instant::now();
-    let body = stream.body_until("\n\n:\n\n:\n\n").await;
+    let body = stream.body_until("\n\n:\n:\n").await;
     // Two of 100 ms each: never much sooner, and with a wide margin not later.
     assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}: {body:?}", begun.elapsed());
     hub.publish(r#"{"data":"x"}"#).await;
@@ -194,9 +194,9 @@ async fn keep_alive_comments_fill_silence_and_can_be_turned_off() {
     // Without: the stream is still there after as long, and has said nothing.
     let quiet_hub = Hub::start(&["--keep-alive", "0"]);
     let mut quiet = quiet_hub.stream("/stream").await;
-    quiet.body_until("\n\n").await;
+    quiet.until_live().await;
     let before = stream.seen.len();
-    stream.body(before + 4 * ":\n\n".len()).await;
+    stream.body(before + 4 * ":\n".len()).await;
     quiet_hub.publish(r#"{"data":"y"}"#).await;
     assert_eq!(quiet.message().await.data, "y");
     assert!(!String::from_utf8_lossy(&quiet.seen).contains("\n:\n"), "{:?}", quiet.seen.escape_ascii().to_string());

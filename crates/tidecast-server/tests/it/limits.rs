@@ -13,7 +13,7 @@ async fn turned_away(hub: &Hub) -> Duration {
     let rest = stream.rest().await;
     let [Item::Retry(retry)] = rest[..] else { panic!("{rest:?}") };
     assert!((5_000..=30_000).contains(&retry.as_millis()), "{retry:?}");
-    assert_eq!(stream.seen, format!("retry: {}\n\n", retry.as_millis()).into_bytes());
+    assert_eq!(stream.seen, format!("retry: {}\n", retry.as_millis()).into_bytes());
     retry
 }
 
@@ -72,7 +72,7 @@ async fn one_client_gets_no_more_than_its_share() {
     let mut other = Connection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
     other.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
     let mut other = Stream::begin(other).await;
-    other.body_until("\n\n").await;
+    other.until_live().await;
     assert!(!other.last_event_id().is_empty());
     turned_away(&hub).await;
     assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 1);

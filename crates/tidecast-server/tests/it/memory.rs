@@ -20,7 +20,7 @@ async fn stall(hub: &Hub, target: &str) -> Stream {
     let mut connection = Connection::open_small(hub.address, 4 * 1024).await;
     connection.send(&request(hub.address, "GET", target, &[], b"")).await;
     let mut stream = Stream::begin(connection).await;
-    stream.body_until("\n\n").await;
+    stream.until_live().await;
     stream
 }
 

@@ -18,7 +18,7 @@ use self::{
     names::Names,
     session::{Session, is_reset_of},
 };
-use crate::support::{Connection, Hub, Signal, Stream, request, times};
+use crate::support::{BROWSER, Connection, Hub, Signal, Stream, request, times};
 
 const SCHEDULES: u64 = 4;
 const STEPS: usize = 70;
@@ -171,6 +171,7 @@ impl Pair {
     ) {
         let named: Vec<_> = channels.iter().map(|channel| format!("channel={channel}")).collect();
         let target = format!("/stream?{}{query}", named.join("&"));
+        let is_browser = self.random.bool();
         let mut streams = Vec::new();
         for (hub, id) in self.hubs.iter().zip(&resume) {
             let mut connection = if slow {
@@ -179,7 +180,8 @@ impl Pair {
                 Connection::open(hub.address).await
             };
             let id = id.as_ref().map(|id| ("Last-Event-ID", id.as_str()));
-            connection.send(&request(hub.address, "GET", &target, id.as_slice(), b"")).await;
+            let headers = [if is_browser { BROWSER } else { &[] }, id.as_slice()].concat();
+            connection.send(&request(hub.address, "GET", &target, &headers, b"")).await;
             let mut stream = Stream::begin(connection).await.keep_all();
             stream.until_live().await;
             streams.push(stream);

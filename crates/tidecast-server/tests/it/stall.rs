@@ -17,7 +17,7 @@ async fn small_stream(hub: &Hub, target: &str) -> Stream {
     let mut connection = Connection { socket, buffer: Vec::new() };
     connection.send(&request(hub.address, "GET", target, &[], b"")).await;
     let mut stream = Stream::begin(connection).await;
-    stream.body_until("\n\n").await;
+    stream.until_live().await;
     stream
 }
 

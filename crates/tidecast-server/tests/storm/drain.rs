@@ -26,7 +26,7 @@ async fn streams(hub: &Hub, count: usize) -> Vec<Stream> {
         let target = if number % 10 == 0 { "/stream?channel=a&channel=b" } else { "/stream?channel=a" };
         connection.send(&request(hub.address, "GET", target, &[], b"")).await;
         let mut stream = Stream::begin(connection).await;
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
         streams.push(stream);
     }
     streams
@@ -79,7 +79,7 @@ async fn one_that_takes_nothing_is_not_waited_for() {
     let mut healthy = JoinSet::new();
     for _ in 0..as_many_as_fit(STREAMS) {
         let mut stream = hub.stream("/stream?channel=a").await;
-        stream.body_until("\n\n").await;
+        stream.until_live().await;
         healthy.spawn(check(stream));
     }
     let stalled = streams(&hub, 1).await;

@@ -7,10 +7,10 @@ use crate::{
     broker::{Broker, Deliveries, MemoryBroker},
     clock::{Clock, SystemClock},
     hub::Inner,
+    limits::FRAME_BYTES_MAX,
     registry::Registry,
     stats::Counters,
     sync::AtomicBool,
-    wire,
 };
 
 /// Makes a [`Hub`] other than the default one.
@@ -49,7 +49,7 @@ impl Builder {
     #[must_use]
     pub fn build(mut self) -> Hub {
         // What a client of this crate could not read is not sent.
-        self.limits.frame_bytes_max = self.limits.frame_bytes_max.min(wire::DECODER_BYTES_MAX);
+        self.limits.frame_bytes_max = self.limits.frame_bytes_max.min(FRAME_BYTES_MAX);
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
         let broker = self.broker.unwrap_or_else(|| Arc::new(MemoryBroker::new()));
         let registry = Arc::new(Registry::new(self.limits));

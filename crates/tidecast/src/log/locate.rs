@@ -99,8 +99,8 @@ impl Log {
                 continue;
             }
             let block = self.segments.partition_point(|block| block.first <= local) - 1;
-            let start = entry.start as usize + "id: ".len();
-            if self.segments[block].segment.bytes(start..start + id.len()) != id.as_bytes() {
+            let id_end = (entry.start + entry.len) as usize - "\n\n".len();
+            if self.segments[block].segment.bytes(id_end - id.len()..id_end) != id.as_bytes() {
                 continue;
             }
             match &mut found {

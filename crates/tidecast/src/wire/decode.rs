@@ -41,6 +41,9 @@ pub struct Decoder {
     id: String,
     /// What was dispatched of it last: where a client would resume.
     last_event_id: String,
+    /// The id that stands alone at the beginning; of no more use once an empty line has come.
+    opening_id: String,
+    past_opening: bool,
 }
 
 /// What a stream says.
@@ -113,6 +116,15 @@ impl Decoder {
         &self.last_event_id
     }
 
+    /// Returns the id with which a client of a Tidecast stream resumes: the [last event ID](Self::last_event_id), or, until
+    /// the first empty line, the id of the first block, which need not have an empty line of its own.
+    ///
+    /// Other servers may begin an event with its id, so that one that is cut within its first event would miss it.
+    #[must_use]
+    pub fn resume_id(&self) -> &str {
+        if self.past_opening { &self.last_event_id } else { &self.opening_id }
+    }
+
     fn keep(&mut self, bytes: &[u8]) -> Result<()> {
         self.check_size(bytes.len())?;
         self.line.extend_from_slice(bytes);
@@ -150,7 +162,12 @@ impl Decoder {
                 self.data.push_str(value);
                 self.data.push('\n');
             }
-            "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+            "id" if !value.contains('\0') => {
+                value.clone_into(&mut self.id);
+                if !self.past_opening && self.data.is_empty() {
+                    value.clone_into(&mut self.opening_id);
+                }
+            }
             "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
                 // Digits that are too many for a number are still a number: the largest.
                 on_item(Item::Retry(Duration::from_millis(value.parse().unwrap_or(u64::MAX))));
@@ -162,6 +179,7 @@ impl Decoder {
     }
 
     fn dispatch(&mut self, on_item: &mut impl FnMut(Item)) {
+        self.past_opening = true;
         self.id.clone_into(&mut self.last_event_id);
         let event_type = mem::take(&mut self.event_type);
         if self.data.is_empty() {

@@ -31,7 +31,7 @@ fn a_log_keeps_so_many_events() {
 
 #[test]
 fn a_log_keeps_so_many_bytes_of_frames() {
-    let frame = "id: 00c0ffee1234.1\ndata: 1234567890\n\n".len();
+    let frame = "data: 1234567890\nid: 00c0ffee1234.1\n\n".len();
     let (hub, _) = hub_with(Limits { log_bytes_max: 3 * frame, ..Limits::default() });
     for number in 1..=9 {
         publish(&hub, "sse", &format!("123456789{number}"));

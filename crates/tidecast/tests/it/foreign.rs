@@ -27,7 +27,7 @@ fn who_is_there_gets_them_in_their_place_without_an_id() {
     let first = publish(&hub, "sse", "sse1");
     broker.send_foreign("sse", "old2");
     let bytes = String::from_utf8(ready_bytes(&mut subscription, 1000)).unwrap();
-    assert_eq!(bytes, format!("data: old1\n\nid: {first}\ndata: sse1\n\ndata: old2\n\n"));
+    assert_eq!(bytes, format!("data: old1\n\ndata: sse1\nid: {first}\n\ndata: old2\n\n"));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn on_several_channels_they_have_no_id_either() {
     let first = publish(&hub, "a", "a1");
     broker.send_foreign("a", "old");
     let bytes = String::from_utf8(ready_bytes(&mut subscription, 1000)).unwrap();
-    assert_eq!(bytes, format!("id: {first},0.0\ndata: a1\n\ndata: old\n\n"));
+    assert_eq!(bytes, format!("data: a1\nid: {first},0.0\n\ndata: old\n\n"));
 }
 
 #[test]
@@ -51,7 +51,8 @@ fn a_program_gets_them_with_the_cursor_of_what_came_before() {
     let Some(Delivery::Event(delivered)) = ready_next(&mut subscription) else { panic!("an event") };
     assert_eq!(delivered.cursor.positions(), [first]);
     assert_eq!(delivered.frame.message().last_event_id, "");
-    assert_eq!(delivered.frame.without_id(), delivered.frame.bytes());
+    assert_eq!(delivered.frame.without_id(), "data: old\n");
+    assert_eq!(delivered.frame.bytes(), "data: old\n\n");
 }
 
 #[test]

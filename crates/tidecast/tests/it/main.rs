@@ -10,6 +10,7 @@ mod decode;
 mod decode_table;
 mod roundtrip;
 
+mod cut;
 mod live_resets;
 mod resume;
 mod resume_model;

@@ -32,7 +32,7 @@ fn publish(hub: &Hub, channel: &str, data: &str) {
 fn the_id_is_the_first_delivery_and_nothing_is_missed() {
     let (hub, broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
-    assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n\n");
+    assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n");
     assert_eq!(ready_bytes(&mut subscription, 1000), b"");
     publish(&hub, "sse", "held back");
     assert_eq!(ready_bytes(&mut subscription, 1000), b"");
@@ -43,8 +43,8 @@ fn the_id_is_the_first_delivery_and_nothing_is_missed() {
     let epoch = format!("{:?}", hub.channel(&name("sse")).unwrap().head.epoch);
     let expected = [
         format!("id: {epoch}.0\n\n"),
-        format!("id: {epoch}.1\ndata: held back\n\n"),
-        format!("id: {epoch}.2\ndata: live\n\n"),
+        format!("data: held back\nid: {epoch}.1\n\n"),
+        format!("data: live\nid: {epoch}.2\n\n"),
     ];
     assert_eq!(bytes, expected.concat());
 }
@@ -80,7 +80,7 @@ fn the_opening_event_comes_then_too() {
     let (hub, broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     let block = FirstBlock { open_event: true, ..FirstBlock::default() };
-    assert_eq!(subscription.first_block(block), ": tidecast\nretry: 3000\n\n");
+    assert_eq!(subscription.first_block(block), ": tidecast\nretry: 3000\n");
     broker.open("sse");
     let messages = decode(&ready_bytes(&mut subscription, 1000));
     assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["open"]);
@@ -110,7 +110,7 @@ fn one_channel_that_is_not_open_keeps_the_cursor_back_and_loses_nothing_of_the_o
     let (hub, broker) = late_hub();
     broker.open("a");
     let mut subscription = hub.subscribe(["a", "b"], Start::Live).unwrap();
-    assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n\n");
+    assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n");
     publish(&hub, "a", "meanwhile");
     assert_eq!(ready_bytes(&mut subscription, 1000), b"");
     broker.open("b");

@@ -180,11 +180,11 @@ fn on_the_wire_an_event_is_what_a_hub_sends_without_a_position() {
     say(&publisher, "a", " two\r\nlines\n");
     let event = Event::text("").with_type("note").unwrap().with_id("own").unwrap();
     publisher.publish_now(["a"], event.with_retry(std::time::Duration::from_secs(1)).unwrap()).unwrap();
-    let sent = "data:  two\ndata: lines\ndata: \n\nid: own\nevent: note\nretry: 1000\ndata: \n\n";
+    let sent = "data:  two\ndata: lines\ndata: \n\nevent: note\nretry: 1000\ndata: \nid: own\n\n";
     assert_eq!(String::from_utf8(feed_bytes(&mut feed)).unwrap(), sent);
     say(&publisher, "a", "x");
     let frame = now(feed.next()).unwrap();
-    assert_eq!(frame.bytes(), &frame.without_id());
+    assert_eq!((&frame.without_id()[..], &frame.bytes()[..]), (&b"data: x\n"[..], &b"data: x\n\n"[..]));
 }
 
 #[test]

@@ -242,7 +242,7 @@ fn the_first_block_gives_back_what_was_asked_for_while_the_broker_is_asked() {
     let mut subscription = hub.subscribe(["sse"], Start::After(first.to_string().into())).unwrap();
     let block = subscription.first_block(FirstBlock::default());
     assert_eq!(block, format!(": tidecast\nretry: 3000\nid: {first}\n\n"));
-    assert!(String::from_utf8(ready_bytes(&mut subscription, 1)).unwrap().ends_with("data: sse5\n\n"));
+    assert!(String::from_utf8(ready_bytes(&mut subscription, 1)).unwrap().contains("\n\ndata: sse5\nid: "));
     assert_eq!(subscription.cursor().positions()[0], head(&hub));
 }
 

@@ -67,7 +67,7 @@ fn a_reset_that_did_not_arrive_is_told_again() {
     }
     browser.connect();
     let first_block_and_reset = browser.unread_len(1);
-    let frames: usize = 3 * format!("id: {}\ndata: sse0\n\n", browser.last_event_id).len();
+    let frames: usize = 3 * format!("data: sse0\nid: {}\n\n", browser.last_event_id).len();
     assert_eq!(browser.read_by(1, first_block_and_reset - frames - 1), []);
     browser.connect();
     assert_eq!(browser.told(), ["sse expired", "sse1", "sse2", "sse3"]);

@@ -33,7 +33,7 @@ fn sent(event: &Event) -> Vec<Item> {
     assert_eq!(messages[0].last_event_id, published.id);
 
     let on_two_bytes = ready_bytes(&mut on_two, 1);
-    assert!(on_two_bytes.ends_with(&delivered.frame.without_id()));
+    assert!(on_two_bytes.starts_with(&delivered.frame.without_id()));
     let cursor = on_two.cursor().to_string();
     let as_on_two = decode(&on_two_bytes);
     assert_eq!(as_on_two, [Message { last_event_id: cursor, ..messages[0].clone() }]);
@@ -227,7 +227,7 @@ fn an_event_is_as_large_as_the_limits_allow_and_no_larger() {
 fn an_event_too_large_for_the_decoder_is_refused_whatever_the_limits() {
     let all = Limits { event_data_bytes_max: usize::MAX, frame_bytes_max: usize::MAX, ..Limits::default() };
     let (hub, _) = hub_with(all);
-    let largest = "x".repeat(tidecast::wire::DECODER_BYTES_MAX - "data: \n\n".len());
+    let largest = "x".repeat(tidecast::limits::FRAME_BYTES_MAX - "data: \n\n".len());
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     publish(&hub, "sse", &largest);
     let Some(Delivery::Event(delivered)) = ready_next(&mut subscription) else { panic!("an event") };

@@ -64,7 +64,7 @@ fn a_batch_ends_with_the_frame_that_reaches_its_size() {
         let bytes = batch.take_bytes();
         let messages = decode(&bytes);
         let last = messages.last().expect("a batch has something");
-        let last_len = format!("id: {}\ndata: {}\n\n", last.last_event_id, last.data).len();
+        let last_len = format!("data: {}\nid: {}\n\n", last.data, last.last_event_id).len();
         assert!(bytes.len() - last_len < 500, "only the last may go beyond");
         events += messages.len();
     }

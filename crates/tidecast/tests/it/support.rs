@@ -192,6 +192,9 @@ struct Connection {
     stream: Stream,
     decoder: Decoder,
     unread: Vec<u8>,
+    ends_line: bool,
+    /// An empty line was read, which commits what the connection has said of an id, if only that there is none.
+    has_block: bool,
 }
 
 impl Browser {
@@ -223,13 +226,9 @@ impl Browser {
         self.cut();
         let mut subscription = self.hub.subscribe(&self.channels, start).expect("the hub is open");
         let unread = subscription.first_block(self.first_block).to_vec();
-        let mut decoder = Decoder::new();
-        if !self.last_event_id.is_empty() {
-            let known = format!("id: {}\n\n", self.last_event_id);
-            decoder.feed(known.as_bytes(), |_| unreachable!("it dispatches nothing")).expect("it is short");
-        }
         let stream = Stream::new(subscription, self.stands);
-        self.connection = Some(Connection { stream, decoder, unread });
+        self.connection =
+            Some(Connection { stream, decoder: Decoder::new(), unread, ends_line: false, has_block: false });
     }
 
     /// Reads all that is there, in batches of 64 KiB.
@@ -252,7 +251,12 @@ impl Browser {
         let mut messages = Vec::new();
         let fed = connection.decoder.feed(&bytes, |item| messages.extend(message(item)));
         fed.expect("events are small");
-        connection.decoder.last_event_id().clone_into(&mut self.last_event_id);
+        let begins_with_end = connection.ends_line && bytes.starts_with(b"\n");
+        connection.has_block |= begins_with_end || bytes.windows(2).any(|two| two == b"\n\n");
+        connection.ends_line = bytes.last().map_or(connection.ends_line, |last| *last == b'\n');
+        if connection.has_block {
+            connection.decoder.last_event_id().clone_into(&mut self.last_event_id);
+        }
         messages
     }
 

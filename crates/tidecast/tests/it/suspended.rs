@@ -25,9 +25,9 @@ fn who_has_begun_stays_and_who_comes_waits() {
 
     let block = FirstBlock::default();
     let mut live = hub.subscribe(["sse"], Start::Live).unwrap();
-    assert_eq!(live.first_block(block), ": tidecast\nretry: 3000\n\n");
+    assert_eq!(live.first_block(block), ": tidecast\nretry: 3000\n");
     let mut newest = hub.subscribe(["sse"], Start::Last(1)).unwrap();
-    assert_eq!(newest.first_block(block), ": tidecast\nretry: 3000\n\n");
+    assert_eq!(newest.first_block(block), ": tidecast\nretry: 3000\n");
     let mut resumed = hub.subscribe(["sse"], Start::After(first.to_string().into())).unwrap();
     assert_eq!(resumed.first_block(block), format!(": tidecast\nretry: 3000\nid: {first}\n\n"));
     for subscription in [&mut live, &mut newest, &mut resumed] {
@@ -43,9 +43,9 @@ fn who_has_begun_stays_and_who_comes_waits() {
     broker.deliveries().go_live(&name("sse"));
     let at = |offset| tidecast::Position { offset, ..before };
     assert_eq!(ready_bytes(&mut live, 1000), format!("id: {before}\n\n").into_bytes());
-    let expected = format!("id: {}\n\nid: {before}\ndata: sse3\n\n", at(2));
+    let expected = format!("id: {}\n\ndata: sse3\nid: {before}\n\n", at(2));
     assert_eq!(ready_bytes(&mut newest, 1000), expected.into_bytes());
-    let expected = format!("id: {first}\n\nid: {}\ndata: sse2\n\nid: {before}\ndata: sse3\n\n", at(2));
+    let expected = format!("id: {first}\n\ndata: sse2\nid: {}\n\ndata: sse3\nid: {before}\n\n", at(2));
     assert_eq!(ready_bytes(&mut resumed, 1000), expected.into_bytes());
     // Once it is live, this is nothing new.
     broker.deliveries().go_live(&name("sse"));

@@ -38,7 +38,7 @@ pub(super) async fn open(hub: HubArguments, channel: String) -> anyhow::Result<S
     let response = connection.begin(request).await.context("failed to follow")?;
     anyhow::ensure!(response.status() == StatusCode::OK, "failed to follow: answered {}", response.status());
     let mut subscriber = Subscriber { _connection: connection, body: response.into_body(), decoder: Decoder::new() };
-    while subscriber.decoder.last_event_id().is_empty() {
+    while subscriber.decoder.resume_id().is_empty() {
         anyhow::ensure!(subscriber.read(|_| {}).await?, "the hub ended a stream at once: does it take as many?");
     }
     Ok(subscriber)

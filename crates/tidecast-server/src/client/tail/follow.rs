@@ -126,7 +126,7 @@ impl Follower {
                 }
             }
             // A connection that was cut before its first block does not change where it goes on.
-            let id = decoder.last_event_id();
+            let id = decoder.resume_id();
             if !id.is_empty() && id != self.last_event_id {
                 id.clone_into(&mut self.last_event_id);
             }

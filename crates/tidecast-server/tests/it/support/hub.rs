@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
-use super::{Answer, Connection, DEADLINE, Source, Stream, eventually, request};
+use super::{Answer, BROWSER, Connection, DEADLINE, Source, Stream, eventually, request};
 
 pub(crate) use rustix::process::Signal;
 
@@ -154,7 +154,7 @@ impl Hub {
 
     /// Opens a stream; the answer must be 200.
     pub(crate) async fn stream(&self, target: &str) -> Stream {
-        Stream::open(self.address, target, &[]).await
+        Stream::open(self.address, target, BROWSER).await
     }
 
     /// An `EventSource` on an address, not yet connected.

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(crate) use self::{
     http::{Answer, Connection, Head, request},
     hub::{Hub, Signal},
-    source::{Source, Stream},
+    source::{BROWSER, Source, Stream},
     ticket::{now, ticket, ticket_of},
     witness::Witness,
 };

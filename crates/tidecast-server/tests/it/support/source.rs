@@ -9,6 +9,9 @@ use super::{Connection, Head, http::Framing, request, within};
 /// How much of a body is kept as it came, unless a test wants all of it.
 const SEEN_BYTES_MAX: usize = 64 * 1024;
 
+/// What a browser's own `EventSource` always sends.
+pub(crate) const BROWSER: &[(&str, &str)] = &[("Cache-Control", "no-cache"), ("User-Agent", "Mozilla/5.0 (X11)")];
+
 /// One connection to a stream.
 pub(crate) struct Stream {
     pub(crate) connection: Connection,
@@ -169,16 +172,16 @@ impl Stream {
         items
     }
 
-    /// The id with which an `EventSource` would resume.
+    /// The id with which a client resumes that commits ids at their lines.
     pub(crate) fn last_event_id(&self) -> &str {
-        self.decoder.last_event_id()
+        self.decoder.resume_id()
     }
 
     /// The id of the last reset or event that was complete: for a reset of one channel, where it goes on.
     pub(crate) fn resumed_at(&self) -> String {
         let ids = String::from_utf8_lossy(&self.seen);
         let block = ids.split("\n\n").find(|block| block.contains("event: stream-reset"));
-        let id = block.and_then(|block| block.lines().find_map(|line| line.strip_prefix("id: ")));
+        let id = block.and_then(|block| block.lines().filter_map(|line| line.strip_prefix("id: ")).next_back());
         id.expect("a reset has an id").to_owned()
     }
 
@@ -208,8 +211,8 @@ impl Source {
     /// The stream, connected if it is not.
     pub(crate) async fn connected(&mut self) -> &mut Stream {
         if self.stream.is_none() {
-            let resume = [("Last-Event-ID", self.last_event_id.as_str())];
-            let headers = if self.last_event_id.is_empty() { &[][..] } else { &resume[..] };
+            let resume = [BROWSER, &[("Last-Event-ID", self.last_event_id.as_str())]].concat();
+            let headers = if self.last_event_id.is_empty() { BROWSER } else { &resume };
             self.stream = Some(Stream::open(self.address, &self.target, headers).await);
         }
         self.stream.as_mut().expect("it was just connected")
@@ -221,8 +224,8 @@ impl Source {
     pub(crate) fn cut(&mut self) -> Vec<Item> {
         let Some(stream) = self.stream.take() else { return Vec::new() };
         // A connection that was cut before its first block does not change where the client stands.
-        if !stream.last_event_id().is_empty() {
-            stream.last_event_id().clone_into(&mut self.last_event_id);
+        if !stream.decoder.last_event_id().is_empty() {
+            stream.decoder.last_event_id().clone_into(&mut self.last_event_id);
         }
         stream.items.into()
     }

@@ -1,0 +1,147 @@
+//! A stream that is cut at any byte: what each kind of client comes back with, and that nothing is lost.
+
+use tidecast::{
+    Hub, Start, Subscription,
+    wire::{Decoder, FirstBlock, IdCommit},
+};
+
+use crate::{
+    far::{FarBroker, far_hub},
+    support::{decode, message, publish, publish_with_id, ready_bytes},
+};
+
+/// Where a client was, after so much of a stream: the id that it comes back with, and the data of its events.
+struct Reader {
+    id: String,
+    data: Vec<String>,
+}
+
+/// A client that commits an id at the empty line behind it, as the standard has it.
+fn standard(bytes: &[u8], before: &str) -> Reader {
+    let mut decoder = Decoder::new();
+    let mut data = Vec::new();
+    decoder.feed(bytes, |item| data.extend(message(item).map(|message| message.data))).expect("it is a stream");
+    let committed = bytes.windows(2).any(|two| two == b"\n\n");
+    Reader { id: if committed { decoder.last_event_id().to_owned() } else { before.to_owned() }, data }
+}
+
+/// A client that commits an id at its line.
+fn by_line(bytes: &[u8], before: &str) -> Reader {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_prefix("id: ")?.strip_suffix('\n'));
+    let id = lines.last().unwrap_or(before).to_owned();
+    Reader { id, ..standard(bytes, before) }
+}
+
+fn subscribe(hub: &Hub, channels: &[&str], id: &str, commit: IdCommit) -> (Subscription, Vec<u8>) {
+    let start = if id.is_empty() { Start::Live } else { Start::After(id.into()) };
+    let mut subscription = hub.subscribe(channels, start).expect("the hub is open");
+    let first = subscription.first_block(FirstBlock { commit, ..FirstBlock::default() }).to_vec();
+    (subscription, first)
+}
+
+/// What a client gets that comes back, however it is cut.
+fn resumed(hub: &Hub, channels: &[&str], id: &str, commit: IdCommit) -> Vec<String> {
+    let (mut subscription, mut bytes) = subscribe(hub, channels, id, commit);
+    bytes.extend(ready_bytes(&mut subscription, 1000));
+    decode(&bytes).into_iter().map(|message| message.data).collect()
+}
+
+/// Four popular clients commit an id at its line. When the id was the first line of a frame, one that was cut behind it came
+/// back after an event that it had never got.
+#[test]
+fn a_client_that_is_cut_anywhere_comes_back_before_what_it_has_not_got() {
+    let expected = ["one", "two\nlines", "three", "four"];
+    for channels in [&["a"][..], &["a", "b"]] {
+        let hub = Hub::new();
+        let connect = |commit| subscribe(&hub, channels, "", commit);
+        let mut open = [IdCommit::EmptyLine, IdCommit::Line].map(connect);
+        publish(&hub, "a", "one");
+        publish(&hub, "a", "two\nlines");
+        publish_with_id(&hub, "a", "three", if channels.len() == 1 { "own" } else { "not sent" });
+        publish(&hub, "a", "four");
+        for ((subscription, first), commit) in open.iter_mut().zip([IdCommit::EmptyLine, IdCommit::Line]) {
+            let mut bytes = first.clone();
+            bytes.extend(ready_bytes(subscription, 1000));
+            let begins_at = if commit == IdCommit::EmptyLine { first.len() } else { first.len() - 1 };
+            for cut in begins_at..=bytes.len() {
+                let reader = match commit {
+                    IdCommit::EmptyLine => standard(&bytes[..cut], ""),
+                    IdCommit::Line => by_line(&bytes[..cut], ""),
+                };
+                if reader.id.is_empty() {
+                    assert!(reader.data.is_empty(), "an event comes with an id");
+                    continue;
+                }
+                let got = [reader.data, resumed(&hub, channels, &reader.id, commit)].concat();
+                // Between an id's line and the empty line the event is committed, and not handed out: a byte that no order
+                // of lines can save. Flask-SSE's streams have the same.
+                let in_between = bytes[..cut].ends_with(b"\n") && bytes[cut..].starts_with(b"\n");
+                if in_between && commit == IdCommit::Line {
+                    assert_eq!(got.len(), expected.len() - 1, "cut at {cut}");
+                } else {
+                    assert_eq!(got, expected, "cut at {cut} of {:?}", bytes.escape_ascii().to_string());
+                }
+            }
+        }
+    }
+}
+
+/// A foreign event has no id of its own. Where the first block has no empty line, it is in one block with the id before it:
+/// of the position after which it came, so who is cut behind it misses nothing that came later.
+#[test]
+fn a_foreign_event_behind_an_open_first_block_has_the_id_of_what_came_before_it() {
+    let (hub, broker): (Hub, std::sync::Arc<FarBroker>) = far_hub(100);
+    let (mut reader, first) = subscribe(&hub, &["sse"], "", IdCommit::Line);
+    let at = publish(&hub, "sse", "before");
+    ready_bytes(&mut reader, 1000);
+    drop((reader, first));
+
+    let (mut reader, mut bytes) = subscribe(&hub, &["sse"], "", IdCommit::Line);
+    bytes.extend(ready_bytes(&mut reader, 1000));
+    broker.send_foreign("sse", "old");
+    bytes.extend(ready_bytes(&mut reader, 1000));
+    let [old] = &decode(&bytes)[..] else { panic!("one event: {:?}", bytes.escape_ascii().to_string()) };
+    assert_eq!((&*old.data, &*old.last_event_id), ("old", &*at.to_string()));
+    publish(&hub, "sse", "later");
+    assert_eq!(resumed(&hub, &["sse"], &old.last_event_id, IdCommit::Line), ["later"]);
+}
+
+/// The standard's buffer of the last event id begins empty with each connection, and an empty line commits it: a block
+/// that has none before an id has a page come back without its place.
+#[test]
+fn no_block_has_an_empty_line_before_an_id() {
+    use tidecast::wire::{KEEP_ALIVE, final_block};
+    let (hub, broker) = far_hub(100);
+    broker.open_late();
+    let blocks = [IdCommit::EmptyLine, IdCommit::Line].map(|commit| subscribe(&hub, &["sse"], "", commit).1);
+    let publisher = tidecast::Publisher::new();
+    let feed = publisher.subscribe(["a"], (), tidecast::FeedOptions::default()).unwrap();
+    let own = [final_block(std::time::Duration::ZERO), KEEP_ALIVE, feed.first_block(FirstBlock::default())];
+    for block in blocks.iter().map(Vec::as_slice).chain(own.iter().map(|block| &block[..])) {
+        assert!(block.ends_with(b"\n") && !block.starts_with(b"\n"), "{:?}", block.escape_ascii().to_string());
+        assert!(!block.windows(2).any(|two| two == b"\n\n"), "{:?}", block.escape_ascii().to_string());
+        assert_eq!(standard(block, "where it was").id, "where it was");
+    }
+}
+
+/// Three popular clients hand out a message for each empty line, and a page that parsed its data as JSON never got further
+/// than the first block.
+#[test]
+fn the_first_block_is_a_message_for_nobody() {
+    let hub = Hub::new();
+    for (open_event, commit, lines) in [
+        (false, IdCommit::Line, ": tidecast\nretry: 3000\nid: 0.0\n"),
+        (false, IdCommit::EmptyLine, ": tidecast\nretry: 3000\nid: 0.0\n\n"),
+        (
+            true,
+            IdCommit::Line,
+            ": tidecast\nretry: 3000\nevent: stream-open\ndata: {\"position\":\"0.0\"}\nid: 0.0\n\n",
+        ),
+    ] {
+        let mut subscription = hub.subscribe(["a"], Start::Live).unwrap();
+        let at = hub.channel(&"a".parse().unwrap()).expect("it is read").head.to_string();
+        let block = subscription.first_block(FirstBlock { open_event, commit, ..FirstBlock::default() });
+        assert_eq!(block, lines.replace("0.0", &at));
+    }
+}
