@@ -28,8 +28,9 @@ pub(crate) struct Published {
 impl Published {
     /// For what another hub has answered.
     #[new]
-    fn new(channel: String, id: String, position: String, receivers: usize) -> Self {
-        Self { channel, id, position, receivers, repeated: false }
+    #[pyo3(signature = (channel, id, position, receivers, repeated = false))]
+    fn new(channel: String, id: String, position: String, receivers: usize, repeated: bool) -> Self {
+        Self { channel, id, position, receivers, repeated }
     }
 
     fn __repr__(&self) -> String {

@@ -87,6 +87,9 @@ def test_publishing_needs_no_application(hub: Hub, monkeypatch: pytest.MonkeyPat
     published = tidecast.publish({"a": 1}, channel="größe")
     assert (published.channel, published.receivers, published.repeated) == ("größe", 0, False)
     assert published.id == published.position
+    # Whether it was published now or before was never told.
+    once = [tidecast.publish("x", channel="once", idempotency_key="key").repeated for _ in range(2)]
+    assert once == [False, True]
 
 
 @pytest.mark.parametrize(

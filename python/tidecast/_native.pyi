@@ -118,7 +118,7 @@ class Engine:
 class Published:
     """What came of a publish."""
 
-    def __new__(cls, channel: str, id: str, position: str, receivers: int) -> Published:
+    def __new__(cls, channel: str, id: str, position: str, receivers: int, repeated: bool = False) -> Published:
         """What a hub has answered."""
 
     @property

@@ -8,19 +8,28 @@ use tidecast::{Position, Publication, Published};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     receivers: usize,
+    /// Of the event; `None` in what an older version wrote.
+    digest: Option<u64>,
     /// The event's own id, if it had one.
     id: Option<String>,
 }
 
 impl Answer {
     pub(crate) fn new(publication: &Publication, receivers: usize) -> Self {
-        Self { receivers, id: publication.event.id().map(ToString::to_string) }
+        let digest = publication.idempotency_key.as_ref().map(|_| publication.event.digest());
+        Self { receivers, digest, id: publication.event.id().map(ToString::to_string) }
     }
 
     /// Reads what [`Display`](fmt::Display) wrote. What it did not write is an answer without receivers.
     pub(crate) fn parse(text: &str) -> Self {
-        let (receivers, id) = text.split_once(' ').unwrap_or((text, ""));
-        Self { receivers: receivers.parse().unwrap_or(0), id: Some(id).filter(|id| !id.is_empty()).map(str::to_owned) }
+        let (numbers, id) = text.split_once(' ').unwrap_or((text, ""));
+        // An older version knows no digest, and takes a number that has one behind it for no receivers.
+        let (receivers, digest) = numbers.split_once('/').unwrap_or((numbers, ""));
+        Self {
+            receivers: receivers.parse().unwrap_or(0),
+            digest: u64::from_str_radix(digest, 16).ok(),
+            id: Some(id).filter(|id| !id.is_empty()).map(str::to_owned),
+        }
     }
 
     pub(crate) fn published(self, publication: &Publication, position: Position, repeated: bool) -> Published {
@@ -28,12 +37,44 @@ impl Answer {
         // Of the event that was published first, which may have been another than this one.
         published.id = self.id.unwrap_or_else(|| position.to_string());
         published.repeated = repeated;
+        published.differs = repeated && self.digest.is_some_and(|digest| digest != publication.event.digest());
         published
     }
 }
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.receivers, self.id.as_deref().unwrap_or_default())
+        write!(f, "{}", self.receivers)?;
+        if let Some(digest) = self.digest {
+            write!(f, "/{digest:016x}")?;
+        }
+        write!(f, " {}", self.id.as_deref().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidecast::{Channel, Event, IdempotencyKey};
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_tells_a_repetition_from_another_event() {
+        let publication = |data: &str, id: &str| Publication {
+            channel: Channel::default(),
+            event: Event::text(data).with_id(id).unwrap(),
+            idempotency_key: Some(IdempotencyKey::new("k").unwrap()),
+        };
+        let first = publication("x", "an id");
+        let kept = Answer::new(&first, 7).to_string();
+        let again = |kept: &str, publication: &Publication| {
+            let published = Answer::parse(kept).published(publication, Position::START, true);
+            (published.receivers, published.id, published.differs)
+        };
+        assert_eq!(again(&kept, &first), (7, "an id".to_owned(), false));
+        assert_eq!(again(&kept, &publication("y", "an id")), (7, "an id".to_owned(), true));
+        // What an older version has kept says nothing about it.
+        assert_eq!(again("7 an id", &publication("y", "an id")), (7, "an id".to_owned(), false));
+        assert_eq!(Answer::parse(&kept), Answer::new(&first, 7));
     }
 }

@@ -266,8 +266,11 @@ impl<'a> Connection<'a> {
     fn publish(&self, body: &[u8]) -> Option<Published> {
         self.app.access.check(Wants::Change, &self.headers).ok()?;
         match publish::read(&self.app.hub, &self.headers, "", body).ok()? {
-            Asked::One(publication) => self.app.hub.publish_publication_now(&publication).ok(),
-            Asked::Several(_) => None,
+            // One that may be a 409 is for others.
+            Asked::One(wanted) if !wanted.refuses_conflict => {
+                self.app.hub.publish_publication_now(&wanted.publication).ok()
+            }
+            Asked::One(_) | Asked::Several(_) => None,
         }
     }
 

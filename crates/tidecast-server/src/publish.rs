@@ -19,9 +19,17 @@ use crate::parameters;
 #[derive(Debug)]
 pub(crate) enum Asked {
     /// One event; the answer is an object.
-    One(Publication),
+    One(Wanted),
     /// Several; the answer is an array.
-    Several(Vec<Publication>),
+    Several(Vec<Wanted>),
+}
+
+/// An event that is to be published.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) publication: Publication,
+    /// Whether it is an error if its idempotency key belongs to another event; else that is answered as a repetition.
+    pub(crate) refuses_conflict: bool,
 }
 
 /// The form that a body has.
@@ -40,6 +48,7 @@ struct Fields<'a> {
     id: Option<Cow<'a, str>>,
     retry_ms: Option<u64>,
     idempotency_key: Option<Cow<'a, str>>,
+    idempotency_conflict: Option<Cow<'a, str>>,
 }
 
 /// The header with the key, and the name that some clients give it. Constants, as a name that is text would be parsed at
@@ -79,8 +88,8 @@ pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> 
         Form::Text => Asked::One(pairs::read_text(query, utf8(body)?)?),
     };
     take_key_headers(headers, &mut asked)?;
-    if let Asked::One(publication) = &asked {
-        hub.check(&publication.event)?;
+    if let Asked::One(wanted) = &asked {
+        hub.check(&wanted.publication.event)?;
     }
     Ok(asked)
 }
@@ -88,7 +97,7 @@ pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> 
 impl Fields<'_> {
     /// Parses the members and puts them around the data. What is empty counts as not given, but for the key: who sends
     /// an empty key believes that repeating is safe.
-    fn publication(self, data: Event) -> Result<Publication, Problem> {
+    fn publication(self, data: Event) -> Result<Wanted, Problem> {
         fn given(text: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
             text.filter(|text| !text.is_empty())
         }
@@ -104,7 +113,12 @@ impl Fields<'_> {
             event = event.with_retry(std::time::Duration::from_millis(retry_ms))?;
         }
         let idempotency_key = self.idempotency_key.map(|key| IdempotencyKey::new(&key)).transpose()?;
-        Ok(Publication { channel, event, idempotency_key })
+        let refuses_conflict = match given(self.idempotency_conflict).as_deref() {
+            Some("error") => true,
+            Some("ignore") | None => false,
+            Some(_) => return Err(Problem::bad_request("`idempotency_conflict` must be `error` or `ignore`")),
+        };
+        Ok(Wanted { publication: Publication { channel, event, idempotency_key }, refuses_conflict })
     }
 }
 
@@ -113,7 +127,7 @@ impl Fields<'_> {
 fn take_key_headers(headers: &HeaderMap, asked: &mut Asked) -> Result<(), Problem> {
     for (name, shown) in IDEMPOTENCY_KEY.iter().zip(["Idempotency-Key", "X-Idempotency-Key"]) {
         for key in headers.get_all(name) {
-            let Asked::One(publication) = &mut *asked else {
+            let Asked::One(Wanted { publication, .. }) = &mut *asked else {
                 return Err(Problem::bad_request(format!(
                     "the header `{shown}` is for a single event; in an array give each its `idempotency_key`"
                 )));
@@ -180,7 +194,7 @@ fn retry_problem() -> Problem {
 }
 
 /// The members of an event, in each of its forms.
-const NAMES: [&str; 6] = ["channel", "data", "type", "id", "retry", "idempotency_key"];
+const NAMES: [&str; 7] = ["channel", "data", "type", "id", "retry", "idempotency_key", "idempotency_conflict"];
 
 fn unknown_name(name: &str) -> Problem {
     parameters::unknown(name, &NAMES)

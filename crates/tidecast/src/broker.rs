@@ -26,8 +26,8 @@ pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + '
 /// The contract, which the functions of the module `conformance` test (feature `conformance`):
 ///
 /// - **Publishing.** [`publish`](Self::publish) answers after the event is accepted, with its position. The offsets of
-///   a channel grow by 1 within an epoch. The same idempotency key in the same channel answers as the first time, and
-///   delivers nothing; of two at once the second waits for the first.
+///   a channel grow by 1 within an epoch. The same idempotency key in the same channel answers as the first time, says
+///   by [`Published::differs`] whether the event was another one then, and delivers nothing; of two at once the second waits for the first.
 /// - **Delivery.** Every accepted event of a channel that is read reaches [`Deliveries`] exactly once, in the order of
 ///   the positions, without holes. After a gap a broker fills first; where it can't, it says so by
 ///   [`Deliveries::open_at`]. Events that came past Tidecast have no position, and come between.
@@ -173,6 +173,8 @@ pub struct Published {
     pub receivers: usize,
     /// Whether the idempotency key was known, so that this is the answer of the first time.
     pub repeated: bool,
+    /// Whether it is, and the event of the first time was another one than that of this time, which is dropped.
+    pub differs: bool,
     /// Whether this node can't hear its broker at the moment: the event is accepted, and the readers of this node get it
     /// once the node hears again.
     pub delayed: bool,
@@ -183,7 +185,8 @@ impl Published {
     #[must_use]
     pub fn new(publication: &Publication, position: Position, receivers: usize) -> Self {
         let id = id_of(&publication.event, position);
-        Self { channel: publication.channel.clone(), id, position, receivers, repeated: false, delayed: false }
+        let channel = publication.channel.clone();
+        Self { channel, id, position, receivers, repeated: false, differs: false, delayed: false }
     }
 }
 

@@ -166,7 +166,8 @@ pub async fn channels_are_apart(broker: Arc<dyn Broker>) {
     assert_eq!(next_event(&mut reader).await.frame.message().data, "for you");
 }
 
-/// The same key in the same channel gets the answer of the first time, receivers included, and delivers nothing.
+/// The same key in the same channel gets the answer of the first time, receivers included, is told if the event was another
+/// one, and delivers nothing.
 pub async fn a_key_answers_as_the_first_time(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -176,8 +177,10 @@ pub async fn a_key_answers_as_the_first_time(broker: Arc<dyn Broker>) {
     let _another = rig.subscribe(&channel).await;
     for _ in 0..9 {
         let again = rig.publish_once(&channel, "not this", "key").await;
-        assert_eq!(again, Published { repeated: true, ..first.clone() });
+        assert_eq!(again, Published { repeated: true, differs: true, ..first.clone() });
     }
+    let again = rig.publish_once(&channel, "first", "key").await;
+    assert_eq!(again, Published { repeated: true, ..first.clone() });
     let next = rig.publish_once(&channel, "second", "another key").await;
     assert_eq!(next.position.offset, first.position.offset + 1);
     assert_eq!(next_event(&mut reader).await.frame.message().data, "first");

@@ -11,10 +11,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
-use tidecast::{Event, Hub, Publication};
+use tidecast::{Event, Hub};
 use tidecast_axum::Problem;
 
-use super::{Asked, Fields, retry_problem, unknown_name};
+use super::{Asked, Fields, Wanted, retry_problem, unknown_name};
 use crate::bounds::BATCH_MAX;
 
 /// Reads a body. An array is checked whole, against the limits too, and a problem names the index of the entry.
@@ -29,9 +29,9 @@ pub(super) fn read(hub: &Hub, body: &str) -> Result<Asked, Problem> {
         return Err(Problem::bad_request(detail));
     }
     let publications = entries.iter().enumerate().map(|(index, entry)| {
-        let read = read_event(entry.get()).and_then(|publication| {
-            hub.check(&publication.event)?;
-            Ok(publication)
+        let read = read_event(entry.get()).and_then(|wanted| {
+            hub.check(&wanted.publication.event)?;
+            Ok(wanted)
         });
         read.map_err(|problem| {
             let detail = format!("entry {index}: {}", problem.detail());
@@ -41,7 +41,7 @@ pub(super) fn read(hub: &Hub, body: &str) -> Result<Asked, Problem> {
     publications.collect::<Result<_, _>>().map(Asked::Several)
 }
 
-fn read_event(text: &str) -> Result<Publication, Problem> {
+fn read_event(text: &str) -> Result<Wanted, Problem> {
     if !text.starts_with('{') {
         return match serde_json::from_str::<&RawValue>(text) {
             Ok(_) => Err(Problem::bad_request("an event is a JSON object with a member `data`")),
@@ -58,6 +58,7 @@ fn read_event(text: &str) -> Result<Publication, Problem> {
             "type" => put(&mut fields.event_type, read_string(&name, value)?),
             "id" => put(&mut fields.id, read_string(&name, value)?),
             "idempotency_key" => put(&mut fields.idempotency_key, read_string(&name, value)?),
+            "idempotency_conflict" => put(&mut fields.idempotency_conflict, read_string(&name, value)?),
             "retry" => put(&mut fields.retry_ms, read_retry(value)?),
             _ => return Err(unknown_name(&name)),
         };
@@ -112,7 +113,7 @@ fn malformed(error: &serde_json::Error) -> Problem {
 }
 
 /// An object's members as they came, the same name twice included. There is room for all that an event can have.
-struct Members<'a>(SmallVec<[(Name<'a>, &'a RawValue); 6]>);
+struct Members<'a>(SmallVec<[(Name<'a>, &'a RawValue); 7]>);
 
 /// The name of a member, borrowed where it is written without an escape.
 struct Name<'a>(Cow<'a, str>);
@@ -167,13 +168,13 @@ impl<'de> Deserialize<'de> for Name<'de> {
 
 #[cfg(test)]
 mod tests {
-    use super::read_event;
+    use super::{Wanted, read_event};
 
     #[test]
     fn what_is_written_with_escapes_says_the_same() {
         let plain = read_event(r#"{"channel":"news","data":"a/b","type":"t"}"#).unwrap();
         let escaped = read_event(r#"{"ch\u0061nnel":"n\u0065ws","d\u0061ta":"a\/b","type":"\u0074"}"#).unwrap();
-        for publication in [plain, escaped] {
+        for Wanted { publication, .. } in [plain, escaped] {
             assert_eq!(publication.channel, "news");
             assert_eq!(publication.event.data(), "a/b");
             assert_eq!(publication.event.event_type().map(tidecast::EventType::as_str), Some("t"));
@@ -182,8 +183,8 @@ mod tests {
 
     #[test]
     fn text_of_nothing_but_an_escape_is_not_taken_for_its_letters() {
-        assert_eq!(read_event(r#"{"data":"\\"}"#).unwrap().event.data(), "\\");
-        assert_eq!(read_event(r#"{"data":""}"#).unwrap().event.data(), "");
+        assert_eq!(read_event(r#"{"data":"\\"}"#).unwrap().publication.event.data(), "\\");
+        assert_eq!(read_event(r#"{"data":""}"#).unwrap().publication.event.data(), "");
         assert!(read_event(r#"{"data":"\ud800"}"#).is_err());
     }
 }

@@ -2,20 +2,20 @@
 
 use std::borrow::Cow;
 
-use tidecast::{Event, Publication};
+use tidecast::Event;
 use tidecast_axum::{Problem, query};
 
-use super::{Fields, retry_problem, unknown_name};
+use super::{Fields, Wanted, retry_problem, unknown_name};
 
 /// Reads a form, such as `curl -d data=hello -d channel=news` sends.
-pub(super) fn read_form(body: &[u8]) -> Result<Publication, Problem> {
+pub(super) fn read_form(body: &[u8]) -> Result<Wanted, Problem> {
     let (fields, data) = read(body)?;
     let data = data.ok_or_else(|| Problem::bad_request("`data` is missing"))?;
     fields.publication(Event::text(data))
 }
 
 /// Reads text: the body is the data, and the address has the rest.
-pub(super) fn read_text(query: &str, body: &str) -> Result<Publication, Problem> {
+pub(super) fn read_text(query: &str, body: &str) -> Result<Wanted, Problem> {
     let (fields, data) = read(query.as_bytes())?;
     if data.is_some() {
         return Err(Problem::bad_request(
@@ -37,6 +37,7 @@ fn read(pairs: &[u8]) -> Result<(Fields<'static>, Option<Cow<'static, str>>), Pr
             "id" => &mut fields.id,
             "retry" => &mut retry,
             "idempotency_key" => &mut fields.idempotency_key,
+            "idempotency_conflict" => &mut fields.idempotency_conflict,
             _ => return Err(unknown_name(&name)),
         };
         if field.replace(Cow::Owned(value)).is_some() {

@@ -10,14 +10,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tidecast::{Hub, Publication, Published};
+use tidecast::{Hub, Published};
 use tidecast_axum::Problem;
 
 use crate::{
     access::Wants,
     app::App,
     body::{read_out, read_whole},
-    publish::{self, Asked},
+    publish::{self, Asked, Wanted},
     routes::NO_SNIFF,
 };
 
@@ -51,10 +51,8 @@ where
 async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Response, Problem> {
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
     match publish::read(hub, headers, query, body)? {
-        Asked::One(publication) => {
-            put_answer(&mut answer, &hub.publish_publication(publication).await.map_err(failed)?);
-        }
-        Asked::Several(publications) => put_answers(&mut answer, &publish_all(hub, publications).await?),
+        Asked::One(wanted) => put_answer(&mut answer, &publish_one(hub, wanted).await?),
+        Asked::Several(several) => put_answers(&mut answer, &publish_all(hub, several).await?),
     }
     let mut response = Response::new(Body::from(answer));
     let headers = response.headers_mut();
@@ -65,20 +63,31 @@ async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Re
 
 /// Publishes one after the other. Where that fails half-way, those before are out already: the problem names them, so
 /// that the rest can be sent again.
-async fn publish_all(hub: &Hub, publications: Vec<Publication>) -> Result<Vec<Published>, Problem> {
-    let mut all = Vec::with_capacity(publications.len());
-    for (index, publication) in publications.into_iter().enumerate() {
-        match hub.publish_publication(publication).await {
+async fn publish_all(hub: &Hub, several: Vec<Wanted>) -> Result<Vec<Published>, Problem> {
+    let mut all = Vec::with_capacity(several.len());
+    for (index, wanted) in several.into_iter().enumerate() {
+        match publish_one(hub, wanted).await {
             Ok(published) => all.push(published),
-            Err(error) => {
+            Err(problem) => {
                 let mut before = Vec::new();
                 put_answers(&mut before, &all);
                 let before: serde_json::Value = serde_json::from_slice(&before).unwrap_or_default();
-                return Err(failed(error).with("index", index).with("published", before));
+                return Err(problem.with("index", index).with("published", before));
             }
         }
     }
     Ok(all)
+}
+
+async fn publish_one(hub: &Hub, wanted: Wanted) -> Result<Published, Problem> {
+    let Wanted { publication, refuses_conflict } = wanted;
+    let published = hub.publish_publication(publication).await.map_err(failed)?;
+    if refuses_conflict && published.differs {
+        let position = published.position.to_string();
+        let why = "the idempotency key belongs to another event, which was published before; nothing is published now";
+        return Err(Problem::new(StatusCode::CONFLICT, why).with("position", position));
+    }
+    Ok(published)
 }
 
 /// Why an event was not published. A broker whose answer was lost may have taken it all the same: whoever sends it again
@@ -104,6 +113,9 @@ fn put_object(out: &mut Vec<u8>, published: &Published) {
     put_string(out, &published.id);
     // Writing to memory does not fail.
     let _ = write!(out, ",\"position\":\"{}\",\"receivers\":{}", published.position, published.receivers);
+    if published.repeated {
+        out.extend_from_slice(b",\"repeated\":true");
+    }
     out.extend_from_slice(if published.delayed { b",\"delayed\":true}" } else { b"}" });
 }
 
@@ -143,7 +155,7 @@ mod tests {
         broker::{Broker, BrokerFuture, Deliveries, History, Since},
     };
 
-    use super::{publish_all, put_answers};
+    use super::{Wanted, publish_all, put_answers};
 
     /// A broker that goes away after two events.
     #[derive(Debug)]
@@ -184,9 +196,12 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_fails_half_way_is_answered_with_what_was_published() {
         let hub = Hub::builder().broker(Arc::new(GoesAway(AtomicU64::new(0)))).build();
-        let publication =
-            || Publication { channel: Channel::default(), event: Event::text("x"), idempotency_key: None };
-        let problem = publish_all(&hub, vec![publication(), publication(), publication(), publication()]).await;
+        let wanted = || {
+            let channel = Channel::default();
+            let publication = Publication { channel, event: Event::text("x"), idempotency_key: None };
+            Wanted { publication, refuses_conflict: false }
+        };
+        let problem = publish_all(&hub, vec![wanted(), wanted(), wanted(), wanted()]).await;
         let response = problem.unwrap_err().into_response();
         assert_eq!(response.status(), 503);
         let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -62,6 +62,8 @@ async fn hyper_answers_the_same() {
         ("/publish", &[JSON, key, ("a b", "c")], r#"{"data":"x"}"#),
         ("/nowhere", &[JSON, key], r#"{"data":"x"}"#),
     ];
+    // So that both answers are those of a repetition.
+    hub.ask("POST", "/publish", &[JSON, key, ("Idempotency-Key", "once")], br#"{"data":"x"}"#).await;
     for (target, headers, body) in cases {
         let bytes = request(hub.address, "POST", target, headers, body.as_bytes());
         let mut direct = Connection::open(hub.address).await;

@@ -33,7 +33,11 @@ async fn ten_publishes_with_one_key_are_one_event() {
             }
         };
         assert_eq!(answer.head.status, 200, "{answer:?}");
-        answers.push(answer.json());
+        let mut answer = answer.json();
+        // Whether it was published now or before could not be told.
+        let repeated = answer.as_object_mut().unwrap().remove("repeated");
+        assert_eq!(repeated, (number > 0).then_some(Value::Bool(true)));
+        answers.push(answer);
         later.push(hub.stream("/stream").await);
     }
     assert_eq!(answers[0]["receivers"], 1);
@@ -63,7 +67,9 @@ async fn concurrent_publishes_with_one_key_are_one_event() {
         }
         let mut answers: Vec<Value> = Vec::new();
         while let Some(answer) = within("publishing", publishers.join_next()).await {
-            answers.push(answer.unwrap().json());
+            let mut answer = answer.unwrap().json();
+            answer.as_object_mut().unwrap().remove("repeated");
+            answers.push(answer);
         }
         assert_eq!(answers.len(), 10);
         assert!(answers.iter().all(|answer| *answer == answers[0] && answer["receivers"] == 1), "{answers:?}");
@@ -104,7 +110,48 @@ async fn a_key_is_of_its_channel() {
     assert_eq!(hub.metric("tidecast_events_published_total").await, 3);
     // Within one array too.
     let both = hub.publish(r#"[{"data":1,"idempotency_key":"x"},{"data":2,"idempotency_key":"x"}]"#).await;
-    assert_eq!(both[0], both[1]);
+    assert_eq!((&both[0]["position"], &both[1]["repeated"]), (&both[1]["position"], &Value::Bool(true)));
+}
+
+/// Other data under a key that was used was dropped, and answered by 200 as if it had been published.
+#[tokio::test]
+async fn other_data_under_a_key_is_a_conflict_if_the_publisher_says_so() {
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let text = ("Content-Type", "text/plain");
+    let in_address = "/publish?idempotency_key=k&idempotency_conflict=error";
+    let hub = Hub::start(&[]);
+    hub.publish(r#"{"data":"first","idempotency_key":"k"}"#).await;
+    for (target, header, same, other) in [
+        (
+            "/publish",
+            JSON,
+            r#"{"data":"first","idempotency_key":"k","idempotency_conflict":"error"}"#,
+            r#"{"data":"other","idempotency_key":"k","idempotency_conflict":"error"}"#,
+        ),
+        (
+            "/publish",
+            form,
+            "data=first&idempotency_key=k&idempotency_conflict=error",
+            "data=other&idempotency_key=k&idempotency_conflict=error",
+        ),
+        (in_address, text, "first", "other"),
+        ("/publish", form, "data=first&idempotency_key=k", "data=other&idempotency_key=k&idempotency_conflict=error"),
+    ] {
+        let repeated = hub.ask("POST", target, &[header], same.as_bytes()).await;
+        assert_eq!((repeated.head.status, repeated.json()["repeated"].as_bool()), (200, Some(true)), "{repeated:?}");
+        let conflict = hub.ask("POST", target, &[header], other.as_bytes()).await;
+        assert!(conflict.problem(409).contains("another event"), "{conflict:?}");
+        assert_eq!(conflict.json()["position"], repeated.json()["position"]);
+    }
+    let ignored = hub.publish(r#"{"data":"other","idempotency_key":"k","idempotency_conflict":"ignore"}"#).await;
+    assert_eq!(ignored["repeated"], true);
+    let batch = br#"[{"data":1},{"data":"other","idempotency_key":"k","idempotency_conflict":"error"},{"data":2}]"#;
+    let answer = hub.ask("POST", "/publish", &[JSON], batch).await;
+    assert_eq!((answer.problem(409).is_empty(), &answer.json()["index"]), (false, &Value::from(1)));
+    assert_eq!(answer.json()["published"].as_array().map(Vec::len), Some(1));
+    let wrong = br#"{"data":1,"idempotency_conflict":"perhaps"}"#;
+    assert!(hub.ask("POST", "/publish", &[JSON], wrong).await.problem(400).contains("`error` or `ignore`"));
+    assert_eq!(hub.metric("tidecast_events_published_total").await, 2);
 }
 
 #[tokio::test]

@@ -30,11 +30,18 @@ pub struct MemoryBroker {
 /// goes first; it is held for a look-up and one append.
 #[derive(Debug, Default)]
 struct Answered {
-    by_key: HashMap<Arc<Key>, Published>,
+    by_key: HashMap<Arc<Key>, First>,
     by_age: VecDeque<(Duration, Arc<Key>)>,
 }
 
 type Key = (Channel, IdempotencyKey);
+
+/// The publish that came first under a key.
+#[derive(Debug)]
+struct First {
+    published: Published,
+    digest: u64,
+}
 
 impl MemoryBroker {
     /// An empty broker.
@@ -53,17 +60,18 @@ impl MemoryBroker {
         };
 
         let key = Arc::new((publication.channel.clone(), key.clone()));
+        let digest = publication.event.digest();
         let now = deliveries.clock().now();
         let mut answered = self.answered.lock();
         answered.forget_old(now, deliveries.limits().idempotency_age_max);
         if let Some(first) = answered.by_key.get(&key) {
-            return Ok(Published { repeated: true, ..first.clone() });
+            return Ok(Published { repeated: true, differs: first.digest != digest, ..first.published.clone() });
         }
         let appended = append()?;
         let published = Published::new(publication, appended.position, appended.receivers);
         answered.make_room(deliveries.limits().idempotency_keys_max);
         answered.by_age.push_back((now, key.clone()));
-        answered.by_key.insert(key, published.clone());
+        answered.by_key.insert(key, First { published: published.clone(), digest });
         // In this order: the readers are woken once the keys are free again.
         drop(answered);
         drop(appended);

@@ -13,7 +13,8 @@ use tidecast::{
 #[derive(Debug, Default)]
 pub(crate) struct Server {
     channels: Mutex<HashMap<Channel, Kept>>,
-    answered: Mutex<HashMap<(Channel, String), Published>>,
+    /// With the digest of the event.
+    answered: Mutex<HashMap<(Channel, String), (Published, u64)>>,
 }
 
 #[derive(Debug)]
@@ -39,9 +40,11 @@ impl Server {
         let key =
             publication.idempotency_key.as_ref().map(|key| (publication.channel.clone(), key.as_str().to_owned()));
         let mut answered = self.answered.lock();
-        if let Some(first) = key.as_ref().and_then(|key| answered.get(key)) {
+        let digest = publication.event.digest();
+        if let Some((first, its_digest)) = key.as_ref().and_then(|key| answered.get(key)) {
             let mut again = first.clone();
             again.repeated = true;
+            again.differs = *its_digest != digest;
             return again;
         }
         let published = self.with(&publication.channel, |kept| {
@@ -57,7 +60,7 @@ impl Server {
             Published::new(publication, kept.head, receivers)
         });
         if let Some(key) = key {
-            answered.insert(key, published.clone());
+            answered.insert(key, (published.clone(), digest));
         }
         published
     }

@@ -48,6 +48,8 @@ struct Members<'a> {
     retry: Option<u64>,
     #[serde(borrow, default)]
     idempotency_key: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    idempotency_conflict: Option<Cow<'a, str>>,
 }
 
 impl Pattern {
@@ -71,6 +73,7 @@ impl Pattern {
             id: self.id.as_deref().map(Cow::Borrowed),
             retry: self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)),
             idempotency_key: None,
+            idempotency_conflict: None,
         };
         self.finish(line, members)
     }

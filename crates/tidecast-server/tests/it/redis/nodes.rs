@@ -66,7 +66,13 @@ async fn an_idempotency_key_is_known_at_every_hub() {
     stream.until_live().await;
     let body = r#"{"channel":"news","data":"once","idempotency_key":"k"}"#;
     let first = one.publish(body).await;
-    assert_eq!(other.publish(body).await, first, "answered as the first time");
+    let mut again = other.publish(body).await;
+    assert_eq!(again.as_object_mut().unwrap().remove("repeated"), Some(true.into()));
+    assert_eq!(again, first, "answered as the first time");
+    // Another event under the key is one at every hub, too.
+    let conflict = r#"{"channel":"news","data":"other","idempotency_key":"k","idempotency_conflict":"error"}"#;
+    let json = ("Content-Type", "application/json");
+    other.ask("POST", "/publish", &[json], conflict.as_bytes()).await.problem(409);
     one.publish(r#"{"channel":"news","data":"more"}"#).await;
     assert_eq!(stream.data_until("more").await, (vec!["once".to_owned(), "more".to_owned()], 0));
 }
