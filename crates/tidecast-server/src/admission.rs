@@ -24,6 +24,7 @@ use tidecast::Hub;
 use tidecast_axum::{Handover, come_back_in, random_between};
 
 use crate::{
+    access_log::OpenStream,
     bounds::COME_BACK_IN,
     config::Config,
     metrics::{Counters, Refused},
@@ -53,6 +54,8 @@ struct Taken {
 struct Place {
     admission: Arc<Admission>,
     client: Option<IpAddr>,
+    /// Writes a line at the end, if the access log is on.
+    logged: Option<Box<OpenStream>>,
 }
 
 impl Admission {
@@ -88,12 +91,13 @@ impl Admission {
             *streams += 1;
         }
         taken.streams += 1;
-        Ok(Place { admission: self.clone(), client })
+        Ok(Place { admission: self.clone(), client, logged: None })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        drop(self.logged.take());
         let mut taken = self.admission.taken.lock();
         taken.streams -= 1;
         if let Some(client) = self.client
@@ -112,14 +116,15 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
     if request.method() != Method::GET {
         return next.run(request).await;
     }
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    match admission.take(peer) {
-        Ok(place) => {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    match admission.take(peer.map(|peer| peer.ip())) {
+        Ok(mut place) => {
             let handover = request.extensions().get::<Handover>().cloned();
             let response = next.run(request).await;
             if response.status() != StatusCode::OK {
                 return response;
             }
+            place.logged = peer.and_then(OpenStream::begin);
             // A stream that may be taken from its body takes its place along.
             if let Some(handover) = handover.filter(Handover::is_filled) {
                 handover.keep(place);

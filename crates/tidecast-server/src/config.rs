@@ -47,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// Which log lines are written.
     pub(crate) log_filter: String,
+    pub(crate) access_log: bool,
 }
 
 /// How log lines are written.
@@ -157,6 +158,7 @@ impl Config {
         };
         let log_format = read.value("log_format", parse_log_format).unwrap_or(LogFormat::Text);
         let log_filter = read.value("log", parse_log_filter).unwrap_or_default();
+        let access_log = read.value("access_log", parse_switch).unwrap_or_default();
 
         if publish_key.is_some() && open_publish {
             read.mistakes.push("publish_key and open_publish contradict each other: set one of them".to_owned());
@@ -212,6 +214,7 @@ impl Config {
             send_buffer_bytes,
             log_format,
             log_filter,
+            access_log,
         })
     }
 

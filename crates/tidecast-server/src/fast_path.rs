@@ -22,7 +22,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tidecast::{HeldRings, Published};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -31,10 +31,11 @@ use tokio::{
 
 use crate::{
     access::Wants,
+    access_log,
     app::App,
     deadline::Deadline,
     publish::{self, Asked},
-    routes::put_answer,
+    routes::{PUBLISH, put_answer},
     socket::GuardedSocket,
 };
 
@@ -254,9 +255,14 @@ impl<'a> Connection<'a> {
             return Taken::Other;
         }
         let Some(body) = bytes.get(head_len..len) else { return Taken::Part };
+        let begun_at = access_log::is_on().then(Instant::now);
         match self.publish(body) {
             Some(published) => {
                 self.put_answer(&published);
+                if let (Some(begun_at), Ok(peer)) = (begun_at, self.socket.peer()) {
+                    let bytes = Some(self.body.len() as u64);
+                    access_log::write(peer, &Method::POST, PUBLISH, 200, bytes, begun_at.elapsed());
+                }
                 Taken::Answered(len)
             }
             None => Taken::Other,

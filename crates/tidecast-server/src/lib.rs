@@ -41,6 +41,7 @@ mod reactor;
 mod reactor;
 
 mod access;
+mod access_log;
 mod admission;
 mod body;
 mod parameters;
@@ -151,7 +152,7 @@ fn ended(result: anyhow::Result<Ended>) -> ExitCode {
 
 fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
     let tasks = Arc::new(Tasks::default());
-    telemetry::init(config.log_format, &config.log_filter, &tasks)?;
+    telemetry::init(config.log_format, &config.log_filter, config.access_log, &tasks)?;
     let served = run_hub(config, warnings, tasks);
     telemetry::flush();
     served

@@ -35,6 +35,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 pub(crate) use self::publish::put_answer;
 use crate::{
     access::{Wants, guard},
+    access_log::Entry,
     admission::admit,
     app::App,
     refused::read_the_rest,
@@ -65,15 +66,20 @@ impl Routes {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
+        let entry = Entry::begin(peer, &request);
         let mut answer = pin!(self.route(peer, request));
-        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
+        let answered = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
             Ok(answer) => answer,
             Err(_) => {
                 let why = "the hub made a mistake; its log says more";
                 Poll::Ready(Ok(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response()))
             }
         })
-        .await
+        .await;
+        if let (Some(entry), Ok(response)) = (entry, &answered) {
+            entry.end(response);
+        }
+        answered
     }
 
     async fn route<B>(&self, peer: SocketAddr, mut request: Request<B>) -> Result<Response, Infallible>
@@ -105,7 +111,7 @@ pub(crate) const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Where events are published.
-const PUBLISH: &str = "/publish";
+pub(crate) const PUBLISH: &str = "/publish";
 
 fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
     let guarded =

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -49,6 +50,11 @@ pub(crate) struct GuardedSocket {
 impl GuardedSocket {
     pub(crate) fn new(socket: TcpStream, stall_timeout: Duration, counters: Arc<Counters>) -> Self {
         Self { socket, stall_timeout, stalled: None, cut: false, counters }
+    }
+
+    /// Returns the client's address. It asks the system.
+    pub(crate) fn peer(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
     }
 
     /// The socket, which nothing guards any more.

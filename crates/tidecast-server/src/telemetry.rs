@@ -5,7 +5,7 @@ use std::{backtrace::Backtrace, io::IsTerminal, panic, sync::OnceLock, time::Dur
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
-use crate::{config::LogFormat, log_writer::LogWriter, supervise::Tasks};
+use crate::{access_log, config::LogFormat, log_writer::LogWriter, supervise::Tasks};
 
 /// How long the end of the program waits for its last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -13,8 +13,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 static LOG: OnceLock<LogWriter> = OnceLock::new();
 
 /// Begins to write log lines.
-pub(crate) fn init(format: LogFormat, filter: &str, tasks: &Tasks) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).context("failed to read which log lines are to be written")?;
+pub(crate) fn init(format: LogFormat, filter: &str, access_log: bool, tasks: &Tasks) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(with_access_log(filter, access_log))
+        .context("failed to read which log lines are to be written")?;
     let colour = std::io::stderr().is_terminal();
     let log = LogWriter::start(std::io::stderr(), tasks.add("log")).context("failed to start the thread that logs")?;
     let log = LOG.get_or_init(|| log);
@@ -34,6 +35,15 @@ pub(crate) fn init(format: LogFormat, filter: &str, tasks: &Tasks) -> anyhow::Re
         tracing::error!(%backtrace, "{panicked}");
     }));
     Ok(())
+}
+
+/// Adds to a filter whether the access log is written: if it is asked for, be it by the filter itself.
+fn with_access_log(filter: &str, access_log: bool) -> String {
+    match access_log {
+        true => format!("{filter},{}=info", access_log::TARGET),
+        false if filter.contains(access_log::TARGET) => filter.to_owned(),
+        false => format!("{filter},{}=off", access_log::TARGET),
+    }
 }
 
 /// Returns how many log lines were dropped since the start.

@@ -439,7 +439,16 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "log",
         kind: Kind::Text,
         default: "info",
-        doc: "Which log lines are written, such as `debug` or `tidecast::access=trace`",
+        doc: "Which log lines are written, such as `debug` or `info,tidecast_redis=debug`; `tidecast::access=info` alone \
+              writes the access log and nothing else",
+        ..PLAIN
+    },
+    Knob {
+        key: "access_log",
+        kind: Kind::Switch,
+        default: "false",
+        doc: "Log a line for each request: client, method, path without the query, status, bytes and duration; for a stream \
+              one when it is opened and one when it ends. The target is `tidecast::access`",
         ..PLAIN
     },
 ];

@@ -11,6 +11,7 @@ const SERVE: &[&str] = &[];
 mod support;
 
 mod access;
+mod access_log;
 mod bad_headers;
 mod bad_http;
 mod bad_publish;

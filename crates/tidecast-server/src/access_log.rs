@@ -1,0 +1,86 @@
+//! The access log: a line for each request, and one for the end of each stream, at the target `tidecast::access`.
+//!
+//! Off, it costs a look at a flag. A line never has a query: a ticket may stand there. Requests that hyper refuses by itself
+//! have none, as they never become requests.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use http::{Method, Request, Response};
+use http_body::Body;
+use tracing::Level;
+
+/// The target of the lines.
+pub(crate) const TARGET: &str = "tidecast::access";
+
+/// Returns whether the lines are written.
+pub(crate) fn is_on() -> bool {
+    tracing::enabled!(target: TARGET, Level::INFO)
+}
+
+/// A request that is being answered.
+pub(crate) struct Entry {
+    peer: SocketAddr,
+    method: Method,
+    path: String,
+    begun_at: Instant,
+}
+
+impl Entry {
+    /// Begins to note a request; `None` if the access log is off.
+    pub(crate) fn begin<B>(peer: SocketAddr, request: &Request<B>) -> Option<Self> {
+        is_on().then(|| Self {
+            peer,
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            begun_at: Instant::now(),
+        })
+    }
+
+    /// Writes the line of a request whose answer is known. Its bytes are left out if they are not, as a stream's.
+    pub(crate) fn end<B: Body>(self, response: &Response<B>) {
+        let Self { peer, method, path, begun_at } = self;
+        let bytes = if method == Method::HEAD { Some(0) } else { response.body().size_hint().exact() };
+        write(peer, &method, &path, response.status().as_u16(), bytes, begun_at.elapsed());
+    }
+}
+
+/// Writes a request's line.
+pub(crate) fn write(
+    peer: SocketAddr,
+    method: &Method,
+    path: &str,
+    status: u16,
+    bytes: Option<u64>,
+    duration: Duration,
+) {
+    let (client, duration_us) = (peer.ip(), microseconds(duration));
+    tracing::info!(target: TARGET, %client, %method, path, status, bytes, duration_us, "request");
+}
+
+/// A stream that is open: its end has a line.
+#[derive(Debug)]
+pub(crate) struct OpenStream {
+    peer: SocketAddr,
+    begun_at: Instant,
+}
+
+impl OpenStream {
+    /// Begins to note a stream; `None` if the access log is off.
+    pub(crate) fn begin(peer: SocketAddr) -> Option<Box<Self>> {
+        is_on().then(|| Box::new(Self { peer, begun_at: Instant::now() }))
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let (client, duration_us) = (self.peer.ip(), microseconds(self.begun_at.elapsed()));
+        tracing::info!(target: TARGET, %client, duration_us, "stream ended");
+    }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
