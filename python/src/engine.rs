@@ -99,9 +99,10 @@ impl Engine {
         commits_at_empty_line: bool,
     ) -> PyResult<Stream> {
         let start = match (after, last) {
-            (Some(id), _) if !id.is_empty() => Start::After(id),
-            (_, Some(last)) => Start::Last(last),
-            _ => Start::Live,
+            (Some(id), Some(last)) => Start::AfterOrLast(id, last),
+            (Some(id), None) => Start::After(id),
+            (None, Some(last)) => Start::Last(last),
+            (None, None) => Start::Live,
         };
         let commit = if commits_at_empty_line { IdCommit::EmptyLine } else { IdCommit::Line };
         let first = FirstBlock { retry: Duration::from_millis(retry_ms), open_event, commit };

@@ -9,7 +9,8 @@ use crate::{Problem, query::StreamQuery};
 /// From where a request wants to go on: an extractor for hand-written handlers.
 ///
 /// The header `Last-Event-ID`; without it the query `last_event_id` (also `lastEventId`); without that `last=N`, the
-/// newest N events of each channel; else live. The header comes first because a browser that reconnects repeats the
+/// newest N events of each channel; else live. With an id, `last=N` is for channels of which the id says nothing: those
+/// that were added since. The header comes first because a browser that reconnects repeats the
 /// address. An empty id counts as none. Whatever the id is, it is no error: what can't be resumed is told in the stream.
 ///
 /// # Examples
@@ -40,7 +41,9 @@ pub(crate) fn start(headers: &HeaderMap, query: &StreamQuery) -> Start {
     let header = headers.get("last-event-id").map(http::HeaderValue::as_bytes);
     let id = header.filter(|id| !id.is_empty()).or(query.last_event_id.as_deref()).filter(|id| !id.is_empty());
     match (id, query.last) {
-        (Some(id), _) => Start::After(id.to_vec()),
+        (Some(id), None) => Start::After(id.to_vec()),
+        // For channels of which the id says nothing.
+        (Some(id), Some(last)) => Start::AfterOrLast(id.to_vec(), last),
         (None, Some(last)) => Start::Last(last),
         (None, None) => Start::Live,
     }

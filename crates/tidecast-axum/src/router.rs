@@ -149,7 +149,9 @@ impl Streams {
                 let sse = sse.open_event(query.open_event).commit(commit);
                 Ok(sse.handover(handover).into_response())
             }
-            Err(error) if error.is_closed() => Ok(come_back_in(random_between(&self.options.end_retry))),
+            Err(error) if error.is_closed() || error.is_full() => {
+                Ok(come_back_in(random_between(&self.options.end_retry)))
+            }
             Err(error) => Err(Problem::from(error).into_response()),
         }
     }

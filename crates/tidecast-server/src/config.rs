@@ -154,6 +154,7 @@ impl Config {
             log_bytes_max: read.size("log_bytes"),
             log_age_max: read.time("log_age"),
             logs_bytes_max: read.size("logs_bytes"),
+            read_channels_max: read.value("read_channels_max", parse_count).unwrap_or_default(),
             ..Limits::default()
         };
         let log_format = read.value("log_format", parse_log_format).unwrap_or(LogFormat::Text);

@@ -2,6 +2,7 @@
 //!
 //! Under the lock bytes are put in place or a reference to them is taken; encoding comes before it, and waking after it.
 
+mod all_logs;
 mod arrival;
 mod outlets;
 mod reading;
@@ -12,14 +13,16 @@ use crate::{
     Channel, Limits, Position,
     bell::Bell,
     log::Log,
-    sync::{AtomicU64, Mutex, MutexGuard, Ordering},
+    registry::Beginning,
+    sync::{Mutex, MutexGuard},
 };
 
 pub use self::arrival::Head;
-use self::outlets::Outlet;
+use self::{all_logs::Added, outlets::Outlet};
 pub(crate) use self::{
+    all_logs::AllLogs,
     arrival::Arrival,
-    reading::{Begin, Place, Read},
+    reading::{Begin, Knows, Place, Read},
 };
 
 /// What the map of channels takes for each, roughly: a name, a reference, and the room that a hash table leaves free.
@@ -30,8 +33,9 @@ const MAP_ENTRY_BYTES: usize = 64;
 pub(crate) struct ChannelLog {
     channel: Channel,
     state: Mutex<State>,
-    /// The memory of all logs, which this one's is added to.
-    memory: Arc<AtomicU64>,
+    /// Where it begins, if it draws the positions itself.
+    beginning: Beginning,
+    all: Arc<AllLogs>,
 }
 
 /// What lies under the lock.
@@ -55,8 +59,8 @@ pub(crate) struct State {
     is_authority: bool,
     /// When the last reader left, or the log was made.
     idle_since: Duration,
-    /// What this log's memory was when it was last added to that of all.
-    accounted: usize,
+    /// What it last added to all logs.
+    added: Added,
     pub(crate) counts: Counts,
 }
 
@@ -113,9 +117,9 @@ pub(crate) struct Swept {
 }
 
 impl ChannelLog {
-    pub(crate) fn new(channel: Channel, now: Duration, memory: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(channel: Channel, now: Duration, beginning: Beginning, all: Arc<AllLogs>) -> Self {
         let state = State::new(now);
-        let log = Self { channel, state: Mutex::new(state), memory };
+        let log = Self { channel, state: Mutex::new(state), beginning, all };
         log.account(&mut log.state.lock());
         log
     }
@@ -198,21 +202,13 @@ impl ChannelLog {
         Ok(Swept { released, idle_since })
     }
 
-    /// Marks the log as no longer the channel's. Only the map does this, when it takes the log out.
-    pub(crate) fn set_gone(&self, state: &mut State) -> Counts {
+    /// Marks the log as no longer the channel's. Only the map does this, when it takes the log out. Tells where the
+    /// channel stood, if the log drew the positions.
+    pub(crate) fn set_gone(&self, state: &mut State) -> (Counts, Option<Position>) {
         state.gone = true;
         state.log.clear();
-        self.memory.fetch_sub(mem::take(&mut state.accounted) as u64, Ordering::Relaxed);
-        state.counts
-    }
-
-    /// Adds what this log's memory has become to that of all.
-    fn account(&self, state: &mut State) {
-        let overhead = size_of::<Self>() + 2 * self.channel.as_str().len() + MAP_ENTRY_BYTES;
-        let memory = overhead + state.log.memory();
-        let before = mem::replace(&mut state.accounted, memory);
-        // Wrapping addition of the difference: the sum of all is never below zero.
-        self.memory.fetch_add((memory as u64).wrapping_sub(before as u64), Ordering::Relaxed);
+        self.take_away(state);
+        (state.counts, state.log.position().filter(|_| state.is_authority))
     }
 }
 
@@ -229,7 +225,7 @@ impl State {
             subscribed: false,
             is_authority: false,
             idle_since: now,
-            accounted: 0,
+            added: Added::default(),
             counts: Counts::default(),
         }
     }
@@ -248,6 +244,11 @@ impl State {
         if self.readers.is_empty() {
             self.readers = Vec::new();
         }
+    }
+
+    /// Whether the channel never had an event, as far as this node knows.
+    pub(crate) fn is_silent(&self) -> bool {
+        !self.log.had_events()
     }
 
     /// Whether nobody reads and nothing is kept, and no broker listens: one that was not told of the release before the

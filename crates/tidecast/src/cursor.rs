@@ -33,6 +33,10 @@ impl Cursor {
     pub fn positions(&self) -> &[Position] {
         &self.0
     }
+
+    pub(crate) fn into_positions(self) -> SmallVec<[Position; 4]> {
+        self.0
+    }
 }
 
 /// Appends the text of a cursor. For the paths where `Display` is too slow.

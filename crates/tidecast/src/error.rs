@@ -30,6 +30,7 @@ enum Kind {
     Invalid { what: &'static str, why: Cow<'static, str> },
     TooLarge { what: &'static str, bytes: usize, bytes_max: usize },
     Unavailable { why: Cow<'static, str>, in_doubt: bool },
+    Full { why: Cow<'static, str> },
 }
 
 /// A result of this crate.
@@ -59,14 +60,29 @@ impl Error {
         matches!(self.0.kind, Kind::TooLarge { .. })
     }
 
-    /// Whether the broker could not be asked just now: the same call may pass later.
+    /// Whether the broker could not be asked just now, or a bound [is reached](Self::is_full): the same call may pass
+    /// later.
     ///
     /// ```
     /// assert!(tidecast::Error::unavailable("the broker is away").is_unavailable());
     /// ```
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self.0.kind, Kind::Unavailable { .. })
+        matches!(self.0.kind, Kind::Unavailable { .. } | Kind::Full { .. })
+    }
+
+    /// Whether the hub has as many channels that are only read as [it may](crate::Limits::read_channels_max).
+    ///
+    /// ```
+    /// let limits = tidecast::Limits { read_channels_max: 1, ..Default::default() };
+    /// let hub = tidecast::Hub::builder().limits(limits).build();
+    /// let _reader = hub.subscribe(["a"], tidecast::Start::Live)?;
+    /// assert!(hub.subscribe(["b"], tidecast::Start::Live).unwrap_err().is_full());
+    /// # Ok::<(), tidecast::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.0.kind, Kind::Full { .. })
     }
 
     /// Whether what was asked for may have been done all the same, as the broker's answer was lost. Where it is
@@ -131,6 +147,10 @@ impl Error {
         self
     }
 
+    pub(crate) fn full(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::from_kind(Kind::Full { why: why.into() })
+    }
+
     pub(crate) fn too_large(what: &'static str, bytes: usize, bytes_max: usize) -> Self {
         Self::from_kind(Kind::TooLarge { what, bytes, bytes_max })
     }
@@ -148,7 +168,7 @@ impl fmt::Display for Error {
             Kind::TooLarge { what, bytes, bytes_max } => {
                 write!(f, "{what} is {bytes} bytes long; at most {bytes_max} are allowed")
             }
-            Kind::Unavailable { why, .. } => f.write_str(why),
+            Kind::Unavailable { why, .. } | Kind::Full { why } => f.write_str(why),
         }
     }
 }

@@ -8,7 +8,7 @@ mod sweep;
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    Channel, Error, Limits, Position, Result, Stats,
+    Channel, Epoch, Error, Limits, Position, Result, Stats,
     broker::{Broker, BrokerFuture, FoundId, History, Since},
     clock::Clock,
     delivery::ResetReason,
@@ -208,6 +208,11 @@ impl Inner {
     /// Whether the broker may have what this node's logs do not.
     pub(crate) fn keeps_history(&self) -> bool {
         self.keeps_history
+    }
+
+    /// Whether a channel of this node has that epoch.
+    pub(crate) fn has_epoch(&self, epoch: Epoch) -> bool {
+        self.registry.has_epoch(epoch)
     }
 
     /// Asks the broker for what a log does not have; keeps the hub until it has answered.

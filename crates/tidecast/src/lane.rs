@@ -114,9 +114,27 @@ impl Lane {
         }
     }
 
+    /// Where it stands, as far as the client may be told. If it waits to begin with what is live, what it misses meanwhile
+    /// is to be told to a client that comes back.
+    pub(crate) fn told(&self) -> Position {
+        if self.has_begun() || self.start.is_after() { self.position } else { Position::LOST }
+    }
+
+    /// Whether it knows where it begins.
+    pub(crate) fn has_begun(&self) -> bool {
+        !matches!(self.source, Source::Opening)
+    }
+
+    /// Begins elsewhere than it was to, unless it has begun.
+    pub(crate) fn set_start(&mut self, start: LaneStart) {
+        if !self.has_begun() {
+            *self = Self { waited: self.waited, ..Self::new(self.log.clone(), start, self.foreign_from) };
+        }
+    }
+
     /// Finds where it begins, once the log is live. Tells whether it has.
     pub(crate) fn begin(&mut self, hub: &Arc<Inner>) -> bool {
-        if !matches!(self.source, Source::Opening) {
+        if self.has_begun() {
             return true;
         }
         match self.log.begin(&self.start, self.waited, hub.keeps_history()) {
@@ -125,17 +143,17 @@ impl Lane {
                 if !self.start.is_after() {
                     self.pass_foreign(begin.foreign_gone);
                 }
-                match (begin.place, &self.start) {
-                    (Place::OfOwnId { tail }, LaneStart::AfterOwnId(id)) => {
+                match (begin.place, self.start.own_id()) {
+                    (Place::OfOwnId { tail }, Some(id)) => {
                         let asked = hub.find_id(self.log.channel(), id, tail);
-                        self.source = Source::OwnId(Box::new(Lookup { id: id.clone(), asked }));
+                        self.source = Source::OwnId(Box::new(Lookup { id: id.into(), asked }));
                     }
                     _ => self.go(begin),
                 }
             }
             None => self.waited = true,
         }
-        !matches!(self.source, Source::Opening)
+        self.has_begun()
     }
 
     /// Whether a reset is to be told before anything else of the subscription.

@@ -64,6 +64,13 @@ pub const REFILL_EVENTS_MAX: usize = 10_000;
 /// The same in bytes of frames: 8 MiB.
 pub const REFILL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How long the events of a channel that has readers are kept whatever the bound of all logs, so that they can be read:
+/// 5 seconds. A log's own bounds hold.
+pub(crate) const UNREAD_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// How many bytes are published at least before events are looked for again that the bound of all logs drops: 64 KiB.
+pub(crate) const MAKE_ROOM_BYTES_MIN: usize = 64 * 1024;
+
 /// Most events that wait in a feed's own log, unless its subscriber chose another number. What happens at it is
 /// [`WhenFull`](crate::WhenFull).
 pub const FEED_EVENTS_DEFAULT: usize = 1_000;
@@ -104,16 +111,27 @@ pub struct Limits {
     /// that is slower is told `too-slow`. `Duration::MAX` is for ever.
     pub log_age_max: Duration,
 
-    /// Most memory of all logs together, in bytes, with their overhead. Default 256 MiB.
+    /// Most memory of the logs that have events, together, in bytes, with their overhead. Default 256 MiB.
     ///
-    /// At it the logs that were published to longest ago lose their events, not their position: whoever resumes there
-    /// is told `expired`. A publish is never refused for it.
+    /// At it the logs that were published to longest ago lose their events, not their position: a client that resumes
+    /// there is told `expired`. A publish is never refused for it. Events of a channel that has readers are kept for 5
+    /// seconds whatever this bound, as they may not have been read: at most [`log_bytes_max`](Self::log_bytes_max) of each
+    /// such channel. 0 keeps no others.
     pub logs_bytes_max: usize,
 
     /// Most idle channels, that is, without an event and without a reader. Default 100,000; 0 keeps none.
     ///
-    /// At it those idle for longest are forgotten: whoever resumes there is told `restarted`.
+    /// At it those idle for longest are forgotten. Of as many forgotten channels that had events the position is kept,
+    /// some 100 bytes and the name each: a client that resumes there misses nothing if nothing was published meanwhile.
+    /// Beyond that it is told `restarted`.
     pub idle_channels_max: usize,
+
+    /// Most channels that never had an event, as far as this node knows, and are read. Default 250,000, some 150 MiB; 0
+    /// allows none.
+    ///
+    /// At it [`Hub::subscribe`](crate::Hub::subscribe) to another such channel is refused with an error that
+    /// [is full](crate::Error::is_full). Their memory does not count towards [`logs_bytes_max`](Self::logs_bytes_max).
+    pub read_channels_max: usize,
 
     /// Longest data of one event, in bytes. Default 1 MiB. A longer one is [too large](crate::Error::is_too_large).
     pub event_data_bytes_max: usize,
@@ -159,6 +177,7 @@ impl Default for Limits {
             log_age_max: Duration::from_secs(5 * 60),
             logs_bytes_max: 256 * 1024 * 1024,
             idle_channels_max: 100_000,
+            read_channels_max: 250_000,
             event_data_bytes_max: 1024 * 1024,
             frame_bytes_max: 2 * 1024 * 1024,
             idempotency_age_max: Duration::from_secs(5 * 60),

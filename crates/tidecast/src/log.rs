@@ -16,6 +16,7 @@ use crate::{
     Epoch, Limits, Position,
     frame::{Encoded, put_end},
     limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
+    registry::Beginning,
     segment::Segment,
 };
 
@@ -129,11 +130,16 @@ impl Log {
         self.life
     }
 
-    /// Begins a first life, or another one: what is there is dropped, and offsets start over.
+    /// Begins a first life of a log that draws the positions.
+    pub(crate) fn begin(&mut self, Beginning { position, is_first }: Beginning) {
+        // `0.0` may stand for a time before what was forgotten.
+        let origin = if is_first { Epoch::NONE } else { position.epoch };
+        self.restart(position, origin, Vec::new());
+    }
+
+    /// Begins another life: what is there is dropped, and offsets start over.
     pub(crate) fn start_over(&mut self, epoch: Epoch) {
-        // In another life `0.0` may stand for a time before what was dropped.
-        let origin = if self.epoch.is_none() { Epoch::NONE } else { epoch };
-        self.restart(Position { epoch, offset: 0 }, origin, Vec::new());
+        self.restart(Position { epoch, offset: 0 }, epoch, Vec::new());
     }
 
     /// Begins a life after a position.
@@ -296,11 +302,7 @@ impl Log {
 
     /// Drops what has grown too old. The newest too.
     pub(crate) fn sweep(&mut self, now: Duration, limits: &Limits) {
-        let oldest_ms = millis(now.saturating_sub(limits.log_age_max));
-        while self.entries.front().is_some_and(|entry| entry.at_ms < oldest_ms) {
-            self.drop_oldest();
-        }
-        self.release_memory();
+        self.drop_before(now.saturating_sub(limits.log_age_max));
     }
 
     /// Drops every event, and keeps the position.
@@ -314,6 +316,20 @@ impl Log {
         self.segments = VecDeque::new();
         self.frame_bytes = 0;
         self.segment_bytes = 0;
+    }
+
+    /// Drops every event from before a time, and keeps the position.
+    pub(crate) fn drop_before(&mut self, time: Duration) {
+        let oldest_ms = millis(time);
+        while self.entries.front().is_some_and(|entry| entry.at_ms < oldest_ms) {
+            self.drop_oldest();
+        }
+        self.release_memory();
+    }
+
+    /// Whether there ever was an event, as far as the log knows.
+    pub(crate) fn had_events(&self) -> bool {
+        self.head_offset > 0 || self.head() > 0
     }
 
     /// How many events are here.

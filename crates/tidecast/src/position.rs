@@ -41,6 +41,16 @@ impl Epoch {
     }
 }
 
+impl Epoch {
+    /// The epoch of 48 bits of a hash.
+    pub(crate) fn from_hash(hash: u64) -> Self {
+        match Self(hash >> 16) {
+            Self::NONE | Self::LOST => Self(1),
+            epoch => epoch,
+        }
+    }
+}
+
 impl fmt::Debug for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:012x}", self.0)

@@ -3,6 +3,8 @@
 //! Sharded by name, so that publishers of different channels seldom meet. A log is looked up under a shared lock and
 //! used after that is let go of; one that was taken out meanwhile says so, and is looked up again.
 
+mod forgotten;
+
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -12,12 +14,15 @@ use std::{
 
 use parking_lot::RwLock;
 
+pub(crate) use self::forgotten::Beginning;
+use self::forgotten::Forgotten;
 use crate::{
-    Channel, Limits, Position,
+    Channel, Epoch, Error, Limits, Position, Result,
     broker::Placed,
-    channel_log::{Arrival, ChannelLog, Counts, Gone},
+    channel_log::{AllLogs, Arrival, ChannelLog, Counts, Gone},
     frame::Encoded,
     held,
+    limits::{MAKE_ROOM_BYTES_MIN, UNREAD_AGE_MAX},
     sync::{AtomicBool, AtomicU64, Mutex, Ordering},
 };
 
@@ -32,11 +37,14 @@ pub(crate) struct Registry {
     shards: Box<[Shard]>,
     hasher: RandomState,
     limits: Limits,
-    /// Memory of all logs, with their overhead.
-    memory: Arc<AtomicU64>,
+    all: Arc<AllLogs>,
+    /// Where the channels stood that are no longer here.
+    forgotten: Forgotten,
+    /// From when on idle channels that never had an event may be looked for again, in milliseconds.
+    seek_silent_ms: AtomicU64,
     channels: AtomicU64,
-    /// At this much memory room is made. More than the bound where channels without events alone exceed it, so that not
-    /// every publish looks for events to drop where there are none.
+    /// At this much memory room is made. More than the bound if events that may not have been read yet exceed it, so that
+    /// not every publish looks for events to drop if there are none.
     full_at: AtomicU64,
     /// From this many channels on, a new one has the idle ones looked for at once: a program that only publishes may
     /// never sweep, for want of a stream.
@@ -88,8 +96,10 @@ impl Registry {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             hasher: RandomState::new(),
+            forgotten: Forgotten::new(limits.idle_channels_max),
             limits,
-            memory: Arc::default(),
+            all: Arc::default(),
+            seek_silent_ms: AtomicU64::new(0),
             full_at: AtomicU64::new(full_at),
             channels: AtomicU64::new(0),
             crowded_at,
@@ -119,7 +129,8 @@ impl Registry {
             if let Some(log) = shard.get(channel) {
                 return log.clone();
             }
-            let log = Arc::new(ChannelLog::new(channel.clone(), now, self.memory.clone()));
+            let beginning = self.forgotten.take(channel);
+            let log = Arc::new(ChannelLog::new(channel.clone(), now, beginning, self.all.clone()));
             // Read under the shard's lock: a sealing that has passed this shard is seen, and one that has not will come.
             if self.sealed.load(Ordering::SeqCst) {
                 log.seal();
@@ -132,6 +143,42 @@ impl Registry {
             self.forget_crowd();
         }
         log
+    }
+
+    /// Whether a channel has that epoch.
+    pub(crate) fn has_epoch(&self, epoch: Epoch) -> bool {
+        self.all.has_epoch(epoch)
+    }
+
+    /// Checks that a channel may be read: one that is not here and has no event counts towards a bound of its own, so
+    /// that names which are only read cost nobody else anything.
+    pub(crate) fn check_readable(&self, channel: &Channel, now: Duration) -> Result<()> {
+        let most = self.limits.read_channels_max;
+        if self.all.silent() < most || self.find(channel).is_some() {
+            return Ok(());
+        }
+        self.forget_silent(now);
+        if self.all.silent() < most {
+            return Ok(());
+        }
+        Err(Error::full(format!("{most} channels without an event are read already: raise `read_channels_max`")))
+    }
+
+    /// Forgets the channels that never had an event and that nobody reads, at most once a second: this looks at every
+    /// channel.
+    fn forget_silent(&self, now: Duration) {
+        let now_ms = now.as_millis() as u64;
+        let Some(_alone) = self.making_room.try_lock() else { return };
+        if now_ms < self.seek_silent_ms.load(Ordering::Relaxed) {
+            return;
+        }
+        self.seek_silent_ms.store(now_ms + 1_000, Ordering::Relaxed);
+        for log in self.logs() {
+            let is_silent = log.lock().is_ok_and(|state| state.is_silent() && state.is_idle());
+            if is_silent {
+                self.remove_if(&log, |_| true);
+            }
+        }
     }
 
     /// Does something with the log of a channel, again if it was taken out of the map meanwhile.
@@ -194,8 +241,8 @@ impl Registry {
         let (log, arrival) = self.with_log(channel, now, |log| Ok((log.clone(), act(log)?)));
         match arrival {
             Arrival::Appended { position, receivers } => {
-                if self.memory.load(Ordering::Relaxed) > self.full_at.load(Ordering::Relaxed) {
-                    self.make_room(&log);
+                if self.memory() as u64 > self.full_at.load(Ordering::Relaxed) {
+                    self.make_room(now, Some(&log));
                 }
                 Placed::Appended(Appended { position, receivers, log })
             }
@@ -237,7 +284,10 @@ impl Registry {
             }
         }
         self.forget_longest_idle(idle);
-        if self.memory() < self.limits.logs_bytes_max {
+        if self.memory() > self.limits.logs_bytes_max {
+            // What may not have been read by then.
+            self.make_room(now, None);
+        } else {
             self.full_at.store(self.limits.logs_bytes_max as u64, Ordering::Relaxed);
         }
         released
@@ -292,7 +342,7 @@ impl Registry {
     }
 
     fn memory(&self) -> usize {
-        self.memory.load(Ordering::Relaxed) as usize
+        self.all.memory()
     }
 
     /// Every log, a shard at a time, without holding a lock while the caller looks at one.
@@ -307,8 +357,11 @@ impl Registry {
         if !state.is_idle() || !may(state.last_used()) {
             return false;
         }
-        let counts = log.set_gone(&mut state);
+        let (counts, stood) = log.set_gone(&mut state);
         drop(state);
+        if let Some(position) = stood {
+            self.forgotten.put(log.channel(), position);
+        }
         shard.remove(log.channel());
         drop(shard);
         self.channels.fetch_sub(1, Ordering::Relaxed);
@@ -342,14 +395,14 @@ impl Registry {
     }
 
     /// Has the logs that were published to longest ago lose their events until a tenth of the bound is free, so that
-    /// the next time is some while off: this looks at every channel. The log that was just appended to is spared, as its
-    /// readers are still to be told.
-    fn make_room(&self, spared: &Arc<ChannelLog>) {
+    /// the next time is some while off: this looks at every channel. The log that was just appended to is spared, and so
+    /// are events that readers may not have been given yet.
+    fn make_room(&self, now: Duration, spared: Option<&Arc<ChannelLog>>) {
         let Some(_alone) = self.making_room.try_lock() else { return };
         let enough = self.limits.logs_bytes_max / 10 * 9;
         let mut logs: Vec<_> = self
             .logs()
-            .filter(|log| !Arc::ptr_eq(log, spared))
+            .filter(|log| spared.is_none_or(|spared| !Arc::ptr_eq(log, spared)))
             .filter_map(|log| {
                 let state = log.lock().ok()?;
                 let used = (state.log.len() > 0).then(|| state.log.appended_at());
@@ -362,12 +415,13 @@ impl Registry {
             if self.memory() <= enough {
                 break;
             }
-            if log.clear().is_ok() {
+            if log.evict(now.saturating_sub(UNREAD_AGE_MAX)).unwrap_or(false) {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
             }
         }
-        let left = self.memory() + self.limits.logs_bytes_max / 10;
-        self.full_at.store(left.max(self.limits.logs_bytes_max) as u64, Ordering::Relaxed);
+        let (left, most) = (self.memory(), self.limits.logs_bytes_max);
+        let next = if left < most { most } else { left + (most / 10).max(MAKE_ROOM_BYTES_MIN) };
+        self.full_at.store(next as u64, Ordering::Relaxed);
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Stats {
     pub resets_too_slow: u64,
     /// Resets told, because several events had the id that was asked for.
     pub resets_ambiguous_id: u64,
+    /// Subscriptions refused, because [as many channels](crate::Limits::read_channels_max) were only read.
+    pub subscribes_refused: u64,
     /// Subscriptions since the start.
     pub subscribed: u64,
     /// Subscriptions now.
@@ -45,7 +47,7 @@ pub struct Stats {
     pub channel_readers: u64,
     /// Events in logs now.
     pub log_events: u64,
-    /// Memory of all logs now, in bytes, with their overhead.
+    /// Memory of the logs that have events, in bytes, with their overhead.
     pub logs_bytes: u64,
     /// Logs that lost their events to the bound of all logs.
     pub logs_evicted: u64,
@@ -56,6 +58,7 @@ pub(crate) struct Counters {
     repeated: AtomicU64,
     failed: AtomicU64,
     resets: [AtomicU64; 5],
+    subscribes_refused: AtomicU64,
     joined: AtomicU64,
     left: AtomicU64,
 }
@@ -72,6 +75,10 @@ impl Counters {
 
     pub(crate) fn count_reset(&self, reason: ResetReason) {
         self.resets[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_refused(&self) {
+        self.subscribes_refused.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_joined(&self) {
@@ -98,6 +105,7 @@ impl Counters {
             resets_unknown_id: resets(ResetReason::UnknownId),
             resets_too_slow: resets(ResetReason::TooSlow),
             resets_ambiguous_id: resets(ResetReason::AmbiguousId),
+            subscribes_refused: self.subscribes_refused.load(Ordering::Relaxed),
             subscribed: joined,
             subscriptions: joined.saturating_sub(left),
             channels: totals.channels as u64,

@@ -23,7 +23,7 @@ use crate::{
     lane::{Lane, Progress},
     log::FrameBounds,
     position::POSITION_BYTES_MIN,
-    resume::LaneStart,
+    resume::{Asked, LaneStart},
     tap::{Mailbox, Spot},
     wire::{self, FirstBlock},
 };
@@ -75,6 +75,8 @@ pub struct Subscription {
     ready: u64,
     /// A bit for each lane that waits for the broker's answer.
     asking: u64,
+    /// The positions that the client said, until every lane has begun.
+    asked: Option<Box<Asked>>,
     /// The lane to look at first, so that each has its turn.
     turn: u32,
     /// Whether every lane has begun, so that the cursor is known.
@@ -95,13 +97,14 @@ enum Step {
 
 impl Subscription {
     /// A subscription of 1 to 64 lanes, which have joined their logs.
-    pub(crate) fn new(hub: Arc<Inner>, lanes: Vec<Lane>, bell: Arc<Bell>) -> Self {
+    pub(crate) fn new(hub: Arc<Inner>, lanes: Vec<Lane>, asked: Option<Box<Asked>>, bell: Arc<Bell>) -> Self {
         let mut subscription = Self {
             hub,
             bell,
             ready: u64::MAX >> (64 - lanes.len()),
             asking: 0,
             lanes: lanes.into(),
+            asked,
             turn: 0,
             begun: false,
             opened: false,
@@ -125,7 +128,7 @@ impl Subscription {
     /// Where the subscription stands: what a client would send to resume.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        self.lanes.iter().map(|lane| lane.position).collect()
+        self.lanes.iter().map(Lane::told).collect()
     }
 
     /// Waits for the next delivery; `None` once the hub is closed and everything before is read.
@@ -193,6 +196,9 @@ impl Subscription {
     /// What the client asked to go on after: its own id where it is of a kind that can be sent, else the cursor, in which
     /// lanes that have a reset to be told have not moved.
     fn asked_id(&self) -> String {
+        if let Some(asked) = &self.asked {
+            return asked.text().to_owned();
+        }
         match &*self.lanes {
             [Lane { start: LaneStart::AfterOwnId(id), .. }] if EventId::new(id).is_ok() => id.to_string(),
             _ => self.cursor().to_string(),
@@ -216,6 +222,7 @@ impl Subscription {
             // It may have been told of news at the tap, and not have read them.
             ready: 1,
             asking: 0,
+            asked: None,
             turn: 0,
             begun: true,
             opened: true,
@@ -276,11 +283,10 @@ impl Subscription {
         frames_max: usize,
         frames: &mut impl Extend<FrameBounds>,
     ) -> Step {
-        if !self.begin() {
-            return Step::Nothing;
-        }
+        // A channel that can't be opened yet does not hold up the others.
+        let begun = self.begin();
         let due = self.lanes.iter().position(Lane::is_reset_due);
-        if !std::mem::replace(&mut self.opened, true) && due.is_none() {
+        if begun && !std::mem::replace(&mut self.opened, true) && due.is_none() {
             return Step::Opened;
         }
         if let Some(due) = due {
@@ -310,10 +316,29 @@ impl Subscription {
 
     /// Finds where each lane begins, once its log is live. Tells whether all have.
     fn begin(&mut self) -> bool {
-        if !self.begun {
-            // Each has a look, also after one that has to wait.
-            let waiting = self.lanes.iter_mut().filter_map(|lane| (!lane.begin(&self.hub)).then_some(())).count();
-            self.begun = waiting == 0;
+        if self.begun {
+            return true;
+        }
+        if let Some(asked) = &self.asked {
+            let starts = {
+                let logs: SmallVec<[&ChannelLog; 4]> = self.lanes.iter().map(|lane| &*lane.log).collect();
+                asked.starts(&logs, |position| self.hub.has_epoch(position.epoch))
+            };
+            for (lane, start) in self.lanes.iter_mut().zip(starts) {
+                lane.set_start(start);
+            }
+        }
+        self.begun = true;
+        for (number, lane) in self.lanes.iter_mut().enumerate() {
+            let waited = !lane.has_begun();
+            if !lane.begin(&self.hub) {
+                self.begun = false;
+            } else if waited {
+                self.ready |= 1 << number;
+            }
+        }
+        if self.begun {
+            self.asked = None;
         }
         self.begun
     }
@@ -342,7 +367,7 @@ impl Subscription {
                 if frame.has_id() {
                     bytes.truncate(frame.shared_len);
                     batch.push(bytes);
-                    let positions = self.lanes.iter().map(|lane| lane.position);
+                    let positions = self.lanes.iter().map(Lane::told);
                     batch.compose(|out| wire::put_id_end(out, |out| put_cursor(out, positions)));
                 } else {
                     // A foreign event has no id on any connection.

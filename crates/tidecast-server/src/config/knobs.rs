@@ -424,8 +424,17 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "logs_bytes",
         kind: Kind::Size,
         default: "256MiB",
-        zero: Zero::Means("nothing is kept"),
-        doc: "Most memory of what all channels keep; at it those published to longest ago lose theirs",
+        zero: Zero::Means("nothing is kept but what readers of a channel may not have been given yet"),
+        doc: "Most memory of what all channels keep; at it those published to longest ago lose theirs. What a channel that \
+              has readers was published in the last 5 s is kept in any case, at most log_bytes of each",
+        ..PLAIN
+    },
+    Knob {
+        key: "read_channels_max",
+        kind: Kind::Count,
+        default: "250000",
+        zero: Zero::Means("only channels that had an event are read"),
+        doc: "Most channels without any event that are read. A client that asks for another one is told to come back later",
         ..PLAIN
     },
     Knob {

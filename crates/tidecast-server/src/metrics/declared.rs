@@ -45,12 +45,14 @@ pub(super) const HUB: &[Hub] = &[
     Hub::counter_by("streams_refused", "Streams told to come back later", "reason", |hub| {
         [("full", Refused::Full), ("client-full", Refused::ClientFull), ("ending", Refused::Ending)]
             .map(|(reason, refused)| (reason, load(&hub.counters.refused[refused as usize])))
-            .into()
+            .into_iter()
+            .chain([("channels-full", hub.stats.subscribes_refused)])
+            .collect()
     })
     .alert(
-        "increase(tidecast_streams_refused_total{reason=~\"full|client-full\"}[5m]) > 0",
-        "Clients wait 5 to 30 s for a place. Raise `streams_max` (`full`) or `streams_per_client_max` \
-         (`client-full`), or add a hub.",
+        "increase(tidecast_streams_refused_total{reason=~\".*full\"}[5m]) > 0",
+        "Clients wait for a place. Raise `streams_max` (`full`), `streams_per_client_max` (`client-full`) or \
+         `read_channels_max` (`channels-full`), or add a hub.",
     ),
     Hub::counter_by(
         "requests_refused",

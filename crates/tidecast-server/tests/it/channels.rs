@@ -242,6 +242,7 @@ async fn metrics_agree_with_what_was_done() {
         ("streams_refused_total{reason=\"full\"}", 1),
         ("streams_refused_total{reason=\"client-full\"}", 0),
         ("streams_refused_total{reason=\"ending\"}", 0),
+        ("streams_refused_total{reason=\"channels-full\"}", 0),
         ("resets_total{reason=\"ambiguous-id\"}", 0),
         ("log_lines_dropped_total", 0),
         ("tasks_restarted_total", 0),

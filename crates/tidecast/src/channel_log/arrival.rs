@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{ChannelLog, Gone, State};
-use crate::{Epoch, Limits, Position, frame::Encoded};
+use crate::{Epoch, Limits, Position, frame::Encoded, registry::Beginning};
 
 /// Where a channel stands, by a broker's own count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,10 @@ impl ChannelLog {
     /// Opens the log if it is not, in a new epoch, and takes it for live: the log is the authority. Tells whether a
     /// reader may have waited for it.
     pub(crate) fn open(&self) -> Result<bool, Gone> {
-        Ok(self.lock()?.open())
+        let mut state = self.lock()?;
+        let opened = state.open(self.beginning);
+        self.account(&mut state);
+        Ok(opened)
     }
 
     /// Appends an event at the position that the log draws.
@@ -93,7 +96,7 @@ impl ChannelLog {
         if state.sealed {
             return Ok(Arrival::Sealed);
         }
-        state.open();
+        state.open(self.beginning);
         Ok(self.put(&mut state, now, event, limits))
     }
 
@@ -218,12 +221,17 @@ impl ChannelLog {
         Ok(())
     }
 
-    /// Drops the events and keeps the position.
-    pub(crate) fn clear(&self) -> Result<(), Gone> {
+    /// Drops the events and keeps the position; of a log that has readers only those from before `keep_from`, as newer
+    /// ones may not have been read yet. Tells whether there were any.
+    pub(crate) fn evict(&self, keep_from: Duration) -> Result<bool, Gone> {
         let mut state = self.lock()?;
-        state.log.clear();
+        let before = state.log.len();
+        match state.readers() {
+            0 => state.log.clear(),
+            _ => state.log.drop_before(keep_from),
+        }
         self.account(&mut state);
-        Ok(())
+        Ok(state.log.len() < before)
     }
 
     fn put(&self, state: &mut State, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Arrival {
@@ -236,12 +244,12 @@ impl ChannelLog {
 
 impl State {
     /// Opens the log if it is not, and takes it for live; tells whether it was not.
-    fn open(&mut self) -> bool {
+    fn open(&mut self, beginning: Beginning) -> bool {
         if self.live {
             return false;
         }
         if self.log.position().is_none() {
-            self.log.start_over(Epoch::random());
+            self.log.begin(beginning);
         }
         self.is_authority = true;
         self.live = true;

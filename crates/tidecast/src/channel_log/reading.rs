@@ -41,6 +41,16 @@ pub(crate) struct Begin {
     pub(crate) foreign_gone: u64,
 }
 
+/// What a log knows of a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Knows {
+    /// The epoch is, or was, the log's own.
+    Epoch,
+    /// It is what the broker calls the beginning of a channel without an event.
+    Start,
+    Nothing,
+}
+
 /// What came of an attempt to read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -66,6 +76,7 @@ impl ChannelLog {
         }
         let (live_after, is_authority) = (state.live_after, state.is_authority);
         let log = &mut state.log;
+        let asks = history && !log.is_whole();
         let head = if waited { live_after } else { log.position_before(log.head()) };
         Some(match start {
             LaneStart::Live => log.back_from(head, 0, history),
@@ -76,16 +87,14 @@ impl ChannelLog {
                 match (of_own_id, log.locate(*position)) {
                     (None, _) => of_position,
                     // No log of this channel has had that epoch, as far as this node knows.
+                    (Some(_), Located::OtherEpoch) if asks => log.of_own_id(),
                     (Some(of_own_id), Located::OtherEpoch) => of_own_id,
                     // Logs that draw the positions give out no `0.0`.
                     (Some(of_own_id), _) if is_authority && *position == Position::START => of_own_id,
                     (Some(of_own_id), _) => log.earlier(of_position, of_own_id),
                 }
             }
-            LaneStart::AfterOwnId(_) if history && !log.is_whole() => {
-                let tail = log.position_before(log.oldest());
-                log.at(Place::OfOwnId { tail }, Position::LOST, None)
-            }
+            LaneStart::AfterOwnId(_) if asks => log.of_own_id(),
             LaneStart::AfterOwnId(id) => {
                 log.after_own_id(id).unwrap_or_else(|| log.at_oldest(Some(ResetReason::UnknownId)))
             }
@@ -110,6 +119,17 @@ impl ChannelLog {
                 let there = Begin { reset, ..there };
                 here.map_or(there, |here| log.earlier(there, here))
             }
+        }
+    }
+
+    /// Tells what the log knows of a position. `0.0` may be of any.
+    pub(crate) fn knows(&self, position: Position) -> Knows {
+        let state = self.state.lock();
+        match state.log.locate(position) {
+            _ if position == Position::START => Knows::Nothing,
+            _ if position == state.log.start() => Knows::Start,
+            Located::OtherEpoch => Knows::Nothing,
+            _ => Knows::Epoch,
         }
     }
 
@@ -232,6 +252,12 @@ impl Log {
     fn after_own_id(&mut self, id: &str) -> Option<Begin> {
         let found = self.locate_own_id(id)?;
         Some(self.from(found.next, found.is_repeated.then_some(ResetReason::AmbiguousId)))
+    }
+
+    /// Behind an id of a publisher's own, of which history may have an older one.
+    fn of_own_id(&self) -> Begin {
+        let tail = self.position_before(self.oldest());
+        self.at(Place::OfOwnId { tail }, Position::LOST, None)
     }
 
     /// Of two places that an id may mean, the one from which more is read. The reader is told, unless it is one place.

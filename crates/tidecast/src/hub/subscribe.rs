@@ -19,7 +19,8 @@ impl Hub {
     /// # Errors
     ///
     /// [`Error::is_invalid`] for a name that can't be a channel's, for no channel or more than 64, and for a
-    /// [`Start::Last`] of more than 1,000; [`Error::is_closed`].
+    /// [`Start::Last`] of more than 1,000; [`Error::is_full`] for a channel without an event beyond
+    /// [`Limits::read_channels_max`](crate::Limits::read_channels_max); [`Error::is_closed`].
     pub fn subscribe<I>(&self, channels: I, start: Start) -> Result<Subscription>
     where
         I: IntoIterator,
@@ -42,14 +43,19 @@ impl Hub {
         if distinct.is_empty() {
             return Err(Error::invalid("subscription", "names no channel"));
         }
-        if matches!(start, Start::Last(count) if count > LAST_MAX) {
+        if matches!(start, Start::Last(count) | Start::AfterOrLast(_, count) if count > LAST_MAX) {
             return Err(Error::invalid("last", format!("is more than {LAST_MAX}")));
         }
 
         let now = self.inner.now();
+        for channel in &distinct {
+            let checked = self.inner.registry.check_readable(channel, now);
+            checked.inspect_err(|_| self.inner.counters.count_refused())?;
+        }
         let bell = Arc::new(Bell::default());
         let mut lanes = Vec::with_capacity(distinct.len());
-        for ((channel, start), lane) in distinct.iter().zip(start.lanes(distinct.len())).zip(0..) {
+        let (starts, asked) = start.lanes(distinct.len());
+        for ((channel, start), lane) in distinct.iter().zip(starts).zip(0..) {
             let (log, joined) = self.inner.registry.with_log(channel, now, |log| {
                 let joined = log.join(&bell, lane)?;
                 Ok((log.clone(), joined))
@@ -60,6 +66,6 @@ impl Hub {
             lanes.push(Lane::new(log, start, joined.at));
         }
         self.inner.counters.count_joined();
-        Ok(Subscription::new(self.inner.clone(), lanes, bell))
+        Ok(Subscription::new(self.inner.clone(), lanes, asked, bell))
     }
 }

@@ -96,8 +96,9 @@ fn a_page_that_comes_back_in_that_time_is_not_told_that_it_missed_something() {
     browser.cut();
     clock.advance(secs(10));
     hub.sweep();
+    assert_eq!(names(&hub), [""; 0]);
     browser.connect();
-    assert_eq!(browser.told(), ["sse restarted"]);
+    assert_eq!(browser.told(), [""; 0]);
 }
 
 #[test]
@@ -228,4 +229,137 @@ fn channels_that_alone_exceed_the_bound_leave_a_fresh_event_to_its_readers() {
     }
     assert!(hub.stats().logs_evicted < 400, "{:?}", hub.stats());
     drop(readers);
+}
+
+/// What its channels took counted towards the bound of all logs, and dropping events did not free it: one client that read
+/// fresh names had the history of every channel dropped, at each publish again.
+#[test]
+fn names_that_are_only_read_cost_others_nothing_and_are_bounded_by_themselves() {
+    let limits = Limits { logs_bytes_max: 100_000, read_channels_max: 1_000, ..Limits::default() };
+    let (hub, clock) = hub_with(limits);
+    let published: Vec<_> = (0..10).map(|number| format!("published {number}")).collect();
+    for channel in &published {
+        publish(&hub, channel, "x");
+    }
+    let subscribe = |number: usize| hub.subscribe([format!("name {number}")], Start::Live);
+    let readers: Vec<_> = (0..1_000).map(|number| subscribe(number).unwrap()).collect();
+    publish(&hub, "published 0", "y");
+    assert_eq!((hub.stats().logs_evicted, hub.stats().log_events), (0, 11));
+    assert!(hub.stats().logs_bytes < 100_000, "{:?}", hub.stats());
+
+    let refused = subscribe(1_000).unwrap_err();
+    assert!(refused.is_full() && refused.is_unavailable() && !refused.is_in_doubt(), "{refused}");
+    // None of a list is read, if one is refused.
+    assert!(hub.subscribe(["published 1", "another"], Start::Live).unwrap_err().is_full());
+    assert_eq!(hub.stats().channel_readers, 1_000);
+    // What is read already, and what had an event, may be.
+    let _more = [subscribe(7).unwrap(), hub.subscribe(&published, Start::Live).unwrap()];
+    // A name that is published to counts no more; one that nobody reads makes room, though it was not swept.
+    publish(&hub, "name 0", "x");
+    let _last = subscribe(1_000).unwrap();
+    drop(readers);
+    clock.advance(secs(1));
+    subscribe(1_001).unwrap();
+    assert!(hub.stats().channels < 20, "{:?}", hub.stats());
+}
+
+/// Any publish dropped the events of all other channels, also those that nobody had been given yet.
+#[test]
+fn without_room_for_any_log_what_is_published_reaches_its_readers() {
+    for logs_bytes_max in [0, 10_000] {
+        let limits = Limits { logs_bytes_max, log_events_max: 100, ..Limits::default() };
+        let (hub, clock) = hub_with(limits);
+        let names = ["a", "b", "c"];
+        let mut browsers = names.map(|channel| Browser::connected(&hub, &[channel]));
+        for number in 0..50 {
+            for channel in names {
+                publish(&hub, channel, &format!("{number} {}", "x".repeat(1_000)));
+                publish(&hub, "unread", "x");
+            }
+        }
+        hub.sweep();
+        for browser in &mut browsers {
+            assert_eq!(browser.read().len(), 50);
+        }
+        assert!(hub.channel(&name("unread")).unwrap().events <= 1);
+        // What is kept for them has the bounds of their logs, and is kept for some seconds.
+        for number in 0..500 {
+            publish(&hub, "a", &number.to_string());
+        }
+        assert_eq!(hub.channel(&name("a")).unwrap().events, 100);
+        clock.advance(secs(6));
+        hub.sweep();
+        assert!(hub.stats().logs_bytes <= logs_bytes_max as u64, "{:?}", hub.stats());
+    }
+}
+
+/// It was told `restarted`, though nothing had happened in its channels.
+#[test]
+fn a_page_that_was_away_for_longer_than_events_are_kept_is_told_only_where_something_happened() {
+    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let channels = ["silent", "quiet", "busy", "deleted"];
+    let mut browser = Browser::connected(&hub, &channels);
+    for channel in &channels[1..] {
+        publish(&hub, channel, channel);
+    }
+    browser.read();
+    browser.cut();
+    let away = || {
+        clock.advance(secs(20));
+        hub.sweep();
+        assert_eq!(names(&hub), [""; 0]);
+    };
+    away();
+    browser.connect();
+    assert_eq!(browser.told(), [""; 0]);
+    browser.cut();
+
+    let before = publish(&hub, "busy", "while it was away");
+    publish(&hub, "deleted", "as well");
+    assert!(forget(&hub, "deleted"));
+    away();
+    browser.connect();
+    assert_eq!(browser.told(), ["busy expired", "deleted restarted"]);
+    assert_eq!(publish(&hub, "busy", "x").offset, before.offset + 1, "no position is given out twice");
+    assert_eq!(browser.told(), ["x"]);
+}
+
+/// `0.0` was taken for the beginning of whatever log there was, also where another had been dropped.
+#[test]
+fn the_start_is_told_once_a_channel_was_deleted() {
+    let hub = Hub::new();
+    publish(&hub, "sse", "lost");
+    assert!(forget(&hub, "sse"));
+    publish(&hub, "sse", "kept");
+    let mut browser = Browser::new(&hub, &["sse"]);
+    browser.connect_from(Start::After(b"0.0".to_vec()));
+    assert_eq!(browser.told(), ["sse restarted", "kept"]);
+}
+
+/// Positions are bounded too. Beyond that a page is told, and no position is given out twice.
+#[test]
+fn the_positions_of_forgotten_channels_are_bounded() {
+    for idle_channels_max in [0, 1, 10] {
+        let (hub, clock) = hub_with(Limits { log_age_max: secs(10), idle_channels_max, ..Limits::default() });
+        let name = |number: usize| format!("channel {number}");
+        let positions: Vec<_> = (0..40)
+            .map(|number| {
+                let position = publish(&hub, &name(number), "x");
+                clock.advance(secs(11));
+                hub.sweep();
+                position
+            })
+            .collect();
+        let mut whole = 0;
+        for (number, position) in positions.iter().enumerate().rev() {
+            let mut browser = Browser::new(&hub, &[&name(number)]);
+            browser.connect_from(Start::After(position.to_string().into()));
+            let told = browser.told();
+            whole += usize::from(told.is_empty());
+            assert!(told.is_empty() || told == [format!("{} restarted", name(number))], "{told:?}");
+            let next = publish(&hub, &name(number), "y");
+            assert!(if told.is_empty() { next.offset == 2 } else { next.epoch != position.epoch }, "{position} {next}");
+        }
+        assert!(whole <= idle_channels_max + 1 && whole >= idle_channels_max / 2, "{whole} of {idle_channels_max}");
+    }
 }

@@ -253,7 +253,10 @@ impl World {
         // One that began late was told where, at some point before all this.
         if let Ok(cursor) = reader.last_event_id.parse::<Cursor>() {
             for (place, position) in reader.places.iter_mut().zip(cursor.positions()) {
-                place.at.get_or_insert(*position);
+                // Of a channel that is still waited for nothing was told.
+                if position.to_string() != "ffffffffffff.0" {
+                    place.at.get_or_insert(*position);
+                }
             }
         }
     }

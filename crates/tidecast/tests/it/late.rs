@@ -25,7 +25,7 @@ struct State {
 }
 
 impl Late {
-    fn deliveries(&self) -> &Deliveries {
+    pub(crate) fn deliveries(&self) -> &Deliveries {
         self.deliveries.get().expect("the hub has started it")
     }
 

@@ -13,6 +13,8 @@ mod roundtrip;
 mod cut;
 mod live_resets;
 mod resume;
+mod resume_any_id;
+mod resume_channels;
 mod resume_model;
 mod resume_own_ids;
 mod resume_resets;

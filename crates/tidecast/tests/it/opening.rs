@@ -12,7 +12,7 @@ use tidecast::{Event, Hub, Start, wire::FirstBlock};
 
 use crate::{
     late::Late,
-    support::{Woken, decode, name, now, ready_bytes, ready_next, told},
+    support::{Browser, Woken, decode, name, now, ready_bytes, ready_next, told},
 };
 
 fn late_hub() -> (Hub, Arc<Late>) {
@@ -105,18 +105,54 @@ fn a_subscriber_that_waits_is_woken_once_the_channel_is_open() {
     assert!(subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, 1000).is_ready());
 }
 
+/// It held up the others, which were not read until it was open.
 #[test]
-fn one_channel_that_is_not_open_keeps_the_cursor_back_and_loses_nothing_of_the_others() {
+fn one_channel_that_is_not_open_does_not_hold_up_the_others() {
     let (hub, broker) = late_hub();
     broker.open("a");
     let mut subscription = hub.subscribe(["a", "b"], Start::Live).unwrap();
     assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n");
     publish(&hub, "a", "meanwhile");
-    assert_eq!(ready_bytes(&mut subscription, 1000), b"");
+    let messages = decode(&ready_bytes(&mut subscription, 1000));
+    assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["meanwhile"]);
+    // Cut now, it is told that it may have missed something in the other, and goes on in this one.
+    let mut browser = Browser::new(&hub, &["a", "b"]);
+    browser.last_event_id.clone_from(&messages[0].last_event_id);
     broker.open("b");
+    publish(&hub, "a", "next");
+    browser.connect();
+    assert_eq!(browser.told(), ["b restarted", "next"]);
+
     let bytes = ready_bytes(&mut subscription, 1000);
-    assert!(bytes.starts_with(b"id: "));
-    assert_eq!(decode(&bytes).iter().map(told).collect::<Vec<_>>(), ["meanwhile"]);
+    assert!(bytes.starts_with(b"id: "), "the id, now that it is known");
+    assert_eq!(decode(&bytes).iter().map(told).collect::<Vec<_>>(), ["next"]);
+    assert_eq!(subscription.cursor(), browser.last_event_id.parse().unwrap());
+}
+
+/// What the client said of a channel stands until that is open.
+#[test]
+fn one_channel_that_is_not_open_stays_where_the_client_was() {
+    let (hub, broker) = late_hub();
+    broker.open("a");
+    broker.open("b");
+    let mut browser = Browser::connected(&hub, &["a", "b"]);
+    browser.read();
+    let before = browser.last_event_id.clone();
+    publish(&hub, "b", "of b");
+    broker.deliveries().suspend(&name("b"));
+    publish(&hub, "a", "of a");
+    for channels in [["a", "b"], ["b", "a"]] {
+        let mut browser = Browser::new(&hub, &channels);
+        browser.last_event_id.clone_from(&before);
+        browser.connect();
+        assert_eq!(browser.first_id(), Some(before.clone()));
+        assert_eq!(browser.told(), ["of a"]);
+        browser.connect();
+        assert_eq!(browser.told(), [""; 0]);
+        broker.open("b");
+        assert_eq!(browser.told(), ["of b"], "{channels:?}");
+        broker.deliveries().suspend(&name("b"));
+    }
 }
 
 #[test]

@@ -136,14 +136,69 @@ fn a_reset_of_one_channel_leaves_the_others_where_they_were() {
 }
 
 #[test]
-fn another_number_of_positions_than_channels_is_unknown_for_each() {
+fn what_is_no_cursor_is_unknown_for_each_channel() {
     let hub = Hub::new();
-    let at = publish(&hub, "a", "x").to_string();
-    for id in [at.clone(), format!("{at},{at}"), format!("{at},{at},{at},{at}"), "0.0,".to_owned(), ",,".to_owned()] {
-        let told = told_after(&hub, &["a", "b", "c"], &id);
+    let at = publish(&hub, "a", "x");
+    let twice = [format!("{at},{at}"), format!("{at},{at},{at}"), format!("{at},{}.0", &at.to_string()[..12])];
+    for id in ["0.0,", ",,", "0.0,0.0", "00c0ffee1234.1"].map(str::to_owned).iter().chain(&twice) {
+        let told = told_after(&hub, &["a", "b", "c"], id);
         assert_eq!(told, ["a unknown-id", "b unknown-id", "c unknown-id", "x"], "after {id}");
     }
-    assert_eq!(told_after(&hub, &["a"], &format!("{at},{at}")), ["a unknown-id", "x"]);
+}
+
+/// Another order was told `restarted` of each channel, though nothing was.
+#[test]
+fn each_position_is_given_to_the_channel_whose_log_it_is_of() {
+    let hub = Hub::new();
+    let [a, b, c] = ["a", "b", "c"].map(|channel| {
+        let position = publish(&hub, channel, "before").to_string();
+        publish(&hub, channel, channel);
+        position
+    });
+    let told = |channels: &[&str], id: &[&str]| {
+        let mut told = told_after(&hub, channels, &id.join(","));
+        told.sort_unstable();
+        told
+    };
+    assert_eq!(told(&["b", "a"], &[&a, &b]), ["a", "b"]);
+    assert_eq!(told(&["c", "a", "b"], &[&a, &b, &c]), ["a", "b", "c"]);
+    // One has gone, one has come, and both at once: it begins live.
+    assert_eq!(told(&["a"], &[&a, &b]), ["a"]);
+    assert_eq!(told(&["b", "a"], &[&a, &b, &c]), ["a", "b"]);
+    assert_eq!(told(&["b", "a"], &[&a]), ["a"]);
+    assert_eq!(told(&["c", "b", "a"], &[&a, &b]), ["a", "b"]);
+    assert_eq!(told(&["c", "a"], &[&a, &b]), ["a"]);
+    assert_eq!(told(&["new", "a"], &[&a, &b]), ["a"]);
+}
+
+#[test]
+fn a_channel_that_is_added_begins_with_its_newest_if_asked() {
+    let hub = Hub::new();
+    let [a, _] = ["a", "b"].map(|channel| publish(&hub, channel, channel).to_string());
+    publish(&hub, "b", "newest");
+    let mut browser = Browser::new(&hub, &["b", "a"]);
+    browser.connect_from(Start::AfterOrLast(a.clone().into(), 1));
+    assert_eq!(browser.told(), ["newest"]);
+    // What the id speaks of goes on where it was.
+    browser.connect_from(Start::AfterOrLast(browser.last_event_id.clone().into(), 1));
+    assert_eq!(browser.told(), [""; 0]);
+    browser.connect_from(Start::AfterOrLast(Vec::new(), 1));
+    assert_eq!(browser.told().len(), 2);
+    assert!(hub.subscribe(["a"], Start::AfterOrLast(a.into(), 1001)).unwrap_err().is_invalid());
+}
+
+/// Among others that are known, it is the one left.
+#[test]
+fn of_channels_in_another_order_only_the_one_that_started_over_is_told() {
+    let hub = Hub::new();
+    let [a, b, c] = ["a", "b", "c"].map(|channel| publish(&hub, channel, channel).to_string());
+    assert!(forget(&hub, "b"));
+    publish(&hub, "b", "after");
+    assert_eq!(told_after(&hub, &["c", "b", "a"], &[&*a, &b, &c].join(",")), ["b restarted", "after"]);
+    assert_eq!(told_after(&hub, &["b", "c", "a"], &[&*a, &b, &c].join(",")), ["b restarted", "after"]);
+    // Which of two it was is not known: the new one is told as well.
+    let told = told_after(&hub, &["b", "new", "c"], &[&*b, &c].join(","));
+    assert_eq!(told, ["b unknown-id", "new unknown-id", "after"]);
 }
 
 #[test]
