@@ -83,7 +83,10 @@ fn told(mut fill: ToFill, reason: &dyn Display) -> ToFill {
 
 fn ask(shared: &Shared, fill: &ToFill, here: Option<Position>) -> Call<'static> {
     let keys = shared.keys.channel(&fill.channel);
-    let after = here.filter(|here| *here != Position::START && !fill.anew).map(|here| here.offset);
+    let after = here.filter(|here| *here != Position::START && !fill.anew).map(|here| {
+        let before_suspect = fill.suspect.map_or(u64::MAX, |suspect| suspect.saturating_sub(1));
+        here.offset.min(before_suspect)
+    });
     let idle_age_max = shared.config.counter_age_max();
     Fill { keys: &keys, after, limit: REFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX, idle_age_max }.call()
 }
@@ -114,7 +117,7 @@ fn put(
     before: Option<Position>,
     filled: Option<&Filled>,
 ) -> Round {
-    let channel = &fill.channel;
+    let channel = &fill.channel.clone();
     let epoch_of = |position: Option<Position>| position.map(|position| position.epoch);
     if !shared.heard.is_wanted(fill) || epoch_of(deliveries.position(channel)) != epoch_of(before) {
         // Somebody else has filled it, or it was forgotten here: what Redis said before that would undo it.
@@ -168,16 +171,29 @@ fn put(
     // Without a history, going to where Redis stands would pass over what was published a moment ago and is on its way.
     fill.may_lag = fill.was_live && held.is_some() && !shared.config.keeps_history();
     let until = held.map_or(newest, |held| newest.min(held.offset - 1));
-    let events = past_events(filled, deliveries.limits());
-    let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));
     // Where the log is there already this changes nothing but the lineage; where older events are gone it goes past them.
     let open_after = |offset: u64| deliveries.open_at(channel, &head.clone().at(offset));
+    let events = past_events(filled, deliveries.limits());
+    if shared.config.keeps_history() {
+        let compared_to = events.last().map_or(newest, |last| last.position.offset);
+        shared.heard.correct_held(fill, head.position.epoch, &events, compared_to);
+    } else if fill.suspect.take().is_some()
+        && let Some(here) = deliveries.position(channel)
+    {
+        // Nobody can tell which of the two is genuine.
+        deliveries.rewind(channel, here.offset);
+    }
+    let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));
     open_after(first.min(until));
     for past in events.iter().take_while(|past| past.position.offset <= until) {
         let event = Encoded::new(&past.event);
         match deliveries.append_at(channel, past.position, &event) {
             Placed::Appended(appended) => drop(appended),
             Placed::Known | Placed::Closed => {}
+            Placed::Conflict => {
+                deliveries.rewind(channel, past.position.offset.saturating_sub(1));
+                drop(deliveries.append_at(channel, past.position, &event));
+            }
             // An event before it could not be read: it is passed over as one that is gone.
             Placed::Elsewhere => {
                 open_after(past.position.offset.saturating_sub(1));
@@ -185,6 +201,7 @@ fn put(
             }
         }
     }
+    fill.suspect = None;
     let here = deliveries.position(channel);
     let is_there = |here: Position| here.epoch == head.position.epoch && here.offset >= until;
     if events.is_empty() || here.is_some_and(is_there) {

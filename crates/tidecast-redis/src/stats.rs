@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tidecast::{Channel, Position};
+
 /// What happened so far, and how things stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,6 +20,8 @@ pub struct RedisStats {
     pub poison: u64,
     /// Events of another database or key prefix, which pub/sub does not keep apart, and were skipped.
     pub elsewhere: u64,
+    /// Events that arrived at a position at which the history, or the log, has another one: someone else published there.
+    pub conflicting: u64,
     /// Events that arrived while a channel was being filled and could not be held back: foreign ones among them are lost.
     pub overflowed: u64,
     /// Events that Redis accepted from this node.
@@ -38,11 +42,13 @@ pub(crate) struct Counters {
     pub(crate) poison: AtomicU64,
     pub(crate) elsewhere: AtomicU64,
     pub(crate) overflowed: AtomicU64,
+    pub(crate) conflicting: AtomicU64,
     pub(crate) published: AtomicU64,
     pub(crate) publish_failures: AtomicU64,
     pub(crate) task_restarts: AtomicU64,
     poison_told: AtomicBool,
     refusal_told: AtomicBool,
+    conflict_told: AtomicBool,
 }
 
 /// Adds one.
@@ -63,10 +69,20 @@ impl Counters {
         !self.refusal_told.swap(true, Ordering::Relaxed)
     }
 
-    /// Lets the next of either be logged. Called every few seconds.
+    /// Counts an event that is another than the one at its position, and logs it if none was of late.
+    pub(crate) fn count_conflict(&self, channel: &Channel, position: Position) {
+        count(&self.conflicting);
+        if !self.conflict_told.swap(true, Ordering::Relaxed) {
+            let channel = channel.as_str();
+            tracing::warn!(channel, %position, "redis: an event was published under the position of another; the history decides");
+        }
+    }
+
+    /// Lets the next of each be logged. Called every few seconds.
     pub(crate) fn tell_again(&self) {
         self.poison_told.store(false, Ordering::Relaxed);
         self.refusal_told.store(false, Ordering::Relaxed);
+        self.conflict_told.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self, connected: bool, subscribed_channels: usize) -> RedisStats {
@@ -79,6 +95,7 @@ impl Counters {
             poison: load(&self.poison),
             elsewhere: load(&self.elsewhere),
             overflowed: load(&self.overflowed),
+            conflicting: load(&self.conflicting),
             published: load(&self.published),
             publish_failures: load(&self.publish_failures),
             task_restarts: load(&self.task_restarts),

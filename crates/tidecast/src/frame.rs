@@ -27,6 +27,14 @@ impl<'a> Encoded<'a> {
     }
 }
 
+impl Encoded<'_> {
+    /// Returns whether another event is the same to every reader.
+    #[must_use]
+    pub fn is_same(&self, other: &Encoded<'_>) -> bool {
+        self.event.id() == other.event.id() && self.shared == other.shared
+    }
+}
+
 /// Appends what an event's frame ends with: the line of its own id or its position, and the empty line.
 pub(crate) fn put_end(out: &mut impl BufMut, position: Position, event: &Event) {
     wire::put_id_end(out, |out| match event.id() {

@@ -203,7 +203,7 @@ impl Lane {
                         }
                         Read::OtherLife => {
                             self.pass_foreign(at.1);
-                            let begin = self.log.seek(self.position, hub.keeps_history(), false);
+                            let begin = self.log.seek_again(self.position, hub.keeps_history());
                             // Also where its position is one in any life, as `0.0` is: what it had not read yet of the
                             // one that has ended may be in no other.
                             self.go(Begin { reset: begin.reset.or(Some(ResetReason::Restarted)), ..begin });

@@ -35,6 +35,8 @@ pub(crate) struct Log {
     head_offset: u64,
     /// Epochs that went before in the same counting, and the offset that each had reached: newest first.
     lineage: Vec<(Epoch, u64)>,
+    /// The offset after which this life began, if what the one before had there was not what the broker has.
+    rewound_to: Option<u64>,
     /// Places in other epochs that are places in this one, with nothing lost between.
     same: Vec<SamePlace>,
     /// The local number of the oldest entry, or of the next one if there is none.
@@ -150,7 +152,26 @@ impl Log {
         self.origin = origin;
         self.head_offset = position.offset;
         self.lineage = lineage;
+        self.rewound_to = None;
         self.same = Vec::new();
+    }
+
+    /// Begins another life after an offset of the present epoch: what is here after it is not what the broker has.
+    pub(crate) fn rewind(&mut self, offset: u64) {
+        self.clear();
+        self.life += 1;
+        self.head_offset = offset;
+        self.rewound_to = Some(self.rewound_to.map_or(offset, |before| before.min(offset)));
+    }
+
+    /// Returns where a reader stands in this life that stood at a position in an earlier one.
+    pub(crate) fn rewound(&self, position: Position) -> Position {
+        match self.rewound_to {
+            Some(offset) if position.epoch == self.epoch() && position.offset > offset => {
+                Position { offset, ..position }
+            }
+            _ => position,
+        }
     }
 
     /// Whether the log is open for a channel that had never been published to, with this origin.
@@ -432,6 +453,7 @@ impl Default for Log {
             life: 0,
             head_offset: 0,
             lineage: Vec::new(),
+            rewound_to: None,
             same: Vec::new(),
             first: 0,
             entries: VecDeque::new(),

@@ -212,7 +212,7 @@ impl Registry {
     pub(crate) fn append(&self, channel: &Channel, event: &Encoded<'_>, now: Duration) -> Option<Appended> {
         match self.put(channel, now, |log| log.append(now, event, &self.limits)) {
             Placed::Appended(appended) => Some(appended),
-            Placed::Known | Placed::Elsewhere | Placed::Closed => None,
+            Placed::Known | Placed::Conflict | Placed::Elsewhere | Placed::Closed => None,
         }
     }
 
@@ -247,6 +247,7 @@ impl Registry {
                 Placed::Appended(Appended { position, receivers, log })
             }
             Arrival::Known => Placed::Known,
+            Arrival::Conflict => Placed::Conflict,
             Arrival::Elsewhere => Placed::Elsewhere,
             Arrival::Sealed => Placed::Closed,
         }

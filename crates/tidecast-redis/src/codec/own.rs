@@ -2,13 +2,17 @@
 //!
 //! Strictly, and without a look at the limits for an event's parts: another node has accepted it under its own.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidecast::{Event, Limits};
 
 use super::{Poison, Reason, checked, not_of_shape, payload::NO_TYPE};
+
+/// Sizes are for the node to refuse that accepts an event; whether readers can load the data is not.
+static LOADABLE: LazyLock<Limits> =
+    LazyLock::new(|| Limits { event_data_bytes_max: usize::MAX, frame_bytes_max: usize::MAX, ..Limits::default() });
 
 /// `None` for `null` would be no event of ours; `data` is `null` there only where it says so.
 #[derive(Deserialize)]
@@ -47,6 +51,7 @@ fn object(text: &str) -> Result<Event, Reason> {
     if let Some(retry) = retry {
         event = event.with_retry(Duration::from_millis(retry)).map_err(|error| error.to_string())?;
     }
+    LOADABLE.check(&event).map_err(|error| error.to_string())?;
     Ok(event)
 }
 

@@ -268,6 +268,19 @@ fn sizes_are_bounded() {
 
 #[test]
 fn a_tail_behind_what_we_did_not_write_is_poison_with_its_position() {
+    // Anybody who may publish may write a tail: what is behind one is checked as what a publisher sends.
+    let nested = format!("{{\"data\":{}1{}}}", "[".repeat(129), "]".repeat(129));
+    let digits = format!("{{\"data\":{}}}", "1".repeat(5_000));
+    let forged = [
+        "{\"data\":1,\"type\":\"a\\nid: 7\"}",
+        "{\"data\":1,\"id\":\"a\\rb\"}",
+        "{\"data\":1,\"type\":\"stream-reset\"}",
+    ];
+    for body in forged.iter().copied().chain([&*nested, &*digits]) {
+        let payload = [body.as_bytes(), &tail::written(position(7), false)].concat();
+        assert!(matches!(decode(&payload, &Limits::default()), Arrival::Poison(_)), "{}", &body[..30]);
+        assert!(decode_stored(body.as_bytes(), &Limits::default()).is_err(), "{}", &body[..30]);
+    }
     for body in ["{\"data\":1,\"x\":2}", "{\"data\":1,\"id\":5}", "[\"e\",5]", "{\"data\":1,\"retry\":\"5\"}", "}"] {
         let payload = [body.as_bytes(), &tail::written(position(7), false)].concat();
         match decode(&payload, &Limits::default()) {

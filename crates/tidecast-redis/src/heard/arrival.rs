@@ -74,11 +74,21 @@ impl HeardChannels {
         }
         // The lock is let go of: this wakes readers. What arrives next on this channel comes from this same task.
         let Some(deliveries) = self.deliveries() else { return Call::Nothing };
-        let Some(arrival) = place(deliveries, channel, arrival) else { return Call::Nothing };
+        let placed = place(deliveries, channel, arrival);
+        if matches!(placed, Put::There) {
+            return Call::Nothing;
+        }
         let mut state = self.state.lock();
         let state = &mut *state;
         let Some(known) = state.channels.get_mut(name) else { return Call::Nothing };
-        known.hold(arrival, &mut state.held_bytes, &self.counters);
+        match placed {
+            Put::There => {}
+            Put::Elsewhere(arrival) => known.hold(arrival, &mut state.held_bytes, &self.counters),
+            Put::Conflict(position) => {
+                self.counters.count_conflict(channel, position);
+                known.suspect(position.offset);
+            }
+        }
         if known.phase != Phase::Live {
             return Call::Nothing;
         }
@@ -86,30 +96,47 @@ impl HeardChannels {
     }
 }
 
-/// Puts an arrival into its log; gives it back where it does not follow what is there.
-pub(super) fn place(deliveries: &Deliveries, channel: &Channel, arrival: Held) -> Option<Held> {
+/// What came of putting an arrival into its log.
+#[derive(Debug)]
+pub(super) enum Put {
+    /// It is there, or nobody wants it.
+    There,
+    /// It does not follow what is there.
+    Elsewhere(Held),
+    /// Another event is there at its position, and one of the two is not genuine.
+    Conflict(Position),
+}
+
+/// Puts an arrival into its log.
+pub(super) fn place(deliveries: &Deliveries, channel: &Channel, arrival: Held) -> Put {
     // A log of a channel without an event would take any epoch, also that of another database or prefix. Redis knows whose
     // it is.
     let is_of_another = |position: Position| {
         deliveries.position(channel).is_some_and(|here| here.offset == 0 && here.epoch != position.epoch)
     };
     if arrival.position().is_some_and(is_of_another) {
-        return Some(arrival);
+        return Put::Elsewhere(arrival);
     }
     let placed = match &arrival {
         Held::Ours { position, event } => deliveries.append_at(channel, *position, &Encoded::new(event)),
         Held::Foreign(event) => deliveries.append_foreign(channel, &Encoded::new(event)),
         Held::Named(position) => {
             let is_here = |here: Position| here.epoch == position.epoch && here.offset >= position.offset;
-            return (!deliveries.position(channel).is_some_and(is_here)).then_some(arrival);
+            return if deliveries.position(channel).is_some_and(is_here) {
+                Put::There
+            } else {
+                Put::Elsewhere(arrival)
+            };
         }
     };
     match placed {
         // Dropping it wakes the readers.
         Placed::Appended(appended) => drop(appended),
         Placed::Known | Placed::Closed => {}
+        Placed::Conflict => return arrival.position().map_or(Put::There, Put::Conflict),
         // A foreign event finds no log only if nobody can be reading.
-        Placed::Elsewhere => return matches!(arrival, Held::Ours { .. }).then_some(arrival),
+        Placed::Elsewhere if matches!(arrival, Held::Ours { .. }) => return Put::Elsewhere(arrival),
+        Placed::Elsewhere => {}
     }
-    None
+    Put::There
 }

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidecast::{Channel, Epoch, Event, Position};
+use tidecast::{
+    Channel, Epoch, Event, Position,
+    broker::{Encoded, PastEvent},
+};
 
 use super::Name;
 use crate::{
@@ -43,6 +46,8 @@ pub(super) struct Heard {
     cold: bool,
     held: VecDeque<Held>,
     held_bytes: usize,
+    /// The first offset at which the log may have another event than the history.
+    suspect: Option<u64>,
     /// Something came since Redis was asked last that only Redis can tell of.
     pub(super) once_more: bool,
     /// Nothing has arrived since the heads were last compared.
@@ -83,6 +88,10 @@ pub(crate) struct ToFill {
     pub(super) turn: u64,
     /// How many arrivals were held back before Redis was asked.
     pub(super) older: usize,
+    /// The first offset at which the log may have another event than the history.
+    pub(crate) suspect: Option<u64>,
+    /// Up to which offset what is held back was compared with the history.
+    pub(super) compared_to: u64,
     /// Nobody reads on in its log: the newest events will do.
     pub(crate) cold: bool,
     /// The newest events are asked for, whatever the log has.
@@ -116,6 +125,7 @@ impl Heard {
             cold: true,
             held: VecDeque::new(),
             held_bytes: 0,
+            suspect: None,
             once_more: false,
             silent: false,
             strangers: VecDeque::new(),
@@ -153,6 +163,8 @@ impl Heard {
             channel: self.channel.clone(),
             turn: self.turn,
             older: 0,
+            suspect: None,
+            compared_to: u64::MAX,
             cold: self.cold,
             anew: false,
             was_live,
@@ -180,6 +192,32 @@ impl Heard {
         self.held_bytes += bytes;
         *of_all += bytes;
         self.held.push_back(arrival);
+    }
+
+    /// Takes note that the log may have another event at an offset than the history.
+    pub(super) fn suspect(&mut self, offset: u64) {
+        self.suspect = Some(self.suspect.map_or(offset, |before| before.min(offset)));
+    }
+
+    pub(super) fn take_suspect(&mut self) -> Option<u64> {
+        self.suspect.take()
+    }
+
+    /// Has what is held back be what the history has at its positions. Answers with the positions of the others.
+    pub(super) fn correct(&mut self, epoch: Epoch, events: &[PastEvent]) -> Vec<Position> {
+        let mut others = Vec::new();
+        let Some(first) = events.first().map(|first| first.position.offset) else { return others };
+        for held in &mut self.held {
+            let Held::Ours { position, event } = held else { continue };
+            let index = position.offset.checked_sub(first).filter(|_| position.epoch == epoch);
+            let Some(past) = index.and_then(|index| events.get(usize::try_from(index).ok()?)) else { continue };
+            let is_it = past.position.offset == position.offset;
+            if is_it && !Encoded::new(event).is_same(&Encoded::new(&past.event)) {
+                *event = past.event.clone();
+                others.push(*position);
+            }
+        }
+        others
     }
 
     pub(super) fn held(&self) -> &VecDeque<Held> {

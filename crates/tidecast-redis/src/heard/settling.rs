@@ -5,12 +5,12 @@
 
 use tidecast::{
     Epoch, Position,
-    broker::{Deliveries, Head},
+    broker::{Deliveries, Head, PastEvent},
 };
 
 use super::{
     HeardChannels, Name,
-    arrival::place,
+    arrival::{Put, place},
     channel::{Held, Phase, ToFill},
 };
 use crate::stats::count;
@@ -32,7 +32,19 @@ impl HeardChannels {
         let Some(known) = state.wanted(fill) else { return false };
         known.once_more = false;
         fill.older = known.held().len();
+        fill.suspect = fill.suspect.into_iter().chain(known.take_suspect()).min();
         true
+    }
+
+    /// Has what is held back be what the history has: whoever may publish may have given an event the position of another.
+    /// Positions up to `compared_to` are settled by that.
+    pub(crate) fn correct_held(&self, fill: &mut ToFill, epoch: Epoch, events: &[PastEvent], compared_to: u64) {
+        fill.compared_to = compared_to;
+        let mut state = self.state.lock();
+        let Some(known) = state.wanted(fill) else { return };
+        for position in known.correct(epoch, events) {
+            self.counters.count_conflict(&fill.channel, position);
+        }
     }
 
     pub(crate) fn is_wanted(&self, fill: &ToFill) -> bool {
@@ -101,9 +113,29 @@ impl HeardChannels {
                 {
                     continue;
                 }
-                if let Some(next) = place(deliveries, &fill.channel, next) {
-                    self.give_back(fill, [next].into_iter().chain(held));
-                    return Some(Settled::Again);
+                // What the history has and was not compared yet is asked for first.
+                let is_compared = |position: Position| {
+                    let is_known = position.epoch == head.position.epoch && position.offset <= head.position.offset;
+                    !is_known || position.offset <= fill.compared_to
+                };
+                let placed = match next.position() {
+                    Some(position) if !is_compared(position) => Put::Elsewhere(next),
+                    _ => place(deliveries, &fill.channel, next),
+                };
+                match placed {
+                    Put::There => {}
+                    Put::Elsewhere(next) => {
+                        self.give_back(fill, [next].into_iter().chain(held));
+                        return Some(Settled::Again);
+                    }
+                    Put::Conflict(position) => {
+                        self.counters.count_conflict(&fill.channel, position);
+                        let mut state = self.state.lock();
+                        if let Some(known) = state.wanted(fill) {
+                            known.suspect(position.offset);
+                            known.once_more = true;
+                        }
+                    }
                 }
             }
         }

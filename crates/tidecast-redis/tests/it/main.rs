@@ -5,6 +5,7 @@ mod conformance;
 mod ending;
 mod failover;
 mod faults;
+mod forged;
 mod gaps;
 mod many;
 mod own_ids;

@@ -145,6 +145,15 @@ pub(super) const REDIS: &[Redis] = &[
         "increase(tidecast_redis_overflowed_events_total[15m]) > 0",
         "Events of programs other than Tidecast may be lost: they come faster than channels are filled.",
     ),
+    Redis::counter(
+        "redis_conflicting_events",
+        "Events that arrived at a position at which another one is: somebody else published with it",
+        |redis| redis.conflicting,
+    )
+    .alert(
+        "increase(tidecast_redis_conflicting_events_total[15m]) > 0",
+        "Somebody with the right to PUBLISH forges positions, or two servers take turns behind one address.",
+    ),
     Redis::counter("redis_task_restarts", "Tasks that should run for ever, ended, and were started again", |redis| {
         redis.task_restarts
     }),

@@ -27,8 +27,10 @@ pub struct Deliveries {
 pub enum Placed {
     /// It is in the log. The readers are woken when this is dropped.
     Appended(Appended),
-    /// It was there before.
+    /// It was there before, or has left the log.
     Known,
+    /// Another event is there at that position: only the broker's history can tell which is genuine.
+    Conflict,
     /// It does not follow what is there: events between are missing, it is of another epoch, or the log is not open.
     Elsewhere,
     /// The hub is closed or has gone.
@@ -62,6 +64,14 @@ impl Deliveries {
     pub fn open_at(&self, channel: &Channel, head: &Head) {
         if let Some(registry) = self.registry.upgrade() {
             registry.ring_if(channel, self.clock.now(), |log| log.open_at(head).map(|()| true));
+        }
+    }
+
+    /// Has a channel's log go back to an offset of its epoch, because what it has after that is not what the broker's
+    /// history has. Readers that have come to it are told `restarted`, and read on from there.
+    pub fn rewind(&self, channel: &Channel, offset: u64) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.ring_if(channel, self.clock.now(), |log| log.rewind(offset).map(|()| true));
         }
     }
 

@@ -72,8 +72,10 @@ impl Head {
 pub(crate) enum Arrival {
     /// It is in the log, at this position, and so many subscriptions read here.
     Appended { position: Position, receivers: usize },
-    /// It was here before.
+    /// It was here before, or is no longer here.
     Known,
+    /// Another event is here at its position.
+    Conflict,
     /// It does not follow what is here.
     Elsewhere,
     /// Nothing is taken any more.
@@ -118,7 +120,8 @@ impl ChannelLog {
         } else if here.epoch != position.epoch || position.offset > here.offset + 1 {
             return Ok(Arrival::Elsewhere);
         } else if position.offset <= here.offset {
-            return Ok(Arrival::Known);
+            let conflicts = state.log.has_other_at(position.offset, event.event);
+            return Ok(if conflicts { Arrival::Conflict } else { Arrival::Known });
         }
         Ok(self.put(&mut state, now, event, limits))
     }
@@ -168,6 +171,18 @@ impl ChannelLog {
         }
         state.log.set_origins(&head.origins);
         self.account(&mut state);
+        Ok(())
+    }
+
+    /// Has the log go back to an offset of its epoch: what it has after that is not what the broker has. Readers that have
+    /// come to it are told `restarted`, and go on from there.
+    pub(crate) fn rewind(&self, offset: u64) -> Result<(), Gone> {
+        let mut state = self.lock()?;
+        let is_there = state.log.position().is_some_and(|here| here.offset >= offset);
+        if is_there && !state.sealed {
+            state.log.rewind(offset);
+            self.account(&mut state);
+        }
         Ok(())
     }
 

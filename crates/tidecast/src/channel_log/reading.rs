@@ -144,6 +144,12 @@ impl ChannelLog {
         self.state.lock().log.after(position, history, claimed)
     }
 
+    /// Finds where a reader goes on that stood at a position in an earlier life of the log.
+    pub(crate) fn seek_again(&self, position: Position, history: bool) -> Begin {
+        let state = self.state.lock();
+        state.log.after(state.log.rewound(position), history, false)
+    }
+
     /// Where a reader goes on that lost its place: before what it wanted to read, if that is here, else before the oldest
     /// that is.
     pub(crate) fn anchor(&self, life: u64, next: u64) -> Begin {

@@ -2,8 +2,10 @@
 //!
 //! It looks and changes nothing. What a subscriber is told of the answer is the matter of `channel_log/reading`.
 
+use bytes::BytesMut;
+
 use super::{Entry, Kind, Log};
-use crate::Position;
+use crate::{Event, Position, frame};
 
 /// Where a position lies in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,18 @@ impl Log {
             let passed = |entry: &Entry| (entry.offset, entry.kind == Kind::Foreign) <= (position.offset, false);
             Located::At(self.first + self.entries.partition_point(passed) as u64)
         }
+    }
+
+    /// Returns whether another event than this one is here at an offset of the present epoch.
+    pub(crate) fn has_other_at(&mut self, offset: u64, event: &Event) -> bool {
+        let before = |entry: &Entry| (entry.offset, entry.kind == Kind::Foreign) < (offset, false);
+        let index = self.entries.partition_point(before);
+        let Some(entry) = self.entries.get(index).filter(|entry| entry.offset == offset) else { return false };
+        let (start, len, local) = (entry.start as usize, entry.len as usize, self.first + index as u64);
+        let mut expected = BytesMut::with_capacity(len);
+        frame::put(&mut expected, Position { epoch: self.epoch(), offset }, event);
+        let block = self.segments.partition_point(|block| block.first <= local) - 1;
+        self.segments[block].segment.bytes(start..start + len) != expected
     }
 
     /// Whether nothing that was ever counted here is missing, so that no history has more.

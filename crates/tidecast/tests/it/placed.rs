@@ -16,6 +16,7 @@ fn put(deliveries: &Deliveries, position: Position) -> String {
     match deliveries.append_at(&name("sse"), position, &Encoded::new(&event)) {
         Placed::Appended(appended) => format!("appended for {}", appended.receivers),
         Placed::Known => "known".to_owned(),
+        Placed::Conflict => "conflict".to_owned(),
         Placed::Elsewhere => "elsewhere".to_owned(),
         Placed::Closed => "closed".to_owned(),
     }
