@@ -1,7 +1,4 @@
 //! What a subscriber of a publisher reads, as an object that is drained, as a `Stream` is.
-//!
-//! The feeds of all publishers of a process end when it is told to end: one thread for all of them hears of it, from the
-//! first on.
 
 use std::{
     mem::ManuallyDrop,
@@ -9,22 +6,20 @@ use std::{
     process,
     sync::Arc,
     task::{Context, Poll, Waker},
-    thread,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyBytes};
-use tidecast::{Batch, limits::READ_BYTES_DEFAULT};
+use tidecast::{Batch, Error, limits::READ_BYTES_DEFAULT};
 
-use crate::{open_streams::OpenStreams, readable::Readable, termination::Termination};
+use crate::{error::raise, stream_waker::StreamWaker, termination::Process};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Feed {
     pid: u32,
-    readable: Arc<Readable>,
+    waker: Arc<StreamWaker>,
     /// `None` once it has ended. In the child of a fork it is the parent's, and left as it is.
     reading: ManuallyDrop<Mutex<Option<Reading>>>,
 }
@@ -32,7 +27,7 @@ pub(crate) struct Feed {
 /// What reads.
 struct Reading {
     feed: tidecast::Feed,
-    open: Arc<Process>,
+    process: Arc<Process>,
     number: u64,
     waker: Waker,
     batch: Batch,
@@ -42,17 +37,17 @@ struct Reading {
 
 impl Feed {
     pub(crate) fn open(feed: tidecast::Feed) -> PyResult<Self> {
-        let readable = Readable::new()?;
-        let open = Process::present()?;
+        let waker = Arc::<StreamWaker>::default();
+        let process = Process::present()?;
         let reading = Reading {
             feed,
-            number: open.streams.enter(&readable),
-            open,
-            waker: readable.clone().into(),
+            number: process.streams.enter(&waker),
+            process,
+            waker: waker.clone().into(),
             batch: Batch::new(),
             ending: false,
         };
-        Ok(Self { pid: process::id(), readable, reading: ManuallyDrop::new(Mutex::new(Some(reading))) })
+        Ok(Self { pid: process::id(), waker, reading: ManuallyDrop::new(Mutex::new(Some(reading))) })
     }
 
     /// What reads, unless it has ended or is another process'.
@@ -62,7 +57,7 @@ impl Feed {
         }
         let mut slot = self.reading.lock();
         let answer = slot.as_mut().and_then(|reading| {
-            self.readable.clear();
+            self.waker.clear();
             read(reading)
         });
         if answer.is_none() {
@@ -70,7 +65,7 @@ impl Feed {
             drop(slot);
             drop(ended);
             // Whoever waits in another thread, now or later, is to see it.
-            self.readable.set();
+            self.waker.set();
         }
         answer
     }
@@ -78,8 +73,12 @@ impl Feed {
 
 #[pymethods]
 impl Feed {
-    fn fileno(&self) -> RawFd {
-        self.readable.fileno()
+    fn fileno(&self) -> PyResult<RawFd> {
+        // In a child its lock may have been taken for ever.
+        if self.pid != process::id() {
+            return Err(raise(Error::closed()));
+        }
+        Ok(self.waker.fileno()?)
     }
 
     // Attached to the interpreter, as a `Stream`'s is.
@@ -100,7 +99,7 @@ impl Feed {
                 && let Some(reading) = self.reading.lock().as_mut()
             {
                 reading.ending = true;
-                self.readable.set();
+                self.waker.set();
             }
         });
     }
@@ -122,7 +121,7 @@ impl Reading {
     /// All that is ready, up to 64 KiB and what the last frame has beyond; empty for nothing, `None` at the end.
     fn drain(&mut self) -> Option<Bytes> {
         // Before it is looked for, so that what was published before is sent.
-        let ending = self.ending || self.open.streams.is_ending();
+        let ending = self.ending || self.process.streams.is_ending();
         let mut context = Context::from_waker(&self.waker);
         match self.feed.poll_batch(&mut context, &mut self.batch, READ_BYTES_DEFAULT) {
             Poll::Ready(true) => Some(self.batch.take_bytes()),
@@ -137,43 +136,6 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.open.streams.leave(self.number);
+        self.process.streams.leave(self.number);
     }
 }
-
-// === impl Process ===
-
-/// What the feeds of one process have in common.
-struct Process {
-    pid: u32,
-    streams: OpenStreams,
-}
-
-/// That of this process, or of a parent, which is left as it is.
-static PRESENT: Mutex<Option<ManuallyDrop<Arc<Process>>>> = Mutex::new(None);
-
-impl Process {
-    /// That of this process, made at the first call in it. To be called attached to the interpreter, as a fork must not
-    /// find the lock taken.
-    fn present() -> PyResult<Arc<Self>> {
-        let mut slot = PRESENT.lock();
-        if let Some(present) = slot.as_ref().filter(|present| present.pid == process::id()) {
-            return Ok(Arc::clone(present));
-        }
-        let present = Arc::new(Self { pid: process::id(), streams: OpenStreams::default() });
-        let (told, ended) = (Readable::new()?, present.clone());
-        let termination = Termination::tell(&told);
-        let listen = move || listen(&told, &ended, &termination);
-        thread::Builder::new().name("tidecast-feeds".to_owned()).stack_size(STACK_BYTES).spawn(listen)?;
-        *slot = Some(ManuallyDrop::new(present.clone()));
-        Ok(present)
-    }
-}
-
-fn listen(told: &Readable, process: &Process, _termination: &Termination) {
-    while !told.wait(Duration::from_secs(3600)) {}
-    process.streams.end();
-}
-
-/// It calls little, and nothing deep.
-const STACK_BYTES: usize = 256 * 1024;

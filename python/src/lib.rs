@@ -19,7 +19,9 @@ mod publisher;
 
 mod open_streams;
 mod readable;
+mod selector;
 mod socket;
+mod stream_waker;
 mod termination;
 
 mod error;
@@ -38,7 +40,9 @@ mod _native {
         posting::Posting,
         publish::{Published, Publishing},
         publisher::Publisher,
-        socket::peer_is_gone,
+        selector::Selector,
+        socket::{hang_up, peer_is_gone, unsent},
         stream::{Stream, commits_at_empty_line},
+        termination::{end_streams, end_streams_at, streams_are_ending},
     };
 }

@@ -1,22 +1,17 @@
-//! What an engine is in one process: a hub, a runtime where the broker needs one, and the streams that are open.
+//! What an engine is in one process: a hub, and a runtime where the broker needs one.
 //!
 //! Made at the first call, and ended with the engine. One thread of its own, from the first stream on, sweeps the hub
-//! every second and ends the streams when the process is told to end; it never enters the interpreter.
+//! every second; it never enters the interpreter.
 
-use std::{
-    process,
-    sync::{Arc, Weak},
-    thread,
-    time::Duration,
-};
+use std::{process, sync::Arc, thread, time::Duration};
 
 use parking_lot::Mutex;
 use pyo3::PyResult;
-use tidecast::{Hub, Publication, Published, Sweeper};
+use tidecast::{Hub, Publication, Published};
 use tidecast_redis::{RedisBroker, RedisConfig};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{error::raise, open_streams::OpenStreams, readable::Readable, termination::Termination};
+use crate::error::raise;
 
 pub(crate) struct Node {
     pid: u32,
@@ -24,9 +19,8 @@ pub(crate) struct Node {
     /// Only where the broker is Redis. `None` again once it is closed.
     runtime: Mutex<Option<Runtime>>,
     waits: bool,
-    streams: OpenStreams,
     /// Whether its thread was started.
-    kept: Mutex<bool>,
+    is_swept: Mutex<bool>,
 }
 
 impl Node {
@@ -50,8 +44,7 @@ impl Node {
             hub,
             waits: runtime.is_some(),
             runtime: Mutex::new(runtime),
-            streams: OpenStreams::default(),
-            kept: Mutex::default(),
+            is_swept: Mutex::default(),
         }))
     }
 
@@ -91,23 +84,19 @@ impl Node {
         }
     }
 
-    /// Enters a stream, to be woken at the end. Answers with its number, under which it leaves.
-    pub(crate) fn enter(self: &Arc<Self>, readable: &Arc<Readable>) -> PyResult<u64> {
-        let mut kept = self.kept.lock();
-        if !*kept {
-            self.keep()?;
-            *kept = true;
+    /// Sweeps the hub from now on, every second. To be called when it has its first stream.
+    pub(crate) fn sweep(&self) -> PyResult<()> {
+        let mut is_swept = self.is_swept.lock();
+        if !*is_swept && let Some(sweeper) = self.hub.sweeper() {
+            let sweep = move || {
+                while sweeper.sweep() {
+                    thread::sleep(SWEEP_EVERY);
+                }
+            };
+            thread::Builder::new().name("tidecast".to_owned()).stack_size(STACK_BYTES).spawn(sweep)?;
+            *is_swept = true;
         }
-        Ok(self.streams.enter(readable))
-    }
-
-    pub(crate) fn leave(&self, number: u64) {
-        self.streams.leave(number);
-    }
-
-    /// Whether the streams are to end at what was published by now.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.streams.is_ending()
+        Ok(())
     }
 
     /// Ends the hub, and all streams after what was published before.
@@ -117,36 +106,11 @@ impl Node {
             runtime.shutdown_background();
         }
     }
-
-    /// Starts the thread that sweeps and that hears of the end.
-    fn keep(self: &Arc<Self>) -> PyResult<()> {
-        let Some(sweeper) = self.hub.sweeper() else { return Ok(()) };
-        let told = Readable::new()?;
-        let termination = Termination::tell(&told);
-        let node = Arc::downgrade(self);
-        let keep = move || keep(&node, &sweeper, &told, &termination);
-        thread::Builder::new().name("tidecast".to_owned()).stack_size(STACK_BYTES).spawn(keep)?;
-        Ok(())
-    }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-fn keep(node: &Weak<Node>, sweeper: &Sweeper, told: &Readable, _termination: &Termination) {
-    loop {
-        if told.wait(SWEEP_EVERY) {
-            told.clear();
-            if let Some(node) = node.upgrade() {
-                node.streams.end();
-            }
-        }
-        if !sweeper.sweep() {
-            return;
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::readable::Readable;
+use crate::stream_waker::StreamWaker;
 
 #[derive(Default)]
 pub(crate) struct OpenStreams(Mutex<Streams>);
@@ -16,16 +16,16 @@ struct Streams {
     /// Whether the process was told to end: who comes now is told to come back.
     ending: bool,
     next: u64,
-    open: HashMap<u64, Arc<Readable>>,
+    open: HashMap<u64, Arc<StreamWaker>>,
 }
 
 impl OpenStreams {
     /// Enters a stream, to be woken at the end. Answers with its number, under which it leaves.
-    pub(crate) fn enter(&self, readable: &Arc<Readable>) -> u64 {
+    pub(crate) fn enter(&self, waker: &Arc<StreamWaker>) -> u64 {
         let mut streams = self.0.lock();
         streams.next += 1;
         let number = streams.next;
-        streams.open.insert(number, readable.clone());
+        streams.open.insert(number, waker.clone());
         number
     }
 
@@ -42,8 +42,8 @@ impl OpenStreams {
     pub(crate) fn end(&self) {
         let mut streams = self.0.lock();
         streams.ending = true;
-        for readable in streams.open.values() {
-            readable.set();
+        for waker in streams.open.values() {
+            waker.set();
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A look at a client's socket, without taking anything from it.
+//! A client's socket: a look at it that takes nothing from it, and its end.
 
 use std::os::fd::{BorrowedFd, RawFd};
 
 use pyo3::prelude::*;
 use rustix::{
     io::Errno,
-    net::{RecvFlags, recv},
+    net::{RecvFlags, Shutdown, recv, shutdown},
 };
 
 /// See `_native.pyi`.
@@ -28,4 +28,27 @@ pub(crate) fn peer_is_gone(fileno: RawFd) -> bool {
             Err(_) => true,
         };
     }
+}
+
+/// See `_native.pyi`.
+// Here, and not in Python: gevent's would have whoever writes fail by another error than the one that servers expect.
+#[pyfunction]
+#[allow(unsafe_code)]
+pub(crate) fn hang_up(fileno: RawFd) {
+    if fileno >= 0 {
+        // SAFETY: as above. The caller asks the socket for its number, with the interpreter's lock held from then on.
+        let socket = unsafe { BorrowedFd::borrow_raw(fileno) };
+        // It may have been closed by its client meanwhile.
+        let _ = shutdown(socket, Shutdown::Both);
+    }
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+#[allow(unsafe_code)]
+pub(crate) fn unsent(fileno: RawFd) -> Option<i32> {
+    let mut bytes = 0;
+    // SAFETY: the call writes an integer to where there is room for one.
+    let asked = unsafe { libc::ioctl(fileno, libc::TIOCOUTQ, &raw mut bytes) };
+    (asked == 0).then_some(bytes)
 }

@@ -1,7 +1,7 @@
 //! A subscription as an object that is drained: bytes for a socket, or events one by one.
 //!
-//! It never waits. `fileno()` becomes readable when there is something; whoever has drained it until there was nothing may
-//! wait for that.
+//! It never waits. `fileno()` becomes readable when there is something, or a selector tells its number; whoever has
+//! drained it until there was nothing may wait for that.
 
 use std::{
     future::Future as _,
@@ -17,18 +17,18 @@ use std::{
 use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyBytes};
 use tidecast::{
-    Batch, Delivery, Start, Subscription,
+    Batch, Delivery, Error, Start, Subscription,
     limits::READ_BYTES_DEFAULT,
     wire::{FirstBlock, IdCommit, final_block},
 };
 
-use crate::{error::raise, node::Node, readable::Readable};
+use crate::{error::raise, node::Node, selector::Selector, stream_waker::StreamWaker, termination::Process};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Stream {
     pid: u32,
-    readable: Arc<Readable>,
+    waker: Arc<StreamWaker>,
     /// `None` once it has ended. In the child of a fork it is the parent's, and left as it is.
     reading: ManuallyDrop<Mutex<Option<Reading>>>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Stream {
 /// What reads.
 struct Reading {
     subscription: Subscription,
-    node: Arc<Node>,
+    process: Arc<Process>,
     number: u64,
     waker: Waker,
     batch: Batch,
@@ -51,17 +51,19 @@ type Told = (String, Option<String>, String, bool, Option<String>, Option<u64>);
 impl Stream {
     pub(crate) fn open(node: &Arc<Node>, channels: Vec<String>, start: Start, first: FirstBlock) -> PyResult<Self> {
         let subscription = node.hub().subscribe(channels, start).map_err(raise)?;
-        let readable = Readable::new()?;
+        node.sweep()?;
+        let process = Process::present()?;
+        let waker = Arc::<StreamWaker>::default();
         let reading = Reading {
             subscription,
-            number: node.enter(&readable)?,
-            node: node.clone(),
-            waker: readable.clone().into(),
+            number: process.streams.enter(&waker),
+            process,
+            waker: waker.clone().into(),
             batch: Batch::new(),
             first: Some(first),
             ended: false,
         };
-        Ok(Self { pid: node.pid(), readable, reading: ManuallyDrop::new(Mutex::new(Some(reading))) })
+        Ok(Self { pid: node.pid(), waker, reading: ManuallyDrop::new(Mutex::new(Some(reading))) })
     }
 
     /// What reads, unless it has ended or is another process'.
@@ -71,7 +73,7 @@ impl Stream {
         }
         let mut slot = self.reading.lock();
         let answer = slot.as_mut().and_then(|reading| {
-            self.readable.clear();
+            self.waker.clear();
             read(reading)
         });
         if answer.is_none() {
@@ -91,8 +93,18 @@ impl Stream {
     #[classattr]
     const KEEP_ALIVE: &'static [u8] = b":\n";
 
-    fn fileno(&self) -> RawFd {
-        self.readable.fileno()
+    fn fileno(&self) -> PyResult<RawFd> {
+        // In a child its lock may have been taken for ever.
+        if self.pid != process::id() {
+            return Err(raise(Error::closed()));
+        }
+        Ok(self.waker.fileno()?)
+    }
+
+    fn select(&self, selector: &Selector, number: u64) {
+        if self.pid == process::id() {
+            self.waker.select(selector.ready(), number);
+        }
     }
 
     // Attached to the interpreter: it copies some 64 KiB, and coming back may take longer than that.
@@ -115,7 +127,7 @@ impl Stream {
         self.leave();
         // Whoever waits for it, in whichever thread, is to see that it has ended. In a child that would be its parent.
         if self.pid == process::id() {
-            self.readable.set();
+            self.waker.set();
         }
     }
 }
@@ -138,7 +150,7 @@ impl Reading {
             return Ok(None);
         }
         // Before it is looked for, so that what was published before is sent.
-        let ending = self.node.is_ending();
+        let ending = self.process.streams.is_ending();
         let mut context = Context::from_waker(&self.waker);
         match self.subscription.poll_batch(&mut context, &mut self.batch, READ_BYTES_DEFAULT) {
             Poll::Ready(true) => {
@@ -168,7 +180,7 @@ impl Reading {
 
     /// The events that are ready, up to so many; none for nothing, `None` at the end.
     fn events(&mut self, at_most: usize) -> Option<Vec<Told>> {
-        let ending = self.node.is_ending();
+        let ending = self.process.streams.is_ending();
         let mut context = Context::from_waker(&self.waker);
         let mut events = Vec::new();
         while events.len() < at_most.max(1) {
@@ -184,7 +196,7 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.node.leave(self.number);
+        self.process.streams.leave(self.number);
     }
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -316,3 +318,56 @@ def test_on_a_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
                 await asyncio.wait_for(anext(events), 0.01)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("on", ["memory", "redis"])
+def test_many_subscriptions_of_a_loop_take_one_descriptor(on: str, request: pytest.FixtureRequest) -> None:
+    """Each had one: a program that serves 505 pages ran out of the 1,024 that a process may have."""
+    code = """
+import asyncio, resource
+import tidecast
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+async def first(number, ready):
+    async with tidecast.subscribe(f"c{number}") as subscription:
+        ready.release()
+        # Once while it waits, and once while others are read.
+        return [(await anext(subscription)).data for _ in range(2)]
+
+async def main():
+    ready = asyncio.Semaphore(0)
+    tasks = [asyncio.create_task(first(number, ready)) for number in range(300)]
+    for _ in tasks:
+        await ready.acquire()
+    for data in "ab":
+        for number in range(300):
+            await asyncio.to_thread(tidecast.publish, f"{data}{number}", channel=f"c{number}")
+    assert await asyncio.gather(*tasks) == [[f"a{number}", f"b{number}"] for number in range(300)]
+
+for _ in range(2):
+    asyncio.run(main())
+print("all")
+"""
+    environment = dict(os.environ)
+    if on == "redis":
+        environment["SSE_REDIS_URL"] = request.getfixturevalue("redis_server").url
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "all\n", done.stderr
+
+
+def test_a_subscription_may_go_on_in_another_loop_or_without_one(channel: str) -> None:
+    with tidecast.subscribe(channel) as subscription:
+
+        async def one() -> str:
+            waiting = asyncio.create_task(anext(subscription))
+            await asyncio.sleep(0)
+            tidecast.publish("x", channel=channel)
+            return (await waiting).data
+
+        assert [asyncio.run(one()) for _ in range(2)] == ["x", "x"]
+        thread = threading.Timer(0.1, tidecast.publish, ("y",), {"channel": channel})
+        thread.start()
+        assert next(subscription).data == "y"
+        thread.join()
+        assert asyncio.run(one()) == "x"

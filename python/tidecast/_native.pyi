@@ -10,10 +10,16 @@ __all__ = [
     "Published",
     "Publisher",
     "Publishing",
+    "Selector",
     "Stream",
     "check_channels",
     "commits_at_empty_line",
+    "end_streams",
+    "end_streams_at",
+    "hang_up",
     "peer_is_gone",
+    "streams_are_ending",
+    "unsent",
 ]
 
 @final
@@ -165,7 +171,14 @@ class Stream:
     KEEP_ALIVE: ClassVar[bytes]
 
     def fileno(self) -> int:
-        """A descriptor that becomes readable when there is something new."""
+        """A descriptor that becomes readable when there is something new. It is made when it is first asked for."""
+
+    def select(self, selector: Selector, number: int) -> None:
+        """Tells a selector when there is something new, in the place of one that was told before.
+
+        :param selector: It.
+        :param number: By which the stream is known there.
+        """
 
     def drain(self) -> bytes | None:
         """Everything that is ready, as it goes to a browser: first the first block. Up to 64 KiB, and what the last
@@ -187,6 +200,17 @@ class Stream:
 
     def close(self) -> None:
         """Leave the channels. Whoever waits for ``fileno()`` is woken, and finds the end."""
+
+@final
+class Selector:
+    """One descriptor for many streams, of which each has a number of the caller's choice."""
+
+    def __new__(cls) -> Selector: ...
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when one of them has something new."""
+
+    def take(self) -> set[int]:
+        """Returns the numbers of those that have, each once until it was drained."""
 
 def check_channels(channels: list[str]) -> None:
     """Check that these can be the channels of a stream: 1 to 64 names of 1 to 255 bytes without control characters.
@@ -287,3 +311,21 @@ class Feed:
 
 def peer_is_gone(fileno: int) -> bool:
     """Whether the other end of a socket has closed it. Takes nothing from it, and never waits."""
+
+def end_streams() -> None:
+    """Ends the streams of this process, each after what was published before, and those that are opened later."""
+
+def end_streams_at(signal: int) -> bool:
+    """Ends them at a signal too, after the handler that is there.
+
+    :return: Whether there is one; if there is none, nothing changes.
+    """
+
+def streams_are_ending() -> bool:
+    """Returns whether this process was told to go."""
+
+def hang_up(fileno: int) -> None:
+    """Ends a connection both ways, so that whoever reads or writes it finds its end. It is still to be closed."""
+
+def unsent(fileno: int) -> int | None:
+    """Returns how many bytes of a connection its other end has not taken; ``None`` if the system does not tell."""

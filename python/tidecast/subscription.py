@@ -70,13 +70,16 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
         """
         if self._is_awaited:
             raise RuntimeError("another task waits for this subscription: subscribe in each")
+        # Imported where it is run: a program without asyncio should not have to load it.
+        from . import eventloop
+
         self._is_awaited = True
         try:
             if self._in_turn >= TURN_EVENTS:
-                await _others()
+                await eventloop.sleep(0)
                 self._in_turn = 0
             while (event := self._next()) is None:
-                await _readable(self._stream.fileno())
+                await eventloop.readable(self._stream)
                 self._in_turn = 0
         except _Ended:
             raise StopAsyncIteration from None
@@ -138,30 +141,3 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
 
 class _Ended(Exception):
     """There is nothing more to read."""
-
-
-# Imported where it is run: a program without asyncio should not have to load it.
-
-
-async def _readable(fileno: int) -> None:
-    from asyncio import get_running_loop
-
-    loop = get_running_loop()
-    told = loop.create_future()
-
-    def tell() -> None:
-        # It is called in each turn for as long as there is something.
-        if not told.done():
-            told.set_result(None)
-
-    loop.add_reader(fileno, tell)
-    try:
-        await told
-    finally:
-        loop.remove_reader(fileno)
-
-
-async def _others() -> None:
-    from asyncio import sleep
-
-    await sleep(0)

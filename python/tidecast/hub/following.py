@@ -24,6 +24,7 @@ from ..errors import InvalidError, UnavailableError
 from ..unloadable import passed_over
 
 if TYPE_CHECKING:
+    from .._native import Selector
     from .client import Client
 
 #: The first pause before it connects again where the hub has named none, and the longest, in seconds.
@@ -82,6 +83,10 @@ class Following:
     def fileno(self) -> int:
         """A descriptor that becomes readable when there is something new."""
         return self._stream.fileno()
+
+    def select(self, selector: Selector, number: int) -> None:
+        """Tells a selector when there is something new."""
+        self._stream.select(selector, number)
 
     def events(self, at_most: int = 256) -> list[Told] | None:
         """Every event that is ready: channel, type, data, whether that is JSON, own id, reconnection time.

@@ -11,7 +11,7 @@ from . import hub, memory, redis
 from .elsewhere import Elsewhere as Elsewhere
 
 if TYPE_CHECKING:
-    from .._native import Published, Stream
+    from .._native import Published, Selector, Stream
     from ..event import Event
     from ..settings import Settings
 
@@ -21,6 +21,10 @@ class Subscription(Protocol):
 
     def fileno(self) -> int:
         """A descriptor that becomes readable when there is something new."""
+        ...
+
+    def select(self, selector: Selector, number: int) -> None:
+        """Tells a selector when there is something new, as :meth:`tidecast._native.Stream.select` does."""
         ...
 
     def events(self, at_most: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:

@@ -1,0 +1,48 @@
+//! One descriptor for the streams of a whole event loop.
+
+use std::{collections::HashSet, os::fd::RawFd, sync::Arc};
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+
+use crate::readable::Readable;
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "tidecast._native")]
+pub(crate) struct Selector(Arc<Ready>);
+
+/// The streams of a selector that have something to read, by their numbers there.
+pub(crate) struct Ready {
+    readable: Arc<Readable>,
+    numbers: Mutex<HashSet<u64>>,
+}
+
+impl Ready {
+    pub(crate) fn add(&self, number: u64) {
+        self.numbers.lock().insert(number);
+        self.readable.set();
+    }
+}
+
+impl Selector {
+    pub(crate) fn ready(&self) -> Arc<Ready> {
+        self.0.clone()
+    }
+}
+
+#[pymethods]
+impl Selector {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Self(Arc::new(Ready { readable: Readable::new()?, numbers: Mutex::default() })))
+    }
+
+    fn fileno(&self) -> RawFd {
+        self.0.readable.fileno()
+    }
+
+    fn take(&self) -> HashSet<u64> {
+        self.0.readable.clear();
+        std::mem::take(&mut self.0.numbers.lock())
+    }
+}
