@@ -59,17 +59,6 @@ def test_what_was_missed_comes_after_the_last_id(kind: str, tmp_path: Path) -> N
             assert source.event()["data"] == "one"
 
 
-@pytest.mark.parametrize("kind", SEE_THE_CLIENT)
-def test_a_client_that_goes_is_let_go_of_at_once(kind: str, tmp_path: Path) -> None:
-    # Keep-alives are a minute away, so that they are not what finds it.
-    with Server(kind, tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "60"}) as server:
-        source = Source(server.port)
-        source.block()
-        until(lambda: listeners(server) == 1, "the stream is open")
-        source.close()
-        until(lambda: listeners(server) == 0, "the stream is let go of")
-
-
 def test_a_worker_that_serves_one_at_a_time_is_free_at_once(tmp_path: Path) -> None:
     environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": "0"}
     with Server("gunicorn-sync", tmp_path, "--timeout", "120", environment=environment) as server:
@@ -85,15 +74,6 @@ def test_overridden_messages_are_let_go_of_too(kind: str, tmp_path: Path) -> Non
             until(lambda: ask(server.port, "/hello?channel=loud&data=one")[1] == "1", "the stream is open")
             assert source.event()["data"] == "ONE"
         until(lambda: listeners(server, "loud") == 0, "the stream is let go of")
-
-
-def test_elsewhere_two_keep_alives_find_it(tmp_path: Path) -> None:
-    with Server("waitress", tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
-        source = Source(server.port)
-        assert [source.block() for _ in range(4)][-1] == {"comment": ""}
-        assert listeners(server) == 1
-        source.close()
-        until(lambda: listeners(server) == 0, "the stream is let go of")
 
 
 def test_a_client_that_said_more_is_found_by_keep_alives(tmp_path: Path) -> None:
@@ -122,10 +102,8 @@ def test_one_request_at_a_time_streams_take_turns(kind: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent"])
-@pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
-def test_sigterm_ends_streams_in_time_and_in_order(kind: str, preload: bool, tmp_path: Path) -> None:
-    options = ["--graceful-timeout", "60", *(["--preload"] if preload else [])]
-    environment = {"PUBLISH_AT_IMPORT": "1"} if preload else {}
+def test_sigterm_ends_streams_in_time_also_in_preloaded_workers(kind: str, tmp_path: Path) -> None:
+    options, environment = ("--graceful-timeout", "60", "--preload"), {"PUBLISH_AT_IMPORT": "1"}
     with Server(kind, tmp_path, *options, environment=environment) as server, Source(server.port) as source:
         source.block()
         server.signal(signal.SIGTERM)

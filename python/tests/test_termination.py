@@ -62,3 +62,47 @@ def test_where_nobody_handles_it_the_process_ends() -> None:
 
 def test_a_child_that_is_told_to_end_leaves_its_parents_streams() -> None:
     assert run("handled", "child") == (0, ["handled", "child ended False", "handled", "ended 1 1"])
+
+
+def test_a_main_thread_that_waits_for_a_lock_still_comes_to_its_handler() -> None:
+    """From the first stream on its wait was begun again after the signal, so its handler never ran: granian, whose
+    worker waits so, had to be killed."""
+    code = """
+import os, signal, threading
+from tidecast._native import Engine
+
+told = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: told.set())
+engine = Engine()
+stream = engine.subscribe(["sse"])
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+print(told.wait(20))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_ctrl_c_ends_streams_if_it_is_handled_as_sigterm_is() -> None:
+    """uvicorn and granian have one handler for both. A program with another one, as Python has it by default, goes
+    on."""
+    code = """
+import os, signal, sys
+from tidecast import worker
+from tidecast._native import Engine
+from tidecast.waiting import wait
+
+handler = lambda *_: None
+signal.signal(signal.SIGTERM, handler)
+signal.signal(signal.SIGINT, handler if sys.argv[1] == "one" else lambda *_: None)
+engine = Engine()
+stream = engine.subscribe(["sse"])
+while stream.drain():
+    pass
+worker.present()
+os.kill(os.getpid(), signal.SIGINT)
+wait(stream.fileno(), 10 if sys.argv[1] == "one" else 0.5)
+print(b"retry: " in stream.drain())
+"""
+    for handlers, ended in (("one", "True\n"), ("two", "False\n")):
+        done = subprocess.run([sys.executable, "-c", code, handlers], capture_output=True, text=True, timeout=60)
+        assert done.stdout == ended, done.stderr

@@ -55,10 +55,12 @@ class StreamBody(Iterator[bytes]):
         self._keep_alive_seconds = keep_alive_seconds
         self._sent_at = monotonic()
         self._ends_at = self._sent_at + max_seconds if max_seconds else None
+        self._has_ended = False
         if speaks_first:
             self._sent_at -= keep_alive_seconds
 
     def __next__(self) -> bytes:
+        self._peer.took()
         while True:
             now = monotonic()
             if self._ends_at is not None and now >= self._ends_at:
@@ -68,17 +70,24 @@ class StreamBody(Iterator[bytes]):
                 break
             if data:
                 self._sent_at = monotonic()
+                self._peer.given()
                 return data
             if self._keep_alive_seconds and now >= self._sent_at + self._keep_alive_seconds:
                 self._sent_at = now
+                self._peer.given()
                 return Stream.KEEP_ALIVE
             if not self._peer.wait(self._stream.fileno(), self._seconds_left(now)):
                 break
+        self._has_ended = True
         self.close()
         raise StopIteration
 
     def close(self) -> None:
         """Leave the channels. The server calls it when the client has gone."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._peer.was_closed_early()
+        self._peer.took()
         self._stream.close()
 
     def _seconds_left(self, now: float) -> float | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ _logger = logging.getLogger("tidecast")
 #: The applications that stream, in the order in which they were registered. They may be gone.
 _apps: list[ref[Flask]] = []
 
-_said: set[str] = set()
+_said: set[tuple[int, str]] = set()
 
 
 def add(app: Flask) -> None:
@@ -60,6 +61,12 @@ def _dumps(value: Any) -> str:
         return of_flask.dumps(value)
 
 
+def serves_a_request() -> bool:
+    """Returns whether this is called within a request."""
+    flask = sys.modules.get("flask")
+    return flask is not None and bool(flask.has_request_context())
+
+
 def channel(name: Any) -> str:
     """A channel's name, of what Flask-SSE takes for one: text, bytes or a number.
 
@@ -86,10 +93,25 @@ def warn_of_memory() -> None:
     )
 
 
+def warn_of_other_process() -> None:
+    """Say, once, that what was published here is in this process alone, which nobody has listened to."""
+    _say(
+        f"an event was published in the memory of process {os.getpid()}, which serves no stream: the pages of another "
+        "process can't get it; set SSE_REDIS_URL, or SSE_HUB_URL and SSE_HUB_KEY, in both"
+    )
+
+
 def warn_of_turns(seconds: float) -> None:
     """Say, once, that streams take turns where a worker serves one request at a time."""
     turn = f"for {seconds:g} s (SSE_MAX_STREAM_SECONDS), and comes back" if seconds else "for as long as it lasts"
     _say(f"a stream has this worker, which serves one request at a time, {turn}; `gunicorn -k gevent` serves many")
+
+
+def warn_of_unseen_ends(seconds: float) -> None:
+    """Say, once, that the server may never tell that a page was closed."""
+    turn = f"so a stream ends after {seconds:g} s (SSE_MAX_STREAM_SECONDS), and its page comes back" if seconds else ""
+    risk = "and each closed page may keep a thread for ever, as SSE_MAX_STREAM_SECONDS is 0"
+    _say(f"this server does not tell when a page is closed, {turn or risk}; docs/servers.md says which servers do")
 
 
 def warn_of_client() -> None:
@@ -101,6 +123,7 @@ def warn_of_client() -> None:
 
 
 def _say(text: str) -> None:
-    if text not in _said:
-        _said.add(text)
+    # A child has what its parent has said.
+    if (os.getpid(), text) not in _said:
+        _said.add((os.getpid(), text))
         _logger.warning(text)

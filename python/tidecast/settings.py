@@ -101,9 +101,14 @@ class Settings:
     #: ``SSE_RETRY_MS``: how long a browser waits before it connects again, in milliseconds. 3000; 0 is at once.
     retry_ms: int = 3000
 
-    #: ``SSE_MAX_STREAM_SECONDS``: when a stream ends by itself in a worker that serves one request at a time, so that
-    #: others have their turn; the browser comes back. 20; 0 is never.
+    #: ``SSE_MAX_STREAM_SECONDS``: when a stream ends by itself, in seconds, in a worker that serves one request at a
+    #: time, so that others have their turn, and on a server that may never notice that its page was closed. The browser
+    #: comes back. 20; 0 is never.
     max_stream_seconds: float = 20
+
+    #: ``SSE_STALL_SECONDS``: after how long a client is cut that takes nothing of what is written to it, in seconds, if
+    #: the server shows its socket. 30; 0 is never.
+    stall_seconds: float = 30
 
     #: ``SSE_MULTI_CHANNEL``: whether every ``channel`` of an address counts. ``False``: the first does, as in
     #: Flask-SSE, because a guard that reads ``request.args["channel"]`` sees only that one.
@@ -123,6 +128,7 @@ class Settings:
             keep_alive_seconds=_number(config, "SSE_KEEP_ALIVE_SECONDS", cls.keep_alive_seconds),
             retry_ms=int(_number(config, "SSE_RETRY_MS", cls.retry_ms)),
             max_stream_seconds=_number(config, "SSE_MAX_STREAM_SECONDS", cls.max_stream_seconds),
+            stall_seconds=_number(config, "SSE_STALL_SECONDS", cls.stall_seconds),
             multi_channel=_switch(config.get("SSE_MULTI_CHANNEL", cls.multi_channel)),
         )
 

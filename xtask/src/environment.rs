@@ -25,8 +25,12 @@ pub(crate) const FLASK: Environment = Environment { name: "flask", requirements:
 /// What builds the Python package, and what its tests need.
 pub(crate) const PACKAGE: Environment = Environment { name: "python", requirements: "python/requirements-tests.txt" };
 
+/// The last gunicorn with a worker on eventlet, which the tests of the Python package start beside the others.
+pub(crate) const EVENTLET: Environment =
+    Environment { name: "python-eventlet", requirements: "python/requirements-eventlet.txt" };
+
 /// All that `setup` makes.
-pub(crate) const ALL: [Environment; 2] = [FLASK, PACKAGE];
+pub(crate) const ALL: [Environment; 3] = [FLASK, PACKAGE, EVENTLET];
 
 impl Environment {
     /// Whether it is there, as it is stated.

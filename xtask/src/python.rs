@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::cmd;
 
 use crate::{
-    environment::PACKAGE,
+    environment::{EVENTLET, PACKAGE},
     report::Outcome,
     test::{MINUTES_MAX, passed},
     workspace::Workspace,
@@ -19,6 +19,7 @@ const FOLDER: &str = "python";
 /// The step by itself, with the hub that it meets.
 pub(crate) fn alone(workspace: &Workspace) -> Result<()> {
     PACKAGE.install(workspace)?;
+    EVENTLET.install(workspace)?;
     workspace.cargo(["build", "--package", "tidecast-server", "--locked"]).run()?;
     run(workspace).map(drop)
 }
@@ -27,7 +28,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     if !workspace.has(FOLDER) {
         return Ok(Outcome::Skipped(format!("no {FOLDER}")));
     }
-    ensure!(PACKAGE.is_installed(workspace), "no environment for it: run `cargo xtask setup`");
+    let is_installed = PACKAGE.is_installed(workspace) && EVENTLET.is_installed(workspace);
+    ensure!(is_installed, "no environment for it: run `cargo xtask setup`");
     let hub = workspace.hub("debug");
     ensure!(hub.exists(), "no hub at {}", hub.display());
     install_wheel(workspace, false)?;
@@ -57,6 +59,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     let pytest = workspace.within(MINUTES_MAX, &pytest).args(["-p", "no:cacheprovider"]);
     let pytest = pytest.args(["-rs", "--rootdir", FOLDER, "--config-file", "python/pyproject.toml", "python/tests"]);
     let pytest = pytest.env("TIDECAST_UPSTREAM", upstream).env("TIDECAST_BIN", hub);
+    let pytest = pytest.env("TIDECAST_EVENTLET", EVENTLET.folder(workspace));
     passed(&pytest.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 

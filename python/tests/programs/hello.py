@@ -8,7 +8,7 @@ from flask import Flask, request
 from tidecast import publish
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint, sse
 
-NUMBERS = ("SSE_KEEP_ALIVE_SECONDS", "SSE_MAX_STREAM_SECONDS")
+NUMBERS = ("SSE_KEEP_ALIVE_SECONDS", "SSE_MAX_STREAM_SECONDS", "SSE_STALL_SECONDS")
 app = Flask(__name__)
 HUB = ("SSE_HUB_URL", "SSE_HUB_KEY", "SSE_HUB_VIA")
 app.config.update({name: os.environ[name] for name in ("REDIS_URL", *HUB, *NUMBERS) if name in os.environ})
@@ -39,6 +39,14 @@ def hello():
     args = request.args
     receivers = sse.publish(args.get("data", "hello"), type=args.get("type"), channel=args.get("channel", "sse"))
     return f"{receivers}"
+
+
+@app.get("/flood")
+def flood():
+    """Publish more than a connection takes that nobody reads: 8 MiB."""
+    for _ in range(16):
+        sse.publish("x" * (512 * 1024))
+    return ""
 
 
 @app.get("/receivers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -35,11 +36,19 @@ OF_THE_MACHINE = (
     *("SSE_HUB_URL", "SSE_HUB_KEY", "SSE_HUB_PUBLIC_URL", "SSE_HUB_TICKET_SECONDS", "SSE_HUB_VIA"),
 )
 
+COMMANDS["gunicorn-eventlet"] = ["-m", "gunicorn", "{app}", "--bind", "127.0.0.1:0", "-k", "eventlet"]
+COMMANDS["granian"] = ["-m", "granian", "--interface", "wsgi", "--port", "{port}", "--blocking-threads", "4", "{app}"]
+COMMANDS["hypercorn"] = ["-m", "hypercorn", "--bind", "127.0.0.1:0", "wsgi:{app}"]
+COMMANDS["hypercorn-alone"] = [*COMMANDS["hypercorn"], "--workers", "0"]
+COMMANDS["asgiref"] = ["-m", "uvicorn", "--port", "0", "adapted:asgiref"]
+COMMANDS["a2wsgi"] = ["-m", "uvicorn", "--port", "0", "adapted:a2wsgi"]
+
 UWSGI = [
     "-c",
     "import pyuwsgi; pyuwsgi.run()",
     "--http-socket",
-    "127.0.0.1:0",
+    # One that stays the same when it begins anew.
+    "127.0.0.1:{port}",
     "--master",
     "--die-on-term",
     "--need-app",
@@ -49,7 +58,7 @@ COMMANDS["uwsgi"] = UWSGI
 COMMANDS["uwsgi-threads"] = [*UWSGI, "--enable-threads", "--threads", "8"]
 COMMANDS["uwsgi-gevent"] = [*UWSGI, "--enable-threads", "--gevent", "300", "--gevent-monkey-patch"]
 
-LISTENS = re.compile(r"(?:(?:Listening at|Running on|Serving on):? http://|TCP address )127\.0\.0\.1:(\d+)")
+LISTENS = re.compile(r"(?:(?:[Ll]istening at|[Rr]unning on|Serving on):? http://|TCP address )127\.0\.0\.1:(\d+)")
 
 
 class Server:
@@ -59,19 +68,27 @@ class Server:
     :param folder: Where its output goes.
     :param options: Further options of the server.
     :param environment: Further variables.
+    :param programs: Where the programs lie.
     """
 
     def __init__(
-        self, kind: str, folder: Path, *options: str, app: str = "hello:app", environment: dict[str, str] | None = None
+        self,
+        kind: str,
+        folder: Path,
+        *options: str,
+        app: str = "hello:app",
+        environment: dict[str, str] | None = None,
+        programs: Path = PROGRAMS,
     ) -> None:
         self._output = folder / "server.log"
-        command = [part.replace("{app}", app) for part in COMMANDS[kind]]
+        command = [part.replace("{app}", app).replace("{port}", str(_free_port())) for part in COMMANDS[kind]]
         inherited = {name: value for name, value in os.environ.items() if name not in OF_THE_MACHINE}
+        path = [*(_eventlet() if kind == "gunicorn-eventlet" else []), str(programs)]
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *command, *options],
-                cwd=PROGRAMS,
-                env={**inherited, "PYTHONPATH": str(PROGRAMS), "PYTHONUNBUFFERED": "1", **(environment or {})},
+                cwd=programs,
+                env={**inherited, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", **(environment or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -79,6 +96,7 @@ class Server:
         found = LISTENS.search(self.log())
         assert found is not None, self.log()
         self.port = int(found[1])
+        until(self._answers, "the server answers")
 
     def log(self) -> str:
         """All that it has printed."""
@@ -105,6 +123,13 @@ class Server:
         """
         return self._process.wait(seconds)
 
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
+
     def __enter__(self) -> Server:
         return self
 
@@ -116,3 +141,18 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+
+def _free_port() -> int:
+    """A port for a server that does not say which one the system has chosen."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _eventlet() -> list[str]:
+    """Where the last gunicorn with a worker on eventlet lies, which `cargo xtask setup` installs beside the others."""
+    folder = os.environ.get("TIDECAST_EVENTLET")
+    assert folder, "no eventlet: set TIDECAST_EVENTLET to the folder of the environment `python-eventlet`"
+    return [str(found) for found in Path(folder).glob("lib/python*/site-packages")]

@@ -70,9 +70,11 @@ class Source:
         self.close()
 
 
-def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+def ask(
+    port: int, path: str, method: str = "GET", *, seconds: float = PATIENCE_SECONDS, **headers: str
+) -> tuple[int, str]:
     """A request that ends by itself: its status and its text."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()

@@ -7,6 +7,7 @@ own.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from time import monotonic
 from typing import Any
 
 from flask import (
@@ -76,7 +77,7 @@ class ServerSentEventsBlueprint(Blueprint):
     def messages(self, channel: Any = "sse") -> Generator[Message, None, None]:
         """The messages of a channel, from the first ``next`` on: what was published, as Flask-SSE has it, and so no
         ``stream-reset``, by which :func:`tidecast.subscribe` tells that events are missing. In a request they end when
-        its client has gone, where the server lets one see that.
+        its client has gone, if the server lets one see that, else when its stream would end by itself.
 
         :param channel: A channel, or a list of them.
         """
@@ -84,8 +85,11 @@ class ServerSentEventsBlueprint(Blueprint):
             yield from client.messages(self.redis, channel)
             return
         names = channel if isinstance(channel, (list, tuple, set, frozenset)) else [channel]
-        stream = chosen_mode(settings()).subscribe([programs.channel(name) for name in names])
-        peer = Peer(request.environ if has_request_context() else {})
+        chosen = settings()
+        stream = chosen_mode(chosen).subscribe([programs.channel(name) for name in names])
+        peer = Peer(request.environ if has_request_context() else None)
+        seconds = _max_seconds(peer, chosen) if has_request_context() else 0
+        ends_at = monotonic() + seconds if seconds else None
         try:
             while (events := stream.events()) is not None:
                 for name, event_type, data, is_json, id, retry_ms in events:
@@ -98,7 +102,8 @@ class ServerSentEventsBlueprint(Blueprint):
                         passed_over(name or names, error)
                         continue
                     yield Message(loaded, type=event_type, id=id, retry=retry_ms)
-                if not events and not peer.wait(stream.fileno(), None):
+                left = None if ends_at is None else max(0, ends_at - monotonic())
+                if left == 0 or (not events and not peer.wait(stream.fileno(), left)):
                     return
         finally:
             stream.close()
@@ -111,7 +116,8 @@ class ServerSentEventsBlueprint(Blueprint):
                 return response(())
             # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
             channel = query.channels[0]
-            return response(stream_with_context(texts(self.messages(channel=channel), channel)))
+            peer = Peer(request.environ, chosen.stall_seconds)
+            return response(stream_with_context(texts(self.messages(channel=channel), channel, peer)))
 
         # Outside of what follows: a setting that can't be is not the browser's fault.
         mode = chosen_mode(chosen)
@@ -131,16 +137,13 @@ class ServerSentEventsBlueprint(Blueprint):
         if request.method == "HEAD":
             stream.close()
             return response(())
-        # uWSGI tells of its greenlets by another name.
-        alone = not request.environ.get("wsgi.multithread") and "uwsgi.core" not in request.environ
-        if alone:
-            programs.warn_of_turns(chosen.max_stream_seconds)
+        peer = Peer(request.environ, chosen.stall_seconds)
         return response(
             StreamBody(
                 stream,
-                Peer(request.environ),
+                peer,
                 keep_alive_seconds=chosen.keep_alive_seconds,
-                max_seconds=chosen.max_stream_seconds if alone else 0,
+                max_seconds=_max_seconds(peer, chosen),
             )
         )
 
@@ -191,7 +194,19 @@ class ServerSentEventsBlueprint(Blueprint):
         return getattr(bound, "__func__", None) is not ServerSentEventsBlueprint.__dict__[name]
 
 
-def texts(messages: Iterable[Message], channel: str) -> Iterator[str]:
+def _max_seconds(peer: Peer, chosen: Settings) -> float:
+    """Returns when a stream of this request is to end by itself, in seconds; 0 is never."""
+    # uWSGI tells of its greenlets by another name.
+    if not request.environ.get("wsgi.multithread") and "uwsgi.core" not in request.environ:
+        programs.warn_of_turns(chosen.max_stream_seconds)
+    elif peer.may_go_unnoticed:
+        programs.warn_of_unseen_ends(chosen.max_stream_seconds)
+    else:
+        return 0
+    return chosen.max_stream_seconds
+
+
+def texts(messages: Iterable[Message], channel: str, peer: Peer) -> Iterator[str]:
     """Yields what Flask-SSE sends of messages. One that can't be written is passed over."""
     # So that the head goes out now: most servers send it with the first piece, even if that is none.
     yield ""
@@ -201,7 +216,11 @@ def texts(messages: Iterable[Message], channel: str) -> Iterator[str]:
         except UNLOADABLE as error:
             passed_over(channel, error)
             continue
-        yield text
+        peer.given()
+        try:
+            yield text
+        finally:
+            peer.took()
 
 
 def settings() -> Settings:

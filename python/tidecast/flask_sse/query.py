@@ -63,7 +63,8 @@ def _given(request: Request, name: str) -> str | None:
 
 
 def _refuse_unreadable(query: bytes) -> None:
-    """Answer 400 if a parameter that is text is no UTF-8, as a hub does. ``request.args`` has it escaped or replaced."""
+    """Answers 400 if a parameter that is text is no UTF-8, as a hub does. ``request.args`` has it escaped or
+    replaced."""
     for pair in query.split(b"&"):
         name, _, value = (unquote_to_bytes(part) for part in pair.partition(b"="))
         if name not in (b"channel", b"last", b"open"):

@@ -59,8 +59,8 @@ class Client:
             raise refusal(self._connections.url, answer)
         try:
             published = json.loads(answer.body)
-            told = (published[name] for name in ("channel", "id", "position", "receivers"))
-            return Published(*told, repeated=published.get("repeated", False))
+            channel, id, position, receivers = (published[name] for name in ("channel", "id", "position", "receivers"))
+            return Published(channel, id, position, receivers, repeated=published.get("repeated", False))
         except (ValueError, TypeError, LookupError) as error:
             raise TidecastError(f"what answers at {self._connections.url} is no hub") from error
 

@@ -1,7 +1,7 @@
 """Tickets: what lets a browser read channels of a hub that refuses streams without one.
 
-A ticket is a JSON Web Token, signed with HMAC-SHA256. Its key is derived from the hub's ticket key, or from its publish key
-if it has no other, so that no ticket tells what that is.
+A ticket is a JSON Web Token, signed with HMAC-SHA256. Its key is derived from the hub's ticket key, or from its publish
+key if it has no other, so that no ticket tells what that is.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from .._native import Engine, Published, Publishing, Stream
@@ -16,6 +17,8 @@ class EngineMode:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        #: The process that has had a stream last; in a child it may be its parent.
+        self.pid_of_streams: int | None = None
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
         """See :class:`tidecast.modes.Mode`."""
@@ -32,6 +35,7 @@ class EngineMode:
 
     def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Stream:
         """See :class:`tidecast.modes.Mode`."""
+        self.pid_of_streams = os.getpid()
         return self.engine.subscribe(channels, after=after, last=last)
 
     def open(
@@ -45,6 +49,7 @@ class EngineMode:
         commits_at_empty_line: bool = True,
     ) -> Stream:
         """See :class:`tidecast.modes.Mode`: it is sent from here."""
+        self.pid_of_streams = os.getpid()
         return self.engine.subscribe(
             channels,
             after=after,

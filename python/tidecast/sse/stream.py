@@ -8,8 +8,10 @@ from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any
 
+from .. import programs
 from ..body import StreamBody
 from ..peer import Peer
+from ..settings import Settings
 from .subscriber import Place
 
 
@@ -31,10 +33,16 @@ class Stream(Generator[str, None, None]):
         self._begun = False
         self._pieces: deque[str] = deque()
         environ = _environ()
+        # Within a request they are those of its application.
+        settings = programs.present()[0] if environ is not None else Settings()
+        peer = Peer(environ, settings.stall_seconds)
+        if peer.may_go_unnoticed:
+            programs.warn_of_unseen_ends(settings.max_stream_seconds)
         self._body = StreamBody(
             place.feed,
-            Peer(environ or {}),
+            peer,
             keep_alive_seconds=keep_alive_seconds,
+            max_seconds=settings.max_stream_seconds if peer.may_go_unnoticed else 0,
             # A server sends the head of its response with the first piece.
             speaks_first=environ is not None,
         )

@@ -1,0 +1,253 @@
+"""How a stream ends, server by server: each cell of the table in `docs/servers.md`, with the real server."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.server import PROGRAMS, Server
+from support.source import Source, ask
+from support.waiting import until
+
+#: The servers of the table, by the words of their rows.
+KINDS = {
+    "`flask run`": "flask",
+    "`gunicorn` (sync)": "gunicorn-sync",
+    "`gunicorn -k gthread`": "gunicorn-gthread",
+    "`gunicorn -k gevent`": "gunicorn-gevent",
+    "`gunicorn -k eventlet`": "gunicorn-eventlet",
+    "`waitress`": "waitress",
+    "`waitress --channel-request-lookahead=1`": "waitress-lookahead",
+    "`uwsgi --threads`": "uwsgi-threads",
+    "`uwsgi --gevent`": "uwsgi-gevent",
+    "`granian --interface wsgi`": "granian",
+    "`hypercorn`": "hypercorn",
+    "`uvicorn`, `asgiref.wsgi.WsgiToAsgi`": "asgiref",
+    "`uvicorn`, `a2wsgi.WSGIMiddleware`": "a2wsgi",
+}
+
+#: What a server has not.
+NONE = "\N{EN DASH}"
+
+#: Those that answer nothing else while a stream is open.
+ALONE = ("gunicorn-sync", "asgiref")
+
+#: How each is told to take another worker after so many requests, and at once.
+RECYCLED = {
+    "gunicorn": ("--max-requests", "{}"),
+    "uwsgi": ("--max-requests", "{}", "--min-worker-lifetime", "0", "--worker-reload-mercy", "1"),
+    "hypercorn": ("--max-requests", "{}"),
+    "asgiref": ("--limit-max-requests", "{}"),
+    "a2wsgi": ("--limit-max-requests", "{}"),
+}
+
+
+def table() -> dict[str, dict[str, str]]:
+    """The table, by server and way of ending."""
+    lines = (Path(__file__).parents[2] / "docs" / "servers.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    head, _, *rows = rows
+    return {KINDS[row[0]]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
+TABLE = table()
+
+
+def cells(*ways: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A test for each cell of these columns."""
+    found = [(kind, way, row[way]) for kind, row in TABLE.items() for way in ways if row[way] != NONE]
+    return pytest.mark.parametrize(("kind", "way", "outcome"), found)
+
+
+def listeners(server: Server) -> int:
+    return int(ask(server.port, "/receivers")[1])
+
+
+@contextlib.contextmanager
+def stalled(server: Server, path: str = "/stream?last=20") -> Iterator[socket.socket]:
+    """A client that reads nothing of what is waiting for it."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        # It has begun to come.
+        client.settimeout(20)
+        assert client.recv(1)
+        yield client
+
+
+def test_every_server_has_a_row() -> None:
+    assert list(TABLE) == list(KINDS.values())
+
+
+@cells("the page closes")
+def test_a_page_that_closes_is_noticed(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+    """Behind the adapters to ASGI it never was: asgiref's answered nobody any more after the first page."""
+    never = "60" if outcome == "at once" else "0.2"
+    life = "1" if outcome == "its life" else "60"
+    environment = {"SSE_KEEP_ALIVE_SECONDS": never, "SSE_MAX_STREAM_SECONDS": life}
+    with Server(kind, tmp_path, environment=environment) as server:
+        with Source(server.port) as source:
+            source.block()
+        # Within 20 s, which is less than what else would end it.
+        until(lambda: listeners(server) == 0, "the stream is let go of")
+        if outcome == "its life":
+            assert server.log().count("does not tell when a page is closed") == 1
+
+
+@cells("the client takes nothing")
+def test_a_client_that_takes_nothing(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+    """It held its thread for ever."""
+    environment = {"SSE_STALL_SECONDS": "0.5", "SSE_KEEP_ALIVE_SECONDS": "0.2", "SSE_MAX_STREAM_SECONDS": "60"}
+    options = ("--socket-timeout", "1") if outcome == "server" else ()
+    with Server(kind, tmp_path, *options, environment=environment) as server:
+        ask(server.port, "/flood")
+        with stalled(server):
+            if outcome != "never":
+                # While it is connected.
+                until(lambda: listeners(server) == 0, "the client is cut")
+                assert "Traceback" not in server.log() or outcome == "server"
+            elif kind not in ALONE:
+                assert listeners(server) == 1
+
+
+@pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent"])
+def test_a_client_that_takes_nothing_holds_up_no_end(kind: str, tmp_path: Path) -> None:
+    """SIGTERM took the whole graceful time-out."""
+    environment = {"SSE_STALL_SECONDS": "0"}
+    with Server(kind, tmp_path, "--graceful-timeout", "120", environment=environment) as server:
+        ask(server.port, "/flood")
+        with stalled(server):
+            server.signal(signal.SIGTERM)
+            assert server.wait(20) == 0
+
+
+def test_a_client_that_is_slow_is_not_cut(tmp_path: Path) -> None:
+    """Only one that takes nothing at all is: this one takes longer for a piece than the time-out."""
+    with Server("gunicorn-gthread", tmp_path, environment={"SSE_STALL_SECONDS": "2"}) as server:
+        ask(server.port, "/flood")
+        with stalled(server) as client:
+            taken = 0
+            # What the buffers between them hold, and more.
+            while taken < 6 * 1024 * 1024:
+                received = client.recv(64 * 1024)
+                assert received
+                taken += len(received)
+            assert listeners(server) == 1
+
+
+@cells("SIGTERM", "Ctrl+C")
+def test_the_server_is_told_to_stop(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+    """Ctrl+C under gthread, as every end of a server whose worker hears no SIGTERM, took as long as the page was
+    open."""
+    life = "1" if TABLE[kind]["its life"] == "bounded" and outcome == "late" else "60"
+    environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": life}
+    options = ("--graceful-timeout", "120") if kind.startswith("gunicorn") else ()
+    with Server(kind, tmp_path, *options, environment=environment) as server, Source(server.port) as source:
+        source.block()
+        server.signal(signal.SIGTERM if way == "SIGTERM" else signal.SIGINT)
+        ended(source, outcome, kind, way)
+        server.wait(20)
+
+
+@cells("recycled")
+def test_the_worker_is_recycled(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+    """The worker waited for its open pages, and meanwhile nobody was answered."""
+    options = next(options for name, options in RECYCLED.items() if kind.startswith(name))
+    requests = "1" if kind in ALONE else "3"
+    environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": "60" if outcome == "ends" else "2"}
+    with Server(kind, tmp_path, *(option.format(requests) for option in options), environment=environment) as server:
+        with Source(server.port) as source:
+            source.block()
+            if kind not in ALONE:
+                # uvicorn does not count one whose client was faster to close.
+                for _ in range(10 if kind == "a2wsgi" else 3):
+                    if not is_answered(server):
+                        break
+            ended(source, outcome, kind, way)
+        if kind in ("asgiref", "a2wsgi"):
+            # It leaves that to whatever has started it.
+            server.wait(20)
+        else:
+            until(lambda: is_answered(server), "another worker answers")
+
+
+@cells("reloaded")
+def test_the_server_is_reloaded(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+    reloads(kind, outcome, tmp_path, by_file=kind in ("flask", "asgiref", "a2wsgi"))
+
+
+def test_gunicorn_reloads_a_file_that_has_changed(tmp_path: Path) -> None:
+    """With a page open it took the whole graceful time-out, and answered nobody meanwhile."""
+    reloads("gunicorn-gthread", "ends", tmp_path, by_file=True)
+
+
+@cells("its life")
+def test_a_stream_has_a_life(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+    with Server(kind, tmp_path, environment={"SSE_MAX_STREAM_SECONDS": "0.3"}) as server:
+        with Source(server.port) as source:
+            source.block()
+            if outcome != "no end":
+                source.rest()
+            else:
+                # Longer than it would be.
+                with pytest.raises(AssertionError):
+                    until(lambda: listeners(server) == 0, "it ends", seconds=1)
+                ask(server.port, "/hello?data=one")
+                assert source.event()["data"] == "one"
+        if outcome == "bounded at first":
+            with Source(server.port) as source:
+                source.block()
+            until(lambda: listeners(server) == 0, "the first one is let go of")
+
+
+def reloads(kind: str, outcome: str, folder: Path, *, by_file: bool) -> None:
+    """Reloads a server while a page is open, by SIGHUP or by a file that changes."""
+    programs = folder / "programs"
+    shutil.copytree(PROGRAMS, programs)
+    options: tuple[str, ...] = ("--reload",) if by_file else ()
+    if kind.startswith("gunicorn"):
+        options = (*options, "--graceful-timeout", "120")
+    if kind == "gunicorn-gthread" and by_file:
+        # It needs nothing that is not there.
+        options = (*options, "--reload-engine", "poll")
+    if kind.startswith("uwsgi"):
+        # It begins anew as what it is, which here is this environment's Python.
+        options = ("--binary-path", sys.executable)
+    life = "1" if TABLE[kind]["its life"] == "bounded" and outcome == "late" else "60"
+    environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": life}
+    with Server(kind, folder, *options, environment=environment, programs=programs) as server:
+        with Source(server.port) as source:
+            source.block()
+            if by_file:
+                with (programs / "hello.py").open("a") as program:
+                    program.write("\n# It has changed.\n")
+            else:
+                server.signal(signal.SIGHUP)
+            ended(source, outcome, kind, "reloaded")
+        until(lambda: is_answered(server), "it answers again")
+
+
+def ended(source: Source, outcome: str, kind: str, way: str) -> None:
+    """Reads a stream to its end, and checks how it came."""
+    try:
+        blocks = source.rest()
+    except (OSError, http.client.HTTPException):
+        # Without the end of its last chunk, or by a reset.
+        blocks = []
+    told = [block for block in blocks if "retry" in block]
+    assert bool(told) == (outcome == "ends"), (kind, way, blocks)
+
+
+def is_answered(server: Server) -> bool:
+    try:
+        return ask(server.port, "/receivers", seconds=5)[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
