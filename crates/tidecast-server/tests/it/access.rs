@@ -206,7 +206,7 @@ async fn wrong_keys_are_counted_told_and_answered_late_and_a_right_one_at_once()
     let late = publish("Bearer wrong").await;
     assert!(late.problem(429).contains("too many wrong keys"), "{late:?}");
     assert_eq!((late.head.header("retry-after"), late.head.header("connection")), (Some("60"), Some("close")));
-    // The same guess where a stream takes the key; and where none is asked for, nothing is guessed.
+    // The same address, with the right key, is not locked out; and without any it guesses nothing.
     assert_eq!(hub.get("/channels").await.head.status, 200);
     assert_eq!(publish("Bearer s3cret!").await.head.status, 200);
     assert_eq!(publish("").await.head.status, 401);

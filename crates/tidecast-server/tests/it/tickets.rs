@@ -333,6 +333,12 @@ async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
     for cause in ["ticket-missing", "ticket-expired", "channel-not-in-ticket", "origin"] {
         assert!(refused(cause).await, "{cause}");
     }
+    // A stream takes the key too, so what is sent in its place is counted as a guess.
+    let guess = [("Authorization", "Bearer guess")];
+    for number in 1..=11 {
+        let answer = hub.ask("GET", "/stream?channel=secret", &guess, b"").await;
+        assert_eq!(answer.head.status, if number <= 10 { 401 } else { 429 }, "{number}: {answer:?}");
+    }
     // With tickets nothing else is read; without a key nobody can have a ticket, and the answer says so.
     let hub = start(&["--anonymous-subscribe", "news/*"]);
     assert_eq!(hub.ask("HEAD", "/stream?channel=news/1", &[], b"").await.head.status, 200);
