@@ -3,7 +3,7 @@
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
-use super::connection::Answer;
+use super::{connection::Answer, style::harmless};
 
 /// Longest text of a stranger that is shown, in characters.
 const SHOWN_MAX: usize = 300;
@@ -48,9 +48,10 @@ impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let status = self.status.as_u16();
         match self.member("detail").and_then(Value::as_str) {
-            Some(detail) => write!(f, "{detail} ({status})"),
+            Some(detail) => write!(f, "{} ({status})", harmless(detail)),
             None => {
                 let text: String = self.text.trim().chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
+                let text = harmless(&text);
                 let reason = self.status.canonical_reason().unwrap_or("no reason given");
                 write!(f, "answered {status} {reason}{}{text}", if text.is_empty() { "" } else { ": " })
             }

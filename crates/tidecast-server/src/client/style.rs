@@ -1,6 +1,11 @@
 //! Colours of a terminal, and what of a text is safe to show on one.
 
-use std::{borrow::Cow, env, fmt, fmt::Write as _, io::IsTerminal};
+use std::{
+    borrow::Cow,
+    env, fmt,
+    fmt::Write as _,
+    io::{self, IsTerminal},
+};
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy)]
@@ -51,30 +56,71 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
     }
 }
 
+/// Returns whether a terminal acts on a character other than by showing it: control characters, also those from U+0080 on,
+/// and those that change the direction of the text around them.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A text without what a terminal would obey: a publisher must not be able to move somebody's cursor.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| c.is_control() && c != '\t' && c != '\n';
+    let obeyed = |c: char| is_obeyed(c) && c != '\t' && c != '\n';
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if obeyed(c) {
-            let _ = write!(shown, "\\x{:02x}", u32::from(c));
-        } else {
-            shown.push(c);
+        match u32::from(c) {
+            code @ ..=0xff if obeyed(c) => drop(write!(shown, "\\x{code:02x}")),
+            code if obeyed(c) => drop(write!(shown, "\\u{{{code:x}}}")),
+            _ => shown.push(c),
         }
     }
     Cow::Owned(shown)
 }
 
+/// Writes JSON for a terminal: the same values, with all that it would obey escaped, of which JSON by itself has the
+/// characters below U+0020 alone.
+pub(super) struct HarmlessJson;
+
+impl serde_json::ser::Formatter for HarmlessJson {
+    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_obeyed) {
+            let obeyed = rest[at..].chars().next().unwrap_or_default();
+            writer.write_all(&rest.as_bytes()[..at])?;
+            write!(writer, "\\u{:04x}", u32::from(obeyed))?;
+            rest = &rest[at + obeyed.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use serde::Serialize;
+
+    use super::{HarmlessJson, harmless};
 
     #[test]
     fn nothing_that_a_terminal_obeys_is_left() {
         assert_eq!(harmless("a\tb\nc ü"), "a\tb\nc ü");
         assert_eq!(harmless("\x1b[2Jgone\r\u{9b}"), "\\x1b[2Jgone\\x0d\\x9b");
+        assert_eq!(harmless("a\u{202e}b"), "a\\u{202e}b");
+    }
+
+    /// JSON escapes no character from U+007F on: `tail --json` wrote U+009B, which begins a command to a terminal, as it
+    /// came.
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left_in_json() {
+        let obeyed: String = (0..0xa0).chain([0x61c, 0x200e, 0x202e, 0x2066]).filter_map(char::from_u32).collect();
+        let text = obeyed + "ü\u{2028}🌊";
+        let mut written = Vec::new();
+        text.serialize(&mut serde_json::Serializer::with_formatter(&mut written, HarmlessJson)).unwrap();
+        let written = String::from_utf8(written).unwrap();
+        assert!(!written.contains(super::is_obeyed), "{written:?}");
+        assert!(written.contains("\\u009b") && written.contains("\\u202e") && written.contains('ü'), "{written}");
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
     }
 }

@@ -28,8 +28,8 @@ fn standard(bytes: &[u8], before: &str) -> Reader {
 /// A client that commits an id at its line.
 fn by_line(bytes: &[u8], before: &str) -> Reader {
     let text = String::from_utf8_lossy(bytes);
-    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_prefix("id: ")?.strip_suffix('\n'));
-    let id = lines.last().unwrap_or(before).to_owned();
+    let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_prefix("id: ")?.strip_suffix('\n'));
+    let id = lines.next_back().unwrap_or(before).to_owned();
     Reader { id, ..standard(bytes, before) }
 }
 

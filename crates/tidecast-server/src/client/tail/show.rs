@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tidecast::{STREAM_RESET, wire::Message};
 
-use crate::client::style::{Ink, Style, harmless};
+use crate::client::style::{HarmlessJson, Ink, Style, harmless};
 
 /// Standard output.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ impl Shown {
         let channel = reset.as_ref().and_then(|reset: &Value| reset["channel"].as_str()).or(channel);
         if self.json {
             let Message { event_type, data, last_event_id: id, .. } = message;
-            serde_json::to_writer(&mut self.output, &Line { channel, id, event_type, data })?;
+            let line = Line { channel, id, event_type, data };
+            line.serialize(&mut serde_json::Serializer::with_formatter(&mut self.output, HarmlessJson))?;
             return self.output.write_all(b"\n");
         }
         match reset {
