@@ -1,9 +1,12 @@
-/** What a {@link TidecastSource} dispatches of its own accord. */
+/**
+ * What a {@link TidecastSource} dispatches of its own accord. An event that was published with one of the first three types
+ * is a `MessageEvent`.
+ */
 export interface TidecastSourceEventMap {
   open: Event;
   error: Event;
   /** Before each attempt that the browser would not have made by itself. */
-  reconnecting: CustomEvent<{ delayMs: number }>;
+  reconnecting: CustomEvent<{ delayMs: number }> | MessageEvent<string>;
   message: MessageEvent<string>;
   /** How the stream began; `data` is `{"position": "…"}`. */
   "stream-open": MessageEvent<string>;
@@ -26,6 +29,9 @@ export declare class TidecastSource extends EventTarget {
   static readonly CONNECTING: 0;
   static readonly OPEN: 1;
   static readonly CLOSED: 2;
+  readonly CONNECTING: 0;
+  readonly OPEN: 1;
+  readonly CLOSED: 2;
 
   /**
    * @param url the stream's address, with its channels; relative to the document

@@ -7,19 +7,18 @@
 // It is used as an EventSource is. Also: `lastEventId`, where it stands, and an event `reconnecting` with
 // `detail.delayMs` before each new attempt of its own. A browser does not say why it gave up, so a refusal (401, 403)
 // is tried again as well: whoever wants to stop calls `close()`.
+//
+// Events may be published with the types `open`, `error` and `reconnecting` too: those are `MessageEvent`s, its own are not.
 
 const FIRST_DELAY_MS = 1_000;
 const DELAY_MS_MAX = 30_000;
-const OWN_TYPES = ["open", "error", "reconnecting"];
+const STATES = { CONNECTING: 0, OPEN: 1, CLOSED: 2 };
 
 export class TidecastSource extends EventTarget {
-  static CONNECTING = 0;
-  static OPEN = 1;
-  static CLOSED = 2;
   #address;
   #options;
   #source = null;
-  #types = new Set(["message", "stream-open", "stream-reset"]);
+  #types = new Set(["message", "stream-open", "stream-reset", "reconnecting"]);
   #attempts = 0;
   #timer;
   #closed = false;
@@ -55,7 +54,7 @@ export class TidecastSource extends EventTarget {
 
   addEventListener(type, listener, options) {
     super.addEventListener(type, listener, options);
-    if (OWN_TYPES.includes(type) || this.#types.has(type)) return;
+    if (type === "open" || type === "error" || this.#types.has(type)) return;
     this.#types.add(type);
     this.#source.addEventListener(type, this.#pass);
   }
@@ -68,14 +67,13 @@ export class TidecastSource extends EventTarget {
 
   #open() {
     const source = (this.#source = new EventSource(this.#address, this.#options));
-    // Events may be published with the types `open` and `error`; those have data.
     source.onopen = (event) => {
-      if (event.data !== undefined) return this.#pass(event);
+      if (event instanceof MessageEvent) return this.#pass(event);
       this.#attempts = 0;
       this.dispatchEvent(new Event("open"));
     };
     source.onerror = (event) => {
-      if (event.data !== undefined) return this.#pass(event);
+      if (event instanceof MessageEvent) return this.#pass(event);
       this.dispatchEvent(new Event("error"));
       if (source.readyState === TidecastSource.CLOSED && !this.#closed) this.#openLater();
     };
@@ -94,4 +92,11 @@ export class TidecastSource extends EventTarget {
     this.lastEventId = lastEventId;
     this.dispatchEvent(new MessageEvent(type, { data, origin, lastEventId }));
   };
+}
+
+// As on an EventSource: on the class and on its instances.
+for (const [name, value] of Object.entries(STATES)) {
+  for (const target of [TidecastSource, TidecastSource.prototype]) {
+    Object.defineProperty(target, name, { value, enumerable: true });
+  }
 }

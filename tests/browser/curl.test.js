@@ -16,7 +16,7 @@ test("curl gets every line of a log once and in order, though it is ended once",
   const half = Math.floor(lines.length / 2);
 
   const first = startCurl(t, address);
-  await within("curl has the first block", first.has((stream) => stream.lastId !== ""));
+  await within("curl has the first block", first.has((stream) => stream.printed.includes("\nid: ")));
   for (const [index, line] of lines.entries()) {
     await hub.publish({ channel: "log", data: line });
     // It is ended in the midst: it has seen some, and not all that were published by then.
@@ -42,11 +42,12 @@ function startCurl(t, address, ...options) {
   const curl = spawn("curl", ["--silent", "--no-buffer", ...options, address], { stdio: ["ignore", "pipe", "inherit"] });
   // Not `exit`: what it had printed by then may still be in the pipe.
   const ended = once(curl, "close");
-  const stream = { events: [], lastId: "", has, end };
+  const stream = { events: [], lastId: "", printed: "", has, end };
   let rest = "";
   let changed = () => {};
   curl.stdout.setEncoding("utf8");
   curl.stdout.on("data", (text) => {
+    stream.printed += text;
     const blocks = (rest + text).split("\n\n");
     rest = blocks.pop();
     for (const block of blocks) {

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 
-import { seen, startBrowser, until } from "./support/browser.js";
+import { BROWSERS, seen, startBrowser, until } from "./support/browser.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
 
@@ -60,3 +60,48 @@ test("a page of an allowed origin imports it and reads, with every kind of liste
   const [{ type, data }] = await seen(page);
   assert.deepEqual({ type, data }, { type: "stream-open", data: `{"position":"${id.replace(/1$/, "0")}"}` });
 });
+
+// `source.readyState === source.OPEN` was false for ever, as instances had no constants; and what was published with the
+// type of an event of the source's own was not delivered, or could not be told from it.
+for (const name of BROWSERS) {
+  describe(name, () => {
+    let browser;
+    before(async () => {
+      browser = await startBrowser(name);
+    });
+    after(() => browser.close());
+
+    test("it has an EventSource's constants, and what is published is a MessageEvent whatever its type", (t) =>
+      isLikeAnEventSource(t, browser));
+  });
+}
+
+async function isLikeAnEventSource(t, browser) {
+  const site = await startSite(t);
+  const hub = await startHub(t, "--cors-origin", site.address);
+  const page = await browser.open(t, site.page(`${hub.address}/stream?channel=news`, "module"));
+  await until(page, () => window.opened === 1);
+  const constants = () => {
+    const { source } = window;
+    const of = (target) => [target.CONNECTING, target.OPEN, target.CLOSED];
+    return [of(source), of(source.constructor), of(EventSource.prototype), source.readyState === source.OPEN];
+  };
+  assert.deepEqual(await page.evaluate(constants), [[0, 1, 2], [0, 1, 2], [0, 1, 2], true]);
+
+  const types = ["open", "error", "reconnecting"];
+  await page.evaluate((types) => {
+    window.heard = [];
+    const note = (event) => window.heard.push([event.type, event.data ?? null, event instanceof MessageEvent]);
+    for (const type of [...types, "message"]) window.source.addEventListener(type, note);
+  }, types);
+  for (const type of [...types, "message"]) await hub.publish({ channel: "news", type, data: `a ${type}` });
+  await until(page, () => window.heard.at(-1)?.[0] === "message");
+  const published = [...types, "message"].map((type) => [type, `a ${type}`, true]);
+  assert.deepEqual(await page.evaluate(() => window.heard), published);
+
+  // Its own: the connection is lost.
+  await page.evaluate(() => (window.heard = []));
+  await hub.stop();
+  await until(page, () => window.heard.length > 0);
+  assert.deepEqual(await page.evaluate(() => window.heard[0]), ["error", null, false]);
+}
