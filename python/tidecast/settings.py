@@ -95,8 +95,8 @@ class Settings:
     #: ``array``, as the older extension does. It goes by how the Redis is named.
     plain_format: str = "object"
 
-    #: ``SSE_KEEP_ALIVE_SECONDS``: after how long without anything sent a comment is. 15; 0 is never.
-    keep_alive_seconds: float = 15
+    #: ``SSE_KEEP_ALIVE_SECONDS``: after how long without anything sent a comment is. 8; 0 is never.
+    keep_alive_seconds: float = 8
 
     #: ``SSE_RETRY_MS``: how long a browser waits before it connects again, in milliseconds. 3000; 0 is at once.
     retry_ms: int = 3000

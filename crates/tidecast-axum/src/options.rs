@@ -7,7 +7,8 @@ use tidecast::{Hub, wire::FirstBlock};
 /// How streams are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamOptions {
-    /// After how long without anything sent a comment is. Default 15 s; zero is never.
+    /// After how long without anything sent a comment is. Default 8 s, so that clients which
+    /// take 10 s of silence for a lost connection keep theirs; zero is never.
     pub keep_alive: Duration,
     /// How long a browser is to wait before it connects again. Default 3 s; zero is at once.
     pub retry: Duration,
@@ -22,7 +23,7 @@ pub struct StreamOptions {
 impl Default for StreamOptions {
     fn default() -> Self {
         Self {
-            keep_alive: Duration::from_secs(15),
+            keep_alive: Duration::from_secs(8),
             retry: FirstBlock::default().retry,
             end_retry: Duration::from_secs(1)..=Duration::from_secs(5),
             lifetime: Duration::ZERO,

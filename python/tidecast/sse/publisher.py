@@ -54,7 +54,7 @@ class Publisher:
         when_full: WhenFull = "drop_oldest",
         events_max: int = 1000,
         bytes_max: int = 1024 * 1024,
-        keep_alive_seconds: float = 15,
+        keep_alive_seconds: float = 8,
     ) -> Stream:
         """Subscribe. From this call on what is published is kept for it, not only from when it is read.
 

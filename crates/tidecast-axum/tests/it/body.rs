@@ -17,7 +17,7 @@ fn default(hub: &Hub) -> Router {
     with(hub, StreamOptions::default())
 }
 
-const SILENCE: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(8);
 
 /// tokio's timer counts milliseconds, and rounds up.
 const TICK: Duration = Duration::from_millis(1);
@@ -41,7 +41,7 @@ async fn no_comment_comes_while_events_flow() {
     let publisher = hub.clone();
     tokio::spawn(async move {
         for number in 0..5 {
-            sleep(Duration::from_secs(14)).await;
+            sleep(SILENCE - Duration::from_secs(1)).await;
             publish(&publisher, "sse", &number.to_string());
         }
     });

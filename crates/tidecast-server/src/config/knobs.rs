@@ -297,9 +297,9 @@ pub(crate) const KNOBS: &[Knob] = &[
     Knob {
         key: "keep_alive",
         kind: Kind::Time,
-        default: "15s",
+        default: "8s",
         zero: Zero::Means("never"),
-        doc: "After how long without an event a stream gets a comment",
+        doc: "After how long without an event a stream gets a comment; clients on the JVM take 5 to 10 s of silence for a lost connection",
         ..PLAIN
     },
     Knob {
