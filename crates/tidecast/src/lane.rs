@@ -84,7 +84,7 @@ impl Lane {
     pub(crate) fn new(log: Arc<ChannelLog>, start: LaneStart, joined_at: u64) -> Self {
         let position = match &start {
             LaneStart::After { position, .. } => *position,
-            LaneStart::AfterOwnId(_) | LaneStart::AfterUnknown => Position::LOST,
+            LaneStart::AfterOwnId(_) | LaneStart::AfterUnknown | LaneStart::Added { .. } => Position::LOST,
             LaneStart::Live | LaneStart::Last(_) => Position::START,
         };
         Self { log, start, waited: false, foreign_from: joined_at, source: Source::Opening, position, due: None }

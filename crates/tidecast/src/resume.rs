@@ -47,6 +47,11 @@ pub(crate) enum LaneStart {
     AfterOwnId(Box<str>),
     /// After something that no log can know.
     AfterUnknown,
+    /// As [`Last`](Self::Last), as the client said nothing of this channel: unless what it said is the id of an event here.
+    Added {
+        text: Box<str>,
+        count: usize,
+    },
 }
 
 impl LaneStart {
@@ -72,8 +77,8 @@ pub(crate) struct Asked {
     positions: SmallVec<[Position; 4]>,
     /// As it came.
     text: Box<str>,
-    /// From where a channel reads of which the client said nothing.
-    added: LaneStart,
+    /// How many of its newest events a channel begins with of which the client said nothing.
+    added: usize,
 }
 
 /// Which of the positions a channel's log knows.
@@ -115,8 +120,9 @@ impl Asked {
         };
         let start = |(index, claim): (usize, &Claim)| match *claim {
             Claim::One(one) => after(one),
+            Claim::Nothing if logs.len() == 1 => LaneStart::AfterOwnId(self.text.clone()),
             Claim::Nothing if as_many && left.contains(&index) => after(index),
-            Claim::Nothing if left.is_empty() => self.added.clone(),
+            Claim::Nothing if left.is_empty() => LaneStart::Added { text: self.text.clone(), count: self.added },
             Claim::Nothing if as_many && left.len() == 1 && unclaimed == 1 => after(left[0]),
             Claim::Nothing | Claim::Several => LaneStart::AfterUnknown,
         };
@@ -144,11 +150,11 @@ impl Start {
         let (id, added) = match self {
             Self::Live => return (vec![LaneStart::Live; channels], None),
             Self::Last(count) => return (vec![LaneStart::Last(count); channels], None),
-            Self::After(id) => (id, LaneStart::Live),
-            Self::AfterOrLast(id, count) => (id, LaneStart::Last(count)),
+            Self::After(id) => (id, 0),
+            Self::AfterOrLast(id, count) => (id, count),
         };
         if id.is_empty() {
-            return (vec![added; channels], None);
+            return (vec![LaneStart::Last(added); channels], None);
         }
         // Past the length of any cursor and any own id there is nothing to look up.
         let text = (id.len() <= CURSOR_BYTES_MAX).then(|| str::from_utf8(&id).ok()).flatten();

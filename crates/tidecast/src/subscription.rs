@@ -149,7 +149,8 @@ impl Subscription {
     pub fn first_block(&mut self, block: FirstBlock) -> Bytes {
         self.first_block = block;
         if !self.begin() {
-            let asked = self.lanes.iter().all(|lane| lane.start.is_after()).then(|| self.asked_id());
+            let says = self.asked.is_some() || self.lanes.iter().all(|lane| lane.start.is_after());
+            let asked = says.then(|| self.asked_id());
             return FirstBlock { open_event: false, ..block }.encode(asked.as_deref());
         }
         self.opened = true;

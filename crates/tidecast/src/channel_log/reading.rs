@@ -81,6 +81,10 @@ impl ChannelLog {
         Some(match start {
             LaneStart::Live => log.back_from(head, 0, history),
             LaneStart::Last(count) => log.back_from(head, *count as u64, history),
+            LaneStart::Added { text, count } => match log.after_own_id(text) {
+                Some(begin) => Begin { reset: Some(ResetReason::AmbiguousId), ..begin },
+                None => log.back_from(head, *count as u64, history),
+            },
             LaneStart::After { position, text } => {
                 let of_position = log.after(*position, history, history);
                 let of_own_id = text.as_deref().and_then(|text| log.after_own_id(text));

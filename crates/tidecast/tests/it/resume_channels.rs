@@ -90,8 +90,8 @@ proptest! {
                 events.entry(message.data[..1].to_owned()).or_default().push(message.data);
             }
         }
-        // One position of one channel is read as of the channel that is asked for.
-        let other = before.len() == 1 && after.len() == 1 && before != after;
+        // What is said to a channel alone may be the id of one of its events.
+        let other = after.len() == 1 && !before.contains(&after[0]);
         prop_assert!(lost || other || resets.is_empty(), "{:?}", resets);
         for channel in after {
             let (got, missed) = (events.remove(channel).unwrap_or_default(), missed.remove(channel).unwrap_or_default());

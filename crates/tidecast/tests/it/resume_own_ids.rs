@@ -112,6 +112,32 @@ fn an_own_id_that_is_the_start_of_a_channel_without_a_log_is_found() {
     assert_eq!(browser.told(), [""; 0]);
 }
 
+/// A program that passes events on from a channel to another, and gives them the ids that they had: the id of a page that
+/// then reads more channels is one of either.
+#[test]
+fn an_own_id_that_is_a_position_of_another_channel_is_never_lost_among_several() {
+    let hub = Hub::new();
+    let [a, b] = ["a", "b"].map(|channel| publish(&hub, channel, channel).to_string());
+    for id in [a.clone(), format!("{a},{b}")] {
+        let channel = format!("c of {}", id.len());
+        publish_with_id(&hub, &channel, "1", &id);
+        publish(&hub, &channel, "2");
+        let c = channel.as_str();
+        for channels in [&[c][..], &[c, "new"], &["a", c], &[c, "b", "a"], &["a", "b", c]] {
+            let mut browser = Browser::new(&hub, channels);
+            browser.last_event_id.clone_from(&id);
+            browser.connect();
+            let told = browser.told();
+            assert!(told.contains(&"2".to_owned()), "{channels:?} after {id}: {told:?}");
+            let is_told = told.iter().any(|told| *told == format!("{c} ambiguous-id"));
+            assert!(
+                channels.len() == 1 || is_told || told.contains(&format!("{c} unknown-id")),
+                "{channels:?} {told:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn on_several_channels_an_own_id_is_not_sent() {
     let hub = Hub::new();
