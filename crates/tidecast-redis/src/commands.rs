@@ -31,7 +31,7 @@ pub(crate) use self::{
     request::{Call, Script},
     targets::ListenTarget,
 };
-use crate::{RedisConfig, connection::Connector, failure::Failure};
+use crate::{RedisConfig, connection::Connector, failure::Failure, socket::Address, topology::Place};
 
 /// See the module. Cheap to clone; all clones share their connections, which close when the last is dropped.
 #[derive(Debug, Clone)]
@@ -105,6 +105,21 @@ impl Commands {
     /// Returns what changes each time that Redis is reached for commands.
     pub(crate) fn reached(&self) -> watch::Receiver<()> {
         self.route.connector.reached.subscribe()
+    }
+
+    /// How connections are made.
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.route.connector
+    }
+
+    /// Has connections move to the primary that a Sentinel has told of.
+    pub(crate) fn switch_to(&self, primary: Address) {
+        if let Reach::One { node, place: Place::Service(sentinels) } = &self.route.servers {
+            tracing::info!(%primary, "redis: the primary has moved");
+            sentinels.prefer(primary.clone());
+            node.leave_for(&primary);
+            self.route.connector.switched.send_replace(Some(primary));
+        }
     }
 
     /// Lets the next call try to connect at once: Redis was reached by another connection.

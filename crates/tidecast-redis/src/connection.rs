@@ -35,6 +35,8 @@ pub(crate) struct Connector {
     opener: Opener,
     /// Changes each time that a connection for commands stands: the others need not wait for their next attempt.
     pub(crate) reached: watch::Sender<()>,
+    /// The primary that a Sentinel told of last.
+    pub(crate) switched: watch::Sender<Option<Address>>,
 }
 
 /// What a node must be.
@@ -63,7 +65,7 @@ impl Connector {
     /// `is_invalid` where a certificate can't be read.
     pub(crate) fn new(config: &RedisConfig) -> tidecast::Result<Self> {
         let (config, opener) = (Arc::new(config.clone()), Opener::new(config)?);
-        Ok(Self { config, opener, reached: watch::Sender::new(()) })
+        Ok(Self { config, opener, reached: watch::Sender::new(()), switched: watch::Sender::new(None) })
     }
 
     /// Opens a socket, within the time that a connect may take.

@@ -181,11 +181,18 @@ impl Ear {
         let mut pushes_before = self.pushes.load(Ordering::Relaxed);
         // Beside all else: it waits for answers, and meanwhile channels are subscribed to, filled, and probed.
         let mut comparing = pin!(Fuse::terminated());
+        let mut switched = shared.commands.connector().switched.subscribe();
         loop {
             let mut did = Ok(());
             shared.faults.strike(Fault::Listening);
             tokio::select! {
                 reason = connection.closed() => return reason,
+                Ok(()) = switched.changed() => {
+                    let primary = switched.borrow_and_update().clone();
+                    if primary.is_some_and(|primary| primary != *connection.address()) {
+                        did = Err(Failure::not_done("the primary has moved"));
+                    }
+                }
                 () = self.news.notified() => did = self.tell_connection(shared, connection).await,
                 Some(filled) = fills.join_next() => match filled {
                     Ok(failed) => put_off_fills(&mut put_off, failed),
@@ -199,7 +206,7 @@ impl Ear {
                 _ = probe.tick() => {
                     let pushes = self.pushes.load(Ordering::Relaxed);
                     if mem::replace(&mut pushes_before, pushes) == pushes {
-                        did = connection.ping().await;
+                        did = connection.check_primary().await;
                     }
                 }
                 _ = comparison.tick(), if comparing.is_terminated() => {

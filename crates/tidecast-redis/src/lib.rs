@@ -27,6 +27,7 @@ mod filling;
 mod heard;
 mod listen_connection;
 mod listener;
+mod sentinel_watch;
 
 mod stats;
 
@@ -35,6 +36,10 @@ mod stats;
 #[allow(dead_code)]
 #[path = "../tests/it/rig/cluster.rs"]
 mod cluster;
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../tests/it/rig/sentinel.rs"]
+mod sentinel;
 #[cfg(test)]
 #[allow(dead_code)]
 #[path = "../tests/it/rig/server.rs"]

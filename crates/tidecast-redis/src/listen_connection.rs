@@ -134,6 +134,12 @@ impl ListenConnection {
         self.ask(request, vec![Awaited::Pong]).await
     }
 
+    /// The same, and whether it is still a primary: one that was made a replica may keep its connections.
+    pub(crate) async fn check_primary(&self) -> Result<(), Failure> {
+        let request = redis::cmd("ROLE").get_packed_command();
+        self.ask(request, vec![Awaited::Role]).await
+    }
+
     /// Resolves when the connection has ended, with what ended it; at once if it has ended already.
     pub(crate) async fn closed(&self) -> String {
         let mut ended = self.ended.clone();

@@ -15,9 +15,12 @@ use tokio::{
 
 use crate::{
     commands::ListenTarget,
+    config::Servers,
     ear::Ear,
     failure::Failure,
+    sentinel_watch::watch,
     shared::Shared,
+    socket::Address,
     supervise::{Fault, supervise},
 };
 
@@ -44,6 +47,8 @@ struct Ears {
     listening: Vec<Listening>,
     next_number: usize,
     router: Option<JoinHandle<()>>,
+    /// One for each Sentinel.
+    watches: Vec<JoinHandle<()>>,
     closed: bool,
 }
 
@@ -63,6 +68,11 @@ impl Listener {
 
     /// Begins to listen.
     pub(crate) fn start(self: &Arc<Self>) {
+        if let Servers::Sentinel { sentinels, service, .. } = &self.shared.config.servers {
+            let watches = sentinels.iter().map(|sentinel| self.watch(sentinel.clone(), service.clone()));
+            let watches: Vec<_> = watches.collect();
+            self.ears.lock().watches = watches;
+        }
         if !self.sharded {
             self.add_ear(None);
             return;
@@ -75,10 +85,19 @@ impl Listener {
         self.ears.lock().router = Some(router);
     }
 
+    fn watch(&self, sentinel: Address, service: String) -> JoinHandle<()> {
+        let shared = self.shared.clone();
+        self.runtime.spawn(async move {
+            let restarts = &shared.heard.counters.task_restarts;
+            supervise("watching a sentinel", restarts, || watch(&shared, &sentinel, &service), || {}).await;
+        })
+    }
+
     /// Stops for good.
     pub(crate) fn close(&self) {
         let mut ears = self.ears.lock();
         ears.closed = true;
+        ears.watches.drain(..).for_each(|watch| watch.abort());
         if let Some(router) = ears.router.take() {
             router.abort();
         }

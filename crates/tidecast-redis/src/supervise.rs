@@ -59,6 +59,7 @@ pub(crate) enum Fault {
     Fill,
     Compare,
     Routing,
+    Sentinels,
 }
 
 /// What a test has asked for; outside of tests there is nothing in it, and nothing happens.

@@ -15,6 +15,7 @@ use crate::{
     backoff::Backoff,
     connection::{Connection, Connector},
     failure::Failure,
+    socket::Address,
     topology::Place,
 };
 
@@ -81,6 +82,15 @@ impl Node {
             Ok(Err(_)) => Err(Failure::not_done("the connect was broken off")),
             Err(_) => Err(Failure::not_done("no connection in time")),
         }
+    }
+
+    /// Has calls from now on go to another address. Those under way end where they are.
+    pub(crate) fn leave_for(&self, address: &Address) {
+        let mut state = self.state.lock();
+        if state.connection.as_ref().is_some_and(|connection| connection.address != *address) {
+            state.connection = None;
+        }
+        state.closed_until = None;
     }
 
     /// Lets the next call try to connect, whenever the last one failed.

@@ -9,7 +9,10 @@ use parking_lot::Mutex;
 use redis::{PushKind, Value};
 use tokio::sync::{oneshot, watch};
 
-use crate::{commands::reply::Verdict, failure::Failure};
+use crate::{
+    commands::reply::{Verdict, text},
+    failure::Failure,
+};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) enum Awaited {
     Pong,
+    Role,
     Confirmations { kind: PushKind, names: HashSet<Vec<u8>> },
 }
 
@@ -59,7 +63,13 @@ impl Waiting {
         let entry = self.queue.lock().as_mut().and_then(VecDeque::pop_front);
         let Some(Entry { awaited, answer }) = entry else { return };
         let _ = answer.send(match (Verdict::from(reply), awaited) {
-            (Verdict::Done(_), Awaited::Pong) => Ok(()),
+            (Verdict::Done(Value::Array(role)), Awaited::Role)
+                if role.first().and_then(text).as_deref() == Some("slave") =>
+            {
+                Err(Failure::not_done("the server is a replica now"))
+            }
+            // A user or a proxy may not be let ask: it answers, and that is all there is to know.
+            (Verdict::Done(_), Awaited::Pong | Awaited::Role) | (Verdict::Refused(_), Awaited::Role) => Ok(()),
             (Verdict::Done(reply), Awaited::Confirmations { .. }) => {
                 Err(Failure::Broken(format!("a subscription was answered {reply:?}")))
             }

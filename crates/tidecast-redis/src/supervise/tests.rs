@@ -12,6 +12,7 @@ use super::*;
 use crate::{
     RedisBroker, RedisConfig,
     cluster::Cluster,
+    sentinel::Sentinels,
     server::{PATIENCE, Server},
 };
 
@@ -110,6 +111,13 @@ async fn the_task_that_routes_a_clusters_channels_is_started_again() {
     let wake = async |rig: &Rig| rig.broker.shared.connected.send_modify(|_| {});
     rig.survives(Fault::Routing, wake).await;
     assert_eq!(broker.stats().task_restarts, 1);
+}
+
+#[tokio::test]
+async fn the_task_that_watches_a_sentinel_is_started_again() {
+    let sentinels = Sentinels::start(&[]);
+    let rig = Rig::new(quick(&sentinels.url())).await;
+    rig.survives(Fault::Sentinels, async |_: &Rig| sentinels.cut_listeners()).await;
 }
 
 /// While a task that ended is not there yet, that shows.

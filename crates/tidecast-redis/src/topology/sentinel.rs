@@ -9,8 +9,9 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use redis::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     commands::reply::{self, Verdict},
@@ -26,11 +27,18 @@ pub(crate) struct Sentinels {
     service: String,
     /// The index of the one that was of use last.
     first: AtomicUsize,
+    /// The primary that one of them has told of by itself, and until when the others may not know.
+    preferred: Mutex<Option<(Address, Instant)>>,
 }
 
 impl Sentinels {
     pub(crate) fn new(addresses: Vec<Address>, service: String) -> Self {
-        Self { addresses, service, first: AtomicUsize::new(0) }
+        Self { addresses, service, first: AtomicUsize::new(0), preferred: Mutex::default() }
+    }
+
+    /// Has the next connects try this primary first.
+    pub(crate) fn prefer(&self, primary: Address) {
+        *self.preferred.lock() = Some((primary, Instant::now() + PREFERRED_FOR));
     }
 
     /// Asks one Sentinel after the other, until `connect` has found a primary where one said that it is.
@@ -42,6 +50,13 @@ impl Sentinels {
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        let preferred = self.preferred.lock().clone();
+        if let Some((primary, until)) = preferred
+            && Instant::now() < until
+            && let Ok(connected) = connect(primary).await
+        {
+            return Ok(connected);
+        }
         let first = self.first.load(Ordering::Relaxed);
         let mut failures: Vec<String> = Vec::new();
         for index in (0..self.addresses.len()).map(|index| (first + index) % self.addresses.len()) {
@@ -95,6 +110,9 @@ impl Sentinels {
         }
     }
 }
+
+/// For how long what one Sentinel has told counts more than what another answers.
+const PREFERRED_FOR: Duration = Duration::from_secs(30);
 
 /// What each Sentinel is given at least, however many there are.
 const SHARE_MIN: Duration = Duration::from_millis(500);

@@ -1,9 +1,10 @@
 //! A replica that lags is promoted: Redis itself has lost what it had acknowledged. No reader misses that in silence, and
 //! none takes two events for one.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use tidecast::{Delivery, ResetReason, Start, Subscription};
+use tokio::time::timeout;
 
 use crate::rig::{
     node::{Node, next, publish_until_accepted, quick, until},
@@ -94,4 +95,41 @@ async fn what_a_lagging_replica_never_got_is_told() {
     until(async || one.broker.stats().connected && other.broker.stats().connected).await;
     one.publish("sse", "more").await;
     assert_eq!(sightings.read_until(&mut reader, "more").await, ["more"]);
+}
+
+/// A failover that is asked for leaves the old primary as it is for some ten seconds. The hubs went on with it, and most of
+/// what was acknowledged in that time was in no history afterwards.
+#[tokio::test]
+async fn after_a_planned_failover_the_hubs_move_at_once() {
+    let mut sentinels = Sentinels::start(&[]);
+    let (one, other) = (Node::new(quick(&sentinels.url())), Node::new(quick(&sentinels.url())));
+    let mut reader = other.subscribe("sse").await;
+    publish_until_accepted(&one, "before").await;
+    let old = sentinels.primary().port;
+    sentinels.ask_for_failover();
+    let mut promotion = tokio::task::spawn_blocking(move || {
+        sentinels.wait_for_promotion();
+        sentinels
+    });
+    // It accepts events all the while. What it accepts once the promotion is known would be lost.
+    let sentinels = loop {
+        publish_until_accepted(&one, "during").await;
+        if let Ok(promoted) = timeout(Duration::from_millis(5), &mut promotion).await {
+            break promoted.expect("it waits");
+        }
+    };
+    assert_ne!(sentinels.primary().port, old);
+    for number in 0..100 {
+        publish_until_accepted(&one, &format!("after {number}")).await;
+    }
+    let newest = sentinels.primary().command(&["XREVRANGE", "tidecast:{sse}:events", "+", "-", "COUNT", "1"]);
+    assert!(newest.as_ref().is_some_and(|newest| newest.contains("after 99")), "{newest:?}");
+    // And those who listen heard it from there.
+    loop {
+        if let Delivery::Event(delivered) = next(&mut reader).await
+            && delivered.frame.message().data == "after 99"
+        {
+            break;
+        }
+    }
 }

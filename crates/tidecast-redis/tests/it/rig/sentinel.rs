@@ -80,6 +80,20 @@ impl Sentinels {
         self.primary = 1 - self.primary;
     }
 
+    /// Has the Sentinels put the replica in the place of the primary, which is well. No other failover may be under way.
+    pub(crate) fn ask_for_failover(&self) {
+        let asked =
+            || self.sentinels[0].command(&["SENTINEL", "FAILOVER", SERVICE]).is_some_and(|it| it.starts_with("+OK"));
+        assert!(wait_until(asked), "no failover is begun:\n{}", self.sentinels[0].log());
+    }
+
+    /// Cuts whoever listens to a Sentinel.
+    pub(crate) fn cut_listeners(&self) {
+        for sentinel in &self.sentinels {
+            sentinel.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        }
+    }
+
     /// Starts the server that was killed before the promotion, and waits until the sentinels have made it a replica that
     /// has all that the primary has.
     pub(crate) fn rejoin(&mut self) {
@@ -153,6 +167,7 @@ fn a_replica_that_lags_is_promoted_with_what_it_has() {
     expect(rig.primary().command(&["GET", "a"]).as_deref(), "$1");
     expect(rig.primary().command(&["GET", "b"]).as_deref(), "$-1");
     rig.rejoin();
+    rig.cut_listeners();
     assert_eq!(rig.url().matches("127.0.0.1").count(), 3);
 }
 
