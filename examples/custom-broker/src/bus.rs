@@ -32,9 +32,17 @@ struct Row {
     /// need not be remembered.
     head: Position,
     events: VecDeque<PastEvent>,
-    published: VecDeque<(IdempotencyKey, Published)>,
+    keyed: VecDeque<Keyed>,
     /// The nodes with readers of the channel, each with where to deliver.
     nodes: BTreeMap<usize, Deliveries>,
+}
+
+/// What was answered to a publish under an idempotency key.
+#[derive(Debug)]
+struct Keyed {
+    key: IdempotencyKey,
+    digest: u64,
+    published: Published,
 }
 
 impl Bus {
@@ -42,7 +50,7 @@ impl Bus {
         let event = Encoded::new(&publication.event);
         let mut rows = self.rows.lock();
         let row = rows.entry(publication.channel.clone()).or_default();
-        if let Some(first) = publication.idempotency_key.as_ref().and_then(|key| row.first_published(key)) {
+        if let Some(first) = row.answer_again(publication) {
             return first;
         }
         if row.head == Position::START {
@@ -53,7 +61,8 @@ impl Bus {
         push(&mut row.events, PastEvent::new(position, publication.event.clone()), EVENTS_MAX);
         let published = Published::new(publication, position, receivers);
         if let Some(key) = &publication.idempotency_key {
-            push(&mut row.published, (key.clone(), published.clone()), KEYS_MAX);
+            let keyed = Keyed { key: key.clone(), digest: publication.event.digest(), published: published.clone() };
+            push(&mut row.keyed, keyed, KEYS_MAX);
         }
         // Under the lock, so that every node gets the events of a channel in the order of their positions.
         let deliver = |node| deliver(node, &publication.channel, position, &event);
@@ -127,18 +136,20 @@ impl Bus {
 }
 
 impl Row {
-    /// Returns the answer that this key got the first time.
-    fn first_published(&self, key: &IdempotencyKey) -> Option<Published> {
-        let (_, first) = self.published.iter().find(|(known, _)| known == key)?;
-        let mut first = first.clone();
-        first.repeated = true;
-        Some(first)
+    /// Returns the answer that the publication's key got before, if it did.
+    fn answer_again(&self, publication: &Publication) -> Option<Published> {
+        let key = publication.idempotency_key.as_ref()?;
+        let first = self.keyed.iter().find(|first| first.key == *key)?;
+        let mut published = first.published.clone();
+        published.repeated = true;
+        published.differs = first.digest != publication.event.digest();
+        Some(published)
     }
 }
 
 impl Default for Row {
     fn default() -> Self {
-        Self { head: Position::START, events: VecDeque::new(), published: VecDeque::new(), nodes: BTreeMap::new() }
+        Self { head: Position::START, events: VecDeque::new(), keyed: VecDeque::new(), nodes: BTreeMap::new() }
     }
 }
 

@@ -24,13 +24,14 @@ async fn what_one_page_says_both_show() {
     let (here, there) = (serve(&redis).await, serve(&redis).await);
 
     let mut page = request(&here, "GET /", "").await;
-    assert!(read_until(&mut page, "</script>").await.contains(r#"new EventSource("/stream?channel=said")"#));
+    assert!(read_until(&mut page, &["</script>"]).await.contains(r#"new EventSource("/stream?channel=said")"#));
 
     let mut streams = [stream(&here, "").await, stream(&there, "").await];
     assert!(ask(&there, "POST /say", "hello").await.starts_with("HTTP/1.1 204 "));
     let mut last = String::new();
     for stream in &mut streams {
-        let read = read_until(stream, "data: hello\n\n").await;
+        // The id is the last line of an event.
+        let read = read_until(stream, &["data: hello\n", "\n\n"]).await;
         let id = read.lines().rev().find_map(|line| line.strip_prefix("id: "));
         last = id.unwrap_or_else(|| panic!("no id in {read}")).to_owned();
     }
@@ -39,7 +40,7 @@ async fn what_one_page_says_both_show() {
     drop(streams);
     assert!(ask(&here, "POST /say", "again").await.starts_with("HTTP/1.1 204 "));
     let mut resumed = stream(&there, &format!("&last_event_id={last}")).await;
-    assert!(!read_until(&mut resumed, "data: again\n\n").await.contains("data: hello"));
+    assert!(!read_until(&mut resumed, &["data: again\n"]).await.contains("data: hello"));
 }
 
 #[tokio::test]
@@ -66,7 +67,7 @@ async fn serve(redis: &Server) -> String {
 /// Opens a stream, and waits until it misses nothing any more.
 async fn stream(address: &str, query: &str) -> TcpStream {
     let mut stream = request(address, &format!("GET /stream?channel=said{query}"), "").await;
-    read_until(&mut stream, "\nid: ").await;
+    read_until(&mut stream, &["\nid: "]).await;
     stream
 }
 
@@ -86,13 +87,18 @@ async fn request(address: &str, line: &str, body: &str) -> TcpStream {
     socket
 }
 
-async fn read_until(socket: &mut TcpStream, end: &str) -> String {
+/// Reads until these texts have come, one behind the other.
+async fn read_until(socket: &mut TcpStream, texts: &[&str]) -> String {
     let mut read = Vec::new();
+    let have_come = |read: &[u8]| {
+        let read = String::from_utf8_lossy(read);
+        texts.iter().try_fold(&*read, |rest, text| rest.split_once(text).map(|(_, rest)| rest)).is_some()
+    };
     let reading = async {
-        while !String::from_utf8_lossy(&read).contains(end) {
-            assert_ne!(socket.read_buf(&mut read).await.unwrap(), 0, "it ended before {end:?}");
+        while !have_come(&read) {
+            assert_ne!(socket.read_buf(&mut read).await.unwrap(), 0, "it ended before {texts:?}");
         }
     };
-    timeout(DEADLINE, reading).await.unwrap_or_else(|_| panic!("no {end:?}"));
+    timeout(DEADLINE, reading).await.unwrap_or_else(|_| panic!("no {texts:?}"));
     String::from_utf8(read).unwrap()
 }

@@ -1,13 +1,15 @@
 //! An application whose users read a hub with tickets: it decides who may read what, the hub serves the streams.
 //!
 //! ```sh
-//! TIDECAST_PUBLISH_KEY=choose-one cargo run -- serve --tickets
-//! TIDECAST_KEY=choose-one cargo run --package tickets
-//! TIDECAST_KEY=choose-one cargo run -- publish --channel ada.inbox "hello, Ada"
+//! export TIDECAST_PUBLISH_KEY=$(openssl rand -hex 32) TIDECAST_TICKET_KEY=$(openssl rand -hex 32)
+//! cargo run -- serve --tickets &
+//! cargo run --package tickets &
+//! cargo run -- publish --channel ada.inbox "hello, Ada"
 //! ```
 //!
-//! Open <http://127.0.0.1:8080/ada> before the last command: the page shows the message. `/bob` does not, and with Bob's
-//! ticket the hub refuses Ada's channel. The application never sees the stream, so it may restart while pages listen.
+//! Open <http://127.0.0.1:8080/ada> before the last command: the page shows the message. The page at `/bob` does not, and
+//! the hub refuses Ada's channel to Bob's ticket. The application needs the ticket key only, so it can't publish. It never
+//! sees a stream, so it may restart while pages listen.
 
 mod ticket;
 
@@ -31,7 +33,7 @@ const LIFETIME: Duration = Duration::from_secs(4 * 60 * 60);
 /// A real application knows its users by their session.
 const USERS: [&str; 2] = ["ada", "bob"];
 
-/// The hub as browsers reach it, and the key that it shares with this application.
+/// The hub as browsers reach it, and the key that its tickets are signed with.
 struct Settings {
     hub: String,
     key: String,
@@ -40,7 +42,7 @@ struct Settings {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let hub = env::var("TIDECAST_HUB").unwrap_or_else(|_| "http://127.0.0.1:8000".to_owned());
-    let key = env::var("TIDECAST_KEY").map_err(|_| "set TIDECAST_KEY to the publish key of the hub")?;
+    let key = env::var("TIDECAST_TICKET_KEY").map_err(|_| "set TIDECAST_TICKET_KEY to the ticket key of the hub")?;
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     println!("http://127.0.0.1:8080/ada");
     let stop = async { drop(ctrl_c().await) };

@@ -17,7 +17,8 @@ use tokio::{
 
 use super::Settings;
 
-const KEY: &str = "the-key-of-the-tests";
+const PUBLISH_KEY: &str = "the-publish-key-of-the-tests";
+const TICKET_KEY: &str = "the-key-that-tickets-are-signed-with";
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ async fn a_user_reads_their_own_channel_and_no_other() {
     let hub = Hub::start();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let application = listener.local_addr().unwrap().to_string();
-    let settings = Settings { hub: format!("http://{}", hub.address), key: KEY.to_owned() };
+    let settings = Settings { hub: format!("http://{}", hub.address), key: TICKET_KEY.to_owned() };
     tokio::spawn(axum::serve(listener, super::app(settings)).into_future());
 
     let page = ask(&application, "GET /ada", "").await;
@@ -74,7 +75,8 @@ impl Hub {
                 command.env_remove(name);
             }
         }
-        command.args(["serve", "--listen", "127.0.0.1:0", "--tickets", "--publish-key", KEY]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--tickets"]);
+        command.args(["--publish-key", PUBLISH_KEY, "--ticket-key", TICKET_KEY]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = child.unwrap_or_else(|error| {
             panic!("no hub at {} ({error}): run `cargo build --package tidecast-server`", program.display())
@@ -121,7 +123,7 @@ async fn request(address: &str, line: &str, body: &str) -> TcpStream {
     let mut head = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     if line.starts_with("POST") {
         let len = body.len();
-        head += &format!("Authorization: Bearer {KEY}\r\nContent-Length: {len}\r\n");
+        head += &format!("Authorization: Bearer {PUBLISH_KEY}\r\nContent-Length: {len}\r\n");
         head += "Content-Type: application/x-www-form-urlencoded\r\n";
     }
     socket.write_all((head + "\r\n" + body).as_bytes()).await.unwrap();

@@ -1,4 +1,4 @@
-//! A ticket as the hub reads it: a JSON Web Token, signed by HS256 with a key that is derived from the publish key.
+//! A ticket as the hub reads it: a JSON Web Token, signed by HS256 with a key that is derived from the hub's.
 //!
 //! docs/http.md, "Tickets", says what each part means.
 
@@ -9,9 +9,9 @@ use ring::hmac;
 use serde_json::{Value, json};
 
 /// Returns a ticket that opens streams of these channels, and nothing else, for this long from now on.
-pub(crate) fn ticket(publish_key: &str, channels: &[&str], lifetime: Duration) -> String {
+pub(crate) fn ticket(ticket_key: &str, channels: &[&str], lifetime: Duration) -> String {
     let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + lifetime;
-    let key = sign(publish_key.as_bytes(), b"tidecast ticket 1");
+    let key = sign(ticket_key.as_bytes(), b"tidecast ticket 1");
     let key_id: String = sign(&key, b"kid").iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let header = json!({ "alg": "HS256", "typ": "JWT", "kid": key_id });
     let claims = json!({ "use": "ticket", "subscribe": channels, "exp": expires.as_secs() });
