@@ -14,10 +14,11 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use loom::{future::block_on, model::Builder, thread};
 
 use crate::{
-    Channel, Delivery, Event, Hub, Limits, Mailbox, Start, Subscription, Tapped, Taps,
+    Channel, Delivery, Epoch, Event, Hub, Limits, Mailbox, Position, Start, Subscription, Tapped, Taps,
     bell::Bell,
     channel_log::ChannelLog,
     frame,
+    registry::Beginning,
     sync::{AtomicBool, Ordering},
     wire::FirstBlock,
 };
@@ -191,7 +192,9 @@ fn a_channel_that_is_forgotten_wakes_its_reader() {
 fn a_pass_of_ringing_misses_nobody_while_a_reader_leaves() {
     for leaving in 0..3 {
         model(3, move || {
-            let log = Arc::new(ChannelLog::new(Channel::default(), Duration::ZERO, Arc::default()));
+            let position = Position { epoch: Epoch::random(), offset: 0 };
+            let beginning = Beginning { position, is_first: true };
+            let log = Arc::new(ChannelLog::new(Channel::default(), Duration::ZERO, beginning, Arc::default()));
             let bells: Vec<_> = (0..3).map(|_| Arc::new(Bell::default())).collect();
             for bell in &bells {
                 assert!(log.join(bell, 0).is_ok());
