@@ -34,6 +34,9 @@ pub(crate) const BACKLOG: i32 = 4_096;
 /// How long the kernel tries to reach a client that does not answer.
 pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// How long after it was accepted a connection may send its first request to a hub that stops meanwhile.
+pub(crate) const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
+
 /// What hyper keeps at most to read or to write for one connection.
 pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 

@@ -26,13 +26,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tidecast::{HeldRings, Published};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
+    time::{Instant, Sleep, sleep_until},
 };
 
 use crate::{
     access::Wants,
     access_log,
     app::App,
+    bounds::FIRST_REQUEST_GRACE,
     deadline::Deadline,
     publish::{self, Asked},
     routes::{PUBLISH, put_answer},
@@ -71,12 +72,26 @@ pub(crate) struct Unfinished {
 pub(crate) async fn serve(socket: GuardedSocket, app: &App, stopping: impl Future<Output = ()>) -> Option<Unfinished> {
     let mut stopping = pin!(stopping);
     let mut connection = Connection::new(socket, app);
+    // A client that has just connected takes a close for a failure, and a proxy for a 502.
+    let mut grace: Option<Pin<Box<Sleep>>> = None;
+    let mut stops = false;
     let left = poll_fn(|context| {
         if let Poll::Ready(left) = connection.poll(context) {
             return Poll::Ready(left);
         }
+        stops = stops || stopping.as_mut().poll(context).is_ready();
+        if !stops {
+            return Poll::Pending;
+        }
         // Whoever is in the middle of a request is let down as gently as hyper does it.
-        stopping.as_mut().poll(context).map(|()| if connection.unread.is_empty() { Left::Over } else { Left::ToOthers })
+        if !connection.unread.is_empty() {
+            return Poll::Ready(Left::ToOthers);
+        }
+        if !connection.publishes {
+            let until = connection.idle_since + FIRST_REQUEST_GRACE;
+            ready!(grace.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(context));
+        }
+        Poll::Ready(Left::Over)
     });
     match left.await {
         Left::Over => None,
@@ -367,7 +382,10 @@ impl Date {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
     use crate::config::{Config, Settings};
@@ -434,6 +452,27 @@ mod tests {
         let (socket, _theirs) = socket().await;
         let plain = request("", r#"{"data":"x"}"#);
         assert_eq!(Connection::new(socket, &app).take(&plain), Taken::Other);
+    }
+
+    /// A request on a connection that was accepted just before the hub was told to stop was not answered, and a proxy made a
+    /// 502 of it, which closes an `EventSource` for good.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_just_accepted_may_still_ask_while_the_hub_stops() {
+        let config = Config::from_settings(&Settings::default()).unwrap();
+        let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
+        let asked = b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let (ours, mut theirs) = socket().await;
+        let mut serving = pin!(serve(ours, &app, std::future::ready(())));
+        let once = poll_fn(|context| Poll::Ready(serving.as_mut().poll(context).is_pending()));
+        assert!(once.await, "it is waited for");
+        theirs.write_all(asked).await.unwrap();
+        assert_eq!(serving.await.unwrap().unread, &asked[..]);
+
+        // In vain, and not for longer.
+        let (ours, _theirs) = socket().await;
+        let begun = Instant::now();
+        assert!(serve(ours, &app, std::future::ready(())).await.is_none());
+        assert!((FIRST_REQUEST_GRACE..2 * FIRST_REQUEST_GRACE).contains(&begun.elapsed()));
     }
 
     #[test]
