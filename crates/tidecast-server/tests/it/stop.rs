@@ -125,7 +125,7 @@ async fn nothing_is_accepted_and_lost_while_it_stops() {
 async fn try_ask(connection: &mut Connection, bytes: &[u8]) -> Option<u16> {
     use tokio::io::AsyncWriteExt;
     connection.socket.write_all(bytes).await.ok()?;
-    while !connection.buffer.ends_with(b"}") {
+    while !connection.buffer.ends_with(b"}\n") {
         if !connection.fill(64 * 1024).await.ok()? {
             return None;
         }
