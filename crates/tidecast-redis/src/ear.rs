@@ -6,7 +6,7 @@
 //! then. `listener` says where it listens.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     mem,
     pin::pin,
     sync::{
@@ -41,7 +41,7 @@ use crate::{
 /// Most names in one command.
 const NAMES_AT_ONCE: usize = 512;
 
-/// Most fills at once: each is a pipeline of up to [`CHANNELS_AT_ONCE`] channels.
+/// Most fills at once at one node: each is a pipeline of up to [`CHANNELS_AT_ONCE`] channels.
 const FILLS_AT_ONCE: usize = 8;
 
 /// How often, at most, a payload that is no event is told in the log; and for how long an epoch is taken to be of another
@@ -162,6 +162,7 @@ impl Ear {
         // Dropped, and so ended, with the connection: whatever they have not filled is filled anew by the next one.
         let mut fills = JoinSet::new();
         let mut put_off = JoinSet::new();
+        let mut under_way = UnderWay::new();
         *self.todo.lock() = Todo { connected: true, ..Todo::default() };
         let wanted = shared.heard.cut_off(self.number);
         if let Err(failure) = subscribe_to_control(shared, connection).await {
@@ -195,7 +196,10 @@ impl Ear {
                 }
                 () = self.news.notified() => did = self.tell_connection(shared, connection).await,
                 Some(filled) = fills.join_next() => match filled {
-                    Ok(failed) => put_off_fills(&mut put_off, failed),
+                    Ok((target, failed)) => {
+                        under_way.entry(target).and_modify(|count| *count -= 1);
+                        put_off_fills(&mut put_off, failed);
+                    }
                     // It would not be filled until then.
                     Err(_) => did = Err(Failure::Broken("filling channels was given up".to_owned())),
                 },
@@ -221,7 +225,7 @@ impl Ear {
             if let Err(failure) = did {
                 return failure.to_string();
             }
-            self.begin_fills(shared, &mut fills);
+            self.begin_fills(shared, &mut fills, &mut under_way);
         }
     }
 
@@ -295,19 +299,40 @@ impl Ear {
         Ok(())
     }
 
-    /// Begins as many fills as may be under way at once.
-    fn begin_fills(&self, shared: &Arc<Shared>, fills: &mut JoinSet<Vec<ToFill>>) {
-        while fills.len() < FILLS_AT_ONCE {
-            let some: Vec<_> = {
-                let mut todo = self.todo.lock();
-                let few = todo.fill.len().min(CHANNELS_AT_ONCE);
-                todo.fill.drain(..few).collect()
-            };
-            if some.is_empty() {
-                return;
-            }
-            fills.spawn(fill(shared.clone(), some));
+    /// Begins as many fills as may be under way at once: so many for each node, as one that is away must not keep the
+    /// channels of the others waiting.
+    fn begin_fills(&self, shared: &Arc<Shared>, fills: &mut JoinSet<Filled>, under_way: &mut UnderWay) {
+        while let Some((target, some)) = self.take_fills(shared, under_way) {
+            *under_way.entry(target.clone()).or_default() += 1;
+            let shared = shared.clone();
+            fills.spawn(async move { (target, fill(shared, some).await) });
         }
+    }
+
+    /// Takes channels to be filled, all of one node, at which another fill may begin.
+    fn take_fills(&self, shared: &Shared, under_way: &UnderWay) -> Option<(Option<ListenTarget>, Vec<ToFill>)> {
+        let target_of = |fill: &ToFill| {
+            let is_cluster = shared.config.is_cluster();
+            is_cluster.then(|| shared.commands.target_of(shared.keys.channel(&fill.channel).meta.as_bytes())).flatten()
+        };
+        let may_begin =
+            |target: &Option<ListenTarget>| under_way.get(target).is_none_or(|count| *count < FILLS_AT_ONCE);
+        let (mut chosen, mut some, mut passed) = (None, Vec::new(), Vec::new());
+        let mut todo = self.todo.lock();
+        while some.len() < CHANNELS_AT_ONCE
+            && let Some(fill) = todo.fill.pop_front()
+        {
+            let target = target_of(&fill);
+            let fits = chosen.as_ref().map_or_else(|| may_begin(&target), |chosen| *chosen == target);
+            if fits {
+                chosen = Some(target);
+                some.push(fill);
+            } else {
+                passed.push(fill);
+            }
+        }
+        passed.into_iter().rev().for_each(|fill| todo.fill.push_front(fill));
+        Some((chosen?, some))
     }
 
     /// Takes a push, in the task that reads the socket.
@@ -365,6 +390,12 @@ async fn subscribe_to_control(shared: &Shared, connection: &ListenConnection) ->
         subscribed => subscribed,
     }
 }
+
+/// How many fills are under way at each node; `None` outside of a Cluster, and where no node has the slot.
+type UnderWay = HashMap<Option<ListenTarget>, usize>;
+
+/// At which node channels were filled, and those that could not be.
+type Filled = (Option<ListenTarget>, Vec<ToFill>);
 
 /// Has channels that could not be filled wait for their turn to be tried again, without keeping others from theirs.
 fn put_off_fills(put_off: &mut JoinSet<Vec<ToFill>>, mut failed: Vec<ToFill>) {

@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use redis::Value;
 use tokio::time::Instant;
 
@@ -43,10 +43,15 @@ pub(super) async fn run(route: &Route, requests: &[Request<'_>], deadline: Insta
         }
     }
     let groups = groups.into_iter().map(|(node, group)| run_group(route, node, group, requests, deadline));
-    let mut answers: Vec<(usize, Result<Value, Failure>)> = join_all(groups).await.into_iter().flatten().collect();
-    for index in alone {
-        answers.push((index, Attempts::new(route, &requests[index], deadline).run().await));
-    }
+    let alone = async {
+        let mut answers = Vec::with_capacity(alone.len());
+        for index in alone {
+            answers.push((index, Attempts::new(route, &requests[index], deadline).run().await));
+        }
+        answers
+    };
+    let (groups, alone) = join(join_all(groups), alone).await;
+    let mut answers: Vec<(usize, Result<Value, Failure>)> = groups.into_iter().flatten().chain(alone).collect();
     answers.sort_unstable_by_key(|(index, _)| *index);
     answers.into_iter().map(|(_, answer)| answer).collect()
 }

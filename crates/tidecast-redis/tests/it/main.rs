@@ -1,6 +1,7 @@
 //! The broker against real Redis servers.
 
 mod agreement;
+mod away;
 mod conformance;
 mod ending;
 mod failover;
