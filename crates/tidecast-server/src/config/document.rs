@@ -3,7 +3,8 @@
 use super::{
     Settings,
     broker::masked,
-    knobs::{KNOBS, Kind, Knob, Zero},
+    knob::{Kind, Knob, Zero},
+    knobs::KNOBS,
 };
 
 /// The reference page, `docs/configuration.md`.

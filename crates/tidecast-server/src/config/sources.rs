@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use super::knobs::{KNOBS, Kind, Knob};
+use super::{
+    knob::{Kind, Knob},
+    knobs::KNOBS,
+};
 use crate::publish::BYTE_ORDER_MARK;
 
 /// What was set, by key. A knob that nobody set is not in it.
