@@ -1,6 +1,6 @@
 //! The stream endpoint: what Flask-SSE's blueprint is to Flask.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, ops::RangeInclusive, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,6 +17,9 @@ use crate::{
     query::StreamQuery,
     response::{come_back_in, head_only, id_commit},
 };
+
+/// When a client comes back that finds no room for another channel: drawn, so that not all come at once.
+const FULL_RETRY: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(30);
 
 /// A router that serves a hub's streams at its root, for everybody, with the default options.
 ///
@@ -149,9 +152,8 @@ impl Streams {
                 let sse = sse.open_event(query.open_event).commit(commit);
                 Ok(sse.handover(handover).into_response())
             }
-            Err(error) if error.is_closed() || error.is_full() => {
-                Ok(come_back_in(random_between(&self.options.end_retry)))
-            }
+            Err(error) if error.is_full() => Ok(come_back_in(random_between(&FULL_RETRY))),
+            Err(error) if error.is_closed() => Ok(come_back_in(random_between(&self.options.end_retry))),
             Err(error) => Err(Problem::from(error).into_response()),
         }
     }

@@ -8,7 +8,11 @@ use crate::support::{Connection, Hub, Stream, eventually, request};
 
 /// Asks for a stream that finds no place: 200, one time to come back in, and the end.
 async fn turned_away(hub: &Hub) -> Duration {
-    let mut stream = hub.stream("/stream").await;
+    turned_away_from(hub, "/stream").await
+}
+
+async fn turned_away_from(hub: &Hub, address: &str) -> Duration {
+    let mut stream = hub.stream(address).await;
     assert_eq!(stream.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
     let rest = stream.rest().await;
     let [Item::Retry(retry)] = rest[..] else { panic!("{rest:?}") };
@@ -96,6 +100,24 @@ async fn at_the_limit_of_connections_the_next_one_waits() {
     assert_eq!(second.message().await.data, "1");
     drop(second);
     eventually("no streams", async || hub.metric("tidecast_streams").await == 0).await;
+}
+
+/// A client that read fresh names had the history of every channel dropped.
+#[tokio::test]
+async fn channels_that_are_only_read_are_bounded() {
+    let hub = Hub::start(&["--read-channels-max", "2", "--logs-bytes", "64KiB"]);
+    hub.publish(r#"{"channel":"published","data":1}"#).await;
+    let mut both = hub.stream("/stream?channel=a&channel=b").await;
+    both.body_until(".0\n\n").await;
+    turned_away_from(&hub, "/stream?channel=c").await;
+    turned_away_from(&hub, "/stream?channel=published&channel=c").await;
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"channels-full\"}").await, 2);
+    // What had an event, and what is read already, may be read.
+    let mut stream = hub.stream("/stream?channel=published&channel=a&last=1").await;
+    assert_eq!(stream.message().await.data, "1");
+    // A channel that is published to counts no more.
+    hub.publish(r#"{"channel":"a","data":2}"#).await;
+    hub.stream("/stream?channel=c").await.body_until(".0\n\n").await;
 }
 
 #[tokio::test]
