@@ -3,6 +3,7 @@
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use tidecast::{Channel, broker::PastEvent};
@@ -115,7 +116,9 @@ struct Outcome {
 async fn run(pieces: &[&[u8]]) -> Outcome {
     static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         let config = Config::from_settings(&Settings::default()).expect("the defaults are valid");
-        Config { reactors: 0, ..config }
+        // Short times, as passing each of them by is work too.
+        let soon = Duration::from_millis(10);
+        Config { reactors: 0, header_timeout: soon, idle_timeout: soon, body_timeout: soon, ..config }
     });
     let address = "127.0.0.1:8000".parse().expect("an address");
     let app = App::new(CONFIG.clone(), address, Arc::default()).expect("an app in memory");
