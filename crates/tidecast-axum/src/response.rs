@@ -172,10 +172,12 @@ impl http_body::Body for NoBody {
 
 /// A stream that says only when to come back, for what will pass: a full or an ending server.
 ///
-/// Never an error status, at which an `EventSource` would give up for good.
+/// Never an error status, at which an `EventSource` would give up for good. The head says `Connection: close`, as a client
+/// that waits elsewhere would keep a connection that others need.
 #[must_use]
 pub fn come_back_in(retry: Duration) -> Response {
-    (HEAD, final_block(retry)).into_response()
+    let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
+    (HEAD, close, final_block(retry)).into_response()
 }
 
 fn start_sweeping(hub: &Hub) {

@@ -5,20 +5,15 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
 };
 
 use axum::{
-    body::Body,
     extract::{ConnectInfo, Request, State},
     middleware::Next,
     response::Response,
 };
-use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tidecast::Hub;
 use tidecast_axum::{Handover, come_back_in, random_between};
@@ -28,6 +23,7 @@ use crate::{
     bounds::COME_BACK_IN,
     config::Config,
     metrics::{Counters, Refused},
+    places::client_of,
 };
 
 /// See the module.
@@ -78,7 +74,7 @@ impl Admission {
         if self.hub.is_closed() {
             return Err(Refused::Ending);
         }
-        let client = client.filter(|_| self.streams_per_client_max > 0);
+        let client = client.filter(|_| self.streams_per_client_max > 0).map(client_of);
         let mut taken = self.taken.lock();
         if taken.streams >= self.streams_max {
             return Err(Refused::Full);
@@ -125,12 +121,11 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
                 return response;
             }
             place.logged = peer.and_then(OpenStream::begin);
-            // A stream that may be taken from its body takes its place along.
-            if let Some(handover) = handover.filter(Handover::is_filled) {
+            // The stream has its place for as long as it lives, in its body or elsewhere.
+            if let Some(handover) = handover {
                 handover.keep(place);
-                return response;
             }
-            response.map(|body| Body::new(PlacedBody { body, _place: place }))
+            response
         }
         Err(refused) => {
             admission.counters.count_refused(refused);
@@ -139,32 +134,9 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
     }
 }
 
-/// A body that holds a place.
-struct PlacedBody {
-    body: Body,
-    _place: Place,
-}
-
-impl http_body::Body for PlacedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::{Router, middleware::from_fn_with_state};
+    use axum::{Router, body::Body, middleware::from_fn_with_state};
     use http_body_util::BodyExt;
     use tidecast::wire::{Decoder, Item};
     use tower::ServiceExt;

@@ -4,11 +4,23 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-/// Open files that are no client's connection: the listener, the runtime's own, logs.
+/// Open files that are no client's connection, if the limit allows: the listener, the runtimes' own, Redis, logs. Of a
+/// small limit a quarter is kept.
 pub(crate) const FILES_KEPT: usize = 256;
 
-/// Connections that are no stream, so that there is always room to publish and to look.
+/// What the hub opens for itself, and for each core: it does not start with less.
+pub(crate) const FILES_NEEDED: usize = 32;
+pub(crate) const FILES_NEEDED_PER_CORE: usize = 6;
+
+/// A limit of open files below this is warned of.
+pub(crate) const FILES_WARNED_BELOW: usize = 1_024;
+
+/// Connections that are no stream, so that there is always room to publish and to look. Of few connections a third.
 pub(crate) const CONNECTIONS_KEPT: usize = 256;
+
+/// Most bytes that a client may send on a stream's connection, behind the request: the head said `Connection: close`. One
+/// that sends more is cut.
+pub(crate) const STREAM_INPUT_BYTES_MAX: usize = 16 * 1024;
 
 /// How long a browser is told to wait where what it met will pass; drawn, so that not all come back in one moment.
 pub(crate) const COME_BACK_IN: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(30);

@@ -22,7 +22,9 @@ pub(crate) use self::{
     sources::{Origin, Setting, Settings},
 };
 use crate::{
-    bounds::{CONNECTIONS_KEPT, FILES_KEPT, REACTORS_MAX},
+    bounds::{
+        CONNECTIONS_KEPT, FILES_KEPT, FILES_NEEDED, FILES_NEEDED_PER_CORE, FILES_WARNED_BELOW, REACTORS_MAX,
+    },
     pattern::Pattern,
     units::{parse_bytes, parse_duration},
 };
@@ -40,7 +42,11 @@ pub(crate) struct Config {
     pub(crate) body_timeout: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) stop_timeout: Duration,
+    /// The limit of open files.
+    pub(crate) files_max: usize,
     pub(crate) connections_max: usize,
+    /// 0 is no limit.
+    pub(crate) connections_per_client_max: usize,
     pub(crate) streams_max: usize,
     /// 0 is no limit.
     pub(crate) streams_per_client_max: usize,
@@ -92,6 +98,7 @@ impl Config {
         let stall_timeout = read.time("stall_timeout");
         let stop_timeout = read.time("stop_timeout");
         let connections_max = read.value("connections_max", parse_count);
+        let connections_per_client_max = read.value("connections_per_client_max", parse_count).unwrap_or_default();
         let streams_max = read.value("streams_max", parse_count);
         let streams_per_client_max = read.value("streams_per_client_max", parse_count).unwrap_or_default();
         let reactors = read.value("reactors", parse_reactors);
@@ -143,7 +150,8 @@ impl Config {
         if !read.mistakes.is_empty() {
             return Err(read.mistakes);
         }
-        let files = open_files_max();
+        let files_max = open_files_max();
+        let connections_max = connections_max.unwrap_or_else(|| default_connections(files_max));
         Ok(Self {
             listen,
             access,
@@ -155,8 +163,10 @@ impl Config {
             body_timeout,
             stall_timeout,
             stop_timeout,
-            connections_max: connections_max.unwrap_or_else(|| files.saturating_sub(FILES_KEPT).max(1)),
-            streams_max: streams_max.unwrap_or_else(|| files.saturating_sub(FILES_KEPT + CONNECTIONS_KEPT).max(1)),
+            files_max,
+            connections_max,
+            connections_per_client_max,
+            streams_max: streams_max.unwrap_or_else(|| default_streams(connections_max)),
             streams_per_client_max,
             reactors: reactors.unwrap_or_else(default_reactors),
             send_buffer_bytes,
@@ -168,10 +178,64 @@ impl Config {
 
     /// Returns what is allowed and hardly meant.
     pub(crate) fn warnings(&self) -> Vec<String> {
+        let Self { files_max, connections_max, streams_max, .. } = self;
         let mut warnings = self.broker.warnings();
         warnings.extend(self.access.warnings.iter().cloned());
+        if *files_max < FILES_WARNED_BELOW {
+            warnings.push(format!(
+                "the limit of open files is {files_max}, which leaves {connections_max} connections and {streams_max} \
+                 streams: raise it with `ulimit -n` or `LimitNOFILE=`"
+            ));
+        } else if *connections_max > files_max.saturating_sub(files_needed()) {
+            warnings.push(format!(
+                "connections_max is {connections_max} and the limit of open files {files_max}: raise that with `ulimit \
+                 -n` or `LimitNOFILE=`, or lower connections_max"
+            ));
+        }
+        if streams_max >= connections_max {
+            warnings.push(format!(
+                "streams_max is {streams_max} and connections_max {connections_max}: streams can take every connection, \
+                 and leave none to publish or to ask after the hub's health"
+            ));
+        }
         warnings
     }
+
+    /// Returns the value of a setting whose default depends on the machine.
+    fn worked_out(&self, key: &str) -> Option<usize> {
+        match key {
+            "connections_max" => Some(self.connections_max),
+            "streams_max" => Some(self.streams_max),
+            "reactors" => Some(self.reactors),
+            _ => None,
+        }
+    }
+
+    /// Returns why the hub can't serve on this machine, if so.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let (files, needed) = (self.files_max, files_needed());
+        (files <= needed).then(|| {
+            format!(
+                "the limit of open files is {files}, and the hub needs more than {needed}: raise it with `ulimit -n`"
+            )
+        })
+    }
+}
+
+/// Returns how many files the hub opens for itself.
+fn files_needed() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    FILES_NEEDED + FILES_NEEDED_PER_CORE * cores
+}
+
+/// Returns how many connections a limit of open files leaves.
+fn default_connections(files_max: usize) -> usize {
+    files_max.saturating_sub(FILES_KEPT.min(files_max / 4).max(files_needed())).max(1)
+}
+
+/// Returns how many of the connections may be streams.
+fn default_streams(connections_max: usize) -> usize {
+    connections_max.saturating_sub((connections_max / 3).clamp(1, CONNECTIONS_KEPT)).max(1)
 }
 
 /// Parses settings, and gathers what can't be parsed.
@@ -445,12 +509,13 @@ mod tests {
     #[test]
     fn a_secret_is_never_shown() {
         let settings = flags(&[("publish_key", "hunter2"), ("redis", "redis://me:hunter2@localhost/1")]);
+        let in_force = |settings: &Settings| document::in_force(settings, &Config::from_settings(settings).unwrap());
         let config = Config::from_settings(&settings).unwrap();
-        let shown = document::in_force(&settings);
+        let shown = in_force(&settings);
         assert!(!format!("{config:?}{}{shown}", config.broker).contains("hunter2"));
         assert!(shown.contains("\n#redis = \"redis://me:***@localhost"), "what is masked is no setting: {shown}");
         // One without a password can be taken as it stands.
-        let shown = document::in_force(&flags(&[("redis", "redis://localhost/1")]));
+        let shown = in_force(&flags(&[("redis", "redis://localhost/1")]));
         assert!(shown.contains("\nredis = \"redis://localhost/1\"  # --redis\n"), "{shown}");
     }
 }

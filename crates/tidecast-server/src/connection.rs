@@ -14,24 +14,22 @@ use std::{
     task::Poll,
 };
 
-use http::Request;
+use http::{Request, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tidecast::HeldRings;
-use tidecast_axum::{Handover, TakenStream};
-use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, watch},
-};
+use tidecast_axum::TakenStream;
+use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
     app::App,
     bounds::CONNECTION_BUFFER_BYTES,
-    cork::CorkedSocket,
-    detach::{self, Detached, Seat},
+    cork::{CorkedSocket, Streaming},
+    detach::{self, Detached, Offer, Seat},
     fast_path::{self, Unfinished},
     head_timer::HeadTimer,
-    metrics,
+    metrics::Closed,
+    places::{Open, Place},
     routes::Routes,
     socket::{GuardedSocket, set_up},
 };
@@ -43,7 +41,11 @@ enum Ended {
     /// What was to be written could not be.
     Failed(io::Error),
     /// It is a stream's now, which needs hyper no more.
-    Detachable(Handover),
+    Detachable(Offer),
+    /// It is a stream's, and its client has closed its side.
+    ByClient,
+    /// The hub ends it, for a reason that is counted.
+    Closed,
 }
 
 /// Serves a connection until it ends; once `stopping` says so, after the answer that it is at. `place` is given back with
@@ -57,7 +59,7 @@ pub(crate) async fn serve(
     app: Arc<App>,
     routes: Arc<Routes>,
     stopping: watch::Receiver<bool>,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) {
     if let Err(error) = set_up(&socket, &app.config) {
         tracing::debug!(%peer, %error, "failed to set up a connection");
@@ -73,20 +75,20 @@ pub(crate) async fn serve_set_up(
     app: Arc<App>,
     routes: Arc<Routes>,
     mut stopping: watch::Receiver<bool>,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) {
-    let counted = app.counters.connection();
+    let open = place.open();
     let socket = GuardedSocket::new(socket, app.config.stall_timeout, app.counters.clone());
-    let Some(left) = fast_path::serve(socket, &app, until_true(&mut stopping)).await else { return };
+    let Some(left) = fast_path::serve(socket, &app, open.control(), until_true(&mut stopping)).await else { return };
     // In a box, so that a connection which has not said anything yet does without.
-    Box::pin(serve_requests(left, app, routes, stopping, Client { peer, place, counted })).await;
+    Box::pin(serve_requests(left, app, routes, stopping, Client { peer, place, open })).await;
 }
 
 /// Who is served, and what the connection holds until it ends.
 struct Client {
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
-    counted: metrics::Connection,
+    place: Place,
+    open: Open,
 }
 
 async fn serve_requests(
@@ -94,32 +96,45 @@ async fn serve_requests(
     app: Arc<App>,
     routes: Arc<Routes>,
     mut stopping: watch::Receiver<bool>,
-    Client { peer, place, counted }: Client,
+    Client { peer, place, open }: Client,
 ) {
     let socket = CorkedSocket::new(socket, unread, begun_at);
-    let detaches = app.reactors.any();
-    let offering = socket.clone();
+    let has_reactors = app.reactors.any();
+    let (offering, control) = (socket.clone(), open.control().clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let offered = if detaches { detach::offer(&request) } else { None };
-        if let Some(handover) = &offered {
-            request.extensions_mut().insert(handover.clone());
+        // One that is to be closed for another is no more served.
+        let begun = control.begin();
+        let version = request.version();
+        let offered = detach::offer(&request, has_reactors);
+        if let Some(offer) = &offered {
+            request.extensions_mut().insert(offer.handover.clone());
         }
-        let answered = routes.clone().answer(peer, request);
-        let offered = offered.map(|handover| (handover, offering.clone()));
+        let answered = routes.clone().answer(peer, control.clone(), request);
+        let offered = offered.map(|offer| (offer, offering.clone()));
         async move {
-            let mut response = answered.await?;
-            if let Some((handover, socket)) = offered
-                && detach::accept(&handover, &mut response)
-            {
-                socket.offer(handover);
+            if !begun {
+                return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
             }
-            Ok::<_, std::convert::Infallible>(response)
+            let mut response = answered.await.unwrap_or_else(|never| match never {});
+            if let Some((mut offer, socket)) = offered
+                && detach::accept(&mut offer, &mut response)
+            {
+                socket.offer(offer);
+            }
+            if version == Version::HTTP_10 && response.headers().contains_key(header::CONNECTION) {
+                // Otherwise hyper adds a `keep-alive` that was asked for to our `close`.
+                *response.version_mut() = version;
+            }
+            Ok(response)
         }
     });
     let mut connection = http1::Builder::new()
-        .timer(HeadTimer::new(socket.clone(), &app.config))
+        .timer(HeadTimer::new(socket.clone(), open.control().clone(), &app.config))
         // Makes hyper ask for a timer; how long it runs is decided there.
         .header_read_timeout(app.config.header_timeout)
+        // Whoever has sent a whole request and closes its side is answered. A stream's client that has gone is noticed by
+        // `poll_stream`.
+        .half_close(true)
         .max_buf_size(CONNECTION_BUFFER_BYTES)
         .serve_connection(TokioIo::new(socket.clone()), service);
 
@@ -141,19 +156,34 @@ async fn serve_requests(
         if let Poll::Ready(Err(error)) = socket.poll_uncork(context) {
             return Poll::Ready(Ended::Failed(error));
         }
-        socket.due().map_or(Poll::Pending, |handover| Poll::Ready(Ended::Detachable(handover)))
+        if open.control().poll_closed(context) {
+            return Poll::Ready(Ended::Closed);
+        }
+        match socket.poll_stream(context) {
+            Streaming::GoesOn => Poll::Pending,
+            Streaming::Detachable(offer) => Poll::Ready(Ended::Detachable(offer)),
+            Streaming::ClientEnded => Poll::Ready(Ended::ByClient),
+            Streaming::Broken => Poll::Ready(Ended::Closed),
+            Streaming::TooMuchInput => {
+                app.counters.count_closed(Closed::Input);
+                Poll::Ready(Ended::Closed)
+            }
+        }
     })
     .await;
 
     match ended {
-        Ended::Over(Ok(())) => {}
+        Ended::Over(Ok(())) | Ended::Closed => {}
+        Ended::ByClient => {
+            poll_fn(|context| Poll::Ready(socket.poll_uncork(context))).await.is_ready();
+        }
         Ended::Over(Err(error)) => {
             // What was answered before has not been written yet.
             poll_fn(|context| Poll::Ready(socket.poll_uncork(context))).await.is_ready();
             tracing::debug!(%peer, %error, "connection failed");
         }
         Ended::Failed(error) => tracing::debug!(%peer, %error, "connection failed"),
-        Ended::Detachable(handover) => {
+        Ended::Detachable(Offer { handover, chunked, .. }) => {
             let Some(TakenStream { subscription, sent_at, ends_at, kept, .. }) = handover.take() else { return };
             // With the response's body, what hyper has read ahead is dropped: it told the client that it would be.
             drop(connection.into_parts());
@@ -165,8 +195,8 @@ async fn serve_requests(
                     return;
                 }
             };
-            let seat = Seat { _permit: place, _counted: counted, _kept: kept };
-            app.reactors.adopt(Detached { socket, unwritten, subscription, sent_at, ends_at, seat });
+            let seat = Seat { _place: place, _kept: kept };
+            app.reactors.adopt(Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, seat });
         }
     }
 }

@@ -16,14 +16,15 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
-use tidecast_axum::Handover;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::Instant,
 };
 
-use crate::{deadline::Deadline, head_timer::HeadLimits, socket::GuardedSocket};
+use crate::{
+    bounds::STREAM_INPUT_BYTES_MAX, deadline::Deadline, detach::Offer, head_timer::HeadLimits, socket::GuardedSocket,
+};
 
 /// How much is gathered at most. At that it is written, and whoever has more waits until it is.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
@@ -50,11 +51,32 @@ struct Corked {
     gathered: Vec<u8>,
     /// How much of it is written.
     written: usize,
-    handover: Option<Handover>,
+    /// The stream that is being answered with.
+    offer: Option<Offer>,
+    /// How many bytes the client has sent behind the request for it, and whether it has closed its side.
+    input_bytes: usize,
+    input_ended: bool,
     /// As what the stream was armed when hyper last had nothing more to write.
     flushed: Option<NonZeroU32>,
     head: HeadWatch,
 }
+
+/// How a stream is that is being answered with.
+#[derive(Debug)]
+pub(crate) enum Streaming {
+    /// It has more to say, or there is none.
+    GoesOn,
+    /// It needs hyper no more.
+    Detachable(Offer),
+    /// Its client has closed its side, and has been given all there is.
+    ClientEnded,
+    /// Its client goes on sending.
+    TooMuchInput,
+    Broken,
+}
+
+/// The end of a body in chunks.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// How far the next request's head is.
 #[derive(Debug, Default)]
@@ -74,7 +96,17 @@ impl CorkedSocket {
     pub(crate) fn new(socket: GuardedSocket, unread: Bytes, begun_at: Option<Instant>) -> Self {
         let (socket, gathered, written) = (Some(socket), Vec::new(), 0);
         let head = HeadWatch { heard: !unread.is_empty(), begun_at, ..HeadWatch::default() };
-        Self(Arc::new(Mutex::new(Corked { socket, unread, gathered, written, handover: None, flushed: None, head })))
+        Self(Arc::new(Mutex::new(Corked {
+            socket,
+            unread,
+            gathered,
+            written,
+            offer: None,
+            input_bytes: 0,
+            input_ended: false,
+            flushed: None,
+            head,
+        })))
     }
 
     /// Says that hyper waits for the head of the next request.
@@ -98,17 +130,34 @@ impl CorkedSocket {
         self.0.lock().poll_uncork(context)
     }
 
-    /// Says that the answer on its way is a stream that may be taken from here.
-    pub(crate) fn offer(&self, handover: Handover) {
-        self.0.lock().handover = Some(handover);
+    /// Says that the answer on its way is a stream.
+    pub(crate) fn offer(&self, offer: Offer) {
+        self.0.lock().offer = Some(offer);
     }
 
-    /// The stream, once all that it said has come out of hyper, and it has nothing more to say.
-    pub(crate) fn due(&self) -> Option<Handover> {
-        let corked = self.0.lock();
-        let handover = corked.handover.as_ref()?;
-        let armed = handover.armed()?;
-        (corked.flushed == Some(armed)).then(|| handover.clone())
+    /// Looks after the stream that is being answered with, if that is so: to be called after each poll of the connection,
+    /// as hyper does not read while it answers.
+    pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Streaming {
+        let mut corked = self.0.lock();
+        let Some(offer) = corked.offer.clone() else { return Streaming::GoesOn };
+        if corked.poll_input(context).is_err() {
+            return Streaming::Broken;
+        }
+        if corked.input_bytes > STREAM_INPUT_BYTES_MAX {
+            return Streaming::TooMuchInput;
+        }
+        // Once all that it said has come out of hyper, and it has nothing more to say.
+        let has_said_all = offer.handover.armed().is_some_and(|armed| corked.flushed == Some(armed));
+        match has_said_all {
+            true if offer.detaches => Streaming::Detachable(offer),
+            true if corked.input_ended => {
+                if offer.chunked {
+                    corked.gather(LAST_CHUNK);
+                }
+                Streaming::ClientEnded
+            }
+            _ => Streaming::GoesOn,
+        }
     }
 
     /// Takes the socket, and what is still to be written to it.
@@ -133,6 +182,28 @@ impl HeadWatch {
 }
 
 impl Corked {
+    /// Reads and drops what a stream's client sends, up to the bound.
+    fn poll_input(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while !self.input_ended && self.input_bytes <= STREAM_INPUT_BYTES_MAX {
+            let mut room = [0; 4096];
+            let mut buffer = ReadBuf::new(&mut room);
+            let socket = self.socket.as_mut().ok_or_else(taken)?;
+            match Pin::new(socket).poll_read(context, &mut buffer)? {
+                Poll::Pending => break,
+                Poll::Ready(()) if buffer.filled().is_empty() => self.input_ended = true,
+                Poll::Ready(()) => self.input_bytes += buffer.filled().len(),
+            }
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, bytes: &[u8]) {
+        if self.gathered.capacity() == 0 {
+            self.gathered = SPARE.take();
+        }
+        self.gathered.extend_from_slice(bytes);
+    }
+
     fn poll_uncork(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.gathered.len() {
             let socket = self.socket.as_mut().ok_or_else(taken)?;
@@ -166,11 +237,8 @@ impl Corked {
             let socket = self.socket.as_mut().ok_or_else(taken)?;
             return Pin::new(socket).poll_write_vectored(context, slices);
         }
-        if self.gathered.capacity() == 0 {
-            self.gathered = SPARE.take();
-        }
         for slice in slices {
-            self.gathered.extend_from_slice(slice);
+            self.gather(slice);
         }
         Poll::Ready(Ok(bytes))
     }
@@ -216,7 +284,7 @@ impl AsyncWrite for CorkedSocket {
     /// hyper asks for this only when it has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut corked = self.0.lock();
-        corked.flushed = corked.handover.as_ref().and_then(Handover::armed);
+        corked.flushed = corked.offer.as_ref().and_then(|offer| offer.handover.armed());
         Poll::Ready(Ok(()))
     }
 
@@ -307,30 +375,34 @@ mod tests {
 
         let (mut ours, _theirs) = pair().await;
         let hub = tidecast::Hub::new();
-        let handover = Handover::new();
+        let request = http::Request::get("/").body(http_body_util::Empty::<Bytes>::new()).unwrap();
+        let offer = crate::detach::offer(&request, true).unwrap();
+        let handover = offer.handover.clone();
         let subscription = hub.subscribe(["a"], tidecast::Start::Live).unwrap();
         let stream = tidecast_axum::Sse::new(subscription).handover(Some(handover.clone()));
         let mut body = axum::response::IntoResponse::into_response(stream).into_body();
-        ours.offer(handover.clone());
+        ours.offer(offer);
         body.frame().await.unwrap().unwrap();
         ours.flush().await.unwrap();
-        assert!(ours.due().is_none(), "it may have more to say");
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut is_due = |ours: &CorkedSocket| matches!(ours.poll_stream(&mut context), Streaming::Detachable(_));
+        assert!(!is_due(&ours), "it may have more to say");
         let silent = async |body: &mut axum::body::Body| {
             assert!(tokio::time::timeout(Duration::from_millis(1), body.frame()).await.is_err());
         };
         silent(&mut body).await;
-        assert!(ours.due().is_none(), "not asked since");
+        assert!(!is_due(&ours), "not asked since");
         ours.flush().await.unwrap();
-        assert!(ours.due().is_some());
+        assert!(is_due(&ours));
         // It says something, which hyper keeps while the socket is full, and falls silent again.
         hub.publish_now("a", tidecast::Event::text("more")).unwrap();
         body.frame().await.unwrap().unwrap();
         silent(&mut body).await;
-        assert!(ours.due().is_none());
+        assert!(!is_due(&ours));
         ours.write_all(b"more").await.unwrap();
-        assert!(ours.due().is_none());
+        assert!(!is_due(&ours));
         ours.flush().await.unwrap();
-        assert!(ours.due().is_some());
+        assert!(is_due(&ours));
         let (_, unwritten) = CorkedSocket::take(&ours).unwrap();
         assert_eq!(unwritten, "more");
     }

@@ -10,9 +10,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::Body;
 use tidecast::Subscription;
 use tidecast_axum::Handover;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
-use crate::metrics;
+use crate::places::Place;
 
 /// A stream with its socket, as it left hyper.
 #[derive(Debug)]
@@ -24,34 +24,46 @@ pub(crate) struct Detached {
     pub(crate) sent_at: Instant,
     /// `None` is never.
     pub(crate) ends_at: Option<Instant>,
+    /// Whether what is written goes out in chunks: not to a client of HTTP/1.0.
+    pub(crate) chunked: bool,
     pub(crate) seat: Seat,
 }
 
-/// What a connection holds until it ends: its place among all, that it is counted, and the stream's place.
+/// What a connection holds until it ends: its place among all, and the stream's place.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    pub(crate) _permit: OwnedSemaphorePermit,
-    pub(crate) _counted: metrics::Connection,
+    pub(crate) _place: Place,
     pub(crate) _kept: Option<Box<dyn Any + Send>>,
 }
 
-/// A cell for a request whose answer may be a stream that can be detached.
-///
-/// A client of HTTP/1.0 gets no chunks, and one that is still sending a body has it read by hyper.
-pub(crate) fn offer<B: Body>(request: &Request<B>) -> Option<Handover> {
-    let plain =
-        request.method() == Method::GET && request.version() == Version::HTTP_11 && request.body().is_end_stream();
-    plain.then(Handover::new)
+/// A cell for the stream that may be the answer to a request, and how it would be served.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    pub(crate) handover: Handover,
+    /// Whether it may leave hyper.
+    pub(crate) detaches: bool,
+    pub(crate) chunked: bool,
 }
 
-/// Whether an answer is such a stream. If so it is the last on its connection, which its head then says.
-pub(crate) fn accept<B>(handover: &Handover, response: &mut Response<B>) -> bool {
-    let detachable = response.status() == StatusCode::OK && is_plain_stream(response.headers()) && handover.is_filled();
-    if detachable {
+/// Makes a cell for a request whose answer may be a stream. That of a client that is still sending a body stays with hyper,
+/// which reads it.
+pub(crate) fn offer<B: Body>(request: &Request<B>, has_reactors: bool) -> Option<Offer> {
+    (request.method() == Method::GET).then(|| Offer {
+        handover: Handover::new(),
+        detaches: has_reactors && request.body().is_end_stream(),
+        chunked: request.version() != Version::HTTP_10,
+    })
+}
+
+/// Returns whether an answer is such a stream. If so it is the last on its connection, which its head then says.
+pub(crate) fn accept<B>(offer: &mut Offer, response: &mut Response<B>) -> bool {
+    let is_stream = response.status() == StatusCode::OK && offer.handover.is_filled();
+    if is_stream {
+        offer.detaches &= is_plain_stream(response.headers());
         // Whatever the client has sent behind its request is not answered, and with this it knows.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    detachable
+    is_stream
 }
 
 fn is_plain_stream(headers: &HeaderMap) -> bool {
@@ -75,15 +87,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_plain_get_is_offered() {
+    fn only_a_get_is_offered_and_only_one_without_a_body_detaches() {
         let request =
             |method, version| Request::builder().method(method).version(version).body(Empty::<Bytes>::new()).unwrap();
-        assert!(offer(&request(Method::GET, Version::HTTP_11)).is_some());
-        assert!(offer(&request(Method::HEAD, Version::HTTP_11)).is_none());
-        assert!(offer(&request(Method::POST, Version::HTTP_11)).is_none());
-        assert!(offer(&request(Method::GET, Version::HTTP_10)).is_none());
+        let offered = |method, version| offer(&request(method, version), true);
+        let plain = offered(Method::GET, Version::HTTP_11).unwrap();
+        assert!(plain.detaches && plain.chunked);
+        let old = offered(Method::GET, Version::HTTP_10).unwrap();
+        assert!(old.detaches && !old.chunked);
+        assert!(offered(Method::HEAD, Version::HTTP_11).is_none());
+        assert!(offered(Method::POST, Version::HTTP_11).is_none());
+        assert!(!offer(&request(Method::GET, Version::HTTP_11), false).unwrap().detaches);
         let with_body = Request::get("/").body(Full::<Bytes>::from("a body")).unwrap();
-        assert!(offer(&with_body).is_none());
+        assert!(!offer(&with_body, true).unwrap().detaches);
     }
 
     #[tokio::test]
@@ -91,28 +107,27 @@ mod tests {
         use axum::response::IntoResponse;
 
         let hub = tidecast::Hub::new();
-        let accepted = |change: fn(&mut Response<axum::body::Body>)| {
-            let handover = Handover::new();
+        let accepted = |change: &dyn Fn(&mut Response<axum::body::Body>)| {
+            let mut offer = offer(&Request::get("/").body(Empty::<Bytes>::new()).unwrap(), true).unwrap();
             let subscription = hub.subscribe(["a"], tidecast::Start::Live).unwrap();
-            let stream = tidecast_axum::Sse::new(subscription).handover(Some(handover.clone()));
+            let stream = tidecast_axum::Sse::new(subscription).handover(Some(offer.handover.clone()));
             let mut response = stream.into_response();
             change(&mut response);
-            let accepted = accept(&handover, &mut response);
+            let accepted = accept(&mut offer, &mut response);
             let says_so = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
             assert_eq!(accepted, says_so);
-            accepted
+            (accepted, offer.detaches)
         };
-        assert!(accepted(|_| {}));
-        assert!(!accepted(|response| *response.status_mut() = StatusCode::IM_A_TEAPOT));
-        assert!(!accepted(|response| *response = ([(header::CONTENT_TYPE, "text/event-stream")], "").into_response()));
+        assert_eq!(accepted(&|_| {}), (true, true));
+        assert!(!accepted(&|response| *response.status_mut() = StatusCode::IM_A_TEAPOT).0);
+        assert!(
+            !accepted(&|response| *response = ([(header::CONTENT_TYPE, "text/event-stream")], "").into_response()).0
+        );
         for name in ["content-encoding", "content-length", "transfer-encoding", "trailer", "upgrade"] {
-            let handover = Handover::new();
-            let subscription = hub.subscribe(["a"], tidecast::Start::Live).unwrap();
-            let mut response = tidecast_axum::Sse::new(subscription).handover(Some(handover.clone())).into_response();
-            response.headers_mut().insert(name, HeaderValue::from_static("gzip"));
-            assert!(!accept(&handover, &mut response), "{name}");
+            let coded = |response: &mut Response<_>| {
+                response.headers_mut().insert(name, HeaderValue::from_static("gzip"));
+            };
+            assert_eq!(accepted(&coded), (true, false), "{name}");
         }
-        let mut other = axum::response::Response::new(axum::body::Body::empty());
-        assert!(!accept(&Handover::new(), &mut other));
     }
 }

@@ -35,6 +35,7 @@ use crate::{
     app::App,
     bounds::FIRST_REQUEST_GRACE,
     deadline::Deadline,
+    places::Control,
     publish::{self, Asked},
     routes::{PUBLISH, put_answer},
     socket::GuardedSocket,
@@ -69,15 +70,23 @@ pub(crate) struct Unfinished {
 
 /// Serves a connection for as long as it says nothing but plain publishes. Returns what is left for others; `None` where
 /// the connection is over.
-pub(crate) async fn serve(socket: GuardedSocket, app: &App, stopping: impl Future<Output = ()>) -> Option<Unfinished> {
+pub(crate) async fn serve(
+    socket: GuardedSocket,
+    app: &App,
+    control: &Control,
+    stopping: impl Future<Output = ()>,
+) -> Option<Unfinished> {
     let mut stopping = pin!(stopping);
-    let mut connection = Connection::new(socket, app);
+    let mut connection = Connection::new(socket, app, control);
     // A client that has just connected takes a close for a failure, and a proxy for a 502.
     let mut grace: Option<Pin<Box<Sleep>>> = None;
     let mut stops = false;
     let left = poll_fn(|context| {
         if let Poll::Ready(left) = connection.poll(context) {
             return Poll::Ready(left);
+        }
+        if control.poll_closed(context) {
+            return Poll::Ready(Left::Over);
         }
         stops = stops || stopping.as_mut().poll(context).is_ready();
         if !stops {
@@ -112,6 +121,7 @@ enum Left {
 
 struct Connection<'a> {
     app: &'a App,
+    control: &'a Control,
     socket: GuardedSocket,
     /// The beginning of a request, or what is left to others.
     unread: Vec<u8>,
@@ -146,9 +156,10 @@ enum Taken {
 }
 
 impl<'a> Connection<'a> {
-    fn new(socket: GuardedSocket, app: &'a App) -> Self {
+    fn new(socket: GuardedSocket, app: &'a App, control: &'a Control) -> Self {
         Self {
             app,
+            control,
             socket,
             unread: Vec::new(),
             answers: Vec::new(),
@@ -212,7 +223,11 @@ impl<'a> Connection<'a> {
             // The end: of nothing, or in the middle of a request.
             return Poll::Ready(Some(if before == 0 { Left::Over } else { Left::ToOthers }));
         }
+        if !self.control.begin() {
+            return Poll::Ready(Some(Left::Over));
+        }
         self.answer_all(bytes);
+        self.control.rest();
         Poll::Ready(None)
     }
 
@@ -409,7 +424,8 @@ mod tests {
         let config = Config::from_settings(&Settings::default()).unwrap();
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
-        let mut connection = Connection::new(socket, &app);
+        let control = Control::default();
+        let mut connection = Connection::new(socket, &app, &control);
         let data = r#"{"data":"x"}"#;
         let plain = request("", data);
         let mut taken = |bytes: &[u8]| connection.take(bytes);
@@ -451,7 +467,7 @@ mod tests {
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let plain = request("", r#"{"data":"x"}"#);
-        assert_eq!(Connection::new(socket, &app).take(&plain), Taken::Other);
+        assert_eq!(Connection::new(socket, &app, &Control::default()).take(&plain), Taken::Other);
     }
 
     /// A request on a connection that was accepted just before the hub was told to stop was not answered, and a proxy made a
@@ -490,7 +506,8 @@ mod tests {
         let config = Config::from_settings(&Settings::default()).unwrap();
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
-        let mut connection = Connection::new(socket, &app);
+        let control = Control::default();
+        let mut connection = Connection::new(socket, &app, &control);
         let bytes = request("", r#"{"data":"x"}"#);
         connection.answer_all(&[&bytes[..], b"P"].concat());
         let begun_at = connection.begun_at;

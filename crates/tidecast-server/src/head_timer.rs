@@ -8,18 +8,20 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use hyper::rt::{Sleep, Timer};
 
-use crate::{config::Config, cork::CorkedSocket};
+use crate::{config::Config, cork::CorkedSocket, places::Control};
 
 /// Makes the timers of one connection.
 #[derive(Debug)]
 pub(crate) struct HeadTimer {
     socket: CorkedSocket,
+    control: Arc<Control>,
     limits: HeadLimits,
     /// What hyper is told: it works out a deadline that is not used.
     made_at: Instant,
@@ -35,9 +37,9 @@ pub(crate) struct HeadLimits {
 }
 
 impl HeadTimer {
-    pub(crate) fn new(socket: CorkedSocket, config: &Config) -> Self {
+    pub(crate) fn new(socket: CorkedSocket, control: Arc<Control>, config: &Config) -> Self {
         let limits = HeadLimits { idle: config.idle_timeout, head: config.header_timeout };
-        Self { socket, limits, made_at: Instant::now() }
+        Self { socket, control, limits, made_at: Instant::now() }
     }
 }
 
@@ -47,6 +49,7 @@ impl Timer for HeadTimer {
     }
 
     fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
+        self.control.rest();
         self.socket.wait_for_head();
         Box::pin(HeadWait { socket: self.socket.clone(), limits: self.limits })
     }

@@ -30,6 +30,7 @@ mod deadline;
 mod fast_path;
 mod head_timer;
 mod listen;
+mod places;
 mod socket;
 mod workers;
 
@@ -96,9 +97,9 @@ pub fn run() -> ExitCode {
             warn(warnings);
             print("the configuration has no mistakes\n")
         }),
-        Asked::PrintConfig(gathered) => configured(gathered, |_, settings, warnings| {
+        Asked::PrintConfig(gathered) => configured(gathered, |config, settings, warnings| {
             warn(warnings);
-            print(&document::in_force(settings))
+            print(&document::in_force(settings, &config))
         }),
         Asked::Publish(arguments) => ended(client::run(client::publish::run(*arguments))),
         Asked::Tail(arguments) => ended(client::run(client::tail::run(*arguments))),
@@ -151,6 +152,9 @@ fn ended(result: anyhow::Result<Ended>) -> ExitCode {
 }
 
 fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
+    if let Some(refusal) = config.refusal() {
+        anyhow::bail!(refusal);
+    }
     let tasks = Arc::new(Tasks::default());
     telemetry::init(config.log_format, &config.log_filter, config.access_log, &tasks)?;
     let served = run_hub(config, warnings, tasks);

@@ -17,12 +17,20 @@ use anyhow::Context;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 
-use crate::{app::App, bounds::BACKLOG, config::Config, connection::serve, routes::Routes, workers::Workers};
+use crate::{
+    app::App,
+    bounds::BACKLOG,
+    config::Config,
+    connection::serve,
+    places::{Place, Places},
+    routes::Routes,
+    workers::Workers,
+};
 
 /// How long to wait after a connection could not be accepted, for example because no file is free: longer each time.
 const ACCEPT_BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -36,7 +44,7 @@ struct Door {
     listener: TcpListener,
     /// The same socket, which takes those that came with it: without another time around for each.
     same: net::TcpListener,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// What accepts connections and hands them out.
@@ -52,7 +60,7 @@ struct Acceptor {
 struct Accepted {
     socket: net::TcpStream,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 /// Opens the listening socket.
@@ -82,7 +90,7 @@ pub(crate) async fn run(
     workers: Workers,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
+    let places = Places::new(&app.config, app.counters.clone());
     let door = Door::new(listener, places).context("failed to wait for connections")?;
     let (stopping, stopped) = watch::channel(false);
     let connections = TaskTracker::new();
@@ -138,7 +146,7 @@ impl Acceptor {
                     }
                 }
                 taken += 1;
-                accepted = if taken < ACCEPTED_AT_ONCE_MAX { self.door.accept_now() } else { None };
+                accepted = if taken < ACCEPTED_AT_ONCE_MAX { self.door.accept_now().await } else { None };
             }
         }
     }
@@ -156,29 +164,39 @@ impl Acceptor {
 }
 
 impl Door {
-    fn new(listener: net::TcpListener, places: Arc<Semaphore>) -> io::Result<Self> {
+    fn new(listener: net::TcpListener, places: Arc<Places>) -> io::Result<Self> {
         let same = listener.try_clone()?;
         Ok(Self { listener: TcpListener::from_std(listener)?, same, places })
     }
 
-    /// Waits for a place, then for a connection: who finds none waits in the system's queue.
+    /// Waits for a connection, then for its place. Behind one that waits for a place, others wait in the system's queue.
     async fn accept(&self) -> io::Result<Accepted> {
-        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
         let (socket, peer) = self.listener.accept().await?;
         // A socket belongs to the runtime that it was made on: it is made anew on the one that will serve it.
-        Ok(Accepted { socket: socket.into_std()?, peer, place })
+        self.with_place(socket.into_std()?, peer).await
     }
 
     /// Accepts one that waits, if there is a place for it.
-    fn accept_now(&self) -> Option<io::Result<Accepted>> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
+    async fn accept_now(&self) -> Option<io::Result<Accepted>> {
+        if !self.places.any_free() {
+            return None;
+        }
         let accepted = self.same.accept().and_then(|(socket, peer)| {
             socket.set_nonblocking(true)?;
-            Ok(Accepted { socket, peer, place })
+            Ok((socket, peer))
         });
         match accepted {
+            Ok((socket, peer)) => Some(self.with_place(socket, peer).await),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            accepted => Some(accepted),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    async fn with_place(&self, socket: net::TcpStream, peer: SocketAddr) -> io::Result<Accepted> {
+        match self.places.take(peer.ip()).await {
+            Some(place) => Ok(Accepted { socket, peer, place }),
+            // Closed as it is dropped, like one whose client has gone.
+            None => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
 }
@@ -186,6 +204,7 @@ impl Door {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
 
     /// Connections were accepted one at a time, each behind what those before it asked for: of a burst of ten thousand some
     /// found the system's queue full, and were reset. All that wait are taken together, as far as there are places.
@@ -194,17 +213,24 @@ mod tests {
         let listener = net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let door = Door::new(listener, Arc::new(Semaphore::new(70))).unwrap();
+        let config = Config::from_settings(&Settings::default()).unwrap();
+        let places = Places::new(&Config { connections_max: 70, ..config }, Arc::default());
+        let door = Door::new(listener, places).unwrap();
         let clients: Vec<_> = (0..100).map(|_| net::TcpStream::connect(address).unwrap()).collect();
 
         let first = door.accept().await.unwrap();
-        let others: Vec<_> = std::iter::from_fn(|| door.accept_now()).collect::<Result<_, _>>().unwrap();
+        let mut others = Vec::new();
+        while let Some(accepted) = door.accept_now().await {
+            others.push(accepted.unwrap());
+        }
         assert_eq!(others.len(), 69);
         drop((first, others));
         // Their places are free again, and nobody was lost who had none.
-        let rest: Vec<_> = std::iter::from_fn(|| door.accept_now()).collect::<Result<_, _>>().unwrap();
+        let mut rest = Vec::new();
+        while let Some(accepted) = door.accept_now().await {
+            rest.push(accepted.unwrap());
+        }
         assert_eq!(rest.len(), 30);
-        assert!(door.accept_now().is_none());
         drop(clients);
     }
 }

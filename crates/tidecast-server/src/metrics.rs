@@ -42,6 +42,7 @@ pub(crate) struct Counters {
     detached: AtomicU64,
     refused: [AtomicU64; 3],
     refusals: [AtomicU64; Cause::ALL.len()],
+    closed: [AtomicU64; 3],
 }
 
 /// Why a stream was told to come back later.
@@ -55,14 +56,28 @@ pub(crate) enum Refused {
     Ending,
 }
 
-/// A connection, for as long as it lasts.
-#[derive(Debug)]
-pub(crate) struct Connection(Arc<Counters>);
+/// Why a connection was closed that did nothing wrong by HTTP.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Closed {
+    /// It had been idle for longest when another needed its place.
+    Idle,
+    /// Its client has as many as it may.
+    ClientFull,
+    /// Its client went on sending behind the request for a stream.
+    Input,
+}
 
 impl Counters {
-    pub(crate) fn connection(self: &Arc<Self>) -> Connection {
+    pub(crate) fn count_accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        Connection(self.clone())
+    }
+
+    pub(crate) fn count_ended(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_closed(&self, why: Closed) {
+        self.closed[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_detached(&self) {
@@ -91,12 +106,6 @@ impl Counters {
         // The ended ones are read first, so that they never outnumber the accepted ones.
         let ended = load(&self.ended);
         load(&self.accepted).saturating_sub(ended)
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -18,13 +18,14 @@ use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 
-use crate::body::read_out;
+use crate::{body::read_out, places::Control};
 
 /// The layer that reads what a handler left of a request's body.
 pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
+    let control = request.extensions().get::<Arc<Control>>().cloned();
     let mut rest = SharedBody::default();
     let request = request.map(|body| {
         *rest.0.lock() = Some(body);
@@ -33,6 +34,10 @@ pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Req
     let response = next.run(request).await;
     // Whoever was waited for in vain is not waited for again.
     if response.status() != StatusCode::REQUEST_TIMEOUT {
+        // Others may have the place meanwhile, unless it is a stream's.
+        if let Some(control) = control.filter(|_| response.status() != StatusCode::OK) {
+            control.rest();
+        }
         read_out(&mut rest, patience).await;
     }
     response

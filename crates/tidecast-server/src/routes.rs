@@ -38,6 +38,7 @@ use crate::{
     access_log::Entry,
     admission::admit,
     app::App,
+    places::Control,
     refused::read_the_rest,
     ticket::gate::{self, Gate},
 };
@@ -61,13 +62,14 @@ impl Routes {
     pub(crate) async fn answer<B>(
         self: Arc<Self>,
         peer: SocketAddr,
+        control: Arc<Control>,
         request: Request<B>,
     ) -> Result<Response, Infallible>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let entry = Entry::begin(peer, &request);
-        let mut answer = pin!(self.route(peer, request));
+        let mut answer = pin!(self.route(peer, control, request));
         let answered = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
             Ok(answer) => answer,
             Err(_) => {
@@ -82,20 +84,27 @@ impl Routes {
         answered
     }
 
-    async fn route<B>(&self, peer: SocketAddr, mut request: Request<B>) -> Result<Response, Infallible>
+    async fn route<B>(
+        &self,
+        peer: SocketAddr,
+        control: Arc<Control>,
+        mut request: Request<B>,
+    ) -> Result<Response, Infallible>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         if request.method() == Method::POST && request.uri().path() == PUBLISH {
             return match &self.cors {
-                None => Ok(publish::answer(&self.app, peer, request).await),
+                None => Ok(publish::answer(&self.app, peer, &control, request).await),
                 Some(cors) => {
-                    let publish = service_fn(async |request| Ok(publish::answer(&self.app, peer, request).await));
+                    let publish =
+                        service_fn(async |request| Ok(publish::answer(&self.app, peer, &control, request).await));
                     cors.layer(publish).oneshot(request).await
                 }
             };
         }
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(control);
         let mut response = self.router.clone().oneshot(request).await?;
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);

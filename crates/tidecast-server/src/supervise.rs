@@ -237,7 +237,7 @@ mod tests {
 
     async fn readiness(app: &Arc<App>, address: SocketAddr) -> (u16, String) {
         let request = Request::get("/readyz").header("host", address.to_string()).body(Body::empty()).unwrap();
-        let answer = Routes::new(app).answer(address, request).await.unwrap();
+        let answer = Routes::new(app).answer(address, Arc::default(), request).await.unwrap();
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

@@ -1,7 +1,7 @@
 //! The knobs as documents: the reference page, the sample file, and what is in force.
 
 use super::{
-    Settings,
+    Config, Settings,
     broker::masked,
     knob::{Kind, Knob, Zero},
     knobs::KNOBS,
@@ -71,7 +71,7 @@ pub(crate) fn sample() -> String {
 }
 
 /// What is in force, as a file, with where each value came from. Secrets are masked.
-pub(crate) fn in_force(settings: &Settings) -> String {
+pub(crate) fn in_force(settings: &Settings, config: &Config) -> String {
     let mut file = String::new();
     for knob in KNOBS {
         let (line, origin) = match settings.find(knob.key) {
@@ -83,7 +83,10 @@ pub(crate) fn in_force(settings: &Settings) -> String {
                 };
                 (line, settings.origin(knob.key))
             }
-            None if knob.default.is_empty() => (format!("#{}", knob.key), format!("default: {}", knob.shown_default())),
+            None if knob.default.is_empty() => {
+                let worked_out = config.worked_out(knob.key).map_or_else(String::new, |value| format!(" = {value}"));
+                (format!("#{}{worked_out}", knob.key), format!("default: {}", knob.shown_default()))
+            }
             None => {
                 let default = toml_value(knob.kind, &[knob.default.to_owned()]);
                 (format!("{} = {default}", knob.key), "default".to_owned())
@@ -123,7 +126,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::Config;
 
     #[test]
     fn the_documents_in_the_repository_are_what_the_declarations_say() {

@@ -232,14 +232,22 @@ pub(crate) const KNOBS: &[Knob] = &[
     },
     Knob {
         key: "connections_max",
-        default_note: "the limit of open files less 256",
+        default_note: "the limit of open files less 256, or three quarters of a small one",
         zero: Zero::Mistake("nobody could connect"),
-        doc: "Most connections; at it no more are accepted until one ends",
+        doc: "Most connections; at it the one that has been idle for longest is closed for the next",
+        ..PLAIN
+    },
+    Knob {
+        key: "connections_per_client_max",
+        default: "0",
+        zero: Zero::Means("no limit"),
+        doc: "Most connections of one client's address (IPv6: of one network of 64 bits); one more is closed at once. Behind \
+              a proxy all clients have its address: leave it at 0 there",
         ..PLAIN
     },
     Knob {
         key: "streams_max",
-        default_note: "the limit of open files less 512",
+        default_note: "`connections_max` less 256, or two thirds of a small one",
         zero: Zero::Means("no stream at all"),
         doc: "Most streams; at it a browser is told to come back after 5 to 30 s",
         ..PLAIN
@@ -248,7 +256,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "streams_per_client_max",
         default: "0",
         zero: Zero::Means("no limit"),
-        doc: "Most streams of one client's address; at it a browser is told to come back after 5 to 30 s",
+        doc: "Most streams of one client's address (IPv6: of one network of 64 bits); at it a browser is told to come back after 5 to 30 s",
         ..PLAIN
     },
     Knob {

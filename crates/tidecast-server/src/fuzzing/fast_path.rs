@@ -11,7 +11,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     runtime::Builder,
-    sync::{Semaphore, watch},
+    sync::watch,
     task::yield_now,
 };
 
@@ -19,6 +19,7 @@ use crate::{
     app::App,
     config::{Config, Settings},
     connection::serve_set_up,
+    places::Places,
     routes::Routes,
 };
 
@@ -129,7 +130,7 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
     let served = TcpStream::from_std(OwnedFd::from(ours).into()).expect("a socket");
     let mut client = UnixStream::from_std(theirs).expect("a socket");
     let (_stop, stopping) = watch::channel(false);
-    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a permit");
+    let place = Places::new(&CONFIG, app.counters.clone()).take(address.ip()).await.expect("a place");
     let serving = tokio::spawn(serve_set_up(served, address, app.clone(), Routes::new(&app), stopping, place));
 
     for piece in pieces {

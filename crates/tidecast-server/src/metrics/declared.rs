@@ -7,7 +7,7 @@
 use prometheus_client::registry;
 use tidecast_redis::RedisStats;
 
-use super::{Refused, Scrape, load};
+use super::{Closed, Refused, Scrape, load};
 
 /// The prefix of every name.
 pub(super) const PREFIX: &str = "tidecast";
@@ -82,6 +82,15 @@ pub(super) const HUB: &[Hub] = &[
     ),
     Hub::counter("connections_accepted", "Connections since the start", |hub| load(&hub.counters.accepted)),
     Hub::gauge("connections", "Connections now", |hub| hub.counters.connections()),
+    Hub::counter_by("connections_closed", "Connections closed by the hub: idle for longest when another needed the place; beyond `connections_per_client_max`; sending behind the request for a stream", "reason", |hub| {
+        [("idle", Closed::Idle), ("client-full", Closed::ClientFull), ("input", Closed::Input)]
+            .map(|(reason, closed)| (reason, load(&hub.counters.closed[closed as usize])))
+            .into()
+    })
+    .alert(
+        "rate(tidecast_connections_closed_total{reason=\"idle\"}[5m]) > 1",
+        "All connections are taken: a client opens very many, or `connections_max` is too low.",
+    ),
     Hub::counter("connections_detached", "Streams handed to a reactor with their connection", |hub| {
         load(&hub.counters.detached)
     }),

@@ -29,8 +29,8 @@ impl Reactors {
     /// Cuts the connection. It is never called, as there is none that could serve it.
     pub(crate) fn adopt(&self, detached: Detached) {
         self.counters.count_detached();
-        let Detached { socket, unwritten, subscription, sent_at, ends_at, seat } = detached;
-        drop((socket, unwritten, subscription, sent_at, ends_at, seat));
+        let Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, seat } = detached;
+        drop((socket, unwritten, subscription, sent_at, ends_at, chunked, seat));
     }
 
     pub(crate) fn end(&self) {}

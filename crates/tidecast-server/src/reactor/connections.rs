@@ -39,8 +39,6 @@ pub(super) struct Connections {
     pub(super) channels: Channels,
     /// Whole subscriptions to be polled.
     pub(super) woken: VecDeque<Token>,
-    /// Sockets that may have more to be read.
-    pub(super) unread: VecDeque<Token>,
     pub(super) wheel: Wheel,
     pub(super) times: Times,
     started: Instant,
@@ -94,7 +92,6 @@ impl Connections {
             entries: Slab::new(),
             channels: Channels::default(),
             woken: VecDeque::new(),
-            unread: VecDeque::new(),
             wheel,
             times,
             started: Instant::now(),
@@ -122,7 +119,7 @@ impl Connections {
 
     /// Whether there is something to do without being told.
     pub(super) fn has_work(&self) -> bool {
-        self.channels.has_work() || !self.woken.is_empty() || !self.unread.is_empty()
+        self.channels.has_work() || !self.woken.is_empty()
     }
 
     /// Does some of what there is to do.
@@ -131,10 +128,6 @@ impl Connections {
         for _ in 0..self.woken.len() {
             let Some(token) = self.woken.pop_front() else { break };
             self.serve_whole(token);
-        }
-        for _ in 0..self.unread.len() {
-            let Some(token) = self.unread.pop_front() else { break };
-            self.read_and_drop(token);
         }
     }
 
@@ -164,7 +157,7 @@ impl Connections {
     }
 
     fn adopt(&mut self, detached: Detached, member: Member) {
-        let Detached { socket, unwritten, subscription, sent_at, ends_at, seat } = detached;
+        let Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, seat } = detached;
         let now = tokio::time::Instant::now();
         let entry = Entry {
             socket,
@@ -176,6 +169,8 @@ impl Connections {
             ends_at: ends_at
                 .map_or(NEVER, |at| self.now.saturating_add(self.wheel.ticks(at.saturating_duration_since(now)))),
             armed_at: NEVER,
+            input_bytes: 0,
+            framing: if chunked { Framing::Chunk } else { Framing::Raw },
             _seat: seat,
             _member: member,
         };
@@ -212,10 +207,10 @@ impl Connections {
             self.remove(token);
             return;
         }
-        // Who has closed one side is gone, as everywhere in this program. Only who was told that its stream has ended was
-        // waited for, and may have said something before.
+        // A client that has closed one side may have gone, or only have no more to ask: which of them can't be told. Its
+        // stream ends. One that was told so before may have said something first.
         if flags.contains(epoll::EventFlags::RDHUP) && !matches!(entry.phase, Phase::Closing(_)) {
-            self.remove(token);
+            self.end_at_once(token);
             return;
         }
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) {
@@ -263,7 +258,7 @@ impl Connections {
                 return Served::Done;
             }
             let (key, at) = (*key, *spot);
-            match look.at(&self.taps, key, at) {
+            match look.at(&self.taps, key, at, entry.framing) {
                 Seen::Frames { bytes, framing, next } => {
                     let written = write(&entry.socket, bytes, framing);
                     if matches!(written, Written::All | Written::Part(_)) {

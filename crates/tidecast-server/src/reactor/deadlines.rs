@@ -3,7 +3,7 @@
 use tidecast::wire::KEEP_ALIVE;
 
 use super::{
-    chunk::{Framing, write},
+    chunk::write,
     connections::Connections,
     entry::{Entry, Phase},
     slab::Token,
@@ -52,7 +52,7 @@ impl Connections {
             }
             (Phase::Open, None) if now >= entry.ends_at => self.end_lifetime(token),
             (Phase::Open, None) if now >= comment_at(entry, self.times.keep_alive) => {
-                let written = write(&entry.socket, &KEEP_ALIVE, Framing::Chunk);
+                let written = write(&entry.socket, &KEEP_ALIVE, entry.framing);
                 self.after(token, written);
             }
             _ => {}

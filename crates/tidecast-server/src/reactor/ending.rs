@@ -2,6 +2,7 @@
 
 use std::{io::Read, time::Duration};
 
+use bytes::Bytes;
 use tidecast::wire::final_block;
 
 use super::{
@@ -10,9 +11,7 @@ use super::{
     entry::{Entry, Phase, Source},
     slab::Token,
 };
-
-/// How much of what a client still sends is read, and dropped, before another has its turn.
-const READ_BYTES_MAX: usize = 64 * 1024;
+use crate::{bounds::STREAM_INPUT_BYTES_MAX, metrics::Closed};
 
 impl Connections {
     /// Ends a stream at the end of its lifetime. Each has its own, so they need not be kept from coming back together.
@@ -25,10 +24,28 @@ impl Connections {
         self.leave_source(token);
         let Some(entry) = self.entries.get_mut(token) else { return };
         entry.phase = Phase::Ending;
-        let mut last = framed(&final_block(retry));
-        last.extend_from_slice(LAST_CHUNK);
-        let written = Pending::new(last.into(), Framing::Raw).write(&entry.socket);
+        let last = match entry.framing {
+            Framing::Chunk => [&framed(&final_block(retry)), LAST_CHUNK].concat().into(),
+            Framing::Raw => final_block(retry),
+        };
+        let written = Pending::new(last, Framing::Raw).write(&entry.socket);
         self.after(token, written);
+    }
+
+    /// Ends the stream of a client that has closed its side, and may have gone. What was written before still goes out; of
+    /// what it has not taken yet, the rest does, and nothing after it.
+    pub(super) fn end_at_once(&mut self, token: Token) {
+        self.leave_source(token);
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        if entry.pending.is_some() {
+            entry.phase = Phase::Ending;
+            return;
+        }
+        if entry.framing == Framing::Chunk && entry.phase == Phase::Open {
+            // Whether it is taken makes no difference any more.
+            Pending::new(Bytes::from_static(LAST_CHUNK), Framing::Raw).write(&entry.socket);
+        }
+        self.remove(token);
     }
 
     /// Closes our side, and waits for the client to close its own: what it sent and nobody read would have the system
@@ -44,25 +61,23 @@ impl Connections {
         self.read_and_drop(token);
     }
 
-    /// Reads what a client sends, though nobody wants it: it would be in the way of the end.
+    /// Reads what a client sends, though nobody wants it: it would be in the way of the end. One that sends too much is cut.
     pub(super) fn read_and_drop(&mut self, token: Token) {
         let Some(entry) = self.entries.get_mut(token) else { return };
-        for _ in 0..READ_BYTES_MAX / self.scratch.len() {
+        loop {
             match entry.socket.read(&mut self.scratch) {
-                Ok(0) => {
-                    self.remove(token);
-                    return;
-                }
-                Ok(_) => {}
+                Ok(0) => break,
+                Ok(read) => entry.input_bytes = entry.input_bytes.saturating_add(read as u32),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.remove(token);
-                    return;
-                }
+                Err(_) => break,
+            }
+            if entry.input_bytes as usize > STREAM_INPUT_BYTES_MAX {
+                self.counters.count_closed(Closed::Input);
+                break;
             }
         }
-        self.unread.push_back(token);
+        self.remove(token);
     }
 
     pub(super) fn remove(&mut self, token: Token) {

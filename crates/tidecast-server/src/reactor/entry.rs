@@ -11,7 +11,13 @@ use std::{
 
 use tidecast::{Spot, Subscription, Taps};
 
-use super::{Member, chunk::Pending, inbox::Inbox, slab::Token, wheel::Tick};
+use super::{
+    Member,
+    chunk::{Framing, Pending},
+    inbox::Inbox,
+    slab::Token,
+    wheel::Tick,
+};
 use crate::detach::Seat;
 
 /// A connection. There are many of these: what only some need at a time is in a box.
@@ -29,6 +35,10 @@ pub(super) struct Entry {
     pub(super) ends_at: Tick,
     /// When it is next to be looked at.
     pub(super) armed_at: Tick,
+    /// How much its client has sent, which was dropped.
+    pub(super) input_bytes: u32,
+    /// How what is written goes on the wire.
+    pub(super) framing: Framing,
     pub(super) _seat: Seat,
     pub(super) _member: Member,
 }

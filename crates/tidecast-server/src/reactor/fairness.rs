@@ -8,13 +8,14 @@ use std::{
 
 use rustix::event::epoll;
 use tidecast::{Event, Hub, Start, Taps, wire::FirstBlock};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::{Next, Reactor, connections::Connections, inbox::Mail};
 use crate::{
     config::{Config, Settings},
     detach::{Detached, Seat},
     metrics::Counters,
+    places::Places,
 };
 
 const LARGE: usize = 400;
@@ -46,10 +47,18 @@ impl Stepped {
         socket.set_nonblocking(true).unwrap();
         let mut subscription = self.hub.subscribe([channel], Start::Live).unwrap();
         subscription.first_block(FirstBlock::default());
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let seat = Seat { _permit: place, _counted: Arc::<Counters>::default().connection(), _kept: None };
+        let places = Places::new(&Config::from_settings(&Settings::default()).unwrap(), Arc::default());
+        let seat = Seat { _place: places.take_now(), _kept: None };
         let sent_at = tokio::time::Instant::now();
-        let detached = Detached { socket, unwritten: bytes::Bytes::new(), subscription, sent_at, ends_at: None, seat };
+        let detached = Detached {
+            socket,
+            unwritten: bytes::Bytes::new(),
+            subscription,
+            sent_at,
+            ends_at: None,
+            chunked: true,
+            seat,
+        };
         self.reactor.inbox.adopt(detached, self.reactor.members.join());
         client
     }

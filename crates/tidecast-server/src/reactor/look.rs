@@ -28,20 +28,25 @@ pub(super) struct Look {
 struct Read {
     from: Spot,
     next: Spot,
-    /// As it is to be written.
+    /// The frames.
     bytes: Bytes,
-    framing: Framing,
+    /// The same as a chunk, if they are few.
+    framed: Option<Bytes>,
     count: u32,
-    /// Of the frames, without what is around them on the wire.
-    len: usize,
 }
 
 impl Read {
     fn new(from: Spot, next: Spot, bytes: Bytes, count: u32) -> Self {
-        let len = bytes.len();
-        let (bytes, framing) =
-            if len > FRAMED_BYTES_MAX { (bytes, Framing::Chunk) } else { (Bytes::from(framed(&bytes)), Framing::Raw) };
-        Self { from, next, bytes, framing, count, len }
+        let framed = (bytes.len() <= FRAMED_BYTES_MAX).then(|| Bytes::from(framed(&bytes)));
+        Self { from, next, bytes, framed, count }
+    }
+
+    /// Returns what is to be written, and how, to a client of some framing.
+    fn to_write(&self, framing: Framing) -> (&Bytes, Framing) {
+        match (framing, &self.framed) {
+            (Framing::Chunk, Some(framed)) => (framed, Framing::Raw),
+            _ => (&self.bytes, framing),
+        }
     }
 }
 
@@ -54,7 +59,7 @@ pub(super) enum Seen<'a> {
 }
 
 impl Look {
-    pub(super) fn at(&mut self, taps: &Taps, key: u32, spot: Spot) -> Seen<'_> {
+    pub(super) fn at(&mut self, taps: &Taps, key: u32, spot: Spot, framing: Framing) -> Seen<'_> {
         if self.end == Some(spot) {
             return Seen::CaughtUp;
         }
@@ -69,7 +74,10 @@ impl Look {
             }
         }
         match &self.read {
-            Some(read) => Seen::Frames { bytes: &read.bytes, framing: read.framing, next: read.next },
+            Some(read) => {
+                let (bytes, framing) = read.to_write(framing);
+                Seen::Frames { bytes, framing, next: read.next }
+            }
             None => Seen::Elsewhere,
         }
     }
@@ -78,7 +86,7 @@ impl Look {
     pub(super) fn given(&mut self) {
         let Some(read) = &self.read else { return };
         self.frames += u64::from(read.count);
-        self.bytes += read.len as u64;
+        self.bytes += read.bytes.len() as u64;
         self.uses += 1;
         if self.uses >= USES_MAX {
             self.uses = 0;

@@ -6,7 +6,7 @@ use tidecast::{Spot, limits::READ_BYTES_DEFAULT};
 use tidecast_axum::random_between;
 
 use super::{
-    chunk::{Framing, Pending, Written, write},
+    chunk::{Pending, Written, write},
     connections::{Connections, WRITES_MAX},
     entry::{Source, Whole},
     slab::Token,
@@ -32,9 +32,9 @@ impl Connections {
             match whole.subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, READ_BYTES_DEFAULT) {
                 Poll::Ready(true) => {
                     let bytes = batch.take_bytes();
-                    let written = match write(&entry.socket, &bytes, Framing::Chunk) {
+                    let written = match write(&entry.socket, &bytes, entry.framing) {
                         // It has left the subscription, so it is kept.
-                        Written::Nothing => Written::Part(Pending::new(bytes, Framing::Chunk)),
+                        Written::Nothing => Written::Part(Pending::new(bytes, entry.framing)),
                         written => written,
                     };
                     if !self.after(token, written) {

@@ -17,6 +17,7 @@ use crate::{
     access::Wants,
     app::App,
     body::{read_out, read_whole},
+    places::Control,
     publish::{self, Asked, Wanted},
     routes::NO_SNIFF,
 };
@@ -25,7 +26,7 @@ use crate::{
 const ANSWER_BYTES: usize = 128;
 
 /// Answers a request to publish.
-pub(super) async fn answer<B>(app: &App, peer: SocketAddr, request: Request<B>) -> Response
+pub(super) async fn answer<B>(app: &App, peer: SocketAddr, control: &Control, request: Request<B>) -> Response
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -43,6 +44,8 @@ where
     };
     // Whoever was waited for in vain is not waited for again.
     if refusal.status() != StatusCode::REQUEST_TIMEOUT {
+        // Others may have the place meanwhile.
+        control.rest();
         read_out(&mut body, patience).await;
     }
     refusal

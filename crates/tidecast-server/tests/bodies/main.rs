@@ -17,12 +17,16 @@ mod burst;
 mod bytes;
 #[path = "../it/fleet.rs"]
 mod fleet;
+#[path = "../it/half_close.rs"]
+mod half_close;
 #[path = "../it/head.rs"]
 mod head;
 #[path = "../it/lifetime.rs"]
 mod lifetime;
 #[path = "../it/limits.rs"]
 mod limits;
+#[path = "../it/room.rs"]
+mod room;
 #[path = "../it/stall.rs"]
 mod stall;
 #[path = "../it/stop.rs"]

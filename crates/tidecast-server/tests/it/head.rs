@@ -19,8 +19,8 @@ async fn the_head_and_the_first_block_are_these_bytes() {
     for name in ["content-length", "content-encoding", "set-cookie"] {
         assert_eq!(stream.head.header(name), None, "{name}");
     }
-    // One that is detached leaves what answers requests.
-    assert_eq!(stream.head.header("connection"), crate::SERVE.is_empty().then_some("close"));
+    // A stream is the last answer on its connection.
+    assert_eq!(stream.head.header("connection"), Some("close"));
     let block = stream.body_until("\n\n").await;
     let id = block.strip_prefix(": tidecast\nretry: 3000\nid: ").and_then(|rest| rest.strip_suffix("\n\n"));
     let id = id.unwrap_or_else(|| panic!("{block:?}"));

@@ -47,12 +47,13 @@ async fn a_full_hub_tells_when_to_come_back() {
     let mut stream = hub.stream("/stream?last=1").await;
     assert_eq!(stream.message().await.data, "1");
     turned_away(&hub).await;
-    // A refusal is no reason to close the connection.
+    // The connection of a client that waits elsewhere is closed: others need its place.
     let mut connection = Connection::open(hub.address).await;
-    for _ in 0..2 {
-        connection.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
-        assert!(connection.answer("GET").await.text().starts_with("retry: "));
-    }
+    connection.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
+    let answer = connection.answer("GET").await;
+    assert_eq!(answer.head.header("connection"), Some("close"));
+    assert!(answer.text().starts_with("retry: "));
+    assert!(connection.is_cut().await);
 }
 
 #[tokio::test]
@@ -83,8 +84,8 @@ async fn one_client_gets_no_more_than_its_share() {
 }
 
 #[tokio::test]
-async fn at_the_limit_of_connections_the_next_one_waits() {
-    let hub = Hub::start(&["--connections-max", "2"]);
+async fn where_no_connection_is_idle_the_next_one_waits() {
+    let hub = Hub::start(&["--connections-max", "2", "--streams-max", "2"]);
     let first = hub.stream("/stream").await;
     let mut second = hub.stream("/stream").await;
     // The kernel takes it, the hub does not: it is neither refused nor answered.
