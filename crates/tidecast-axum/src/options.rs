@@ -1,8 +1,9 @@
 //! How streams are served, and how they are ended.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{future::IntoFuture, io, ops::RangeInclusive, time::Duration};
 
 use tidecast::{Hub, wire::FirstBlock};
+use tokio::time::sleep;
 
 /// How streams are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +64,55 @@ pub fn random_between(range: &RangeInclusive<Duration>) -> Duration {
 /// axum::serve(listener, app).with_graceful_shutdown(close_on(hub, tokio::signal::ctrl_c())).await
 /// # }
 /// ```
+///
+/// A client that reads nothing keeps the server waiting: [`end_with`] bounds that.
 pub async fn close_on(hub: Hub, signal: impl Future) {
     signal.await;
     hub.close();
+}
+
+/// How often it is looked whether a hub is closed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs a server to its end, or until so long after its hub was closed.
+///
+/// Graceful shutdown waits for every connection. A stream ends by itself once its hub is closed, but its last block does not
+/// leave while its client reads nothing: an HTTP server asks a body for more only when the socket has taken what came
+/// before, so no body can end such a connection. What is still open then ends with the runtime.
+///
+/// # Errors
+///
+/// Those of the server.
+///
+/// # Cancel safety
+///
+/// Dropped, it drops the server.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn run(listener: tokio::net::TcpListener, app: axum::Router, hub: tidecast::Hub) -> std::io::Result<()> {
+/// use std::time::Duration;
+/// use tidecast_axum::{close_on, end_with};
+///
+/// let server =
+///     axum::serve(listener, app).with_graceful_shutdown(close_on(hub.clone(), tokio::signal::ctrl_c()));
+/// end_with(&hub, Duration::from_secs(5), server).await
+/// # }
+/// ```
+pub async fn end_with(
+    hub: &Hub,
+    patience: Duration,
+    server: impl IntoFuture<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let overdue = async {
+        while !hub.is_closed() {
+            sleep(LOOK_EVERY).await;
+        }
+        sleep(patience).await;
+    };
+    tokio::select! {
+        ended = server.into_future() => ended,
+        () = overdue => Ok(()),
+    }
 }

@@ -16,7 +16,7 @@ use axum::{
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tidecast::Hub;
-use tidecast_axum::{Handover, come_back_in, random_between};
+use tidecast_axum::{Handover, come_back_in, query, random_between};
 
 use crate::{
     access_log::OpenStream,
@@ -32,6 +32,8 @@ pub(crate) struct Admission {
     streams_max: usize,
     /// 0 is no limit.
     streams_per_client_max: usize,
+    /// 0 is no limit.
+    channels_per_client_max: usize,
     taken: Mutex<Taken>,
     /// Asked whether it is ending, when nobody is admitted.
     hub: Hub,
@@ -42,7 +44,15 @@ pub(crate) struct Admission {
 struct Taken {
     streams: usize,
     /// Kept only where there is a limit, and only for who has a stream.
-    by_client: HashMap<IpAddr, usize>,
+    by_client: HashMap<IpAddr, Share>,
+}
+
+/// What one client has.
+#[derive(Debug, Default)]
+struct Share {
+    streams: usize,
+    /// Of all its streams; one that several of them read counts for each.
+    channels: usize,
 }
 
 /// A stream's place, given back when it is dropped.
@@ -50,6 +60,7 @@ struct Taken {
 struct Place {
     admission: Arc<Admission>,
     client: Option<IpAddr>,
+    channels: u16,
     /// Writes a line at the end, if the access log is on.
     logged: Option<Box<OpenStream>>,
 }
@@ -59,6 +70,7 @@ impl Admission {
         Self {
             streams_max: config.streams_max,
             streams_per_client_max: config.streams_per_client_max,
+            channels_per_client_max: config.channels_per_client_max,
             taken: Mutex::default(),
             hub,
             counters,
@@ -70,24 +82,40 @@ impl Admission {
         self.taken.lock().streams
     }
 
-    fn take(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Place, Refused> {
+    /// Takes a place for a stream of a client, which asks for so many channels.
+    fn take(self: &Arc<Self>, client: Option<IpAddr>, channels: u16) -> Result<Place, Refused> {
         if self.hub.is_closed() {
             return Err(Refused::Ending);
         }
-        let client = client.filter(|_| self.streams_per_client_max > 0).map(client_of);
+        let client = client.filter(|_| self.counts_clients()).map(client_of);
         let mut taken = self.taken.lock();
         if taken.streams >= self.streams_max {
             return Err(Refused::Full);
         }
         if let Some(client) = client {
-            let streams = taken.by_client.entry(client).or_default();
-            if *streams >= self.streams_per_client_max {
+            let beyond = |count: usize, max: usize| max > 0 && count > max;
+            let (streams, read) = taken.by_client.get(&client).map_or((0, 0), |share| (share.streams, share.channels));
+            let (streams, read) = (streams + 1, read + usize::from(channels));
+            if beyond(streams, self.streams_per_client_max) || beyond(read, self.channels_per_client_max) {
                 return Err(Refused::ClientFull);
             }
-            *streams += 1;
+            taken.by_client.insert(client, Share { streams, channels: read });
         }
         taken.streams += 1;
-        Ok(Place { admission: self.clone(), client, logged: None })
+        Ok(Place { admission: self.clone(), client, channels, logged: None })
+    }
+
+    fn counts_clients(&self) -> bool {
+        self.streams_per_client_max > 0 || self.channels_per_client_max > 0
+    }
+
+    /// Returns how many channels a request asks for, if that is of interest. What is wrong with it is told elsewhere.
+    fn channels(&self, request: &Request) -> u16 {
+        if self.channels_per_client_max == 0 {
+            return 0;
+        }
+        let channels = query::channels(request.uri().query().unwrap_or_default());
+        channels.map_or(0, |channels| u16::try_from(channels.len()).unwrap_or(u16::MAX))
     }
 }
 
@@ -97,10 +125,11 @@ impl Drop for Place {
         let mut taken = self.admission.taken.lock();
         taken.streams -= 1;
         if let Some(client) = self.client
-            && let Some(streams) = taken.by_client.get_mut(&client)
+            && let Some(share) = taken.by_client.get_mut(&client)
         {
-            *streams -= 1;
-            if *streams == 0 {
+            share.streams -= 1;
+            share.channels -= usize::from(self.channels);
+            if share.streams == 0 {
                 taken.by_client.remove(&client);
             }
         }
@@ -113,7 +142,7 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
         return next.run(request).await;
     }
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    match admission.take(peer.map(|peer| peer.ip())) {
+    match admission.take(peer.map(|peer| peer.ip()), admission.channels(&request)) {
         Ok(mut place) => {
             let handover = request.extensions().get::<Handover>().cloned();
             let response = next.run(request).await;
@@ -151,6 +180,7 @@ mod tests {
         let admission = Arc::new(Admission {
             streams_max: 1,
             streams_per_client_max: 0,
+            channels_per_client_max: 0,
             taken: Mutex::default(),
             hub: hub.clone(),
             counters: Arc::default(),

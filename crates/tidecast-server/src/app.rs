@@ -9,6 +9,7 @@ use tidecast_redis::{RedisBroker, RedisConfig};
 use crate::{
     access::Access,
     admission::Admission,
+    body::Bodies,
     config::{BrokerConfig, Config},
     metrics::Counters,
     reactor::Reactors,
@@ -30,6 +31,7 @@ pub(crate) struct App {
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) reactors: Reactors,
+    pub(crate) bodies: Bodies,
     pub(crate) tasks: Arc<Tasks>,
     address: SocketAddr,
 }
@@ -59,6 +61,7 @@ impl App {
             redis,
             counters,
             reactors,
+            bodies: Bodies::new(config.bodies_bytes_max),
             tasks,
             config,
             address,

@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) header_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) body_timeout: Duration,
+    pub(crate) bodies_bytes_max: usize,
     pub(crate) stall_timeout: Duration,
     pub(crate) stop_timeout: Duration,
     /// The limit of open files.
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) streams_max: usize,
     /// 0 is no limit.
     pub(crate) streams_per_client_max: usize,
+    /// 0 is no limit.
+    pub(crate) channels_per_client_max: usize,
     /// 0 is to serve streams without.
     pub(crate) reactors: usize,
     /// 0 is the system's default.
@@ -95,12 +98,14 @@ impl Config {
         let header_timeout = read.time("header_timeout");
         let idle_timeout = read.time("idle_timeout");
         let body_timeout = read.time("body_timeout");
+        let bodies_bytes_max = read.size("bodies_bytes");
         let stall_timeout = read.time("stall_timeout");
         let stop_timeout = read.time("stop_timeout");
         let connections_max = read.value("connections_max", parse_count);
         let connections_per_client_max = read.value("connections_per_client_max", parse_count).unwrap_or_default();
         let streams_max = read.value("streams_max", parse_count);
         let streams_per_client_max = read.value("streams_per_client_max", parse_count).unwrap_or_default();
+        let channels_per_client_max = read.value("channels_per_client_max", parse_count).unwrap_or_default();
         let reactors = read.value("reactors", parse_reactors);
         let send_buffer_bytes = read.size("send_buffer");
         let limits = Limits {
@@ -161,6 +166,7 @@ impl Config {
             header_timeout,
             idle_timeout,
             body_timeout,
+            bodies_bytes_max,
             stall_timeout,
             stop_timeout,
             files_max,
@@ -168,6 +174,7 @@ impl Config {
             connections_per_client_max,
             streams_max: streams_max.unwrap_or_else(|| default_streams(connections_max)),
             streams_per_client_max,
+            channels_per_client_max,
             reactors: reactors.unwrap_or_else(default_reactors),
             send_buffer_bytes,
             log_format,

@@ -151,6 +151,10 @@ impl Places {
     fn close_idle(&self) {
         let mut idle: Vec<_> = {
             let open = self.open.lock();
+            // Their places will be free in a moment.
+            if open.values().any(|control| control.is_closed()) {
+                return;
+            }
             open.values().filter_map(|control| Some((control.idle_since()?, control.clone()))).collect()
         };
         let count = (idle.len() / CLOSED_SHARE).max(1).min(idle.len());
@@ -245,6 +249,10 @@ impl Control {
     /// Returns whether the connection is to be closed, and has the task woken when it is.
     pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> bool {
         self.waker.register(context.waker());
+        self.is_closed()
+    }
+
+    fn is_closed(&self) -> bool {
         self.state.load(Ordering::Acquire) == CLOSED
     }
 
@@ -309,10 +317,12 @@ mod tests {
         assert!(!taken[1].1.control.begin(), "what it asks for is not done");
         taken[0].1.control.rest();
         places.close_idle();
-        assert_eq!(closed(&taken), [false, true, true], "it was at rest for longer than the first");
+        assert_eq!(closed(&taken), [false, true, false], "one at a time");
         // A place that is given back is taken at once.
         taken.remove(1);
-        assert!(places.take(peer).await.is_some());
+        taken.push((places.take(peer).await.unwrap(), taken[0].0.open()));
+        places.close_idle();
+        assert_eq!(closed(&taken), [false, true, false], "it has been at rest for longer than the first");
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 mod channels;
 mod console;
 mod health;
+mod past_events;
 mod publish;
 
 use std::{

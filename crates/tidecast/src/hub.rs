@@ -104,6 +104,20 @@ impl Hub {
         self.inner.broker.history(channel, Since::Newest, last).await
     }
 
+    /// Reads at most `limit` of a channel's events behind a position, oldest first: the next page after the last position of
+    /// the one before. Where what follows the position is gone, it begins with the oldest that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unavailable`] where the broker could not be asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only reads.
+    pub async fn history_after(&self, channel: &Channel, position: Position, limit: usize) -> Result<History> {
+        self.inner.broker.history(channel, Since::After(position), limit.min(LAST_MAX)).await
+    }
+
     /// Drops what a channel has: its positions start over, and its readers are told `restarted`. Answers whether the
     /// channel was known.
     ///

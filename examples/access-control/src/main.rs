@@ -7,6 +7,8 @@
 //! Open <http://127.0.0.1:8000> and publish: the page shows what everybody gets, and that `analytics` was refused. Log
 //! in, and it gets both.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::State,
@@ -16,7 +18,7 @@ use axum::{
 };
 use serde_json::json;
 use tidecast::{Event, Hub};
-use tidecast_axum::{Problem, StreamRequest, Streams, close_on};
+use tidecast_axum::{Problem, StreamRequest, Streams, close_on, end_with};
 use tokio::{net::TcpListener, signal::ctrl_c};
 
 #[tokio::main]
@@ -24,7 +26,9 @@ async fn main() -> std::io::Result<()> {
     let hub = Hub::new();
     let listener = TcpListener::bind("127.0.0.1:8000").await?;
     println!("http://127.0.0.1:8000");
-    axum::serve(listener, app(hub.clone())).with_graceful_shutdown(close_on(hub, ctrl_c())).await
+    let server = axum::serve(listener, app(hub.clone())).with_graceful_shutdown(close_on(hub.clone(), ctrl_c()));
+    // A page that reads nothing must not keep it waiting.
+    end_with(&hub, Duration::from_secs(5), server).await
 }
 
 fn app(hub: Hub) -> Router {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tidecast::Hub;
+use tidecast_axum::{close_on, end_with};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -80,4 +81,27 @@ async fn read_until(socket: &mut TcpStream, end: &str) -> String {
     };
     timeout(DEADLINE, reading).await.unwrap_or_else(|_| panic!("no {end:?}"));
     String::from_utf8(read).unwrap()
+}
+
+/// Graceful shutdown waits for every connection, and that of a client which reads nothing never ends: its stream's last
+/// block stays behind what it does not take.
+#[tokio::test]
+async fn a_client_that_reads_nothing_does_not_hold_up_the_end() {
+    let hub = Hub::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, tidecast_axum::router(hub.clone()))
+        .with_graceful_shutdown(close_on(hub.clone(), stopped));
+    let ending = hub.clone();
+    let server = tokio::spawn(async move { end_with(&ending, Duration::from_millis(200), server).await });
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    read_until(&mut stream, "\nid: ").await;
+    // More than the sockets have room for, and nothing of it is read.
+    for _ in 0..32 {
+        publish(&hub, "sse", &"x".repeat(500_000));
+    }
+    stop.send(()).unwrap();
+    timeout(DEADLINE, server).await.expect("the server ends").unwrap().unwrap();
 }

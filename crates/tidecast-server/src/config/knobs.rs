@@ -215,6 +215,15 @@ pub(crate) const KNOBS: &[Knob] = &[
         ..PLAIN
     },
     Knob {
+        key: "bodies_bytes",
+        kind: Kind::Size,
+        default: "64MiB",
+        zero: Zero::Means("only bodies that come in one piece are taken"),
+        doc: "Memory for bodies of requests that come in more than one piece, all together; beyond it a publish is answered \
+              by 503",
+        ..PLAIN
+    },
+    Knob {
         key: "stall_timeout",
         kind: Kind::Time,
         default: "30s",
@@ -257,6 +266,14 @@ pub(crate) const KNOBS: &[Knob] = &[
         default: "0",
         zero: Zero::Means("no limit"),
         doc: "Most streams of one client's address (IPv6: of one network of 64 bits); at it a browser is told to come back after 5 to 30 s",
+        ..PLAIN
+    },
+    Knob {
+        key: "channels_per_client_max",
+        default: "0",
+        zero: Zero::Means("no limit"),
+        doc: "Most channels that the streams of one client's address (IPv6: of one network of 64 bits) read together, each \
+              counted once a stream; at it a browser is told to come back after 5 to 30 s",
         ..PLAIN
     },
     Knob {

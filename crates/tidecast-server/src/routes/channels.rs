@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tidecast::{Channel, ChannelInfo};
 use tidecast_axum::{Problem, query};
 
-use super::{json_line, method_not_allowed};
+use super::{json_line, method_not_allowed, past_events::PastEvents};
 use crate::{app::App, bounds::PAGE_MAX, parameters};
 
 /// How many events of the past are answered where `last` does not say.
@@ -54,24 +54,17 @@ pub(super) async fn show(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
 async fn events(app: &App, channel: &Channel, query: Option<&str>) -> Result<Response, Problem> {
     parameters::refuse_unknown(query, &["last"])?;
     let last = parameters::value(query, "last")?.map_or(Ok(LAST_DEFAULT), |last| query::parse_last(&last))?;
-    let history = app.hub.newest(channel, last).await?;
+    let newest = app.hub.newest(channel, last.min(1)).await?;
     // With Redis a channel may have a past that this hub knows nothing of yet.
-    if history.events.is_empty() && app.hub.channel(channel).is_none() {
+    if newest.events.is_empty() && app.hub.channel(channel).is_none() {
         return Err(unknown(channel));
     }
-    let events: Vec<_> = history
-        .events
-        .iter()
-        .map(|event| {
-            json!({
-                "id": event.id(),
-                "position": event.position.to_string(),
-                "type": event.event_type(),
-                "data": event.data(),
-            })
-        })
-        .collect();
-    Ok(json_line(&json!({ "channel": channel.as_str(), "events": events })))
+    let head = newest.events.first().map(|event| event.position);
+    Ok((
+        [(header::CONTENT_TYPE, "application/json")],
+        PastEvents::new(app.hub.clone(), channel, head, last).into_body(),
+    )
+        .into_response())
 }
 
 /// `DELETE /channels/{name}`.

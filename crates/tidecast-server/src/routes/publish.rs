@@ -33,10 +33,12 @@ where
     let (head, mut body) = request.into_parts();
     let patience = app.config.body_timeout;
     let refusal = match app.access.check(Wants::Change, &head.headers) {
-        Ok(()) => match read_whole(&mut body, patience).await {
+        Ok(()) => match read_whole(&mut body, &app.bodies, patience).await {
             Ok(body) => {
                 let query = head.uri.query().unwrap_or_default();
-                return publish(&app.hub, &head.headers, query, &body).await.unwrap_or_else(Problem::into_response);
+                return publish(&app.hub, &head.headers, query, &body.bytes)
+                    .await
+                    .unwrap_or_else(Problem::into_response);
             }
             Err(problem) => problem.into_response(),
         },

@@ -246,6 +246,9 @@ async fn metrics_agree_with_what_was_done() {
         ("resets_total{reason=\"ambiguous-id\"}", 0),
         ("log_lines_dropped_total", 0),
         ("tasks_restarted_total", 0),
+        ("connections_closed_total{reason=\"idle\"}", 0),
+        ("connections_closed_total{reason=\"client-full\"}", 0),
+        ("connections_closed_total{reason=\"input\"}", 0),
     ];
     for (name, number) in expected {
         assert_eq!(numbers.get(&format!("tidecast_{name}")), Some(number), "{name} in {numbers:?}");

@@ -75,7 +75,7 @@ async fn a_stream_gets_what_there_is_and_ends() {
     }
     // Later, too.
     let mut stream = hub.stream("/stream").await;
-    stream.body_until("\n\n").await;
+    stream.until_live().await;
     stream.connection.socket.shutdown().await.unwrap();
     stream.rest().await;
     let mut old = Connection::open(hub.address).await;

@@ -20,6 +20,7 @@ mod broken_output;
 mod burst;
 mod bytes;
 mod channels;
+mod cost;
 mod cut_writes;
 mod detach;
 mod fast_path;

@@ -1,0 +1,152 @@
+//! What one client may cost the others: memory for what it sends, and for what it asks for and does not read.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::{Connection, Hub, request, within};
+
+/// The resident memory of the hub.
+#[cfg(target_os = "linux")]
+fn resident_bytes(hub: &Hub) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+/// Bodies were bounded one by one: four hundred that came slowly took 663 MiB. That they share their room is a test beside
+/// them, `body.rs`.
+#[tokio::test]
+async fn a_body_without_room_is_told_to_try_again_and_small_ones_are_always_taken() {
+    let hub = Hub::start(&["--bodies-bytes", "300KiB"]);
+    let text = [("Content-Type", "text/plain")];
+    let publish = async |bytes: usize| {
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(&request(hub.address, "POST", "/publish", &text, &vec![b'x'; bytes])).await;
+        connection.answer("POST").await
+    };
+    let refused = publish(400_000).await;
+    assert!(refused.problem(503).contains("bodies_bytes"));
+    assert_eq!(refused.head.header("retry-after"), Some("1"));
+    for bytes in [5, 1_000, 200_000] {
+        assert_eq!(publish(bytes).await.head.status, 200);
+    }
+}
+
+/// The events of an answer lay in memory several times over until the last of them was read: a hundred such requests took
+/// 400 MiB, and the hub was silent meanwhile.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn past_events_are_written_as_they_are_read() {
+    const EVENTS: usize = 70;
+    const CLIENTS: usize = 100;
+    let hub = Hub::start(&[]);
+    let data = |number: usize| format!("{number} \"ä\"{}", "x".repeat(100_000));
+    for number in 0..EVENTS {
+        hub.publish(&json!({"channel": "a", "data": data(number)}).to_string()).await;
+    }
+    let ask = request(hub.address, "GET", "/channels/a/events?last=1000", &[], b"");
+    // All that is asked once, and read.
+    let mut connection = Connection::open(hub.address).await;
+    connection.send(&ask).await;
+    connection.answer("GET").await;
+    let before = resident_bytes(&hub);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut connection = Connection::open_small(hub.address, 4096).await;
+        connection.send(&ask).await;
+        // The answer has begun.
+        assert!(connection.fill(1024).await.unwrap());
+        clients.push(connection);
+    }
+    assert_eq!(hub.get("/healthz").await.text(), "alive\n");
+    let grown = resident_bytes(&hub).saturating_sub(before);
+    assert!(grown < 100 << 20, "{} MiB", grown >> 20);
+    // And what is read is whole.
+    let answer = clients[0].answer("GET").await.json();
+    let events = answer["events"].as_array().unwrap();
+    assert_eq!(events.len(), EVENTS);
+    for (number, event) in events.iter().enumerate() {
+        assert_eq!(event["data"], data(number));
+        assert_eq!((&event["id"], &event["type"]), (&event["position"], &"message".into()));
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_past_events_is_what_it_was() {
+    let hub = Hub::start(&["--log-events", "300"]);
+    let events: Vec<Value> = (0..400).map(|number| json!({"channel": "a", "data": number.to_string()})).collect();
+    hub.publish(&Value::from(events).to_string()).await;
+    for last in [0, 1, 2, 7, 100, 299, 300, 301, 1000] {
+        let answer = hub.get(&format!("/channels/a/events?last={last}")).await.json();
+        let data: Vec<_> = answer["events"].as_array().unwrap().iter().map(|event| event["data"].clone()).collect();
+        let expected: Vec<Value> = (400 - last.min(300)..400).map(|number| number.to_string().into()).collect();
+        assert_eq!(data, expected, "{last}");
+        assert_eq!(answer["channel"], "a");
+    }
+    hub.get("/channels/unknown/events").await.problem(404);
+    let _reader = hub.stream("/stream?channel=silent").await;
+    assert_eq!(hub.get("/channels/silent/events").await.json(), json!({"channel": "silent", "events": []}));
+    assert_eq!(hub.ask("HEAD", "/channels/a/events", &[], b"").await.head.status, 200);
+}
+
+/// Each stream could name 64 channels of its own, so one client could have the hub keep any number of them.
+#[tokio::test]
+async fn the_channels_of_one_client_have_a_bound() {
+    let hub = Hub::start(&["--channels-per-client-max", "10"]);
+    let query = |from: usize, to: usize| {
+        let names: Vec<_> = (from..to).map(|number| format!("channel=c{number}")).collect();
+        format!("/stream?{}", names.join("&"))
+    };
+    let eight = hub.stream(&query(0, 8)).await;
+    let turned_away = hub.get(&query(8, 11)).await;
+    assert!(turned_away.text().starts_with("retry: "), "{turned_away:?}");
+    let _two = hub.stream(&query(8, 10)).await;
+    assert!(hub.get("/stream").await.text().starts_with("retry: "));
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"client-full\"}").await, 2);
+    assert_eq!(hub.metric("tidecast_channels").await, 10);
+    drop(eight);
+    hub.until_metric("tidecast_streams", 1).await;
+    let _others = hub.stream(&query(20, 28)).await;
+}
+
+/// A hub told nobody what its limits came to, and started with whatever was left of a small one.
+#[tokio::test]
+async fn a_small_limit_of_open_files_is_told() {
+    let limited = async |files: usize, arguments: &str| {
+        let program = env!("CARGO_BIN_EXE_tidecast");
+        let line = format!("ulimit -n {files}; exec {program} {arguments}");
+        let child = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output());
+        let output = within("the program", output).await.unwrap().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let number = |text: &str, key: &str| -> usize {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("#{key} = ")));
+        let line = line.unwrap_or_else(|| panic!("no {key} in {text}"));
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let (_, many, quiet) = limited(4_096, "print-config").await;
+    assert_eq!((number(&many, "connections_max"), number(&many, "streams_max")), (3_840, 3_584));
+    assert_eq!(quiet, "");
+    let (_, few, warned) = limited(400, "print-config").await;
+    let (connections, streams) = (number(&few, "connections_max"), number(&few, "streams_max"));
+    assert!(connections <= 300 && streams < connections && streams > 0, "{few}");
+    assert!(
+        warned.contains(&format!("the limit of open files is 400, which leaves {connections} connections")),
+        "{warned}"
+    );
+    // With less than it needs for itself there is no hub.
+    let (code, _, refused) = limited(30, "serve --listen 127.0.0.1:0").await;
+    assert!(code == Some(1) && refused.contains("the limit of open files is 30"), "{refused}");
+    // And nothing is left for publishing where streams may take all.
+    let (_, _, warned) = limited(4_096, "check-config --connections-max 100 --streams-max 100").await;
+    assert!(warned.contains("streams can take every connection"), "{warned}");
+}
