@@ -22,9 +22,7 @@ pub(crate) use self::{
     sources::{Origin, Setting, Settings},
 };
 use crate::{
-    bounds::{
-        CONNECTIONS_KEPT, FILES_KEPT, FILES_NEEDED, FILES_NEEDED_PER_CORE, FILES_WARNED_BELOW, REACTORS_MAX,
-    },
+    bounds::{CONNECTIONS_KEPT, FILES_KEPT, FILES_NEEDED, FILES_NEEDED_PER_CORE, FILES_WARNED_BELOW, REACTORS_MAX},
     pattern::Pattern,
     units::{parse_bytes, parse_duration},
 };

@@ -478,7 +478,8 @@ mod tests {
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let asked = b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let (ours, mut theirs) = socket().await;
-        let mut serving = pin!(serve(ours, &app, std::future::ready(())));
+        let control = Control::default();
+        let mut serving = pin!(serve(ours, &app, &control, std::future::ready(())));
         let once = poll_fn(|context| Poll::Ready(serving.as_mut().poll(context).is_pending()));
         assert!(once.await, "it is waited for");
         theirs.write_all(asked).await.unwrap();
@@ -487,7 +488,7 @@ mod tests {
         // In vain, and not for longer.
         let (ours, _theirs) = socket().await;
         let begun = Instant::now();
-        assert!(serve(ours, &app, std::future::ready(())).await.is_none());
+        assert!(serve(ours, &app, &Control::default(), std::future::ready(())).await.is_none());
         assert!((FIRST_REQUEST_GRACE..2 * FIRST_REQUEST_GRACE).contains(&begun.elapsed()));
     }
 
