@@ -6,6 +6,7 @@ import datetime
 import decimal
 import enum
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from flask import Flask
 from flask import json as flask_json
 from support.hub import Hub
 from support.redis_server import RedisServer
+from support.waiting import until
 
 import tidecast
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint
@@ -144,3 +146,36 @@ def test_a_message_can_not_break_out_of_its_lines(field: str) -> None:
     """Whoever yields such a message from `messages` of his own forged an event."""
     with pytest.raises(ValueError, match=field):
         str(Message("x", **{field: "5\n\ndata: forged"}))
+
+
+@pytest.mark.parametrize("field", ["type", "id"])
+@pytest.mark.parametrize("control", ["\x01stream-reset", "a\x7f", "a\x85b", "a\nb", "\0"])
+def test_control_characters_are_refused(
+    application: Flask, blueprint: ServerSentEventsBlueprint, field: str, control: str
+) -> None:
+    """In hub mode a type that began with one vanished, and `\\x01stream-reset` was a reset that nobody had sent."""
+    with application.app_context(), pytest.raises(ValueError, match=f"event {field}"):
+        blueprint.publish("x", **{field: control})
+
+
+@pytest.mark.parametrize("poison", ["[" * 100_000 + "]" * 100_000, "9" * 5_000])
+def test_what_python_can_not_load_is_passed_over(
+    app: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer, poison: str
+) -> None:
+    """It ended `messages()`, though every other program on that Redis may publish it."""
+    app.config["REDIS_URL"] = redis_server.url
+    with app.app_context():
+        # In this thread, from the first `next` on.
+        messages = blueprint.messages("poison")
+
+        def publish() -> bool:
+            redis_server.client.publish("poison", f'{{"data": {poison}}}')
+            return bool(redis_server.client.publish("poison", '{"data": "end"}'))
+
+        thread = threading.Thread(target=until, args=(publish, "it listens"))
+        thread.start()
+        assert next(messages).data == "end"
+        thread.join()
+        messages.close()
+    with pytest.raises(ValueError):
+        tidecast.Received("poison", "message", poison, "").json()
