@@ -114,7 +114,7 @@ async fn values_arrive_as_the_bytes_they_were() {
 async fn types_ids_and_retries_arrive_in_every_form() {
     let hub = Hub::start(&[]);
     let mut stream = hub.stream("/stream?channel=ch%20%C3%BC").await;
-    let (event_type, id) = (" tab\tand: ü", "id: with 🌊");
+    let (event_type, id) = (" space and: ü", "id: with 🌊");
     let pairs = format!("channel={}&type={}&id={}&retry=1234", escape("ch ü"), escape(event_type), escape(id));
     let json = serde_json::json!({ "channel": "ch ü", "type": event_type, "id": id, "retry": 1234, "data": "x" });
     for (target, media_type, body) in [
@@ -133,7 +133,7 @@ async fn types_ids_and_retries_arrive_in_every_form() {
         let message = stream.message().await;
         assert_eq!((message.event_type.as_str(), message.last_event_id.as_str()), (event_type, id), "{media_type}");
     }
-    // The frame as it is: the id first, one space after each colon, LF, and no field that was not given.
+    // The frame as it is: the id last, one space after each colon, LF, and no field that was not given.
     let frame = format!("event: {event_type}\nretry: 1234\ndata: x\nid: {id}\n\n");
     let body = String::from_utf8_lossy(&stream.seen).into_owned();
     assert!(body.ends_with(&frame.repeat(4)), "{body:?}");
