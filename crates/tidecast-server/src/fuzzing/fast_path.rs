@@ -13,6 +13,7 @@ use tokio::{
     runtime::Builder,
     sync::watch,
     task::yield_now,
+    time,
 };
 
 use crate::{
@@ -48,14 +49,14 @@ pub fn fast_path(input: &[u8]) {
     if skipped || bytes.len() > INPUT_BYTES_MAX {
         return;
     }
-    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (fast, general) = runtime.block_on(async {
         let fast = run(&pieces(&bytes, *seed)).await;
         let general = run(&[TO_GENERAL, &bytes]).await;
         (fast, general)
     });
-    let of_general = behind_first(&general.answers);
-    assert_eq!(fast.answers.escape_ascii().to_string(), of_general.escape_ascii().to_string());
+    let [of_fast, of_general] = [&fast.answers, behind_first(&general.answers)].map(without_refusal);
+    assert_eq!(of_fast.escape_ascii().to_string(), of_general.escape_ascii().to_string());
     assert_eq!(fast.events, general.events);
 }
 
@@ -68,6 +69,15 @@ fn behind_first(answers: &[u8]) -> &[u8] {
     let body_len: usize =
         str::from_utf8(body_len.expect("a length").value).ok().and_then(|len| len.parse().ok()).expect("a number");
     &answers[head_len + body_len..]
+}
+
+/// The answers without a refusal of hyper's own at their end. It refuses a head that is malformed and unfinished if that came
+/// at once, and waits for the rest if it came in pieces.
+fn without_refusal(answers: &[u8]) -> &[u8] {
+    const BEGINNING: &[u8] = b"HTTP/1.1 4";
+    let at = answers.windows(BEGINNING.len()).rposition(|window| window == BEGINNING).unwrap_or(answers.len());
+    let bare = answers[at..].windows(44).any(|window| window == b"\r\nconnection: close\r\ncontent-length: 0\r\ndate");
+    if bare { &answers[..at] } else { answers }
 }
 
 /// The bytes that records stand for.
@@ -112,13 +122,13 @@ struct Outcome {
     events: Vec<String>,
 }
 
-/// Serves a connection, on a socket whose two ends are in this thread: time passes only when nothing is left to do, so that
-/// a request which is never completed runs into its time-out at once.
+/// Serves a connection, on a socket whose two ends are in this thread. Once all is sent, time passes only when nothing is left
+/// to do, so that a request which is never completed runs into its time-out at once.
 async fn run(pieces: &[&[u8]]) -> Outcome {
     static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         let config = Config::from_settings(&Settings::default()).expect("the defaults are valid");
         // Short times, as passing each of them by is work too.
-        let soon = Duration::from_millis(10);
+        let soon = Duration::from_secs(5);
         Config { reactors: 0, header_timeout: soon, idle_timeout: soon, body_timeout: soon, ..config }
     });
     let address = "127.0.0.1:8000".parse().expect("an address");
@@ -143,9 +153,12 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
         }
     }
     let mut answers = Vec::new();
+    // From here on only, as a request in many pieces would run into its time-out on the way.
+    time::pause();
     // An error is an end too: what was not read before the server closed.
     let _ = client.read_to_end(&mut answers).await;
     serving.await.expect("serving does not panic");
+    time::resume();
     mask_dates(&mut answers);
     mask_epochs(&mut answers);
     Outcome { answers, events: events(&app).await }
