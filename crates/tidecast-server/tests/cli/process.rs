@@ -183,7 +183,8 @@ impl Hub {
     pub(crate) fn get(&self, target: &str) -> Value {
         let mut socket = TcpStream::connect(self.address).expect("the hub listens");
         socket.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
-        let request = format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        // Of HTTP/1.0, so that no answer comes in chunks.
+        let request = format!("GET {target} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address);
         socket.write_all(request.as_bytes()).expect("the hub reads");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("the hub answers");
