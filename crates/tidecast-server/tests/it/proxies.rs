@@ -134,7 +134,7 @@ async fn many_streams(hub: &Hub, proxy: &Proxy) {
     let over_http2 = match proxy.http2 {
         Some(address) => {
             let targets: Vec<_> =
-                (0..proxy.http2_streams).map(|number| format!("/stream?channel=many&number={number}")).collect();
+                (0..proxy.http2_streams).map(|number| format!("/stream?channel=many&_={number}")).collect();
             let mut connection = Http2::get(address, &targets).await;
             within("first blocks", async {
                 while connection.bodies.values().any(Vec::is_empty) {
