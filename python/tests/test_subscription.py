@@ -290,6 +290,22 @@ def test_on_a_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(run())
 
 
+def test_on_a_redis_it_has_what_is_published_right_after_it(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first event of a channel was lost, as the subscription began once Redis had opened the channel."""
+    monkeypatch.setenv("SSE_REDIS_URL", redis_server.url)
+
+    async def run() -> None:
+        for number in range(20):
+            async with tidecast.subscribe(f"fresh-{number}") as events:
+                published = await asyncio.to_thread(tidecast.publish, number, channel=f"fresh-{number}")
+                event = await next_of(events)
+                assert (event.id, event.json()) == (published.id, number)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("refused", ["", [], "a\nb", None, [b"\xff"]])
 def test_what_can_be_no_channel_is_refused(refused: object) -> None:
     with pytest.raises((ValueError, TypeError)):

@@ -3,17 +3,21 @@
 //! Done for many channels at once, in rounds: each round asks for a page of each, in one pipeline. Called by an ear after
 //! it has subscribed, and whenever something arrives that does not follow the log; what can't be filled goes back to it.
 
-use std::{fmt::Display, mem, sync::Arc};
+#[cfg(test)]
+mod tests;
+
+use std::{fmt::Display, mem, sync::Arc, time::Duration};
 
 use tidecast::{
-    Position,
+    Position, ResetReason,
     broker::{Deliveries, Encoded, Head, Placed},
     limits::REFILL_PAGE_EVENTS,
 };
 
 use crate::{
+    RedisConfig,
     commands::Call,
-    heard::{Settled, ToFill},
+    heard::{LiveFrom, Settled, ToFill},
     scripts::{Fill, Filled},
     shared::{PAGE_BYTES_MAX, Shared, head_of, past_events},
     stats::count,
@@ -109,6 +113,35 @@ fn succeeds(shared: &Shared, filled: &Filled, here: Position) -> Option<u64> {
     }
 }
 
+/// Returns where readers begin that wait for the channel, the first of them for as long as `waited`; `None` if it is at the
+/// head. `before` is where the log stood, `until` the offset up to which it is filled.
+///
+/// Begins early rather than late: a reply that took long to come is taken for one that was written when it came.
+fn live_from(
+    config: &RedisConfig,
+    cold: bool,
+    filled: &Filled,
+    (before, until): (Option<Position>, u64),
+    waited: Duration,
+) -> Option<LiveFrom> {
+    let at = |offset: u64| Position { offset, ..filled.head };
+    if !config.keeps_history() {
+        // Nothing tells when an event was published. What was held back came since the readers did.
+        let passed = before.is_some_and(|before| !cold && before != at(until));
+        return Some(LiveFrom { after: at(until), reset: passed.then_some(ResetReason::TooSlow) });
+    }
+    let waited_ms = u64::try_from(waited.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
+    let since_ms = filled.now_ms?.saturating_sub(waited_ms);
+    let first = filled.events.iter().position(|event| event.at_ms >= since_ms)?;
+    // What comes before the oldest that was answered was published earlier than the history reaches back, or is not known.
+    let may_have_left =
+        filled.cut || filled.events.len() >= config.history_events_max || waited >= config.history_age_max;
+    let after = at(filled.events[first].offset.saturating_sub(1));
+    let is_here = before.is_some_and(|before| before.epoch == after.epoch && before.offset >= after.offset);
+    let is_unknown = first == 0 && after.offset > 0 && !is_here && may_have_left;
+    Some(LiveFrom { after, reset: is_unknown.then_some(ResetReason::TooSlow) })
+}
+
 /// Brings a log nearer to where its channel stands. `before` is where the log stood when Redis was asked.
 fn put(
     shared: &Shared,
@@ -182,6 +215,11 @@ fn put(
     {
         // Nobody can tell which of the two is genuine.
         deliveries.rewind(channel, here.offset);
+    }
+    if let Some(waited) = deliveries.longest_wait(channel)
+        && let Some(from) = live_from(&shared.config, fill.cold, filled, (before, until), waited)
+    {
+        shared.heard.note_live_from(fill, from);
     }
     let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));
     open_after(first.min(until));

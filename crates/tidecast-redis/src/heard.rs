@@ -23,7 +23,11 @@ use tidecast::{Channel, broker::Deliveries};
 use self::channel::{Heard, Phase};
 use crate::stats::Counters;
 
-pub(crate) use self::{arrival::Call, channel::ToFill, settling::Settled};
+pub(crate) use self::{
+    arrival::Call,
+    channel::{LiveFrom, ToFill},
+    settling::Settled,
+};
 
 /// What a channel is published under: its name as it is, or one of our own.
 pub(crate) type Name = Arc<[u8]>;

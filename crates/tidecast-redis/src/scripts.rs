@@ -15,7 +15,7 @@ use crate::commands::{Call, Script};
 use bytes::Bytes;
 
 pub(crate) use self::{
-    fill::{Fill, Filled},
+    fill::{Fill, Filled, Stored},
     forget::Forget,
     heads::{head, parse_head},
     publish::{Keep, Publish, Target},

@@ -19,7 +19,7 @@ use crate::{
     heard::{HeardChannels, Name},
     keys::Keys,
     refusal::LastRefusal,
-    scripts::{Fill, Filled},
+    scripts::{Fill, Filled, Stored},
     servers::{SeenServers, Servers},
     supervise::Faults,
 };
@@ -130,9 +130,9 @@ pub(crate) fn head_of(filled: &Filled) -> Head {
 /// that can't be read is left out: something else than a Tidecast has written there.
 pub(crate) fn past_events(filled: &Filled, limits: &tidecast::Limits) -> Vec<PastEvent> {
     let epoch: Epoch = filled.head.epoch;
-    let event = |(offset, payload): &(u64, Vec<u8>)| {
-        let event = decode_stored(payload, limits).ok()?;
-        Some(PastEvent::new(tidecast::Position { epoch, offset: *offset }, event))
+    let event = |stored: &Stored| {
+        let event = decode_stored(&stored.payload, limits).ok()?;
+        Some(PastEvent::new(tidecast::Position { epoch, offset: stored.offset }, event))
     };
     filled.events.iter().filter_map(event).collect()
 }

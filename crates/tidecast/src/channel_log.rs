@@ -10,7 +10,7 @@ mod reading;
 use std::{mem, sync::Arc, time::Duration};
 
 use crate::{
-    Channel, Limits, Position,
+    Channel, Limits, Position, ResetReason,
     bell::Bell,
     log::Log,
     registry::Beginning,
@@ -22,7 +22,7 @@ use self::{all_logs::Added, outlets::Outlet};
 pub(crate) use self::{
     all_logs::AllLogs,
     arrival::Arrival,
-    reading::{Begin, Knows, Place, Read},
+    reading::{Begin, Knows, NotLive, Place, Read},
 };
 
 /// What the map of channels takes for each, roughly: a name, a reference, and the room that a hash table leaves free.
@@ -53,6 +53,14 @@ pub(crate) struct State {
     live: bool,
     /// After which position a reader that waited for the log to become live has not missed anything.
     live_after: Position,
+    /// The reset that such a reader is told first, as events may be missing before that.
+    live_reset: Option<ResetReason>,
+    /// Readers wait that have not begun since the log was live last: the next time they begin no later than that.
+    keeps_live_after: bool,
+    /// How often the log has become live.
+    openings: u32,
+    /// Since when the first of the present readers has waited for the log to become live; `None` if no reader waits.
+    waiting_since: Option<Duration>,
     /// The broker was told that there are readers here.
     subscribed: bool,
     /// Positions are drawn here, so that no broker listens to anything.
@@ -183,9 +191,7 @@ impl ChannelLog {
     pub(crate) fn leave(&self, bell: &Arc<Bell>, lane: u32, now: Duration) {
         let mut state = self.state.lock();
         state.remove(bell, lane);
-        if state.readers() == 0 {
-            state.idle_since = now;
-        }
+        state.end_if_unread(now);
     }
 
     /// Drops what is too old, and looks who still needs the log.
@@ -222,6 +228,10 @@ impl State {
             gone: false,
             live: false,
             live_after: Position::START,
+            live_reset: None,
+            keeps_live_after: false,
+            openings: 0,
+            waiting_since: None,
             subscribed: false,
             is_authority: false,
             idle_since: now,
@@ -232,6 +242,14 @@ impl State {
 
     pub(crate) fn readers(&self) -> usize {
         self.readers.len() + self.tapped()
+    }
+
+    /// Takes note of the last reader's leaving.
+    fn end_if_unread(&mut self, now: Duration) {
+        if self.readers() == 0 {
+            self.idle_since = now;
+            self.waiting_since = None;
+        }
     }
 
     fn remove(&mut self, bell: &Arc<Bell>, lane: u32) {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::{
     Position, ResetReason,
     broker::{BrokerFuture, FoundId},
-    channel_log::{Begin, ChannelLog, Place, Read},
+    channel_log::{Begin, ChannelLog, NotLive, Place, Read},
     hub::Inner,
     log::FrameBounds,
     refill::{Page, Refill},
@@ -28,7 +28,7 @@ pub(crate) struct Lane {
     pub(crate) log: Arc<ChannelLog>,
     pub(crate) start: LaneStart,
     /// It looked where it begins, and the log was not live.
-    waited: bool,
+    waited: Option<NotLive>,
     /// Foreign events from this local number on are still to be sent: none from before it joined.
     foreign_from: u64,
     source: Source,
@@ -87,7 +87,7 @@ impl Lane {
             LaneStart::AfterOwnId(_) | LaneStart::AfterUnknown | LaneStart::Added { .. } => Position::LOST,
             LaneStart::Live | LaneStart::Last(_) => Position::START,
         };
-        Self { log, start, waited: false, foreign_from: joined_at, source: Source::Opening, position, due: None }
+        Self { log, start, waited: None, foreign_from: joined_at, source: Source::Opening, position, due: None }
     }
 
     /// A lane that stood at a tap.
@@ -96,7 +96,7 @@ impl Lane {
         Self {
             log,
             start: LaneStart::Live,
-            waited: false,
+            waited: None,
             foreign_from: spot.next,
             source,
             position: spot.position,
@@ -137,8 +137,8 @@ impl Lane {
         if self.has_begun() {
             return true;
         }
-        match self.log.begin(&self.start, self.waited, hub.keeps_history()) {
-            Some(begin) => {
+        match self.log.begin(&self.start, self.waited, hub.keeps_history(), || hub.now()) {
+            Ok(begin) => {
                 // Who said nothing of where it was is not told of what went by while it waited.
                 if !self.start.is_after() {
                     self.pass_foreign(begin.foreign_gone);
@@ -151,7 +151,7 @@ impl Lane {
                     _ => self.go(begin),
                 }
             }
-            None => self.waited = true,
+            Err(not_live) => self.waited = Some(not_live),
         }
         self.has_begun()
     }

@@ -15,10 +15,13 @@ use crate::{
 /// From where a subscription reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Start {
-    /// What is published from now on.
+    /// What is published from now on: from the moment of subscribing, also while the broker is still opening the channel.
+    ///
+    /// A broker that can't tell exactly where the channel stood at that moment begins earlier: events that were published
+    /// just before may come too.
     #[default]
     Live,
-    /// The newest events of each channel, at most this many, oldest first, then live. At most
+    /// The newest events of each channel, at most this many, oldest first, then live as [`Start::Live`] is. At most
     /// [`LAST_MAX`](crate::limits::LAST_MAX).
     Last(usize),
     /// What follows the event with this id: the bytes of a `Last-Event-ID`, whatever they are.

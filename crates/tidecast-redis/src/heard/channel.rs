@@ -9,7 +9,7 @@ use std::{
 };
 
 use tidecast::{
-    Channel, Epoch, Event, Position,
+    Channel, Epoch, Event, Position, ResetReason,
     broker::{Encoded, PastEvent},
 };
 
@@ -48,6 +48,8 @@ pub(super) struct Heard {
     held_bytes: usize,
     /// The first offset at which the log may have another event than the history.
     suspect: Option<u64>,
+    /// After what readers begin that wait for it to go live, as far as Redis has told.
+    pub(super) live_from: Option<LiveFrom>,
     /// Something came since Redis was asked last that only Redis can tell of.
     pub(super) once_more: bool,
     /// Nothing has arrived since the heads were last compared.
@@ -66,6 +68,25 @@ pub(super) enum Phase {
     /// The log is being filled.
     Filling,
     Live,
+}
+
+/// Where readers begin that waited for a channel to go live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LiveFrom {
+    /// After which position.
+    pub(crate) after: Position,
+    /// The reset that they are told first, if events may be missing all the same.
+    pub(crate) reset: Option<ResetReason>,
+}
+
+impl LiveFrom {
+    /// Combines what two answers of Redis tell, of which `self` is the later one: each may have events that the other has
+    /// not.
+    pub(super) fn and(self, before: Option<Self>) -> Self {
+        let Some(before) = before else { return self };
+        let is_before = before.after.epoch == self.after.epoch && before.after.offset < self.after.offset;
+        Self { after: if is_before { before.after } else { self.after }, reset: before.reset.or(self.reset) }
+    }
 }
 
 /// An arrival that is held back.
@@ -126,6 +147,7 @@ impl Heard {
             held: VecDeque::new(),
             held_bytes: 0,
             suspect: None,
+            live_from: None,
             once_more: false,
             silent: false,
             strangers: VecDeque::new(),

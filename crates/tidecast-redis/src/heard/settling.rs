@@ -11,7 +11,7 @@ use tidecast::{
 use super::{
     HeardChannels, Name,
     arrival::{Put, place},
-    channel::{Held, Phase, ToFill},
+    channel::{Held, LiveFrom, Phase, ToFill},
 };
 use crate::stats::count;
 
@@ -60,21 +60,35 @@ impl HeardChannels {
         if let Held::Ours { position, .. } = first { Some(*position) } else { None }
     }
 
+    /// Takes note of where readers begin that wait for the channel, until it goes live: also if that takes another fill.
+    pub(crate) fn note_live_from(&self, fill: &ToFill, from: LiveFrom) {
+        if let Some(known) = self.state.lock().wanted(fill) {
+            known.live_from = Some(from.and(known.live_from));
+        }
+    }
+
     /// Has what was held back follow what was filled, and lets the channel go live. `head` is where Redis said that the
     /// channel stands.
     pub(crate) fn settle(&self, fill: &ToFill, head: &Head) -> Settled {
         let Some(deliveries) = self.deliveries() else { return Settled::Done };
         let Some(settled) = self.place_held(deliveries, fill, head) else { return Settled::Done };
+        let known = self.state.lock().wanted(fill).map(|known| known.live_from);
+        // Cut off meanwhile: whoever fills it next has it go live.
+        let Some(live_from) = known else { return Settled::Done };
+        let LiveFrom { after, reset } = live_from.unwrap_or(LiveFrom { after: head.position, reset: None });
         // Also where it has to be filled once more: nothing after what is in the log is missed, and a channel that is
         // busy without end must not keep its readers waiting.
-        deliveries.go_live(&fill.channel);
+        deliveries.go_live_after(&fill.channel, after, reset);
         // The lock was not held for that, as it wakes readers. The channel may have been cut off meanwhile.
-        let state = self.state.lock();
-        let is_heard = match state.channels.get(&fill.name) {
+        let mut state = self.state.lock();
+        let known = state.channels.get_mut(&fill.name);
+        let is_heard = match &known {
             Some(known) if known.turn == fill.turn => known.phase != Phase::Unconfirmed,
-            known => known.is_some_and(|known| known.phase == Phase::Live),
+            known => known.as_ref().is_some_and(|known| known.phase == Phase::Live),
         };
-        if !is_heard {
+        if is_heard {
+            known.into_iter().for_each(|known| known.live_from = None);
+        } else {
             deliveries.suspend(&fill.channel);
         }
         settled

@@ -8,9 +8,11 @@
 --       4  how long a hash outlives its last event, in ms
 --
 -- Reply: {epoch, offset of the newest event, where earlier epochs ended, complete, epochs before the first event, server,
--- promoted, current, offset, event, offset, event, …}, or {} where the channel has no hash and this user may not ask INFO.
+-- promoted, current, now, cut, id, event, id, event, …}, or {} where the channel has no hash and this user may not ask INFO.
 -- `complete` is 1 where what follows ARGV 1 begins right here, or nothing follows it; `promoted` is 1 if the server was a
--- replica before, `current` if the epoch is of the server as it is now. A channel without a hash has an epoch all the same, and offset 0.
+-- replica before, `current` if the epoch is of the server as it is now. `now` is the server's time in ms, or 0 if this user
+-- may not ask TIME; `cut` is 1 if ARGV 2 or 3 may have left out events. An id is OFFSET-MS, with the time of publishing. A
+-- channel without a hash has an epoch all the same, and offset 0.
 --
 -- Why it is safe. It writes nothing, so a server that is out of memory or can't save answers it, and so does one that
 -- lets this user read only. Head and events are of one moment. At most 16 events are copied beyond what is answered.
@@ -19,6 +21,8 @@ local EVENTS_AT_ONCE = 16
 
 @HEAD@
 @SILENT@
+local time = redis.pcall('TIME')
+local now = time.err and '0' or string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local info = redis.pcall('INFO', 'replication')
 info = type(info) == 'string' and info or ''
 local server = string.match(info, 'master_replid:(%x+)') or ''
@@ -32,7 +36,7 @@ if not epoch then
   end
   local idle_ms = tonumber(ARGV[4])
   local epochs = silent_epochs(server, times_emptied(), KEYS[1], idle_ms, eighth_of(redis.call('TIME'), idle_ms))
-  return {table.remove(epochs, 1), 0, '', 1, table.concat(epochs, ','), server, promoted, 1}
+  return {table.remove(epochs, 1), 0, '', 1, table.concat(epochs, ','), server, promoted, 1, now, 0}
 end
 
 -- After another epoch nobody knows whether something was lost.
@@ -66,7 +70,7 @@ while #entries > 0 do
       break
     end
     count, bytes = count + 1, bytes + #payload
-    found[count] = {string.match(entry[1], '^%d+'), payload}
+    found[count] = {entry[1], payload}
     first, last = '(' .. entry[1], '(' .. entry[1]
     if known >= 0 then
       last = string.format('%.0f', newest)
@@ -75,9 +79,9 @@ while #entries > 0 do
   entries = some()
 end
 
-local complete = known < 0 or known == newest or (count > 0 and tonumber(found[1][1]) == known + 1)
+local complete = known < 0 or known == newest or (count > 0 and tonumber(string.match(found[1][1], '^%d+')) == known + 1)
 local reply = {epoch, string.format('%.0f', newest), kept[3] or '', complete and 1 or 0, origins, server, promoted,
-  kept[5] == server and 1 or 0}
+  kept[5] == server and 1 or 0, now, (full or count >= limit) and 1 or 0}
 for at = 1, count do
   local entry = found[known < 0 and count + 1 - at or at]
   reply[#reply + 1] = entry[1]

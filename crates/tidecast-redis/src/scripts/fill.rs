@@ -42,8 +42,22 @@ pub(crate) struct Filled {
     pub(crate) current: bool,
     /// Whether what was asked for begins with the first of `events`, or is nothing. Otherwise older ones are gone.
     pub(crate) complete: bool,
-    /// Offsets and payloads, oldest first and without holes. For [`decode_stored`](crate::codec::decode_stored).
-    pub(crate) events: Vec<(u64, Vec<u8>)>,
+    /// The server's time as it answered, in milliseconds; `None` if this user may not ask for it.
+    pub(crate) now_ms: Option<u64>,
+    /// Whether the bounds of the answer may have left out events.
+    pub(crate) cut: bool,
+    /// Oldest first and without holes.
+    pub(crate) events: Vec<Stored>,
+}
+
+/// An event of a channel's stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) offset: u64,
+    /// When it was published, by the server's clock, in milliseconds.
+    pub(crate) at_ms: u64,
+    /// For [`decode_stored`](crate::codec::decode_stored).
+    pub(crate) payload: Vec<u8>,
 }
 
 /// Where each earlier epoch of a channel ended, newest first; at most eight.
@@ -83,19 +97,28 @@ impl Fill<'_> {
         let server = reply.text("a server")?;
         let promoted = reply.number("whether it was promoted")? == 1;
         let current = reply.number("whether it is current")? == 1;
-        let mut events: Vec<(u64, Vec<u8>)> = Vec::with_capacity(reply.len() / 2);
+        let now_ms = Some(reply.number("the time")?).filter(|now| *now > 0);
+        let cut = reply.number("whether it is cut")? == 1;
+        let mut events: Vec<Stored> = Vec::with_capacity(reply.len() / 2);
         while !reply.is_empty() {
-            let offset = reply.number("an offset")?;
-            if events.last().is_some_and(|(before, _)| before + 1 != offset) {
+            let id = reply.text("an id")?;
+            let (offset, at_ms) = parse_id(&id).ok_or(reply::malformed("an id"))?;
+            if events.last().is_some_and(|before| before.offset + 1 != offset) {
                 // Somebody took entries out by hand. What is before the hole is no use to who must not miss what was
                 // in it.
                 events.clear();
                 complete = false;
             }
-            events.push((offset, reply.bytes("an event")?));
+            events.push(Stored { offset, at_ms, payload: reply.bytes("an event")? });
         }
-        Ok(Some(Filled { head, lineage, origins, server, promoted, current, complete, events }))
+        Ok(Some(Filled { head, lineage, origins, server, promoted, current, complete, now_ms, cut, events }))
     }
+}
+
+/// Parses an id of a stream, as `publish.lua` draws it.
+fn parse_id(id: &str) -> Option<(u64, u64)> {
+    let (offset, at_ms) = id.split_once('-')?;
+    Some((offset.parse().ok()?, at_ms.parse().ok()?))
 }
 
 impl Lineage {

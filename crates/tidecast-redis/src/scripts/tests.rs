@@ -200,9 +200,9 @@ fn run(connection: &mut impl ConnectionLike, call: &Call) -> RedisResult<Value> 
 /// The offsets and texts of stored events.
 fn texts(filled: &Filled) -> Vec<(u64, String)> {
     let text = |payload: &[u8]| decode_stored(payload, &Limits::default()).unwrap().data().to_owned();
-    filled.events.iter().map(|(offset, payload)| (*offset, text(payload))).collect()
+    filled.events.iter().map(|stored| (stored.offset, text(&stored.payload))).collect()
 }
 
 fn offsets(filled: &Filled) -> Vec<u64> {
-    filled.events.iter().map(|(offset, _)| *offset).collect()
+    filled.events.iter().map(|stored| stored.offset).collect()
 }

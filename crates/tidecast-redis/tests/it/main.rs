@@ -9,6 +9,7 @@ mod faults;
 mod forged;
 mod gaps;
 mod many;
+mod opening;
 mod own_ids;
 mod refusals;
 mod reshard;

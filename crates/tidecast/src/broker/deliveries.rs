@@ -1,10 +1,13 @@
 //! Where a broker puts what arrives: the logs of this node.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use super::{History, PastEvent, Since};
 use crate::{
-    Channel, Limits, Position,
+    Channel, Limits, Position, ResetReason,
     channel_log::{ChannelLog, Head},
     clock::Clock,
     frame::{Encoded, Frame},
@@ -100,8 +103,25 @@ impl Deliveries {
     /// nothing where the log is not open.
     pub fn go_live(&self, channel: &Channel) {
         if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), ChannelLog::set_live);
+            registry.ring_if(channel, self.clock.now(), |log| log.set_live(None, None));
         }
+    }
+
+    /// The same, for brokers that know where the channel stood when the readers came which wait: these begin after that
+    /// position, and lose nothing that was published while the channel was being opened. `reset` is what they are told
+    /// first if events may be missing all the same; `None` if none are.
+    pub fn go_live_after(&self, channel: &Channel, after: Position, reset: Option<ResetReason>) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.ring_if(channel, self.clock.now(), |log| log.set_live(Some(after), reset));
+        }
+    }
+
+    /// Returns how long the first of the readers has waited that wait for the channel to go live; `None` if no reader
+    /// waits.
+    #[must_use]
+    pub fn longest_wait(&self, channel: &Channel) -> Option<Duration> {
+        let since = self.registry.upgrade()?.find(channel)?.waiting_since()?;
+        Some(self.clock.now().saturating_sub(since))
     }
 
     /// Tells that events may now be missed: new readers wait until the next [`go_live`](Self::go_live); those that have

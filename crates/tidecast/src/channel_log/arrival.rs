@@ -2,10 +2,10 @@
 //!
 //! Nothing here wakes a reader: whoever calls rings once the lock is let go of.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use super::{ChannelLog, Gone, State};
-use crate::{Epoch, Limits, Position, frame::Encoded, registry::Beginning};
+use crate::{Epoch, Limits, Position, ResetReason, frame::Encoded, registry::Beginning};
 
 /// Where a channel stands, by a broker's own count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,13 +202,18 @@ impl ChannelLog {
         Ok(())
     }
 
-    /// Takes the log for live, if it is open: from now on a broker misses nothing. Tells whether it was not.
-    pub(crate) fn set_live(&self) -> Result<bool, Gone> {
+    /// Takes the log for live, if it is open: from now on a broker misses nothing. Readers that waited begin after a
+    /// position, or after the head if it is `None`, and are told the reset first. Returns whether the log was not live.
+    pub(crate) fn set_live(&self, after: Option<Position>, reset: Option<ResetReason>) -> Result<bool, Gone> {
         let mut state = self.lock()?;
         let Some(position) = state.log.position().filter(|_| !state.live) else { return Ok(false) };
-        state.live = true;
-        state.live_after = position;
+        state.go_live(after.unwrap_or(position), reset);
         Ok(true)
+    }
+
+    /// Returns since when the first of the readers has waited that wait for the log to become live.
+    pub(crate) fn waiting_since(&self) -> Option<Duration> {
+        self.state.lock().waiting_since
     }
 
     /// No longer takes the log for live: new readers wait.
@@ -267,8 +272,20 @@ impl State {
             self.log.begin(beginning);
         }
         self.is_authority = true;
-        self.live = true;
-        self.live_after = self.log.position_before(self.log.head());
+        self.go_live(self.log.position_before(self.log.head()), None);
         true
+    }
+
+    fn go_live(&mut self, after: Position, reset: Option<ResetReason>) {
+        self.live = true;
+        if mem::take(&mut self.keeps_live_after) {
+            let is_later = after.epoch != self.live_after.epoch || after.offset > self.live_after.offset;
+            self.live_after = if is_later { self.live_after } else { after };
+            self.live_reset = self.live_reset.or(reset);
+        } else {
+            (self.live_after, self.live_reset) = (after, reset);
+        }
+        self.openings = self.openings.wrapping_add(1);
+        self.waiting_since = None;
     }
 }

@@ -58,9 +58,7 @@ impl ChannelLog {
     pub(crate) fn leave_tap(&self, mailbox: &Arc<dyn Mailbox>, key: u32, now: Duration) {
         let mut state = self.state.lock();
         state.leave_outlet(mailbox, key);
-        if state.readers() == 0 {
-            state.idle_since = now;
-        }
+        state.end_if_unread(now);
     }
 
     /// Reads on from a spot, as [`read`](Self::read) does, and counts nothing: many may be given what is read once.

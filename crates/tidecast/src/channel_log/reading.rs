@@ -1,6 +1,6 @@
 //! What a subscription does with a channel's log: it finds its place, reads on, and looks at the past.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, time::Duration};
 
 use bytes::Bytes;
 
@@ -41,6 +41,13 @@ pub(crate) struct Begin {
     pub(crate) foreign_gone: u64,
 }
 
+/// The log was not live when a reader looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotLive {
+    /// How often it had been live before.
+    openings: u32,
+}
+
 /// What a log knows of a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Knows {
@@ -65,25 +72,50 @@ pub(crate) enum Read {
 }
 
 impl ChannelLog {
-    /// Finds where a reader begins; `None` while the log is not live. One that `waited` was here before that, so
-    /// everything since then is live to it.
+    /// Finds where a reader begins, unless the log is not live. One that `waited` was here before that, so everything
+    /// since then is live to it.
     ///
     /// With `history`, a place that the log does not have is one to ask the broker about.
-    pub(crate) fn begin(&self, start: &LaneStart, waited: bool, history: bool) -> Option<Begin> {
+    pub(crate) fn begin(
+        &self,
+        start: &LaneStart,
+        waited: Option<NotLive>,
+        history: bool,
+        now: impl FnOnce() -> Duration,
+    ) -> Result<Begin, NotLive> {
         let mut state = self.state.lock();
         if !state.live {
-            return None;
+            state.waiting_since.get_or_insert_with(now);
+            let openings = state.openings;
+            return Err(match waited {
+                None => NotLive { openings },
+                // It was live in between, and this reader has not begun.
+                Some(since) if since.openings.wrapping_add(1) == openings => {
+                    state.keeps_live_after = true;
+                    NotLive { openings }
+                }
+                Some(since) => since,
+            });
         }
-        let (live_after, is_authority) = (state.live_after, state.is_authority);
+        let is_authority = state.is_authority;
+        let (live_after, live_reset) = match waited {
+            None => (state.log.position_before(state.log.head()), None),
+            Some(since) if since.openings.wrapping_add(1) == state.openings => (state.live_after, state.live_reset),
+            // The log was live, was suspended, and is live again: what came the first time is not known any more.
+            Some(_) => (state.live_after, Some(ResetReason::TooSlow)),
+        };
         let log = &mut state.log;
         let asks = history && !log.is_whole();
-        let head = if waited { live_after } else { log.position_before(log.head()) };
-        Some(match start {
-            LaneStart::Live => log.back_from(head, 0, history),
-            LaneStart::Last(count) => log.back_from(head, *count as u64, history),
+        let live = |log: &Log, count: usize| {
+            let begin = log.back_from(live_after, count as u64, history);
+            Begin { reset: begin.reset.or(live_reset), ..begin }
+        };
+        Ok(match start {
+            LaneStart::Live => live(log, 0),
+            LaneStart::Last(count) => live(log, *count),
             LaneStart::Added { text, count } => match log.after_own_id(text) {
                 Some(begin) => Begin { reset: Some(ResetReason::AmbiguousId), ..begin },
-                None => log.back_from(head, *count as u64, history),
+                None => live(log, *count),
             },
             LaneStart::After { position, text } => {
                 let of_position = log.after(*position, history, history);

@@ -3,7 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidecast::{Hub, Limits, Start, clock::ManualClock, wire::FirstBlock};
+use tidecast::{
+    Delivery, Hub, Limits, Position, ResetReason, Start, Subscription, clock::ManualClock, wire::FirstBlock,
+};
 
 use crate::{
     far::{FarBroker, far_hub},
@@ -41,7 +43,7 @@ fn who_has_begun_stays_and_who_comes_waits() {
     let before = hub.channel(&name("sse")).unwrap().head;
     assert_eq!(ready_bytes(&mut live, 1000), b"");
     broker.deliveries().go_live(&name("sse"));
-    let at = |offset| tidecast::Position { offset, ..before };
+    let at = |offset| Position { offset, ..before };
     assert_eq!(ready_bytes(&mut live, 1000), format!("id: {before}\n\n").into_bytes());
     let expected = format!("id: {}\n\ndata: sse3\nid: {before}\n\n", at(2));
     assert_eq!(ready_bytes(&mut newest, 1000), expected.into_bytes());
@@ -91,8 +93,45 @@ fn who_waits_gets_all_since_it_went_live_even_if_the_log_is_suspended_again() {
     assert_eq!(waiting.told(), [""; 0]);
     broker.deliveries().go_live(&name("sse"));
     publish(&hub, "sse", "two");
-    // It was told of no position before that, so it has missed nothing that it was promised.
-    assert_eq!(waiting.told(), ["two"]);
+    assert_eq!(waiting.told(), ["one", "two"]);
+
+    // One that does not even look in between is told.
+    suspend(&broker);
+    let mut late = hub.subscribe(["sse"], Start::Live).unwrap();
+    for data in ["three", "four"] {
+        broker.deliveries().go_live(&name("sse"));
+        publish(&hub, "sse", data);
+        broker.deliver_all("sse");
+        broker.deliveries().suspend(&name("sse"));
+    }
+    broker.deliveries().go_live(&name("sse"));
+    assert!(matches!(ready_next(&mut late), Some(Delivery::Reset(reset)) if reset.reason == ResetReason::TooSlow));
+}
+
+/// What was published while a channel was being opened was lost without a word, as readers that waited began where the
+/// channel stood once it was open.
+#[test]
+fn who_waits_begins_where_the_broker_says_that_the_channel_stood() {
+    let (hub, broker) = far_hub(100);
+    publish_numbers(&hub, "sse", 1..=2);
+    broker.open_late();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
+    let mut newest = hub.subscribe(["sse"], Start::Last(1)).unwrap();
+    assert!(broker.deliveries().longest_wait(&name("sse")).is_some());
+    broker.miss_all("sse");
+    publish_numbers(&hub, "sse", 3..=4);
+    broker.deliver_all("sse");
+    let head = hub.channel(&name("sse")).unwrap().head;
+    broker.deliveries().go_live_after(&name("sse"), Position { offset: 2, ..head }, None);
+    assert_eq!(broker.deliveries().longest_wait(&name("sse")), None);
+    let read = |subscription: &mut Subscription| String::from_utf8(ready_bytes(subscription, 1000)).unwrap();
+    for (subscription, begins_at) in [(&mut subscription, 3), (&mut newest, 2)] {
+        let text = read(subscription);
+        let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        assert_eq!(data, numbers("sse", begins_at..=4), "{text}");
+    }
+    // Who comes now was not there.
+    assert_eq!(ready_next(&mut hub.subscribe(["sse"], Start::Live).unwrap()), None);
 }
 
 #[test]

@@ -105,9 +105,28 @@ fn a_large_channel_is_read_page_by_page() {
     while after < 700 && pages < 10 {
         let page = rig.try_fill(Some(after), 256, 1 << 20).unwrap().unwrap();
         assert!(page.complete);
-        assert_eq!(page.events[0].0, after + 1);
-        after = page.events.last().unwrap().0;
+        assert_eq!(page.events[0].offset, after + 1);
+        after = page.events.last().unwrap().offset;
         pages += 1;
     }
     assert_eq!((after, pages), (700, 3));
+}
+
+/// A node that opens a channel asks when its events were published, and whether it was given all.
+#[test]
+fn a_reply_tells_the_time_and_that_of_each_event() {
+    let mut rig = Rig::new();
+    let before = rig.try_fill(None, 10, 1_000).unwrap().unwrap();
+    assert!(!before.cut);
+    for text in ["a", "b", "c"] {
+        rig.publish(text);
+    }
+    let after = rig.fill(None);
+    let mut times: Vec<_> = after.events.iter().map(|stored| stored.at_ms).collect();
+    times.insert(0, before.now_ms.unwrap());
+    times.push(after.now_ms.unwrap());
+    assert!(times.is_sorted() && times[0] > 1_600_000_000_000, "{times:?}");
+    assert!(!after.cut);
+    assert!(rig.try_fill(None, 2, 1_000).unwrap().unwrap().cut);
+    assert!(rig.try_fill(Some(0), 10, 20).unwrap().unwrap().cut);
 }

@@ -50,7 +50,7 @@ fn the_array_is_heard_and_the_object_is_kept() {
     assert!(payload.starts_with(br#"["t","[1,2]"]"#), "{}", payload.escape_ascii());
     assert!(matches!(decode(&payload, &Limits::default()), Arrival::Ours { look_up: true, .. }));
     let filled = rig.fill(None);
-    assert_eq!(filled.events[0].1, br#"{"data":[1,2],"type":"t","id":"17"}"#);
+    assert_eq!(filled.events[0].payload, br#"{"data":[1,2],"type":"t","id":"17"}"#);
 }
 
 /// The subscribers of a Flask-SSE are Python's `json.loads` on the bytes of the message.
@@ -253,7 +253,7 @@ fn events_are_trimmed_by_count() {
     }
     let filled = rig.fill(Some(0));
     assert!(!filled.complete && filled.events.len() >= 5);
-    assert_eq!(filled.events.last().unwrap().0, newest);
+    assert_eq!(filled.events.last().unwrap().offset, newest);
     assert!(rig.fill(Some(newest - 5)).complete);
 }
 
