@@ -208,13 +208,17 @@ impl ChannelLog {
         Ok(Swept { released, idle_since })
     }
 
-    /// Marks the log as no longer the channel's. Only the map does this, when it takes the log out. Tells where the
-    /// channel stood, if the log drew the positions.
+    /// Marks the log as no longer the channel's. Only the map does this, when it takes the log out. Returns where the
+    /// channel stood, if the next log of it can't begin elsewhere without giving out a position again.
+    ///
+    /// A log that began at a kept position gives it back even if it was never opened.
     pub(crate) fn set_gone(&self, state: &mut State) -> (Counts, Option<Position>) {
         state.gone = true;
         state.log.clear();
         self.take_away(state);
-        (state.counts, state.log.position().filter(|_| state.is_authority))
+        let Beginning { position: began_at, is_kept, .. } = self.beginning;
+        let stood = state.log.position().unwrap_or(began_at);
+        (state.counts, Some(stood).filter(|stood| is_kept || state.is_authority && *stood != began_at))
     }
 }
 

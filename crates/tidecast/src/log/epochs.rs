@@ -15,7 +15,7 @@ const SAME_PLACES_MAX: usize = 16;
 
 impl Log {
     /// Begins a first life of a log that draws the positions.
-    pub(crate) fn begin(&mut self, Beginning { position, is_first }: Beginning) {
+    pub(crate) fn begin(&mut self, Beginning { position, is_first, .. }: Beginning) {
         // `0.0` may stand for a time before what was forgotten.
         let origin = if is_first { Epoch::NONE } else { position.epoch };
         self.restart(position, origin, Vec::new());

@@ -14,6 +14,8 @@ pub(crate) struct Beginning {
     pub(crate) position: Position,
     /// No event of the channel was ever forgotten in this process.
     pub(crate) is_first: bool,
+    /// The position was kept from an earlier log of the channel, and is kept nowhere else now.
+    pub(crate) is_kept: bool,
 }
 
 /// Where the channels stood that are no longer in the map.
@@ -52,10 +54,10 @@ impl Forgotten {
         let mut tables = self.tables.lock();
         let kept = tables.newer.remove(channel).or_else(|| tables.older.remove(channel));
         match kept {
-            Some(position) => Beginning { position, is_first: position.epoch == self.epoch(channel, 0) },
+            Some(position) => Beginning { position, is_first: position.epoch == self.epoch(channel, 0), is_kept: true },
             None => {
                 let epoch = self.epoch(channel, tables.generation);
-                Beginning { position: Position { epoch, offset: 0 }, is_first: tables.generation == 0 }
+                Beginning { position: Position { epoch, offset: 0 }, is_first: tables.generation == 0, is_kept: false }
             }
         }
     }
@@ -63,10 +65,6 @@ impl Forgotten {
     /// Keeps where a channel stood that leaves the map.
     pub(crate) fn put(&self, channel: &Channel, position: Position) {
         let mut tables = self.tables.lock();
-        let begins_there = Position { epoch: self.epoch(channel, tables.generation), offset: 0 };
-        if position == begins_there {
-            return;
-        }
         tables.newer.insert(channel.clone(), position);
         if tables.newer.len() > self.positions_max / 2 {
             let newer = mem::take(&mut tables.newer);
@@ -82,5 +80,78 @@ impl Forgotten {
         let mut hasher = DefaultHasher::new();
         (self.secret, generation, channel).hash(&mut hasher);
         Epoch::from_hash(hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Channel, Event, Limits, Position, frame::Encoded, registry::Registry};
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn name(name: &str) -> Channel {
+        Channel::new(name).expect("a name")
+    }
+
+    fn append(registry: &Registry, channel: &Channel) -> Position {
+        let event = Event::text("x");
+        registry.append(channel, &Encoded::new(&event), NOW).expect("it is not sealed").position
+    }
+
+    /// Takes an idle channel out of the map.
+    fn leave(registry: &Registry, channel: &Channel) {
+        let log = registry.find(channel).expect("it is in the map");
+        log.evict(NOW).expect("it is in the map");
+        assert!(registry.remove_if(&log, |_| true));
+    }
+
+    /// A log that was put into the map for a publish, and taken out as a silent one before the event came to it, lost the
+    /// kept position: the event was given a position that an earlier one had had.
+    #[test]
+    fn a_kept_position_outlives_a_log_that_was_never_opened() {
+        let registry = Registry::new(Limits::default());
+        let channel = name("a");
+        let before = append(&registry, &channel);
+        leave(&registry, &channel);
+        registry.find_or_add(&channel, NOW);
+        registry.forget_silent(NOW);
+        assert!(registry.find(&channel).is_none());
+        assert_eq!(append(&registry, &channel), Position { offset: 2, ..before });
+    }
+
+    /// The same if the log is started over meanwhile.
+    #[test]
+    fn a_log_that_was_started_over_and_never_opened_gives_no_position_out_again() {
+        let registry = Registry::new(Limits::default());
+        let channel = name("a");
+        let before = append(&registry, &channel);
+        leave(&registry, &channel);
+        registry.find_or_add(&channel, NOW);
+        assert!(registry.forget(&channel));
+        assert!(registry.find(&channel).is_none());
+        assert_ne!(append(&registry, &channel).epoch, before.epoch);
+    }
+
+    /// The silent channels of a reader had other epochs than those of their names once positions had been dropped. They
+    /// were kept when they left, in the place of the positions of channels that had events.
+    #[test]
+    fn channels_that_are_only_read_drop_no_position_of_others() {
+        let registry = Registry::new(Limits { idle_channels_max: 4, ..Limits::default() });
+        let silent: Vec<_> = (0..20).map(|number| name(&format!("silent{number}"))).collect();
+        for channel in &silent {
+            registry.find_or_add(channel, NOW).open().expect("it is in the map");
+        }
+        // The sixth has the first three dropped.
+        let published: Vec<_> = (0..6).map(|number| name(&format!("published{number}"))).collect();
+        let before: Vec<_> = published.iter().map(|channel| append(&registry, channel)).collect();
+        for channel in published.iter().chain(&silent) {
+            leave(&registry, channel);
+        }
+        assert_ne!(append(&registry, &published[0]).epoch, before[0].epoch);
+        for (channel, before) in published.iter().zip(before).skip(3) {
+            assert_eq!(append(&registry, channel), Position { offset: 2, ..before });
+        }
     }
 }
