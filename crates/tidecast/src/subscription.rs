@@ -315,10 +315,13 @@ impl Subscription {
         Step::Nothing
     }
 
-    /// Finds where each lane begins, once its log is live. Tells whether all have.
+    /// Finds where each lane begins, once its log is live. Returns whether all have.
+    ///
+    /// A log that becomes live notifies its readers, so nothing is looked up for lanes without news.
     fn begin(&mut self) -> bool {
-        if self.begun {
-            return true;
+        let has_news = |(number, lane): (usize, &Lane)| !lane.has_begun() && self.ready & (1 << number) != 0;
+        if self.begun || !self.lanes.iter().enumerate().any(has_news) {
+            return self.begun;
         }
         if let Some(asked) = &self.asked {
             let starts = {

@@ -7,10 +7,16 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    future::ready,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
 };
 
-use tidecast::{Batch, Event, Feed, FeedOptions, Hub, Publisher, Start, Subscription, wire::FirstBlock};
+use tidecast::{
+    Batch, Channel, Error, Event, Feed, FeedOptions, Hub, Publication, Published, Publisher, Start, Subscription,
+    broker::{Broker, BrokerFuture, Deliveries, History, Since},
+    wire::FirstBlock,
+};
 
 struct Counting;
 
@@ -142,6 +148,67 @@ fn a_publisher_gives_one_event_to_a_thousand_feeds_for_what_ten_cost() {
     });
     assert_eq!(ten, thousand);
     assert!((1..=10).contains(&ten), "{ten}");
+}
+
+/// A broker that opens a channel when the test says so.
+#[derive(Debug, Default)]
+struct LateBroker(OnceLock<Deliveries>);
+
+impl LateBroker {
+    fn open(&self, channel: &str) {
+        self.0.get().expect("it was started").open(&Channel::new(channel).expect("a name"));
+    }
+}
+
+impl Broker for LateBroker {
+    fn start(&self, deliveries: Deliveries) {
+        self.0.set(deliveries).expect("it is started once");
+    }
+
+    fn publish(&self, _: Publication) -> BrokerFuture<'_, Published> {
+        Box::pin(ready(Err(Error::unavailable("nothing is published"))))
+    }
+
+    fn subscribe(&self, _: &Channel) {}
+
+    fn release(&self, _: &Channel) {}
+
+    fn history<'a>(&'a self, _: &'a Channel, _: Since, _: usize) -> BrokerFuture<'a, History> {
+        Box::pin(ready(Err(Error::unavailable("nothing is read"))))
+    }
+
+    fn forget<'a>(&'a self, _: &'a Channel) -> BrokerFuture<'a, bool> {
+        Box::pin(ready(Err(Error::unavailable("nothing is forgotten"))))
+    }
+
+    fn ready(&self) -> BrokerFuture<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn close(&self) {}
+}
+
+/// Each poll of a stream one of whose channels can't be opened looked in every log for every position that the client had
+/// sent, and allocated.
+#[test]
+fn a_poll_without_news_looks_nothing_up_for_a_channel_that_is_not_open() {
+    let broker = Arc::new(LateBroker::default());
+    let hub = Hub::builder().broker(broker.clone()).build();
+    broker.open("a");
+    let start = Start::After(b"00c0ffee1234.1,00c0ffee5678.1".to_vec());
+    let mut subscription = hub.subscribe(["a", "b"], start).expect("the hub is open");
+    subscription.first_block(FirstBlock::default());
+    let (mut batch, mut context) = (Batch::new(), Context::from_waker(Waker::noop()));
+    while subscription.poll_batch(&mut context, &mut batch, 64 * 1024).is_ready() {}
+    let of_polls = allocations(|| {
+        for _ in 0..10 {
+            assert_eq!(subscription.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Pending);
+        }
+    });
+    assert_eq!(of_polls, 0);
+    // It still begins once it can.
+    broker.open("b");
+    assert_eq!(subscription.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(true));
 }
 
 #[test]
