@@ -4,23 +4,30 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use tidecast::{
     Channel, Error, Position, Publication, Published, Result,
-    broker::{Broker, BrokerFuture, Deliveries, Head, History, Since},
-    limits::REFILL_BYTES_MAX,
+    broker::{Broker, BrokerFuture, Deliveries, FoundId, Head, History, Since},
+    limits::{REFILL_BYTES_MAX, REFILL_EVENTS_MAX},
 };
-use tokio::{runtime::Handle, time};
+use tokio::{runtime::Handle, sync::Semaphore, time};
 
 use crate::{
     RedisConfig,
     answer::Answer,
     failure::Failure,
     listener::Listener,
-    scripts::{Forget, Keep, Publish, Target},
+    scripts::{Find, Forget, Keep, Publish, Target},
     shared::{PAGE_BYTES_MAX, Shared, past_events},
     stats::{RedisStats, count},
 };
 
 /// How long a reader that waits for Redis waits at most before it is asked again, whatever the listener says.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How many look-ups of ids run at once; others wait. Clients choose the ids, and each look-up has Redis read up to
+/// [`REFILL_BYTES_MAX`].
+const LOOKUPS_AT_ONCE: usize = 4;
+
+/// Most events that one call of a look-up has Redis look at.
+const LOOKUP_EVENTS: usize = 1_000;
 
 /// The broker that has many nodes share every channel, through Redis.
 ///
@@ -47,6 +54,7 @@ pub struct RedisBroker {
     pub(crate) shared: Arc<Shared>,
     listener: Arc<Listener>,
     runtime: Handle,
+    lookups: Semaphore,
 }
 
 impl RedisBroker {
@@ -61,7 +69,7 @@ impl RedisBroker {
             .map_err(|error| Error::unavailable("redis needs a tokio runtime").with_source(error))?;
         let shared = Shared::new(config)?;
         let listener = Listener::new(shared.clone(), runtime.clone());
-        Ok(Self { shared, listener, runtime })
+        Ok(Self { shared, listener, runtime, lookups: Semaphore::new(LOOKUPS_AT_ONCE) })
     }
 
     /// What has happened so far, and how things stand.
@@ -143,6 +151,53 @@ impl RedisBroker {
         }
     }
 
+    /// Searches the history for an id from a position back to older events, however long Redis is away. It searches as
+    /// far as a reader would be given events: what is further back is told by a reset in any case.
+    async fn find_at_last(&self, channel: &Channel, id: &str, tail: Position) -> Result<Option<FoundId>> {
+        let keys = self.shared.keys.channel(channel);
+        let mut changes = self.shared.connected.subscribe();
+        let (mut last, mut events_left, mut bytes_left) = (tail.offset, REFILL_EVENTS_MAX, REFILL_BYTES_MAX);
+        let (mut oldest, mut found) = (None, 0);
+        loop {
+            let (limit, bytes_max) = (events_left.min(LOOKUP_EVENTS), bytes_left.min(PAGE_BYTES_MAX));
+            let find = Find { keys: &keys, id, last, limit, bytes_max };
+            // Not held while Redis is away, as in a Cluster it may be away for some channels only.
+            let reply = {
+                let _turn = self.lookups.acquire().await.map_err(|_| Error::closed())?;
+                self.shared.commands.call(find.call()).await
+            };
+            let searched = match reply.map(Find::parse) {
+                Ok(searched) => searched.map_err(|malformed| unavailable(&Failure::Broken(malformed.to_string())))?,
+                Err(_) => {
+                    let _ = time::timeout(ASK_AGAIN, changes.changed()).await;
+                    continue;
+                }
+            };
+            let Some(searched) = searched else { return Ok(None) };
+            oldest = searched.oldest.or(oldest);
+            found += searched.found;
+            last = searched.before;
+            events_left = events_left.saturating_sub(searched.events);
+            bytes_left = bytes_left.saturating_sub(searched.bytes);
+            let all_of_it = searched.ended || last == 0;
+            if all_of_it || events_left == 0 || bytes_left == 0 {
+                // Otherwise there may be others.
+                let is_repeated = found > 1 || !all_of_it;
+                return Ok(oldest.map(|position| FoundId { position, is_repeated }));
+            }
+        }
+    }
+
+    /// Ends a future when the broker is closed: a reader that waits for a Redis which does not answer must not keep a
+    /// hub from ending.
+    async fn unless_closed<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.shared.until_closed() => Err(Error::closed()),
+            answer = future => answer,
+        }
+    }
+
     /// Has a future find the broker's runtime, as a hub may be asked in threads that have none.
     fn on_runtime<'a, T>(&'a self, future: impl Future<Output = Result<T>> + Send + 'a) -> BrokerFuture<'a, T> {
         let mut future = Box::pin(future);
@@ -185,14 +240,11 @@ impl Broker for RedisBroker {
     }
 
     fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
-        self.on_runtime(async move {
-            tokio::select! {
-                // A reader that waits for a Redis which does not answer must not keep a hub from ending.
-                biased;
-                () = self.shared.until_closed() => Err(Error::closed()),
-                answer = self.read_at_last(channel, since, limit) => answer,
-            }
-        })
+        self.on_runtime(self.unless_closed(self.read_at_last(channel, since, limit)))
+    }
+
+    fn find_id<'a>(&'a self, channel: &'a Channel, id: &'a str, tail: Position) -> BrokerFuture<'a, Option<FoundId>> {
+        self.on_runtime(self.unless_closed(self.find_at_last(channel, id, tail)))
     }
 
     fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {

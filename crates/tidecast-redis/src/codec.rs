@@ -19,7 +19,7 @@ use tidecast::{Event, Limits, Position};
 
 pub(crate) use self::{
     own::decode_stored,
-    payload::{Payload, stored},
+    payload::{Payload, stored, stored_id},
     tail::lua_digits,
 };
 

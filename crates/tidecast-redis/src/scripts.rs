@@ -4,6 +4,7 @@
 //! Nothing here sends anything: `commands` does.
 
 mod fill;
+mod find;
 mod forget;
 mod heads;
 mod publish;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 
 pub(crate) use self::{
     fill::{Fill, Filled, Stored},
+    find::Find,
     forget::Forget,
     heads::{head, parse_head},
     publish::{Keep, Publish, Target},

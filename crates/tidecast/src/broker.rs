@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt, future::Future, pin::Pin};
 
 use crate::{
     Channel, Event, IdempotencyKey, Position, Result,
-    limits::{REFILL_EVENTS_MAX, REFILL_PAGE_EVENTS},
+    limits::{REFILL_BYTES_MAX, REFILL_EVENTS_MAX, REFILL_PAGE_EVENTS},
 };
 
 pub use self::{
@@ -96,17 +96,20 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Finds the oldest event with an id of a publisher's own, for a reader that comes back with that id. `tail` is the
     /// position up to which this node's log lacks the history: what follows it is looked up there.
     ///
-    /// By default [`refill`](Self::refill) is read up to `tail`, at most [`REFILL_EVENTS_MAX`] events of it.
+    /// By default [`refill`](Self::refill) is read up to `tail`, at most [`REFILL_EVENTS_MAX`] events and about
+    /// [`REFILL_BYTES_MAX`] of data. Clients choose the id, and each look-up may cost as much, so a broker should bound
+    /// how many run at once.
     ///
     /// # Errors
     ///
     /// As [`refill`](Self::refill).
     fn find_id<'a>(&'a self, channel: &'a Channel, id: &'a str, tail: Position) -> BrokerFuture<'a, Option<FoundId>> {
         Box::pin(async move {
-            let (mut after, mut found, mut left) = (Position::START, None, REFILL_EVENTS_MAX);
+            let (mut after, mut found) = (Position::START, None);
+            let (mut left, mut bytes_left) = (REFILL_EVENTS_MAX, REFILL_BYTES_MAX);
             // The log of a node that has run for a while begins where the history does: this is seen by a few.
             let mut limit = 16;
-            while left > 0 {
+            while left > 0 && bytes_left > 0 {
                 let page = self.refill(channel, Since::After(after), limit.min(left)).await?;
                 let Some(last) = page.events.last() else { return Ok(found) };
                 after = last.position;
@@ -122,6 +125,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
                     return Ok(found);
                 }
                 left = left.saturating_sub(page.events.len());
+                let bytes: usize = page.events.iter().map(|past| past.event.data().len()).sum();
+                bytes_left = bytes_left.saturating_sub(bytes);
                 limit = REFILL_PAGE_EVENTS;
             }
             // There may be others.

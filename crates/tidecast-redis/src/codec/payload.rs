@@ -47,13 +47,19 @@ pub(crate) fn stored(event: &Event) -> Vec<u8> {
         put_string(&mut json, event_type.as_str());
     }
     if let Some(id) = event.id() {
-        json.extend_from_slice(b",\"id\":");
-        put_string(&mut json, id.as_str());
+        json.extend(stored_id(id.as_str()));
     }
     if let Some(retry) = event.retry() {
         json.extend_from_slice(format!(",\"retry\":{}", retry.as_millis()).as_bytes());
     }
     json.push(b'}');
+    json
+}
+
+/// Returns the part of a stored event that is its id. Nothing but `retry` follows it.
+pub(crate) fn stored_id(id: &str) -> Vec<u8> {
+    let mut json = b",\"id\":".to_vec();
+    put_string(&mut json, id);
     json
 }
 

@@ -1,6 +1,7 @@
 //! The scripts on real servers.
 
 mod fill;
+mod find;
 mod forget;
 mod publish;
 mod refused;
@@ -14,6 +15,7 @@ use tidecast::{Channel, Epoch, Event, IdempotencyKey, Limits, Position};
 
 use super::{
     fill::{Filled, Lineage},
+    find::Searched,
     forget::Forgotten,
     publish::Accepted,
     *,

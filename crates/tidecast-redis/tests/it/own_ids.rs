@@ -1,5 +1,6 @@
 //! Ids that publishers give, on hubs that share a history: a hub that has just begun knows them as well as one that was there.
 
+use futures_util::future::join_all;
 use tidecast::{Delivery, Event, Limits, ResetReason, Start};
 
 use crate::rig::{
@@ -43,6 +44,46 @@ async fn an_own_id_is_looked_up_in_the_history() {
     // Also if nobody has the id, it is told.
     let (resets, _) = come_back(&node, "nobody's", AFTER).await;
     assert_eq!(resets, [ResetReason::UnknownId]);
+}
+
+/// Each reader with an unknown id had its hub transfer the whole history from Redis and throw it away, without a bound in
+/// bytes: 10,000 events of 100 KiB were 1 GB.
+#[tokio::test]
+async fn a_lookup_transfers_no_events_and_has_a_bound() {
+    const EVENTS: usize = 140;
+    const READERS: usize = 20;
+    let server = Server::start(&[]);
+    let node = Node::on(&server);
+    let large = "x".repeat(64 * 1024);
+    for number in 0..EVENTS {
+        let event = Event::text(format!("{number} {large}")).with_id(format!("own {number}")).expect("an id");
+        node.hub.publish("sse", event).await.expect("it is published");
+    }
+    drop(node);
+    let node = Node::on(&server);
+    // Holds the channel's log.
+    let _reader = node.subscribe("sse").await;
+    let begin_after = async |id: &str| {
+        let mut reader = node.hub.subscribe(["sse"], Start::After(id.into())).expect("the hub is open");
+        match next(&mut reader).await {
+            Delivery::Reset(reset) => Some(reset.reason),
+            Delivery::Event(_) => None,
+        }
+    };
+    let sent = || {
+        let stats = server.command(&["INFO", "stats"]).expect("an answer");
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        line.and_then(|line| line.trim().parse::<usize>().ok()).expect("a number")
+    };
+    let before = sent();
+    let told = join_all((0..READERS).map(|_| begin_after("nobody's"))).await;
+    assert_eq!(told, [Some(ResetReason::UnknownId); READERS]);
+    let transferred = sent() - before;
+    assert!(transferred < large.len() * EVENTS, "{transferred} bytes for {READERS} readers");
+    // It is more than 8 MiB from the end.
+    assert_eq!(begin_after("own 0").await, Some(ResetReason::UnknownId));
+    // It is near the end, but another event with that id may be in what was not looked at.
+    assert_eq!(begin_after("own 100").await, Some(ResetReason::AmbiguousId));
 }
 
 /// Any of several events may be the one that the reader has seen, so what follows the oldest comes again.

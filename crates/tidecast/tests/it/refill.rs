@@ -196,6 +196,21 @@ fn more_bytes_than_one_refill_may_read_are_a_reset_where_they_end() {
     assert!(short[at - 1].starts_with("07") && short[at + 1].starts_with("17"));
 }
 
+/// Any text as an id had the whole history read, however large its events were.
+#[test]
+fn an_id_that_nobody_used_has_no_more_bytes_read_than_one_refill_may_have() {
+    let (hub, broker) = far_hub(2);
+    let _reader = Browser::connected(&hub, &["sse"]);
+    let large = "x".repeat(600 * 1024);
+    for number in 0..40 {
+        publish(&hub, "sse", &format!("{number}{large}"));
+    }
+    let told = told_from(&hub, Start::After("nobody's".into()));
+    assert_eq!(told[0], "sse unknown-id");
+    // Of the 24 MiB, a page of 16 events has more than 8.
+    assert_eq!(broker.asked(), 1);
+}
+
 /// They were looked for in the log alone, and so unknown to a node that had just begun.
 #[test]
 fn own_ids_are_looked_for_in_history_too() {
