@@ -13,7 +13,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{Method, StatusCode};
+use http::Method;
 use parking_lot::Mutex;
 use tidecast::Hub;
 use tidecast_axum::{Handover, come_back_in, query, random_between};
@@ -146,12 +146,10 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
         Ok(mut place) => {
             let handover = request.extensions().get::<Handover>().cloned();
             let response = next.run(request).await;
-            if response.status() != StatusCode::OK {
-                return response;
-            }
-            place.logged = peer.and_then(OpenStream::begin);
-            // The stream has its place for as long as it lives, in its body or elsewhere.
-            if let Some(handover) = handover {
+            // The stream has its place for as long as it lives, in its body or elsewhere. No other answer has one, be it a
+            // 200: one that tells the client to come back.
+            if let Some(handover) = handover.filter(Handover::is_filled) {
+                place.logged = peer.and_then(OpenStream::begin);
                 handover.keep(place);
             }
             response
@@ -166,6 +164,7 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
 #[cfg(test)]
 mod tests {
     use axum::{Router, body::Body, middleware::from_fn_with_state};
+    use http::StatusCode;
     use http_body_util::BodyExt;
     use tidecast::wire::{Decoder, Item};
     use tower::ServiceExt;

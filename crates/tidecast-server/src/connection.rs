@@ -110,6 +110,7 @@ async fn serve_requests(
             request.extensions_mut().insert(offer.handover.clone());
         }
         let answered = routes.clone().answer(peer, control.clone(), request);
+        let resting = control.clone();
         let offered = offered.map(|offer| (offer, offering.clone()));
         async move {
             if !begun {
@@ -120,6 +121,9 @@ async fn serve_requests(
                 && detach::accept(&mut offer, &mut response)
             {
                 socket.offer(offer);
+            } else {
+                // What is left is to write the answer. If the client does not read it, others may have the place.
+                resting.rest();
             }
             if version == Version::HTTP_10 && response.headers().contains_key(header::CONNECTION) {
                 // Otherwise hyper adds a `keep-alive` that was asked for to our `close`.

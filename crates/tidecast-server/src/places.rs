@@ -238,7 +238,7 @@ impl Control {
         self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, begin).is_ok()
     }
 
-    /// Says that nothing is being answered.
+    /// Says that nothing is being answered any more, though the answer may still be on its way.
     pub(crate) fn rest(&self) {
         // Never one of the two that say something else.
         let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(CLOSED).clamp(BUSY + 1, CLOSED - 1);

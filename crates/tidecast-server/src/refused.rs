@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
+use tidecast_axum::Handover;
 
 use crate::{body::read_out, places::Control};
 
@@ -26,6 +27,7 @@ pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Req
         return next.run(request).await;
     }
     let control = request.extensions().get::<Arc<Control>>().cloned();
+    let handover = request.extensions().get::<Handover>().cloned();
     let mut rest = SharedBody::default();
     let request = request.map(|body| {
         *rest.0.lock() = Some(body);
@@ -35,7 +37,8 @@ pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Req
     // Whoever was waited for in vain is not waited for again.
     if response.status() != StatusCode::REQUEST_TIMEOUT {
         // Others may have the place meanwhile, unless it is a stream's.
-        if let Some(control) = control.filter(|_| response.status() != StatusCode::OK) {
+        let is_stream = handover.as_ref().is_some_and(Handover::is_filled);
+        if let Some(control) = control.filter(|_| !is_stream) {
             control.rest();
         }
         read_out(&mut rest, patience).await;

@@ -15,7 +15,7 @@ async fn is_served(hub: &Hub, after: &str) {
 }
 
 /// Readers who were told to come back kept their connections, until no place was left: no publish, and no health check, for
-/// as long as those were idle.
+/// as long as those were idle. A GET whose body did not end, and answers that nobody read, did not even count as idle.
 #[tokio::test]
 async fn whoever_holds_connections_keeps_nobody_out() {
     const STREAMS: usize = 8;
@@ -24,7 +24,11 @@ async fn whoever_holds_connections_keeps_nobody_out() {
     let arguments = ["--publish-key", "k", "--streams-max", &streams_max, "--connections-max", &connections_max];
     // Long enough that nothing here ends by a time-out.
     let hub = Hub::start(
-        &[&arguments[..], &["--header-timeout", "10m", "--idle-timeout", "10m", "--body-timeout", "10m"]].concat(),
+        &[
+            &arguments[..],
+            &["--header-timeout", "10m", "--idle-timeout", "10m", "--body-timeout", "10m", "--stall-timeout", "10m"],
+        ]
+        .concat(),
     );
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
@@ -38,13 +42,21 @@ async fn whoever_holds_connections_keeps_nobody_out() {
     let stream = request(hub.address, "GET", "/stream", &[], b"");
     let health = request(hub.address, "GET", "/healthz", &[], b"");
     let part = b"GET /stream HTTP/1.1\r\nHost: loc";
+    let unfinished =
+        |target: &str| format!("GET {target} HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
+    let (alive, refused_stream) = (unfinished("/healthz"), unfinished("/stream"));
     let body = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
+    // More than any buffer on the way holds.
+    let pages = request(hub.address, "GET", "/console/console.css", &[], b"").repeat(1_000);
     for (name, bytes) in [
         ("readers who are told to come back", &stream[..]),
         ("connections that say nothing", b""),
         ("connections that are kept", &health),
         ("half a request", part),
         ("bodies that nobody wants", body.as_bytes()),
+        ("answers that nobody reads", &pages),
+        ("a GET with an unfinished body", alive.as_bytes()),
+        ("a reader who is told to come back, with an unfinished body", refused_stream.as_bytes()),
     ] {
         let mut kept = Vec::new();
         for _ in 0..2 * CONNECTIONS {
