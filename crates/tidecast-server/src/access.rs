@@ -84,22 +84,24 @@ impl Access {
         }
     }
 
-    /// Returns whether there is a publish key.
-    pub(crate) fn has_key(&self) -> bool {
-        self.key.is_some()
-    }
-
     /// Returns whether this is the publish key: in constant time, so that the answer's delay does not tell how much of a
     /// guess was right.
     pub(crate) fn is_key(&self, given: &[u8]) -> bool {
         self.key.as_ref().is_some_and(|key| given.ct_eq(key.as_bytes()).into())
     }
 
+    /// Returns whether something that was sent as the publish key may be a guess at it: it is not the key, and it does not
+    /// look like a ticket, or the key itself does.
+    pub(crate) fn is_guess(&self, given: &[u8]) -> bool {
+        let is_token = |text: &[u8]| text.starts_with(JSON_WEB_TOKEN);
+        self.key.as_ref().is_some_and(|key| !self.is_key(given) && (!is_token(given) || is_token(key.as_bytes())))
+    }
+
     fn check_key(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer);
         match given {
             Some(given) if self.is_key(given) => Ok(()),
-            Some(token) if token.starts_with(JSON_WEB_TOKEN) => Err(Refusal::new(
+            Some(given) if !self.is_guess(given) => Err(Refusal::new(
                 Cause::TokenForKey,
                 "this needs the publish key, and what was sent is a token: a ticket opens streams only",
             )),

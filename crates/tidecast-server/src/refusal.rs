@@ -102,6 +102,15 @@ impl Refusal {
     pub(crate) fn new(cause: Cause, detail: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { cause: Some(cause), problem: Problem::new(cause.status(), detail) }
     }
+
+    /// Returns the refusal of a request that holds a wrong publish key, and is refused without one for this reason.
+    pub(crate) fn with_wrong_key(self) -> Self {
+        let why = self.problem.detail();
+        Self::new(
+            Cause::KeyWrong,
+            format!("the bearer token is neither the publish key nor a ticket; without it: {why}"),
+        )
+    }
 }
 
 impl From<Problem> for Refusal {

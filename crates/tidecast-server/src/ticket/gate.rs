@@ -90,6 +90,21 @@ impl Gate {
         if authorization.is_some_and(|given| self.access.is_key(given)) {
             return Ok(parameters::refuse_unknown(Some(query), &PARAMETERS)?);
         }
+        let guess = authorization.filter(|given| self.access.is_guess(given));
+        let authorization = authorization.filter(|_| guess.is_none());
+        let result = self.check_without_key(query, headers, authorization, now, has_ticket);
+        // The right key would not have been refused, so each refusal tells that this one is wrong, whatever its reason is.
+        if guess.is_some() { result.map_err(Refusal::with_wrong_key) } else { result }
+    }
+
+    fn check_without_key(
+        &self,
+        query: &str,
+        headers: &HeaderMap,
+        authorization: Option<&[u8]>,
+        now: SystemTime,
+        has_ticket: &mut bool,
+    ) -> Result<(), Refusal> {
         if !self.asks() {
             self.say_once(query);
             parameters::refuse_unknown(Some(query), &PARAMETERS)?;
@@ -117,19 +132,19 @@ impl Gate {
         now: SystemTime,
     ) -> Result<Result<Ticket, NoTicket>, Refusal> {
         let mut given = query::values(query.as_bytes(), "ticket")?;
-        let (given, in_header): (Cow<'_, [u8]>, bool) = match (given.pop(), authorization) {
+        let given: Cow<'_, [u8]> = match (given.pop(), authorization) {
             (Some(_), _) if !given.is_empty() => {
                 return Err(tidecast_axum::Problem::bad_request(
                     "`ticket` is there more than once: one ticket names all channels in its `subscribe`",
                 )
                 .into());
             }
-            (Some(ticket), _) => (ticket, false),
-            (None, Some(ticket)) => (ticket.into(), true),
+            (Some(ticket), _) => ticket,
+            (None, Some(ticket)) => ticket.into(),
             (None, None) => return Ok(Err(NoTicket::Missing)),
         };
         let Some(tickets) = &self.tickets else { return Ok(Err(NoTicket::Missing)) };
-        Ok(tickets.open(&given, now).map_err(|why| NoTicket::Bad { why, in_header }))
+        Ok(tickets.open(&given, now).map_err(NoTicket::Bad))
     }
 
     /// Warns of the first ticket that comes to a hub that looks at none: the application that signs them counts on it.
@@ -157,24 +172,14 @@ impl Gate {
 #[derive(Debug)]
 enum NoTicket {
     Missing,
-    Bad {
-        why: BadTicket,
-        /// Whether it stood where the publish key may stand too.
-        in_header: bool,
-    },
+    Bad(BadTicket),
 }
 
 impl NoTicket {
     fn refusal(&self, channel: &Channel, gate: &Gate) -> Refusal {
         match self {
-            Self::Bad { why: BadTicket::Expired, .. } => {
-                Refusal::new(Cause::TicketExpired, BadTicket::Expired.to_string())
-            }
-            // Something that is no token, in the place of the key, may be a guess.
-            Self::Bad { why: why @ BadTicket::NoToken, in_header: true } if gate.access.has_key() => {
-                Refusal::new(Cause::KeyWrong, why.to_string())
-            }
-            Self::Bad { why, .. } => Refusal::new(Cause::TicketWrong, why.to_string()),
+            Self::Bad(why @ BadTicket::Expired) => Refusal::new(Cause::TicketExpired, why.to_string()),
+            Self::Bad(why) => Refusal::new(Cause::TicketWrong, why.to_string()),
             Self::Missing if gate.tickets.is_none() => Refusal::new(
                 Cause::TicketMissing,
                 format!(

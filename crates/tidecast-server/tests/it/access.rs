@@ -195,6 +195,37 @@ async fn allowed_hosts_are_the_only_ones() {
     hub.ask("POST", "/publish", &[TEXT, ("Host", "evil.example")], b"x").await.problem(403);
 }
 
+/// The publish key opens every stream, so each refusal of one tells whether a key was right. With an `Origin`, or a wrong
+/// ticket in the address, a wrong key was refused for that alone: no count, no delay, and 200 for the right one.
+#[tokio::test]
+async fn a_wrong_key_is_a_guess_whatever_else_a_stream_is_refused_for() {
+    let page = ("Origin", "http://other.example");
+    let (tickets, anonymous) = (["--tickets"], ["--anonymous-subscribe", "news"]);
+    for (arguments, target) in [
+        (&[][..], "/stream"),
+        (&tickets, "/stream?channel=a&ticket=x"),
+        (&tickets, "/stream?channel=a&ticket=x&ticket=x"),
+        (&anonymous, "/stream?channel=news"),
+    ] {
+        let key = "a-secret-of-more-than-32-bytes-for-tickets";
+        let hub = Hub::start(&[&["--publish-key", key][..], arguments].concat());
+        let ask =
+            async |key: &str| hub.ask("HEAD", target, &[page, ("Authorization", &format!("Bearer {key}"))], b"").await;
+        for _ in 0..10 {
+            assert_eq!(ask("guess").await.head.status, 401, "{target}");
+        }
+        assert_eq!(ask("guess").await.head.status, 429, "{target}");
+        // A ticket of another hub's is no guess, and nobody is locked out.
+        assert!(matches!(ask("eyJhbGciOiJIUzI1NiJ9.e30.x").await.head.status, 400 | 401 | 403), "{target}");
+        assert!(matches!(ask(key).await.head.status, 200), "{target}");
+        // Without a refusal nothing tells whether the key is right.
+        if arguments.is_empty() {
+            let guess = [("Authorization", "Bearer guess")];
+            assert_eq!(hub.ask("HEAD", target, &guess, b"").await.head.status, 200);
+        }
+    }
+}
+
 /// 172,000 wrong keys a second were answered without a line and without a count.
 #[tokio::test]
 async fn wrong_keys_are_counted_told_and_answered_late_and_a_right_one_at_once() {
