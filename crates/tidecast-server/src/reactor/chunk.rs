@@ -13,11 +13,16 @@ pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 const LINE_END: &[u8] = b"\r\n";
 
+/// The end of a chunk, and of the body.
+const FINAL_LINE_END: &[u8] = b"\r\n0\r\n\r\n";
+
 /// How bytes go on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     /// As a chunk of their own.
     Chunk,
+    /// As a chunk of their own, which ends the body.
+    FinalChunk,
     /// As they are.
     Raw,
 }
@@ -59,6 +64,18 @@ impl Pending {
         Self { bytes, framing, written: 0 }
     }
 
+    /// Has the body end behind these bytes, of which none may be its end yet.
+    pub(super) fn end_body(&mut self) {
+        match self.framing {
+            Framing::Chunk => self.framing = Framing::FinalChunk,
+            Framing::FinalChunk => {}
+            Framing::Raw => {
+                self.bytes = [&self.bytes[self.written..], LAST_CHUNK].concat().into();
+                self.written = 0;
+            }
+        }
+    }
+
     /// Writes on.
     pub(super) fn write(mut self, socket: impl AsFd) -> Written {
         match send(socket, &self.bytes, self.framing, self.written) {
@@ -87,10 +104,10 @@ fn send(socket: impl AsFd, bytes: &[u8], framing: Framing, skip: usize) -> Resul
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let sent = match framing {
         Framing::Raw => retry_on_intr(|| rustix::net::send(&socket, &bytes[skip..], flags)),
-        Framing::Chunk => {
+        Framing::Chunk | Framing::FinalChunk => {
             let (line, from) = size_line(bytes.len());
             let mut skip = skip;
-            let slices = [&line[from..], bytes, LINE_END].map(|part| {
+            let slices = [&line[from..], bytes, line_end(framing)].map(|part| {
                 let skipped = skip.min(part.len());
                 skip -= skipped;
                 IoSlice::new(&part[skipped..])
@@ -103,12 +120,16 @@ fn send(socket: impl AsFd, bytes: &[u8], framing: Framing, skip: usize) -> Resul
 
 fn framed_len(bytes: usize, framing: Framing) -> usize {
     match framing {
-        Framing::Chunk => {
+        Framing::Chunk | Framing::FinalChunk => {
             let (line, from) = size_line(bytes);
-            line.len() - from + bytes + LINE_END.len()
+            line.len() - from + bytes + line_end(framing).len()
         }
         Framing::Raw => bytes,
     }
+}
+
+fn line_end(framing: Framing) -> &'static [u8] {
+    if framing == Framing::FinalChunk { FINAL_LINE_END } else { LINE_END }
 }
 
 /// The line before a chunk, and where in the array it begins.
@@ -146,8 +167,12 @@ mod tests {
     #[test]
     fn what_was_written_partly_goes_on_at_any_byte() {
         let bytes = Bytes::from_static(b"data: a frame\n\n");
-        for framing in [Framing::Chunk, Framing::Raw] {
-            let whole = if framing == Framing::Chunk { framed(&bytes) } else { bytes.to_vec() };
+        for framing in [Framing::Chunk, Framing::FinalChunk, Framing::Raw] {
+            let whole = match framing {
+                Framing::Chunk => framed(&bytes),
+                Framing::FinalChunk => [&framed(&bytes), LAST_CHUNK].concat(),
+                Framing::Raw => bytes.to_vec(),
+            };
             assert_eq!(whole.len(), framed_len(bytes.len(), framing));
             for written in 0..whole.len() {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -157,6 +182,24 @@ mod tests {
                 let mut read = Vec::new();
                 theirs.read_to_end(&mut read).unwrap();
                 assert_eq!(read, whole[written..]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_written_partly_is_followed_by_the_end_of_the_body() {
+        let bytes = Bytes::from_static(b"data: a frame\n\n");
+        for framing in [Framing::Chunk, Framing::Raw] {
+            let whole = if framing == Framing::Chunk { framed(&bytes) } else { bytes.to_vec() };
+            for written in 0..whole.len() {
+                let (ours, mut theirs) = UnixStream::pair().unwrap();
+                let mut pending = Pending { bytes: bytes.clone(), framing, written };
+                pending.end_body();
+                assert!(matches!(pending.write(&ours), Written::All));
+                drop(ours);
+                let mut read = Vec::new();
+                theirs.read_to_end(&mut read).unwrap();
+                assert_eq!(read, [&whole[written..], LAST_CHUNK].concat());
             }
         }
     }

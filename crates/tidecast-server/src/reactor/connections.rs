@@ -207,14 +207,14 @@ impl Connections {
             self.remove(token);
             return;
         }
-        // A client that has closed one side may have gone, or only have no more to ask: which of them can't be told. Its
-        // stream ends. One that was told so before may have said something first.
-        if flags.contains(epoll::EventFlags::RDHUP) && !matches!(entry.phase, Phase::Closing(_)) {
-            self.end_at_once(token);
-            return;
-        }
-        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) {
-            self.read_and_drop(token);
+        let has_closed_side = flags.contains(epoll::EventFlags::RDHUP);
+        match entry.phase {
+            // It may have gone, or only have no more to ask: which of them can't be told. Its stream ends.
+            Phase::Open if has_closed_side => self.end_at_once(token),
+            // All later events say so too. To read would be to find the end; what is pending still goes out.
+            Phase::Ending if has_closed_side => {}
+            _ if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) => self.read_and_drop(token),
+            _ => {}
         }
         if flags.contains(epoll::EventFlags::OUT) && self.unblock(token) {
             self.serve(token);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidecast::wire::final_block;
 
 use super::{
-    chunk::{Framing, LAST_CHUNK, Pending, framed},
+    chunk::{Framing, LAST_CHUNK, Pending},
     connections::Connections,
     entry::{Entry, Phase, Source},
     slab::Token,
@@ -24,11 +24,11 @@ impl Connections {
         self.leave_source(token);
         let Some(entry) = self.entries.get_mut(token) else { return };
         entry.phase = Phase::Ending;
-        let last = match entry.framing {
-            Framing::Chunk => [&framed(&final_block(retry)), LAST_CHUNK].concat().into(),
-            Framing::Raw => final_block(retry),
-        };
-        let written = Pending::new(last, Framing::Raw).write(&entry.socket);
+        let mut last = Pending::new(final_block(retry), entry.framing);
+        if entry.framing == Framing::Chunk {
+            last.end_body();
+        }
+        let written = last.write(&entry.socket);
         self.after(token, written);
     }
 
@@ -37,11 +37,15 @@ impl Connections {
     pub(super) fn end_at_once(&mut self, token: Token) {
         self.leave_source(token);
         let Some(entry) = self.entries.get_mut(token) else { return };
-        if entry.pending.is_some() {
+        let ends_body = entry.framing == Framing::Chunk && entry.phase == Phase::Open;
+        if let Some(pending) = &mut entry.pending {
+            if ends_body {
+                pending.end_body();
+            }
             entry.phase = Phase::Ending;
             return;
         }
-        if entry.framing == Framing::Chunk && entry.phase == Phase::Open {
+        if ends_body {
             // Whether it is taken makes no difference any more.
             Pending::new(Bytes::from_static(LAST_CHUNK), Framing::Raw).write(&entry.socket);
         }

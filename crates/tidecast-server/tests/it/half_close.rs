@@ -78,6 +78,17 @@ async fn a_stream_gets_what_there_is_and_ends() {
     stream.until_live().await;
     stream.connection.socket.shutdown().await.unwrap();
     stream.rest().await;
+    // With an event that was written in part: its rest never came, and no last chunk.
+    let mut connection = Connection::open_small(hub.address, 64 * 1024).await;
+    connection.send(&request(hub.address, "GET", "/stream?channel=large", &[], b"")).await;
+    let mut stream = Stream::begin(connection).await;
+    stream.until_live().await;
+    let data = "x".repeat(1 << 20);
+    hub.publish(&serde_json::json!({ "channel": "large", "data": data }).to_string()).await;
+    assert!(stream.fill(1).await);
+    stream.connection.socket.shutdown().await.unwrap();
+    assert_eq!(stream.message().await.data.len(), data.len());
+    stream.rest().await;
     let mut old = Connection::open(hub.address).await;
     old.send(format!("GET /stream HTTP/1.0\r\nHost: {}\r\n\r\n", hub.address).as_bytes()).await;
     old.socket.shutdown().await.unwrap();
