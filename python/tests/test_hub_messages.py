@@ -20,6 +20,7 @@ from support.waiting import until
 from tidecast import InvalidError, RefusedError, modes
 from tidecast.event import Event
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint
+from tidecast.hub import following
 from tidecast.hub.client import Client
 from tidecast.modes import Subscription
 from tidecast.settings import Settings
@@ -200,6 +201,22 @@ def test_a_reader_that_does_not_read_is_told_what_it_missed(on_hub: Flask, hub: 
                 pass
         told = read(stream, "end")
     assert ("c", "stream-reset", '{"channel": "c", "reason": "too-slow"}', True, None, None) in told
+
+
+def test_an_event_whose_parts_are_no_longer_kept_is_told_as_missed(
+    on_hub: Flask, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader at the edge of what the engine keeps could take an event of which the rest was just dropped: the event
+    was taken for a failure that there was not, and vanished."""
+    monkeypatch.setattr(following, "SAID_MAX", 0)
+    mode = modes.choose(Settings.of(on_hub.config))
+    reset = ("c", "stream-reset", '{"channel": "c", "reason": "too-slow"}', True, None, None)
+    with closing(mode.subscribe(["c"])) as stream:
+        until(lambda: listeners(hub, "c") == 1, "it follows")
+        mode.publish("c", Event.of("x", None, None, None, json.dumps))
+        while not (events := stream.events()):
+            assert events is not None and wait(stream.fileno(), 20)
+    assert set(events) == {reset}
 
 
 def test_in_the_child_of_a_fork_it_has_ended_and_its_parents_goes_on(on_hub: Flask, hub: Hub) -> None:

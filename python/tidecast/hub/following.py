@@ -33,9 +33,9 @@ PAUSE_SECONDS = (1.0, 30.0)
 #: Most that is read at once, in bytes.
 READ_BYTES = 64 * 1024
 
-#: Of how many events that nobody has read yet it is known what the hub said beside their data: as many as the engine
-#: keeps.
-SAID_MAX = 10_000
+#: For how many unread events the parts beside their data are kept: twice the 10,000 that the engine keeps, as a reader
+#: takes events from the engine before it looks up what belongs to them.
+SAID_MAX = 20_000
 
 _logger = logging.getLogger("tidecast")
 
@@ -102,12 +102,14 @@ class Following:
         for _, _, data, is_json, number, retry_ms in events or ():
             if number is None:
                 # Of the engine itself. Everything else has a number.
-                told += [self._too_slow(name, data) for name in self._channels]
+                told += self._resets(json.loads(data)["reason"])
+            elif number == FAILURE:
+                self._failure = self._follower.failure
             elif (said := self._follower.taken(number)) is not None:
                 self._last_event_id = said.last_event_id
                 told.append((self._channel(), said.type, data, is_json, said.id, retry_ms))
             else:
-                self._failure = self._follower.failure
+                told += self._resets("too-slow")
         # What was there before it is told first.
         if self._failure is not None and not told:
             self.close()
@@ -134,10 +136,12 @@ class Following:
     def _channel(self) -> str:
         return self._channels[0] if len(self._channels) == 1 else ""
 
-    def _too_slow(self, channel: str, data: str) -> Told:
+    def _resets(self, reason: str) -> list[Told]:
         # Where it goes on is a position of the engine's here, and of no use to anybody.
-        reason = json.loads(data)["reason"]
-        return (channel, "stream-reset", json.dumps({"channel": channel, "reason": reason}), True, None, None)
+        return [
+            (channel, "stream-reset", json.dumps({"channel": channel, "reason": reason}), True, None, None)
+            for channel in self._channels
+        ]
 
 
 class _Follower:
@@ -190,7 +194,7 @@ class _Follower:
             _hang_up(reading)
 
     def taken(self, number: str) -> Said | None:
-        """What the hub said of the event with a number, which is read once; ``None`` for the failure's."""
+        """Returns what the hub said of the event with a number, once; ``None`` if it is no longer kept."""
         return self._said.pop(number, None)
 
     def _connection(self) -> None:
@@ -223,7 +227,7 @@ class _Follower:
         number = str(count)
         # Before the event is there to be read.
         self._said[number] = Said(event_type, id, last_event_id)
-        # The engine has let go of that one by now, if nobody has read it.
+        # The engine let go of that one long ago, if nobody has read it.
         self._said.pop(str(count - SAID_MAX), None)
         publish = functools.partial(self._engine.publish, self._name, data, id=number, retry_ms=retry_ms)
         try:
@@ -234,7 +238,7 @@ class _Follower:
                 publish()
         except InvalidError as error:
             passed_over(self._channels, error)
-            del self._said[number]
+            self._said.pop(number, None)
 
 
 def _hang_up(reading: socket.socket) -> None:
