@@ -22,15 +22,27 @@ pub(crate) struct Published {
     receivers: usize,
     #[pyo3(get)]
     repeated: bool,
+    #[pyo3(get)]
+    differs: bool,
+    #[pyo3(get)]
+    delayed: bool,
 }
 
 #[pymethods]
 impl Published {
     /// For what another hub has answered.
     #[new]
-    #[pyo3(signature = (channel, id, position, receivers, repeated = false))]
-    fn new(channel: String, id: String, position: String, receivers: usize, repeated: bool) -> Self {
-        Self { channel, id, position, receivers, repeated }
+    #[pyo3(signature = (channel, id, position, receivers, *, repeated = false, differs = false, delayed = false))]
+    fn new(
+        channel: String,
+        id: String,
+        position: String,
+        receivers: usize,
+        repeated: bool,
+        differs: bool,
+        delayed: bool,
+    ) -> Self {
+        Self { channel, id, position, receivers, repeated, differs, delayed }
     }
 
     fn __repr__(&self) -> String {
@@ -46,6 +58,8 @@ impl From<tidecast::Published> for Published {
             position: published.position.to_string(),
             receivers: published.receivers,
             repeated: published.repeated,
+            differs: published.differs,
+            delayed: published.delayed,
         }
     }
 }

@@ -135,7 +135,8 @@ def test_what_is_too_large_is_refused(engine: Engine) -> None:
 def test_a_key_is_published_under_once(engine: Engine) -> None:
     first = publish(engine, "one", idempotency_key="key")
     again = publish(engine, "two", idempotency_key="key")
-    assert (again.position, again.repeated) == (first.position, True)
+    assert (again.position, again.repeated, again.differs) == (first.position, True, True)
+    assert not publish(engine, "one", idempotency_key="key").differs
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "redis://localhost:port", ""])

@@ -88,8 +88,17 @@ def test_publishing_needs_no_application(hub: Hub, monkeypatch: pytest.MonkeyPat
     assert (published.channel, published.receivers, published.repeated) == ("größe", 0, False)
     assert published.id == published.position
     # Whether it was published now or before was never told.
-    once = [tidecast.publish("x", channel="once", idempotency_key="key").repeated for _ in range(2)]
-    assert once == [False, True]
+    once = [tidecast.publish(data, channel="once", idempotency_key="key") for data in ("x", "x", "y")]
+    assert [again.repeated for again in once] == [False, True, True]
+    assert [again.differs for again in once] == [False, False, True]
+
+
+def test_what_the_answer_says_is_told() -> None:
+    """Whether the hub could hear its Redis was dropped."""
+    delayed = answer(200, '{"channel": "c", "id": "i", "position": "p", "receivers": 0, "delayed": true}')
+    with answering(PUBLISHED, delayed) as (url, _):
+        client = Client(url, KEY)
+        assert [client.publish("c", event("x")).delayed for _ in range(2)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,17 @@ class Engine:
 class Published:
     """What came of a publish."""
 
-    def __new__(cls, channel: str, id: str, position: str, receivers: int, repeated: bool = False) -> Published:
+    def __new__(
+        cls,
+        channel: str,
+        id: str,
+        position: str,
+        receivers: int,
+        *,
+        repeated: bool = False,
+        differs: bool = False,
+        delayed: bool = False,
+    ) -> Published:
         """What a hub has answered."""
 
     @property
@@ -146,6 +156,15 @@ class Published:
     @property
     def repeated(self) -> bool:
         """Whether the idempotency key was known, so that this is the answer of the first time."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the idempotency key was known for another event. The event of this time is dropped."""
+
+    @property
+    def delayed(self) -> bool:
+        """Whether the node that published it can't hear Redis at the moment. The event is accepted, and the streams of
+        that node get it once the node hears Redis again."""
 
 @final
 class Publishing:

@@ -60,7 +60,8 @@ class Client:
         try:
             published = json.loads(answer.body)
             channel, id, position, receivers = (published[name] for name in ("channel", "id", "position", "receivers"))
-            return Published(channel, id, position, receivers, repeated=published.get("repeated", False))
+            flags = {name: published.get(name, False) for name in ("repeated", "differs", "delayed")}
+            return Published(channel, id, position, receivers, **flags)
         except (ValueError, TypeError, LookupError) as error:
             raise TidecastError(f"what answers at {self._connections.url} is no hub") from error
 

@@ -121,6 +121,9 @@ fn put_object(out: &mut Vec<u8>, published: &Published) {
     if published.repeated {
         out.extend_from_slice(b",\"repeated\":true");
     }
+    if published.differs {
+        out.extend_from_slice(b",\"differs\":true");
+    }
     out.extend_from_slice(if published.delayed { b",\"delayed\":true}" } else { b"}" });
 }
 
