@@ -312,6 +312,13 @@ def test_what_can_be_no_channel_is_refused(refused: object) -> None:
         tidecast.subscribe(refused)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("after", [5, 0, b"0123456789ab.1"])
+def test_an_id_that_is_no_string_is_refused(after: object) -> None:
+    """A number was an AttributeError from inside, and 0 counted as no id."""
+    with pytest.raises(TypeError, match="after must be a string"):
+        tidecast.subscribe("a", after=after)  # type: ignore[arg-type]
+
+
 def test_on_a_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in hub.settings.items():
         monkeypatch.setenv(name, value)

@@ -26,6 +26,9 @@ _apps: list[ref[Flask]] = []
 
 _said: set[tuple[int, str]] = set()
 
+#: How an application comes to share its channels with other processes.
+HOW_TO_SHARE = 'set app.config["SSE_REDIS_URL"], or app.config["SSE_HUB_URL"] and app.config["SSE_HUB_KEY"]'
+
 
 def add(app: Flask) -> None:
     """Remembers an application that streams, for as long as it lives. Its settings are read when they are needed."""
@@ -89,7 +92,7 @@ def warn_of_memory() -> None:
     """Say, once, that what is in this process' memory is in no other one."""
     _say(
         "this server runs several processes, and without a Redis or a hub an event reaches only the streams of the "
-        "process that published it: set SSE_REDIS_URL, or SSE_HUB_URL and SSE_HUB_KEY, or run one process with threads"
+        f"process that published it: {HOW_TO_SHARE}, or run one process with threads"
     )
 
 
@@ -97,7 +100,8 @@ def warn_of_other_process() -> None:
     """Say, once, that what was published here is in this process alone, which nobody has listened to."""
     _say(
         f"an event was published in the memory of process {os.getpid()}, which serves no stream: the pages of another "
-        "process can't get it; set SSE_REDIS_URL, or SSE_HUB_URL and SSE_HUB_KEY, in both"
+        f"process can't get it; {HOW_TO_SHARE}, in both; without an application, set the environment variables of "
+        "these names"
     )
 
 

@@ -34,12 +34,15 @@ def subscribe(
         ``stream-reset``.
     :param last: Without ``after``: begin with the newest so many of each channel, at most 1,000. Default: 0.
     :raises ValueError: A channel that can't be one, or too many, or another ``last``.
+    :raises TypeError: ``after`` is not a string.
     """
     names = [channel] if isinstance(channel, (str, bytes, int, float)) else list(channel)
     channels = [programs.channel(name) for name in names]
     # Here, as a hub would say it only once it is asked.
     if last is not None and not 0 <= last <= LAST_MAX:
         raise InvalidError(f"last must be 0 to {LAST_MAX}, not {last!r}")
+    if after is not None and not isinstance(after, str):
+        raise TypeError(f"after must be a string, the id of an event, not {after!r}")
     settings, _ = programs.present()
     resumed = after.encode() if after else None
     return Subscription(modes.choose(settings).subscribe(channels, after=resumed, last=last), channels)

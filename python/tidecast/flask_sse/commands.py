@@ -14,6 +14,7 @@ from flask import Flask, current_app, json
 from flask.cli import AppGroup, with_appcontext
 
 from ..errors import TidecastError
+from ..programs import HOW_TO_SHARE
 
 if TYPE_CHECKING:
     from .blueprint import ServerSentEventsBlueprint
@@ -74,6 +75,6 @@ def _reaching_others() -> ServerSentEventsBlueprint:
     if not blueprint.reaches_other_processes():
         raise click.ClickException(
             "this application keeps its events in memory, so a command, which is another process than the server, can "
-            "neither publish to its pages nor hear what it publishes: set SSE_REDIS_URL, or SSE_HUB_URL and SSE_HUB_KEY"
+            f"neither publish to its pages nor hear what it publishes: {HOW_TO_SHARE}"
         )
     return blueprint
