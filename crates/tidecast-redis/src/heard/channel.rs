@@ -228,13 +228,17 @@ impl Heard {
     /// Has what is held back be what the history has at its positions. Answers with the positions of the others.
     pub(super) fn correct(&mut self, epoch: Epoch, events: &[PastEvent]) -> Vec<Position> {
         let mut others = Vec::new();
-        let Some(first) = events.first().map(|first| first.position.offset) else { return others };
         for held in &mut self.held {
             let Held::Ours { position, event } = held else { continue };
-            let index = position.offset.checked_sub(first).filter(|_| position.epoch == epoch);
-            let Some(past) = index.and_then(|index| events.get(usize::try_from(index).ok()?)) else { continue };
-            let is_it = past.position.offset == position.offset;
-            if is_it && !Encoded::new(event).is_same(&Encoded::new(&past.event)) {
+            if position.epoch != epoch {
+                continue;
+            }
+            // Offsets have gaps: events that can't be read are left out.
+            let Ok(index) = events.binary_search_by_key(&position.offset, |past| past.position.offset) else {
+                continue;
+            };
+            let past = &events[index];
+            if !Encoded::new(event).is_same(&Encoded::new(&past.event)) {
                 *event = past.event.clone();
                 others.push(*position);
             }
@@ -280,5 +284,31 @@ impl Held {
             Self::Ours { event, .. } | Self::Foreign(event) => event.data().len(),
             Self::Named(_) => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The history's events were found by how far they are from the first one. If one before them could not be read, a
+    /// forged event was compared with its neighbor and remained.
+    #[test]
+    fn a_held_event_is_corrected_though_an_event_before_it_cannot_be_read() {
+        let epoch = Epoch::random();
+        let at = |offset| Position { epoch, offset };
+        let mut heard = Heard::new(Channel::default(), 0, 0);
+        for (offset, text) in [(3, "forged"), (4, "4"), (5, "unknown"), (6, "forged")] {
+            let held = Held::Ours { position: at(offset), event: Event::text(text) };
+            heard.hold(held, &mut 0, &Counters::default());
+        }
+        let events = [1, 3, 4, 6].map(|offset| PastEvent::new(at(offset), Event::text(offset.to_string())));
+        assert_eq!(heard.correct(epoch, &events), [at(3), at(6)]);
+        let texts = heard.held().iter().map(|held| match held {
+            Held::Ours { event, .. } => event.data().to_owned(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(texts.collect::<Vec<_>>(), ["3", "4", "unknown", "6"]);
+        assert_eq!(heard.correct(Epoch::random(), &events), []);
     }
 }
