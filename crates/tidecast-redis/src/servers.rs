@@ -9,9 +9,6 @@ use parking_lot::Mutex;
 /// Most servers that are remembered; the oldest goes first.
 const SERVERS_MAX: usize = 8;
 
-/// How much of a server's name stands in a mark.
-const MARK_BYTES: usize = 12;
-
 /// What a publish tells its script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SeenServers {
@@ -19,15 +16,19 @@ pub(crate) struct SeenServers {
     pub(crate) last: Bytes,
     /// Those before it, joined by commas.
     pub(crate) before: Bytes,
-    /// Which server was there before an earlier one came back, and for which time; or nothing.
+    /// `NODE.N` once an earlier server has come back for the Nth time; or nothing.
     pub(crate) mark: Bytes,
-    /// The same if the server turns out to be one of those before.
+    /// The mark if the server turns out to be one of those before.
     pub(crate) mark_if_back: Bytes,
 }
 
 /// See the module.
-#[derive(Debug, Default)]
-pub(crate) struct Servers(Mutex<State>);
+#[derive(Debug)]
+pub(crate) struct Servers {
+    /// Random, so that the marks of one process are not taken for those of another, or of itself before a restart.
+    node: u32,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -36,21 +37,30 @@ struct State {
     returns: u32,
 }
 
+impl Default for Servers {
+    fn default() -> Self {
+        let servers = Self { node: fastrand::u32(..), state: Mutex::default() };
+        servers.state.lock().seen.mark_if_back = servers.mark(1);
+        servers
+    }
+}
+
 impl Servers {
     pub(crate) fn seen(&self) -> SeenServers {
-        self.0.lock().seen.clone()
+        self.state.lock().seen.clone()
     }
 
     /// Takes note of the server that has just answered.
     pub(crate) fn saw(&self, server: &str) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if server.is_empty() || state.seen.last == server {
             return;
         }
         let server = Bytes::copy_from_slice(server.as_bytes());
         if state.before.contains(&server) {
             state.returns += 1;
-            state.seen.mark = state.seen.mark_if_back.clone();
+            state.seen.mark = self.mark(state.returns);
+            state.seen.mark_if_back = self.mark(state.returns + 1);
         }
         let last = std::mem::replace(&mut state.seen.last, server.clone());
         state.before.retain(|before| *before != server);
@@ -61,8 +71,10 @@ impl Servers {
         state.before.drain(..too_many);
         let before: Vec<&[u8]> = state.before.iter().map(|server| &server[..]).collect();
         state.seen.before = before.join(&b","[..]).into();
-        let name = String::from_utf8_lossy(&server[..server.len().min(MARK_BYTES)]);
-        state.seen.mark_if_back = format!("{name}.{}", state.returns + 1).into();
+    }
+
+    fn mark(&self, returns: u32) -> Bytes {
+        format!("{:08x}.{returns}", self.node).into()
     }
 }
 
@@ -71,24 +83,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_comes_back_is_marked_by_the_one_before_it() {
+    fn a_server_that_comes_back_is_marked_once() {
         let servers = Servers::default();
         let mark = || String::from_utf8(servers.seen().mark.to_vec()).unwrap();
+        let nth = |returns: u32| format!("{:08x}.{returns}", servers.node);
         for server in ["first", "first", "", "second", "third"] {
             servers.saw(server);
             assert_eq!(mark(), "", "{server} is new");
+            assert_eq!(servers.seen().mark_if_back, nth(1));
         }
         assert_eq!(servers.seen().before, "first,second");
         servers.saw("first");
-        assert_eq!(mark(), "third.1");
+        assert_eq!(mark(), nth(1));
         servers.saw("third");
-        assert_eq!(mark(), "first.2");
+        assert_eq!(mark(), nth(2));
         // What is new is a new epoch by itself.
         servers.saw("fourth");
-        assert_eq!(mark(), "first.2");
+        assert_eq!((mark(), servers.seen().mark_if_back), (nth(2), nth(3).into()));
         for number in 0..100 {
             servers.saw(&number.to_string());
         }
-        assert_eq!(servers.0.lock().before.len(), SERVERS_MAX);
+        assert_eq!(servers.state.lock().before.len(), SERVERS_MAX);
     }
 }

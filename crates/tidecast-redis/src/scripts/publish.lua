@@ -2,7 +2,7 @@
 --
 -- KEYS  1  the channel's hash: e epoch, o offset of the newest event, r the server's lineage, l where earlier epochs
 --          ended ("EPOCH.OFFSET,…", newest first), h when to look at ages again, m marks of age ("OFFSET.MS,…"),
---          b of what the epochs before the first event were made (see silent.lua), s other servers in between ("SERVER.N,…")
+--          b of what the epochs before the first event were made (see silent.lua), s which nodes saw an earlier server come back ("NODE.N,…")
 --       2  the channel's stream
 --       3  optional: where the answer to an idempotency key is kept
 -- ARGV  1  an epoch drawn for this call, for when one is needed    7  most events in the stream; 0 keeps none
@@ -12,8 +12,8 @@
 --       5  the channel that it is published on                    11  how long the answer is kept, in ms
 --       6  PUBLISH or SPUBLISH                                    12  the answer, which the caller alone understands
 --      13  the server that the caller saw last, or ""             14  those that it saw before
---      15  which server it last saw before it saw an earlier one again, or ""
---      16  the same if this is one of those before
+--      15  "NODE.N" if the caller saw an earlier server again, for the Nth time, or ""
+--      16  the same for the next time, for when this is one of those before
 --
 -- Reply: {epoch, offset, 0, receivers of this server, answer, server}, or {epoch, offset, 1, 0, the first answer, server}
 -- for a key that is known.
@@ -30,7 +30,8 @@
 local DIGITS = {@DIGITS@}
 local EPOCHS_MAX = 8
 local MARKS_MAX = 16
-local MARKS_BYTES_MAX = 256
+-- Some 90 nodes. With more, an old mark is forgotten, and its node's next publish begins an epoch once more.
+local RETURNS_BYTES_MAX = 1024
 
 local meta, events, once = KEYS[1], KEYS[2], KEYS[3]
 
@@ -58,11 +59,11 @@ local epoch, offset = head(kept[1], kept[2])
 local look_at = tonumber(kept[4]) or 0
 local known = epoch ~= nil and offset < 2^53
 
-local mark, marks_before = ARGV[15], kept[5] or ''
+local mark, returns = ARGV[15], kept[5] or ''
 if ARGV[13] ~= '' and ARGV[13] ~= server and string.find(ARGV[14], server, 1, true) then
   mark = ARGV[16]
 end
-local returned = known and mark ~= '' and not string.find(marks_before, mark, 1, true)
+local returned = known and mark ~= '' and not string.find(',' .. returns .. ',', ',' .. mark .. ',', 1, true)
 
 if once and known then
   local first_epoch, first_offset, answer = string.match(redis.call('GET', once) or '', '^(%x+)%.(%d+) (.*)$')
@@ -96,9 +97,16 @@ elseif kept[3] ~= server or returned then
   end
   epoch = ARGV[1]
   if returned then
-    marks_before = string.sub(mark .. ',' .. marks_before, 1, MARKS_BYTES_MAX)
+    -- The newest of each node.
+    local node, others = string.match(mark, '^[^.]*'), returns
+    returns = mark
+    for other in string.gmatch(others, '[^,]+') do
+      if string.match(other, '^[^.]*') ~= node and #returns + 1 + #other <= RETURNS_BYTES_MAX then
+        returns = returns .. ',' .. other
+      end
+    end
   end
-  written = redis.pcall('HSET', meta, 'e', epoch, 'o', number, 'r', server, 'l', ended, 's', marks_before)
+  written = redis.pcall('HSET', meta, 'e', epoch, 'o', number, 'r', server, 'l', ended, 's', returns)
 else
   written = redis.pcall('HSET', meta, 'o', number)
 end

@@ -159,3 +159,37 @@ fn a_server_that_comes_back_begins_a_new_epoch_in_each_channel_once() {
     rig.servers = servers;
     assert_eq!(rig.publish("again").epoch, back.epoch);
 }
+
+/// A mark was the other server and a count that began anew with each process, cut anywhere, and looked for as a part of
+/// the text: a node that had been restarted between two such returns wrote the same mark again, and its readers were
+/// told nothing.
+#[test]
+fn a_return_counts_for_each_process_whatever_others_have_noted() {
+    let mut rig = Rig::new();
+    let meta = rig.keys.meta.clone();
+    let returned = || {
+        let servers = Servers::default();
+        ["first", "other", "first", "other"].iter().for_each(|server| servers.saw(server));
+        servers
+    };
+    let mut before = rig.publish("x");
+    // Every time another process, as after a restart; more of them than are remembered.
+    for _ in 0..100 {
+        rig.servers = returned();
+        let mark = String::from_utf8(rig.servers.seen().mark.to_vec()).unwrap();
+        let after = rig.publish("first");
+        assert_ne!(after.epoch, before.epoch, "{mark}");
+        rig.servers = Servers::default();
+        assert_eq!(rig.publish("again").epoch, after.epoch);
+        let noted = rig.text(&["HGET", &meta, "s"]);
+        assert!(noted.len() <= 1_024 && noted.split(',').all(|noted| noted.len() == mark.len()), "{noted}");
+        before = after;
+    }
+    let servers = returned();
+    let mark = String::from_utf8(servers.seen().mark.to_vec()).unwrap();
+    rig.command(&["HSET", &meta, "s", &format!("{mark}0,0{mark}")]);
+    rig.servers = servers;
+    assert_ne!(rig.publish("not noted").epoch, before.epoch);
+    // Of one node only the newest is noted.
+    assert_eq!(rig.text(&["HGET", &meta, "s"]), format!("{mark},0{mark}"));
+}
