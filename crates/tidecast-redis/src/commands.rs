@@ -113,12 +113,13 @@ impl Commands {
     }
 
     /// Has connections move to the primary that a Sentinel has told of.
-    pub(crate) fn switch_to(&self, primary: Address) {
+    pub(crate) fn switch_to(&self, primary: &Address) {
         if let Reach::One { node, place: Place::Service(sentinels) } = &self.route.servers {
             tracing::info!(%primary, "redis: the primary has moved");
             sentinels.prefer(primary.clone());
-            node.leave_for(&primary);
-            self.route.connector.switched.send_replace(Some(primary));
+            // First what a connect that is under way looks at when it has come about.
+            self.route.connector.switched.send_replace(Some(primary.clone()));
+            node.leave_for(primary);
         }
     }
 

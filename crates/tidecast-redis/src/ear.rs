@@ -6,7 +6,7 @@
 //! then. `listener` says where it listens.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     mem,
     pin::pin,
     sync::{
@@ -20,7 +20,7 @@ use futures_util::future::{Fuse, FusedFuture, FutureExt};
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinSet,
     time::{self, Instant, Interval, MissedTickBehavior},
 };
@@ -33,7 +33,9 @@ use crate::{
     filling::{CHANNELS_AT_ONCE, fill},
     heard::{Call, Name, ToFill},
     listen_connection::ListenConnection,
+    queues::Queues,
     shared::Shared,
+    socket::Address,
     stats::count,
     supervise::Fault,
 };
@@ -68,7 +70,7 @@ struct Todo {
     connected: bool,
     subscribe: Vec<Name>,
     unsubscribe: Vec<Name>,
-    fill: VecDeque<ToFill>,
+    fill: Vec<ToFill>,
     /// The server unsubscribed us by itself: its slot has moved.
     moved: Vec<Name>,
 }
@@ -114,8 +116,11 @@ impl Ear {
         let mut backoff = Backoff::RECONNECT;
         let mut lost_before = false;
         let mut reached = shared.commands.reached();
+        let mut switched = shared.commands.connector().switched.subscribe();
         loop {
             reached.mark_unchanged();
+            // A primary that moves while the connect is under way has moved from the connection.
+            switched.mark_unchanged();
             let listened = async {
                 let target = target().await?;
                 let (ear, to) = (self.clone(), shared.clone());
@@ -129,7 +134,7 @@ impl Ear {
                     // Redis is back: publishing need not wait until its next attempt is due.
                     shared.commands.retry_now();
                     let begun = Instant::now();
-                    let ended = self.serve(shared, &connection, on_change).await;
+                    let ended = self.serve(shared, &connection, &mut switched, on_change).await;
                     // One that ends right after it began is no success.
                     if begun.elapsed() > Duration::from_secs(1) {
                         backoff.reset();
@@ -158,11 +163,17 @@ impl Ear {
     }
 
     /// Serves a connection until it ends; answers with why it did.
-    async fn serve(&self, shared: &Arc<Shared>, connection: &ListenConnection, on_change: &impl Fn()) -> String {
+    async fn serve(
+        &self,
+        shared: &Arc<Shared>,
+        connection: &ListenConnection,
+        switched: &mut watch::Receiver<Option<Address>>,
+        on_change: &impl Fn(),
+    ) -> String {
         // Dropped, and so ended, with the connection: whatever they have not filled is filled anew by the next one.
         let mut fills = JoinSet::new();
         let mut put_off = JoinSet::new();
-        let mut under_way = UnderWay::new();
+        let mut queues = FillQueues::new(CHANNELS_AT_ONCE, FILLS_AT_ONCE);
         *self.todo.lock() = Todo { connected: true, ..Todo::default() };
         let wanted = shared.heard.cut_off(self.number);
         if let Err(failure) = subscribe_to_control(shared, connection).await {
@@ -182,7 +193,6 @@ impl Ear {
         let mut pushes_before = self.pushes.load(Ordering::Relaxed);
         // Beside all else: it waits for answers, and meanwhile channels are subscribed to, filled, and probed.
         let mut comparing = pin!(Fuse::terminated());
-        let mut switched = shared.commands.connector().switched.subscribe();
         loop {
             let mut did = Ok(());
             shared.faults.strike(Fault::Listening);
@@ -197,7 +207,7 @@ impl Ear {
                 () = self.news.notified() => did = self.tell_connection(shared, connection).await,
                 Some(filled) = fills.join_next() => match filled {
                     Ok((target, failed)) => {
-                        under_way.entry(target).and_modify(|count| *count -= 1);
+                        queues.ended(&target);
                         put_off_fills(&mut put_off, failed);
                     }
                     // It would not be filled until then.
@@ -225,13 +235,13 @@ impl Ear {
             if let Err(failure) = did {
                 return failure.to_string();
             }
-            self.begin_fills(shared, &mut fills, &mut under_way);
+            self.begin_fills(shared, &mut fills, &mut queues);
         }
     }
 
     /// Has a channel filled.
     pub(crate) fn fill(&self, fill: ToFill) {
-        self.tell(|todo| todo.fill.push_back(fill));
+        self.tell(|todo| todo.fill.push(fill));
     }
 
     fn tell(&self, add: impl FnOnce(&mut Todo)) {
@@ -301,38 +311,19 @@ impl Ear {
 
     /// Begins as many fills as may be under way at once: so many for each node, as one that is away must not keep the
     /// channels of the others waiting.
-    fn begin_fills(&self, shared: &Arc<Shared>, fills: &mut JoinSet<Filled>, under_way: &mut UnderWay) {
-        while let Some((target, some)) = self.take_fills(shared, under_way) {
-            *under_way.entry(target.clone()).or_default() += 1;
+    fn begin_fills(&self, shared: &Arc<Shared>, fills: &mut JoinSet<Filled>, queues: &mut FillQueues) {
+        let is_cluster = shared.config.is_cluster();
+        let target_of = |fill: &ToFill| {
+            is_cluster.then(|| shared.commands.target_of(shared.keys.channel(&fill.channel).meta.as_bytes())).flatten()
+        };
+        let new = mem::take(&mut self.todo.lock().fill);
+        for fill in new {
+            queues.push(target_of(&fill), fill);
+        }
+        while let Some((target, some)) = queues.begin() {
             let shared = shared.clone();
             fills.spawn(async move { (target, fill(shared, some).await) });
         }
-    }
-
-    /// Takes channels to be filled, all of one node, at which another fill may begin.
-    fn take_fills(&self, shared: &Shared, under_way: &UnderWay) -> Option<(Option<ListenTarget>, Vec<ToFill>)> {
-        let target_of = |fill: &ToFill| {
-            let is_cluster = shared.config.is_cluster();
-            is_cluster.then(|| shared.commands.target_of(shared.keys.channel(&fill.channel).meta.as_bytes())).flatten()
-        };
-        let may_begin =
-            |target: &Option<ListenTarget>| under_way.get(target).is_none_or(|count| *count < FILLS_AT_ONCE);
-        let (mut chosen, mut some, mut passed) = (None, Vec::new(), Vec::new());
-        let mut todo = self.todo.lock();
-        while some.len() < CHANNELS_AT_ONCE
-            && let Some(fill) = todo.fill.pop_front()
-        {
-            let target = target_of(&fill);
-            let fits = chosen.as_ref().map_or_else(|| may_begin(&target), |chosen| *chosen == target);
-            if fits {
-                chosen = Some(target);
-                some.push(fill);
-            } else {
-                passed.push(fill);
-            }
-        }
-        passed.into_iter().rev().for_each(|fill| todo.fill.push_front(fill));
-        Some((chosen?, some))
     }
 
     /// Takes a push, in the task that reads the socket.
@@ -349,7 +340,7 @@ impl Ear {
                 if name == shared.keys.control().as_bytes() {
                     self.on_control(shared, &payload);
                 } else if let Call::Fill(fill) = shared.heard.arrive(&name, &payload) {
-                    self.tell(|todo| todo.fill.push_back(fill));
+                    self.tell(|todo| todo.fill.push(fill));
                 }
             }
             // By the pattern of the channel on which deletions are told.
@@ -375,7 +366,7 @@ impl Ear {
     /// A channel was deleted, by some node: its log is asked about, and starts over.
     fn on_control(&self, shared: &Shared, message: &[u8]) {
         if let Some(fill) = shared.heard.refill(&message.into()) {
-            self.tell(|todo| todo.fill.push_back(fill));
+            self.tell(|todo| todo.fill.push(fill));
         }
     }
 }
@@ -391,8 +382,8 @@ async fn subscribe_to_control(shared: &Shared, connection: &ListenConnection) ->
     }
 }
 
-/// How many fills are under way at each node; `None` outside of a Cluster, and where no node has the slot.
-type UnderWay = HashMap<Option<ListenTarget>, usize>;
+/// The channels that wait to be filled, by node; `None` outside of a Cluster, and if no node has the slot.
+type FillQueues = Queues<Option<ListenTarget>, ToFill>;
 
 /// At which node channels were filled, and those that could not be.
 type Filled = (Option<ListenTarget>, Vec<ToFill>);
@@ -419,7 +410,42 @@ fn every(interval: Duration) -> Interval {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::copy_bidirectional,
+        net::{TcpListener, TcpStream},
+    };
+
     use super::*;
+    use crate::{
+        RedisConfig,
+        server::{PATIENCE, Server},
+    };
+
+    /// What a Sentinel told while the connection to the old primary was on its way was not noticed.
+    #[tokio::test]
+    async fn a_primary_that_moves_during_the_connect_is_left() {
+        let server = Server::start(&[]);
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://127.0.0.1:{}", proxy.local_addr().unwrap().port());
+        let shared = Shared::new(RedisConfig::from_url(&url).unwrap()).unwrap();
+        let (to, port) = (shared.clone(), server.port);
+        let connected_twice = async move {
+            let (mut old, _) = proxy.accept().await.unwrap();
+            let primary = Address::Tcp { host: "127.0.0.1".to_owned(), port };
+            to.commands.connector().switched.send_replace(Some(primary));
+            tokio::spawn(async move {
+                let mut redis = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ = copy_bidirectional(&mut old, &mut redis).await;
+            });
+            proxy.accept().await.unwrap();
+        };
+        let target = async || Ok(shared.commands.listen_targets(false).await?.remove(0));
+        let ear = Ear::new(0, false);
+        tokio::select! {
+            () = ear.listen(&shared, &target, &|| {}) => {}
+            connected = time::timeout(PATIENCE, connected_twice) => connected.expect("it connects again"),
+        }
+    }
 
     /// What pages came and went while Redis was away was once kept to be told, hours of it.
     #[test]

@@ -27,6 +27,7 @@ mod filling;
 mod heard;
 mod listen_connection;
 mod listener;
+mod queues;
 mod sentinel_watch;
 
 mod stats;

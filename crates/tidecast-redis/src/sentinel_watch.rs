@@ -48,7 +48,7 @@ async fn listen(shared: &Arc<Shared>, sentinel: &Address, service: &str) -> Resu
     let (to, of) = (shared.clone(), service.to_owned());
     let on_push = move |push: PushInfo| {
         if let Some(primary) = promoted(&push, &of) {
-            to.commands.switch_to(primary);
+            to.commands.switch_to(&primary);
         }
     };
     let connector: &Connector = shared.commands.connector();

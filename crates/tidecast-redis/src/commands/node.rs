@@ -115,6 +115,7 @@ impl Node {
     async fn connect(self: Arc<Self>, tell: watch::Sender<Option<Connected>>) {
         // Where connecting panics or the runtime ends: or all that follow would wait for it.
         let no_longer = NoLongerConnecting(&self);
+        let switched = self.connector.switched.subscribe();
         let connect = self.place.connect(&self.connector, |address, expected| {
             let connector = self.connector.clone();
             async move { connector.connect(&address, expected).await }
@@ -123,8 +124,14 @@ impl Node {
         let connected = timeout(time, Box::pin(connect))
             .await
             .unwrap_or_else(|_| Err(Failure::not_done(format!("no connection within {time:?}"))));
-        let connected = connected.map(Arc::new);
+        let mut connected = connected.map(Arc::new);
         let mut state = self.state.lock();
+        // A primary that moved meanwhile may have been left for another already.
+        let moved_to = switched.has_changed().is_ok_and(|changed| changed).then(|| switched.borrow().clone()).flatten();
+        let has_moved = matches!((&connected, moved_to), (Ok(old), Some(primary)) if old.address != primary);
+        if has_moved {
+            connected = Err(Failure::not_done("the primary has moved"));
+        }
         match &connected {
             Ok(connection) => {
                 tracing::debug!(node = %connection.address, "connected");
@@ -132,6 +139,11 @@ impl Node {
                 state.closed_until = None;
                 state.backoff.reset();
                 self.connector.reached.send_replace(());
+            }
+            // The next call connects at once, to where it is now.
+            Err(_) if has_moved => {
+                state.connection = None;
+                state.closed_until = None;
             }
             Err(failure) => {
                 // At least half of it, so that even the first of a row keeps a crowd away.

@@ -2,6 +2,11 @@
 
 use std::fs;
 
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
+
 use super::*;
 use crate::server::free_port;
 
@@ -56,5 +61,31 @@ async fn what_is_no_sentinel_or_not_its_service_is_said() {
     ] {
         let failed = commands_within(&url, Duration::from_secs(5)).ping().await.expect_err(&url);
         assert!(failed.reason().contains(words), "{url}: {failed}");
+    }
+}
+
+/// A connect that was under way when a Sentinel told of another primary was kept, with the old one.
+#[tokio::test]
+async fn a_primary_that_moves_while_it_is_connected_to_is_not_kept() {
+    let server = Server::start(&[]);
+    let old = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let local = |port| Address::Tcp { host: "127.0.0.1".to_owned(), port };
+    let config = RedisConfig::from_url("redis://localhost").expect("a good URL").connect_timeout(PATIENCE);
+    let connector = Connector::new(&config).expect("no certificates to be read");
+    let place = Place::Server(local(old.local_addr().expect("it is bound").port()));
+    let node = Arc::new(Node::new(place, connector.clone()));
+    let moving = async {
+        let (mut socket, _) = old.accept().await.expect("it connects");
+        let primary = local(server.port);
+        connector.switched.send_replace(Some(primary.clone()));
+        node.leave_for(&primary);
+        let mut redis = TcpStream::connect(("127.0.0.1", server.port)).await.expect("it is there");
+        copy_bidirectional(&mut socket, &mut redis).await
+    };
+    tokio::select! {
+        connected = node.connection(Instant::now() + PATIENCE) => {
+            assert!(connected.is_err_and(|failure| failure.reason().contains("has moved")));
+        }
+        ended = moving => panic!("it connects before {ended:?}"),
     }
 }
