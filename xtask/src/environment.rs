@@ -29,8 +29,11 @@ pub(crate) const PACKAGE: Environment = Environment { name: "python", requiremen
 pub(crate) const EVENTLET: Environment =
     Environment { name: "python-eventlet", requirements: "python/requirements-eventlet.txt" };
 
+/// The clients of PyPI that are tried against the hub.
+pub(crate) const CLIENTS: Environment = Environment { name: "clients", requirements: "tests/clients/requirements.txt" };
+
 /// All that `setup` makes.
-pub(crate) const ALL: [Environment; 3] = [FLASK, PACKAGE, EVENTLET];
+pub(crate) const ALL: [Environment; 4] = [FLASK, PACKAGE, EVENTLET, CLIENTS];
 
 impl Environment {
     /// Whether it is there, as it is stated.

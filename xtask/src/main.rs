@@ -6,6 +6,7 @@
 mod api;
 mod bench;
 mod callgrind;
+mod clients;
 mod docs;
 mod environment;
 mod fuzz;
@@ -44,6 +45,8 @@ enum Command {
     Test(test::Args),
     /// Build the Python package and test it
     Python,
+    /// Try clients of other makers against the hub that was built
+    Clients(clients::Args),
     /// Write the documents that are made from the program's declarations
     Docs,
     /// List the public items of the libraries, and compare with what they were
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::run(&workspace),
         Command::Test(args) => test::run(&workspace, args),
         Command::Python => python::alone(&workspace),
+        Command::Clients(args) => clients::alone(&workspace, args).map(say_if_skipped),
         Command::Docs => docs::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, args),
         Command::Fuzz(args) => fuzz::run(&workspace, args),

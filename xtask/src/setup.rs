@@ -13,6 +13,9 @@ use crate::{environment, packages, tools, workspace::Workspace};
 /// Where the tests in a real browser are.
 pub(crate) const BROWSER_TESTS: &str = "tests/browser";
 
+/// Where clients of other makers are tried.
+pub(crate) const CLIENT_TESTS: &str = "tests/clients";
+
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut problems = Vec::new();
     let steps = [
@@ -45,9 +48,13 @@ fn rust_components(workspace: &Workspace) -> Result<()> {
     Ok(cmd!(workspace.shell, "rustup component add rustfmt clippy").run()?)
 }
 
-/// The packages of the browser tests, as their lock file has them.
+/// The packages of the tests under Node, as their lock files have them.
 fn node_modules(workspace: &Workspace) -> Result<()> {
-    let folder = workspace.root.join(BROWSER_TESTS);
+    [BROWSER_TESTS, CLIENT_TESTS].iter().try_for_each(|folder| node_modules_of(workspace, folder))
+}
+
+fn node_modules_of(workspace: &Workspace, folder: &str) -> Result<()> {
+    let folder = workspace.root.join(folder);
     let Ok(wanted) = fs::read(folder.join("package-lock.json")) else { return Ok(()) };
     // A copy of the lock file that was installed says more than a time of change, which a checkout sets anew.
     let installed = folder.join("node_modules/.installed-lock.json");

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    api, bench, callgrind,
+    api, bench, callgrind, clients,
     environment::PACKAGE,
     minimal_versions, packages, python,
     report::{Outcome, Report},
@@ -69,6 +69,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         // Before the browsers, some of which meet a program on the package that is installed there.
         report.step("python", || python::run(workspace));
         report.step("browser", || browser(workspace));
+        report.step("clients", || clients::run(workspace, false));
         report.step("bench build", || own_workspace(workspace, "bench"));
         report.step("bench test", || bench_test(workspace));
         report.step("callgrind", || callgrind::run(workspace, &callgrind::Args::default()));

@@ -1,0 +1,67 @@
+// Clients in a page, in Chromium: a browser's own, and those that stand in for it. Each is the row of docs/clients.md that
+// says the same.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { after, before, test } from "node:test";
+
+import { startBrowser } from "../browser/support/browser.js";
+import { ALL, WITH_AN_EVENT } from "./expected.js";
+import { run } from "./scenario.js";
+
+const CLIENTS = [
+  ["EventSource", ALL],
+  // What moves here from Flask-SSE: ten of ten, where each empty line had been an empty message that is no JSON.
+  ["@microsoft/fetch-event-source", { ...ALL, comesBackAfterAnEnd: false }],
+  ["@microsoft/fetch-event-source", ALL, "helped"],
+  ["event-source-polyfill", WITH_AN_EVENT],
+];
+
+let browser;
+let site;
+before(async () => {
+  browser = await startBrowser();
+  site = await startSite();
+});
+after(async () => {
+  await browser.close();
+  site.close();
+  site.closeAllConnections();
+});
+
+for (const [name, expected, ...options] of CLIENTS) {
+  test(["in a page", name, ...options].join(", "), async (t) => {
+    const origin = `http://127.0.0.1:${site.address().port}`;
+    const start = async (address) => {
+      const page = await browser.open(t);
+      const client = { messages: [], said: "", stop: () => page.goto("about:blank") };
+      await page.exposeFunction("tell", (data) => client.messages.push(data));
+      page.on("pageerror", (error) => (client.said += `${error}\n`));
+      await page.goto(`${origin}/programs/page.html?${new URLSearchParams({ name, address, helped: options[0] ?? "" })}`);
+      return client;
+    };
+    const { said, ...seen } = await run(t, start, expected, "--cors-origin", origin);
+    assert.deepEqual(seen, expected, said);
+  });
+}
+
+/** Serves this folder; a module may be asked for without its ending, as bundlers allow. */
+async function startSite() {
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, "http://localhost");
+    const ending = /\.(js|html)$/.test(pathname) ? "" : ".js";
+    const file = new URL(`.${pathname}${ending}`, import.meta.url);
+    try {
+      const content = await readFile(file);
+      response.setHeader("Content-Type", file.pathname.endsWith(".html") ? "text/html" : "text/javascript");
+      response.end(content);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return server;
+}

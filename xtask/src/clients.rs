@@ -1,0 +1,71 @@
+//! Clients of other makers, against a hub: each goes through one scenario, and does what docs/clients.md says of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use xshell::cmd;
+
+use crate::{
+    environment::CLIENTS,
+    packages,
+    report::Outcome,
+    setup::{self, CLIENT_TESTS},
+    test::{MINUTES_MAX, passed},
+    workspace::{Workspace, on_path},
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Those in Go and on the JVM too, where their toolchains are
+    #[arg(long)]
+    all: bool,
+}
+
+/// The step by itself, with the hub that it meets.
+pub(crate) fn alone(workspace: &Workspace, args: &Args) -> Result<Outcome> {
+    setup::run(workspace)?;
+    workspace.cargo(["build", "--package", "tidecast-server", "--locked"]).run()?;
+    run(workspace, args.all)
+}
+
+/// Clients of npm and PyPI, and in a page, against the hub that was built before.
+pub(crate) fn run(workspace: &Workspace, all: bool) -> Result<Outcome> {
+    if !workspace.has(CLIENT_TESTS) {
+        return Ok(Outcome::Skipped(format!("no {CLIENT_TESTS}")));
+    }
+    let hub = workspace.hub("debug");
+    ensure!(hub.exists(), "no hub at {}", hub.display());
+    let chromium = on_path(&packages::CHROMIUM).context("no Chromium: run `cargo xtask setup`")?;
+    let _there = workspace.shell.push_dir(workspace.root.join(CLIENT_TESTS));
+    // With what a browser leaves open Node would wait for ever after the last test.
+    let node = workspace.within(MINUTES_MAX, Path::new("node")).args(["--test", "--test-force-exit"]);
+    let node = node.env("TIDECAST_CLIENTS_PYTHON", CLIENTS.program(workspace, "python"));
+    let mut node = node.env("TIDECAST_BIN", hub).env("CHROMIUM", chromium);
+    if all {
+        match in_go(workspace)? {
+            Some(program) => node = node.env("TIDECAST_CLIENTS_GO", program),
+            None => println!("skipped: the clients in Go, as there is no `go`"),
+        }
+        match on_the_jvm(workspace)? {
+            Some(path) => node = node.env("TIDECAST_CLIENTS_CLASSPATH", path),
+            None => println!("skipped: the clients on the JVM, as there is no `mvn` and `java`"),
+        }
+    }
+    passed(&node)
+}
+
+fn in_go(workspace: &Workspace) -> Result<Option<PathBuf>> {
+    let Some(go) = on_path(&["go"]) else { return Ok(None) };
+    let program = workspace.target.join("clients-go");
+    let _there = workspace.shell.push_dir("go");
+    cmd!(workspace.shell, "{go} build -o {program} .").run()?;
+    Ok(Some(program))
+}
+
+fn on_the_jvm(workspace: &Workspace) -> Result<Option<String>> {
+    let (Some(mvn), Some(_java)) = (on_path(&["mvn"]), on_path(&["java"])) else { return Ok(None) };
+    let built = workspace.target.join("clients-jvm");
+    let build = format!("-DbuildDirectory={}", built.display());
+    cmd!(workspace.shell, "{mvn} -q -B -f jvm/pom.xml {build} package dependency:copy-dependencies").run()?;
+    Ok(Some(format!("{0}/classes:{0}/dependency/*", built.display())))
+}
