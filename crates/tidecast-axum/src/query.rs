@@ -117,7 +117,7 @@ pub fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, Problem> {
         .collect()
 }
 
-/// The names of the pairs of a query, decoded, in their order; bytes that are not UTF-8 are replaced.
+/// Returns the names of the pairs of a query, decoded, in their order; bytes that are not UTF-8 are replaced.
 ///
 /// # Errors
 ///
@@ -128,6 +128,7 @@ pub fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, Problem> {
 /// ```
 /// assert_eq!(tidecast_axum::query::names(b"channel=a&t%6Fpic=b").unwrap(), ["channel", "topic"]);
 /// ```
+#[doc(hidden)]
 pub fn names(text: &[u8]) -> Result<Vec<String>, Problem> {
     Ok(raw_pairs(text)?.map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect())
 }
@@ -142,6 +143,7 @@ pub fn names(text: &[u8]) -> Result<Vec<String>, Problem> {
 ///
 /// assert!(means_channel("channel[]") && means_channel("topic") && !means_channel("channel"));
 /// ```
+#[doc(hidden)]
 #[must_use]
 pub fn means_channel(name: &str) -> bool {
     const ALIASES: [&str; 7] = ["channel", "channels", "chan", "stream", "streams", "topic", "topics"];

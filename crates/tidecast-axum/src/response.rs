@@ -102,12 +102,10 @@ impl Sse {
     /// for each empty line. See [`IdCommit`].
     ///
     /// [`Streams`](crate::Streams) do so by themselves. By default it begins as for a browser's own `EventSource`.
-    pub fn for_request(self, headers: &HeaderMap) -> Self {
-        self.commit(id_commit(headers))
-    }
-
-    pub(crate) fn commit(mut self, commit: IdCommit) -> Self {
-        self.first.commit = commit;
+    pub fn for_request(mut self, headers: &HeaderMap) -> Self {
+        let value = |name| headers.get(name).map(HeaderValue::as_bytes);
+        self.first.commit =
+            IdCommit::of_request(value(header::CACHE_CONTROL), value(header::USER_AGENT), value(FETCH_MODE));
         self
     }
 
@@ -145,12 +143,6 @@ impl IntoResponse for Sse {
         }
         (HEAD, Body::new(SseBody::new(self.source, self.options, self.first, self.handover))).into_response()
     }
-}
-
-/// Returns where the client of a request commits an id.
-pub(crate) fn id_commit(headers: &HeaderMap) -> IdCommit {
-    let value = |name| headers.get(name).map(HeaderValue::as_bytes);
-    IdCommit::of_request(value(header::CACHE_CONTROL), value(header::USER_AGENT), value(FETCH_MODE))
 }
 
 /// The head of an event stream without a body: the answer to `HEAD`.

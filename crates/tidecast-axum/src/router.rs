@@ -15,7 +15,7 @@ use crate::{
     Handover, Problem, Sse, StreamOptions, last_event_id,
     options::random_between,
     query::StreamQuery,
-    response::{come_back_in, head_only, id_commit},
+    response::{come_back_in, head_only},
 };
 
 /// When a client comes back that finds no room for another channel: drawn, so that not all come at once.
@@ -139,17 +139,21 @@ impl Streams {
         let is_head = parts.method == Method::HEAD;
         let handover = parts.extensions.remove::<Handover>();
         let channels = query.channels;
-        let commit = id_commit(&parts.headers);
-        if let Some(authorize) = &self.authorize {
-            authorize(StreamRequest { parts, channels: channels.clone() }).await?;
-        }
+        let headers = match &self.authorize {
+            None => parts.headers,
+            Some(authorize) => {
+                let headers = parts.headers.clone();
+                authorize(StreamRequest { parts, channels: channels.clone() }).await?;
+                headers
+            }
+        };
         if is_head {
             return Ok(head_only());
         }
         match self.hub.subscribe(channels, start) {
             Ok(subscription) => {
                 let sse = Sse::new(subscription).options(self.options.clone());
-                let sse = sse.open_event(query.open_event).commit(commit);
+                let sse = sse.open_event(query.open_event).for_request(&headers);
                 Ok(sse.handover(handover).into_response())
             }
             Err(error) if error.is_full() => Ok(come_back_in(random_between(&FULL_RETRY))),
