@@ -45,7 +45,7 @@ impl StreamWaker {
         Ok(readable.fileno())
     }
 
-    /// Tells a selector from now on, in the place of another one.
+    /// Sets the selector that is told from now on, in the place of another one.
     pub(crate) fn select(&self, selector: Arc<Ready>, number: u64) {
         let mut told = self.told.lock();
         if self.is_set.load(Ordering::Acquire) {

@@ -1,4 +1,5 @@
-//! Who may do what: the publish key, what stands in for it if there is none, and which hosts and pages are answered.
+//! Decides whether a request may publish, look or change something: the publish key, what stands in for it if there is
+//! none, and which hosts and pages are answered.
 //!
 //! [`gate`](crate::ticket::gate) decides on streams, and asks here.
 //!

@@ -136,8 +136,8 @@ async fn serve_requests(
         .timer(HeadTimer::new(socket.clone(), open.control().clone(), &app.config))
         // Makes hyper ask for a timer; how long it runs is decided there.
         .header_read_timeout(app.config.header_timeout)
-        // Whoever has sent a whole request and closes its side is answered. A stream's client that has gone is noticed by
-        // `poll_stream`.
+        // A client that sent a whole request and closed its side is answered. A stream's client that has gone is noticed
+        // by `poll_stream`.
         .half_close(true)
         .max_buf_size(CONNECTION_BUFFER_BYTES)
         .serve_connection(TokioIo::new(socket.clone()), service);

@@ -1,5 +1,5 @@
-//! Requests that are refused for who asks: the answer, a count by cause, a line in the log, and slower answers to who
-//! guesses keys.
+//! Refuses requests for their key, ticket, host or origin: the answer, a count by cause, a line in the log, and slower
+//! answers to clients that guess keys.
 
 mod guesses;
 

@@ -132,7 +132,7 @@ impl Lane {
         }
     }
 
-    /// Finds where it begins, once the log is live. Tells whether it has.
+    /// Finds where it begins, once the log is live. Returns whether it has.
     pub(crate) fn begin(&mut self, hub: &Arc<Inner>) -> bool {
         if self.has_begun() {
             return true;
@@ -276,7 +276,7 @@ impl Lane {
         }
     }
 
-    /// Sends no foreign event from before a local number any more. Tells whether one may have been still to be sent.
+    /// Sends no foreign event from before a local number any more. Returns whether one may have been still to be sent.
     fn pass_foreign(&mut self, before: u64) -> bool {
         let passes = before > self.foreign_from;
         self.foreign_from = self.foreign_from.max(before);

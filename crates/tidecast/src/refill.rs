@@ -173,7 +173,7 @@ impl Refill {
         (self.bytes.split_to(len), count as u64)
     }
 
-    /// What is further away than one refill may read is not begun with. Tells whether it went past something.
+    /// What is further away than one refill may read is not begun with. Returns whether it went past something.
     fn jump(&mut self, log: &ChannelLog) -> bool {
         let head = log.head();
         let nearest = head.offset.saturating_sub(REFILL_EVENTS_MAX as u64);
@@ -192,7 +192,7 @@ impl Refill {
         Poll::Ready(Page::Gone(reason))
     }
 
-    /// Encodes a page, up to where the log has it too: from there on the log also has what no history has. Tells whether
+    /// Encodes a page, up to where the log has it too: from there on the log also has what no history has. Returns whether
     /// the history goes on right after what was read last.
     ///
     /// A page ends before a hole, and with the bytes that are left: the next one is asked for after it.

@@ -253,7 +253,7 @@ impl Registry {
         }
     }
 
-    /// Drops what a channel's log has and starts it over; if nobody reads it, forgets the channel. Tells whether the
+    /// Drops what a channel's log has and starts it over; if nobody reads it, forgets the channel. Returns whether the
     /// channel was known.
     pub(crate) fn forget(&self, channel: &Channel) -> bool {
         let Some(log) = self.find(channel) else { return false };

@@ -1,4 +1,4 @@
-//! Who may do what, as it was set.
+//! The settings of access: the publish key, tickets, and the hosts and pages that are answered.
 
 use http::HeaderValue;
 use tidecast::Channel;
@@ -6,7 +6,7 @@ use tidecast::Channel;
 use super::{Settings, parse_switch};
 use crate::{bounds::TICKET_SECRET_BYTES_MIN, pattern::Pattern};
 
-/// Who may do what.
+/// The settings of access.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessConfig {
     pub(crate) publish_key: Option<Secret>,

@@ -83,7 +83,7 @@ pub(crate) enum Arrival {
 }
 
 impl ChannelLog {
-    /// Opens the log if it is not, in a new epoch, and takes it for live: the log is the authority. Tells whether a
+    /// Opens the log if it is not, in a new epoch, and takes it for live: the log is the authority. Returns whether a
     /// reader may have waited for it.
     pub(crate) fn open(&self) -> Result<bool, Gone> {
         let mut state = self.lock()?;
@@ -242,7 +242,7 @@ impl ChannelLog {
     }
 
     /// Drops the events and keeps the position; of a log that has readers only those from before `keep_from`, as newer
-    /// ones may not have been read yet. Tells whether there were any.
+    /// ones may not have been read yet. Returns whether there were any.
     pub(crate) fn evict(&self, keep_from: Duration) -> Result<bool, Gone> {
         let mut state = self.lock()?;
         let before = state.log.len();

@@ -158,7 +158,7 @@ impl ChannelLog {
         }
     }
 
-    /// Tells what the log knows of a position. `0.0` may be of any.
+    /// Returns what the log knows of a position. `0.0` may be of any.
     pub(crate) fn knows(&self, position: Position) -> Knows {
         let state = self.state.lock();
         match state.log.locate(position) {
