@@ -89,7 +89,8 @@ async fn publish_one(hub: &Hub, wanted: Wanted) -> Result<Published, Problem> {
     let published = hub.publish_publication(publication).await.map_err(failed)?;
     if refuses_conflict && published.differs {
         let position = published.position.to_string();
-        let why = "the idempotency key belongs to another event, which was published before; nothing is published now";
+        let why =
+            "the idempotency key belongs to another event, which was published before; this event is not published";
         return Err(Problem::new(StatusCode::CONFLICT, why).with("position", position));
     }
     Ok(published)

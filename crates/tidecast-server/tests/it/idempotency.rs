@@ -152,6 +152,8 @@ async fn other_data_under_a_key_is_a_conflict_if_the_publisher_says_so() {
     assert_eq!((&same["repeated"], &same["differs"]), (&Value::Bool(true), &Value::Null));
     let batch = br#"[{"data":1},{"data":"other","idempotency_key":"k","idempotency_conflict":"error"},{"data":2}]"#;
     let answer = hub.ask("POST", "/publish", &[JSON], batch).await;
+    // The events before it are published, so the problem speaks of this one only.
+    assert!(answer.problem(409).contains("this event is not published"), "{answer:?}");
     assert_eq!((answer.problem(409).is_empty(), &answer.json()["index"]), (false, &Value::from(1)));
     assert_eq!(answer.json()["published"].as_array().map(Vec::len), Some(1));
     let wrong = br#"{"data":1,"idempotency_conflict":"perhaps"}"#;
