@@ -75,9 +75,9 @@ impl LogWriter {
     }
 
     fn put(&self, line: &[u8]) {
-        let line = match line.get(..LOG_LINE_BYTES_MAX) {
-            Some(beginning) => [beginning, b"...\n"].concat(),
-            None => line.to_vec(),
+        let line = match line.split_at_checked(LOG_LINE_BYTES_MAX) {
+            Some((beginning, rest)) if !rest.is_empty() => [beginning, b"...\n"].concat(),
+            _ => line.to_vec(),
         };
         if self.queue.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -180,6 +180,27 @@ mod tests {
             lines - dropped,
             "a line is whole or missing"
         );
+    }
+
+    /// A line that is exactly as long as one may be was marked as cut.
+    #[test]
+    fn only_a_line_that_is_too_long_is_cut() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let log = LogWriter::start(writer, Tasks::default().add("log")).unwrap();
+        let line = |bytes: usize| [&vec![b'x'; bytes - 1][..], b"\n"].concat();
+        let (whole, long) = (line(LOG_LINE_BYTES_MAX), line(LOG_LINE_BYTES_MAX + 1));
+        // The pipe may have less room than both.
+        let writing = thread::spawn(move || {
+            for line in [&whole, &long] {
+                (&log).write_all(line).unwrap();
+            }
+            log.flush(Duration::from_secs(30));
+        });
+        let mut written = String::new();
+        reader.read_to_string(&mut written).unwrap();
+        writing.join().unwrap();
+        let lines: Vec<_> = written.lines().map(|line| (line.len(), line.ends_with("..."))).collect();
+        assert_eq!(lines, [(LOG_LINE_BYTES_MAX - 1, false), (LOG_LINE_BYTES_MAX + 3, true)]);
     }
 
     #[test]
