@@ -12,15 +12,15 @@ pub(crate) fn signals() -> anyhow::Result<impl Future<Output = ()> + Send + 'sta
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!("ignored SIGHUP: settings are read at start only; SIGTERM stops the hub");
-        }
-    });
     Ok(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+        let name = loop {
+            tokio::select! {
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                _ = hangup.recv() => {
+                    tracing::warn!("ignored SIGHUP: settings are read at start only; SIGTERM stops the hub");
+                }
+            }
         };
         tracing::info!(signal = name, "stopping");
         tokio::spawn(async move {
