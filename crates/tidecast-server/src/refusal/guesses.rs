@@ -5,14 +5,17 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::OnceLock,
     time::Instant,
 };
 
 use parking_lot::Mutex;
 
-use crate::bounds::{GUESS_ADDRESSES_MAX, GUESS_WINDOW, GUESSES_MAX};
+use crate::{
+    bounds::{GUESS_ADDRESSES_MAX, GUESS_WINDOW, GUESSES_MAX},
+    places::client_of,
+};
 
 /// See the module.
 pub(super) struct Guesses {
@@ -23,7 +26,7 @@ pub(super) struct Guesses {
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    address: Ipv6Addr,
+    address: IpAddr,
     since: Instant,
     count: u32,
 }
@@ -48,7 +51,7 @@ impl Guesses {
 
     /// Counts a wrong key of an address. A window begins with an address' first one and ends by its time, whatever comes.
     pub(super) fn count(&self, address: IpAddr, now: Instant) -> Count {
-        let address = network(address);
+        let address = client_of(address);
         let slots = self.slots.get_or_init(|| (0..GUESS_ADDRESSES_MAX).map(|_| Mutex::default()).collect());
         let at = self.hasher.hash_one(address) % slots.len() as u64;
         let mut slot = slots[usize::try_from(at).unwrap_or_default()].lock();
@@ -57,15 +60,6 @@ impl Guesses {
         counted.count = counted.count.saturating_add(1);
         *slot = Some(counted);
         if counted.count > GUESSES_MAX { Count::TooMany } else { Count::Few }
-    }
-}
-
-/// Returns what counts as one address: of IPv6 the /64, of which one client has all.
-fn network(address: IpAddr) -> Ipv6Addr {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)),
     }
 }
 
@@ -83,13 +77,12 @@ mod tests {
         assert_eq!(counts("192.0.2.1", begin), Count::TooMany);
         assert_eq!(counts("::ffff:192.0.2.1", begin), Count::TooMany);
         assert_eq!(counts("192.0.2.1", begin + GUESS_WINDOW), Count::Few);
-    }
-
-    #[test]
-    fn of_ipv6_a_64_is_one_address() {
-        assert_eq!(network("2001:db8::1".parse().unwrap()), network("2001:db8::ffff:1".parse().unwrap()));
-        assert_ne!(network("2001:db8::1".parse().unwrap()), network("2001:db8:0:1::1".parse().unwrap()));
-        assert_ne!(network("192.0.2.1".parse().unwrap()), network("192.0.2.2".parse().unwrap()));
+        // Of IPv6 a network of 64 bits is one address.
+        for number in 0..GUESSES_MAX {
+            assert_eq!(counts(&format!("2001:db8::{number}"), begin), Count::Few);
+        }
+        assert_eq!(counts("2001:db8::ffff:1", begin), Count::TooMany);
+        assert_eq!(counts("2001:db8:0:1::1", begin), Count::Few);
     }
 
     #[test]
