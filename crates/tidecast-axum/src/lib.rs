@@ -16,7 +16,7 @@ mod problem;
 pub use crate::{
     handover::{Handover, TakenStream},
     last_event_id::ResumeFrom,
-    options::{StreamOptions, close_on, end_with, random_between},
+    options::{FULL_RETRY, StreamOptions, close_on, end_with, random_between},
     problem::Problem,
     response::{Sse, come_back_in},
     router::{StreamRequest, Streams, router},

@@ -40,6 +40,10 @@ impl StreamOptions {
     }
 }
 
+/// How long a client is told to wait before it comes back to a server that is full: drawn from this range by
+/// [`random_between`], so that many clients don't come back in one moment.
+pub const FULL_RETRY: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(30);
+
 /// Draws a time from a range, so that many clients don't come back in one moment.
 #[must_use]
 pub fn random_between(range: &RangeInclusive<Duration>) -> Duration {

@@ -1,6 +1,6 @@
 //! The stream endpoint: what Flask-SSE's blueprint is to Flask.
 
-use std::{fmt, future::Future, ops::RangeInclusive, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use axum::{
     Router,
@@ -13,13 +13,10 @@ use tidecast::{Channel, Hub};
 
 use crate::{
     Handover, Problem, Sse, StreamOptions, last_event_id,
-    options::random_between,
+    options::{FULL_RETRY, random_between},
     query::StreamQuery,
     response::{come_back_in, head_only},
 };
-
-/// When a client comes back that finds no room for another channel: drawn, so that not all come at once.
-const FULL_RETRY: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(30);
 
 /// A router that serves a hub's streams at its root, for everybody, with the default options.
 ///

@@ -16,11 +16,10 @@ use axum::{
 use http::Method;
 use parking_lot::Mutex;
 use tidecast::Hub;
-use tidecast_axum::{Handover, come_back_in, query, random_between};
+use tidecast_axum::{FULL_RETRY, Handover, come_back_in, query, random_between};
 
 use crate::{
     access_log::OpenStream,
-    bounds::COME_BACK_IN,
     config::Config,
     metrics::{Counters, Refused},
     places::client_of,
@@ -156,7 +155,7 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
         }
         Err(refused) => {
             admission.counters.count_refused(refused);
-            come_back_in(random_between(&COME_BACK_IN))
+            come_back_in(random_between(&FULL_RETRY))
         }
     }
 }
@@ -194,7 +193,7 @@ mod tests {
         let mut items = Vec::new();
         Decoder::new().feed(&body, |item| items.push(item)).unwrap();
         let [Item::Retry(retry)] = &items[..] else { panic!("{items:?}") };
-        assert!(COME_BACK_IN.contains(retry), "{retry:?}");
+        assert!(FULL_RETRY.contains(retry), "{retry:?}");
         assert_eq!(admission.streams(), 0);
     }
 }

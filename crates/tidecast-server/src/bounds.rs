@@ -2,7 +2,7 @@
 //!
 //! Those of the engine are in `tidecast::limits`, and those that an operator may set in [`config`](crate::config).
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 /// Open files that are no client's connection, if the limit allows: the listener, the runtimes' own, Redis, logs. Of a
 /// small limit a quarter is kept.
@@ -21,9 +21,6 @@ pub(crate) const CONNECTIONS_KEPT: usize = 256;
 /// Most bytes that a client may send on a stream's connection, behind the request: the head said `Connection: close`. One
 /// that sends more is cut.
 pub(crate) const STREAM_INPUT_BYTES_MAX: usize = 16 * 1024;
-
-/// How long a browser is told to wait where what it met will pass; drawn, so that not all come back in one moment.
-pub(crate) const COME_BACK_IN: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(30);
 
 /// Longest body of a request, in bytes. A longer one is a 413.
 pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
