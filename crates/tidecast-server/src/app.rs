@@ -91,7 +91,7 @@ impl App {
         say::without_waiting(move || drop(say::print(&text)));
         tracing::info!(address = %self.address, broker = %self.config.broker, "listening");
         for warning in warnings {
-            tracing::warn!(warning, "the configuration is not as it should be");
+            tracing::warn!(warning, "configuration warning");
         }
     }
 }

@@ -296,7 +296,7 @@ fn is_zero(text: &str) -> bool {
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     let address = local.as_deref().unwrap_or(text).parse();
-    address.map_err(|_| format!("{text:?} is no address: write {}", Kind::Address.written()))
+    address.map_err(|_| format!("{text:?} is not an address: write {}", Kind::Address.written()))
 }
 
 /// Reads a key, which must travel as a bearer token and come out the same. It is not shown.
@@ -320,7 +320,7 @@ fn parse_pattern(text: &str) -> Result<Pattern, String> {
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| format!("{text:?} is no whole number"))
+    text.parse().map_err(|_| format!("{text:?} is not a whole number"))
 }
 
 /// A number of reactors. Each is a thread, so more than any machine has cores for is a mistake.
@@ -359,7 +359,7 @@ fn parse_log_format(text: &str) -> Result<LogFormat, String> {
 fn parse_log_filter(text: &str) -> Result<String, String> {
     match text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{text:?} is no filter: {error}")),
+        Err(error) => Err(format!("{text:?} is not a filter: {error}")),
     }
 }
 
@@ -376,7 +376,7 @@ fn parse_origin(text: &str) -> Result<HeaderValue, String> {
         plain.then(|| HeaderValue::from_str(text).ok()).flatten()
     };
     plain().ok_or_else(|| {
-        format!("{text:?} is no origin: write scheme, host and port only, such as http://localhost:5000")
+        format!("{text:?} is not an origin: write scheme, host and port only, such as http://localhost:5000")
     })
 }
 
@@ -437,9 +437,9 @@ mod tests {
         for expected in [
             "keep_alvie in a.toml, line 2: there is no such key; did you mean keep_alive?",
             "streams_max in a.toml, line 3: must be a whole number",
-            "--listen: \"somewhere\" is no address",
+            "--listen: \"somewhere\" is not an address",
             "--log-format: \"xml\" is neither",
-            "--cors-origin: \"http://a/b\" is no origin",
+            "--cors-origin: \"http://a/b\" is not an origin",
             "stall_timeout in a.toml, line 1: must not be 0",
             "TIDECAST_RETRY: 25h is more than 24h",
         ] {

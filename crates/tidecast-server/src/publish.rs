@@ -156,7 +156,9 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
         return Ok(Form::Json);
     }
     let media_type: Option<Mime> = text.to_str().ok().and_then(|text| text.parse().ok());
-    let media_type = media_type.ok_or_else(|| unsupported("the body's `Content-Type` can't be read"))?;
+    let media_type = media_type.ok_or_else(|| {
+        unsupported(&format!("the body's `Content-Type`, `{}`, is not a media type", text.as_bytes().escape_ascii()))
+    })?;
     if let Some(charset) = media_type.get_param(mime::CHARSET)
         && !UTF_8_LABELS.iter().any(|label| charset.as_str().trim().eq_ignore_ascii_case(label))
     {

@@ -302,7 +302,8 @@ mod tests {
             };
             timeout(Duration::from_secs(30), nudged).await.unwrap_or_else(|_| panic!("{name} did not fail"));
             let (status, text) = readiness(&app, address).await;
-            assert!(status == 503 && text.contains(name.as_str()), "{name}: {status} {text}");
+            let told = format!("restarting after a panic: {name}; see the log");
+            assert!(status == 503 && text.contains(&told), "{name}: {status} {text}");
             app.tasks.revive(name);
             eventually(name, || app.tasks.missing().is_empty()).await;
             assert_eq!(app.tasks.restarts(), restarts);

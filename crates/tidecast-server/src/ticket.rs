@@ -136,7 +136,7 @@ impl fmt::Display for BadTicket {
         f.write_str(match self {
             Self::TooLong => "the ticket is longer than 32 KiB: sign one for fewer channels",
             Self::NoToken => {
-                "the ticket is no JSON Web Token: it must be three parts in base64url without padding, with dots between"
+                "the ticket is not a JSON Web Token: it must be three parts in base64url without padding, with dots between"
             }
             Self::OtherAlgorithm => "the ticket must be signed by HS256, with `\"alg\":\"HS256\"` in its header",
             Self::NoKeyId => "the ticket's header must name its key in `kid`",
@@ -145,7 +145,7 @@ impl fmt::Display for BadTicket {
                  its publish key if it has none"
             }
             Self::WrongSignature => "the ticket's signature is wrong: it was changed, or signed with another key",
-            Self::OtherUse => "the token is no ticket: its `use` must be `ticket`",
+            Self::OtherUse => "the token is not a ticket: its `use` must be `ticket`",
             Self::WrongClaims => {
                 "the ticket must have `subscribe`, an array of channels, and `exp`, a number of seconds since 1970"
             }

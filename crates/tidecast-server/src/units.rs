@@ -7,7 +7,7 @@ const SIZES: [(&str, usize); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1
 
 /// Reads `500ms`, `15s`, `5m`, `2h` or `0`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time: write a whole number with `ms`, `s`, `m` or `h`, or 0");
+    let wrong = || format!("`{text}` is not a time: write a whole number with `ms`, `s`, `m` or `h`, or 0");
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -19,7 +19,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// Reads bytes, `64KiB`, `8MiB` or `1GiB`.
 pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
-    let wrong = || format!("`{text}` is no size: write a whole number, alone or with `KiB`, `MiB` or `GiB`");
+    let wrong = || format!("`{text}` is not a size: write a whole number, alone or with `KiB`, `MiB` or `GiB`");
     let (number, unit) = split(text);
     let unit = if unit.is_empty() { "B" } else { unit };
     let (_, bytes) = SIZES.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
@@ -41,7 +41,7 @@ mod tests {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(millis));
         }
         for text in ["", "15", "s", "-1s", "1.5s", "1 s", "99999999999999999h", "5min"] {
-            assert!(parse_duration(text).unwrap_err().contains("is no time"), "{text}");
+            assert!(parse_duration(text).unwrap_err().contains("is not a time"), "{text}");
         }
     }
 
@@ -51,7 +51,7 @@ mod tests {
             assert_eq!(parse_bytes(text).unwrap(), bytes);
         }
         for text in ["", "KiB", "1kb", "-1", "1.5MiB", "99999999999GiB"] {
-            assert!(parse_bytes(text).unwrap_err().contains("is no size"), "{text}");
+            assert!(parse_bytes(text).unwrap_err().contains("is not a size"), "{text}");
         }
     }
 }

@@ -319,8 +319,8 @@ pub(crate) const KNOBS: &[Knob] = &[
         kind: Kind::Size,
         default: "256MiB",
         zero: Zero::Means("nothing is kept but what readers of a channel may not have been given yet"),
-        doc: "Most memory of what all channels keep; at it those published to longest ago lose theirs. What a channel that \
-              has readers was published in the last 5 s is kept in any case, at most log_bytes of each",
+        doc: "Most memory of what all channels keep; at it those published to longest ago lose theirs. Events of the last \
+              5 s of a channel with readers are kept regardless, at most `log_bytes` each",
         ..PLAIN
     },
     Knob {

@@ -24,7 +24,7 @@ pub(super) async fn alive() -> &'static str {
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     let missing = app.tasks.missing();
     if !missing.is_empty() {
-        let why = format!("being started again after a mistake, which the log tells: {}", missing.join(", "));
+        let why = format!("restarting after a panic: {}; see the log", missing.join(", "));
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
     }
     app.hub.ready().await?;
