@@ -1,9 +1,11 @@
 //! What this repository promises about itself, checked by reading it: with the other tests, so it needs no door of its own.
 //!
-//! `files` looks at texts, `dependencies` at who may import whom. A test collects all it finds before it fails.
+//! `files` looks at texts, `links` at the links between pages, `dependencies` at who may import whom. A test collects all
+//! it finds before it fails.
 
 mod dependencies;
 mod files;
+mod links;
 
 use std::{
     fs,
