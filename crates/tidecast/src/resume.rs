@@ -41,7 +41,7 @@ pub enum Start {
 pub(crate) enum LaneStart {
     Live,
     Last(usize),
-    /// After a position; `text` is what it was parsed from where that may be an own id too.
+    /// After a position; `text` is the whole id that it was parsed from, if that may be an own id too.
     After {
         position: Position,
         text: Option<Box<str>>,
@@ -116,13 +116,10 @@ impl Asked {
             .collect();
         let unclaimed = claims.iter().filter(|claim| **claim == Claim::Nothing).count();
         let as_many = self.positions.len() == logs.len();
-        let after = |index: usize| {
-            // On several channels no id is an event's own.
-            let text = (logs.len() == 1).then(|| self.text.clone());
-            LaneStart::After { position: self.positions[index], text }
-        };
+        let after = |index: usize| LaneStart::After { position: self.positions[index], text: None };
         let start = |(index, claim): (usize, &Claim)| match *claim {
-            Claim::One(one) => after(one),
+            // The client may have read this channel alone before, and have an own id of its last event there.
+            Claim::One(one) => LaneStart::After { position: self.positions[one], text: Some(self.text.clone()) },
             Claim::Nothing if logs.len() == 1 => LaneStart::AfterOwnId(self.text.clone()),
             Claim::Nothing if as_many && left.contains(&index) => after(index),
             Claim::Nothing if left.is_empty() => LaneStart::Added { text: self.text.clone(), count: self.added },

@@ -138,6 +138,31 @@ fn an_own_id_that_is_a_position_of_another_channel_is_never_lost_among_several()
     }
 }
 
+/// With a channel added such an id counted as the position alone, and the events up to that were lost without a reset.
+#[test]
+fn an_own_id_that_is_a_position_of_its_channel_is_told_with_a_channel_added() {
+    let hub = Hub::new();
+    let [a, b] = ["a", "b"].map(|channel| publish(&hub, channel, "1"));
+    let at = |offset| Position { offset, ..a }.to_string();
+    for (data, id) in [("2", at(5)), ("3", format!("{},{b}", at(6))), ("4", "own".to_owned())] {
+        publish_with_id(&hub, "a", data, &id);
+    }
+    for data in ["5", "6", "7"] {
+        publish(&hub, "a", data);
+    }
+    for (id, then) in [(at(5), &["3", "4", "5", "6", "7"][..]), (format!("{},{b}", at(6)), &["4", "5", "6", "7"])] {
+        for channels in [&["a"][..], &["a", "b"], &["b", "a"], &["new", "a", "b"]] {
+            let mut browser = Browser::new(&hub, channels);
+            browser.last_event_id.clone_from(&id);
+            browser.connect();
+            let told = browser.told();
+            assert!(told.contains(&"a ambiguous-id".to_owned()), "{channels:?} after {id}: {told:?}");
+            let of_a: Vec<_> = told.iter().filter(|told| !told.contains(' ')).collect();
+            assert_eq!(of_a, then, "{channels:?} after {id}");
+        }
+    }
+}
+
 #[test]
 fn on_several_channels_an_own_id_is_not_sent() {
     let hub = Hub::new();
