@@ -425,6 +425,22 @@ mod tests {
         assert_eq!(config.header_timeout, seconds(10));
     }
 
+    /// The line was shown, with the key in it.
+    #[test]
+    fn a_file_that_is_not_toml_is_told_without_its_line() {
+        for (file, place) in [
+            ("listen = \"x\"\npublish_key = s3cret\n", "line 2, column 15: "),
+            ("publish_key = \"s3cret\n", "line 1, column "),
+            ("publish_key \"s3cret\"\n", "line 1, column "),
+            ("# é\nredis = 'redis://:s3cret@h' x\n", "line 2, column "),
+        ] {
+            let mistakes = Settings::default().add_file(Path::new("a.toml"), file);
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(mistakes[0].starts_with(&format!("a.toml is not TOML: {place}")), "{mistakes:?}");
+            assert!(!mistakes[0].contains("s3cret") && !mistakes[0].contains('\n'), "{mistakes:?}");
+        }
+    }
+
     #[test]
     fn every_mistake_is_told_at_once_with_where_it_came_from() {
         let mut settings = flags(&[("listen", "somewhere"), ("log_format", "xml"), ("cors_origin", "http://a/b")]);

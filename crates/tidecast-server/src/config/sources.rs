@@ -94,7 +94,7 @@ impl Settings {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let table: toml::Table = match text.parse() {
             Ok(table) => table,
-            Err(error) => return vec![format!("{file} is not TOML: {}", error.to_string().trim_end())],
+            Err(error) => return vec![format!("{file} is not TOML: {}", without_excerpt(text, &error))],
         };
         let mut mistakes = Vec::new();
         for (key, value) in table {
@@ -111,6 +111,15 @@ impl Settings {
         }
         mistakes
     }
+}
+
+/// Returns what is wrong with a file, and where. The error itself shows the line, which may have a secret in it.
+fn without_excerpt(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = before.matches('\n').count() + 1;
+    let column = before[line_start..].chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 fn is_line_of(line: &str, key: &str) -> bool {
