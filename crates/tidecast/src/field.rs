@@ -18,7 +18,8 @@ pub const STREAM_OPEN: &str = "stream-open";
 
 /// An event's type: what a page passes to `addEventListener`.
 ///
-/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F). `stream-reset` and `stream-open` are the hub's own and are refused.
+/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F). `stream-reset` and `stream-open` are the
+/// hub's own and are refused, also with spaces at either end, which some clients trim.
 ///
 /// # Examples
 ///
@@ -43,8 +44,9 @@ impl EventType {
         const WHAT: &str = "event type";
         check_length(WHAT, text, EVENT_TYPE_BYTES_MAX)?;
         check_characters(WHAT, text)?;
-        if matches!(text, STREAM_RESET | STREAM_OPEN) {
-            return Err(Error::invalid(WHAT, format!("`{text}` is reserved for the hub")));
+        let trimmed = text.trim();
+        if matches!(trimmed, STREAM_RESET | STREAM_OPEN) {
+            return Err(Error::invalid(WHAT, format!("`{trimmed}` is reserved for the hub")));
         }
         Ok(Self(text.into()))
     }
