@@ -48,6 +48,7 @@ async fn whoever_holds_connections_keeps_nobody_out() {
     let body = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
     // More than any buffer on the way holds.
     let pages = request(hub.address, "GET", "/console/console.css", &[], b"").repeat(1_000);
+    let scripts = request(hub.address, "GET", "/tidecast.js", &[], b"").repeat(300);
     for (name, bytes) in [
         ("readers who are told to come back", &stream[..]),
         ("connections that say nothing", b""),
@@ -55,6 +56,7 @@ async fn whoever_holds_connections_keeps_nobody_out() {
         ("half a request", part),
         ("bodies that nobody wants", body.as_bytes()),
         ("answers that nobody reads", &pages),
+        ("small answers that nobody reads", &scripts),
         ("a GET with an unfinished body", alive.as_bytes()),
         ("a reader who is told to come back, with an unfinished body", refused_stream.as_bytes()),
     ] {
