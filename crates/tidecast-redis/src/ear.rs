@@ -34,6 +34,7 @@ use crate::{
     heard::{Call, Name, ToFill},
     listen_connection::ListenConnection,
     queues::Queues,
+    repeats::Repeats,
     shared::Shared,
     socket::Address,
     stats::count,
@@ -114,6 +115,7 @@ impl Ear {
         on_change: &impl Fn(),
     ) {
         let mut backoff = Backoff::RECONNECT;
+        let mut repeats = Repeats::default();
         let mut lost_before = false;
         let mut reached = shared.commands.reached();
         let mut switched = shared.commands.connector().switched.subscribe();
@@ -138,6 +140,7 @@ impl Ear {
                     // One that ends right after it began is no success.
                     if begun.elapsed() > Duration::from_secs(1) {
                         backoff.reset();
+                        repeats.reset();
                     }
                     ended
                 }
@@ -146,7 +149,9 @@ impl Ear {
             self.stop(shared);
             on_change();
             let wait = backoff.after_failure(fastrand::f64());
-            tracing::warn!(reason, retry_in = ?wait, "redis: not listening");
+            if let Some(attempts) = repeats.count(&reason) {
+                tracing::warn!(reason, attempts, retry_in = ?wait, "redis: not listening");
+            }
             // Commands may reach Redis before that.
             tokio::select! {
                 () = time::sleep(wait) => {}

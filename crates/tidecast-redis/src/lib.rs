@@ -28,6 +28,7 @@ mod heard;
 mod listen_connection;
 mod listener;
 mod queues;
+mod repeats;
 mod sentinel_watch;
 
 mod stats;

@@ -18,6 +18,7 @@ use crate::{
     config::Servers,
     ear::Ear,
     failure::Failure,
+    repeats::Repeats,
     sentinel_watch::watch,
     shared::Shared,
     socket::Address,
@@ -188,6 +189,7 @@ impl Listener {
     /// Keeps an ear at each primary, and each name at the ear of the node that has its slot.
     async fn route_for_ever(self: &Arc<Self>) {
         let mut changes = self.shared.connected.subscribe();
+        let mut repeats = Repeats::default();
         loop {
             let looked = Instant::now();
             self.shared.faults.strike(Fault::Routing);
@@ -195,12 +197,16 @@ impl Listener {
             changes.mark_unchanged();
             match self.shared.commands.listen_targets(true).await {
                 Ok(targets) => {
+                    repeats.reset();
                     self.keep_ears_at(targets);
                     self.route();
                     self.tell_connected();
                 }
                 Err(failure) => {
-                    tracing::warn!(reason = %failure, "redis: where to listen is not known");
+                    let reason = failure.to_string();
+                    if let Some(attempts) = repeats.count(&reason) {
+                        tracing::warn!(reason, attempts, "redis: where to listen is not known");
+                    }
                 }
             }
             let _ = time::timeout(LOOK_AGAIN, changes.changed()).await;

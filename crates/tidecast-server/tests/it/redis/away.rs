@@ -1,15 +1,19 @@
 //! Redis is away: the hub says so, keeps its streams, takes new ones, and goes on by itself where everybody was.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::{
     hub_on,
     server::{Server, free_port},
     until_ready,
 };
-use crate::support::{Hub, Signal, eventually};
+use crate::support::{Hub, Signal, eventually, within};
 
 /// What is answered to a publish that can't be made.
 async fn refused(hub: &Hub) -> String {
@@ -47,6 +51,32 @@ async fn a_hub_begins_without_its_redis_and_waits_for_it() {
     assert_eq!(stream.message().await.data, "there");
     hub.until_metric("tidecast_redis_connected", 1).await;
     assert_eq!(hub.metric("tidecast_redis_channels_subscribed").await, 1);
+}
+
+/// Each attempt had a line of its own, 63 in half a minute.
+#[tokio::test]
+async fn a_redis_that_refuses_every_attempt_does_not_fill_the_log() {
+    const REFUSAL: &[u8] = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    let redis = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("redis://:wrong@{}", redis.local_addr().expect("an address"));
+    let begun = Instant::now();
+    let hub = Hub::start(&["--redis", &url]);
+    for _ in 0..8 {
+        let (mut attempt, _) = within("an attempt", redis.accept()).await.expect("a connection");
+        tokio::spawn(async move {
+            let mut request = [0; 1_024];
+            while let Ok(read @ 1..) = attempt.read(&mut request).await {
+                // Each command begins with a `*`.
+                let commands = request[..read].iter().filter(|byte| **byte == b'*').count();
+                let _ = attempt.write_all(&REFUSAL.repeat(commands)).await;
+            }
+        });
+    }
+    eventually("the log has the refusal", async || hub.stderr().contains("WRONGPASS")).await;
+    let log = hub.stderr();
+    let lines = log.lines().filter(|line| line.contains("not listening") && line.contains("WRONGPASS")).count();
+    let due = usize::try_from(begun.elapsed().as_secs() / 10).unwrap_or(usize::MAX) + 1;
+    assert!(lines <= due && log.contains("attempts=1"), "{lines} lines, of at most {due}: {log}");
 }
 
 #[tokio::test]
