@@ -10,6 +10,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
     sync::Arc,
 };
 
@@ -94,7 +95,6 @@ impl Access {
     /// Returns whether something that was sent as the publish key may be a guess at it: it is not the key, and it does not
     /// look like a ticket, or the key itself does.
     pub(crate) fn is_guess(&self, given: &[u8]) -> bool {
-        let is_token = |text: &[u8]| text.starts_with(JSON_WEB_TOKEN);
         self.key.as_ref().is_some_and(|key| !self.is_key(given) && (!is_token(given) || is_token(key.as_bytes())))
     }
 
@@ -137,12 +137,12 @@ impl Access {
 
     /// Returns whether a host is named by `allowed_hosts`, with its port or without.
     fn allows_host(&self, host: &str) -> bool {
-        if self.allowed_hosts.is_empty() || host.contains('@') {
+        if self.allowed_hosts.is_empty() {
             return false;
         }
-        let whole = host.to_ascii_lowercase();
-        let Ok(authority) = whole.parse::<Authority>() else { return false };
-        self.allowed_hosts.iter().any(|allowed| allowed.matches(authority.host()) || allowed.matches(&whole))
+        let Some(name) = name_of(host) else { return false };
+        let (name, whole) = (name.to_ascii_lowercase(), host.to_ascii_lowercase());
+        self.allowed_hosts.iter().any(|allowed| allowed.matches(&name) || allowed.matches(&whole))
     }
 
     /// Lets what changes something through from the hub's own pages, from allowed origins, and from no page.
@@ -220,8 +220,14 @@ pub(crate) async fn guard(
     }
 }
 
-/// How a token's first part begins: `{"` in base64.
-const JSON_WEB_TOKEN: &[u8] = b"eyJ";
+/// Returns whether this has the form of a JSON Web Token: three parts in base64, the first of which begins with `{"`.
+fn is_token(text: &[u8]) -> bool {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let parts = || text.split(|byte| *byte == b'.');
+    text.starts_with(b"eyJ")
+        && parts().count() == 3
+        && parts().all(|part| !part.is_empty() && part.iter().all(is_base64))
+}
 
 /// Returns the token of an `Authorization` value with the scheme `Bearer`.
 pub(crate) fn bearer(authorization: &[u8]) -> Option<&[u8]> {
@@ -229,12 +235,18 @@ pub(crate) fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-fn names_this_machine(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
+/// Returns the part of a `Host` before its port; `None` if it is no host, or its port is not a number from 1 to 65535.
+fn name_of(host: &str) -> Option<&str> {
     if host.contains('@') {
-        return false;
+        return None;
     }
-    let host = authority.host();
+    let (name, port) = host.split_at_checked(host.parse::<Authority>().ok()?.host().len())?;
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<NonZeroU16>().is_ok();
+    (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then_some(name)
+}
+
+fn names_this_machine(host: &str) -> bool {
+    let Some(host) = name_of(host) else { return false };
     let is_local_name = host.eq_ignore_ascii_case("localhost")
         || host.len() > ".localhost".len()
             && host.get(host.len() - ".localhost".len()..).is_some_and(|end| end.eq_ignore_ascii_case(".localhost"));
@@ -269,6 +281,11 @@ mod tests {
             "[::2]",
             "a b",
             "evil@localhost",
+            "localhost:",
+            "localhost:0",
+            "localhost:65536",
+            "localhost:+1",
+            "evil.com:a.localhost",
         ] {
             assert!(!names_this_machine(host), "{host}");
         }

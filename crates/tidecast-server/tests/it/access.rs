@@ -172,7 +172,17 @@ async fn allowed_hosts_are_the_only_ones() {
     let key = ("Authorization", "Bearer s3cret!");
     let hub = Hub::start(&[&["--publish-key", "s3cret!"], &hosts[..]].concat());
     let targets = [("GET", "/stream"), ("GET", "/channels"), ("POST", "/publish"), ("GET", "/"), ("GET", "/nothing")];
-    for host in ["evil.example", "hub.example.evil", "hub.example@evil.example", "internal", ""] {
+    // A pattern was compared with the port, too, whatever stood in its place.
+    for host in [
+        "evil.example",
+        "hub.example.evil",
+        "hub.example@evil.example",
+        "internal",
+        "",
+        "evil.example:a.internal",
+        "hub.example:0",
+        "a.internal:65536",
+    ] {
         for (method, target) in targets {
             // Both before hyper is set up and after it.
             for headers in [&[TEXT, key, ("Host", host)][..], &[TEXT, key, ("Host", host), ("Connection", "close")]] {
@@ -211,8 +221,9 @@ async fn a_wrong_key_is_a_guess_whatever_else_a_stream_is_refused_for() {
         let hub = Hub::start(&[&["--publish-key", key][..], arguments].concat());
         let ask =
             async |key: &str| hub.ask("HEAD", target, &[page, ("Authorization", &format!("Bearer {key}"))], b"").await;
-        for _ in 0..10 {
-            assert_eq!(ask("guess").await.head.status, 401, "{target}");
+        // A guess that only begins as a token does was not counted.
+        for guess in ["guess", "eyJ", "eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1NiJ9.e30", "eyJ.e30.x=y"].repeat(2) {
+            assert_eq!(ask(guess).await.head.status, 401, "{target} {guess}");
         }
         assert_eq!(ask("guess").await.head.status, 429, "{target}");
         // A ticket of another hub's is no guess, and nobody is locked out.
