@@ -13,7 +13,9 @@ use std::{net::SocketAddr, time::Duration};
 use http::{HeaderValue, Uri};
 use tidecast::Limits;
 use tidecast_axum::StreamOptions;
+use tracing_subscriber::filter::LevelFilter;
 
+use self::sources::nearest;
 pub(crate) use self::{
     access::{AccessConfig, Anonymous, Secret},
     broker::BrokerConfig,
@@ -356,7 +358,27 @@ fn parse_log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
+/// Parses which log lines are written. A word without a level is a target to the filter, which then writes nothing else: a
+/// misspelt level would silence the log.
 fn parse_log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+    let is_known = |directive: &str| {
+        directive.is_empty()
+            || directive.contains(['=', '['])
+            || directive.starts_with("tidecast")
+            || directive.parse::<LevelFilter>().is_ok()
+    };
+    if let Some(word) = text.split(',').map(str::trim).find(|directive| !is_known(directive)) {
+        let guess = match nearest(&word.to_ascii_lowercase(), LEVELS) {
+            Some(level) => format!("; did you mean `{level}`?"),
+            None => String::new(),
+        };
+        return Err(format!(
+            "{word:?} is neither a level ({}) nor a target that begins with `tidecast`{guess}",
+            LEVELS.join(", ")
+        ));
+    }
     match text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("{text:?} is not a filter: {error}")),
@@ -462,6 +484,49 @@ mod tests {
             assert!(mistakes.iter().any(|mistake| mistake.starts_with(expected)), "{expected} in {mistakes:#?}");
         }
         assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
+    }
+
+    /// `--log warning` was taken for a target, and silenced the log; `check-config` approved of it.
+    #[test]
+    fn a_log_filter_is_of_levels_and_known_targets() {
+        for right in
+            ["warn", "INFO", "off", "3", "info,tidecast_redis=debug", "tidecast::access=info", "warn,hyper=trace"]
+        {
+            assert!(Config::from_settings(&flags(&[("log", right)])).is_ok(), "{right}");
+        }
+        for (wrong, part) in [
+            ("warning", "\"warning\" is neither a level (error, warn, info, debug, trace, off) nor a target"),
+            ("Warning", "; did you mean `warn`?"),
+            ("tidecast=debug,err", "; did you mean `error`?"),
+            ("loud", "\"loud\" is neither"),
+            ("tidecast=loud", "is not a filter"),
+        ] {
+            let mistakes = Config::from_settings(&flags(&[("log", wrong)])).unwrap_err();
+            assert!(
+                mistakes.len() == 1 && mistakes[0].starts_with("--log: ") && mistakes[0].contains(part),
+                "{mistakes:?}"
+            );
+        }
+    }
+
+    /// A terminal showed a link in Markdown, and not that the file has no sections.
+    #[test]
+    fn a_value_of_another_shape_is_told_how_to_write_it() {
+        let mut settings = Settings::default();
+        let file =
+            "publish_key = 5\n[redis]\nurl = \"redis://localhost\"\n[keep_alive]\nx = 1\n[server]\nlisten = \"x\"\n";
+        let mut mistakes = settings.add_file(Path::new("a.toml"), file);
+        mistakes.sort();
+        let starts = [
+            "keep_alive in a.toml, line 4: is one setting, and the file has no sections: write `keep_alive = …`",
+            "publish_key in a.toml, line 1: write it in quotes",
+            "redis in a.toml, line 2: is one string, and the file has no sections: write `redis = …`, with `redis://",
+            "server in a.toml, line 6: there is no such key; the file has no sections",
+        ];
+        assert_eq!(mistakes.len(), starts.len(), "{mistakes:#?}");
+        for (mistake, start) in mistakes.iter().zip(starts) {
+            assert!(mistake.starts_with(start) && !mistake.contains("]("), "{mistake}");
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub(crate) fn reference() -> String {
         page += &format!("\n## `{}`\n\n{}.\n\n", knob.key, knob.doc);
         page += &format!("- flag `{}`, variable `{}`\n", knob.flag(), knob.variable());
         page += &format!("- default: {}\n", shown_default(knob));
-        page += &format!("- written as: {}\n", knob.kind.written());
+        let more = if knob.kind == Kind::Redis { "; [all of it](redis.md#urls)" } else { "" };
+        page += &format!("- written as: {}{more}\n", knob.kind.written());
         match knob.zero {
             Zero::Plain => {}
             Zero::Means(meaning) => page += &format!("- 0: {meaning}\n"),

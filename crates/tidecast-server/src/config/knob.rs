@@ -75,6 +75,11 @@ impl Kind {
         matches!(self, Self::Origins | Self::Patterns | Self::Hosts)
     }
 
+    /// Returns whether a value in a file is a string.
+    pub(crate) fn is_text(self) -> bool {
+        !self.is_list() && !matches!(self, Self::Switch | Self::Truth | Self::Count | Self::Size | Self::Time)
+    }
+
     /// What stands for the value in `--help`.
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
@@ -124,8 +129,7 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Truth => "`true` or `false`".to_owned(),
             Self::Redis => {
-                "`redis://USER:PASSWORD@HOST:PORT/DB`, `rediss://…`, `unix://…`, and those of Sentinel and Cluster; \
-                            [all of it](redis.md#urls)"
+                "`redis://USER:PASSWORD@HOST:PORT/DB`, `rediss://…`, `unix://…`, and those of Sentinel and Cluster"
                     .to_owned()
             }
             Self::Prefix => "1 to 64 visible ASCII characters, no braces".to_owned(),

@@ -342,8 +342,9 @@ pub(crate) const KNOBS: &[Knob] = &[
         key: "log",
         kind: Kind::Text,
         default: "info",
-        doc: "Which log lines are written, such as `debug` or `info,tidecast_redis=debug`; `tidecast::access=info` alone \
-              writes the access log and nothing else",
+        doc: "Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace` or `off`), or levels by \
+              target, such as `info,tidecast_redis=debug`; `tidecast::access=info` alone writes the access log and \
+              nothing else",
         ..PLAIN
     },
     Knob {

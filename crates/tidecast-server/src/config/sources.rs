@@ -101,12 +101,19 @@ impl Settings {
             let line = text.lines().position(|line| is_line_of(line, &key)).map(|line| line + 1);
             let origin = Origin::File { key: key.clone(), file: file.clone(), line };
             let Some(knob) = KNOBS.iter().find(|knob| knob.key == key) else {
-                mistakes.push(format!("{origin}: there is no such key{}", suggestion(&key)));
+                let why = match value {
+                    toml::Value::Table(_) => {
+                        "there is no such key; the file has no sections: write the keys without one"
+                    }
+                    _ => "there is no such key",
+                };
+                mistakes.push(format!("{origin}: {why}{}", suggestion(&key)));
                 continue;
             };
+            let wrong = wrong_shape(knob, &value);
             match texts(knob.kind, value) {
                 Some(values) => self.add(knob, Setting { values, origin }),
-                None => mistakes.push(format!("{origin}: must be {}", knob.kind.written())),
+                None => mistakes.push(format!("{origin}: {wrong}")),
             }
         }
         mistakes
@@ -123,7 +130,11 @@ fn without_excerpt(text: &str, error: &toml::de::Error) -> String {
 }
 
 fn is_line_of(line: &str, key: &str) -> bool {
-    line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+    let line = line.trim_start();
+    let section = line.strip_prefix('[').map(str::trim_start);
+    let follows =
+        |line: &str, sign: char| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(sign));
+    follows(line, '=') || section.is_some_and(|line| follows(line, ']'))
 }
 
 /// A value of a file as text, where it has the shape that the knob takes.
@@ -140,12 +151,31 @@ fn texts(kind: Kind, value: toml::Value) -> Option<Vec<String>> {
     }
 }
 
-/// The known key that is nearest to a misspelt one, if one is near.
+/// Returns the known key that is nearest to a misspelt one, if one is near.
 fn suggestion(key: &str) -> String {
-    let near = |knob: &&Knob| strsim::jaro_winkler(knob.key, key);
-    let best = KNOBS.iter().max_by(|one, other| near(one).total_cmp(&near(other)));
-    match best.filter(|knob| near(knob) > 0.8) {
-        Some(knob) => format!("; did you mean {}?", knob.key),
+    match nearest(key, KNOBS.iter().map(|knob| knob.key)) {
+        Some(known) => format!("; did you mean {known}?"),
         None => String::new(),
+    }
+}
+
+/// Returns the known name that is nearest to a misspelt one, if one is near.
+pub(super) fn nearest(name: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    let near = |known: &&str| strsim::jaro_winkler(known, name);
+    let best = known.into_iter().max_by(|one, other| near(one).total_cmp(&near(other)));
+    best.filter(|known| near(known) > 0.8)
+}
+
+/// Returns what is wrong with a value that has another shape than the knob takes.
+fn wrong_shape(knob: &Knob, value: &toml::Value) -> String {
+    let written = knob.kind.written();
+    match value {
+        toml::Value::Table(_) => {
+            let one = if knob.kind.is_text() { "one string" } else { "one setting" };
+            format!("is {one}, and the file has no sections: write `{} = …`, with {written}", knob.key)
+        }
+        toml::Value::String(_) | toml::Value::Array(_) => format!("must be {written}"),
+        _ if knob.kind.is_text() => format!("write it in quotes: must be {written}"),
+        _ => format!("must be {written}"),
     }
 }
