@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Instant,
 };
 
 use axum::{
@@ -21,6 +22,7 @@ use tidecast_axum::{FULL_RETRY, Handover, come_back_in, query, random_between};
 use crate::{
     access_log::OpenStream,
     config::Config,
+    log_limit::LogLimit,
     metrics::{Counters, Refused},
     places::client_of,
 };
@@ -37,6 +39,7 @@ pub(crate) struct Admission {
     /// Asked whether it is ending, when nobody is admitted.
     hub: Hub,
     counters: Arc<Counters>,
+    full_logged: LogLimit,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +76,7 @@ impl Admission {
             taken: Mutex::default(),
             hub,
             counters,
+            full_logged: LogLimit::default(),
         }
     }
 
@@ -102,6 +106,17 @@ impl Admission {
         }
         taken.streams += 1;
         Ok(Place { admission: self.clone(), client, channels, logged: None })
+    }
+
+    /// Counts a refusal, and warns if it is for `streams_max`.
+    fn note(&self, refused: Refused) {
+        self.counters.count_refused(refused);
+        if matches!(refused, Refused::Full)
+            && let Some(count) = self.full_logged.due(Instant::now())
+        {
+            let streams_max = self.streams_max;
+            tracing::warn!(streams_max, count, "streams were refused, as there are streams_max of them");
+        }
     }
 
     fn counts_clients(&self) -> bool {
@@ -154,7 +169,7 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
             response
         }
         Err(refused) => {
-            admission.counters.count_refused(refused);
+            admission.note(refused);
             come_back_in(random_between(&FULL_RETRY))
         }
     }
@@ -182,6 +197,7 @@ mod tests {
             taken: Mutex::default(),
             hub: hub.clone(),
             counters: Arc::default(),
+            full_logged: LogLimit::default(),
         });
         let streams = tidecast_axum::router(hub.clone());
         let app: Router = streams.layer(from_fn_with_state(admission.clone(), admit));

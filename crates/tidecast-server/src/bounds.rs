@@ -46,6 +46,10 @@ pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long after it was accepted a connection may send its first request to a hub that stops meanwhile.
 pub(crate) const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 
+/// How long a connection is left open that says nothing, from its accept or its last answer on, also if all places are
+/// taken: its request may be on its way. Those that wait to be accepted wait for as long, at the most, for one of them.
+pub(crate) const IDLE_GRACE: Duration = Duration::from_millis(250);
+
 /// What hyper keeps at most to read or to write for one connection.
 pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -73,8 +77,8 @@ pub(crate) const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 /// Most answers that are late at one time, as each holds a connection; beyond it they come at once.
 pub(crate) const DELAYED_REFUSALS_MAX: usize = 64;
 
-/// How often a line of the log tells of refusals of the same cause, at most.
-pub(crate) const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Shortest time between two log lines on refusals of the same cause, or on the same bound that is reached.
+pub(crate) const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shortest secret that tickets may be signed with, in bytes: who sees a ticket can try shorter ones on a machine of its own.
 pub(crate) const TICKET_SECRET_BYTES_MIN: usize = 32;

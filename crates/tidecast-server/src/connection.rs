@@ -6,6 +6,7 @@
 //! its version is pinned, and `tests/it/detach.rs` shows for each new one whether that is still so.
 
 use std::{
+    convert::Infallible,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -102,8 +103,7 @@ async fn serve_requests(
     let has_reactors = app.reactors.any();
     let (offering, control) = (socket.clone(), open.control().clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        // One that is to be closed for another is no more served.
-        let begun = control.begin();
+        control.begin();
         let version = request.version();
         let offered = detach::offer(&request, has_reactors);
         if let Some(offer) = &offered {
@@ -113,9 +113,6 @@ async fn serve_requests(
         let resting = control.clone();
         let offered = offered.map(|offer| (offer, offering.clone()));
         async move {
-            if !begun {
-                return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
-            }
             let mut response = answered.await.unwrap_or_else(|never| match never {});
             if let Some((mut offer, socket)) = offered
                 && detach::accept(&mut offer, &mut response)
@@ -129,7 +126,7 @@ async fn serve_requests(
                 // Otherwise hyper adds a `keep-alive` that was asked for to our `close`.
                 *response.version_mut() = version;
             }
-            Ok(response)
+            Ok::<_, Infallible>(response)
         }
     });
     let mut connection = http1::Builder::new()

@@ -86,7 +86,12 @@ pub(crate) async fn serve(
             return Poll::Ready(left);
         }
         if control.poll_closed(context) {
-            return Poll::Ready(Left::Over);
+            if !connection.has_unread_request() {
+                return Poll::Ready(Left::Over);
+            }
+            // It is read once the runtime has noticed it.
+            control.begin();
+            control.rest();
         }
         stops = stops || stopping.as_mut().poll(context).is_ready();
         if !stops {
@@ -195,6 +200,11 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Asks the system whether bytes wait to be read of a client that has read all answers so far.
+    fn has_unread_request(&self) -> bool {
+        self.answers.is_empty() && self.socket.has_unread()
+    }
+
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         while self.written < self.answers.len() {
             match ready!(Pin::new(&mut self.socket).poll_write(context, &self.answers[self.written..]))? {
@@ -223,9 +233,7 @@ impl<'a> Connection<'a> {
             // The end: of nothing, or in the middle of a request.
             return Poll::Ready(Some(if before == 0 { Left::Over } else { Left::ToOthers }));
         }
-        if !self.control.begin() {
-            return Poll::Ready(Some(Left::Over));
-        }
+        self.control.begin();
         self.answer_all(bytes);
         self.control.rest();
         Poll::Ready(None)

@@ -53,6 +53,7 @@ mod ticket;
 
 mod publish;
 
+mod log_limit;
 mod log_writer;
 mod metrics;
 mod shutdown;

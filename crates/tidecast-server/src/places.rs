@@ -22,7 +22,9 @@ use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
+    bounds::IDLE_GRACE,
     config::Config,
+    log_limit::LogLimit,
     metrics::{Closed, Counters},
 };
 
@@ -36,6 +38,7 @@ const CLOSED_SHARE: usize = 256;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Places {
+    connections_max: usize,
     free: Semaphore,
     per_client_max: usize,
     /// Kept only if there is a limit.
@@ -44,7 +47,10 @@ pub(crate) struct Places {
     open: Mutex<HashMap<u64, Arc<Control>>>,
     opened: AtomicU64,
     started: Instant,
+    /// [`IDLE_GRACE`].
+    grace: Duration,
     counters: Arc<Counters>,
+    full_logged: LogLimit,
 }
 
 /// A connection's place, given back when it is dropped.
@@ -87,13 +93,16 @@ pub(crate) fn client_of(address: IpAddr) -> IpAddr {
 impl Places {
     pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
+            connections_max: config.connections_max,
             free: Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)),
             per_client_max: config.connections_per_client_max,
             by_client: Mutex::default(),
             open: Mutex::default(),
             opened: AtomicU64::new(0),
             started: Instant::now(),
+            grace: IDLE_GRACE,
             counters,
+            full_logged: LogLimit::default(),
         })
     }
 
@@ -102,13 +111,19 @@ impl Places {
         self.free.available_permits() > 0
     }
 
-    /// Takes a place, once one is free: the connection that has been idle for longest is closed for it. Returns `None` if
-    /// the client has as many connections as it may.
+    /// Takes a place, once one is free: the connection that has been idle for longest is closed for it, once it has been so
+    /// for [`IDLE_GRACE`]. Returns `None` if the client has as many connections as it may.
     pub(crate) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         // Before others make room for it.
         if self.is_full(peer) {
             self.counters.count_closed(Closed::ClientFull);
             return None;
+        }
+        if !self.any_free()
+            && let Some(count) = self.full_logged.due(Instant::now())
+        {
+            let connections_max = self.connections_max;
+            tracing::warn!(connections_max, count, "connections wait for others to end, as there are connections_max");
         }
         loop {
             let permit = match self.free.try_acquire() {
@@ -155,7 +170,10 @@ impl Places {
             if open.values().any(|control| control.is_closed()) {
                 return;
             }
-            open.values().filter_map(|control| Some((control.idle_since()?, control.clone()))).collect()
+            let until = Control::micros(self.started.elapsed().saturating_sub(self.grace));
+            let is_due = |since: &u64| *since <= until;
+            let idle = |control: &Arc<Control>| Some((control.idle_since().filter(is_due)?, control.clone()));
+            open.values().filter_map(idle).collect()
         };
         let count = (idle.len() / CLOSED_SHARE).max(1).min(idle.len());
         if count == 0 {
@@ -165,9 +183,7 @@ impl Places {
             idle.select_nth_unstable_by_key(count - 1, |(since, _)| *since);
         }
         for (since, control) in &idle[..count] {
-            if control.close(*since) {
-                self.counters.count_closed(Closed::Idle);
-            }
+            control.close(*since);
         }
     }
 }
@@ -208,6 +224,9 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        if self.control.is_closed() {
+            self.places.counters.count_closed(Closed::Idle);
+        }
         let mut open = self.places.open.lock();
         open.remove(&self.number);
         // A burst of connections leaves no large table behind.
@@ -231,19 +250,22 @@ impl Control {
         control
     }
 
-    /// Says that a request is there to be answered. Returns `false` if the connection is to be closed instead: nothing of
-    /// what it asks for is done.
-    pub(crate) fn begin(&self) -> bool {
-        let begin = |state| (state != CLOSED).then_some(BUSY);
-        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, begin).is_ok()
+    /// Says that a request is there to be answered. A connection that was to be closed stays open for it: another one is
+    /// closed instead.
+    pub(crate) fn begin(&self) {
+        self.state.store(BUSY, Ordering::Release);
     }
 
     /// Says that nothing is being answered any more, though the answer may still be on its way.
     pub(crate) fn rest(&self) {
         // Never one of the two that say something else.
-        let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(CLOSED).clamp(BUSY + 1, CLOSED - 1);
+        let now = Self::micros(self.started.elapsed());
         let rest = |state| (state == BUSY).then_some(now);
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, rest);
+    }
+
+    fn micros(time: Duration) -> u64 {
+        u64::try_from(time.as_micros()).unwrap_or(CLOSED).clamp(BUSY + 1, CLOSED - 1)
     }
 
     /// Returns whether the connection is to be closed, and has the task woken when it is.
@@ -261,12 +283,10 @@ impl Control {
     }
 
     /// Has the connection close, if it has been idle since then.
-    fn close(&self, since: u64) -> bool {
-        let closed = self.state.compare_exchange(since, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        if closed {
+    fn close(&self, since: u64) {
+        if self.state.compare_exchange(since, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.waker.wake();
         }
-        closed
     }
 }
 
@@ -280,7 +300,33 @@ mod tests {
     fn places(connections_max: usize, connections_per_client_max: usize) -> Arc<Places> {
         let config = Config::from_settings(&Settings::default()).unwrap();
         let config = Config { connections_max, connections_per_client_max, ..config };
-        Places::new(&config, Arc::default())
+        let mut places = Arc::into_inner(Places::new(&config, Arc::default())).unwrap();
+        places.grace = Duration::ZERO;
+        Arc::new(places)
+    }
+
+    /// In a burst near the limit, the connections that had only just come were closed as idle, with their requests unread.
+    #[tokio::test]
+    async fn a_connection_that_has_just_come_is_not_closed_as_idle() {
+        let mut places = Arc::into_inner(places(1, 0)).unwrap();
+        places.grace = Duration::from_secs(3_600);
+        let places = Arc::new(places);
+        let place = places.take_now();
+        let open = place.open();
+        places.close_idle();
+        assert!(!open.control.is_closed());
+    }
+
+    /// A request that came before the connection was seen to be closed was not answered.
+    #[test]
+    fn a_request_keeps_a_connection_that_was_to_be_closed() {
+        let places = places(1, 0);
+        let place = places.take_now();
+        let open = place.open();
+        places.close_idle();
+        assert!(open.control.is_closed());
+        open.control.begin();
+        assert!(!open.control.is_closed());
     }
 
     #[test]
@@ -311,10 +357,9 @@ mod tests {
         let mut closed = |taken: &[(Place, Open)]| -> Vec<bool> {
             taken.iter().map(|(_, open)| open.control.poll_closed(&mut context)).collect()
         };
-        assert!(taken[0].1.control.begin());
+        taken[0].1.control.begin();
         places.close_idle();
         assert_eq!(closed(&taken), [false, true, false]);
-        assert!(!taken[1].1.control.begin(), "what it asks for is not done");
         taken[0].1.control.rest();
         places.close_idle();
         assert_eq!(closed(&taken), [false, true, false], "one at a time");

@@ -15,12 +15,12 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use parking_lot::Mutex;
 use tidecast_axum::Problem;
 
 use self::guesses::Guesses;
 use crate::{
-    bounds::{DELAYED_REFUSALS_MAX, GUESS_WINDOW, REFUSAL_DELAY, REFUSAL_LOG_INTERVAL},
+    bounds::{DELAYED_REFUSALS_MAX, GUESS_WINDOW, REFUSAL_DELAY},
+    log_limit::LogLimit,
     metrics::Counters,
 };
 
@@ -122,18 +122,11 @@ impl From<Problem> for Refusal {
 /// Answers, counts and logs refusals.
 pub(crate) struct Refusals {
     counters: Arc<Counters>,
-    logged: [Mutex<Logged>; Cause::ALL.len()],
+    logged: [LogLimit; Cause::ALL.len()],
     guesses: Guesses,
     /// How many answers are being delayed, and for how long each is.
     delayed: AtomicUsize,
     delay: Duration,
-}
-
-/// When a cause was last logged, and how many refusals have not been since.
-#[derive(Debug, Default)]
-struct Logged {
-    at: Option<Instant>,
-    unlogged: u64,
 }
 
 impl Refusals {
@@ -168,12 +161,12 @@ impl Refusals {
     }
 
     /// Counts a refusal. Each has a line at the level of debugging; at the usual one a cause has a line at once, and then
-    /// one for all that came up within [`REFUSAL_LOG_INTERVAL`].
+    /// one for all that came up within [`LOG_INTERVAL`](crate::bounds::LOG_INTERVAL).
     fn note(&self, cause: Cause, peer: SocketAddr, why: &str) {
         self.counters.count_refusal(cause);
         let (client, status, label) = (peer.ip(), cause.status().as_u16(), cause.label());
         tracing::debug!(%client, status, cause = label, why, "request refused");
-        let Some(count) = self.logged[cause as usize].lock().due(Instant::now()) else { return };
+        let Some(count) = self.logged[cause as usize].due(Instant::now()) else { return };
         match cause {
             // Pages that stayed open, and programs that were not told: nothing that anybody tries.
             Cause::KeyMissing
@@ -206,18 +199,6 @@ impl Refusals {
     }
 }
 
-impl Logged {
-    /// Returns how many refusals a line is to tell of, this one included; `None` if none is due.
-    fn due(&mut self, now: Instant) -> Option<u64> {
-        self.unlogged += 1;
-        if self.at.is_some_and(|at| now.duration_since(at) < REFUSAL_LOG_INTERVAL) {
-            return None;
-        }
-        self.at = Some(now);
-        Some(std::mem::take(&mut self.unlogged))
-    }
-}
-
 impl fmt::Debug for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refusals").finish_non_exhaustive()
@@ -238,17 +219,6 @@ fn respond(problem: Problem) -> Response {
 mod tests {
     use super::*;
     use crate::bounds::GUESSES_MAX;
-
-    #[test]
-    fn a_line_tells_of_those_before_it_that_had_none() {
-        let (mut logged, begin) = (Logged::default(), Instant::now());
-        assert_eq!(logged.due(begin), Some(1));
-        for _ in 0..1_000 {
-            assert_eq!(logged.due(begin + REFUSAL_LOG_INTERVAL / 2), None);
-        }
-        assert_eq!(logged.due(begin + REFUSAL_LOG_INTERVAL), Some(1_001));
-        assert_eq!(logged.due(begin + REFUSAL_LOG_INTERVAL * 3), Some(1));
-    }
 
     const DELAY: Duration = Duration::from_millis(50);
 

@@ -57,6 +57,11 @@ impl GuardedSocket {
         self.socket.peer_addr()
     }
 
+    /// Returns whether bytes wait to be read. It asks the system, which knows sooner than the runtime.
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(SockRef::from(&self.socket).peek(&mut [std::mem::MaybeUninit::uninit()]), Ok(1..))
+    }
+
     /// The socket, which nothing guards any more.
     pub(crate) fn into_inner(self) -> TcpStream {
         self.socket

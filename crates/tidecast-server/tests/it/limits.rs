@@ -35,6 +35,9 @@ async fn a_full_hub_tells_when_to_come_back() {
     assert!(retries.len() > 3, "all would come back together: {retries:?}");
     assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 10);
     assert_eq!(hub.metric("tidecast_streams").await, 3);
+    // Nothing in the log said that the hub was full, or which setting it is.
+    let warnings = || hub.stderr().lines().filter(|line| line.contains("WARN") && line.contains("streams_max")).count();
+    eventually("a warning, and not one for each", async || (1..10).contains(&warnings())).await;
     // Everything else works, and so do those who have a place.
     assert_eq!(hub.ask("HEAD", "/stream", &[], b"").await.head.status, 200);
     assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 3);
@@ -93,6 +96,7 @@ async fn where_no_connection_is_idle_the_next_one_waits() {
     waiting.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
     let early = tokio::time::timeout(Duration::from_millis(300), waiting.fill(1024)).await;
     assert!(early.is_err(), "answered beyond the limit: {early:?}");
+    eventually("a warning", async || hub.stderr().contains("connections_max=2")).await;
     drop(first);
     assert_eq!(waiting.answer("GET").await.text(), "alive\n");
     drop(waiting);

@@ -74,6 +74,23 @@ async fn whoever_holds_connections_keeps_nobody_out() {
     }
 }
 
+/// Of a burst near the limit, connections that had only just come were closed as idle, with their requests unread.
+#[tokio::test]
+async fn of_a_burst_each_request_is_answered() {
+    let hub = Hub::start(&["--connections-max", "30", "--streams-max", "20"]);
+    let stream = request(hub.address, "GET", "/stream", &[], b"");
+    let mut connections = Vec::new();
+    for _ in 0..300 {
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(&stream).await;
+        connections.push(connection);
+    }
+    for (number, connection) in connections.iter_mut().enumerate() {
+        let answered = connection.fill(1024).await;
+        assert!(matches!(answered, Ok(true)), "{number}: {answered:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_connection_that_was_idle_for_longest_goes_first() {
     let hub = Hub::start(&["--connections-max", "4", "--streams-max", "2"]);
