@@ -117,7 +117,9 @@ def test_what_can_be_no_stream_is_a_bad_request(served: Flask) -> None:
     client = served.test_client()
     wrong = ("last=x", "last=1001", "last=-1", "last=²", f"channel={'x' * 256}", "channel=a%0Ab")
     # What is no UTF-8 was another channel's name, and `open=2` was passed over; the hub refuses both.
-    for query in (*wrong, "channel=%ff", "last=%ff", "open=%ff", "open=2"):
+    # Of two, the first counted.
+    twice = ("last=1&last=2", "open=1&open=1", "lastEventId=a&lastEventId=b")
+    for query in (*wrong, *twice, "channel=%ff", "last=%ff", "open=%ff", "open=2"):
         assert client.get(f"/stream?{query}").status_code == 400, query
 
 

@@ -20,6 +20,8 @@ pub(crate) struct StreamQuery {
     pub(crate) open_event: bool,
     /// A name that was most likely meant as `channel`, where that is not there.
     mistaken: Option<String>,
+    /// A name that is there more than once, but not `channel`.
+    repeated: Option<&'static str>,
 }
 
 impl StreamQuery {
@@ -27,6 +29,9 @@ impl StreamQuery {
     /// application's, unless they were most likely meant as `channel` and there is none.
     pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
         let parsed = Self::parse_leniently(query)?;
+        if let Some(name) = parsed.repeated {
+            return Err(Problem::bad_request(format!("`{name}` is given more than once")));
+        }
         match &parsed.mistaken {
             Some(name) => Err(Problem::bad_request(format!(
                 "`{name}` is not known here; did you mean `channel`? Several channels are `channel=a&channel=b`"
@@ -38,9 +43,18 @@ impl StreamQuery {
     /// Reads a query of which only some may be meant for a stream. What is empty counts as not given, and of several
     /// values the first counts.
     pub(crate) fn parse_leniently(query: &str) -> Result<Self, Problem> {
+        const ONCE: [&str; 4] = ["last_event_id", "lastEventId", "last", "open"];
+
         let mut parsed = Self::default();
         let mut open_event = None;
+        let mut seen = [false; ONCE.len()];
         for (name, value) in raw_pairs(query.as_bytes())? {
+            if let Some(index) = ONCE.iter().position(|once| *name == *once.as_bytes() && !value.is_empty())
+                && std::mem::replace(&mut seen[index], true)
+            {
+                parsed.repeated = parsed.repeated.or(Some(ONCE[index]));
+                continue;
+            }
             match &*name {
                 b"channel" => {
                     let name = utf8("channel", value)?;
@@ -58,8 +72,8 @@ impl StreamQuery {
                 b"last_event_id" | b"lastEventId" if parsed.last_event_id.is_none() => {
                     parsed.last_event_id = Some(value.into_owned());
                 }
-                b"last" if parsed.last.is_none() => parsed.last = Some(parse_last(&utf8("last", value)?)?),
-                b"open" if open_event.is_none() => {
+                b"last" => parsed.last = Some(parse_last(&utf8("last", value)?)?),
+                b"open" => {
                     open_event = Some(parse_switch("open", &utf8("open", value)?)?);
                 }
                 _ => {

@@ -41,16 +41,16 @@ class Query:
         :param multi_channel: Whether every ``channel`` counts; else the first one does.
         """
         _refuse_unreadable(request.query_string)
-        args = request.args
-        channels = [name or "sse" for name in args.getlist("channel")] or ["sse"]
+        channels = [name or "sse" for name in request.args.getlist("channel")] or ["sse"]
+        given = {name: _given(request, name) for name in ("last_event_id", "lastEventId", "last", "open")}
         # WSGI has the bytes of a header as Latin-1.
         after = request.headers.get("Last-Event-ID", "").encode("latin-1", "replace")
-        after = after or (args.get("last_event_id") or args.get("lastEventId") or "").encode()
+        after = after or (given["last_event_id"] or given["lastEventId"] or "").encode()
         return cls(
             channels=channels if multi_channel else channels[:1],
             after=after or None,
-            last=_last(_given(request, "last")),
-            open_event=_switch("open", _given(request, "open")),
+            last=_last(given["last"]),
+            open_event=_switch("open", given["open"]),
             commits_at_empty_line=commits_at_empty_line(
                 *map(request.headers.get, ("Cache-Control", "User-Agent", "Sec-Fetch-Mode"))
             ),
@@ -58,8 +58,11 @@ class Query:
 
 
 def _given(request: Request, name: str) -> str | None:
-    """The first value of a parameter that is not empty."""
-    return next((value for value in request.args.getlist(name) if value), None)
+    """The value of a parameter that is not empty; 400 if there are several, as a hub answers."""
+    values = [value for value in request.args.getlist(name) if value]
+    if len(values) > 1:
+        abort(400, f"`{name}` is given more than once")
+    return values[0] if values else None
 
 
 def _refuse_unreadable(query: bytes) -> None:

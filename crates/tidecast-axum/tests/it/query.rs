@@ -85,6 +85,8 @@ async fn a_mistake_in_the_address_is_named() {
         ("channel=%ff", "`channel` is not UTF-8"),
         ("last=1001", "`last` must be"),
         ("last=%ff", "`last` is not UTF-8"),
+        ("last=1&last=2", "`last` is given more than once"),
+        ("lastEventId=a&lastEventId=b", "`lastEventId` is given more than once"),
         ("open=yes", "`open` must be 1, 0, true or false"),
         ("channel[]=a", "`channel[]` is not known here; did you mean `channel`"),
         ("channels=a%2Cb", "`channels` is not known"),
