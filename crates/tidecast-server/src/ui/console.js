@@ -73,6 +73,7 @@ function cut(reason) {
 
 function tell(phase, { reason, delayMs }) {
   clearInterval(counting);
+  list.phase = phase;
   element("state").dataset.phase = phase;
   const text = element("state-text");
   const button = element("connect-now");

@@ -24,6 +24,7 @@ export class EventList {
   #isPaused = false;
   #filter = "";
   #total = 0;
+  #phase = "connecting";
   #timer = null;
 
   /** `places` are the elements `list`, `events`, `empty`, `emptyText`, `emptyHow` and `count`. */
@@ -43,6 +44,12 @@ export class EventList {
   note(text) {
     this.#waiting.add({ type: "", id: "", data: text, isNote: true, at: new Date(), row: null });
     this.#later();
+  }
+
+  /** Whether the page is `connecting`, `live` or `lost`: an empty list says so. */
+  set phase(phase) {
+    this.#phase = phase;
+    this.#tell();
   }
 
   set isPaused(isPaused) {
@@ -102,15 +109,17 @@ export class EventList {
     const shown = events.children.length;
     empty.hidden = shown > 0;
     const hides = this.#filter !== "" && this.#kept.entries.length > 0;
-    emptyText.textContent = hides ? "No event matches the filter." : "Nothing here yet.";
-    emptyHow.hidden = emptyHow.nextElementSibling.hidden = hides;
+    const nothing = { connecting: "Connecting to the hub.", live: "Nothing here yet.", lost: "Not connected." }[this.#phase];
+    emptyText.textContent = hides ? "No event matches the filter." : nothing;
+    emptyHow.hidden = emptyHow.nextElementSibling.hidden = hides || this.#phase !== "live";
     if (this.#isPaused) {
       const { entries, dropped } = this.#waiting;
       count.textContent = `${number(entries.length)} held${dropped ? `, ${number(dropped)} let go` : ""}`;
     } else if (this.#filter !== "") {
       count.textContent = `${number(shown)} of ${number(this.#kept.entries.length)} match`;
     } else {
-      count.textContent = this.#total > KEPT_MAX ? `newest of ${number(this.#total)}` : `${number(this.#total)} events`;
+      const events = `${number(this.#total)} event${this.#total === 1 ? "" : "s"}`;
+      count.textContent = this.#total > KEPT_MAX ? `newest of ${number(this.#total)}` : events;
     }
   }
 }
