@@ -71,8 +71,11 @@ impl App {
     /// Says where the hub is and what to type to see it work, and what there is to warn of.
     pub(crate) fn announce(&self, warnings: &[String]) {
         let mut shown = self.address;
+        let mut is_at = "is at";
+        let listening = format!("is listening on {shown}, for example");
         // The address that means "any" is none that a client can ask for everywhere.
         if shown.ip().is_unspecified() {
+            is_at = &listening;
             shown.set_ip(if shown.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
         }
         let key = if self.config.access.publish_key.is_some() {
@@ -82,7 +85,7 @@ impl App {
         };
         let version = env!("CARGO_PKG_VERSION");
         let text = format!(
-            "Tidecast {version} is at http://{shown}/\n\
+            "Tidecast {version} {is_at} http://{shown}/\n\
              broker: {}\n\
              Open the address in a browser, then: curl http://{shown}/publish{key} -d data=hello\n",
             self.config.broker

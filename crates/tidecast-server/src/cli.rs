@@ -1,9 +1,12 @@
 //! The command line.
 
-use std::{env, fs, path::Path};
+use std::{env, ffi::OsString, fs, path::Path};
 
 use clap::{
-    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum, builder::EnumValueParser, parser::ValueSource,
+    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum,
+    builder::EnumValueParser,
+    error::{ContextKind, ContextValue, ErrorKind},
+    parser::ValueSource,
 };
 
 use crate::{
@@ -48,7 +51,7 @@ pub(crate) struct Gathered {
 
 /// Reads the command line; without a command it is `serve` with what the environment says.
 pub(crate) fn parse() -> Result<Asked, clap::Error> {
-    let matches = command().try_get_matches()?;
+    let matches = matches(env::args_os())?;
     let Some((name, matches)) = matches.subcommand() else {
         let matches = serve_command("serve").try_get_matches_from(["serve"])?;
         return Ok(Asked::Serve(gather(&matches)));
@@ -62,6 +65,23 @@ pub(crate) fn parse() -> Result<Asked, clap::Error> {
         "ticket" => Asked::Ticket(Box::new(TicketArguments::from_arg_matches(matches)?)),
         "bench" => Asked::Bench(Box::new(BenchArguments::from_arg_matches(matches)?)),
         _ => Asked::Serve(gather(matches)),
+    })
+}
+
+/// Parses the arguments. A channel that is given without its flag gets a hint.
+fn matches(arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, clap::Error> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let takes_channels = arguments.get(1).is_some_and(|name| name == "tail" || name == "ticket");
+    command().try_get_matches_from(arguments).map_err(|mut error| {
+        if let (ErrorKind::UnknownArgument, Some(ContextValue::String(given))) =
+            (error.kind(), error.get(ContextKind::InvalidArg))
+            && takes_channels
+            && !given.starts_with('-')
+        {
+            let hint = format!("to name a channel, use '--channel {given}'");
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+        }
+        error
     })
 }
 
@@ -168,7 +188,21 @@ fn gather(matches: &ArgMatches) -> Gathered {
 
 #[cfg(test)]
 mod tests {
-    use super::command;
+    use super::{command, matches};
+
+    /// `tidecast tail news` said only that the argument was unexpected.
+    #[test]
+    fn a_channel_without_its_flag_gets_a_hint() {
+        for (arguments, hints) in [
+            (["tidecast", "tail", "news"], true),
+            (["tidecast", "ticket", "news"], true),
+            (["tidecast", "tail", "--news"], false),
+            (["tidecast", "serve", "news"], false),
+        ] {
+            let error = matches(arguments.map(Into::into)).unwrap_err().to_string();
+            assert_eq!(error.contains("--channel news"), hints, "{error}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_declared_without_contradictions() {

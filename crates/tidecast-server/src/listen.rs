@@ -74,8 +74,16 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<net::TcpListener> {
         socket.listen(BACKLOG)?;
         Ok(socket.into())
     };
-    open().with_context(|| {
-        format!("failed to listen on {}; is another program there? --listen ADDR:PORT chooses another", config.listen)
+    open().map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => "is another program there? --listen ADDR:PORT chooses another",
+            io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address: --listen 0.0.0.0:PORT takes connections at each that it has, \
+                 --listen 127.0.0.1:PORT those from the machine itself"
+            }
+            _ => "--listen ADDR:PORT chooses another address",
+        };
+        anyhow::Error::new(error).context(format!("failed to listen on {}; {why}", config.listen))
     })
 }
 

@@ -59,7 +59,11 @@ pub(crate) fn unknown(name: &str, known: &[&str]) -> Problem {
         None => String::new(),
     };
     let names = known.join(", ");
-    let known = if known.is_empty() { "no parameter is".to_owned() } else { format!("known are {names}") };
+    let known = match known {
+        [] => "no parameter is".to_owned(),
+        [name] => format!("known is `{name}`"),
+        _ => format!("known are {names}"),
+    };
     Problem::bad_request(format!("`{shown}` is not known here{guess}; {known}"))
 }
 

@@ -27,7 +27,7 @@ use axum::{
     routing::{MethodRouter, any, delete, get, post},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
 use tidecast_axum::{Problem, Streams};
 use tower::{Layer, ServiceExt, service_fn};
@@ -185,9 +185,20 @@ fn json_line(value: &serde_json::Value) -> Response {
 }
 
 async fn not_found(request: Request) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at `{}`", request.uri().path()))
+    let path = request.uri().path();
+    let remedy = match path.split('/').nth(1) {
+        Some("events" | "event" | "stream" | "streams" | "sse" | "subscribe") => {
+            "; a channel's stream is at `/stream?channel=NAME`"
+        }
+        Some("publish") => {
+            "; events are published by a POST to `/publish`, which names the channel in its body or query"
+        }
+        _ => "",
+    };
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`{remedy}"))
 }
 
-async fn method_not_allowed(method: Method) -> Response {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not taken here")).into_response()
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let right = if uri.path() == PUBLISH { "POST" } else { "GET" };
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not taken here: send a {right}")).into_response()
 }

@@ -79,7 +79,7 @@ pub(super) async fn forget(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
 
 /// Answers a method that a path has no use for: 405. Events can only be read.
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
-    let mut response = method_not_allowed(method).await;
+    let mut response = method_not_allowed(method, uri.clone()).await;
     if matches!(Named::read(&uri), Ok(Named::Events(_))) {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
     }

@@ -7,6 +7,19 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{Connection, Hub, Witness, request, within};
 
+/// A 404 did not say what the right address is, nor a 405 the right method.
+#[tokio::test]
+async fn an_address_that_is_nearly_right_is_told_the_right_one() {
+    let hub = Hub::start(&[]);
+    for target in ["/events", "/stream/", "/stream/news", "/sse"] {
+        let answer = hub.get(target).await;
+        assert!(answer.problem(404).contains("`/stream?channel=NAME`"), "{target}: {answer:?}");
+    }
+    let answer = hub.ask("POST", "/publish/news", &[], b"x").await;
+    assert!(answer.problem(404).contains("POST to `/publish`"), "{answer:?}");
+    assert!(hub.get("/channels?x=1").await.problem(400).ends_with("known is `after`"));
+}
+
 #[tokio::test]
 async fn wrong_methods_are_told_the_right_ones() {
     let hub = Hub::start(&["--publish-key", "k"]);
@@ -31,7 +44,8 @@ async fn wrong_methods_are_told_the_right_ones() {
             allow.sort_unstable();
             assert_eq!(allow.join(","), allowed, "{method} {target}");
             if *method != "HEAD" {
-                answer.problem(405);
+                let right = if target == "/publish" { ": send a POST" } else { "" };
+                assert!(answer.problem(405).contains(right), "{method} {target}: {answer:?}");
             }
         }
     }
