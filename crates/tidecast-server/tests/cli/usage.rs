@@ -81,7 +81,7 @@ fn errors_say_what_to_do() {
         (&["tail", "--last", "1001"], "1001"),
         (&["publish"], "DATA"),
         (&["publish", "--publish-key", "a\nb", "x"], "visible ASCII"),
-        (&["publish", "--retry", "soon", "x"], "no time"),
+        (&["publish", "--retry", "soon", "x"], "not a time"),
         (&["publish", "--ndjson", "--type", "a", "-"], "--ndjson"),
         (&["publish", "--ndjson", "{}"], "write `-`"),
         (&["publish", "--id", "7", "-"], "--id"),
