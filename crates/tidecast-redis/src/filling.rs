@@ -164,21 +164,24 @@ fn put(
     };
     let head = head_of(filled);
     let newest = head.position.offset;
-    let before = before.filter(|before| *before != Position::START).map(|before| {
+    let before = before.filter(|before| *before != Position::START);
+    // So in each round until they are told.
+    let has_lost = before.is_some_and(|before| shared.heard.has_lost(fill, before, &head));
+    let before = before.map(|before| {
         let is_origin = before.offset == 0 && filled.origins.contains(&before.epoch);
         if is_origin { Position { offset: 0, ..head.position } } else { before }
     });
     let continues = before.is_some_and(|before| before.epoch == head.position.epoch);
     let ahead = before.filter(|_| continues).map_or(0, |before| newest.saturating_sub(before.offset));
-    if let Some(offset) = before
-        .filter(|_| !continues && fill.heard_on && fill.was_current)
-        .and_then(|here| succeeds(shared, filled, here))
+    if let Some(left) = before.filter(|_| !continues && !has_lost && fill.heard_on && fill.was_current)
+        && let Some(offset) = succeeds(shared, filled, left)
     {
         let here = head_of(filled).at(offset);
         deliveries.continue_at(channel, &here);
+        shared.heard.leave(fill, left);
         return Round::More;
     }
-    if let Some(here) = before.filter(|here| here.offset == 0 && !continues)
+    if let Some(here) = before.filter(|here| here.offset == 0 && !continues && !has_lost)
         && newest == 0
         && !filled.origins.is_empty()
     {
@@ -220,6 +223,13 @@ fn put(
         && let Some(from) = live_from(&shared.config, fill.cold, filled, (before, until), waited)
     {
         shared.heard.note_live_from(fill, from);
+    }
+    if has_lost {
+        if let Some(here) = before.filter(|_| continues) {
+            // Opening the log does not tell, nor does giving one without an event the epoch of its channel.
+            deliveries.rewind(channel, here.offset);
+        }
+        shared.heard.told_lost(fill);
     }
     let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));
     open_after(first.min(until));

@@ -10,7 +10,7 @@ use std::{
 
 use tidecast::{
     Channel, Epoch, Event, Position, ResetReason,
-    broker::{Encoded, PastEvent},
+    broker::{Encoded, Head, PastEvent},
 };
 
 use super::Name;
@@ -55,6 +55,10 @@ pub(super) struct Heard {
     /// Nothing has arrived since the heads were last compared.
     pub(super) silent: bool,
     strangers: VecDeque<Epoch>,
+    /// An event arrived that is in no history and was not delivered; readers have not been told yet.
+    pub(super) has_lost: bool,
+    /// Where the log was when it last went on in another epoch without a reset.
+    pub(super) left: Option<Position>,
     /// When it went live last.
     live_since: Instant,
     /// The epoch in which it went live was of the server as it was then.
@@ -151,6 +155,8 @@ impl Heard {
             once_more: false,
             silent: false,
             strangers: VecDeque::new(),
+            has_lost: false,
+            left: None,
             live_since: Instant::now(),
             is_current: false,
         }
@@ -264,6 +270,29 @@ impl Heard {
             self.strangers.truncate(STRANGERS_MAX - 1);
             self.strangers.push_front(epoch);
         }
+    }
+
+    /// Looks for what Redis has lost among the first `answered` of what is held back: the beginning of an epoch that has
+    /// come and gone since the log was at `here`, and before Redis answered with `head`; or what followed in the epoch that
+    /// the log has left. The channel's hash was deleted meanwhile, or the server emptied.
+    pub(super) fn note_lost(&mut self, answered: usize, here: Position, head: &Head) {
+        let is_kept = |position: Position| {
+            let is_in = |(epoch, end): &(Epoch, u64)| *epoch == position.epoch && position.offset <= *end;
+            position.epoch == head.position.epoch || head.lineage.iter().any(is_in)
+        };
+        // If the log's epoch goes on nothing came in between: then it is of another database or prefix.
+        let goes_on = here.epoch == head.position.epoch && head.position.offset > 0;
+        // An epoch that follows the log begins at its next offset, or anew. One of another database rarely does.
+        let follows = |position: Position| !goes_on && (position.offset == 1 || position.offset == here.offset + 1);
+        let was_next = |position: Position| {
+            self.left.is_some_and(|left| left.epoch == position.epoch && position.offset > left.offset)
+        };
+        let positions = self.held.iter().take(answered).filter_map(Held::position);
+        let lost = positions.filter(|position| (follows(*position) || was_next(*position)) && !is_kept(*position));
+        let lost: Vec<_> = lost.map(|position| position.epoch).filter(|epoch| !self.is_stranger(*epoch)).collect();
+        self.has_lost |= !lost.is_empty();
+        // What follows them is no news.
+        lost.into_iter().for_each(|epoch| self.add_stranger(epoch));
     }
 
     pub(super) fn forget_strangers(&mut self) {

@@ -47,6 +47,29 @@ impl HeardChannels {
         }
     }
 
+    /// Returns whether readers must be told of a loss as the log goes from `here` to the head: an event arrived of another
+    /// epoch, which Redis no longer has. A channel that stays silent has that told with its next event.
+    pub(crate) fn has_lost(&self, fill: &ToFill, here: Position, head: &Head) -> bool {
+        let mut state = self.state.lock();
+        let Some(known) = state.wanted(fill) else { return false };
+        known.note_lost(fill.older, here, head);
+        known.has_lost && (here.epoch != head.position.epoch || head.position.offset > 0)
+    }
+
+    /// Takes note that the log went on in another epoch without a reset.
+    pub(crate) fn leave(&self, fill: &ToFill, here: Position) {
+        if let Some(known) = self.state.lock().wanted(fill) {
+            known.left = Some(here);
+        }
+    }
+
+    /// Takes note that readers were told of what was lost.
+    pub(crate) fn told_lost(&self, fill: &ToFill) {
+        if let Some(known) = self.state.lock().wanted(fill) {
+            known.has_lost = false;
+        }
+    }
+
     pub(crate) fn is_wanted(&self, fill: &ToFill) -> bool {
         self.state.lock().wanted(fill).is_some()
     }

@@ -195,6 +195,52 @@ fn what_was_taken_to_be_from_elsewhere_is_looked_up_again() {
     assert!(matches!(rig.arrive(Position { offset: 23, ..next }), Call::Fill(_)));
 }
 
+/// An event of an epoch that Redis no longer had was taken for one of another database, and nobody was told.
+#[test]
+fn an_epoch_that_came_and_went_is_told_once() {
+    let begins = || Position { epoch: Epoch::random(), offset: 1 };
+    let next = || Head::new(begins());
+    let here = Position { offset: 3, ..begins() };
+    let ended = next();
+    let with_lineage = next().with_lineage(vec![(ended.position.epoch, 1)]);
+    let silent = Head::new(Position { offset: 0, ..begins() });
+    for (case, here, arrival, head, lost) in [
+        ("in between", here, begins(), next(), true),
+        ("in between, now silent", here, begins(), silent.clone(), true),
+        ("silent as before", silent.position, begins(), silent.clone(), true),
+        ("the log's own", Position { offset: 0, ..here }, Position { offset: 1, ..here }, next(), true),
+        ("goes on counting", here, Position { offset: 4, ..begins() }, next(), true),
+        ("of another database", here, Position { offset: 7, ..begins() }, next(), false),
+        ("of another database, while this one goes on", here, begins(), Head::new(here), false),
+        ("of the head", here, ended.position, ended.clone(), false),
+        ("before the head", here, ended.position, with_lineage, false),
+    ] {
+        let (rig, mut fill) = Rig::filling();
+        rig.arrive(arrival);
+        assert!(!rig.heard.has_lost(&fill, here, &head), "redis was asked before it came: {case}");
+        assert!(rig.heard.begin_fill(&mut fill));
+        assert_eq!(rig.heard.has_lost(&fill, here, &head), lost && here.epoch != head.position.epoch, "{case}");
+        let known_lost = |rig: &Rig| rig.heard.state.lock().channels[&rig.name].has_lost;
+        assert_eq!(known_lost(&rig), lost, "{case}");
+        rig.heard.told_lost(&fill);
+        rig.heard.has_lost(&fill, here, &head);
+        assert!(!known_lost(&rig), "once: {case}");
+    }
+}
+
+/// Redis had lost the last event of an epoch, and the log was in the next one before the event arrived.
+#[test]
+fn what_followed_in_the_epoch_that_was_left_is_told() {
+    for (offset, lost) in [(3, false), (4, true)] {
+        let (rig, mut fill) = Rig::filling();
+        let left = Position { epoch: Epoch::random(), offset: 3 };
+        rig.heard.leave(&fill, left);
+        rig.arrive(Position { offset, ..left });
+        assert!(rig.heard.begin_fill(&mut fill));
+        assert_eq!(rig.heard.has_lost(&fill, rig.at(0), &Head::new(rig.at(5))), lost, "{offset}");
+    }
+}
+
 /// Another node deletes the channel while it is filled here, after Redis has answered: that it has to be asked again was
 /// once forgotten, and the readers heard of it with the next event only.
 #[test]

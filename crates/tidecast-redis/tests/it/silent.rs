@@ -145,3 +145,37 @@ async fn after_a_restart_the_first_event_of_a_silent_channel_comes_with_a_reset(
     assert!(matches!(next(&mut reader).await, Delivery::Reset(reset) if reset.reason == ResetReason::Restarted));
     assert_eq!(next_data(&mut reader).await, "first");
 }
+
+/// Redis was emptied, or a channel's hash deleted, right after the first event of an epoch. A node that asked only then took
+/// the event for one of another database, as Redis no longer knew its epoch, and its readers went on without a word.
+#[tokio::test]
+async fn an_event_whose_epoch_was_gone_before_it_was_looked_up_is_not_lost_in_silence() {
+    let wipes: [&[&str]; 2] = [&["FLUSHALL"], &["DEL", "tidecast:{sse}:meta"]];
+    for wipe in wipes {
+        for (before, is_settled) in [(false, false), (false, true), (true, false), (true, true)] {
+            let server = Server::start(&[]);
+            // Nothing but an event has a channel looked up.
+            let (one, other) = (Node::new(quick(&server.url()).compare_interval(Duration::ZERO)), Node::on(&server));
+            let mut reader = one.subscribe("sse").await;
+            if before {
+                other.publish("sse", "before").await;
+                assert_eq!(next_data(&mut reader).await, "before");
+                server.command(wipe).expect("an answer");
+            }
+            one.stall(Duration::from_millis(300));
+            other.publish("sse", "lost").await;
+            server.command(wipe).expect("an answer");
+            if is_settled {
+                // The channel is silent again before the next event.
+                until(async || one.broker.stats().elsewhere == 1).await;
+            }
+            other.publish("sse", "after").await;
+            let case = format!("{wipe:?} {before} {is_settled}");
+            let Delivery::Reset(reset) = next(&mut reader).await else { panic!("a reset: {case}") };
+            assert_eq!(reset.reason, ResetReason::Restarted, "{case}");
+            assert_eq!(next_data(&mut reader).await, "after", "{case}");
+            other.publish("sse", "next").await;
+            assert_eq!(next_data(&mut reader).await, "next", "and no other reset: {case}");
+        }
+    }
+}
