@@ -130,6 +130,7 @@ impl Ear {
             };
             let reason = match listened.await {
                 Ok(connection) => {
+                    let connection = Arc::new(connection);
                     if mem::replace(&mut lost_before, true) {
                         count(&shared.heard.counters.reconnects);
                     }
@@ -171,7 +172,7 @@ impl Ear {
     async fn serve(
         &self,
         shared: &Arc<Shared>,
-        connection: &ListenConnection,
+        connection: &Arc<ListenConnection>,
         switched: &mut watch::Receiver<Option<Address>>,
         on_change: &impl Fn(),
     ) -> String {
@@ -240,7 +241,7 @@ impl Ear {
             if let Err(failure) = did {
                 return failure.to_string();
             }
-            self.begin_fills(shared, &mut fills, &mut queues);
+            self.begin_fills(shared, connection, &mut fills, &mut queues);
         }
     }
 
@@ -316,7 +317,13 @@ impl Ear {
 
     /// Begins as many fills as may be under way at once: so many for each node, as one that is away must not keep the
     /// channels of the others waiting.
-    fn begin_fills(&self, shared: &Arc<Shared>, fills: &mut JoinSet<Filled>, queues: &mut FillQueues) {
+    fn begin_fills(
+        &self,
+        shared: &Arc<Shared>,
+        connection: &Arc<ListenConnection>,
+        fills: &mut JoinSet<Filled>,
+        queues: &mut FillQueues,
+    ) {
         let is_cluster = shared.config.is_cluster();
         let target_of = |fill: &ToFill| {
             is_cluster.then(|| shared.commands.target_of(shared.keys.channel(&fill.channel).meta.as_bytes())).flatten()
@@ -326,8 +333,8 @@ impl Ear {
             queues.push(target_of(&fill), fill);
         }
         while let Some((target, some)) = queues.begin() {
-            let shared = shared.clone();
-            fills.spawn(async move { (target, fill(shared, some).await) });
+            let (shared, connection) = (shared.clone(), connection.clone());
+            fills.spawn(async move { (target, fill(shared, &connection, some).await) });
         }
     }
 

@@ -18,6 +18,7 @@ use crate::{
     RedisConfig,
     commands::Call,
     heard::{LiveFrom, Settled, ToFill},
+    listen_connection::ListenConnection,
     scripts::{Fill, Filled},
     shared::{PAGE_BYTES_MAX, Shared, head_of, past_events},
     stats::count,
@@ -41,7 +42,7 @@ enum Round {
 
 /// Fills channels, unless they are no longer wanted. Answers with those that can't be filled now, for the caller to try
 /// again later: they must not keep others waiting.
-pub(crate) async fn fill(shared: Arc<Shared>, mut wanted: Vec<ToFill>) -> Vec<ToFill> {
+pub(crate) async fn fill(shared: Arc<Shared>, connection: &ListenConnection, mut wanted: Vec<ToFill>) -> Vec<ToFill> {
     let mut failed = Vec::new();
     while !shared.is_closed() {
         wanted.retain_mut(|fill| shared.heard.begin_fill(fill));
@@ -51,6 +52,12 @@ pub(crate) async fn fill(shared: Arc<Shared>, mut wanted: Vec<ToFill>) -> Vec<To
         let before: Vec<_> = wanted.iter().map(|fill| deliveries.position(&fill.channel)).collect();
         let calls = wanted.iter().zip(&before).map(|(fill, position)| ask(&shared, fill, *position)).collect();
         let replies = shared.commands.call_all(calls).await;
+        // Without a history an event is had only if it is heard. What was sent before Redis was asked has arrived, and is held
+        // back, once the listening connection has answered as well.
+        if !shared.config.keeps_history() && connection.ping().await.is_err() {
+            failed.extend(wanted);
+            break;
+        }
         for ((mut fill, before), reply) in wanted.into_iter().zip(before).zip(replies) {
             let filled = match reply.map(Fill::parse) {
                 Ok(Ok(filled)) => {
