@@ -1,10 +1,10 @@
-// Clients of npm and PyPI against a hub: each is the row of docs/clients.md that says the same.
+// Clients of npm, PyPI and the shell against a hub: each is the row of docs/clients.md that says the same.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { ALL, ONCE, WITH_AN_EVENT } from "./expected.js";
+import { ALL, ALL_OF_THEM, ONCE, WITH_AN_EVENT } from "./expected.js";
 import { run, startProgram } from "./scenario.js";
 
 const program = (name) => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
@@ -29,6 +29,10 @@ const NPM = [
   ["launchdarkly-eventsource", WITH_AN_EVENT],
 ];
 
+/** Node's own: not every Node has it. */
+const EXPERIMENTAL = "--experimental-eventsource";
+const NODE = [["EventSource", ALL]];
+
 const PYPI = [
   ["sseclient-py", ONCE],
   ["sseclient-py", WITH_AN_EVENT, "helped"],
@@ -38,6 +42,17 @@ const PYPI = [
   // A cut is an error that ends its loop; it comes back from an end.
   ["aiohttp-sse-client2", { ...ONCE, comesBackAfterAnEnd: true }],
   ["aiosseclient", ONCE],
+];
+
+/** More of them, which take longer: `cargo xtask clients --all`. */
+const MORE_OF_PYPI = [
+  // A cut is an exception that ends its loop; it comes back from an end.
+  ["sseclient", { ...ONCE, comesBackAfterAnEnd: true }],
+  ["sseclient", WITH_AN_EVENT, "helped"],
+  ["httpie", ONCE],
+  ["httpie", ALL, "helped"],
+  ["wget", ONCE],
+  ["wget", ALL, "helped"],
 ];
 
 const IN_GO = [
@@ -54,6 +69,11 @@ const ON_THE_JVM = [
   ["okhttp-sse", WITH_AN_EVENT, "helped"],
   ["okhttp-eventsource", ONCE],
   ["okhttp-eventsource", WITH_AN_EVENT, "helped"],
+  ["HttpClient", ONCE],
+  ["HttpClient", ALL, "helped"],
+  ["jersey", WITH_AN_EVENT],
+  ["webclient", ONCE],
+  ["webclient", WITH_AN_EVENT, "helped"],
 ];
 
 function rows(clients, command) {
@@ -70,8 +90,11 @@ describe("npm", { concurrency: 3 }, () => rows(NPM, [process.execPath, program("
 
 describe("PyPI", { concurrency: 3 }, () => {
   assert.ok(PYTHON, "TIDECAST_CLIENTS_PYTHON names the Python that has them: cargo xtask clients");
-  rows(PYPI, [PYTHON, program("pypi.py")]);
+  rows(ALL_OF_THEM ? [...PYPI, ...MORE_OF_PYPI] : PYPI, [PYTHON, program("pypi.py")]);
 });
 
+if (ALL_OF_THEM && process.allowedNodeEnvironmentFlags.has(EXPERIMENTAL)) {
+  describe("Node", () => rows(NODE, [process.execPath, EXPERIMENTAL, program("npm.js")]));
+}
 if (GO) describe("Go", { concurrency: 3 }, () => rows(IN_GO, [GO]));
 if (CLASSPATH) describe("JVM", { concurrency: 2 }, () => rows(ON_THE_JVM, ["java", "-cp", CLASSPATH, "Clients"]));

@@ -19,3 +19,6 @@ export const ONCE = {
   keepsItsPlace: false,
   keepsItsPlaceWithOpen: false,
 };
+
+/** Whether those that take longer are tried too. */
+export const ALL_OF_THEM = Boolean(process.env.TIDECAST_CLIENTS_ALL);

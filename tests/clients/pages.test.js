@@ -8,8 +8,8 @@ import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 
 import { startBrowser } from "../browser/support/browser.js";
-import { ALL, WITH_AN_EVENT } from "./expected.js";
-import { run } from "./scenario.js";
+import { ALL, ALL_OF_THEM, ONCE, WITH_AN_EVENT } from "./expected.js";
+import { run, runWith } from "./scenario.js";
 
 const CLIENTS = [
   ["EventSource", ALL],
@@ -18,6 +18,27 @@ const CLIENTS = [
   ["@microsoft/fetch-event-source", ALL, "helped"],
   ["event-source-polyfill", WITH_AN_EVENT],
 ];
+
+/** More of them, which take longer: `cargo xtask clients --all`. */
+const MORE = [
+  ["htmx 2", ALL],
+  ["htmx 4", WITH_AN_EVENT],
+  ["turbo-stream-source", ALL],
+  // A clean end is the end for it: none of its options says otherwise.
+  ["datastar", { ...ALL, comesBackAfterAnEnd: false }],
+  ["datastar", ALL, "helped"],
+  ["Alpine", ALL],
+  ["sse.js", ONCE],
+  ["sse.js", WITH_AN_EVENT, "helped"],
+];
+
+/** The nth event in the form of a client that hands out no other. */
+const FORMS = {
+  "turbo-stream-source": (n) => ({
+    data: `<turbo-stream action="update" target="news"><template>${JSON.stringify({ n })}</template></turbo-stream>`,
+  }),
+  datastar: (n) => ({ type: "datastar-merge-signals", data: `signals ${JSON.stringify({ n })}` }),
+};
 
 let browser;
 let site;
@@ -31,7 +52,7 @@ after(async () => {
   site.closeAllConnections();
 });
 
-for (const [name, expected, ...options] of CLIENTS) {
+for (const [name, expected, ...options] of ALL_OF_THEM ? [...CLIENTS, ...MORE] : CLIENTS) {
   test(["in a page", name, ...options].join(", "), async (t) => {
     const origin = `http://127.0.0.1:${site.address().port}`;
     const start = async (address) => {
@@ -42,7 +63,9 @@ for (const [name, expected, ...options] of CLIENTS) {
       await page.goto(`${origin}/programs/page.html?${new URLSearchParams({ name, address, helped: options[0] ?? "" })}`);
       return client;
     };
-    const { said, ...seen } = await run(t, start, expected, "--cors-origin", origin);
+    const form = FORMS[name];
+    const go = form ? runWith.bind(null, form) : run;
+    const { said, ...seen } = await go(t, start, expected, "--cors-origin", origin);
     assert.deepEqual(seen, expected, said);
   });
 }

@@ -37,7 +37,12 @@ export function startProgram(t, command, address) {
  * @param options of the hub
  */
 export async function run(t, start, expected, ...options) {
-  const publisher = (hub, channel) => async (n) => hub.publish({ channel, data: { n } });
+  return runWith((n) => ({ data: { n } }), t, start, expected, ...options);
+}
+
+/** As `run`, for a client that hands out events of its own form alone: `event` is the nth, without its channel. */
+export async function runWith(event, t, start, expected, ...options) {
+  const publisher = (hub, channel) => async (n) => hub.publish({ channel, ...event(n) });
   const numbers = (client) => client.messages.map(number);
   const soon = (what, is) => until(is, expected[what] === false ? ABSENCE_MS : PATIENCE_MS);
   const seen = {};

@@ -16,7 +16,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Those in Go and on the JVM too, where their toolchains are
+    /// Those that take longer too, and those in Go and on the JVM, where their toolchains are
     #[arg(long)]
     all: bool,
 }
@@ -42,6 +42,7 @@ pub(crate) fn run(workspace: &Workspace, all: bool) -> Result<Outcome> {
     let node = node.env("TIDECAST_CLIENTS_PYTHON", CLIENTS.program(workspace, "python"));
     let mut node = node.env("TIDECAST_BIN", hub).env("CHROMIUM", chromium);
     if all {
+        node = node.env("TIDECAST_CLIENTS_ALL", "1");
         match in_go(workspace)? {
             Some(program) => node = node.env("TIDECAST_CLIENTS_GO", program),
             None => println!("skipped: the clients in Go, as there is no `go`"),

@@ -90,6 +90,9 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     if browser_tests && on_path(&["curl"]).is_none() {
         packages.push("curl");
     }
+    if browser_tests && on_path(&["wget"]).is_none() {
+        packages.push("wget");
+    }
     if browser_tests && workspace.ask("npm", &["--version"]).is_none() {
         packages.push("npm");
     }

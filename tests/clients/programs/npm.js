@@ -20,6 +20,7 @@ function listen(EventSource, options) {
 }
 
 const CLIENTS = {
+  EventSource: () => listen(globalThis.EventSource),
   "eventsource 1": () => listen(require("eventsource1")),
   "eventsource 2": () => listen(require("eventsource2")),
   "eventsource 3": async () => listen((await import("eventsource3")).EventSource),

@@ -15,7 +15,7 @@ helped = "helped" in options
 
 
 def show(data: str) -> None:
-    print(json.dumps(data), flush=True)
+    print(json.dumps(data), file=sys.__stdout__, flush=True)
 
 
 def sseclient_py(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -44,12 +44,53 @@ def requests_sse(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
             yield event.data, event.last_event_id or ""
 
 
+def sseclient(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
+    import importlib.metadata
+    import runpy
+
+    # Its module has the name of the package of `sseclient-py`, and prints what it meets.
+    file = importlib.metadata.distribution("sseclient").locate_file("sseclient.py")
+    with contextlib.redirect_stdout(sys.stderr):
+        SSEClient = runpy.run_path(str(file))["SSEClient"]
+        for event in SSEClient(address, headers=headers, retry=200):
+            yield event.data, event.id or ""
+
+
+def lines_of(*command: str) -> Iterator[tuple[str, str]]:
+    """What a program prints: an id counts from its line on."""
+    import ctypes
+    import subprocess
+
+    def end_with_parent() -> None:
+        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=end_with_parent) as process:
+        assert process.stdout
+        for line in process.stdout:
+            field, _, value = line.rstrip("\n").partition(": ")
+            if field in ("data", "id"):
+                yield (value, "") if field == "data" else ("", value)
+
+
+def httpie(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
+    fields = [f"{name}:{value}" for name, value in headers.items()]
+    program = [sys.executable, "-m", "httpie", "--stream", "--ignore-stdin", "--body"]
+    yield from lines_of(*program, address, *fields)
+
+
+def wget(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
+    fields = [f"--header={name}: {value}" for name, value in headers.items()]
+    tries = ["--tries=1"] if helped else []
+    yield from lines_of("wget", "-qO-", *tries, *fields, address)
+
+
 def again(connect) -> None:  # type: ignore[no-untyped-def]
     last = ""
     while True:
         with contextlib.suppress(Exception):
             for data, id in connect({"Last-Event-ID": last} if last else {}):
-                show(data)
+                if connect not in PROGRAMS or data:
+                    show(data)
                 last = id or last
         time.sleep(0.2)
 
@@ -69,13 +110,22 @@ async def aiosseclient() -> None:
         show(event.data)
 
 
-LOOPS = {"sseclient-py": sseclient_py, "httpx-sse": httpx_sse, "requests-sse": requests_sse}
+PROGRAMS = [httpie, wget]
+LOOPS = {
+    "sseclient-py": sseclient_py,
+    "httpx-sse": httpx_sse,
+    "requests-sse": requests_sse,
+    "sseclient": sseclient,
+    "httpie": httpie,
+    "wget": wget,
+}
 
 if name in LOOPS and helped:
     again(LOOPS[name])
 elif name in LOOPS:
     for data, _ in LOOPS[name]({}):
-        show(data)
+        if LOOPS[name] not in PROGRAMS or data:
+            show(data)
 elif name == "aiohttp-sse-client2":
     asyncio.run(aiohttp_sse_client2())
 else:
