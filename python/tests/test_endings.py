@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -231,13 +232,35 @@ def reloads(kind: str, outcome: str, folder: Path, *, by_file: bool) -> None:
     with Server(kind, folder, *options, environment=environment, programs=programs) as server:
         with Source(server.port) as source:
             source.block()
-            if by_file:
-                with (programs / "hello.py").open("a") as program:
-                    program.write("\n# It has changed.\n")
-            else:
-                server.signal(signal.SIGHUP)
-            ended(source, outcome, kind, "reloaded")
+            with changing(programs / "hello.py") if by_file else contextlib.nullcontext():
+                if not by_file:
+                    server.signal(signal.SIGHUP)
+                ended(source, outcome, kind, "reloaded")
         until(lambda: is_answered(server), "it answers again")
+
+
+@contextlib.contextmanager
+def changing(program: Path) -> Iterator[None]:
+    """Changes a program again and again, for a minute at most.
+
+    Once is not enough: a server that has not looked at its files yet takes the changed one for the first.
+    """
+    enough = threading.Event()
+
+    def change() -> None:
+        for _ in range(120):
+            with program.open("a") as file:
+                file.write("\n# It has changed.\n")
+            if enough.wait(0.5):
+                return
+
+    changes = threading.Thread(target=change)
+    changes.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        changes.join()
 
 
 def ended(source: Source, outcome: str, kind: str, way: str) -> None:
