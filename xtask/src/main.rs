@@ -12,6 +12,7 @@ mod environment;
 mod fuzz;
 mod minimal_versions;
 mod packages;
+mod prose;
 mod python;
 mod quiet_services;
 mod report;
@@ -51,6 +52,8 @@ enum Command {
     Docs,
     /// List the public items of the libraries, and compare with what they were
     Api(api::Args),
+    /// Find sentences that break the rules of prose
+    Prose(prose::Args),
     /// Build the hub for release and measure it
     Bench(bench::Args),
     /// Run the fuzz targets with libFuzzer (needs a nightly toolchain)
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Python => python::alone(&workspace),
         Command::Clients(args) => clients::alone(&workspace, args).map(say_if_skipped),
         Command::Docs => docs::run(&workspace),
+        Command::Prose(args) => prose::run(&workspace, args),
         Command::Bench(args) => bench::run(&workspace, args),
         Command::Fuzz(args) => fuzz::run(&workspace, args),
         Command::Api(args) => api::run(&workspace, args).map(say_if_skipped),

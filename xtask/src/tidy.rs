@@ -7,54 +7,9 @@ mod dependencies;
 mod files;
 mod links;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
-use crate::workspace::root;
-
-/// Every file of the repository, with its path from the root; neither what cargo, npm or Python made, nor git's own.
-fn files() -> Vec<(String, PathBuf)> {
-    let root = root();
-    let mut found = Vec::new();
-    walk(&root, &root, &mut found);
-    found.sort();
-    found
-}
-
-fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, PathBuf)>) {
-    const MADE: [&str; 9] = [
-        ".git",
-        "node_modules",
-        "target",
-        "__pycache__",
-        ".venv",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-        "artifacts",
-    ];
-    for entry in fs::read_dir(folder).expect("a folder of the repository") {
-        let path = entry.expect("an entry of a folder").path();
-        if path.is_symlink() {
-            continue;
-        }
-        // In a second work tree `.git` is a file.
-        if path.file_name().is_some_and(|name| MADE.iter().any(|made| name == *made)) {
-            continue;
-        }
-        if path.is_dir() {
-            // A target folder may have any name; cargo leaves this mark in it.
-            if !path.join("CACHEDIR.TAG").exists() {
-                walk(root, &path, found);
-            }
-            continue;
-        }
-        let name = path.strip_prefix(root).expect("a path below the root").to_string_lossy().replace('\\', "/");
-        found.push((name, path));
-    }
-}
+use crate::workspace::files;
 
 /// The texts among the files of which `wanted` says so by their path.
 fn texts(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
