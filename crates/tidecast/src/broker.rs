@@ -16,7 +16,7 @@ pub use self::{
     deliveries::{Deliveries, Placed},
     memory::MemoryBroker,
 };
-pub use crate::{channel_log::Head, frame::Encoded, registry::Appended};
+pub use crate::{channel_log::Head, hub::Appended, wire::Encoded};
 
 /// A future that a broker answers with.
 pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;

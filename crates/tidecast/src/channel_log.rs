@@ -2,28 +2,28 @@
 //!
 //! Under the lock bytes are put in place or a reference to them is taken; encoding comes before it, and waking after it.
 
-mod all_logs;
-mod arrival;
-mod outlets;
-mod reading;
+mod append;
+mod groups;
+mod read;
+mod totals;
 
 use std::{mem, sync::Arc, time::Duration};
 
 use crate::{
     Channel, Limits, Position, ResetReason,
-    bell::Bell,
+    hub::Beginning,
     log::Log,
-    registry::Beginning,
+    notify::Bell,
     sync::{Mutex, MutexGuard},
 };
 
-pub use self::arrival::Head;
-use self::{all_logs::Added, outlets::Outlet};
+pub use self::append::Head;
 pub(crate) use self::{
-    all_logs::AllLogs,
-    arrival::Arrival,
-    reading::{Begin, Knows, NotLive, Place, Read},
+    append::Arrival,
+    read::{Begin, Knows, NotLive, Place, Read},
+    totals::AllLogs,
 };
+use self::{groups::Outlet, totals::Added};
 
 /// What the map of channels takes for each, roughly: a name, a reference, and the room that a hash table leaves free.
 const MAP_ENTRY_BYTES: usize = 64;

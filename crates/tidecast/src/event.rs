@@ -1,5 +1,7 @@
 //! What a publisher says.
 
+mod channel;
+mod field;
 mod json;
 
 use std::time::Duration;
@@ -7,7 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{Error, EventId, EventType, Result, limits::RETRY_MAX};
+pub use self::{
+    channel::Channel,
+    field::{EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
+};
+use crate::{Error, Result, limits::RETRY_MAX};
 
 /// An event: data, and optionally a type, an id and a reconnection time.
 ///

@@ -1,24 +1,26 @@
 //! The handle that a program holds: publish, subscribe, look, sweep, close.
 
 mod builder;
+mod forgotten;
 mod publish;
+mod registry;
+mod stats;
 mod subscribe;
 mod sweep;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    Channel, Epoch, Error, Limits, Position, Result, Stats,
+    Channel, Epoch, Error, Limits, Position, ResetReason, Result,
     broker::{Broker, BrokerFuture, FoundId, History, Since},
     clock::Clock,
-    delivery::ResetReason,
     limits::LAST_MAX,
-    registry::Registry,
-    stats::Counters,
     sync::{AtomicBool, Ordering},
 };
 
-pub use self::{builder::Builder, sweep::Sweeper};
+use self::stats::Counters;
+pub use self::{builder::Builder, registry::Appended, stats::Stats, sweep::Sweeper};
+pub(crate) use self::{forgotten::Beginning, registry::Registry};
 
 /// Channels, and everything that happens in them. Cheap to clone: every clone is the same hub.
 ///

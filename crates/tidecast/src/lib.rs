@@ -1,41 +1,26 @@
 #![doc = include_str!("../README.md")]
 
-// In the order in which an event meets them.
-pub mod limits;
-
-mod channel;
+// The stages of an event, in order.
 mod event;
-mod field;
 mod position;
 
-mod cursor;
 pub mod wire;
 
-mod segment;
-
-mod bell;
 mod channel_log;
-mod frame;
-mod held;
 mod log;
-mod registry;
+mod notify;
 
 pub mod broker;
 mod hub;
-mod resume;
 
-mod batch;
-mod delivery;
-mod lane;
-mod refill;
+mod reader_group;
 mod subscription;
-mod tap;
 
 mod publisher;
 
 pub mod clock;
 mod error;
-mod stats;
+pub mod limits;
 mod sync;
 
 #[cfg(feature = "conformance")]
@@ -44,22 +29,15 @@ pub mod conformance;
 mod model;
 
 pub use crate::{
-    batch::Batch,
     broker::{Publication, Published},
-    channel::Channel,
-    cursor::Cursor,
-    delivery::{Delivered, Delivery, Reset, ResetReason},
     error::{Error, Result},
-    event::Event,
-    field::{EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
-    frame::Frame,
-    held::HeldRings,
-    hub::{Builder, ChannelInfo, Hub, Sweeper},
+    event::{Channel, Event, EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
+    hub::{Builder, ChannelInfo, Hub, Stats, Sweeper},
     limits::Limits,
-    position::{Epoch, Position},
+    notify::HeldRings,
+    position::{Cursor, Epoch, Position},
     publisher::{Feed, FeedOptions, Publisher, Subscriber, WhenFull},
-    resume::Start,
-    stats::Stats,
-    subscription::Subscription,
-    tap::{Mailbox, Spot, Tapped, Taps},
+    reader_group::{Mailbox, Spot, Tapped, Taps},
+    subscription::{Batch, Delivered, Delivery, Reset, ResetReason, Start, Subscription},
+    wire::Frame,
 };

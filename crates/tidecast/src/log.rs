@@ -7,21 +7,21 @@
 //! one that is foreign, published past Tidecast, has none and lies between two that have.
 
 mod epochs;
-mod locate;
+mod lookup;
+mod segment;
 
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
+use self::{epochs::SamePlace, segment::Segment};
 use crate::{
     Epoch, Limits, Position,
-    frame::{Encoded, put_end},
     limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
-    segment::Segment,
+    wire::{Encoded, put_end},
 };
 
-use self::epochs::SamePlace;
-pub(crate) use self::locate::Located;
+pub(crate) use self::lookup::Located;
 
 /// See the module.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Log {
         put_end(&mut room, position, event.event);
         let kind = if event.event.id().is_some() { Kind::OwnId } else { Kind::Position };
         let end_len = END_BYTES_MAX - room.len();
-        let id_hash = event.event.id().map_or(0, |id| locate::hash(id.as_str()));
+        let id_hash = event.event.id().map_or(0, |id| lookup::hash(id.as_str()));
         self.push(now, kind, event, &end[..end_len], id_hash, limits);
         position
     }

@@ -15,12 +15,11 @@ use loom::{future::block_on, model::Builder, thread};
 
 use crate::{
     Channel, Delivery, Epoch, Event, Hub, Limits, Mailbox, Position, Start, Subscription, Tapped, Taps,
-    bell::Bell,
     channel_log::ChannelLog,
-    frame,
-    registry::Beginning,
+    hub::Beginning,
+    notify::Bell,
     sync::{AtomicBool, Ordering},
-    wire::FirstBlock,
+    wire::{Encoded, FirstBlock},
 };
 
 /// Tries every order with at most so many switches away from a thread that could go on.
@@ -204,7 +203,7 @@ fn a_pass_of_ringing_misses_nobody_while_a_reader_leaves() {
                 thread::spawn(move || log.leave(&bell, 0, Duration::ZERO))
             };
             let event = Event::text("x");
-            let appended = log.append(Duration::ZERO, &frame::Encoded::new(&event), &Limits::default());
+            let appended = log.append(Duration::ZERO, &Encoded::new(&event), &Limits::default());
             assert!(appended.is_ok());
             log.ring();
             for (reader, bell) in bells.iter().enumerate() {

@@ -1,9 +1,13 @@
 //! Where an event stands in its channel, and how that is written.
 
+mod cursor;
+
 use std::{fmt, str::FromStr};
 
 use bytes::BufMut;
 
+pub use self::cursor::Cursor;
+pub(crate) use self::cursor::{CURSOR_BYTES_MAX, put_cursor};
 use crate::{Error, Result};
 
 /// Which life of a log an offset belongs to.
@@ -82,7 +86,7 @@ pub struct Position {
 }
 
 /// Longest text of a position, in bytes.
-pub(crate) const POSITION_BYTES_MAX: usize = 12 + 1 + 20;
+const POSITION_BYTES_MAX: usize = 12 + 1 + 20;
 
 /// Shortest text of a position in a log, in bytes.
 pub(crate) const POSITION_BYTES_MIN: usize = 12 + 1 + 1;

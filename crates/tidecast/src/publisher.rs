@@ -4,14 +4,14 @@
 //! log that all share. What is made for one subscriber has to lie somewhere until it is read, so a publisher's subscriber
 //! has a small log of its own, into which frames that others get too go by reference.
 
-mod addressed;
 mod fan_out;
 mod feed;
+mod feed_batch;
 mod feed_log;
-mod members;
 #[cfg(all(test, tidecast_loom))]
 mod model;
 mod publish;
+mod subscribers;
 
 use std::{
     collections::VecDeque,
@@ -25,7 +25,7 @@ use self::{
     fan_out::FanOut,
     feed::Leave,
     feed_log::FeedLog,
-    members::{Member, Members},
+    subscribers::{Member, Members},
 };
 use crate::{
     Channel, Error, Frame, Limits, Result,
@@ -35,7 +35,7 @@ use crate::{
 
 pub use self::{
     feed::{Feed, FeedOptions, WhenFull},
-    members::Subscriber,
+    subscribers::Subscriber,
 };
 
 /// Publishes to subscribers that have properties. Cheap to clone: every clone is the same publisher.

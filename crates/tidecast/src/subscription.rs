@@ -3,6 +3,12 @@
 //! It owns no event: what it reads is in the logs, shared with everybody else. It needs no runtime: it wakes a
 //! [`Waker`](std::task::Waker), whose ever it is.
 
+mod backfill;
+mod batch;
+mod channel_cursor;
+mod delivery;
+mod start;
+
 use std::{
     future::poll_fn,
     pin::Pin,
@@ -14,17 +20,21 @@ use bytes::Bytes;
 use futures_core::Stream;
 use smallvec::SmallVec;
 
+pub use self::{
+    batch::Batch,
+    delivery::{Delivered, Delivery, Reset, ResetReason},
+    start::Start,
+};
+pub(crate) use self::{channel_cursor::Lane, start::LaneStart};
+use self::{channel_cursor::Progress, start::Asked};
 use crate::{
-    Batch, Channel, Cursor, Delivered, Delivery, EventId, Frame, Hub, Reset, ResetReason,
-    bell::Bell,
+    Channel, Cursor, EventId, Frame, Hub,
     channel_log::ChannelLog,
-    cursor::put_cursor,
     hub::Inner,
-    lane::{Lane, Progress},
     log::FrameBounds,
-    position::POSITION_BYTES_MIN,
-    resume::{Asked, LaneStart},
-    tap::{Mailbox, Spot},
+    notify::Bell,
+    position::{POSITION_BYTES_MIN, put_cursor},
+    reader_group::{Mailbox, Spot},
     wire::{self, FirstBlock},
 };
 

@@ -5,12 +5,15 @@
 mod control;
 mod decode;
 mod encode;
+mod frame;
 
 pub use self::{
     control::{CONTENT_TYPE, FirstBlock, IdCommit, KEEP_ALIVE, final_block},
     decode::{DECODER_BYTES_MAX, Decoder, Item, Message},
+    frame::{Encoded, Frame},
 };
 pub(crate) use self::{
     control::{missed_frame, reset_frame},
     encode::{encode, encoded_len, put_id_end},
+    frame::{put, put_end},
 };

@@ -10,8 +10,8 @@ use crate::{
     Channel, Limits, Position, ResetReason,
     channel_log::{ChannelLog, Head},
     clock::Clock,
-    frame::{Encoded, Frame},
-    registry::{Appended, Registry},
+    hub::{Appended, Registry},
+    wire::{Encoded, Frame},
 };
 
 /// What a broker delivers to.

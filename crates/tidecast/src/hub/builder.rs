@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
+use super::{Inner, Registry, stats::Counters};
 use crate::{
     Hub, Limits,
     broker::{Broker, Deliveries, MemoryBroker},
     clock::{Clock, SystemClock},
-    hub::Inner,
     limits::FRAME_BYTES_MAX,
-    registry::Registry,
-    stats::Counters,
     sync::AtomicBool,
 };
 

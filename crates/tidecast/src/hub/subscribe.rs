@@ -4,10 +4,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     Channel, Error, Hub, Result, Subscription,
-    bell::Bell,
-    lane::Lane,
     limits::{LAST_MAX, SUBSCRIPTION_CHANNELS_MAX},
-    resume::Start,
+    notify::Bell,
+    subscription::{Lane, Start},
 };
 
 impl Hub {

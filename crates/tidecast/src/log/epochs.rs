@@ -1,7 +1,7 @@
 //! Which epoch a log counts in, where it begins, and which places of other epochs are places in it.
 
 use super::Log;
-use crate::{Epoch, Position, registry::Beginning};
+use crate::{Epoch, Position, hub::Beginning};
 
 /// A position of another epoch that is a place in the present one. If both count alike, so are all before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

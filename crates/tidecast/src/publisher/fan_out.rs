@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, future::poll_fn, ops::ControlFlow, task::Poll, task::Waker};
 
-use super::{addressed::Addressed, feed_log::Put};
+use super::{feed_batch::Addressed, feed_log::Put};
 use crate::sync::Mutex;
 
 #[derive(Default)]

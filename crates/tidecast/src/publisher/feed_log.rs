@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, fmt, task::Waker};
 
 use super::{FeedOptions, WhenFull};
-use crate::{Frame, bell::Bell, sync::Mutex};
+use crate::{Frame, notify::Bell, sync::Mutex};
 
 /// How many frames an emptied log keeps room for.
 const FRAMES_KEPT: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Inner, Publisher, addressed::Addressed, fan_out::Posted, parse};
+use super::{Inner, Publisher, fan_out::Posted, feed_batch::Addressed, parse};
 use crate::{Channel, Error, Event, Frame, Result};
 
 impl<P> Publisher<P> {

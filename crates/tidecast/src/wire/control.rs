@@ -5,10 +5,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::encode::{put_id_end, put_id_line};
-use crate::{
-    Reset, ResetReason,
-    field::{STREAM_OPEN, STREAM_RESET},
-};
+use crate::{Reset, ResetReason, STREAM_OPEN, STREAM_RESET};
 
 /// The media type of an event stream. The standard allows no other encoding than UTF-8.
 pub const CONTENT_TYPE: &str = "text/event-stream; charset=utf-8";

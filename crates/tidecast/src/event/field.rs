@@ -149,7 +149,7 @@ fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<()> 
 }
 
 /// Refuses control characters: C0, DEL and C1.
-pub(crate) fn check_characters(what: &'static str, text: &str) -> Result<()> {
+pub(super) fn check_characters(what: &'static str, text: &str) -> Result<()> {
     // Nearly all are of visible ASCII, which is quicker to see.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Ok(());

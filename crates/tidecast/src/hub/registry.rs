@@ -3,8 +3,6 @@
 //! Sharded by name, so that publishers of different channels seldom meet. A log is looked up under a shared lock and
 //! used after that is let go of; one that was taken out meanwhile says so, and is looked up again.
 
-mod forgotten;
-
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -14,16 +12,15 @@ use std::{
 
 use parking_lot::RwLock;
 
-pub(crate) use self::forgotten::Beginning;
-use self::forgotten::Forgotten;
+use super::forgotten::Forgotten;
 use crate::{
     Channel, Epoch, Error, Limits, Position, Result,
     broker::Placed,
     channel_log::{AllLogs, Arrival, ChannelLog, Counts, Gone},
-    frame::Encoded,
-    held,
     limits::{MAKE_ROOM_BYTES_MIN, UNREAD_AGE_MAX},
+    notify,
     sync::{AtomicBool, AtomicU64, Mutex, Ordering},
+    wire::Encoded,
 };
 
 /// How many parts the map has: enough that publishers on as many cores seldom wait for one another.
@@ -74,7 +71,7 @@ pub struct Appended {
 
 impl Drop for Appended {
     fn drop(&mut self) {
-        held::ring(&self.log);
+        notify::ring(&self.log);
     }
 }
 
@@ -166,7 +163,7 @@ impl Registry {
 
     /// Forgets the channels that never had an event and that nobody reads, at most once a second: this looks at every
     /// channel.
-    fn forget_silent(&self, now: Duration) {
+    pub(super) fn forget_silent(&self, now: Duration) {
         let now_ms = now.as_millis() as u64;
         let Some(_alone) = self.making_room.try_lock() else { return };
         if now_ms < self.seek_silent_ms.load(Ordering::Relaxed) {
@@ -352,7 +349,7 @@ impl Registry {
     }
 
     /// Takes a log out of the map, if it is idle and `may` says so of the time since when.
-    fn remove_if(&self, log: &ChannelLog, may: impl Fn(Duration) -> bool) -> bool {
+    pub(super) fn remove_if(&self, log: &ChannelLog, may: impl Fn(Duration) -> bool) -> bool {
         let mut shard = self.shard(log.channel()).write();
         let Ok(mut state) = log.lock() else { return false };
         if !state.is_idle() || !may(state.last_used()) {

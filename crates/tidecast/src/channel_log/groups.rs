@@ -6,9 +6,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{ChannelLog, Reader, State};
 use crate::{
-    bell::Bell,
     log::FrameBounds,
-    tap::{Mailbox, Spot},
+    notify::Bell,
+    reader_group::{Mailbox, Spot},
 };
 
 /// Those who stand at one tap.

@@ -3,11 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-use crate::{
-    Event, EventId, EventType, Position,
-    log::FrameBounds,
-    wire::{self, Decoder, Item, Message},
-};
+use super::{Decoder, Item, Message, encode, encoded_len, missed_frame, put_id_end};
+use crate::{Event, EventId, EventType, Position, log::FrameBounds};
 
 /// An event with the part of its frame that does not depend on its position, so that nothing is left to encode once a
 /// lock is held.
@@ -21,8 +18,8 @@ impl<'a> Encoded<'a> {
     /// Encodes an event.
     #[must_use]
     pub fn new(event: &'a Event) -> Self {
-        let mut shared = Vec::with_capacity(wire::encoded_len(event));
-        wire::encode(event, &mut shared);
+        let mut shared = Vec::with_capacity(encoded_len(event));
+        encode(event, &mut shared);
         Self { event, shared }
     }
 }
@@ -37,7 +34,7 @@ impl Encoded<'_> {
 
 /// Appends what an event's frame ends with: the line of its own id or its position, and the empty line.
 pub(crate) fn put_end(out: &mut impl BufMut, position: Position, event: &Event) {
-    wire::put_id_end(out, |out| match event.id() {
+    put_id_end(out, |out| match event.id() {
         Some(id) => out.put_slice(id.as_str().as_bytes()),
         None => position.write_to(out),
     });
@@ -72,11 +69,11 @@ impl Frame {
     /// An event that has no position: it has no id unless it has one of its own.
     pub(crate) fn unplaced(event: &Event) -> Self {
         let id = event.id().map(|id| id.as_str().as_bytes());
-        let shared_len = wire::encoded_len(event);
+        let shared_len = encoded_len(event);
         let mut bytes = Vec::with_capacity(shared_len + id.map_or(0, |id| "id: \n".len() + id.len()) + 1);
-        wire::encode(event, &mut bytes);
+        encode(event, &mut bytes);
         match id {
-            Some(id) => wire::put_id_end(&mut bytes, |out| out.put_slice(id)),
+            Some(id) => put_id_end(&mut bytes, |out| out.put_slice(id)),
             None => bytes.put_u8(b'\n'),
         }
         Self { bytes: bytes.into(), shared_len, is_json: event.data_json().is_some() }
@@ -84,7 +81,7 @@ impl Frame {
 
     /// In the place of so many events that a publisher's subscriber missed.
     pub(crate) fn missed(events: u64) -> Self {
-        let bytes = wire::missed_frame(events);
+        let bytes = missed_frame(events);
         Self { shared_len: bytes.len() - 1, bytes, is_json: true }
     }
 

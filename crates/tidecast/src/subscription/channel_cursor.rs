@@ -11,15 +11,17 @@ use std::{
 
 use bytes::Bytes;
 
+use super::{
+    LaneStart,
+    backfill::{Page, Refill},
+};
 use crate::{
     Position, ResetReason,
     broker::{BrokerFuture, FoundId},
     channel_log::{Begin, ChannelLog, NotLive, Place, Read},
     hub::Inner,
     log::FrameBounds,
-    refill::{Page, Refill},
-    resume::LaneStart,
-    tap::Spot,
+    reader_group::Spot,
 };
 
 /// See the module.

@@ -3,11 +3,10 @@
 //! What happens per event is counted in the channel, under the lock that is held anyway; what happens per subscription
 //! is counted here. Each number changes next to what it counts, so none drifts.
 
+use super::registry::Totals;
 use crate::{
-    Result,
+    ResetReason, Result,
     broker::Published,
-    delivery::ResetReason,
-    registry::Totals,
     sync::{AtomicU64, Ordering},
 };
 

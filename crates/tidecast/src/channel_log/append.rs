@@ -5,7 +5,7 @@
 use std::{mem, time::Duration};
 
 use super::{ChannelLog, Gone, State};
-use crate::{Epoch, Limits, Position, ResetReason, frame::Encoded, registry::Beginning};
+use crate::{Epoch, Limits, Position, ResetReason, hub::Beginning, wire::Encoded};
 
 /// Where a channel stands, by a broker's own count.
 #[derive(Debug, Clone, PartialEq, Eq)]

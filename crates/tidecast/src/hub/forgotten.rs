@@ -87,7 +87,7 @@ impl Forgotten {
 mod tests {
     use std::time::Duration;
 
-    use crate::{Channel, Event, Limits, Position, frame::Encoded, registry::Registry};
+    use crate::{Channel, Event, Limits, Position, hub::Registry, wire::Encoded};
 
     const NOW: Duration = Duration::ZERO;
 

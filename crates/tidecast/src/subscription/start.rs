@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::{
     Cursor, Position,
     channel_log::{ChannelLog, Knows},
-    cursor::CURSOR_BYTES_MAX,
+    position::CURSOR_BYTES_MAX,
 };
 
 /// From where a subscription reads.

@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use bytes::BufMut;
 use smallvec::SmallVec;
 
-use crate::{Error, Position, Result, limits::SUBSCRIPTION_CHANNELS_MAX, position::POSITION_BYTES_MAX};
+use super::{POSITION_BYTES_MAX, Position};
+use crate::{Error, Result, limits::SUBSCRIPTION_CHANNELS_MAX};
 
 /// Longest text of a cursor, in bytes.
 pub(crate) const CURSOR_BYTES_MAX: usize = SUBSCRIPTION_CHANNELS_MAX * (POSITION_BYTES_MAX + 1) - 1;

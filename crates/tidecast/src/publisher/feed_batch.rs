@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use super::members::{Lists, Member};
+use super::subscribers::{Lists, Member};
 use crate::Frame;
 
 /// What is published in one go.

@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::{Error, Result, field::check_characters, limits::CHANNEL_BYTES_MAX};
+use super::field::check_characters;
+use crate::{Error, Result, limits::CHANNEL_BYTES_MAX};
 
 /// The name of a channel.
 ///

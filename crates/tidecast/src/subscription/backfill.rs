@@ -16,10 +16,10 @@ use crate::{
     Epoch, Position, ResetReason,
     broker::{BrokerFuture, History, PastEvent, Since},
     channel_log::{Begin, ChannelLog, Place},
-    frame,
     hub::Inner,
     limits::{REFILL_BYTES_MAX, REFILL_EVENTS_MAX, REFILL_PAGE_EVENTS},
     log::FrameBounds,
+    wire,
 };
 
 /// See the module.
@@ -211,7 +211,7 @@ impl Refill {
             if in_log || bytes.len() >= self.bytes_left {
                 break;
             }
-            self.frames.push_back(frame::put(&mut bytes, position, &past.event));
+            self.frames.push_back(wire::put(&mut bytes, position, &past.event));
             last = Some(position);
         }
         self.events_left -= self.frames.len().min(self.events_left);

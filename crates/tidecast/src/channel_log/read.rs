@@ -6,12 +6,10 @@ use bytes::Bytes;
 
 use super::ChannelLog;
 use crate::{
-    Epoch, Position, Result,
+    Epoch, Frame, Position, ResetReason, Result,
     broker::FoundId,
-    delivery::ResetReason,
-    frame::Frame,
     log::{FrameBounds, Located, Log},
-    resume::LaneStart,
+    subscription::LaneStart,
 };
 
 /// Where a reader is.

@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 
 use super::{Entry, Kind, Log};
-use crate::{Event, Position, frame};
+use crate::{Event, Position, wire};
 
 /// Where a position lies in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Log {
         let Some(entry) = self.entries.get(index).filter(|entry| entry.offset == offset) else { return false };
         let (start, len, local) = (entry.start as usize, entry.len as usize, self.first + index as u64);
         let mut expected = BytesMut::with_capacity(len);
-        frame::put(&mut expected, Position { epoch: self.epoch(), offset }, event);
+        wire::put(&mut expected, Position { epoch: self.epoch(), offset }, event);
         let block = self.segments.partition_point(|block| block.first <= local) - 1;
         self.segments[block].segment.bytes(start..start + len) != expected
     }

@@ -1,0 +1,7 @@
+//! How readers learn that there is something to read.
+
+mod notify_batch;
+mod ready_set;
+
+pub use self::notify_batch::HeldRings;
+pub(crate) use self::{notify_batch::ring, ready_set::Bell};
