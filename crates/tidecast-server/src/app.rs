@@ -7,13 +7,12 @@ use tidecast::Hub;
 use tidecast_redis::{RedisBroker, RedisConfig};
 
 use crate::{
-    access::Access,
-    admission::Admission,
-    body::Bodies,
+    auth::access::Access,
     config::{BrokerConfig, Config},
-    metrics::Counters,
+    http::body::Bodies,
+    observe::{metrics::Counters, say},
     reactor::Reactors,
-    say,
+    streams::admission::Admission,
     supervise::Tasks,
 };
 

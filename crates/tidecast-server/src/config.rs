@@ -7,6 +7,7 @@ mod flask;
 mod knob;
 mod knobs;
 mod sources;
+pub(crate) mod units;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -24,9 +25,9 @@ pub(crate) use self::{
     sources::{Origin, Setting, Settings},
 };
 use crate::{
-    bounds::{CONNECTIONS_KEPT, FILES_KEPT, FILES_NEEDED, FILES_NEEDED_PER_CORE, FILES_WARNED_BELOW, REACTORS_MAX},
-    pattern::Pattern,
-    units::{parse_bytes, parse_duration},
+    auth::pattern::Pattern,
+    config::units::{parse_bytes, parse_duration},
+    limits::{CONNECTIONS_KEPT, FILES_KEPT, FILES_NEEDED, FILES_NEEDED_PER_CORE, FILES_WARNED_BELOW, REACTORS_MAX},
 };
 
 /// What the hub was told.

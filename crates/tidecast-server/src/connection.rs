@@ -24,14 +24,16 @@ use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
     app::App,
-    bounds::CONNECTION_BUFFER_BYTES,
     cork::{CorkedSocket, Streaming},
     detach::{self, Detached, Offer, Seat},
-    fast_path::{self, Unfinished},
     head_timer::HeadTimer,
-    metrics::Closed,
+    http::{
+        publish::fast_path::{self, Unfinished},
+        router::Routes,
+    },
+    limits::CONNECTION_BUFFER_BYTES,
+    observe::metrics::Closed,
     places::{Open, Place},
-    routes::Routes,
     socket::{GuardedSocket, set_up},
 };
 

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    bounds::STREAM_INPUT_BYTES_MAX, deadline::Deadline, detach::Offer, head_timer::HeadLimits, socket::GuardedSocket,
+    deadline::Deadline, detach::Offer, head_timer::HeadLimits, limits::STREAM_INPUT_BYTES_MAX, socket::GuardedSocket,
 };
 
 /// How much is gathered at most. At that it is written, and whoever has more waits until it is.

@@ -15,9 +15,9 @@ use tidecast_axum::query as axum_query;
 
 pub use self::fast_path::fast_path;
 use crate::{
-    bounds::BATCH_MAX,
-    publish::{self as publishes, Asked},
-    ticket::TicketKey,
+    auth::ticket::TicketKey,
+    http::publish::{self as publishes, Asked},
+    limits::BATCH_MAX,
 };
 
 /// Publishes a request: its `Content-Type`, the query of its address and its `Idempotency-Key` in a line each (an empty

@@ -2,8 +2,8 @@
 //!
 //! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
 //! from it, [`listen`] accepts connections and hands them to [`workers`], [`connection`] serves each on a guarded
-//! [`socket`], [`access`], [`ticket`] and [`admission`] let requests in, and a file of [`routes`] answers each. [`shutdown`] ends it.
-//! [`client`] is the other side: commands that speak to a hub.
+//! [`socket`], [`auth`] and [`streams`] let requests in, and a file of [`http`] answers each. [`shutdown`] ends it.
+//! [`cmd`] has the commands; most of them are clients of a hub.
 //!
 //! A stream whose head is written leaves all of this with its socket: [`detach`] says which, a [`reactor`] serves it.
 //!
@@ -14,20 +14,19 @@
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod allocator;
 
-mod cli;
+mod auth;
+mod cmd;
 mod config;
-mod pattern;
-mod say;
-mod units;
-
-mod bounds;
+mod http;
+mod limits;
+mod observe;
+mod streams;
 
 mod app;
 
 mod connection;
 mod cork;
 mod deadline;
-mod fast_path;
 mod head_timer;
 mod listen;
 mod places;
@@ -41,26 +40,8 @@ mod reactor;
 #[path = "reactor/absent.rs"]
 mod reactor;
 
-mod access;
-mod access_log;
-mod admission;
-mod body;
-mod parameters;
-mod refusal;
-mod refused;
-mod routes;
-mod ticket;
-
-mod publish;
-
-mod log_limit;
-mod log_writer;
-mod metrics;
 mod shutdown;
 mod supervise;
-mod telemetry;
-
-mod client;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -70,10 +51,16 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context;
 
 use crate::{
-    cli::{Asked, Document, Gathered},
-    client::Ended,
+    cmd::{
+        Ended,
+        cli::{self, Asked, Document, Gathered},
+    },
     config::{Config, Settings, document},
-    say::{complain, print},
+    observe::{
+        metrics,
+        say::{self, complain, print},
+        telemetry,
+    },
     supervise::Tasks,
     workers::Workers,
 };
@@ -102,10 +89,10 @@ pub fn run() -> ExitCode {
             warn(warnings);
             print(&document::in_force(settings, &config))
         }),
-        Asked::Publish(arguments) => ended(client::run(client::publish::run(*arguments))),
-        Asked::Tail(arguments) => ended(client::run(client::tail::run(*arguments))),
-        Asked::Ticket(arguments) => ended(client::ticket::run(&arguments)),
-        Asked::Bench(arguments) => ended(client::run(client::bench::run(*arguments))),
+        Asked::Publish(arguments) => ended(cmd::run(cmd::publish::run(*arguments))),
+        Asked::Tail(arguments) => ended(cmd::run(cmd::tail::run(*arguments))),
+        Asked::Ticket(arguments) => ended(cmd::ticket::run(&arguments)),
+        Asked::Bench(arguments) => ended(cmd::run(cmd::bench::run(*arguments))),
         Asked::Document(Document::Metrics) => finished(print(&metrics::page())),
         Asked::Document(Document::Reference) => finished(print(&document::reference())),
         Asked::Document(Document::Sample) => finished(print(&document::sample())),

@@ -24,11 +24,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     app::App,
-    bounds::BACKLOG,
     config::Config,
     connection::serve,
+    http::router::Routes,
+    limits::BACKLOG,
     places::{Place, Places},
-    routes::Routes,
     workers::Workers,
 };
 

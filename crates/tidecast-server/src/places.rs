@@ -22,10 +22,12 @@ use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
-    bounds::IDLE_GRACE,
     config::Config,
-    log_limit::LogLimit,
-    metrics::{Closed, Counters},
+    limits::IDLE_GRACE,
+    observe::{
+        log_limit::LogLimit,
+        metrics::{Closed, Counters},
+    },
 };
 
 /// How long to wait for a place before another look at which connections are idle.

@@ -56,7 +56,7 @@ use self::{
 use crate::{
     config::Config,
     detach::Detached,
-    metrics::Counters,
+    observe::metrics::Counters,
     supervise::{Task, Tasks},
 };
 

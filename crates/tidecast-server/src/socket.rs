@@ -16,7 +16,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{bounds::USER_TIMEOUT, config::Config, metrics::Counters};
+use crate::{config::Config, limits::USER_TIMEOUT, observe::metrics::Counters};
 
 /// Sets a socket's options.
 pub(crate) fn set_up(socket: &TcpStream, config: &Config) -> io::Result<()> {

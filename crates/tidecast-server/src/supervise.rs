@@ -221,8 +221,8 @@ mod tests {
     use crate::{
         app::App,
         config::{Config, Settings},
+        http::router::Routes,
         listen,
-        routes::Routes,
         workers::Workers,
     };
 

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use tidecast::Channel;
 
 use super::{Settings, parse_switch};
-use crate::{bounds::TICKET_SECRET_BYTES_MIN, pattern::Pattern};
+use crate::{auth::pattern::Pattern, limits::TICKET_SECRET_BYTES_MIN};
 
 /// The settings of access.
 #[derive(Debug, Clone)]

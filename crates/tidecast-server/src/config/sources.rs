@@ -9,7 +9,7 @@ use super::{
     knob::{Kind, Knob},
     knobs::KNOBS,
 };
-use crate::publish::BYTE_ORDER_MARK;
+use crate::http::publish::BYTE_ORDER_MARK;
 
 /// What was set, by key. A knob that nobody set is not in it.
 #[derive(Debug, Default)]

@@ -20,8 +20,8 @@ use crate::{
     app::App,
     config::{Config, Settings},
     connection::serve_set_up,
+    http::router::Routes,
     places::Places,
-    routes::Routes,
 };
 
 /// A request after which the rest of a connection is not for the fast path.

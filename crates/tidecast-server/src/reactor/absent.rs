@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{config::Config, detach::Detached, metrics::Counters, supervise::Tasks};
+use crate::{config::Config, detach::Detached, observe::metrics::Counters, supervise::Tasks};
 
 /// None.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ use super::{
     slab::{Slab, Token},
     wheel::{NEVER, Tick, Wheel},
 };
-use crate::{config::Config, detach::Detached, metrics::Counters};
+use crate::{config::Config, detach::Detached, observe::metrics::Counters};
 
 /// How many writes one connection gets before another has its turn.
 pub(super) const WRITES_MAX: usize = 8;

@@ -11,7 +11,7 @@ use super::{
     entry::{Entry, Phase, Source},
     slab::Token,
 };
-use crate::{bounds::STREAM_INPUT_BYTES_MAX, metrics::Closed};
+use crate::{limits::STREAM_INPUT_BYTES_MAX, observe::metrics::Closed};
 
 impl Connections {
     /// Ends a stream at the end of its lifetime. Each has its own, so they need not be kept from coming back together.

@@ -14,7 +14,7 @@ use super::{Next, Reactor, connections::Connections, inbox::Mail};
 use crate::{
     config::{Config, Settings},
     detach::{Detached, Seat},
-    metrics::Counters,
+    observe::metrics::Counters,
     places::Places,
 };
 

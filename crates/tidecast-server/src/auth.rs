@@ -1,0 +1,8 @@
+//! Decides which requests may pass: the publish key, tickets, the names of hosts and origins.
+
+pub(crate) mod access;
+mod guesses;
+pub(crate) mod pattern;
+pub(crate) mod refusal;
+pub(crate) mod ticket;
+pub(crate) mod ticket_layer;

@@ -1,0 +1,357 @@
+//! Tickets: what lets its bearer read some channels until some time, signed by whoever has the publish key.
+//!
+//! A JSON Web Token (RFC 7519), so that any language has a library that signs one. Its key is derived from the ticket key,
+//! or from the publish key if there is none: one secret to set, and nothing that was signed for another purpose is a ticket. There is one way to sign, HS256,
+//! and what else a token's header proposes is refused, not tried. Of the claims four count: `use`, `subscribe`, `exp`, `cors`.
+//!
+//! Here is what a ticket says; [`gate`] is where it is asked for.
+
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use tidecast::Channel;
+
+use crate::limits::TICKET_BYTES_MAX;
+
+/// What tickets are signed with.
+pub(crate) struct TicketKey {
+    key: hmac::Key,
+    /// What names it in a ticket, so that one of another hub's is told from one that was changed.
+    id: String,
+}
+
+/// A ticket that is in order.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    subscribe: Vec<String>,
+    /// Whether it is the page's own, and not what a proxy has put in for whoever asked.
+    pub(crate) is_for_pages: bool,
+}
+
+/// What is wrong with one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadTicket {
+    TooLong,
+    NoToken,
+    OtherAlgorithm,
+    NoKeyId,
+    OtherKey,
+    WrongSignature,
+    OtherUse,
+    WrongClaims,
+    Expired,
+}
+
+impl TicketKey {
+    /// Derives the key from a secret: the ticket key or the publish key.
+    pub(crate) fn derive(secret: &[u8]) -> Self {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derived = hmac::sign(&secret, b"tidecast ticket 1");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
+        let id = hmac::sign(&key, b"kid").as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { key, id }
+    }
+
+    /// Signs a ticket for channels, until a time in seconds since 1970.
+    pub(crate) fn sign(&self, channels: &[Channel], expires_at: u64) -> String {
+        let header = format!(r#"{{"alg":"HS256","typ":"JWT","kid":"{}"}}"#, self.id);
+        let subscribe = channels.iter().map(Channel::as_str).collect();
+        let claims = OwnClaims { purpose: USE, subscribe, exp: expires_at };
+        // Strings and a number: writing them to memory does not fail.
+        let claims = serde_json::to_string(&claims).unwrap_or_default();
+        self.sign_parts(header.as_bytes(), claims.as_bytes())
+    }
+
+    /// Returns the token of a header and claims, whatever they are.
+    pub(crate) fn sign_parts(&self, header: &[u8], claims: &[u8]) -> String {
+        let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
+        let signature = hmac::sign(&self.key, signed.as_bytes());
+        format!("{signed}.{}", BASE64.encode(signature))
+    }
+
+    /// Reads a ticket and checks it, with nothing allowed for clocks that differ.
+    pub(crate) fn open(&self, text: &[u8], now: SystemTime) -> Result<Ticket, BadTicket> {
+        if text.len() > TICKET_BYTES_MAX {
+            return Err(BadTicket::TooLong);
+        }
+        let dots: Vec<usize> = text.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at).collect();
+        let [first, second] = dots[..] else { return Err(BadTicket::NoToken) };
+        let decode = |part: &[u8]| BASE64.decode(part).map_err(|_| BadTicket::NoToken);
+        let header = decode(&text[..first])?;
+        let claims = decode(&text[first + 1..second])?;
+        let signature = decode(&text[second + 1..])?;
+
+        let header: Header = serde_json::from_slice(&header).map_err(|_| BadTicket::NoToken)?;
+        // An extension that is critical must be understood, and none is.
+        if header.alg != "HS256" || header.crit.is_some() {
+            return Err(BadTicket::OtherAlgorithm);
+        }
+        match header.kid {
+            None => return Err(BadTicket::NoKeyId),
+            Some(id) if id != self.id => return Err(BadTicket::OtherKey),
+            Some(_) => {}
+        }
+        // In constant time.
+        hmac::verify(&self.key, &text[..second], &signature).map_err(|_| BadTicket::WrongSignature)?;
+
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| BadTicket::WrongClaims)?;
+        if claims.purpose.as_deref() != Some(USE) {
+            return Err(BadTicket::OtherUse);
+        }
+        let (Some(subscribe), Some(expires_at)) = (claims.subscribe, claims.exp) else {
+            return Err(BadTicket::WrongClaims);
+        };
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if expires_at > now.as_secs_f64() {
+            Ok(Ticket { subscribe, is_for_pages: claims.cors })
+        } else {
+            Err(BadTicket::Expired)
+        }
+    }
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TicketKey({})", self.id)
+    }
+}
+
+impl Ticket {
+    /// Whether it is for a channel.
+    pub(crate) fn opens(&self, channel: &Channel) -> bool {
+        self.subscribe.iter().any(|name| name == channel.as_str())
+    }
+}
+
+/// What is wrong, and what to do, without a word of the ticket.
+impl fmt::Display for BadTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the ticket is longer than 32 KiB: sign one for fewer channels",
+            Self::NoToken => {
+                "the ticket is not a JSON Web Token: it must be three parts in base64url without padding, with dots between"
+            }
+            Self::OtherAlgorithm => "the ticket must be signed by HS256, with `\"alg\":\"HS256\"` in its header",
+            Self::NoKeyId => "the ticket's header must name its key in `kid`",
+            Self::OtherKey => {
+                "the ticket is of another hub or of an earlier key: whoever signs tickets must have this hub's ticket key, or \
+                 its publish key if it has none"
+            }
+            Self::WrongSignature => "the ticket's signature is wrong: it was changed, or signed with another key",
+            Self::OtherUse => "the token is not a ticket: its `use` must be `ticket`",
+            Self::WrongClaims => {
+                "the ticket must have `subscribe`, an array of channels, and `exp`, a number of seconds since 1970"
+            }
+            Self::Expired => "the ticket has expired: get a new one from the application",
+        })
+    }
+}
+
+/// What a ticket's `use` is.
+const USE: &str = "ticket";
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    #[serde(default)]
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(rename = "use")]
+    purpose: Option<String>,
+    subscribe: Option<Vec<String>>,
+    /// A number that need not be whole, as RFC 7519 has it.
+    exp: Option<f64>,
+    #[serde(default = "yes")]
+    cors: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Serialize)]
+struct OwnClaims<'a> {
+    #[serde(rename = "use")]
+    purpose: &'a str,
+    subscribe: Vec<&'a str>,
+    exp: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PUBLISH_KEY: &[u8] = b"s3cret!";
+
+    /// For `news` and `météo`, until the beginning of 2100. Made by Python: `K` is
+    /// `hmac.new(b"s3cret!", b"tidecast ticket 1", "sha256").digest()`, `kid` is
+    /// `hmac.new(K, b"kid", "sha256").hexdigest()[:16]`, and the last part is base64url of
+    /// `hmac.new(K, b"the first two parts", "sha256").digest()`.
+    const OF_PYTHON: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImY2MmI4MmMyYzc4ODRlZmYifQ.\
+        eyJ1c2UiOiJ0aWNrZXQiLCJzdWJzY3JpYmUiOlsibmV3cyIsIm1cdTAwZTl0XHUwMGU5byJdLCJleHAiOjQxMDI0NDQ4MDF9.\
+        znqQhycBJXGUlyOs6U1eRAINJnC33gDjXwfmcrPmojw";
+
+    const EXPIRES_AT: u64 = 4_102_444_801;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn key() -> TicketKey {
+        TicketKey::derive(PUBLISH_KEY)
+    }
+
+    /// A token with a signature that is right, whatever it says.
+    fn signed(header: &str, claims: &str) -> String {
+        key().sign_parts(header.as_bytes(), claims.as_bytes())
+    }
+
+    fn refused(header: &str, claims: &str) -> BadTicket {
+        key().open(signed(header, claims).as_bytes(), at(1_000)).expect_err(claims)
+    }
+
+    const HEADER: &str = r#"{"alg":"HS256","typ":"JWT","kid":"f62b82c2c7884eff"}"#;
+    const CLAIMS: &str = r#"{"use":"ticket","subscribe":["a"],"exp":2000}"#;
+
+    #[test]
+    fn a_ticket_that_another_program_signed_is_read() {
+        assert_eq!(key().id, "f62b82c2c7884eff");
+        let ticket = key().open(OF_PYTHON.as_bytes(), at(EXPIRES_AT - 1)).unwrap();
+        for (name, opens) in [("news", true), ("météo", true), ("sse", false), ("new", false), ("News", false)] {
+            assert_eq!(ticket.opens(&Channel::new(name).unwrap()), opens, "{name}");
+        }
+        // And the other way round.
+        let channels = ["news", "weather"].map(|name| Channel::new(name).unwrap());
+        let of_python = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImY2MmI4MmMyYzc4ODRlZmYifQ.\
+            eyJ1c2UiOiJ0aWNrZXQiLCJzdWJzY3JpYmUiOlsibmV3cyIsIndlYXRoZXIiXSwiZXhwIjo0MTAyNDQ0ODAxfQ.\
+            JdzcUqoZb02v8UPgVgCWKhwFXAsxUta-rpbGkyeAhjs";
+        assert_eq!(key().sign(&channels, EXPIRES_AT), of_python);
+    }
+
+    #[test]
+    fn a_ticket_ends_at_its_second() {
+        let open = |claims: &str, now| key().open(signed(HEADER, claims).as_bytes(), at(now)).map(drop);
+        assert_eq!(open(CLAIMS, 1_999), Ok(()));
+        assert_eq!(open(CLAIMS, 2_000), Err(BadTicket::Expired));
+        let halves = CLAIMS.replace("2000", "2000.5");
+        assert_eq!(open(&halves, 2_000), Ok(()));
+        assert_eq!(open(&halves, 2_001), Err(BadTicket::Expired));
+        for past in ["0", "-1", "1e3", "999.99"] {
+            assert_eq!(refused(HEADER, &CLAIMS.replace("2000", past)), BadTicket::Expired, "{past}");
+        }
+    }
+
+    #[test]
+    fn a_header_proposes_nothing() {
+        for (alg, is) in [
+            ("none", BadTicket::OtherAlgorithm),
+            ("None", BadTicket::OtherAlgorithm),
+            ("RS256", BadTicket::OtherAlgorithm),
+            ("HS512", BadTicket::OtherAlgorithm),
+            ("hs256", BadTicket::OtherAlgorithm),
+            ("", BadTicket::OtherAlgorithm),
+        ] {
+            assert_eq!(refused(&HEADER.replace("HS256", alg), CLAIMS), is, "{alg}");
+        }
+        let unsigned = format!("{}.{}.", BASE64.encode(HEADER.replace("HS256", "none")), BASE64.encode(CLAIMS));
+        assert_eq!(key().open(unsigned.as_bytes(), at(1)).unwrap_err(), BadTicket::OtherAlgorithm);
+        let unsigned = format!("{}.{}.", BASE64.encode(HEADER), BASE64.encode(CLAIMS));
+        assert_eq!(key().open(unsigned.as_bytes(), at(1)).unwrap_err(), BadTicket::WrongSignature);
+        assert_eq!(refused(&HEADER.replace('}', r#","crit":["exp"]}"#), CLAIMS), BadTicket::OtherAlgorithm);
+        assert_eq!(refused(&HEADER.replace("f62b", "062b"), CLAIMS), BadTicket::OtherKey);
+        assert_eq!(refused(r#"{"alg":"HS256"}"#, CLAIMS), BadTicket::NoKeyId);
+        for header in [r#"{"alg":"none","alg":"HS256","kid":"f62b82c2c7884eff"}"#, r#"{"alg":1}"#, "{}", "[]", "", "x"]
+        {
+            assert_eq!(refused(header, CLAIMS), BadTicket::NoToken, "{header}");
+        }
+        // Members that say nothing here.
+        let more = HEADER.replace('}', r#","cty":"x","jku":"http://evil.example","jwk":{}}"#);
+        assert!(key().open(signed(&more, CLAIMS).as_bytes(), at(1)).is_ok());
+    }
+
+    #[test]
+    fn claims_say_what_for_which_channels_and_how_long() {
+        for claims in [r#"{"subscribe":["a"],"exp":2000}"#, r#"{"use":"publish","subscribe":["a"],"exp":2000}"#] {
+            assert_eq!(refused(HEADER, claims), BadTicket::OtherUse, "{claims}");
+        }
+        for claims in [
+            r#"{"use":"ticket","subscribe":["a"]}"#,
+            r#"{"use":"ticket","exp":2000}"#,
+            r#"{"use":"ticket","subscribe":["a"],"exp":null}"#,
+            r#"{"use":"ticket","subscribe":["a"],"exp":"2000"}"#,
+            r#"{"use":"ticket","subscribe":["a"],"exp":[2000]}"#,
+            r#"{"use":"ticket","subscribe":["a"],"exp":1e999}"#,
+            r#"{"use":"ticket","subscribe":["a"],"exp":1,"exp":2000}"#,
+            r#"{"use":"ticket","subscribe":"a","exp":2000}"#,
+            r#"{"use":"ticket","subscribe":[1],"exp":2000}"#,
+            r#"{"use":["ticket"],"subscribe":["a"],"exp":2000}"#,
+            r#"{"use":"ticket","subscribe":["a"],"exp":2000} {}"#,
+            r#"{"use":"ticket","subscribe":["a"],"exp":2000,"cors":"no"}"#,
+            "null",
+            "",
+        ] {
+            assert_eq!(refused(HEADER, claims), BadTicket::WrongClaims, "{claims}");
+        }
+        let more = CLAIMS.replace('}', r#","iat":"yesterday","sub":7,"nbf":5000}"#);
+        assert!(key().open(signed(HEADER, &more).as_bytes(), at(1)).is_ok());
+        // One for no channel is a ticket, and opens none.
+        let none = CLAIMS.replace(r#""a""#, "");
+        let ticket = key().open(signed(HEADER, &none).as_bytes(), at(1)).unwrap();
+        assert!(!ticket.opens(&Channel::default()));
+    }
+
+    #[test]
+    fn what_is_no_token_and_what_is_too_long_is_refused() {
+        for text in ["", ".", "..", "...", "a.b", "a.b.c.d", "?.?.?", "s3cret!", " ", "e30=.e30=.e30="] {
+            assert_eq!(key().open(text.as_bytes(), at(1)).unwrap_err(), BadTicket::NoToken, "{text:?}");
+        }
+        assert_eq!(key().open(&[0xff; 100], at(1)).unwrap_err(), BadTicket::NoToken);
+        let names: Vec<_> = (0..64).map(|n| Channel::new(&format!("{n:02}{}", "x".repeat(253))).unwrap()).collect();
+        let longest = key().sign(&names, 2_000);
+        assert!(names.iter().all(|name| key().open(longest.as_bytes(), at(1)).unwrap().opens(name)));
+        let padded = |len: usize| signed(HEADER, &CLAIMS.replace("\"a\"", &format!("\"{}\"", "a".repeat(len))));
+        assert_eq!(key().open(padded(TICKET_BYTES_MAX).as_bytes(), at(1)).unwrap_err(), BadTicket::TooLong);
+        assert!(key().open(padded(TICKET_BYTES_MAX / 2).as_bytes(), at(1)).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_shown_is_only_named() {
+        assert_eq!(format!("{:?}", key()), "TicketKey(f62b82c2c7884eff)");
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_is_refused(at_share in 0.0..1.0, byte in any::<u8>()) {
+            let mut text = OF_PYTHON.as_bytes().to_vec();
+            let at_byte = (text.len() as f64 * at_share) as usize;
+            prop_assume!(text[at_byte] != byte);
+            text[at_byte] = byte;
+            prop_assert!(key().open(&text, at(1)).is_err());
+        }
+
+        #[test]
+        fn a_cut_or_a_stranger_is_refused_and_never_panics(text in any::<Vec<u8>>(), cut in 0..OF_PYTHON.len()) {
+            prop_assert!(key().open(&text, at(1)).is_err());
+            prop_assert!(key().open(&OF_PYTHON.as_bytes()[..cut], at(1)).is_err());
+        }
+
+        #[test]
+        fn only_its_own_key_opens_it(other in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assume!(other != PUBLISH_KEY);
+            prop_assert!(TicketKey::derive(&other).open(OF_PYTHON.as_bytes(), at(1)).is_err());
+        }
+    }
+}

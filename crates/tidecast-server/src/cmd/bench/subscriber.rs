@@ -1,0 +1,79 @@
+//! One who follows, and notes when each event came.
+
+use std::time::Instant;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tidecast::wire::{Decoder, Item};
+
+use crate::cmd::{
+    HubArguments,
+    client::connection::{Connection, Outgoing, request},
+};
+
+/// A stream that is open.
+pub(super) struct Subscriber {
+    /// It lives as long as the stream.
+    _connection: Connection,
+    body: Incoming,
+    decoder: Decoder,
+}
+
+/// What one got.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    /// How often each event came.
+    pub(super) times: Vec<u8>,
+    /// How long each took that came, in microseconds.
+    pub(super) micros: Vec<u32>,
+}
+
+/// Opens a stream, and waits for its first block: from then on nothing is missed.
+pub(super) async fn open(hub: HubArguments, channel: String) -> anyhow::Result<Subscriber> {
+    let mut connection = Connection::open(&hub).await?;
+    let request = request(&hub, Method::GET, &format!("/stream?channel={channel}"), Outgoing::new(Bytes::new()));
+    let response = connection.begin(request).await.context("failed to follow")?;
+    anyhow::ensure!(response.status() == StatusCode::OK, "failed to follow: answered {}", response.status());
+    let mut subscriber = Subscriber { _connection: connection, body: response.into_body(), decoder: Decoder::new() };
+    while subscriber.decoder.resume_id().is_empty() {
+        anyhow::ensure!(subscriber.read(|_| {}).await?, "the hub ended a stream at once: does it take as many?");
+    }
+    Ok(subscriber)
+}
+
+impl Subscriber {
+    /// Receives until every event was there, or the stream is lost.
+    pub(super) async fn receive(mut self, begun: Instant, events: u32) -> Received {
+        let mut received = Received { times: vec![0; events as usize], micros: Vec::with_capacity(events as usize) };
+        let mut missing = events;
+        while missing > 0 {
+            let read = self.read(|item| {
+                let Item::Message(message) = item else { return };
+                let Some((number, sent)) = message.data.split_once(' ') else { return };
+                let (Ok(number), Ok(sent)) = (number.parse::<usize>(), sent.parse::<u128>()) else { return };
+                let Some(times) = received.times.get_mut(number) else { return };
+                if *times == 0 {
+                    missing -= 1;
+                }
+                *times = times.saturating_add(1);
+                let micros = begun.elapsed().as_nanos().saturating_sub(sent) / 1_000;
+                received.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
+            });
+            if !read.await.unwrap_or(false) {
+                break;
+            }
+        }
+        received
+    }
+
+    async fn read(&mut self, on_item: impl FnMut(Item)) -> anyhow::Result<bool> {
+        let Some(frame) = self.body.frame().await else { return Ok(false) };
+        if let Ok(bytes) = frame?.into_data() {
+            self.decoder.feed(&bytes, on_item)?;
+        }
+        Ok(true)
+    }
+}

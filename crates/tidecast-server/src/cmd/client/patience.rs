@@ -1,0 +1,47 @@
+//! When to try again: after a pause that grows and is never the same for two, so that a hub that comes back is not met by
+//! all at once.
+
+use std::time::Duration;
+
+/// Growing pauses.
+#[derive(Debug, Clone)]
+pub(crate) struct Patience {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Patience {
+    /// Pauses of about `first`, then twice as long each time, up to `longest`.
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, next: first }
+    }
+
+    /// Begins again, as after something went well.
+    pub(crate) fn restore(&mut self) {
+        self.next = self.first;
+    }
+
+    /// The pause before the next attempt: between half of it and all of it.
+    pub(crate) fn pause(&mut self) -> Duration {
+        let pause = self.next.min(self.longest);
+        self.next = (pause * 2).min(self.longest);
+        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_begin_again() {
+        let mut patience = Patience::new(Duration::from_millis(100), Duration::from_millis(350));
+        for most in [100, 200, 350, 350] {
+            let pause = patience.pause();
+            assert!(pause <= Duration::from_millis(most) && pause >= Duration::from_millis(most / 2), "{pause:?}");
+        }
+        patience.restore();
+        assert!(patience.pause() <= Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,234 @@
+//! Standard input as batches of entries.
+//!
+//! A thread reads it, because reading may block. A batch is what could be read without waiting, up to what the hub takes
+//! at once: so what somebody types leaves line by line, and a file in large arrays.
+
+use std::{
+    io::{self, BufRead, BufReader, Read},
+    thread,
+};
+
+use tokio::sync::mpsc;
+
+use super::{Entry, Pattern};
+use crate::{http::publish::BYTE_ORDER_MARK, limits::BATCH_MAX};
+
+/// Most bytes of a batch, in its JSON. Half of what the hub takes, and as much as proxies commonly let pass.
+const BATCH_BYTES_MAX: usize = 1024 * 1024 - 16 * 1024;
+
+/// Longest line, in bytes: what follows is passed over, and the line refused. An event's data may have 1 MiB, and its JSON
+/// the double of what a body may have would be refused anyway.
+const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How much is read at once.
+const READ_BYTES: usize = 256 * 1024;
+
+/// How many batches are read ahead.
+const AHEAD: usize = 4;
+
+/// Lines that were read.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) refused: Vec<Refused>,
+    /// How many events there were, refused ones too.
+    pub(super) lines: u64,
+    /// How many bytes of standard input that was.
+    pub(super) bytes: u64,
+    /// Reading went wrong after these.
+    pub(super) error: Option<io::Error>,
+}
+
+/// A line that is no event.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) line: u64,
+    pub(super) why: String,
+}
+
+/// Begins to read.
+pub(super) fn read(pattern: Pattern, ndjson: bool) -> mpsc::Receiver<Batch> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    thread::spawn(move || {
+        let mut lines = Lines {
+            reader: BufReader::with_capacity(READ_BYTES, io::stdin().lock()),
+            pattern,
+            ndjson,
+            number: 0,
+            held: None,
+        };
+        // Nobody receives once the command has ended.
+        while let Some(batch) = lines.next() {
+            if sender.blocking_send(batch).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+struct Lines<R> {
+    reader: BufReader<R>,
+    pattern: Pattern,
+    ndjson: bool,
+    number: u64,
+    /// An entry that had no more room in its batch.
+    held: Option<Entry>,
+}
+
+impl<R: Read> Lines<R> {
+    /// The next batch; `None` at the end.
+    fn next(&mut self) -> Option<Batch> {
+        let mut batch = Batch::default();
+        let mut json_bytes = 0;
+        if let Some(entry) = self.held.take() {
+            json_bytes += entry.json.len();
+            batch.lines += 1;
+            batch.entries.push(entry);
+        }
+        let mut line = Vec::new();
+        while batch.lines < BATCH_MAX as u64 {
+            // What would have to be waited for is for the next batch.
+            if batch.lines > 0 && !self.reader.buffer().contains(&b'\n') {
+                break;
+            }
+            line.clear();
+            let bytes = match read_line(&mut self.reader, &mut line) {
+                Ok(0) => break,
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    batch.error = Some(error);
+                    break;
+                }
+            };
+            batch.bytes += bytes;
+            self.number += 1;
+            match self.entry(bytes, &line) {
+                None => {}
+                Some(Ok(entry)) if batch.entries.is_empty() || json_bytes + entry.json.len() < BATCH_BYTES_MAX => {
+                    // One more for the comma.
+                    json_bytes += entry.json.len() + 1;
+                    batch.lines += 1;
+                    batch.entries.push(entry);
+                }
+                Some(Ok(entry)) => {
+                    self.held = Some(entry);
+                    break;
+                }
+                Some(Err(why)) => {
+                    batch.lines += 1;
+                    batch.refused.push(Refused { line: self.number, why });
+                }
+            }
+        }
+        let nothing = batch.lines == 0 && batch.bytes == 0 && batch.error.is_none();
+        (!nothing).then_some(batch)
+    }
+
+    fn entry(&self, bytes: u64, line: &[u8]) -> Option<Result<Entry, String>> {
+        if bytes > LINE_BYTES_MAX as u64 {
+            return Some(Err(format!("has {bytes} bytes; no event is as long")));
+        }
+        // By which some editors and shells begin a file; it is none of the first event's.
+        let line = if self.number == 1 { line.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(line) } else { line };
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = match std::str::from_utf8(line) {
+            Ok(text) => text,
+            Err(error) => return Some(Err(format!("is not UTF-8 at byte {}", error.valid_up_to() + 1))),
+        };
+        match self.ndjson {
+            true if text.trim_ascii().is_empty() => None,
+            true => Some(self.pattern.entry_of_json(self.number, text)),
+            false => Some(self.pattern.entry(self.number, text)),
+        }
+    }
+}
+
+/// Reads a line with its end, of which no more than the longest is kept. Answers how long it was.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
+    let mut bytes = 0;
+    loop {
+        let there = match reader.fill_buf() {
+            Ok(there) => there,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let end = there.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let taken = end.unwrap_or(there.len());
+        let room = LINE_BYTES_MAX - line.len();
+        line.extend_from_slice(&there[..taken.min(room)]);
+        reader.consume(taken);
+        bytes += taken as u64;
+        if end.is_some() || taken == 0 {
+            return Ok(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batches(text: &[u8], ndjson: bool) -> Vec<Batch> {
+        let key = "run".to_owned();
+        let pattern = Pattern { channel: "a".to_owned(), event_type: None, id: None, retry: None, key, numbered: true };
+        let mut lines =
+            Lines { reader: BufReader::with_capacity(READ_BYTES, text), pattern, ndjson, number: 0, held: None };
+        std::iter::from_fn(|| lines.next()).collect()
+    }
+
+    #[test]
+    fn lines_come_in_arrays_of_what_the_hub_takes() {
+        let text: String = (0..2_500).map(|number| format!("line {number}\n")).collect();
+        let batches = batches(text.as_bytes(), false);
+        let sizes: Vec<_> = batches.iter().map(|batch| batch.entries.len()).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 2_500);
+        assert!(sizes.iter().all(|size| *size <= BATCH_MAX), "{sizes:?}");
+        assert_eq!(batches.iter().map(|batch| batch.bytes).sum::<u64>(), text.len() as u64);
+        assert_eq!(batches[1].entries[0].line, 1_001);
+    }
+
+    #[test]
+    fn long_lines_come_alone_and_too_long_ones_are_refused() {
+        let mut text = vec![b'x'; 700_000];
+        text.push(b'\n');
+        let mut text = text.repeat(2);
+        text.extend(vec![b'y'; 3_000_000]);
+        text.extend(b"\nend");
+        let batches = batches(&text, false);
+        let lines: Vec<_> = batches.iter().flat_map(|batch| &batch.entries).map(|entry| entry.line).collect();
+        assert_eq!(lines, [1, 2, 4]);
+        assert!(
+            batches
+                .iter()
+                .all(|batch| batch.entries.iter().map(|entry| entry.json.len()).sum::<usize>() < BATCH_BYTES_MAX)
+        );
+        let refused: Vec<_> = batches.iter().flat_map(|batch| &batch.refused).collect();
+        assert_eq!(refused[0].line, 3);
+        assert!(refused[0].why.contains("3000001 bytes"), "{refused:?}");
+        assert_eq!(batches.iter().map(|batch| batch.lines).sum::<u64>(), 4);
+    }
+
+    /// A byte order mark once became the beginning of the first event, and kept the first line from being JSON.
+    #[test]
+    fn a_byte_order_mark_is_skipped_at_the_beginning_of_the_input_only() {
+        let read = batches("\u{feff}a\n\u{feff}b\n".as_bytes(), false);
+        assert!(read[0].entries[0].json.contains(r#""data":"a","#), "{read:?}");
+        assert!(read[0].entries[1].json.contains("\"data\":\"\u{feff}b\","), "{read:?}");
+        let read = batches("\u{feff}{\"data\":1}\n".as_bytes(), true);
+        assert!(read[0].entries[0].json.contains(r#""data":1,"#), "{read:?}");
+    }
+
+    #[test]
+    fn ends_of_lines_are_no_data_and_empty_lines_are_events_only_as_text() {
+        let text = b"a\r\n\n\xff\nlast";
+        let read = batches(text, false);
+        let entries: Vec<_> = read.iter().flat_map(|batch| &batch.entries).map(|entry| entry.line).collect();
+        assert_eq!(entries, [1, 2, 4]);
+        assert!(read[0].entries[0].json.contains(r#""data":"a","#));
+        assert!(read[0].refused[0].why.contains("not UTF-8 at byte 1"));
+        let read = batches(b"{\"data\":1}\n\n{\"data\":2}\n", true);
+        assert_eq!(read.iter().map(|batch| batch.lines).sum::<u64>(), 2);
+    }
+}

@@ -1,0 +1,90 @@
+//! What became of every line, exactly.
+
+use std::fmt;
+
+/// How many refused lines are named one by one.
+const NAMED_MAX: u64 = 20;
+
+/// How many ranges of unknown lines are named.
+const RANGES_MAX: usize = 50;
+
+/// Counts of lines. What was read is published, refused, of unknown fate, or was not sent.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) read: u64,
+    /// Certainly there, once.
+    pub(super) published: u64,
+    /// No events.
+    pub(super) refused: u64,
+    /// Ranges of lines of which nobody knows whether they are there never, once or twice.
+    unknown: Vec<(u64, u64)>,
+}
+
+impl Tally {
+    /// Counts a line that is no event, and says why.
+    pub(super) fn refuse(&mut self, line: u64, why: &str) {
+        self.refused += 1;
+        if self.refused <= NAMED_MAX {
+            crate::observe::say::complain(format_args!("error: line {line} was refused: {why}"));
+        } else if self.refused == NAMED_MAX + 1 {
+            crate::observe::say::complain(format_args!("error: more lines were refused; they are counted only"));
+        }
+    }
+
+    /// Counts a line whose fate is unknown.
+    pub(super) fn lose_sight_of(&mut self, line: u64) {
+        match self.unknown.last_mut() {
+            Some((_, last)) if *last + 1 == line => *last = line,
+            _ => self.unknown.push((line, line)),
+        }
+    }
+
+    pub(super) fn unknown(&self) -> u64 {
+        self.unknown.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// The lines whose fate is unknown, in words.
+    pub(super) fn unknown_lines(&self) -> Option<String> {
+        if self.unknown.is_empty() {
+            return None;
+        }
+        let ranges = self.unknown.iter().take(RANGES_MAX).map(|(first, last)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        });
+        let more = if self.unknown.len() > RANGES_MAX { ", …" } else { "" };
+        let plural = if self.unknown() == 1 { "" } else { "s" };
+        Some(format!("line{plural} {}{more}", ranges.collect::<Vec<_>>().join(", ")))
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unknown, plural) = (self.unknown(), if self.read == 1 { "" } else { "s" });
+        write!(f, "published {} of {} line{plural}", self.published, self.read)?;
+        let not_sent = self.read - self.published - self.refused - unknown;
+        for (count, what) in [(self.refused, "refused"), (unknown, "of unknown fate"), (not_sent, "not sent")] {
+            if count > 0 {
+                write!(f, "; {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn the_counts_add_up_and_lines_are_named_in_ranges() {
+        let mut tally = Tally { read: 20, published: 12, refused: 1, ..Tally::default() };
+        assert_eq!(tally.unknown_lines(), None);
+        for line in [3, 4, 5, 9] {
+            tally.lose_sight_of(line);
+        }
+        assert_eq!(tally.unknown_lines().unwrap(), "lines 3-5, 9");
+        assert_eq!(tally.to_string(), "published 12 of 20 lines; 1 refused; 4 of unknown fate; 3 not sent");
+        assert_eq!(Tally { read: 1, published: 1, ..Tally::default() }.to_string(), "published 1 of 1 line");
+    }
+}

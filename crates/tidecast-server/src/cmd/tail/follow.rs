@@ -1,0 +1,158 @@
+//! One connection after the other: what an `EventSource` keeps between them, and how it reads one.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body_util::BodyExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tidecast::wire::{Decoder, Item};
+
+use super::{Parted, origin::Origin, show::Shown, written};
+use crate::cmd::{
+    HubArguments,
+    client::{
+        connection::{Connection, Outgoing, request},
+        problem::Problem,
+    },
+};
+
+/// The pause before connecting again where the hub has not said.
+const RETRY_DEFAULT: Duration = Duration::from_secs(3);
+
+/// Longest body of an answer that is no stream, in bytes.
+const PROBLEM_BYTES_MAX: usize = 64 * 1024;
+
+/// Who follows.
+#[derive(Debug)]
+pub(super) struct Follower {
+    hub: HubArguments,
+    target: String,
+    origin: Origin,
+    retry: Duration,
+    /// Where it goes on; empty at the beginning.
+    last_event_id: String,
+    ever_connected: bool,
+    /// The last connection brought at least the stream's first block.
+    has_read: bool,
+}
+
+impl Follower {
+    pub(super) fn new(hub: HubArguments, channels: Vec<String>, last: Option<u64>) -> Self {
+        let encoded = channels.iter().map(|name| format!("channel={}", utf8_percent_encode(name, NON_ALPHANUMERIC)));
+        let last = last.map(|last| format!("last={last}"));
+        let query: Vec<String> = encoded.chain(last).collect();
+        Self {
+            hub,
+            target: format!("/stream?{}", query.join("&")),
+            origin: Origin::new(channels),
+            retry: RETRY_DEFAULT,
+            last_event_id: String::new(),
+            ever_connected: false,
+            has_read: false,
+        }
+    }
+
+    /// The pause that the hub wishes.
+    pub(super) fn retry(&self) -> Duration {
+        self.retry
+    }
+
+    pub(super) fn was_ever_connected(&self) -> bool {
+        self.ever_connected
+    }
+
+    /// Whether the last connection brought something.
+    pub(super) fn has_read(&self) -> bool {
+        self.has_read
+    }
+
+    /// Connects and reads to the end of the stream. An error is one of writing.
+    pub(super) async fn connection(&mut self, shown: &mut Shown) -> io::Result<Parted> {
+        self.has_read = false;
+        let mut connection = match Connection::open(&self.hub).await {
+            Ok(connection) => connection,
+            Err(error) => return Ok(Parted::Lost(error.to_string())),
+        };
+        let mut request = request(&self.hub, Method::GET, &self.target, Outgoing::new(Bytes::new()));
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if !self.last_event_id.is_empty() {
+            // A decoder's ids are UTF-8; one that no header can carry is none that came in one piece.
+            if let Ok(value) = HeaderValue::from_bytes(self.last_event_id.as_bytes()) {
+                request.headers_mut().insert("last-event-id", value);
+            }
+        }
+        let (head, mut body) = match connection.begin(request).await {
+            Ok(response) => response.into_parts(),
+            Err(cut) => return Ok(Parted::Lost(cut.to_string())),
+        };
+        let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+        if head.status != StatusCode::OK || !head.headers.get(header::CONTENT_TYPE).is_some_and(is_stream) {
+            return Ok(self.not_a_stream(head, body).await);
+        }
+        self.ever_connected = true;
+
+        let mut decoder = Decoder::new();
+        while let Some(frame) = body.frame().await {
+            let bytes = match frame.map(hyper::body::Frame::into_data) {
+                Ok(Ok(bytes)) => bytes,
+                Ok(Err(_)) => continue,
+                Err(error) => return Ok(Parted::Lost(format!("the stream was cut: {error}"))),
+            };
+            self.has_read = true;
+            match self.read(&mut decoder, &bytes, shown) {
+                Ok(None) => {}
+                Ok(Some(too_large)) => return Ok(Parted::Refused(too_large)),
+                Err(error) => return Ok(written(Err(error))?.unwrap_or(Parted::NobodyReads)),
+            }
+            if let Some(parted) = written(shown.flush())? {
+                return Ok(parted);
+            }
+        }
+        Ok(Parted::Lost("the hub ended the stream".to_owned()))
+    }
+
+    /// Reads on, line by line, because an id of a block without an event counts as well. Answers with what is wrong with
+    /// the stream.
+    fn read(&mut self, decoder: &mut Decoder, bytes: &[u8], shown: &mut Shown) -> io::Result<Option<String>> {
+        let mut items = Vec::new();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if let Err(error) = decoder.feed(line, |item| items.push(item)) {
+                return Ok(Some(error.to_string()));
+            }
+            for item in items.drain(..) {
+                match item {
+                    Item::Message(message) => shown.message(self.origin.of(&self.last_event_id, &message), &message)?,
+                    Item::Retry(retry) => self.retry = retry,
+                    _ => {}
+                }
+            }
+            // A connection that was cut before its first block does not change where it goes on.
+            let id = decoder.resume_id();
+            if !id.is_empty() && id != self.last_event_id {
+                id.clone_into(&mut self.last_event_id);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn not_a_stream(&self, head: http::response::Parts, body: hyper::body::Incoming) -> Parted {
+        let body = http_body_util::Limited::new(body, PROBLEM_BYTES_MAX).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let status = head.status;
+        let problem = Problem::of(&crate::cmd::client::connection::Answer { head, body });
+        if status == StatusCode::OK {
+            return Parted::Refused(format!(
+                "{} answered with something else than events: is a hub there?",
+                self.hub.url
+            ));
+        }
+        if status == StatusCode::NO_CONTENT {
+            return Parted::Refused("the hub says that there is no more to follow (204)".to_owned());
+        }
+        let passes =
+            status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        let why = format!("{}: {}", self.hub.url, problem.advice());
+        if passes { Parted::Lost(why) } else { Parted::Refused(why) }
+    }
+}

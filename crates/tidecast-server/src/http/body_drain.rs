@@ -1,0 +1,74 @@
+//! The layer that reads out what a route left of a request's body.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body as _, Frame, SizeHint};
+use parking_lot::Mutex;
+use tidecast_axum::Handover;
+
+use crate::{http::body::read_out, places::Control};
+
+/// The layer that reads what a handler left of a request's body.
+pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let control = request.extensions().get::<Arc<Control>>().cloned();
+    let handover = request.extensions().get::<Handover>().cloned();
+    let mut rest = SharedBody::default();
+    let request = request.map(|body| {
+        *rest.0.lock() = Some(body);
+        Body::new(rest.clone())
+    });
+    let response = next.run(request).await;
+    // Whoever was waited for in vain is not waited for again.
+    if response.status() != StatusCode::REQUEST_TIMEOUT {
+        // Others may have the place meanwhile, unless it is a stream's.
+        let is_stream = handover.as_ref().is_some_and(Handover::is_filled);
+        if let Some(control) = control.filter(|_| !is_stream) {
+            control.rest();
+        }
+        read_out(&mut rest, patience).await;
+    }
+    response
+}
+
+/// A body that two hold: the handler, and the layer around it. The lock is held for one poll, by one of them at a time.
+#[derive(Clone, Default)]
+struct SharedBody(Arc<Mutex<Option<Body>>>);
+
+impl http_body::Body for SharedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut body = self.0.lock();
+        let Some(inner) = body.as_mut() else { return Poll::Ready(None) };
+        let polled = Pin::new(inner).poll_frame(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            *body = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().as_ref().map_or_else(SizeHint::default, http_body::Body::size_hint)
+    }
+}

@@ -1,0 +1,156 @@
+//! `/channels`: what there is, and what was in it.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use tidecast::{Channel, ChannelInfo};
+use tidecast_axum::{Problem, query};
+
+use super::past_events::PastEvents;
+use crate::{
+    app::App,
+    http::{
+        parameters,
+        router::{json_line, method_not_allowed},
+    },
+    limits::PAGE_MAX,
+};
+
+/// How many events of the past are answered where `last` does not say.
+const LAST_DEFAULT: usize = 100;
+
+/// What follows `/channels/` in a path.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    Channel(Channel),
+    /// The same with `/events` behind it.
+    Events(Channel),
+}
+
+/// `GET /channels?after=NAME`: a page of channels by name, and where the next page begins.
+pub(crate) async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    parameters::refuse_unknown(query.as_deref(), &["after"])?;
+    let after = parameters::value(query.as_deref(), "after")?;
+    let mut channels = app.hub.channels(after.as_deref(), PAGE_MAX + 1);
+    let more = channels.len() > PAGE_MAX;
+    channels.truncate(PAGE_MAX);
+    let next = channels.last().filter(|_| more).map(|last| last.channel.to_string());
+    let channels: Vec<_> = channels.iter().map(describe).collect();
+    Ok(json_line(&json!({ "channels": channels, "next": next })))
+}
+
+/// `GET /channels/{name}` and `GET /channels/{name}/events?last=N`.
+pub(crate) async fn show(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    match Named::read(&uri)? {
+        Named::Channel(channel) => {
+            parameters::refuse_unknown(uri.query(), &[])?;
+            let info = app.hub.channel(&channel).ok_or_else(|| unknown(&channel))?;
+            Ok(json_line(&describe(&info)))
+        }
+        Named::Events(channel) => events(&app, &channel, uri.query()).await,
+    }
+}
+
+/// Answers with the newest events, oldest first.
+async fn events(app: &App, channel: &Channel, query: Option<&str>) -> Result<Response, Problem> {
+    parameters::refuse_unknown(query, &["last"])?;
+    let last = parameters::value(query, "last")?.map_or(Ok(LAST_DEFAULT), |last| query::parse_last(&last))?;
+    let newest = app.hub.newest(channel, last.min(1)).await?;
+    // With Redis a channel may have a past that this hub knows nothing of yet.
+    if newest.events.is_empty() && app.hub.channel(channel).is_none() {
+        return Err(unknown(channel));
+    }
+    let head = newest.events.first().map(|event| event.position);
+    Ok((
+        [(header::CONTENT_TYPE, "application/json")],
+        PastEvents::new(app.hub.clone(), channel, head, last).into_body(),
+    )
+        .into_response())
+}
+
+/// `DELETE /channels/{name}`.
+pub(crate) async fn forget(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    let channel = match Named::read(&uri)? {
+        Named::Channel(channel) => channel,
+        Named::Events(_) => return Ok(wrong_method(Method::DELETE, uri).await),
+    };
+    parameters::refuse_unknown(uri.query(), &[])?;
+    if app.hub.forget(&channel).await? { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(unknown(&channel)) }
+}
+
+/// Answers a method that a path has no use for: 405. Events can only be read.
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let mut response = method_not_allowed(method, uri.clone()).await;
+    if matches!(Named::read(&uri), Ok(Named::Events(_))) {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+    }
+    response
+}
+
+impl Named {
+    /// Reads a path. The name is all that follows, slashes too; `/events` at its end is no part of it unless the slash is
+    /// written `%2F`.
+    fn read(uri: &Uri) -> Result<Self, Problem> {
+        let rest = uri.path().strip_prefix("/channels/").unwrap_or_default();
+        match rest.strip_suffix("/events") {
+            Some(name) => parse(name).map(Self::Events),
+            None => parse(rest).map(Self::Channel),
+        }
+    }
+}
+
+fn parse(name: &str) -> Result<Channel, Problem> {
+    let name = percent_decode_str(name).decode_utf8();
+    Ok(Channel::new(&name.map_err(|_| Problem::bad_request("the channel's name is not UTF-8"))?)?)
+}
+
+fn describe(info: &ChannelInfo) -> Value {
+    json!({
+        "channel": info.channel.as_str(),
+        "subscribers": info.subscribers,
+        "events": info.events,
+        "bytes": info.bytes,
+        "tail": info.tail.to_string(),
+        "head": info.head.to_string(),
+    })
+}
+
+fn unknown(channel: &Channel) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("nobody has published to `{channel}` or reads it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_path_is_the_name() {
+        let read = |path: &str| Named::read(&path.parse().unwrap()).map_err(|problem| problem.detail().to_owned());
+        let channel = |name: &str| Ok(Named::Channel(Channel::new(name).unwrap()));
+        let events = |name: &str| Ok(Named::Events(Channel::new(name).unwrap()));
+        for (path, expected) in [
+            ("/channels/a", channel("a")),
+            ("/channels/chat/1", channel("chat/1")),
+            ("/channels/chat%2F1", channel("chat/1")),
+            ("/channels/a/", channel("a/")),
+            ("/channels//a", channel("/a")),
+            ("/channels/events", channel("events")),
+            ("/channels/a/events", events("a")),
+            ("/channels/chat/1/events", events("chat/1")),
+            ("/channels/a%2Fevents", channel("a/events")),
+            ("/channels/a%2fevents/events", events("a/events")),
+            ("/channels/a/events/events", events("a/events")),
+            ("/channels/a+b", channel("a+b")),
+        ] {
+            assert_eq!(read(path), expected, "{path}");
+        }
+        assert!(read("/channels/%ff").unwrap_err().contains("UTF-8"));
+        assert!(read("/channels//events").unwrap_err().contains("empty"));
+    }
+}

@@ -1,0 +1,63 @@
+//! Log lines: a constant message and fields, on standard error. Writing them is [`log_writer`](crate::observe::log_writer)'s.
+
+use std::{backtrace::Backtrace, io::IsTerminal, panic, sync::OnceLock, time::Duration};
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::LogFormat,
+    observe::{access_log, log_writer::LogWriter},
+    supervise::Tasks,
+};
+
+/// How long the end of the program waits for its last lines to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+static LOG: OnceLock<LogWriter> = OnceLock::new();
+
+/// Begins to write log lines.
+pub(crate) fn init(format: LogFormat, filter: &str, access_log: bool, tasks: &Tasks) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(with_access_log(filter, access_log))
+        .context("failed to read which log lines are to be written")?;
+    let colour = std::io::stderr().is_terminal();
+    let log = LogWriter::start(std::io::stderr(), tasks.add("log")).context("failed to start the thread that logs")?;
+    let log = LOG.get_or_init(|| log);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        // It would print them, and a line that can't be printed is a panic.
+        .log_internal_errors(false)
+        .with_writer(log.clone());
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    // The usual one waits for standard error.
+    panic::set_hook(Box::new(|panicked| {
+        let backtrace = Backtrace::capture();
+        tracing::error!(%backtrace, "{panicked}");
+    }));
+    Ok(())
+}
+
+/// Adds to a filter whether the access log is written: if it is asked for, be it by the filter itself.
+fn with_access_log(filter: &str, access_log: bool) -> String {
+    match access_log {
+        true => format!("{filter},{}=info", access_log::TARGET),
+        false if filter.contains(access_log::TARGET) => filter.to_owned(),
+        false => format!("{filter},{}=off", access_log::TARGET),
+    }
+}
+
+/// Returns how many log lines were dropped since the start.
+pub(crate) fn lines_dropped() -> u64 {
+    LOG.get().map_or(0, LogWriter::dropped)
+}
+
+/// Waits for the last lines to be written, within bounds.
+pub(crate) fn flush() {
+    if let Some(log) = LOG.get() {
+        log.flush(FLUSH_TIMEOUT);
+    }
+}

@@ -1,0 +1,3 @@
+//! Streams as the hub counts them.
+
+pub(crate) mod admission;

@@ -1,0 +1,217 @@
+//! How many streams there may be, of all clients and of one.
+//!
+//! Who finds no place is told in the stream when to come back: an error status would end an `EventSource` for good.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::Method;
+use parking_lot::Mutex;
+use tidecast::Hub;
+use tidecast_axum::{FULL_RETRY, Handover, come_back_in, query, random_between};
+
+use crate::{
+    config::Config,
+    observe::{
+        access_log::OpenStream,
+        log_limit::LogLimit,
+        metrics::{Counters, Refused},
+    },
+    places::client_of,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    streams_max: usize,
+    /// 0 is no limit.
+    streams_per_client_max: usize,
+    /// 0 is no limit.
+    channels_per_client_max: usize,
+    taken: Mutex<Taken>,
+    /// Asked whether it is ending, when nobody is admitted.
+    hub: Hub,
+    counters: Arc<Counters>,
+    full_logged: LogLimit,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    streams: usize,
+    /// Kept only where there is a limit, and only for who has a stream.
+    by_client: HashMap<IpAddr, Share>,
+}
+
+/// What one client has.
+#[derive(Debug, Default)]
+struct Share {
+    streams: usize,
+    /// Of all its streams; one that several of them read counts for each.
+    channels: usize,
+}
+
+/// A stream's place, given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    admission: Arc<Admission>,
+    client: Option<IpAddr>,
+    channels: u16,
+    /// Writes a line at the end, if the access log is on.
+    logged: Option<Box<OpenStream>>,
+}
+
+impl Admission {
+    pub(crate) fn new(config: &Config, hub: Hub, counters: Arc<Counters>) -> Self {
+        Self {
+            streams_max: config.streams_max,
+            streams_per_client_max: config.streams_per_client_max,
+            channels_per_client_max: config.channels_per_client_max,
+            taken: Mutex::default(),
+            hub,
+            counters,
+            full_logged: LogLimit::default(),
+        }
+    }
+
+    /// How many streams there are.
+    pub(crate) fn streams(&self) -> usize {
+        self.taken.lock().streams
+    }
+
+    /// Takes a place for a stream of a client, which asks for so many channels.
+    fn take(self: &Arc<Self>, client: Option<IpAddr>, channels: u16) -> Result<Place, Refused> {
+        if self.hub.is_closed() {
+            return Err(Refused::Ending);
+        }
+        let client = client.filter(|_| self.counts_clients()).map(client_of);
+        let mut taken = self.taken.lock();
+        if taken.streams >= self.streams_max {
+            return Err(Refused::Full);
+        }
+        if let Some(client) = client {
+            let beyond = |count: usize, max: usize| max > 0 && count > max;
+            let (streams, read) = taken.by_client.get(&client).map_or((0, 0), |share| (share.streams, share.channels));
+            let (streams, read) = (streams + 1, read + usize::from(channels));
+            if beyond(streams, self.streams_per_client_max) || beyond(read, self.channels_per_client_max) {
+                return Err(Refused::ClientFull);
+            }
+            taken.by_client.insert(client, Share { streams, channels: read });
+        }
+        taken.streams += 1;
+        Ok(Place { admission: self.clone(), client, channels, logged: None })
+    }
+
+    /// Counts a refusal, and warns if it is for `streams_max`.
+    fn note(&self, refused: Refused) {
+        self.counters.count_refused(refused);
+        if matches!(refused, Refused::Full)
+            && let Some(count) = self.full_logged.due(Instant::now())
+        {
+            let streams_max = self.streams_max;
+            tracing::warn!(streams_max, count, "streams were refused, as there are streams_max of them");
+        }
+    }
+
+    fn counts_clients(&self) -> bool {
+        self.streams_per_client_max > 0 || self.channels_per_client_max > 0
+    }
+
+    /// Returns how many channels a request asks for, if that is of interest. What is wrong with it is told elsewhere.
+    fn channels(&self, request: &Request) -> u16 {
+        if self.channels_per_client_max == 0 {
+            return 0;
+        }
+        let channels = query::channels(request.uri().query().unwrap_or_default());
+        channels.map_or(0, |channels| u16::try_from(channels.len()).unwrap_or(u16::MAX))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.logged.take());
+        let mut taken = self.admission.taken.lock();
+        taken.streams -= 1;
+        if let Some(client) = self.client
+            && let Some(share) = taken.by_client.get_mut(&client)
+        {
+            share.streams -= 1;
+            share.channels -= usize::from(self.channels);
+            if share.streams == 0 {
+                taken.by_client.remove(&client);
+            }
+        }
+    }
+}
+
+/// The layer that gives each stream a place, for as long as it lives.
+pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
+    if request.method() != Method::GET {
+        return next.run(request).await;
+    }
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    match admission.take(peer.map(|peer| peer.ip()), admission.channels(&request)) {
+        Ok(mut place) => {
+            let handover = request.extensions().get::<Handover>().cloned();
+            let response = next.run(request).await;
+            // The stream has its place for as long as it lives, in its body or elsewhere. No other answer has one, be it a
+            // 200: one that tells the client to come back.
+            if let Some(handover) = handover.filter(Handover::is_filled) {
+                place.logged = peer.and_then(OpenStream::begin);
+                handover.keep(place);
+            }
+            response
+        }
+        Err(refused) => {
+            admission.note(refused);
+            come_back_in(random_between(&FULL_RETRY))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, middleware::from_fn_with_state};
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+    use tidecast::wire::{Decoder, Item};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// A request that is still on its way in when the hub begins to stop gets a stream's answer, as an error would end
+    /// its `EventSource` for good.
+    #[tokio::test]
+    async fn who_asks_while_the_hub_is_stopping_is_told_to_come_back() {
+        let hub = Hub::new();
+        let admission = Arc::new(Admission {
+            streams_max: 1,
+            streams_per_client_max: 0,
+            channels_per_client_max: 0,
+            taken: Mutex::default(),
+            hub: hub.clone(),
+            counters: Arc::default(),
+            full_logged: LogLimit::default(),
+        });
+        let streams = tidecast_axum::router(hub.clone());
+        let app: Router = streams.layer(from_fn_with_state(admission.clone(), admit));
+        hub.close();
+        let request = http::Request::get("/?channel=a").body(Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let mut items = Vec::new();
+        Decoder::new().feed(&body, |item| items.push(item)).unwrap();
+        let [Item::Retry(retry)] = &items[..] else { panic!("{items:?}") };
+        assert!(FULL_RETRY.contains(retry), "{retry:?}");
+        assert_eq!(admission.streams(), 0);
+    }
+}
