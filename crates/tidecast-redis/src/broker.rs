@@ -11,11 +11,11 @@ use tokio::{runtime::Handle, sync::Semaphore, time};
 
 use crate::{
     RedisConfig,
-    answer::Answer,
-    failure::Failure,
-    listener::Listener,
+    context::{PAGE_BYTES_MAX, Shared, past_events},
+    error::Failure,
+    pubsub::manager::Listener,
+    receipt::Answer,
     scripts::{Find, Forget, Keep, Publish, Target},
-    shared::{PAGE_BYTES_MAX, Shared, past_events},
     stats::{RedisStats, count},
 };
 

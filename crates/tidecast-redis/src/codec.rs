@@ -7,24 +7,24 @@
 mod foreign;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
-mod own;
+mod native;
 mod payload;
-mod tail;
 #[cfg(test)]
 mod tests;
+mod trailer;
 
 use std::{borrow::Cow, str};
 
 use tidecast::{Event, Limits, Position};
 
 pub(crate) use self::{
-    own::decode_stored,
+    native::decode_stored,
     payload::{Payload, stored, stored_id},
-    tail::lua_digits,
+    trailer::lua_digits,
 };
 
 #[cfg(test)]
-pub(crate) use self::tail::written as written_tail;
+pub(crate) use self::trailer::written as written_tail;
 
 /// How many bytes of JSON stand for a byte of data at most (`\u0001`), and what comes on top of the data.
 const JSON_BYTES_PER_BYTE: usize = 6;
@@ -59,10 +59,10 @@ pub(crate) struct Poison {
 
 /// Reads what came on a channel.
 pub(crate) fn decode(payload: &[u8], limits: &Limits) -> Arrival {
-    let (body, tail) = tail::split(payload);
+    let (body, tail) = trailer::split(payload);
     let arrival = checked(body, limits).and_then(|text| match tail {
         Some(tail) => {
-            own::decode(text).map(|event| Arrival::Ours { position: tail.position, event, look_up: tail.look_up })
+            native::decode(text).map(|event| Arrival::Ours { position: tail.position, event, look_up: tail.look_up })
         }
         None => foreign::decode(text, limits).map(Arrival::Foreign),
     });

@@ -5,14 +5,12 @@
 
 mod attempt;
 mod batch;
+mod listen_target;
 mod node;
 mod request;
-mod route;
-mod targets;
+mod router;
 #[cfg(test)]
 mod tests;
-
-pub(crate) mod reply;
 
 use std::sync::Arc;
 
@@ -23,15 +21,21 @@ use tokio::{sync::watch, time::Instant};
 use self::{
     attempt::{Attempts, watched},
     node::Node,
-    reply::{Verdict, text},
     request::Request,
-    route::{Reach, Route},
+    router::{Reach, Route},
 };
 pub(crate) use self::{
+    listen_target::ListenTarget,
     request::{Call, Script},
-    targets::ListenTarget,
 };
-use crate::{RedisConfig, connection::Connector, failure::Failure, socket::Address, topology::Place};
+use crate::{
+    RedisConfig,
+    connection::Connector,
+    error::Failure,
+    reply::{Verdict, text},
+    socket::Address,
+    topology::Place,
+};
 
 /// See the module. Cheap to clone; all clones share their connections, which close when the last is dropped.
 #[derive(Debug, Clone)]

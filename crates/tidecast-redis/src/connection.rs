@@ -22,9 +22,9 @@ use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
 use crate::{
     RedisConfig,
-    commands::reply,
     config::Login,
-    failure::Failure,
+    error::Failure,
+    reply,
     socket::{Address, Opener, Socket},
 };
 

@@ -1,37 +1,28 @@
 #![doc = include_str!("../README.md")]
 
-// The files in the order in which an event meets them: published, sent, kept, heard, delivered.
-mod config;
-
-mod answer;
 mod broker;
 mod codec;
+mod config;
+mod context;
 mod keys;
-mod refusal;
+mod receipt;
+mod replication_ids;
 mod scripts;
-mod servers;
-mod shared;
-mod supervise;
+mod stats;
+mod write_error;
 
 mod backoff;
 mod commands;
 mod connection;
-mod failure;
+mod error;
+mod reply;
 mod socket;
 mod tls;
 mod topology;
 
-mod compare;
-mod ear;
-mod filling;
-mod heard;
-mod listen_connection;
-mod listener;
-mod queues;
-mod repeats;
-mod sentinel_watch;
-
-mod stats;
+mod log_throttle;
+mod pubsub;
+mod supervise;
 
 // The tests of what is not public start real servers too.
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //!
 //! Nothing here sends anything: `commands` does.
 
-mod fill;
-mod find;
+mod find_id;
 mod forget;
-mod heads;
+mod head;
+mod history;
 mod publish;
-mod reply;
+mod reply_reader;
 #[cfg(test)]
 mod tests;
 
@@ -16,18 +16,18 @@ use crate::commands::{Call, Script};
 use bytes::Bytes;
 
 pub(crate) use self::{
-    fill::{Fill, Filled, Stored},
-    find::Find,
+    find_id::Find,
     forget::Forget,
-    heads::{head, parse_head},
+    head::{head, parse_head},
+    history::{Fill, Filled, Stored},
     publish::{Keep, Publish, Target},
-    reply::Malformed,
+    reply_reader::Malformed,
 };
 
 /// Returns a script with the table of digits that `codec` states and the functions that scripts share put in.
 fn script(text: &str) -> Script {
     let text = text.replace("@HEAD@", include_str!("scripts/head.lua"));
-    let text = text.replace("@SILENT@", include_str!("scripts/silent.lua"));
+    let text = text.replace("@SILENT@", include_str!("scripts/origin_epochs.lua"));
     Script::new(text.replace("@DIGITS@", &crate::codec::lua_digits()))
 }
 

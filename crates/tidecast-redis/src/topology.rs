@@ -11,7 +11,7 @@ use std::{future::Future, sync::Arc};
 use self::sentinel::Sentinels;
 use crate::{
     connection::{Connector, Expected},
-    failure::Failure,
+    error::Failure,
     socket::Address,
 };
 

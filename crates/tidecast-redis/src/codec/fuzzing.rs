@@ -4,7 +4,7 @@
 #[path = "../../../../fuzz/checks.rs"]
 mod checks;
 
-use super::{Arrival, decode, decode_stored, stored, tail};
+use super::{Arrival, decode, decode_stored, stored, trailer};
 use tidecast::{Event, Limits};
 
 /// Reads bytes as they are and with a tail behind them. An event that is read, written and read again is the same; what is
@@ -16,7 +16,7 @@ use tidecast::{Event, Limits};
 pub fn codec(bytes: &[u8]) {
     let limits = Limits::default();
     let position = "00c0ffee1234.7".parse().expect("a position");
-    for payload in [bytes.to_vec(), [bytes, &tail::written(position, false)].concat()] {
+    for payload in [bytes.to_vec(), [bytes, &trailer::written(position, false)].concat()] {
         match decode(&payload, &limits) {
             Arrival::Ours { event, .. } => comes_back(&event, &limits),
             Arrival::Foreign(event) => {

@@ -7,13 +7,13 @@
 use serde_json::value::RawValue;
 use tidecast::Event;
 
-use super::tail;
+use super::trailer;
 use crate::PlainFormat;
 
 /// An event as it is published.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    /// The JSON, without a tail; `None` where it is the same as what is stored.
+    /// The JSON, without a trailer; `None` where it is the same as what is stored.
     pub(crate) json: Option<Vec<u8>>,
     /// The first digit of its tail. The script writes the others.
     pub(crate) first_digit: [u8; 2],
@@ -23,9 +23,9 @@ impl Payload {
     /// `stored` is whether the history will have the whole event. Without that nobody is told to look there.
     pub(crate) fn new(event: &Event, format: PlainFormat, stored: bool) -> Self {
         match format {
-            PlainFormat::Object => Self { json: None, first_digit: tail::first_digit(false) },
+            PlainFormat::Object => Self { json: None, first_digit: trailer::first_digit(false) },
             PlainFormat::Array => {
-                let first_digit = tail::first_digit(stored && !fits_array(event));
+                let first_digit = trailer::first_digit(stored && !fits_array(event));
                 Self { json: Some(array(event)), first_digit }
             }
         }

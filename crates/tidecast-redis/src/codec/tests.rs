@@ -16,8 +16,8 @@ fn position(offset: u64) -> Position {
 /// What a publish puts on the channel.
 fn published(event: &Event, format: PlainFormat, with_history: bool) -> Vec<u8> {
     let payload = Payload::new(event, format, with_history);
-    let look_up = payload.first_digit == tail::first_digit(true);
-    [payload.json.unwrap_or_else(|| stored(event)), tail::written(position(7), look_up)].concat()
+    let look_up = payload.first_digit == trailer::first_digit(true);
+    [payload.json.unwrap_or_else(|| stored(event)), trailer::written(position(7), look_up)].concat()
 }
 
 /// The id and the rest of the frame that a subscriber of the one channel gets.
@@ -133,14 +133,14 @@ proptest! {
         let limits = Limits::default();
         for payload in [payload.clone(), text.into_bytes()] {
             let _ = decode(&payload, &limits);
-            let _ = decode(&[payload, tail::written(position(1), false)].concat(), &limits);
+            let _ = decode(&[payload, trailer::written(position(1), false)].concat(), &limits);
         }
     }
 }
 
 #[test]
 fn what_is_published_is_as_documented() {
-    let tail = tail::written(position(7), false);
+    let tail = trailer::written(position(7), false);
     let text = |payload: Vec<u8>| String::from_utf8(payload.strip_suffix(&tail[..]).unwrap().to_vec()).unwrap();
     let raw = |json: &str| Event::raw_json(RawValue::from_string(json.to_owned()).unwrap());
     let full = Event::text("a\n\"é\"").with_type("t").unwrap().with_id("17").unwrap();
@@ -277,12 +277,12 @@ fn a_tail_behind_what_we_did_not_write_is_poison_with_its_position() {
         "{\"data\":1,\"type\":\"stream-reset\"}",
     ];
     for body in forged.iter().copied().chain([&*nested, &*digits]) {
-        let payload = [body.as_bytes(), &tail::written(position(7), false)].concat();
+        let payload = [body.as_bytes(), &trailer::written(position(7), false)].concat();
         assert!(matches!(decode(&payload, &Limits::default()), Arrival::Poison(_)), "{}", &body[..30]);
         assert!(decode_stored(body.as_bytes(), &Limits::default()).is_err(), "{}", &body[..30]);
     }
     for body in ["{\"data\":1,\"x\":2}", "{\"data\":1,\"id\":5}", "[\"e\",5]", "{\"data\":1,\"retry\":\"5\"}", "}"] {
-        let payload = [body.as_bytes(), &tail::written(position(7), false)].concat();
+        let payload = [body.as_bytes(), &trailer::written(position(7), false)].concat();
         match decode(&payload, &Limits::default()) {
             Arrival::Poison(poison) => assert_eq!(poison.position, Some(position(7)), "{body}"),
             other => panic!("{body}: {other:?}"),

@@ -8,9 +8,10 @@ use std::{sync::Arc, time::Duration};
 use redis::{Cmd, RedisResult, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{node::Node, reply::Verdict, request::Request, route::Route};
+use super::{node::Node, request::Request, router::Route};
 use crate::{
-    backoff::Backoff, connection::Connection, failure::Failure, socket::Address, topology::cluster::redirected,
+    backoff::Backoff, connection::Connection, error::Failure, reply::Verdict, socket::Address,
+    topology::cluster::redirected,
 };
 
 /// A call under way.

@@ -12,11 +12,10 @@ use tokio::time::Instant;
 use super::{
     attempt::{Attempts, watched},
     node::Node,
-    reply::Verdict,
     request::Request,
-    route::Route,
+    router::Route,
 };
-use crate::failure::Failure;
+use crate::{error::Failure, reply::Verdict};
 
 /// What is known of a call after the piece that it was in.
 enum First {

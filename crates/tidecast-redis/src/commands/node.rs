@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     backoff::Backoff,
     connection::{Connection, Connector},
-    failure::Failure,
+    error::Failure,
     socket::Address,
     topology::Place,
 };

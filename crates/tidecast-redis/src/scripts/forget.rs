@@ -6,7 +6,7 @@ use bytes::Bytes;
 use redis::Value;
 use tidecast::Position;
 
-use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply, script};
+use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply_reader, script};
 use crate::keys::ChannelKeys;
 
 static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.lua")));
@@ -45,9 +45,9 @@ impl Forget<'_> {
 
     /// Reads its reply.
     pub(crate) fn parse(value: Value) -> Result<Forgotten, Malformed> {
-        let mut reply = reply::Reply::new(value)?;
+        let mut reply = reply_reader::Reply::new(value)?;
         let known = reply.number("whether it was known")? == 1;
         let epoch = reply.text("an epoch")?;
-        if known { reply::position(&epoch, 0).map(Some) } else { Ok(None) }
+        if known { reply_reader::position(&epoch, 0).map(Some) } else { Ok(None) }
     }
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS  1  the channel's hash: e epoch, o offset of the newest event, r the server's lineage, l where earlier epochs
 --          ended ("EPOCH.OFFSET,…", newest first), h when to look at ages again, m marks of age ("OFFSET.MS,…"),
---          b of what the epochs before the first event were made (see silent.lua), s which nodes saw an earlier server come back ("NODE.N,…")
+--          b of what the epochs before the first event were made (see origin_epochs.lua), s which nodes saw an earlier server come back ("NODE.N,…")
 --       2  the channel's stream
 --       3  optional: where the answer to an idempotency key is kept
 -- ARGV  1  an epoch drawn for this call, for when one is needed    7  most events in the stream; 0 keeps none

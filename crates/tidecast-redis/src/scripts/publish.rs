@@ -6,12 +6,12 @@ use bytes::Bytes;
 use redis::Value;
 use tidecast::{Event, IdempotencyKey, Position};
 
-use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply, script};
+use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply_reader, script};
 use crate::{
     PlainFormat,
     codec::{Payload, stored},
     keys::ChannelKeys,
-    servers::SeenServers,
+    replication_ids::SeenServers,
 };
 
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("publish.lua")));
@@ -112,9 +112,9 @@ impl Publish<'_> {
 
     /// Reads its reply.
     pub(crate) fn parse(value: Value) -> Result<Accepted, Malformed> {
-        let mut reply = reply::Reply::new(value)?;
+        let mut reply = reply_reader::Reply::new(value)?;
         let epoch = reply.text("an epoch")?;
-        let position = reply::position(&epoch, reply.number("an offset")?)?;
+        let position = reply_reader::position(&epoch, reply.number("an offset")?)?;
         Ok(Accepted {
             position,
             repeated: reply.number("whether it is repeated")? == 1,

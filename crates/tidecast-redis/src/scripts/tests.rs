@@ -1,12 +1,12 @@
 //! The scripts on real servers.
 
-mod fill;
-mod find;
+mod find_id;
 mod forget;
+mod history;
+mod origin_epochs;
 mod publish;
-mod refused;
-mod servers;
-mod silent;
+mod rejected;
+mod replication_ids;
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use redis::{Connection, ConnectionLike, RedisResult, ServerErrorKind, Value};
 use tidecast::{Channel, Epoch, Event, IdempotencyKey, Limits, Position};
 
 use super::{
-    fill::{Filled, Lineage},
-    find::Searched,
+    find_id::Searched,
     forget::Forgotten,
+    history::{Filled, Lineage},
     publish::Accepted,
     *,
 };
@@ -24,8 +24,8 @@ use crate::{
     PlainFormat,
     codec::{Arrival, decode, decode_stored},
     keys::{ChannelKeys, Keys},
+    replication_ids::Servers,
     server::{self, Server},
-    servers::Servers,
 };
 
 /// The last position of an earlier epoch.

@@ -9,7 +9,7 @@ use rcgen::{
 use crate::{
     RedisConfig,
     commands::Commands,
-    failure::Failure,
+    error::Failure,
     server::{Server, free_port},
 };
 

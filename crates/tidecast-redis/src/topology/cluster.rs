@@ -18,9 +18,9 @@ use tokio::time::Instant;
 
 use crate::{
     backoff::Backoff,
-    commands::reply::{self, Verdict},
     connection::{Connector, Expected},
-    failure::Failure,
+    error::Failure,
+    reply::{self, Verdict},
     socket::Address,
 };
 

@@ -14,9 +14,9 @@ use redis::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    commands::reply::{self, Verdict},
     connection::{Connector, Expected},
-    failure::Failure,
+    error::Failure,
+    reply::{self, Verdict},
     socket::Address,
 };
 

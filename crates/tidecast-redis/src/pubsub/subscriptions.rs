@@ -6,7 +6,7 @@
 
 mod arrival;
 mod channel;
-mod settling;
+mod go_live;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +26,7 @@ use crate::stats::Counters;
 pub(crate) use self::{
     arrival::Call,
     channel::{LiveFrom, ToFill},
-    settling::Settled,
+    go_live::Settled,
 };
 
 /// What a channel is published under: its name as it is, or one of our own.

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use redis::Value;
 use tidecast::Position;
 
-use super::{Call, Malformed, Script, number, reply, script};
+use super::{Call, Malformed, Script, number, reply_reader, script};
 use crate::{codec::stored_id, keys::ChannelKeys};
 
-static FIND: LazyLock<Script> = LazyLock::new(|| script(include_str!("find.lua")));
+static FIND: LazyLock<Script> = LazyLock::new(|| script(include_str!("find_id.lua")));
 
 /// Part of a search, which goes from newer events to older ones.
 #[derive(Debug, Clone, Copy)]
@@ -58,12 +58,12 @@ impl Find<'_> {
 
     /// Parses its reply: `None` if the channel has no log.
     pub(crate) fn parse(value: Value) -> Result<Option<Searched>, Malformed> {
-        let mut reply = reply::Reply::new(value)?;
+        let mut reply = reply_reader::Reply::new(value)?;
         if reply.is_empty() {
             return Ok(None);
         }
         let epoch = reply.text("an epoch")?;
-        let oldest = reply::position(&epoch, reply.number("an offset")?)?;
+        let oldest = reply_reader::position(&epoch, reply.number("an offset")?)?;
         let mut count = |what| reply.number(what);
         Ok(Some(Searched {
             oldest: Some(oldest).filter(|oldest| oldest.offset > 0),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use redis::PushInfo;
 use tokio::time::timeout;
 
-use super::{Commands, route::Reach};
+use super::{Commands, router::Reach};
 use crate::{
-    failure::Failure,
-    listen_connection::{ListenConnection, OnPush},
+    error::Failure,
+    pubsub::connection::{ListenConnection, OnPush},
     socket::Address,
     topology::{Place, cluster::slot},
 };

@@ -5,7 +5,7 @@
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
 
-use crate::{failure::Failure, socket::Address};
+use crate::{error::Failure, socket::Address};
 
 /// See the module. All but the first prove that the call was not executed.
 #[derive(Debug, PartialEq)]

@@ -15,13 +15,13 @@ use crate::{
     RedisConfig,
     codec::decode_stored,
     commands::Commands,
-    failure::Failure,
-    heard::{HeardChannels, Name},
+    error::Failure,
     keys::Keys,
-    refusal::LastRefusal,
+    pubsub::subscriptions::{HeardChannels, Name},
+    replication_ids::{SeenServers, Servers},
     scripts::{Fill, Filled, Stored},
-    servers::{SeenServers, Servers},
     supervise::Faults,
+    write_error::LastRefusal,
 };
 
 /// Most bytes of events that are read for one channel at once.

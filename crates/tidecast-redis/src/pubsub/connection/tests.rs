@@ -10,8 +10,8 @@ use crate::{
     RedisConfig,
     cluster::Cluster,
     commands::Commands,
-    failure::Failure,
-    listen_connection::ListenConnection,
+    error::Failure,
+    pubsub::connection::ListenConnection,
     server::{Server, wait_until},
     topology::cluster::slot,
 };

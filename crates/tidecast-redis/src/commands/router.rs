@@ -12,7 +12,7 @@ use super::node::Node;
 use crate::{
     config::Servers,
     connection::Connector,
-    failure::Failure,
+    error::Failure,
     socket::Address,
     topology::{
         Place,

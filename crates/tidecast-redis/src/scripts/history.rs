@@ -5,10 +5,10 @@ use std::{sync::LazyLock, time::Duration};
 use redis::Value;
 use tidecast::{Epoch, Position};
 
-use super::{Call, Malformed, Script, milliseconds, number, reply, script};
+use super::{Call, Malformed, Script, milliseconds, number, reply_reader, script};
 use crate::keys::ChannelKeys;
 
-static FILL: LazyLock<Script> = LazyLock::new(|| script(include_str!("fill.lua")));
+static FILL: LazyLock<Script> = LazyLock::new(|| script(include_str!("history.lua")));
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -83,16 +83,16 @@ impl Fill<'_> {
 
     /// Reads its reply: `None` where the channel has no log.
     pub(crate) fn parse(value: Value) -> Result<Option<Filled>, Malformed> {
-        let mut reply = reply::Reply::new(value)?;
+        let mut reply = reply_reader::Reply::new(value)?;
         if reply.is_empty() {
             return Ok(None);
         }
         let epoch = reply.text("an epoch")?;
-        let head = reply::position(&epoch, reply.number("an offset")?)?;
+        let head = reply_reader::position(&epoch, reply.number("an offset")?)?;
         let lineage = Lineage::parse(&reply.text("a lineage")?);
         let mut complete = reply.number("whether it is complete")? == 1;
         let origins = reply.text("origins")?;
-        let origins = origins.split(',').filter_map(|epoch| reply::position(epoch, 0).ok());
+        let origins = origins.split(',').filter_map(|epoch| reply_reader::position(epoch, 0).ok());
         let origins = origins.map(|origin| origin.epoch).collect();
         let server = reply.text("a server")?;
         let promoted = reply.number("whether it was promoted")? == 1;
@@ -102,7 +102,7 @@ impl Fill<'_> {
         let mut events: Vec<Stored> = Vec::with_capacity(reply.len() / 2);
         while !reply.is_empty() {
             let id = reply.text("an id")?;
-            let (offset, at_ms) = parse_id(&id).ok_or(reply::malformed("an id"))?;
+            let (offset, at_ms) = parse_id(&id).ok_or(reply_reader::malformed("an id"))?;
             if events.last().is_some_and(|before| before.offset + 1 != offset) {
                 // Somebody took entries out by hand. What is before the hole is no use to who must not miss what was
                 // in it.

@@ -10,8 +10,8 @@ use redis::{PushKind, Value};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    commands::reply::{Verdict, text},
-    failure::Failure,
+    error::Failure,
+    reply::{Verdict, text},
 };
 
 /// See the module.

@@ -10,12 +10,12 @@ use tidecast::{Channel, Position};
 use tokio::time;
 
 use crate::{
-    ear::Ear,
-    failure::Failure,
-    heard::Name,
-    listen_connection::ListenConnection,
+    context::Shared,
+    error::Failure,
+    pubsub::connection::ListenConnection,
+    pubsub::subscriptions::Name,
+    pubsub::worker::Ear,
     scripts::{head, parse_head},
-    shared::Shared,
     supervise::Fault,
 };
 

@@ -4,7 +4,7 @@
 //! multiplexed connection: that takes an unasked `sunsubscribe`, which a moved slot brings, for the reply to whatever
 //! was asked last. Parsing is the library's.
 
-mod waiting;
+mod pending;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,11 +16,11 @@ use tokio::{
     time::timeout,
 };
 
-use self::waiting::{Awaited, Waiting};
+use self::pending::{Awaited, Waiting};
 use crate::{
-    commands::reply::Verdict,
     connection::{Connector, Expected, check, questions},
-    failure::Failure,
+    error::Failure,
+    reply::Verdict,
     socket::{Address, Socket},
 };
 

@@ -10,11 +10,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     backoff::Backoff,
-    commands::reply::text,
     connection::{Connector, Expected},
-    failure::Failure,
-    listen_connection::ListenConnection,
-    shared::Shared,
+    context::Shared,
+    error::Failure,
+    pubsub::connection::ListenConnection,
+    reply::text,
     socket::Address,
     supervise::Fault,
 };

@@ -16,11 +16,11 @@ use tokio::{
 use crate::{
     commands::ListenTarget,
     config::Servers,
-    ear::Ear,
-    failure::Failure,
-    repeats::Repeats,
-    sentinel_watch::watch,
-    shared::Shared,
+    context::Shared,
+    error::Failure,
+    log_throttle::Repeats,
+    pubsub::sentinel_watch::watch,
+    pubsub::worker::Ear,
     socket::Address,
     supervise::{Fault, supervise},
 };

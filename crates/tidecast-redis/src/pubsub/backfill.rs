@@ -17,10 +17,10 @@ use tidecast::{
 use crate::{
     RedisConfig,
     commands::Call,
-    heard::{LiveFrom, Settled, ToFill},
-    listen_connection::ListenConnection,
+    context::{PAGE_BYTES_MAX, Shared, head_of, past_events},
+    pubsub::connection::ListenConnection,
+    pubsub::subscriptions::{LiveFrom, Settled, ToFill},
     scripts::{Fill, Filled},
-    shared::{PAGE_BYTES_MAX, Shared, head_of, past_events},
     stats::count,
     supervise::Fault,
 };
