@@ -26,17 +26,7 @@ mod supervise;
 
 // The tests of what is not public start real servers too.
 #[cfg(test)]
-#[allow(dead_code)]
-#[path = "../tests/it/rig/cluster.rs"]
-mod cluster;
-#[cfg(test)]
-#[allow(dead_code)]
-#[path = "../tests/it/rig/sentinel.rs"]
-mod sentinel;
-#[cfg(test)]
-#[allow(dead_code)]
-#[path = "../tests/it/rig/server.rs"]
-mod server;
+use tidecast_test::redis::{cluster, sentinel, server};
 
 /// The check of the codec's fuzz target.
 #[cfg(any(test, feature = "fuzzing"))]

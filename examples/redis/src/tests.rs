@@ -1,19 +1,14 @@
 //! Two programs on a real Redis, which the test starts.
 
-#[path = "../../../crates/tidecast-redis/tests/it/rig/server.rs"]
-#[allow(dead_code, reason = "shared with the tests of the broker, which use all of it")]
-mod server;
-
 use std::time::Duration;
 
 use tidecast::Hub;
+use tidecast_test::redis::server::Server;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-
-use self::server::Server;
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -117,7 +117,7 @@ async fn the_task_that_routes_a_clusters_channels_is_started_again() {
 async fn the_task_that_watches_a_sentinel_is_started_again() {
     let sentinels = Sentinels::start(&[]);
     let rig = Rig::new(quick(&sentinels.url())).await;
-    rig.survives(Fault::Sentinels, async |_: &Rig| sentinels.cut_listeners()).await;
+    rig.survives(Fault::Sentinels, async |_: &Rig| sentinels.cut_subscribers()).await;
 }
 
 /// While a task that ended is not there yet, that shows.

@@ -3,10 +3,6 @@
 //! What the broker promises by itself is tested in its own crate. Here are real hubs, real readers, and the Redis that is
 //! killed is a real one.
 
-#[path = "../../../tidecast-redis/tests/it/rig/server.rs"]
-#[allow(dead_code, reason = "what starts a server is shared with the tests of the broker, which use all of it")]
-pub(crate) mod server;
-
 mod away;
 mod databases;
 mod flask;
@@ -21,6 +17,8 @@ use std::{
     io::Write,
     process::{Command, Stdio},
 };
+
+pub(crate) use tidecast_test::redis::server;
 
 use self::server::Server;
 use crate::support::{Hub, eventually};

@@ -2,19 +2,20 @@
 
 use super::server::{Server, free_port, wait_until};
 
-/// See the module.
+/// A running Cluster, ended when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Cluster {
-    pub(crate) nodes: Vec<Server>,
+pub struct Cluster {
+    /// The three primaries.
+    pub nodes: Vec<Server>,
 }
 
 impl Cluster {
-    /// Starts it, with more options for each node, and waits until every node knows every slot.
-    pub(crate) fn start(options: &[&str]) -> Self {
+    /// Starts a Cluster with more options for each node, and waits until every node knows the owner of every slot.
+    pub fn start(options: &[&str]) -> Self {
         let mut buses = Vec::new();
         let mut nodes = Vec::new();
         for _ in 0..THIRDS.len() {
-            // Said, as the default is the port plus 10,000, which may be none.
+            // By default it is the port plus 10,000, which may exceed 65,535.
             let bus = free_port().to_string();
             let own = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "2000"];
             nodes.push(Server::start(&[&own, options].concat()));
@@ -28,41 +29,42 @@ impl Cluster {
             let port = node.port.to_string();
             ask(&cluster.nodes[0], &["CLUSTER", "MEET", "127.0.0.1", &port, &buses[index]]);
         }
-        let whole = |node: &Server| {
+        let is_complete = |node: &Server| {
             let info = node.command(&["CLUSTER", "INFO"]).unwrap_or_default();
             ["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3"]
                 .iter()
                 .all(|line| info.contains(line))
         };
-        assert!(wait_until(|| cluster.nodes.iter().all(whole)), "the Cluster does not come together");
+        assert!(wait_until(|| cluster.nodes.iter().all(is_complete)), "the Cluster does not become complete");
         cluster
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Returns the URL with which a client finds the Cluster.
+    pub fn url(&self) -> String {
         let hosts: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         format!("redis+cluster://{}", hosts.join(","))
     }
 
-    /// The index of the node that had the slot at first.
-    pub(crate) fn first_owner(slot: u16) -> usize {
-        THIRDS.iter().position(|(first, last)| (*first..=*last).contains(&slot)).expect("a slot")
+    /// Returns the index of the node that owns a slot right after the start.
+    pub fn first_owner(slot: u16) -> usize {
+        THIRDS.iter().position(|(first, last)| (*first..=*last).contains(&slot)).expect("a slot is below 16,384")
     }
 
-    /// The slot is being moved from now on: a key that is not there any more is asked for at the other node.
-    pub(crate) fn begin_move(&self, slot: u16, from: usize, to: usize) {
+    /// Begins to move a slot. From now on the old owner redirects requests for keys that it no longer has.
+    pub fn begin_move(&self, slot: u16, from: usize, to: usize) {
         let slot = slot.to_string();
         ask(&self.nodes[to], &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.id(from)]);
         ask(&self.nodes[from], &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &self.id(to)]);
     }
 
-    /// Moves one key of such a slot.
-    pub(crate) fn move_key(&self, key: &str, from: usize, to: usize) {
+    /// Moves one key of a slot whose move has begun.
+    pub fn move_key(&self, key: &str, from: usize, to: usize) {
         let port = self.nodes[to].port.to_string();
         ask(&self.nodes[from], &["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
     }
 
-    /// From now on the slot is there; its keys must have been moved.
-    pub(crate) fn end_move(&self, slot: u16, from: usize, to: usize) {
+    /// Ends the move of a slot, whose keys must all have been moved: the new node owns it from now on.
+    pub fn end_move(&self, slot: u16, from: usize, to: usize) {
         let (slot, id) = (slot.to_string(), self.id(to));
         for node in [to, from] {
             ask(&self.nodes[node], &["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
@@ -71,7 +73,7 @@ impl Cluster {
 
     fn id(&self, index: usize) -> String {
         let reply = ask(&self.nodes[index], &["CLUSTER", "MYID"]);
-        reply.lines().nth(1).expect("an id").to_owned()
+        reply.lines().nth(1).expect("MYID returns an id").to_owned()
     }
 }
 
