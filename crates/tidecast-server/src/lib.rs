@@ -24,24 +24,16 @@ mod streams;
 
 mod app;
 
-mod connection;
-mod cork;
-mod deadline;
-mod head_timer;
-mod listen;
-mod places;
-mod socket;
-mod workers;
+#[path = "../../tidecast-serve/src/lib.rs"]
+mod serve;
 
-mod detach;
-#[cfg(target_os = "linux")]
-mod reactor;
-#[cfg(not(target_os = "linux"))]
-#[path = "reactor/absent.rs"]
-mod reactor;
-
-mod shutdown;
-mod supervise;
+use self::serve::{
+    connection,
+    connection::{cork, head_timer},
+    detach, lazy_timer as deadline, listener as listen,
+    listener::{connection_limit as places, shutdown, socket, workers},
+    reactor, supervise,
+};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

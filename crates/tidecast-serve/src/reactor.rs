@@ -14,18 +14,18 @@
 //! itself. To wake the thread for it would cost more than the writes, and delay them.
 
 mod chunk;
+mod closing;
 mod connections;
-mod deadlines;
-mod ending;
 mod entry;
 #[cfg(test)]
 mod fairness;
-mod inbox;
-mod look;
-mod pass;
+mod full_stream;
+mod read_cache;
+mod round;
 mod slab;
+mod task_queue;
+mod timers;
 mod wheel;
-mod whole;
 
 use std::{
     fmt, io,
@@ -50,8 +50,8 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use self::{
     connections::Connections,
-    inbox::{Inbox, Mail},
     slab::Token,
+    task_queue::{Inbox, Mail},
 };
 use crate::{
     config::Config,

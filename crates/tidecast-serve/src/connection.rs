@@ -5,6 +5,9 @@
 //! [`detach`](crate::detach) does with it relies on more: that hyper asks for a flush only with an empty write buffer. So
 //! its version is pinned, and `tests/it/detach.rs` shows for each new one whether that is still so.
 
+pub(crate) mod cork;
+pub(crate) mod head_timer;
+
 use std::{
     convert::Infallible,
     future::poll_fn,

@@ -1,8 +1,8 @@
 //! All that a reactor has, and what happens to one connection of it at a time.
 //!
 //! Only values and sockets here, no thread and no waiting: whoever holds the lock calls this. What is done for all readers
-//! of a channel is in [`pass`](super::pass), whole subscriptions are in [`whole`](super::whole), deadlines in
-//! [`deadlines`](super::deadlines), and ends in [`ending`](super::ending).
+//! of a channel is in [`round`](super::round), whole subscriptions are in [`full_stream`](super::full_stream), deadlines in
+//! [`timers`](super::timers), and ends in [`closing`](super::closing).
 
 use std::{
     collections::VecDeque,
@@ -19,10 +19,10 @@ use super::{
     Member,
     chunk::{Framing, Pending, Written, write},
     entry::{Entry, Phase, Source, Whole},
-    inbox::{Inbox, Mail},
-    look::{Look, Seen},
-    pass::Channels,
+    read_cache::{Look, Seen},
+    round::Channels,
     slab::{Slab, Token},
+    task_queue::{Inbox, Mail},
     wheel::{NEVER, Tick, Wheel},
 };
 use crate::{config::Config, detach::Detached, observe::metrics::Counters};

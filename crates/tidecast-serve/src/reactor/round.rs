@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::{
     connections::{Connections, Served},
-    look::Look,
+    read_cache::Look,
     slab::Token,
 };
 

@@ -6,6 +6,11 @@
 //! Clients that all come back at once fill the system's queue within a tenth of a second, and of those that find it full
 //! some are turned away. So once one has come all that wait are taken, on a thread that serves nobody.
 
+pub(crate) mod connection_limit;
+pub(crate) mod shutdown;
+pub(crate) mod socket;
+pub(crate) mod workers;
+
 use std::{
     io,
     net::{self, SocketAddr},

@@ -10,7 +10,7 @@ use rustix::event::epoll;
 use tidecast::{Event, Hub, Start, Taps, wire::FirstBlock};
 use tokio::sync::Notify;
 
-use super::{Next, Reactor, connections::Connections, inbox::Mail};
+use super::{Next, Reactor, connections::Connections, task_queue::Mail};
 use crate::{
     config::{Config, Settings},
     detach::{Detached, Seat},

@@ -14,8 +14,8 @@ use tidecast::{Spot, Subscription, Taps};
 use super::{
     Member,
     chunk::{Framing, Pending},
-    inbox::Inbox,
     slab::Token,
+    task_queue::Inbox,
     wheel::Tick,
 };
 use crate::detach::Seat;

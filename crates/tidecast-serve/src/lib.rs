@@ -1,0 +1,10 @@
+pub(crate) mod connection;
+pub(crate) mod detach;
+pub(crate) mod lazy_timer;
+pub(crate) mod listener;
+#[cfg(target_os = "linux")]
+pub(crate) mod reactor;
+#[cfg(not(target_os = "linux"))]
+#[path = "reactor/unsupported.rs"]
+pub(crate) mod reactor;
+pub(crate) mod supervise;
