@@ -4,6 +4,10 @@
 //! from. So the child leaves that node untouched, neither used nor dropped, and makes one of its own; the pid tells, at
 //! every call.
 
+pub(crate) mod process_hub;
+pub(crate) mod publish;
+pub(crate) mod stream;
+
 use std::{mem::ManuallyDrop, process, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
@@ -15,10 +19,10 @@ use tidecast::{
 use tidecast_redis::{PlainFormat, RedisConfig};
 
 use crate::{
+    engine::process_hub::Node,
+    engine::publish::{Published, Publishing},
+    engine::stream::Stream,
     error::raise,
-    node::Node,
-    publish::{Published, Publishing},
-    stream::Stream,
 };
 
 /// See `_native.pyi`.

@@ -6,23 +6,12 @@
 
 // In the order in which a call meets them.
 mod engine;
-mod node;
-
-mod publish;
-mod stream;
-
-mod decoder;
-
-mod feed;
-mod posting;
 mod publisher;
 
-mod open_streams;
-mod readable;
-mod selector;
-mod socket;
-mod stream_waker;
-mod termination;
+mod decoder;
+mod notify;
+mod peer_socket;
+mod shutdown;
 
 mod error;
 
@@ -36,13 +25,13 @@ mod _native {
     use crate::{
         decoder::{Decoder, check_channels},
         engine::Engine,
-        feed::Feed,
-        posting::Posting,
-        publish::{Published, Publishing},
+        engine::publish::{Published, Publishing},
+        engine::stream::{Stream, commits_at_empty_line},
+        notify::selector::Selector,
+        peer_socket::{hang_up, peer_is_gone, unsent},
         publisher::Publisher,
-        selector::Selector,
-        socket::{hang_up, peer_is_gone, unsent},
-        stream::{Stream, commits_at_empty_line},
-        termination::{end_streams, end_streams_at, streams_are_ending},
+        publisher::feed::Feed,
+        publisher::pending_send::Posting,
+        shutdown::{end_streams, end_streams_at, streams_are_ending},
     };
 }

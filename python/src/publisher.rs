@@ -3,6 +3,9 @@
 //! What a number stands for, properties and names of any kind, is Python's to know: so nothing of Python's lies where its
 //! collector can't see it, and no code of the program runs in here.
 
+pub(crate) mod feed;
+pub(crate) mod pending_send;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     mem::ManuallyDrop,
@@ -14,8 +17,8 @@ use tidecast::{Error, Event, FeedOptions, WhenFull};
 
 use crate::{
     error::raise,
-    feed::Feed,
-    posting::{PostedOrNot, Posting},
+    publisher::feed::Feed,
+    publisher::pending_send::{PostedOrNot, Posting},
 };
 
 /// See `_native.pyi`.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.server import PROGRAMS, Server
+from support.server import APPS, Server
 from support.source import Source, ask
 from support.waiting import until
 
@@ -216,8 +216,8 @@ def test_a_stream_has_a_life(kind: str, way: str, outcome: str, tmp_path: Path) 
 
 def reloads(kind: str, outcome: str, folder: Path, *, by_file: bool) -> None:
     """Reloads a server while a page is open, by SIGHUP or by a file that changes."""
-    programs = folder / "programs"
-    shutil.copytree(PROGRAMS, programs)
+    apps = folder / "apps"
+    shutil.copytree(APPS, apps)
     options: tuple[str, ...] = ("--reload",) if by_file else ()
     if kind.startswith("gunicorn"):
         options = (*options, "--graceful-timeout", "120")
@@ -229,10 +229,10 @@ def reloads(kind: str, outcome: str, folder: Path, *, by_file: bool) -> None:
         options = ("--binary-path", sys.executable)
     life = "1" if TABLE[kind]["its life"] == "bounded" and outcome == "late" else "60"
     environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": life}
-    with Server(kind, folder, *options, environment=environment, programs=programs) as server:
+    with Server(kind, folder, *options, environment=environment, apps=apps) as server:
         with Source(server.port) as source:
             source.block()
-            with changing(programs / "hello.py") if by_file else contextlib.nullcontext():
+            with changing(apps / "hello.py") if by_file else contextlib.nullcontext():
                 if not by_file:
                     server.signal(signal.SIGHUP)
                 ended(source, outcome, kind, "reloaded")

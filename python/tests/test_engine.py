@@ -12,7 +12,7 @@ import pytest
 
 from tidecast import InvalidError, TidecastError, TooLargeError
 from tidecast._native import Engine, Published, Stream
-from tidecast.waiting import wait
+from tidecast.poll import wait
 
 
 def text(stream: Stream) -> str:

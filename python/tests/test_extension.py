@@ -13,7 +13,7 @@ import fakeredis
 import pytest
 from flask import Blueprint, Flask, abort, url_for
 from support.redis_server import RedisServer
-from support.server import PROGRAMS
+from support.server import APPS
 from support.waiting import until
 
 import tidecast.flask_sse
@@ -158,11 +158,11 @@ def test_commands_publish_and_listen(redis_server: RedisServer, tmp_path: Path) 
     command = [sys.executable, "-m", "flask", "--app", "hello:app", "sse"]
     told = tmp_path / "told"
     with told.open("wb") as output:
-        tail = subprocess.Popen([*command, "tail", "news"], cwd=PROGRAMS, env=environment, stdout=output)
+        tail = subprocess.Popen([*command, "tail", "news"], cwd=APPS, env=environment, stdout=output)
     try:
         until(lambda: redis_server.client.pubsub_numsub("news")[0][1] == 1, "it listens")
         for arguments in (["text", "--type", "greeting"], ['{"a": 1}', "--json", "--id", "own"]):
-            done = subprocess.run([*command, "publish", "news", *arguments], cwd=PROGRAMS, env=environment, timeout=60)
+            done = subprocess.run([*command, "publish", "news", *arguments], cwd=APPS, env=environment, timeout=60)
             assert done.returncode == 0
         until(lambda: told.read_text().count("\n") == 2, "both were heard")
         tail.send_signal(signal.SIGINT)

@@ -17,14 +17,14 @@ from support.hub import KEY, Hub
 from support.source import Source
 from support.waiting import until
 
-from tidecast import InvalidError, RefusedError, modes
+from tidecast import InvalidError, RefusedError, backends
+from tidecast.backends import Subscription
 from tidecast.event import Event
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint
 from tidecast.hub import following
 from tidecast.hub.client import Client
-from tidecast.modes import Subscription
+from tidecast.poll import wait
 from tidecast.settings import Settings
-from tidecast.waiting import wait
 
 
 def listeners(hub: Hub, channel: str = "sse") -> int:
@@ -163,7 +163,7 @@ def test_what_the_hub_refuses_is_raised(on_hub: Flask, blueprint: ServerSentEven
 
 
 def test_what_is_followed_begins_where_it_is_told_to(on_hub: Flask, hub: Hub) -> None:
-    mode = modes.choose(Settings.of(on_hub.config))
+    mode = backends.choose(Settings.of(on_hub.config))
     published = [mode.publish("c", Event.of(data, None, None, None, json.dumps)) for data in ("one", "two", "three")]
     for told in ({"after": published[1].position.encode()}, {"last": 1}):
         with closing(mode.subscribe(["c"], **told)) as stream:  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ def test_what_is_followed_begins_where_it_is_told_to(on_hub: Flask, hub: Hub) ->
 
 
 def test_one_that_nobody_holds_leaves_the_hub(on_hub: Flask, hub: Hub) -> None:
-    stream = modes.choose(Settings.of(on_hub.config)).subscribe(["sse"])
+    stream = backends.choose(Settings.of(on_hub.config)).subscribe(["sse"])
     until(lambda: listeners(hub) == 1, "it follows")
     before = threading.active_count()
     del stream
@@ -182,7 +182,7 @@ def test_one_that_nobody_holds_leaves_the_hub(on_hub: Flask, hub: Hub) -> None:
 
 
 def test_one_that_is_closed_has_ended(on_hub: Flask, hub: Hub) -> None:
-    stream = modes.choose(Settings.of(on_hub.config)).subscribe(["sse"])
+    stream = backends.choose(Settings.of(on_hub.config)).subscribe(["sse"])
     until(lambda: listeners(hub) == 1, "it follows")
     stream.close()
     assert stream.events() is None
@@ -190,7 +190,7 @@ def test_one_that_is_closed_has_ended(on_hub: Flask, hub: Hub) -> None:
 
 
 def test_a_reader_that_does_not_read_is_told_what_it_missed(on_hub: Flask, hub: Hub) -> None:
-    mode = modes.choose(Settings.of(on_hub.config))
+    mode = backends.choose(Settings.of(on_hub.config))
     with closing(mode.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
         with Source(hub.port, "/stream?channel=c", Authorization=f"Bearer {KEY}") as source:
@@ -209,7 +209,7 @@ def test_an_event_whose_parts_are_no_longer_kept_is_told_as_missed(
     """A reader at the edge of what the engine keeps could take an event of which the rest was just dropped: the event
     was taken for a failure that there was not, and vanished."""
     monkeypatch.setattr(following, "SAID_MAX", 0)
-    mode = modes.choose(Settings.of(on_hub.config))
+    mode = backends.choose(Settings.of(on_hub.config))
     reset = ("c", "stream-reset", '{"channel": "c", "reason": "too-slow"}', True, None, None)
     with closing(mode.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
@@ -220,7 +220,7 @@ def test_an_event_whose_parts_are_no_longer_kept_is_told_as_missed(
 
 
 def test_in_the_child_of_a_fork_it_has_ended_and_its_parents_goes_on(on_hub: Flask, hub: Hub) -> None:
-    mode = modes.choose(Settings.of(on_hub.config))
+    mode = backends.choose(Settings.of(on_hub.config))
     with closing(mode.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
         mode.publish("c", Event.of("before", None, None, None, json.dumps))
@@ -241,7 +241,7 @@ def test_in_the_child_of_a_fork_it_has_ended_and_its_parents_goes_on(on_hub: Fla
 
 def test_nothing_that_a_publisher_writes_is_taken_for_the_hubs_own(on_hub: Flask, hub: Hub) -> None:
     """A type that began with `\\x01` vanished, and `\\x01stream-reset` was told as a reset."""
-    mode = modes.choose(Settings.of(on_hub.config))
+    mode = backends.choose(Settings.of(on_hub.config))
     with closing(mode.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
         with pytest.raises(InvalidError):

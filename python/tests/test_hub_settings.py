@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tidecast import modes
+from tidecast import backends
+from tidecast.backends.hub import HubMode
 from tidecast.hub.ticket import Signer
-from tidecast.modes.hub import HubMode
 from tidecast.settings import HubSettings, Settings
 
 BOTH = {"SSE_HUB_URL": "http://hub:8000/", "SSE_HUB_KEY": "secret"}
@@ -36,10 +36,10 @@ def test_each_can_be_said() -> None:
 
 def test_it_comes_before_a_redis_and_is_the_same_for_the_same_settings() -> None:
     settings = Settings.of({**BOTH, "REDIS_URL": "redis://cache"})
-    mode = modes.choose(settings)
+    mode = backends.choose(settings)
     assert isinstance(mode, HubMode) and mode.crosses_processes
-    assert modes.choose(Settings.of({**BOTH, "REDIS_URL": "redis://cache"})) is mode
-    assert modes.choose(Settings.of({**BOTH, "SSE_HUB_KEY": "other"})) is not mode
+    assert backends.choose(Settings.of({**BOTH, "REDIS_URL": "redis://cache"})) is mode
+    assert backends.choose(Settings.of({**BOTH, "SSE_HUB_KEY": "other"})) is not mode
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_a_short_key_signs_nothing() -> None:
     """From a ticket, a publish key of one letter was found in four seconds."""
     for told, named in (({}, "SSE_HUB_KEY"), ({"SSE_HUB_TICKET_KEY": "k" * 31}, "SSE_HUB_TICKET_KEY")):
         with pytest.raises(ValueError, match=named):
-            modes.choose(Settings.of({**BOTH, **told})).open(["news"])
+            backends.choose(Settings.of({**BOTH, **told})).open(["news"])
 
 
 def test_a_ticket_key_signs_in_place_of_the_publish_key() -> None:
     secret = "k" * 32
-    elsewhere = modes.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(["news"])
+    elsewhere = backends.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(["news"])
     ticket = elsewhere.headers["Location"].rpartition("ticket=")[2]
     # The first part names the key.
     assert ticket.split(".")[0] == Signer(secret).ticket(["news"], 60).split(".")[0]

@@ -20,9 +20,9 @@ from support.waiting import until
 
 import tidecast
 from tidecast._native import Engine
+from tidecast.backends.engine import EngineMode
 from tidecast.event import Event
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint, send_event
-from tidecast.modes.engine import EngineMode
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_flask_sse_itself_takes_part(redis_server: RedisServer, tmp_path: Path) 
     old_folder.mkdir()
     new_folder.mkdir()
     with (
-        Server("gunicorn-gevent", old_folder, app="old:app", environment=environment) as old,
+        Server("gunicorn-gevent", old_folder, app="upstream:app", environment=environment) as old,
         Server("gunicorn-gevent", new_folder, environment=environment) as new,
         Source(new.port) as on_new,
         ThreadPoolExecutor() as threads,

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.source import PATIENCE_SECONDS
 from support.waiting import until
+from tidecast.sse.stream import Stream
 
 from tidecast.sse import Publisher
-from tidecast.sse.stream import Stream
 
 
 def read(stream: Stream) -> list[str]:

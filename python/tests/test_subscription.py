@@ -18,12 +18,12 @@ from support.source import PATIENCE_SECONDS
 from support.waiting import until
 
 import tidecast
-from tidecast import modes
+from tidecast import backends
 from tidecast.settings import Settings
 
 
 def listeners(channel: str) -> int:
-    mode = modes.choose(Settings.of_environment())
+    mode = backends.choose(Settings.of_environment())
     return mode.engine.receivers(channel)  # type: ignore[attr-defined, no-any-return]
 
 

@@ -4,7 +4,7 @@
 :func:`tidecast.publish` publishes from anywhere, and :func:`tidecast.subscribe` listens.
 """
 
-from . import modes, programs
+from . import apps, backends
 from ._native import Published
 from .errors import (
     ClosedError,
@@ -15,9 +15,9 @@ from .errors import (
     TooLargeError,
     UnavailableError,
 )
-from .names import install_as_flask_sse
+from .import_hook import install_as_flask_sse
 from .publishing import publish
-from .received import Received
+from .received_event import Received
 from .subscription import Subscription, subscribe
 
 __all__ = [
@@ -45,5 +45,5 @@ def reset() -> None:
     It is for tests: events and applications of one are not those of the next. A :class:`tidecast.sse.Publisher` is
     closed by itself.
     """
-    modes.reset()
-    programs.forget()
+    backends.reset()
+    apps.forget()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import modes, programs
+from . import apps, backends
 from ._native import Published
 from .event import Event
 
@@ -36,6 +36,6 @@ def publish(
         name.
     :raises tidecast.errors.UnavailableError: Redis could not be asked.
     """
-    settings, dumps = programs.present()
+    settings, dumps = apps.present()
     event = Event.of(data, type, id, retry, dumps)
-    return modes.choose(settings).publish(programs.channel(channel), event, idempotency_key)
+    return backends.choose(settings).publish(apps.channel(channel), event, idempotency_key)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 
-from . import modes, programs
+from . import apps, backends
 from .errors import InvalidError
-from .received import Received
-from .waiting import wait
+from .poll import wait
+from .received_event import Received
 
 #: Most of the newest events of each channel that one may begin with.
 LAST_MAX = 1000
@@ -37,15 +37,15 @@ def subscribe(
     :raises TypeError: ``after`` is not a string.
     """
     names = [channel] if isinstance(channel, (str, bytes, int, float)) else list(channel)
-    channels = [programs.channel(name) for name in names]
+    channels = [apps.channel(name) for name in names]
     # Here, as a hub would say it only once it is asked.
     if last is not None and not 0 <= last <= LAST_MAX:
         raise InvalidError(f"last must be 0 to {LAST_MAX}, not {last!r}")
     if after is not None and not isinstance(after, str):
         raise TypeError(f"after must be a string, the id of an event, not {after!r}")
-    settings, _ = programs.present()
+    settings, _ = apps.present()
     resumed = after.encode() if after else None
-    return Subscription(modes.choose(settings).subscribe(channels, after=resumed, last=last), channels)
+    return Subscription(backends.choose(settings).subscribe(channels, after=resumed, last=last), channels)
 
 
 class Subscription(AsyncIterator[Received], Iterator[Received]):
@@ -57,7 +57,7 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
     A task that is cancelled while it waits has taken nothing: whoever reads on misses no event.
     """
 
-    def __init__(self, stream: modes.Subscription, channels: list[str]) -> None:
+    def __init__(self, stream: backends.Subscription, channels: list[str]) -> None:
         """This is for internal use. Its signature may change at any time."""
         self._stream = stream
         self._is_alone = len(set(channels)) == 1
@@ -74,15 +74,15 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
         if self._is_awaited:
             raise RuntimeError("another task waits for this subscription: subscribe in each")
         # Imported where it is run: a program without asyncio should not have to load it.
-        from . import eventloop
+        from . import event_loop
 
         self._is_awaited = True
         try:
             if self._in_turn >= TURN_EVENTS:
-                await eventloop.sleep(0)
+                await event_loop.sleep(0)
                 self._in_turn = 0
             while (event := self._next()) is None:
-                await eventloop.readable(self._stream)
+                await event_loop.readable(self._stream)
                 self._in_turn = 0
         except _Ended:
             raise StopAsyncIteration from None

@@ -13,8 +13,8 @@ from types import TracebackType
 
 from .waiting import until
 
-#: The programs that the servers run.
-PROGRAMS = Path(__file__).parent.parent / "programs"
+#: The applications that the servers run.
+APPS = Path(__file__).parent.parent / "apps"
 
 #: How each server is started, and with which words it says where it listens.
 COMMANDS = {
@@ -68,7 +68,7 @@ class Server:
     :param folder: Where its output goes.
     :param options: Further options of the server.
     :param environment: Further variables.
-    :param programs: Where the programs lie.
+    :param apps: Where the applications lie.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class Server:
         *options: str,
         app: str = "hello:app",
         environment: dict[str, str] | None = None,
-        programs: Path = PROGRAMS,
+        apps: Path = APPS,
     ) -> None:
         self._output = folder / "server.log"
         command = [part.replace("{app}", app).replace("{port}", str(_free_port())) for part in COMMANDS[kind]]
         inherited = {name: value for name, value in os.environ.items() if name not in OF_THE_MACHINE}
-        path = [*(_eventlet() if kind == "gunicorn-eventlet" else []), str(programs)]
+        path = [*(_eventlet() if kind == "gunicorn-eventlet" else []), str(apps)]
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *command, *options],
-                cwd=programs,
+                cwd=apps,
                 env={**inherited, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1", **(environment or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,

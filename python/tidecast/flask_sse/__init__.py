@@ -5,8 +5,8 @@ that name has.
 """
 
 from .blueprint import ServerSentEventsBlueprint
+from .legacy import send_event
 from .message import Message
-from .older import send_event
 from .redis_py import ConnectionError, StrictRedis
 
 __all__ = ["ConnectionError", "Message", "ServerSentEventsBlueprint", "StrictRedis", "send_event", "sse"]

@@ -22,14 +22,14 @@ from flask import (
     stream_with_context,
 )
 
-from .. import modes, programs
-from ..body import StreamBody
+from .. import apps, backends
 from ..errors import InvalidError
 from ..event import Event
-from ..peer import Peer
 from ..settings import Settings, redis_url
-from ..unloadable import UNLOADABLE, passed_over
-from . import client, commands, redis_py
+from ..skipped_events import UNLOADABLE, passed_over
+from ..wsgi.peer import Peer
+from ..wsgi.stream_body import StreamBody
+from . import commands, custom_client, redis_py
 from .message import Message
 from .query import Query
 
@@ -70,9 +70,9 @@ class ServerSentEventsBlueprint(Blueprint):
         event = Event.of(data, type, id, retry, json.dumps)
         if self._client_is_own():
             event.check()
-            return client.publish(self.redis, message, channel)
+            return custom_client.publish(self.redis, message, channel)
         mode = chosen_mode(settings())
-        return mode.publish(programs.channel(channel), event).receivers
+        return mode.publish(apps.channel(channel), event).receivers
 
     def messages(self, channel: Any = "sse") -> Generator[Message, None, None]:
         """The messages of a channel, from the first ``next`` on: what was published, as Flask-SSE has it, and so no
@@ -82,11 +82,11 @@ class ServerSentEventsBlueprint(Blueprint):
         :param channel: A channel, or a list of them.
         """
         if self._client_is_own():
-            yield from client.messages(self.redis, channel)
+            yield from custom_client.messages(self.redis, channel)
             return
         names = channel if isinstance(channel, (list, tuple, set, frozenset)) else [channel]
         chosen = settings()
-        stream = chosen_mode(chosen).subscribe([programs.channel(name) for name in names])
+        stream = chosen_mode(chosen).subscribe([apps.channel(name) for name in names])
         peer = Peer(request.environ if has_request_context() else None)
         seconds = _max_seconds(peer, chosen) if has_request_context() else 0
         ends_at = monotonic() + seconds if seconds else None
@@ -132,7 +132,7 @@ class ServerSentEventsBlueprint(Blueprint):
             )
         except InvalidError as error:
             abort(400, str(error))
-        if isinstance(stream, modes.Elsewhere):
+        if isinstance(stream, backends.Elsewhere):
             return current_app.response_class(stream.body, stream.status, stream.headers)
         if request.method == "HEAD":
             stream.close()
@@ -175,18 +175,18 @@ class ServerSentEventsBlueprint(Blueprint):
         """Register the blueprint, and make the application the one that ``tidecast.publish`` speaks for. The first one
         is ``app.extensions["sse"]``, which ``flask sse`` publishes by."""
         super().register(app, options)
-        programs.add(app)
+        apps.add(app)
         app.extensions.setdefault("sse", self)
         commands.add(app)
 
     def reaches_other_processes(self) -> bool:
         """Whether what the current application publishes reaches pages that another process serves."""
-        return self._client_is_own() or modes.choose(settings()).crosses_processes
+        return self._client_is_own() or backends.choose(settings()).crosses_processes
 
     def _client_is_own(self) -> bool:
         is_own = redis_py.is_own(self, ServerSentEventsBlueprint.__dict__["redis"])
         if is_own and current_app.config.get("SSE_HUB_URL"):
-            programs.warn_of_client()
+            apps.warn_of_client()
         return is_own
 
     def _overrides(self, name: str) -> bool:
@@ -198,9 +198,9 @@ def _max_seconds(peer: Peer, chosen: Settings) -> float:
     """Returns when a stream of this request is to end by itself, in seconds; 0 is never."""
     # uWSGI tells of its greenlets by another name.
     if not request.environ.get("wsgi.multithread") and "uwsgi.core" not in request.environ:
-        programs.warn_of_turns(chosen.max_stream_seconds)
+        apps.warn_of_turns(chosen.max_stream_seconds)
     elif peer.may_go_unnoticed:
-        programs.warn_of_unseen_ends(chosen.max_stream_seconds)
+        apps.warn_of_unseen_ends(chosen.max_stream_seconds)
     else:
         return 0
     return chosen.max_stream_seconds
@@ -228,11 +228,11 @@ def settings() -> Settings:
     return Settings.of(current_app.config)
 
 
-def chosen_mode(chosen: Settings) -> modes.Mode:
+def chosen_mode(chosen: Settings) -> backends.Mode:
     """What carries the events, with a word where that is not what a server with several processes needs."""
-    mode = modes.choose(chosen)
+    mode = backends.choose(chosen)
     if has_request_context() and request.environ.get("wsgi.multiprocess") and not mode.crosses_processes:
-        programs.warn_of_memory()
+        apps.warn_of_memory()
     return mode
 
 

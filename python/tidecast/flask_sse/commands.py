@@ -13,8 +13,8 @@ import click
 from flask import Flask, current_app, json
 from flask.cli import AppGroup, with_appcontext
 
+from ..apps import HOW_TO_SHARE
 from ..errors import TidecastError
-from ..programs import HOW_TO_SHARE
 
 if TYPE_CHECKING:
     from .blueprint import ServerSentEventsBlueprint

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..errors import InDoubtError, TidecastError, UnavailableError
-from ..waiting import is_readable
+from ..poll import is_readable
 
 if TYPE_CHECKING:
     import ssl

@@ -13,10 +13,10 @@ from weakref import WeakValueDictionary
 
 from .. import _native
 from ..errors import UnavailableError
-from ..waiting import wait
+from ..poll import wait
 from .channels import Channels
-from .stream import Stream
 from .subscriber import END_STREAM, Place, Subscriber
+from .subscriber_stream import Stream
 
 #: The channel of those who name none.
 DEFAULT_CHANNEL = "default channel"

@@ -5,7 +5,7 @@ use std::{collections::HashSet, os::fd::RawFd, sync::Arc};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
-use crate::readable::Readable;
+use crate::notify::wake_fd::Readable;
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]

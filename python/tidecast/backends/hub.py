@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from .._native import Engine, check_channels
 from ..hub.client import Client, query
-from ..hub.following import Following
+from ..hub.hub_stream import Following
 from ..hub.ticket import SECRET_BYTES_MIN, Signer
-from .elsewhere import Elsewhere
+from .redirect import Elsewhere
 
 if TYPE_CHECKING:
     from .._native import Published
@@ -43,11 +43,11 @@ class HubMode:
         self._client.close()
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.modes.Mode`."""
+        """See :class:`tidecast.backends.Mode`."""
         return self._client.publish(channel, event, idempotency_key)
 
     def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Following:
-        """See :class:`tidecast.modes.Mode`."""
+        """See :class:`tidecast.backends.Mode`."""
         check_channels(channels)
         return Following(self._client, self._engine, _once(channels), after or b"", last)
 
@@ -61,7 +61,7 @@ class HubMode:
         open_event: bool = False,
         commits_at_empty_line: bool = True,
     ) -> Elsewhere:
-        """See :class:`tidecast.modes.Mode`. After how long a browser comes back is the hub's to say.
+        """See :class:`tidecast.backends.Mode`. After how long a browser comes back is the hub's to say.
 
         :raises ValueError: The key that would sign is so short that it could be found from a ticket.
         """

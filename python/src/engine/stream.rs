@@ -22,7 +22,10 @@ use tidecast::{
     wire::{FirstBlock, IdCommit, final_block},
 };
 
-use crate::{error::raise, node::Node, selector::Selector, stream_waker::StreamWaker, termination::Process};
+use crate::{
+    engine::process_hub::Node, error::raise, notify::selector::Selector, notify::stream_waker::StreamWaker,
+    shutdown::Process,
+};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]

@@ -13,9 +13,9 @@ from importlib import import_module
 from time import monotonic
 from typing import Any
 
-from . import worker
-from ._native import hang_up, peer_is_gone, unsent
-from .waiting import wait_any
+from .._native import hang_up, peer_is_gone, unsent
+from ..poll import wait_any
+from . import worker_monitor
 
 #: How often a server is asked that has to be, in seconds.
 ASK_EVERY = 1.0
@@ -39,7 +39,7 @@ class Peer:
         self._disconnected: Callable[[], bool] | None = disconnected if callable(disconnected) else None
         self._is_served = bool(environ)
         self._is_shown = self._fileno is not None or self._disconnected is not None
-        self._worker = worker.present() if environ else None
+        self._worker = worker_monitor.present() if environ else None
         self.stall_seconds = stall_seconds
         self.given_at = 0.0
 

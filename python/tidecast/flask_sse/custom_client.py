@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import json
 
-from ..unloadable import UNLOADABLE, passed_over
+from ..skipped_events import UNLOADABLE, passed_over
 from .message import Message
 from .redis_py import ConnectionError
 

@@ -9,7 +9,7 @@ import sys
 PROGRAM = """
 import os, signal, sys
 from tidecast._native import Engine
-from tidecast.waiting import wait
+from tidecast.poll import wait
 
 def handler(*_):
     print("handled", flush=True)
@@ -89,7 +89,7 @@ def test_ctrl_c_ends_streams_if_it_is_handled_as_sigterm_is() -> None:
 import os, signal, sys
 from tidecast import worker
 from tidecast._native import Engine
-from tidecast.waiting import wait
+from tidecast.poll import wait
 
 handler = lambda *_: None
 signal.signal(signal.SIGTERM, handler)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from . import hub, memory, redis
-from .elsewhere import Elsewhere as Elsewhere
+from .redirect import Elsewhere as Elsewhere
 
 if TYPE_CHECKING:
     from .._native import Published, Selector, Stream

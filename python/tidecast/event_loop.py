@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from ._native import Selector
 
 if TYPE_CHECKING:
-    from .modes import Subscription
+    from .backends import Subscription
 
 
 async def readable(stream: Subscription) -> None:

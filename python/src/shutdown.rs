@@ -4,6 +4,8 @@
 //! that was there, which runs first. If the signal would end the process at once, or is ignored, there is nothing to hear.
 //! What else tells a worker to go is the package's to see.
 
+pub(crate) mod open_streams;
+
 use std::{
     mem::{ManuallyDrop, MaybeUninit},
     process, ptr,
@@ -18,7 +20,7 @@ use std::{
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
-use crate::{open_streams::OpenStreams, readable::Readable};
+use crate::{notify::wake_fd::Readable, shutdown::open_streams::OpenStreams};
 
 /// The streams of this process, and what ends them.
 pub(crate) struct Process {

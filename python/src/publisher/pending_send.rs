@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tidecast::Error;
 
-use crate::{error::raise, readable::Readable};
+use crate::{error::raise, notify::wake_fd::Readable};
 
 /// What comes of it: how many copies were published.
 type Outcome = Pin<Box<dyn Future<Output = tidecast::Result<usize>> + Send>>;

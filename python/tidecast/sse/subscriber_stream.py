@@ -8,10 +8,10 @@ from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any
 
-from .. import programs
-from ..body import StreamBody
-from ..peer import Peer
+from .. import apps
 from ..settings import Settings
+from ..wsgi.peer import Peer
+from ..wsgi.stream_body import StreamBody
 from .subscriber import Place
 
 
@@ -34,10 +34,10 @@ class Stream(Generator[str, None, None]):
         self._pieces: deque[str] = deque()
         environ = _environ()
         # Within a request they are those of its application.
-        settings = programs.present()[0] if environ is not None else Settings()
+        settings = apps.present()[0] if environ is not None else Settings()
         peer = Peer(environ, settings.stall_seconds)
         if peer.may_go_unnoticed:
-            programs.warn_of_unseen_ends(settings.max_stream_seconds)
+            apps.warn_of_unseen_ends(settings.max_stream_seconds)
         self._body = StreamBody(
             place.feed,
             peer,

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .. import programs
+from .. import apps
 from .._native import Engine, Published
 from .engine import EngineMode
 
@@ -20,16 +20,16 @@ class MemoryMode(EngineMode):
     crosses_processes = False
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.modes.Mode`. An event that no process but this one has is told in the log, once, if it
-        looks as if it was meant for another one."""
+        """See :class:`tidecast.backends.Mode`. An event that no process but this one has is told in the log, once, if
+        it looks as if it was meant for another one."""
         published = super().publish(channel, event, idempotency_key)
         if not published.receivers and self._is_elsewhere():
-            programs.warn_of_other_process()
+            apps.warn_of_other_process()
         return published
 
     def _is_elsewhere(self) -> bool:
         """Returns whether this process has had no stream, and was made by one that has, or to do work for another."""
-        if self.pid_of_streams == os.getpid() or programs.serves_a_request():
+        if self.pid_of_streams == os.getpid() or apps.serves_a_request():
             return False
         return self.pid_of_streams is not None or _is_a_child()
 

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::stream_waker::StreamWaker;
+use crate::notify::stream_waker::StreamWaker;
 
 #[derive(Default)]
 pub(crate) struct OpenStreams(Mutex<Streams>);

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import json
 
-from .. import programs
+from .. import apps
 from ..event import Event
 from .blueprint import chosen_mode, settings
 
@@ -24,4 +24,4 @@ def send_event(event_name: Any, data: Any, channel: Any = "sse") -> None:
     if isinstance(data, (list, tuple)) and data and all(isinstance(line, str) for line in data):
         data = "\n".join(data)
     event = Event.of(data, event_name, None, None, json.dumps)
-    chosen_mode(settings()).publish(programs.channel(channel), event)
+    chosen_mode(settings()).publish(apps.channel(channel), event)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._native import Decoder, Engine
 from ..errors import InvalidError, UnavailableError
-from ..unloadable import passed_over
+from ..skipped_events import passed_over
 
 if TYPE_CHECKING:
     from .._native import Selector

@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{readable::Readable, selector::Ready};
+use crate::{notify::selector::Ready, notify::wake_fd::Readable};
 
 #[derive(Default)]
 pub(crate) struct StreamWaker {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyBytes};
 use tidecast::{Batch, Error, limits::READ_BYTES_DEFAULT};
 
-use crate::{error::raise, stream_waker::StreamWaker, termination::Process};
+use crate::{error::raise, notify::stream_waker::StreamWaker, shutdown::Process};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from ._native import Stream
+from .._native import Stream
 
 if TYPE_CHECKING:
     from .peer import Peer

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .._native import Engine, Published, Publishing, Stream
-from ..waiting import wait
+from ..poll import wait
 
 if TYPE_CHECKING:
     from ..event import Event
@@ -21,7 +21,7 @@ class EngineMode:
         self.pid_of_streams: int | None = None
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.modes.Mode`."""
+        """See :class:`tidecast.backends.Mode`."""
         answer = self.engine.publish(
             channel,
             event.data,
@@ -34,7 +34,7 @@ class EngineMode:
         return finished(answer) if isinstance(answer, Publishing) else answer
 
     def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Stream:
-        """See :class:`tidecast.modes.Mode`."""
+        """See :class:`tidecast.backends.Mode`."""
         self.pid_of_streams = os.getpid()
         return self.engine.subscribe(channels, after=after, last=last)
 
@@ -48,7 +48,7 @@ class EngineMode:
         open_event: bool = False,
         commits_at_empty_line: bool = True,
     ) -> Stream:
-        """See :class:`tidecast.modes.Mode`: it is sent from here."""
+        """See :class:`tidecast.backends.Mode`: it is sent from here."""
         self.pid_of_streams = os.getpid()
         return self.engine.subscribe(
             channels,

@@ -52,10 +52,10 @@ def flood():
 @app.get("/receivers")
 def receivers():
     """How many streams of this worker listen, without a word to them."""
-    from tidecast import modes
+    from tidecast import backends
     from tidecast.settings import Settings
 
-    return f"{modes.choose(Settings.of(app.config)).engine.receivers(request.args.get('channel', 'sse'))}"
+    return f"{backends.choose(Settings.of(app.config)).engine.receivers(request.args.get('channel', 'sse'))}"
 
 
 @app.get("/threads")

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Protocol
 
-from ._native import end_streams, end_streams_at, streams_are_ending
+from .._native import end_streams, end_streams_at, streams_are_ending
 
 #: How often it looks, in seconds.
 LOOK_EVERY = 0.5

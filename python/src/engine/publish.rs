@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tidecast::{Error, Publication};
 
-use crate::{error::raise, node::Node, readable::Readable};
+use crate::{engine::process_hub::Node, error::raise, notify::wake_fd::Readable};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
