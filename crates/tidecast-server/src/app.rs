@@ -9,8 +9,8 @@ use tidecast_redis::{RedisBroker, RedisConfig};
 use crate::{
     auth::access::Access,
     config::{BrokerConfig, Config},
-    http::body::Bodies,
-    observe::{metrics::Counters, say},
+    http::body::BodyMemory,
+    observe::{metrics::Counters, terminal},
     reactor::Reactors,
     streams::admission::Admission,
     supervise::Tasks,
@@ -30,7 +30,7 @@ pub(crate) struct App {
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) reactors: Reactors,
-    pub(crate) bodies: Bodies,
+    pub(crate) bodies: BodyMemory,
     pub(crate) tasks: Arc<Tasks>,
     address: SocketAddr,
 }
@@ -60,7 +60,7 @@ impl App {
             redis,
             counters,
             reactors,
-            bodies: Bodies::new(config.bodies_bytes_max),
+            bodies: BodyMemory::new(config.bodies_bytes_max),
             tasks,
             config,
             address,
@@ -90,7 +90,7 @@ impl App {
             self.config.broker
         );
         // A standard output that is closed, or that nobody reads, is no reason to stop or to wait.
-        say::without_waiting(move || drop(say::print(&text)));
+        terminal::with_timeout(move || drop(terminal::print(&text)));
         tracing::info!(address = %self.address, broker = %self.config.broker, "listening");
         for warning in warnings {
             tracing::warn!(warning, "configuration warning");

@@ -1,7 +1,7 @@
 //! Decides which requests may pass: the publish key, tickets, the names of hosts and origins.
 
 pub(crate) mod access;
-mod guesses;
+mod guess_counter;
 pub(crate) mod pattern;
 pub(crate) mod refusal;
 pub(crate) mod ticket;

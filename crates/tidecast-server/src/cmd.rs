@@ -1,7 +1,7 @@
 //! The hub's own clients: `publish`, `tail` and `bench`, which speak to it over HTTP as any other program would, and
 //! `ticket`, which signs what lets others in.
 //!
-//! An [`address`] says where the hub is, a [`connection`] carries requests to it, [`patience`] says when to try again;
+//! An [`address`] says where the hub is, a [`connection`] carries requests to it, [`backoff`] says when to try again;
 //! each command is a file of its own. None of them knows the engine: what they know of the hub is what it answers.
 
 pub(crate) mod cli;
@@ -20,7 +20,7 @@ pub(crate) use self::{bench::BenchArguments, publish::PublishArguments, tail::Ta
 
 /// How a command ended that did not fail as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum Exit {
     /// Everything was done.
     Done,
     /// Something was not, and was named.
@@ -28,19 +28,19 @@ pub(crate) enum Ended {
     /// Nobody can tell of something whether it was done; it was named.
     Unknown,
     /// The command line can't be followed; it was told why.
-    Misused,
+    Usage,
     /// Somebody interrupted it.
     Interrupted,
 }
 
-impl From<Ended> for ExitCode {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Done => Self::SUCCESS,
-            Ended::Failed => Self::FAILURE,
-            Ended::Unknown => Self::from(2),
-            Ended::Misused => Self::from(crate::EXIT_USAGE),
-            Ended::Interrupted => Self::from(130),
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::FAILURE,
+            Exit::Unknown => Self::from(2),
+            Exit::Usage => Self::from(crate::EXIT_USAGE),
+            Exit::Interrupted => Self::from(130),
         }
     }
 }
@@ -66,7 +66,7 @@ const OLD_KEY_VARIABLE: &str = "TIDECAST_KEY";
 pub(crate) const VARIABLES: [&str; 2] = [address::VARIABLE, OLD_KEY_VARIABLE];
 
 /// Returns the key of the variable's old name, if there is one.
-fn old_key() -> Option<String> {
+fn key_from_old_variable() -> Option<String> {
     std::env::var(OLD_KEY_VARIABLE).ok().filter(|key| !key.is_empty())
 }
 
@@ -103,7 +103,7 @@ impl HubArguments {
     /// saying it.
     fn check(&mut self) -> Result<(), &'static str> {
         if matches!(self.key, None | Some(Key(Ok(None)))) {
-            self.key = old_key().and_then(|key| key.parse().ok());
+            self.key = key_from_old_variable().and_then(|key| key.parse().ok());
         }
         match &self.key {
             Some(Key(Err(()))) => Err(BAD_KEY),
@@ -118,17 +118,17 @@ impl HubArguments {
 }
 
 /// Tells a mistake in the command line that only its meaning shows.
-fn misused(mistake: impl std::fmt::Display) -> anyhow::Result<Ended> {
-    crate::observe::say::complain(format_args!("error: {mistake}"));
-    Ok(Ended::Misused)
+fn usage_error(mistake: impl std::fmt::Display) -> anyhow::Result<Exit> {
+    crate::observe::terminal::print_error(format_args!("error: {mistake}"));
+    Ok(Exit::Usage)
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(command: impl Future<Output = anyhow::Result<Ended>>) -> anyhow::Result<Ended> {
+pub(crate) fn run(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
     // One thread is enough: there is one conversation, or many that wait most of the time.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(command);
+    let exit = runtime.block_on(command);
     // A thread that still reads standard input is nothing that anybody waits for.
     runtime.shutdown_background();
-    ended
+    exit
 }

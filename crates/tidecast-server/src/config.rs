@@ -4,9 +4,9 @@ mod access;
 mod broker;
 pub(crate) mod document;
 mod flask;
-mod knob;
-mod knobs;
+mod options;
 mod sources;
+mod spec;
 pub(crate) mod units;
 
 use std::{net::SocketAddr, time::Duration};
@@ -20,9 +20,9 @@ use self::sources::nearest;
 pub(crate) use self::{
     access::{AccessConfig, Anonymous, Secret},
     broker::BrokerConfig,
-    knob::{Kind, Knob, Zero},
-    knobs::KNOBS,
-    sources::{Origin, Setting, Settings},
+    options::OPTIONS,
+    sources::{Setting, Settings, Source},
+    spec::{Kind, OptionSpec, Zero},
 };
 use crate::{
     auth::pattern::Pattern,
@@ -254,18 +254,18 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn values<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
-        let knob = KNOBS.iter().find(|knob| knob.key == key).expect("only declared knobs are read");
+        let option = OPTIONS.iter().find(|option| option.key == key).expect("only declared options are read");
         let set = self.settings.find(key);
-        let default = [knob.default.to_owned()];
+        let default = [option.default.to_owned()];
         let texts = match set {
             Some(setting) => &setting.values[..],
-            None if knob.default.is_empty() => &[],
+            None if option.default.is_empty() => &[],
             None => &default[..],
         };
         let mut values = Vec::with_capacity(texts.len());
         for text in texts {
-            let parsed = match knob.zero {
-                Zero::Mistake(why) if is_zero(text) => Err(format!("must not be 0: {why}")),
+            let parsed = match option.zero {
+                Zero::Invalid(why) if is_zero(text) => Err(format!("must not be 0: {why}")),
                 _ => parse(text),
             };
             match parsed {
@@ -425,8 +425,8 @@ mod tests {
     fn flags(flags: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::default();
         for (key, value) in flags {
-            let knob = KNOBS.iter().find(|knob| knob.key == *key).expect("a known key");
-            settings.add(knob, Setting { values: vec![(*value).to_owned()], origin: Origin::Flag(knob.flag()) });
+            let option = OPTIONS.iter().find(|option| option.key == *key).expect("a known key");
+            settings.add(option, Setting { values: vec![(*value).to_owned()], source: Source::Flag(option.flag()) });
         }
         settings
     }

@@ -16,7 +16,7 @@ use tidecast_axum::query as axum_query;
 pub use self::fast_path::fast_path;
 use crate::{
     auth::ticket::TicketKey,
-    http::publish::{self as publishes, Asked},
+    http::publish::{self as publishes, PublishRequest},
     limits::BATCH_MAX,
 };
 
@@ -39,8 +39,8 @@ pub fn publish(input: &[u8]) {
         }
     }
     let publications = match publishes::read(&Hub::new(), &headers, query, body) {
-        Ok(Asked::One(wanted)) => vec![wanted],
-        Ok(Asked::Several(several)) => several,
+        Ok(PublishRequest::Single(item)) => vec![item],
+        Ok(PublishRequest::Batch(several)) => several,
         Err(problem) => {
             assert!(problem.status().is_client_error() && !problem.detail().is_empty(), "{problem:?}");
             return;
@@ -48,7 +48,7 @@ pub fn publish(input: &[u8]) {
     };
     assert!(publications.len() <= BATCH_MAX);
     // The first ones show it, and an array may have many.
-    for Publication { channel, event, .. } in publications.iter().take(4).map(|wanted| &wanted.publication) {
+    for Publication { channel, event, .. } in publications.iter().take(4).map(|item| &item.publication) {
         assert!(checks::arrives(channel, event), "an event that was found small enough is refused");
     }
 }

@@ -44,14 +44,13 @@ use anyhow::Context;
 
 use crate::{
     cmd::{
-        Ended,
-        cli::{self, Asked, Document, Gathered},
+        Exit,
+        cli::{self, Document, Invocation, LoadedSettings},
     },
     config::{Config, Settings, document},
     observe::{
-        metrics,
-        say::{self, complain, print},
-        telemetry,
+        metrics, telemetry,
+        terminal::{self, print, print_error},
     },
     supervise::Tasks,
     workers::Workers,
@@ -72,28 +71,31 @@ pub fn run() -> ExitCode {
         }
     };
     match asked {
-        Asked::Serve(gathered) => configured(gathered, |config, _, warnings| serve(config, warnings)),
-        Asked::CheckConfig(gathered) => configured(gathered, |_, _, warnings| {
+        Invocation::Serve(loaded) => configured(loaded, |config, _, warnings| serve(config, warnings)),
+        Invocation::CheckConfig(loaded) => configured(loaded, |_, _, warnings| {
             warn(warnings);
             print("the configuration has no mistakes\n")
         }),
-        Asked::PrintConfig(gathered) => configured(gathered, |config, settings, warnings| {
+        Invocation::PrintConfig(loaded) => configured(loaded, |config, settings, warnings| {
             warn(warnings);
             print(&document::in_force(settings, &config))
         }),
-        Asked::Publish(arguments) => ended(cmd::run(cmd::publish::run(*arguments))),
-        Asked::Tail(arguments) => ended(cmd::run(cmd::tail::run(*arguments))),
-        Asked::Ticket(arguments) => ended(cmd::ticket::run(&arguments)),
-        Asked::Bench(arguments) => ended(cmd::run(cmd::bench::run(*arguments))),
-        Asked::Document(Document::Metrics) => finished(print(&metrics::page())),
-        Asked::Document(Document::Reference) => finished(print(&document::reference())),
-        Asked::Document(Document::Sample) => finished(print(&document::sample())),
+        Invocation::Publish(arguments) => exit(cmd::run(cmd::publish::run(*arguments))),
+        Invocation::Tail(arguments) => exit(cmd::run(cmd::tail::run(*arguments))),
+        Invocation::Ticket(arguments) => exit(cmd::ticket::run(&arguments)),
+        Invocation::Bench(arguments) => exit(cmd::run(cmd::bench::run(*arguments))),
+        Invocation::Document(Document::Metrics) => finished(print(&metrics::page())),
+        Invocation::Document(Document::Reference) => finished(print(&document::reference())),
+        Invocation::Document(Document::Sample) => finished(print(&document::sample())),
     }
 }
 
 /// Does something with a configuration and what there is to warn of, or tells every mistake in it.
-fn configured(gathered: Gathered, act: impl FnOnce(Config, &Settings, &[String]) -> anyhow::Result<()>) -> ExitCode {
-    let Gathered { settings, mut mistakes, mut warnings } = gathered;
+fn configured(
+    loaded: LoadedSettings,
+    act: impl FnOnce(Config, &Settings, &[String]) -> anyhow::Result<()>,
+) -> ExitCode {
+    let LoadedSettings { settings, mut mistakes, mut warnings } = loaded;
     match Config::from_settings(&settings) {
         Ok(config) if mistakes.is_empty() => {
             warnings.extend(config.warnings());
@@ -102,31 +104,31 @@ fn configured(gathered: Gathered, act: impl FnOnce(Config, &Settings, &[String])
         Ok(_) => {}
         Err(more) => mistakes.extend(more),
     }
-    say::without_waiting(move || {
+    terminal::with_timeout(move || {
         warn(&warnings);
-        mistakes.into_iter().for_each(|mistake| complain(format_args!("error: {mistake}")));
+        mistakes.into_iter().for_each(|mistake| print_error(format_args!("error: {mistake}")));
     });
     ExitCode::from(EXIT_USAGE)
 }
 
 /// Says what `serve` would log as a warning.
 fn warn(warnings: &[String]) {
-    warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
+    warnings.iter().for_each(|warning| print_error(format_args!("warning: {warning}")));
 }
 
 fn finished(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say::without_waiting(move || complain(format_args!("error: {error:#}")));
+            terminal::with_timeout(move || print_error(format_args!("error: {error:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
-fn ended(result: anyhow::Result<Ended>) -> ExitCode {
+fn exit(result: anyhow::Result<Exit>) -> ExitCode {
     match result {
-        Ok(ended) => ended.into(),
+        Ok(exit) => exit.into(),
         Err(error) => finished(Err(error)),
     }
 }

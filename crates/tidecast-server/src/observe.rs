@@ -4,5 +4,5 @@ pub(crate) mod access_log;
 pub(crate) mod log_limit;
 pub(crate) mod log_writer;
 pub(crate) mod metrics;
-pub(crate) mod say;
 pub(crate) mod telemetry;
+pub(crate) mod terminal;

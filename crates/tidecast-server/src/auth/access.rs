@@ -36,15 +36,15 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// What a request wants.
+/// What a request wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wants {
+pub(crate) enum Permission {
     /// What anybody may have who can reach the hub: the console's page. A stream has more said about it by its gate.
-    Read,
+    Subscribe,
     /// What tells about others: channels, metrics.
-    Look,
+    Inspect,
     /// To publish, to forget a channel.
-    Change,
+    Publish,
 }
 
 /// See the module.
@@ -74,16 +74,16 @@ impl Access {
     }
 
     /// Decides on a request.
-    pub(crate) fn check(&self, wants: Wants, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, permission: Permission, headers: &HeaderMap) -> Result<(), Refusal> {
         if self.guards_host || !self.allowed_hosts.is_empty() {
             self.check_host(headers)?;
         }
-        if wants == Wants::Read {
+        if permission == Permission::Subscribe {
             return Ok(());
         }
         match &self.key {
             Some(_) => self.check_key(headers),
-            None if wants == Wants::Change => self.check_origin(headers),
+            None if permission == Permission::Publish => self.check_origin(headers),
             None => self.check_site(headers),
         }
     }
@@ -211,12 +211,12 @@ fn unnamed_origin() -> Refusal {
 
 /// The layer that asks [`Access`].
 pub(crate) async fn guard(
-    State((access, wants)): State<(Arc<Access>, Wants)>,
+    State((access, permission)): State<(Arc<Access>, Permission)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
 ) -> Response {
-    match access.check(wants, request.headers()) {
+    match access.check(permission, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => access.refusals.answer(peer, refusal).await,
     }

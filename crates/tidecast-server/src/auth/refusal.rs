@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use tidecast_axum::Problem;
 
-use super::guesses::Guesses;
+use super::guess_counter::GuessCounter;
 use crate::{
     limits::{DELAYED_REFUSALS_MAX, GUESS_WINDOW, REFUSAL_DELAY},
     observe::{log_limit::LogLimit, metrics::Counters},
@@ -120,7 +120,7 @@ impl From<Problem> for Refusal {
 pub(crate) struct Refusals {
     counters: Arc<Counters>,
     logged: [LogLimit; Cause::ALL.len()],
-    guesses: Guesses,
+    guesses: GuessCounter,
     /// How many answers are being delayed, and for how long each is.
     delayed: AtomicUsize,
     delay: Duration,
@@ -131,7 +131,7 @@ impl Refusals {
         Self {
             counters,
             logged: Default::default(),
-            guesses: Guesses::new(),
+            guesses: GuessCounter::new(),
             delayed: AtomicUsize::new(0),
             delay: REFUSAL_DELAY,
         }

@@ -30,12 +30,12 @@ pub(crate) struct TicketKey {
 pub(crate) struct Ticket {
     subscribe: Vec<String>,
     /// Whether it is the page's own, and not what a proxy has put in for whoever asked.
-    pub(crate) is_for_pages: bool,
+    pub(crate) is_from_page: bool,
 }
 
 /// What is wrong with one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BadTicket {
+pub(crate) enum TicketError {
     TooLong,
     NoToken,
     OtherAlgorithm,
@@ -75,42 +75,42 @@ impl TicketKey {
     }
 
     /// Reads a ticket and checks it, with nothing allowed for clocks that differ.
-    pub(crate) fn open(&self, text: &[u8], now: SystemTime) -> Result<Ticket, BadTicket> {
+    pub(crate) fn open(&self, text: &[u8], now: SystemTime) -> Result<Ticket, TicketError> {
         if text.len() > TICKET_BYTES_MAX {
-            return Err(BadTicket::TooLong);
+            return Err(TicketError::TooLong);
         }
         let dots: Vec<usize> = text.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at).collect();
-        let [first, second] = dots[..] else { return Err(BadTicket::NoToken) };
-        let decode = |part: &[u8]| BASE64.decode(part).map_err(|_| BadTicket::NoToken);
+        let [first, second] = dots[..] else { return Err(TicketError::NoToken) };
+        let decode = |part: &[u8]| BASE64.decode(part).map_err(|_| TicketError::NoToken);
         let header = decode(&text[..first])?;
         let claims = decode(&text[first + 1..second])?;
         let signature = decode(&text[second + 1..])?;
 
-        let header: Header = serde_json::from_slice(&header).map_err(|_| BadTicket::NoToken)?;
+        let header: Header = serde_json::from_slice(&header).map_err(|_| TicketError::NoToken)?;
         // An extension that is critical must be understood, and none is.
         if header.alg != "HS256" || header.crit.is_some() {
-            return Err(BadTicket::OtherAlgorithm);
+            return Err(TicketError::OtherAlgorithm);
         }
         match header.kid {
-            None => return Err(BadTicket::NoKeyId),
-            Some(id) if id != self.id => return Err(BadTicket::OtherKey),
+            None => return Err(TicketError::NoKeyId),
+            Some(id) if id != self.id => return Err(TicketError::OtherKey),
             Some(_) => {}
         }
         // In constant time.
-        hmac::verify(&self.key, &text[..second], &signature).map_err(|_| BadTicket::WrongSignature)?;
+        hmac::verify(&self.key, &text[..second], &signature).map_err(|_| TicketError::WrongSignature)?;
 
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| BadTicket::WrongClaims)?;
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TicketError::WrongClaims)?;
         if claims.purpose.as_deref() != Some(USE) {
-            return Err(BadTicket::OtherUse);
+            return Err(TicketError::OtherUse);
         }
         let (Some(subscribe), Some(expires_at)) = (claims.subscribe, claims.exp) else {
-            return Err(BadTicket::WrongClaims);
+            return Err(TicketError::WrongClaims);
         };
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         if expires_at > now.as_secs_f64() {
-            Ok(Ticket { subscribe, is_for_pages: claims.cors })
+            Ok(Ticket { subscribe, is_from_page: claims.cors })
         } else {
-            Err(BadTicket::Expired)
+            Err(TicketError::Expired)
         }
     }
 }
@@ -129,7 +129,7 @@ impl Ticket {
 }
 
 /// What is wrong, and what to do, without a word of the ticket.
-impl fmt::Display for BadTicket {
+impl fmt::Display for TicketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "the ticket is longer than 32 KiB: sign one for fewer channels",
@@ -219,7 +219,7 @@ mod tests {
         key().sign_parts(header.as_bytes(), claims.as_bytes())
     }
 
-    fn refused(header: &str, claims: &str) -> BadTicket {
+    fn refused(header: &str, claims: &str) -> TicketError {
         key().open(signed(header, claims).as_bytes(), at(1_000)).expect_err(claims)
     }
 
@@ -245,37 +245,37 @@ mod tests {
     fn a_ticket_ends_at_its_second() {
         let open = |claims: &str, now| key().open(signed(HEADER, claims).as_bytes(), at(now)).map(drop);
         assert_eq!(open(CLAIMS, 1_999), Ok(()));
-        assert_eq!(open(CLAIMS, 2_000), Err(BadTicket::Expired));
+        assert_eq!(open(CLAIMS, 2_000), Err(TicketError::Expired));
         let halves = CLAIMS.replace("2000", "2000.5");
         assert_eq!(open(&halves, 2_000), Ok(()));
-        assert_eq!(open(&halves, 2_001), Err(BadTicket::Expired));
+        assert_eq!(open(&halves, 2_001), Err(TicketError::Expired));
         for past in ["0", "-1", "1e3", "999.99"] {
-            assert_eq!(refused(HEADER, &CLAIMS.replace("2000", past)), BadTicket::Expired, "{past}");
+            assert_eq!(refused(HEADER, &CLAIMS.replace("2000", past)), TicketError::Expired, "{past}");
         }
     }
 
     #[test]
     fn a_header_proposes_nothing() {
         for (alg, is) in [
-            ("none", BadTicket::OtherAlgorithm),
-            ("None", BadTicket::OtherAlgorithm),
-            ("RS256", BadTicket::OtherAlgorithm),
-            ("HS512", BadTicket::OtherAlgorithm),
-            ("hs256", BadTicket::OtherAlgorithm),
-            ("", BadTicket::OtherAlgorithm),
+            ("none", TicketError::OtherAlgorithm),
+            ("None", TicketError::OtherAlgorithm),
+            ("RS256", TicketError::OtherAlgorithm),
+            ("HS512", TicketError::OtherAlgorithm),
+            ("hs256", TicketError::OtherAlgorithm),
+            ("", TicketError::OtherAlgorithm),
         ] {
             assert_eq!(refused(&HEADER.replace("HS256", alg), CLAIMS), is, "{alg}");
         }
         let unsigned = format!("{}.{}.", BASE64.encode(HEADER.replace("HS256", "none")), BASE64.encode(CLAIMS));
-        assert_eq!(key().open(unsigned.as_bytes(), at(1)).unwrap_err(), BadTicket::OtherAlgorithm);
+        assert_eq!(key().open(unsigned.as_bytes(), at(1)).unwrap_err(), TicketError::OtherAlgorithm);
         let unsigned = format!("{}.{}.", BASE64.encode(HEADER), BASE64.encode(CLAIMS));
-        assert_eq!(key().open(unsigned.as_bytes(), at(1)).unwrap_err(), BadTicket::WrongSignature);
-        assert_eq!(refused(&HEADER.replace('}', r#","crit":["exp"]}"#), CLAIMS), BadTicket::OtherAlgorithm);
-        assert_eq!(refused(&HEADER.replace("f62b", "062b"), CLAIMS), BadTicket::OtherKey);
-        assert_eq!(refused(r#"{"alg":"HS256"}"#, CLAIMS), BadTicket::NoKeyId);
+        assert_eq!(key().open(unsigned.as_bytes(), at(1)).unwrap_err(), TicketError::WrongSignature);
+        assert_eq!(refused(&HEADER.replace('}', r#","crit":["exp"]}"#), CLAIMS), TicketError::OtherAlgorithm);
+        assert_eq!(refused(&HEADER.replace("f62b", "062b"), CLAIMS), TicketError::OtherKey);
+        assert_eq!(refused(r#"{"alg":"HS256"}"#, CLAIMS), TicketError::NoKeyId);
         for header in [r#"{"alg":"none","alg":"HS256","kid":"f62b82c2c7884eff"}"#, r#"{"alg":1}"#, "{}", "[]", "", "x"]
         {
-            assert_eq!(refused(header, CLAIMS), BadTicket::NoToken, "{header}");
+            assert_eq!(refused(header, CLAIMS), TicketError::NoToken, "{header}");
         }
         // Members that say nothing here.
         let more = HEADER.replace('}', r#","cty":"x","jku":"http://evil.example","jwk":{}}"#);
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn claims_say_what_for_which_channels_and_how_long() {
         for claims in [r#"{"subscribe":["a"],"exp":2000}"#, r#"{"use":"publish","subscribe":["a"],"exp":2000}"#] {
-            assert_eq!(refused(HEADER, claims), BadTicket::OtherUse, "{claims}");
+            assert_eq!(refused(HEADER, claims), TicketError::OtherUse, "{claims}");
         }
         for claims in [
             r#"{"use":"ticket","subscribe":["a"]}"#,
@@ -303,7 +303,7 @@ mod tests {
             "null",
             "",
         ] {
-            assert_eq!(refused(HEADER, claims), BadTicket::WrongClaims, "{claims}");
+            assert_eq!(refused(HEADER, claims), TicketError::WrongClaims, "{claims}");
         }
         let more = CLAIMS.replace('}', r#","iat":"yesterday","sub":7,"nbf":5000}"#);
         assert!(key().open(signed(HEADER, &more).as_bytes(), at(1)).is_ok());
@@ -316,14 +316,14 @@ mod tests {
     #[test]
     fn what_is_no_token_and_what_is_too_long_is_refused() {
         for text in ["", ".", "..", "...", "a.b", "a.b.c.d", "?.?.?", "s3cret!", " ", "e30=.e30=.e30="] {
-            assert_eq!(key().open(text.as_bytes(), at(1)).unwrap_err(), BadTicket::NoToken, "{text:?}");
+            assert_eq!(key().open(text.as_bytes(), at(1)).unwrap_err(), TicketError::NoToken, "{text:?}");
         }
-        assert_eq!(key().open(&[0xff; 100], at(1)).unwrap_err(), BadTicket::NoToken);
+        assert_eq!(key().open(&[0xff; 100], at(1)).unwrap_err(), TicketError::NoToken);
         let names: Vec<_> = (0..64).map(|n| Channel::new(&format!("{n:02}{}", "x".repeat(253))).unwrap()).collect();
         let longest = key().sign(&names, 2_000);
         assert!(names.iter().all(|name| key().open(longest.as_bytes(), at(1)).unwrap().opens(name)));
         let padded = |len: usize| signed(HEADER, &CLAIMS.replace("\"a\"", &format!("\"{}\"", "a".repeat(len))));
-        assert_eq!(key().open(padded(TICKET_BYTES_MAX).as_bytes(), at(1)).unwrap_err(), BadTicket::TooLong);
+        assert_eq!(key().open(padded(TICKET_BYTES_MAX).as_bytes(), at(1)).unwrap_err(), TicketError::TooLong);
         assert!(key().open(padded(TICKET_BYTES_MAX / 2).as_bytes(), at(1)).is_ok());
     }
 

@@ -28,10 +28,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tidecast::Channel;
 use tidecast_axum::query;
 
-use super::ticket::{BadTicket, Ticket, TicketKey};
+use super::ticket::{Ticket, TicketError, TicketKey};
 use crate::{
     auth::{
-        access::{Access, Wants, bearer},
+        access::{Access, Permission, bearer},
         refusal::{Cause, Refusal},
     },
     config::{AccessConfig, Anonymous},
@@ -43,7 +43,7 @@ const PARAMETERS: [&str; 6] = ["channel", "last_event_id", "lastEventId", "last"
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct TicketLayer {
     access: Arc<Access>,
     /// What is read without a ticket or the key.
     anonymous: Anonymous,
@@ -63,7 +63,7 @@ struct Decision {
     result: Result<(), Refusal>,
 }
 
-impl Gate {
+impl TicketLayer {
     pub(crate) fn new(config: &AccessConfig, access: Arc<Access>) -> Arc<Self> {
         Arc::new(Self {
             access,
@@ -86,7 +86,7 @@ impl Gate {
     }
 
     fn check(&self, uri: &Uri, headers: &HeaderMap, now: SystemTime, has_ticket: &mut bool) -> Result<(), Refusal> {
-        self.access.check(Wants::Read, headers)?;
+        self.access.check(Permission::Subscribe, headers)?;
         let query = uri.query().unwrap_or_default();
         let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer);
         if authorization.is_some_and(|given| self.access.is_key(given)) {
@@ -113,7 +113,7 @@ impl Gate {
             return self.access.check_site(headers);
         }
         let ticket = self.ticket(query, authorization, now)?;
-        *has_ticket = ticket.as_ref().is_ok_and(|ticket| ticket.is_for_pages);
+        *has_ticket = ticket.as_ref().is_ok_and(|ticket| ticket.is_from_page);
         parameters::refuse_unknown(Some(query), &PARAMETERS)?;
         for channel in query::channels(query)?.iter().filter(|channel| !self.anonymous.allows(channel)) {
             match &ticket {
@@ -174,13 +174,13 @@ impl Gate {
 #[derive(Debug)]
 enum NoTicket {
     Missing,
-    Bad(BadTicket),
+    Bad(TicketError),
 }
 
 impl NoTicket {
-    fn refusal(&self, channel: &Channel, gate: &Gate) -> Refusal {
+    fn refusal(&self, channel: &Channel, gate: &TicketLayer) -> Refusal {
         match self {
-            Self::Bad(why @ BadTicket::Expired) => Refusal::new(Cause::TicketExpired, why.to_string()),
+            Self::Bad(why @ TicketError::Expired) => Refusal::new(Cause::TicketExpired, why.to_string()),
             Self::Bad(why) => Refusal::new(Cause::TicketWrong, why.to_string()),
             Self::Missing if gate.tickets.is_none() => Refusal::new(
                 Cause::TicketMissing,
@@ -208,9 +208,9 @@ fn not_in_ticket(channel: &Channel) -> Refusal {
     )
 }
 
-/// The layer that asks [`Gate`].
+/// The layer that asks [`TicketLayer`].
 pub(crate) async fn ask(
-    State(gate): State<Arc<Gate>>,
+    State(gate): State<Arc<TicketLayer>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
@@ -221,7 +221,7 @@ pub(crate) async fn ask(
         Method::OPTIONS if opens => return preflight(request.headers(), origin),
         Method::GET | Method::HEAD => gate.decide(request.uri(), request.headers(), SystemTime::now()),
         // Nothing is given for it.
-        _ => Decision { has_ticket: false, result: gate.access.check(Wants::Read, request.headers()) },
+        _ => Decision { has_ticket: false, result: gate.access.check(Permission::Subscribe, request.headers()) },
     };
     let mut response = match decision.result {
         Ok(()) => next.run(request).await,

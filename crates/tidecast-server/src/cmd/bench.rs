@@ -3,7 +3,7 @@
 //! Subscribers follow a channel that nobody else knows, events are published to it at a steady rate, and every delivery is
 //! timed and counted. All in one process, so the figure includes what this program itself takes.
 
-mod figures;
+mod measurements;
 mod subscriber;
 
 use std::time::{Duration, Instant};
@@ -17,15 +17,15 @@ use tokio::{
     time::{Instant as At, sleep_until, timeout},
 };
 
-use self::figures::Figures;
+use self::measurements::Measurements;
 use super::{
-    Ended, HubArguments,
+    Exit, HubArguments,
     client::{
         address::HubAddress,
-        connection::{self, Connection, Outgoing, request},
-        problem::Problem,
+        connection::{self, HubConnection, RequestBody, request},
+        problem::HubProblem,
     },
-    misused,
+    usage_error,
 };
 
 /// What `bench` is told.
@@ -60,22 +60,22 @@ const DELIVERIES_MAX: u64 = 10_000_000;
 const CONNECT_AT_ONCE: usize = 50;
 
 /// How long the last deliveries are waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Measures.
-pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Ended> {
+pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
     let BenchArguments { mut hub, address, subscribers, events, rate } = arguments;
     hub.url = address.unwrap_or(hub.url);
     let deliveries = u64::from(subscribers) * u64::from(events);
     if deliveries > DELIVERIES_MAX {
-        return misused(format!("{deliveries} deliveries; at most {DELIVERIES_MAX} are measured at once"));
+        return usage_error(format!("{deliveries} deliveries; at most {DELIVERIES_MAX} are measured at once"));
     }
     if let Err(mistake) = hub.check() {
-        return misused(mistake);
+        return usage_error(mistake);
     }
     let channel = format!("bench-{:016x}", fastrand::u64(..));
 
-    let mut publisher = Connection::open(&hub).await?;
+    let mut publisher = HubConnection::open(&hub).await?;
     let begun = Instant::now();
     let mut following = JoinSet::new();
     let mut opening = JoinSet::new();
@@ -90,33 +90,33 @@ pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Ended> {
             following.spawn(opened??.receive(begun, events));
         }
     }
-    crate::observe::say::print(&format!("{subscribers} subscribers, {events} events at {rate} a second:\n"))?;
+    crate::observe::terminal::print(&format!("{subscribers} subscribers, {events} events at {rate} a second:\n"))?;
 
     let started = Instant::now();
     let published = publish(&hub, &mut publisher, &channel, begun, events, rate).await;
     let publishing = started.elapsed();
-    let mut figures = Figures::new(events);
-    let collected = timeout(PATIENCE, async {
+    let mut measurements = Measurements::new(events);
+    let collected = timeout(RECEIVE_TIMEOUT, async {
         while let Some(received) = following.join_next().await {
-            figures.add(received?);
+            measurements.add(received?);
         }
         anyhow::Ok(())
     })
     .await;
     // Whoever has not got everything by now has lost it; what it did get is not counted.
     following.abort_all();
-    let forget = request(&hub, Method::DELETE, &format!("/channels/{channel}"), Outgoing::new(Bytes::new()));
+    let forget = request(&hub, Method::DELETE, &format!("/channels/{channel}"), RequestBody::new(Bytes::new()));
     let _ = publisher.ask(forget).await;
     published?;
     collected.unwrap_or(Ok(()))?;
-    crate::observe::say::print(&figures.report(subscribers, publishing).to_string())?;
-    Ok(if figures.is_clean(subscribers) { Ended::Done } else { Ended::Failed })
+    crate::observe::terminal::print(&measurements.report(subscribers, publishing).to_string())?;
+    Ok(if measurements.is_clean(subscribers) { Exit::Done } else { Exit::Failed })
 }
 
 /// Publishes at the rate. Who falls behind catches up, so that a slow answer is not hidden by publishing less.
 async fn publish(
     hub: &HubArguments,
-    connection: &mut Connection,
+    connection: &mut HubConnection,
     channel: &str,
     begun: Instant,
     events: u32,
@@ -129,7 +129,7 @@ async fn publish(
         let body = json!({ "channel": channel, "data": data }).to_string();
         let answer = connection.ask(connection::publish(hub, body, false)).await.context("failed to publish")?;
         if answer.head.status != StatusCode::OK {
-            anyhow::bail!("failed to publish: {}", Problem::of(&answer).advice());
+            anyhow::bail!("failed to publish: {}", HubProblem::from_response(&answer).advice());
         }
     }
     Ok(())

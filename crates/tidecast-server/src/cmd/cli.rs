@@ -11,7 +11,7 @@ use clap::{
 
 use crate::{
     cmd::{BenchArguments, PublishArguments, TailArguments, TicketArguments},
-    config::{KNOBS, Kind, Knob, Origin, Setting, Settings, Zero},
+    config::{Kind, OPTIONS, OptionSpec, Setting, Settings, Source, Zero},
 };
 
 /// Variables of our prefix that are no setting of `serve`.
@@ -22,10 +22,10 @@ const FILE_VARIABLE: &str = "TIDECAST_CONFIG";
 
 /// What is to be done.
 #[derive(Debug)]
-pub(crate) enum Asked {
-    Serve(Gathered),
-    CheckConfig(Gathered),
-    PrintConfig(Gathered),
+pub(crate) enum Invocation {
+    Serve(LoadedSettings),
+    CheckConfig(LoadedSettings),
+    PrintConfig(LoadedSettings),
     Document(Document),
     Publish(Box<PublishArguments>),
     Tail(Box<TailArguments>),
@@ -43,28 +43,28 @@ pub(crate) enum Document {
 
 /// Settings from everywhere, and what was wrong on the way.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct LoadedSettings {
     pub(crate) settings: Settings,
     pub(crate) mistakes: Vec<String>,
     pub(crate) warnings: Vec<String>,
 }
 
 /// Reads the command line; without a command it is `serve` with what the environment says.
-pub(crate) fn parse() -> Result<Asked, clap::Error> {
+pub(crate) fn parse() -> Result<Invocation, clap::Error> {
     let matches = matches(env::args_os())?;
     let Some((name, matches)) = matches.subcommand() else {
         let matches = serve_command("serve").try_get_matches_from(["serve"])?;
-        return Ok(Asked::Serve(gather(&matches)));
+        return Ok(Invocation::Serve(load(&matches)));
     };
     Ok(match name {
-        "check-config" => Asked::CheckConfig(gather(matches)),
-        "print-config" => Asked::PrintConfig(gather(matches)),
-        "document" => Asked::Document(*matches.get_one("which").expect("the parser requires it")),
-        "publish" => Asked::Publish(Box::new(PublishArguments::from_arg_matches(matches)?)),
-        "tail" => Asked::Tail(Box::new(TailArguments::from_arg_matches(matches)?)),
-        "ticket" => Asked::Ticket(Box::new(TicketArguments::from_arg_matches(matches)?)),
-        "bench" => Asked::Bench(Box::new(BenchArguments::from_arg_matches(matches)?)),
-        _ => Asked::Serve(gather(matches)),
+        "check-config" => Invocation::CheckConfig(load(matches)),
+        "print-config" => Invocation::PrintConfig(load(matches)),
+        "document" => Invocation::Document(*matches.get_one("which").expect("the parser requires it")),
+        "publish" => Invocation::Publish(Box::new(PublishArguments::from_arg_matches(matches)?)),
+        "tail" => Invocation::Tail(Box::new(TailArguments::from_arg_matches(matches)?)),
+        "ticket" => Invocation::Ticket(Box::new(TicketArguments::from_arg_matches(matches)?)),
+        "bench" => Invocation::Bench(Box::new(BenchArguments::from_arg_matches(matches)?)),
+        _ => Invocation::Serve(load(matches)),
     })
 }
 
@@ -135,55 +135,55 @@ fn serve_command(name: &'static str) -> Command {
         .value_name("FILE")
         .value_hint(clap::ValueHint::FilePath)
         .help(format!("TOML file with settings [env: {FILE_VARIABLE}]"));
-    Command::new(name).arg(file).args(KNOBS.iter().map(argument)).after_help(
+    Command::new(name).arg(file).args(OPTIONS.iter().map(argument)).after_help(
         "TIME is a whole number with `ms`, `s`, `m` or `h`, or 0; SIZE is bytes, or a whole number with `KiB`, `MiB` or \
          `GiB`.",
     )
 }
 
-/// A knob as an argument. It is parsed with all others and not by clap, which would stop at the first mistake.
-fn argument(knob: &Knob) -> Arg {
-    let zero = match knob.zero {
+/// An option as an argument. It is parsed with all others and not by clap, which would stop at the first mistake.
+fn argument(option: &OptionSpec) -> Arg {
+    let zero = match option.zero {
         Zero::Means(meaning) => format!("; 0: {meaning}"),
-        Zero::Plain | Zero::Mistake(_) => String::new(),
+        Zero::Plain | Zero::Invalid(_) => String::new(),
     };
-    let help = format!("{}{zero} [env: {}] [default: {}]", knob.doc, knob.variable(), knob.shown_default());
-    let argument = Arg::new(knob.key).long(knob.key.replace('_', "-")).help(help);
-    match knob.kind {
+    let help = format!("{}{zero} [env: {}] [default: {}]", option.doc, option.variable(), option.shown_default());
+    let argument = Arg::new(option.key).long(option.key.replace('_', "-")).help(help);
+    match option.kind {
         Kind::Switch => argument.action(ArgAction::SetTrue),
         kind if kind.is_list() => argument.action(ArgAction::Append).value_name(kind.placeholder()),
-        _ => argument.action(ArgAction::Set).value_name(knob.kind.placeholder()),
+        _ => argument.action(ArgAction::Set).value_name(option.kind.placeholder()),
     }
 }
 
 /// Gathers the settings: flags, then the environment, then the file, then what Flask programs are told.
-fn gather(matches: &ArgMatches) -> Gathered {
-    let mut gathered = Gathered::default();
-    for knob in KNOBS {
-        if matches.value_source(knob.key) != Some(ValueSource::CommandLine) {
+fn load(matches: &ArgMatches) -> LoadedSettings {
+    let mut loaded = LoadedSettings::default();
+    for option in OPTIONS {
+        if matches.value_source(option.key) != Some(ValueSource::CommandLine) {
             continue;
         }
-        let values = match knob.kind {
+        let values = match option.kind {
             Kind::Switch => vec!["true".to_owned()],
-            _ => matches.get_many::<String>(knob.key).unwrap_or_default().cloned().collect(),
+            _ => matches.get_many::<String>(option.key).unwrap_or_default().cloned().collect(),
         };
-        gathered.settings.add(knob, Setting { values, origin: Origin::Flag(knob.flag()) });
+        loaded.settings.add(option, Setting { values, source: Source::Flag(option.flag()) });
     }
     let variables =
         env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    for name in gathered.settings.add_environment(variables, OTHER_VARIABLES) {
-        gathered.warnings.push(format!("the variable {name} says nothing to this program"));
+    for name in loaded.settings.add_environment(variables, OTHER_VARIABLES) {
+        loaded.warnings.push(format!("the variable {name} says nothing to this program"));
     }
     let from_variable = || env::var(FILE_VARIABLE).ok().filter(|file| !file.is_empty());
     if let Some(file) = matches.get_one::<String>("config").cloned().or_else(from_variable) {
         match fs::read_to_string(&file) {
-            Ok(text) => gathered.mistakes.extend(gathered.settings.add_file(Path::new(&file), &text)),
-            Err(error) => gathered.mistakes.push(format!("failed to read the configuration file {file}: {error}")),
+            Ok(text) => loaded.mistakes.extend(loaded.settings.add_file(Path::new(&file), &text)),
+            Err(error) => loaded.mistakes.push(format!("failed to read the configuration file {file}: {error}")),
         }
     }
     // Last: what is meant for Flask programs says something to us only where nothing that is meant for us does.
-    gathered.settings.add_flask(|name| env::var(name).ok());
-    gathered
+    loaded.settings.add_flask(|name| env::var(name).ok());
+    loaded
 }
 
 #[cfg(test)]

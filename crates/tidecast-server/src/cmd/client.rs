@@ -1,6 +1,6 @@
 //! What the commands that speak to a hub share.
 
 pub(crate) mod address;
+pub(crate) mod backoff;
 pub(crate) mod connection;
-pub(crate) mod patience;
 pub(crate) mod problem;

@@ -2,14 +2,14 @@
 //!
 //! Each event gets an idempotency key of its own, a random name of this run and its line number, so that a batch can be
 //! sent again to a hub that may have taken it. [`input`] makes entries of lines, [`delivery`] gets each batch to the hub,
-//! [`verdict`] understands its answers, [`tally`] counts, [`progress`] shows how far it is.
+//! [`outcome`] understands its answers, [`counts`] counts, [`progress`] shows how far it is.
 
+mod counts;
 mod delivery;
 mod entry;
 mod input;
+mod outcome;
 mod progress;
-mod tally;
-mod verdict;
 
 use std::{
     io::{Write, stdout},
@@ -19,12 +19,12 @@ use std::{
 use tokio::sync::mpsc;
 
 use self::{
+    counts::LineCounts,
     delivery::{Delivery, Stopped},
-    entry::{Entry, Pattern},
+    entry::{BatchEntry, EventTemplate},
     progress::Progress,
-    tally::Tally,
 };
-use super::{Ended, HubArguments, misused};
+use super::{Exit, HubArguments, usage_error};
 use crate::config::units::parse_duration;
 
 /// What `publish` is told.
@@ -67,18 +67,18 @@ pub(crate) const AFTER_HELP: &str = "\
     interrupted.";
 
 /// Publishes what it is told to.
-pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Ended> {
+pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit> {
     if let Err(mistake) = arguments.hub.check() {
-        return misused(mistake);
+        return usage_error(mistake);
     }
     let lines = arguments.data == "-";
     if arguments.ndjson && !lines {
-        return misused("--ndjson is for standard input: write `-` in the place of the data");
+        return usage_error("--ndjson is for standard input: write `-` in the place of the data");
     }
     if arguments.id.is_some() && lines {
-        return misused("--id would give every line the same id; with --ndjson each event can have its own");
+        return usage_error("--id would give every line the same id; with --ndjson each event can have its own");
     }
-    let pattern = Pattern {
+    let template = EventTemplate {
         channel: arguments.channel,
         event_type: arguments.event_type,
         id: arguments.id,
@@ -86,8 +86,8 @@ pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Ended
         key: arguments.idempotency_key.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
         numbered: lines,
     };
-    if let Err(mistake) = pattern.check() {
-        return misused(mistake);
+    if let Err(mistake) = template.check() {
+        return usage_error(mistake);
     }
 
     let mut delivery = Delivery::new(arguments.hub, arguments.give_up_after);
@@ -97,11 +97,11 @@ pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Ended
     let stopped = tokio::select! {
         stopped = async {
             if lines {
-                let mut batches = input::read(pattern, arguments.ndjson);
+                let mut batches = input::read(template, arguments.ndjson);
                 publish_all(&mut delivery, &mut batches, &mut progress).await
             } else {
-                let entry = pattern.entry(1, &arguments.data).map_err(anyhow::Error::msg)?;
-                delivery.tally.read += 1;
+                let entry = template.entry(1, &arguments.data).map_err(anyhow::Error::msg)?;
+                delivery.counts.read += 1;
                 delivery.put(vec![entry]);
                 Ok(delivery.deliver().await.err())
             }
@@ -111,9 +111,9 @@ pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Ended
     progress.clear();
     delivery.abandon();
     if let Some(stopped) = &stopped {
-        crate::observe::say::complain(format_args!("error: {stopped}"));
+        crate::observe::terminal::print_error(format_args!("error: {stopped}"));
     }
-    finish(&delivery.tally, lines, stopped.as_ref())
+    finish(&delivery.counts, lines, stopped.as_ref())
 }
 
 async fn publish_all(
@@ -122,10 +122,10 @@ async fn publish_all(
     progress: &mut Progress,
 ) -> anyhow::Result<Option<Stopped>> {
     while let Some(batch) = batches.recv().await {
-        delivery.tally.read += batch.lines;
-        for refused in batch.refused {
+        delivery.counts.read += batch.lines;
+        for rejected in batch.rejected {
             progress.clear();
-            delivery.tally.refuse(refused.line, &refused.why);
+            delivery.counts.reject(rejected.line, &rejected.why);
         }
         delivery.put(batch.entries);
         if let Err(stopped) = delivery.deliver().await {
@@ -134,29 +134,29 @@ async fn publish_all(
         if let Some(error) = batch.error {
             return Err(anyhow::Error::new(error).context("failed to read standard input"));
         }
-        progress.show(delivery.tally.published, batch.bytes);
+        progress.show(delivery.counts.published, batch.bytes);
     }
     Ok(None)
 }
 
 /// Prints the counts.
-fn finish(tally: &Tally, lines: bool, stopped: Option<&Stopped>) -> anyhow::Result<Ended> {
-    if let Some(unknown) = tally.unknown_lines() {
+fn finish(counts: &LineCounts, lines: bool, stopped: Option<&Stopped>) -> anyhow::Result<Exit> {
+    if let Some(unknown) = counts.unknown_lines() {
         let what = if lines { unknown } else { "the event".to_owned() };
-        crate::observe::say::complain(format_args!(
+        crate::observe::terminal::print_error(format_args!(
             "warning: fate unknown of {what}: the hub died, or could not be heard any more, while it had them; they may \
              be missing or there twice",
         ));
     }
     if lines {
-        writeln!(stdout(), "{tally}").or_else(unless_nobody_reads)?;
+        writeln!(stdout(), "{counts}").or_else(unless_nobody_reads)?;
     }
     Ok(match stopped {
-        _ if tally.unknown() > 0 => Ended::Unknown,
-        Some(Stopped::Interrupted) => Ended::Interrupted,
-        Some(_) => Ended::Failed,
-        None if tally.refused > 0 => Ended::Failed,
-        None => Ended::Done,
+        _ if counts.unknown() > 0 => Exit::Unknown,
+        Some(Stopped::Interrupted) => Exit::Interrupted,
+        Some(_) => Exit::Failed,
+        None if counts.rejected > 0 => Exit::Failed,
+        None => Exit::Done,
     })
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Style {
 
 /// What a text is.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ink {
+pub(super) enum Emphasis {
     /// Less important than what stands beside it.
     Dim,
     /// A name.
@@ -33,12 +33,12 @@ impl Style {
     }
 
     /// A text in a colour.
-    pub(super) fn paint<T: fmt::Display>(self, ink: Ink, text: T) -> impl fmt::Display {
-        let (begin, end) = match (self.coloured, ink) {
+    pub(super) fn paint<T: fmt::Display>(self, emphasis: Emphasis, text: T) -> impl fmt::Display {
+        let (begin, end) = match (self.coloured, emphasis) {
             (false, _) => ("", ""),
-            (true, Ink::Dim) => ("\x1b[2m", "\x1b[0m"),
-            (true, Ink::Name) => ("\x1b[36m", "\x1b[0m"),
-            (true, Ink::Notice) => ("\x1b[1;33m", "\x1b[0m"),
+            (true, Emphasis::Dim) => ("\x1b[2m", "\x1b[0m"),
+            (true, Emphasis::Name) => ("\x1b[36m", "\x1b[0m"),
+            (true, Emphasis::Notice) => ("\x1b[1;33m", "\x1b[0m"),
         };
         Painted { begin, text, end }
     }
@@ -58,14 +58,14 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
 
 /// Returns whether a terminal acts on a character other than by showing it: control characters, also those from U+0080 on,
 /// and those that change the direction of the text around them.
-fn is_obeyed(c: char) -> bool {
+fn is_interpreted(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A text without what a terminal would obey: a publisher must not be able to move somebody's cursor.
-pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| is_obeyed(c) && c != '\t' && c != '\n';
+pub(super) fn sanitize(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| is_interpreted(c) && c != '\t' && c != '\n';
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);
     }
@@ -82,12 +82,12 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
 
 /// Writes JSON for a terminal: the same values, with all that it would obey escaped, of which JSON by itself has the
 /// characters below U+0020 alone.
-pub(super) struct HarmlessJson;
+pub(super) struct SanitizedJson;
 
-impl serde_json::ser::Formatter for HarmlessJson {
+impl serde_json::ser::Formatter for SanitizedJson {
     fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some(at) = rest.find(is_obeyed) {
+        while let Some(at) = rest.find(is_interpreted) {
             let obeyed = rest[at..].chars().next().unwrap_or_default();
             writer.write_all(&rest.as_bytes()[..at])?;
             write!(writer, "\\u{:04x}", u32::from(obeyed))?;
@@ -101,13 +101,13 @@ impl serde_json::ser::Formatter for HarmlessJson {
 mod tests {
     use serde::Serialize;
 
-    use super::{HarmlessJson, harmless};
+    use super::{SanitizedJson, sanitize};
 
     #[test]
     fn nothing_that_a_terminal_obeys_is_left() {
-        assert_eq!(harmless("a\tb\nc ü"), "a\tb\nc ü");
-        assert_eq!(harmless("\x1b[2Jgone\r\u{9b}"), "\\x1b[2Jgone\\x0d\\x9b");
-        assert_eq!(harmless("a\u{202e}b"), "a\\u{202e}b");
+        assert_eq!(sanitize("a\tb\nc ü"), "a\tb\nc ü");
+        assert_eq!(sanitize("\x1b[2Jgone\r\u{9b}"), "\\x1b[2Jgone\\x0d\\x9b");
+        assert_eq!(sanitize("a\u{202e}b"), "a\\u{202e}b");
     }
 
     /// JSON escapes no character from U+007F on: `tail --json` wrote U+009B, which begins a command to a terminal, as it
@@ -117,9 +117,9 @@ mod tests {
         let obeyed: String = (0..0xa0).chain([0x61c, 0x200e, 0x202e, 0x2066]).filter_map(char::from_u32).collect();
         let text = obeyed + "ü\u{2028}🌊";
         let mut written = Vec::new();
-        text.serialize(&mut serde_json::Serializer::with_formatter(&mut written, HarmlessJson)).unwrap();
+        text.serialize(&mut serde_json::Serializer::with_formatter(&mut written, SanitizedJson)).unwrap();
         let written = String::from_utf8(written).unwrap();
-        assert!(!written.contains(super::is_obeyed), "{written:?}");
+        assert!(!written.contains(super::is_interpreted), "{written:?}");
         assert!(written.contains("\\u009b") && written.contains("\\u202e") && written.contains('ü'), "{written}");
         assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
     }

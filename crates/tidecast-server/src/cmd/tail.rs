@@ -1,11 +1,11 @@
 //! `tidecast tail`: follows channels in the terminal, as a page's `EventSource` would.
 //!
-//! [`follow`] reads one connection's stream, [`origin`] tells which of several channels an event is of, [`show`] writes it
+//! [`follow`] reads one connection's stream, [`channel_finder`] tells which of several channels an event is of, [`print`] writes it
 //! down. Here is what holds it together: when to connect again, and from where on.
 
+mod channel_finder;
 mod follow;
-mod origin;
-mod show;
+mod print;
 mod stdout;
 
 use std::{io, io::stderr, time::Duration};
@@ -17,12 +17,12 @@ use tidecast::{
 };
 use tokio::time::sleep;
 
-use self::{follow::Follower, show::Shown};
+use self::{follow::Follower, print::Printer};
 use super::{
-    Ended, HubArguments,
-    client::patience::Patience,
-    misused,
-    style::{Ink, Style, harmless},
+    Exit, HubArguments,
+    client::backoff::Backoff,
+    style::{Emphasis, Style, sanitize},
+    usage_error,
 };
 
 /// What `tail` is told.
@@ -53,25 +53,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How one connection ended.
 #[derive(Debug)]
-enum Parted {
+enum StreamEnd {
     /// The hub ended the stream, or it was lost; what may help is to connect again.
     Lost(String),
     /// The hub wants no more of it.
-    Refused(String),
+    Rejected(String),
     /// Nobody reads what is written.
-    NobodyReads,
+    OutputClosed,
 }
 
 /// Follows until nobody reads any more.
-pub(crate) async fn run(mut arguments: TailArguments) -> anyhow::Result<Ended> {
+pub(crate) async fn run(mut arguments: TailArguments) -> anyhow::Result<Exit> {
     if let Err(mistake) = arguments.hub.check() {
-        return misused(mistake);
+        return usage_error(mistake);
     }
     let mut channels = Vec::new();
     for name in &arguments.channels {
         let channel = match Channel::new(name) {
             Ok(channel) => channel.to_string(),
-            Err(mistake) => return misused(mistake),
+            Err(mistake) => return usage_error(mistake),
         };
         if !channels.contains(&channel) {
             channels.push(channel);
@@ -79,46 +79,48 @@ pub(crate) async fn run(mut arguments: TailArguments) -> anyhow::Result<Ended> {
     }
     if channels.len() > SUBSCRIPTION_CHANNELS_MAX {
         let count = channels.len();
-        return misused(format!("{count} channels on one connection; at most {SUBSCRIPTION_CHANNELS_MAX} are allowed"));
+        return usage_error(format!(
+            "{count} channels on one connection; at most {SUBSCRIPTION_CHANNELS_MAX} are allowed"
+        ));
     }
-    let mut shown = Shown::new(arguments.json, channels.len() > 1);
+    let mut printer = Printer::new(arguments.json, channels.len() > 1);
     let follower = Follower::new(arguments.hub, channels, arguments.last);
     tokio::select! {
-        ended = follow(follower, &mut shown) => ended,
+        exit = follow(follower, &mut printer) => exit,
         // `tail | head -1` ends with the first event, not with the second one.
-        () = stdout::nobody_reads() => Ok(Ended::Done),
+        () = stdout::output_closed() => Ok(Exit::Done),
     }
 }
 
-async fn follow(mut follower: Follower, shown: &mut Shown) -> anyhow::Result<Ended> {
+async fn follow(mut follower: Follower, printer: &mut Printer) -> anyhow::Result<Exit> {
     let style = Style::of(&stderr());
-    let mut patience = None;
+    let mut backoff = None;
     loop {
-        let parted = follower.connection(shown).await;
+        let end = follower.connection(printer).await;
         if follower.has_read() {
             // The hub was there: begin again with the pause that it wishes.
-            patience = None;
+            backoff = None;
         }
-        let why = match parted.context("failed to write")? {
-            Parted::NobodyReads => return Ok(Ended::Done),
-            Parted::Refused(why) => anyhow::bail!(why),
+        let why = match end.context("failed to write")? {
+            StreamEnd::OutputClosed => return Ok(Exit::Done),
+            StreamEnd::Rejected(why) => anyhow::bail!(why),
             // Who mistypes an address does not want to wait.
-            Parted::Lost(why) if !follower.was_ever_connected() => anyhow::bail!(why),
-            Parted::Lost(why) => why,
+            StreamEnd::Lost(why) if !follower.was_ever_connected() => anyhow::bail!(why),
+            StreamEnd::Lost(why) => why,
         };
         let first = follower.retry();
-        let pause = patience.get_or_insert_with(|| Patience::new(first, LONGEST_PAUSE.max(first))).pause();
-        let notice = format!("-- {}; connecting again in {:.1} s", harmless(&why), pause.as_secs_f64());
-        crate::observe::say::complain(style.paint(Ink::Notice, notice));
+        let pause = backoff.get_or_insert_with(|| Backoff::new(first, LONGEST_PAUSE.max(first))).next_delay();
+        let notice = format!("-- {}; connecting again in {:.1} s", sanitize(&why), pause.as_secs_f64());
+        crate::observe::terminal::print_error(style.paint(Emphasis::Notice, notice));
         sleep(pause).await;
     }
 }
 
 /// What a failed write means.
-fn written(result: io::Result<()>) -> io::Result<Option<Parted>> {
+fn written(result: io::Result<()>) -> io::Result<Option<StreamEnd>> {
     match result {
         Ok(()) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Parted::NobodyReads)),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(StreamEnd::OutputClosed)),
         Err(error) => Err(error),
     }
 }

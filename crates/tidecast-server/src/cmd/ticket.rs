@@ -10,7 +10,7 @@ use http::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tidecast::{Channel, limits::SUBSCRIPTION_CHANNELS_MAX};
 
-use super::{Ended, KEY_VARIABLE, misused, old_key};
+use super::{Exit, KEY_VARIABLE, key_from_old_variable, usage_error};
 use crate::{auth::ticket::TicketKey, config::units::parse_duration, limits::TICKET_SECRET_BYTES_MIN};
 
 /// What `ticket` is told.
@@ -47,32 +47,35 @@ pub(crate) const AFTER_HELP: &str = "\
     may do so to the end of a stream that was opened before. To take all of them back, change the key.";
 
 /// Prints a ticket.
-pub(crate) fn run(arguments: &TicketArguments) -> anyhow::Result<Ended> {
+pub(crate) fn run(arguments: &TicketArguments) -> anyhow::Result<Exit> {
     let given = [&arguments.ticket_key, &arguments.publish_key].into_iter().flatten().find(|key| !key.is_empty());
-    let Some(key) = given.cloned().or_else(old_key) else {
-        return misused(
+    let Some(key) = given.cloned().or_else(key_from_old_variable) else {
+        return usage_error(
             "a ticket is signed with the hub's ticket key or, if it has none, its publish key: give it by \
              TIDECAST_TICKET_KEY or --ticket-key, or by TIDECAST_PUBLISH_KEY or --publish-key",
         );
     };
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return misused("the key that signs must have visible ASCII characters only");
+        return usage_error("the key that signs must have visible ASCII characters only");
     }
     if key.len() < TICKET_SECRET_BYTES_MIN {
         let length = key.len();
-        return misused(format!(
+        return usage_error(format!(
             "the key has {length} bytes: no hub takes tickets that are signed with fewer than {TICKET_SECRET_BYTES_MIN}"
         ));
     }
     let channels: Vec<Channel> = match arguments.channels.iter().map(|name| Channel::new(name)).collect() {
         Ok(channels) => channels,
-        Err(mistake) => return misused(mistake),
+        Err(mistake) => return usage_error(mistake),
     };
     if channels.len() > SUBSCRIPTION_CHANNELS_MAX {
-        return misused(format!("a ticket for {} channels; at most {SUBSCRIPTION_CHANNELS_MAX} fit", channels.len()));
+        return usage_error(format!(
+            "a ticket for {} channels; at most {SUBSCRIPTION_CHANNELS_MAX} fit",
+            channels.len()
+        ));
     }
     if arguments.lasts < Duration::from_secs(1) {
-        return misused("--for must be at least 1s");
+        return usage_error("--for must be at least 1s");
     }
     let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(arguments.lasts);
     let ticket = TicketKey::derive(key.as_bytes()).sign(&channels, expires_at.as_secs());
@@ -80,11 +83,11 @@ pub(crate) fn run(arguments: &TicketArguments) -> anyhow::Result<Ended> {
         None => ticket,
         Some(url) => match address(url, &channels, &ticket) {
             Some(address) => address,
-            None => return misused("--url must be `http://HOST`, `https://HOST` or that with a port and a path"),
+            None => return usage_error("--url must be `http://HOST`, `https://HOST` or that with a port and a path"),
         },
     };
     writeln!(stdout(), "{shown}").context("failed to print")?;
-    Ok(Ended::Done)
+    Ok(Exit::Done)
 }
 
 fn address(hub: &Uri, channels: &[Channel], ticket: &str) -> Option<String> {

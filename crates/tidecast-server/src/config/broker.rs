@@ -7,7 +7,7 @@ use std::fmt;
 
 use tidecast_redis::{PlainFormat, RedisConfig};
 
-use super::{Kind, Knob, Reader, parse_count, parse_duration, parse_switch};
+use super::{Kind, OptionSpec, Reader, parse_count, parse_duration, parse_switch};
 
 /// What carries the events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl BrokerConfig {
         let given = url.is_some();
         let Some(redis) = url.or_else(stand_in) else { return Self::Memory };
 
-        let mut setting = Beside { read, redis };
+        let mut setting = Overrides { read, redis };
         setting.take("redis_prefix", parse_text, RedisConfig::prefix);
         setting.take("redis_compat", parse_switch, |redis, compat| Ok(redis.compat(compat)));
         setting.take("redis_plain_format", parse_format, |redis, format| Ok(redis.plain_format(format)));
@@ -66,9 +66,9 @@ impl fmt::Display for BrokerConfig {
     }
 }
 
-/// A value of a knob as it may be shown, where it is not what was set.
-pub(super) fn masked(knob: &Knob, value: &str) -> Option<String> {
-    match knob.kind {
+/// A value of an option as it may be shown, where it is not what was set.
+pub(super) fn masked(option: &OptionSpec, value: &str) -> Option<String> {
+    match option.kind {
         Kind::Secret => Some("(masked)".to_owned()),
         Kind::Redis => match RedisConfig::from_url(value) {
             Ok(redis) => Some(redis.to_string()).filter(|shown| shown.contains("***")),
@@ -79,12 +79,12 @@ pub(super) fn masked(knob: &Knob, value: &str) -> Option<String> {
 }
 
 /// What is set beside the URL, put in one after the other.
-struct Beside<'a, 'b> {
+struct Overrides<'a, 'b> {
     read: &'a mut Reader<'b>,
     redis: RedisConfig,
 }
 
-impl Beside<'_, '_> {
+impl Overrides<'_, '_> {
     /// Puts in a setting that was given. One that was not may be what the URL says.
     fn take<T>(
         &mut self,
@@ -118,13 +118,13 @@ fn parse_format(text: &str) -> Result<PlainFormat, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, KNOBS, Origin, Setting, Settings};
+    use crate::config::{Config, OPTIONS, Setting, Settings, Source};
 
     fn settings(pairs: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::default();
         for (key, value) in pairs {
-            let knob = KNOBS.iter().find(|knob| knob.key == *key).expect("a known key");
-            settings.add(knob, Setting { values: vec![(*value).to_owned()], origin: Origin::Flag(knob.flag()) });
+            let option = OPTIONS.iter().find(|option| option.key == *key).expect("a known key");
+            settings.add(option, Setting { values: vec![(*value).to_owned()], source: Source::Flag(option.flag()) });
         }
         settings
     }
@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn the_defaults_that_are_declared_are_those_of_the_crate() {
         let plain = [("redis", "redis://localhost:6379/0")];
-        let knobs = KNOBS.iter().filter(|knob| knob.key.starts_with("redis_"));
-        let explicit: Vec<_> = plain.into_iter().chain(knobs.map(|knob| (knob.key, knob.default))).collect();
+        let options = OPTIONS.iter().filter(|option| option.key.starts_with("redis_"));
+        let explicit: Vec<_> = plain.into_iter().chain(options.map(|option| (option.key, option.default))).collect();
         let broker = |pairs: &[(&str, &str)]| Config::from_settings(&settings(pairs)).unwrap().broker;
         assert_eq!(broker(&explicit), broker(&plain));
         // What differs is seen: whatever is printed of both is only the URL.

@@ -1,10 +1,10 @@
-//! The knobs as documents: the reference page, the sample file, and what is in force.
+//! The options as documents: the reference page, the sample file, and what is in force.
 
 use super::{
     Config, Settings,
     broker::masked,
-    knob::{Kind, Knob, Zero},
-    knobs::KNOBS,
+    options::OPTIONS,
+    spec::{Kind, OptionSpec, Zero},
 };
 
 /// The reference page, `docs/configuration.md`.
@@ -23,41 +23,41 @@ pub(crate) fn reference() -> String {
          begins with `redis` is explained in [Redis](redis.md).\n\n\
          | key | default | what it sets |\n|---|---|---|\n",
     );
-    for knob in KNOBS {
-        page += &format!("| [`{}`](#{0}) | {} | {} |\n", knob.key, shown_default(knob), knob.doc);
+    for option in OPTIONS {
+        page += &format!("| [`{}`](#{0}) | {} | {} |\n", option.key, shown_default(option), option.doc);
     }
-    for knob in KNOBS {
-        page += &format!("\n## `{}`\n\n{}.\n\n", knob.key, knob.doc);
-        page += &format!("- flag `{}`, variable `{}`\n", knob.flag(), knob.variable());
-        page += &format!("- default: {}\n", shown_default(knob));
-        let more = if knob.kind == Kind::Redis { "; [all of it](redis.md#urls)" } else { "" };
-        page += &format!("- written as: {}{more}\n", knob.kind.written());
-        match knob.zero {
+    for option in OPTIONS {
+        page += &format!("\n## `{}`\n\n{}.\n\n", option.key, option.doc);
+        page += &format!("- flag `{}`, variable `{}`\n", option.flag(), option.variable());
+        page += &format!("- default: {}\n", shown_default(option));
+        let more = if option.kind == Kind::Redis { "; [all of it](redis.md#urls)" } else { "" };
+        page += &format!("- written as: {}{more}\n", option.kind.written());
+        match option.zero {
             Zero::Plain => {}
             Zero::Means(meaning) => page += &format!("- 0: {meaning}\n"),
-            Zero::Mistake(why) => page += &format!("- 0 is a mistake: {why}\n"),
+            Zero::Invalid(why) => page += &format!("- 0 is a mistake: {why}\n"),
         }
     }
     page
 }
 
-/// The sample file, `docs/tidecast.sample.toml`: every knob, commented out, at its default.
+/// The sample file, `docs/tidecast.sample.toml`: every option, commented out, at its default.
 pub(crate) fn sample() -> String {
     let mut file = String::from(
         "# Settings of `tidecast serve --config FILE`. Each line is the default; take its `#` away to change it.\n\
          # Flags and TIDECAST_ variables come first. Written by `cargo xtask docs`.\n",
     );
-    for knob in KNOBS {
-        file += &format!("\n# {}.\n", knob.doc.replace('`', ""));
-        match knob.zero {
+    for option in OPTIONS {
+        file += &format!("\n# {}.\n", option.doc.replace('`', ""));
+        match option.zero {
             Zero::Plain => {}
             Zero::Means(meaning) => file += &format!("# 0: {meaning}.\n"),
-            Zero::Mistake(why) => file += &format!("# Must not be 0: {why}.\n"),
+            Zero::Invalid(why) => file += &format!("# Must not be 0: {why}.\n"),
         }
-        if !knob.default_note.is_empty() {
-            file += &format!("# The default is {}.\n", knob.default_note.replace('`', ""));
+        if !option.default_note.is_empty() {
+            file += &format!("# The default is {}.\n", option.default_note.replace('`', ""));
         }
-        let example = match (knob.default, knob.kind) {
+        let example = match (option.default, option.kind) {
             ("", Kind::Count) => "1000",
             ("", Kind::Secret) => "a long random text",
             ("", Kind::Origins) => "http://localhost:5000",
@@ -66,7 +66,7 @@ pub(crate) fn sample() -> String {
             ("", Kind::Redis) => "redis://localhost:6379/0",
             (default, _) => default,
         };
-        file += &format!("#{} = {}\n", knob.key, toml_value(knob.kind, &[example.to_owned()]));
+        file += &format!("#{} = {}\n", option.key, toml_value(option.kind, &[example.to_owned()]));
     }
     file
 }
@@ -74,23 +74,23 @@ pub(crate) fn sample() -> String {
 /// What is in force, as a file, with where each value came from. Secrets are masked.
 pub(crate) fn in_force(settings: &Settings, config: &Config) -> String {
     let mut file = String::new();
-    for knob in KNOBS {
-        let (line, origin) = match settings.find(knob.key) {
+    for option in OPTIONS {
+        let (line, origin) = match settings.find(option.key) {
             Some(set) => {
-                let masked = set.values.iter().find_map(|value| masked(knob, value));
+                let masked = set.values.iter().find_map(|value| masked(option, value));
                 let line = match masked {
-                    Some(masked) => format!("#{} = {}", knob.key, toml_value(knob.kind, &[masked])),
-                    None => format!("{} = {}", knob.key, toml_value(knob.kind, &set.values)),
+                    Some(masked) => format!("#{} = {}", option.key, toml_value(option.kind, &[masked])),
+                    None => format!("{} = {}", option.key, toml_value(option.kind, &set.values)),
                 };
-                (line, settings.origin(knob.key))
+                (line, settings.origin(option.key))
             }
-            None if knob.default.is_empty() => {
-                let worked_out = config.worked_out(knob.key).map_or_else(String::new, |value| format!(" = {value}"));
-                (format!("#{}{worked_out}", knob.key), format!("default: {}", knob.shown_default()))
+            None if option.default.is_empty() => {
+                let worked_out = config.worked_out(option.key).map_or_else(String::new, |value| format!(" = {value}"));
+                (format!("#{}{worked_out}", option.key), format!("default: {}", option.shown_default()))
             }
             None => {
-                let default = toml_value(knob.kind, &[knob.default.to_owned()]);
-                (format!("{} = {default}", knob.key), "default".to_owned())
+                let default = toml_value(option.kind, &[option.default.to_owned()]);
+                (format!("{} = {default}", option.key), "default".to_owned())
             }
         };
         file += &format!("{line}  # {origin}\n");
@@ -98,8 +98,8 @@ pub(crate) fn in_force(settings: &Settings, config: &Config) -> String {
     file
 }
 
-fn shown_default(knob: &Knob) -> String {
-    if knob.default.is_empty() { knob.shown_default().to_owned() } else { format!("`{}`", knob.default) }
+fn shown_default(option: &OptionSpec) -> String {
+    if option.default.is_empty() { option.shown_default().to_owned() } else { format!("`{}`", option.default) }
 }
 
 fn toml_value(kind: Kind, values: &[String]) -> String {
@@ -148,8 +148,8 @@ mod tests {
         let file: String = lines.filter(|line| !line.starts_with("open_publish")).collect();
         let mut settings = Settings::default();
         assert_eq!(settings.add_file(Path::new("sample"), &file), [""; 0]);
-        for knob in KNOBS.iter().filter(|knob| knob.key != "open_publish") {
-            assert!(settings.find(knob.key).is_some(), "{}", knob.key);
+        for option in OPTIONS.iter().filter(|option| option.key != "open_publish") {
+            assert!(settings.find(option.key).is_some(), "{}", option.key);
         }
         // The keys of the sample have spaces, on purpose: they are to be replaced.
         let mistakes = Config::from_settings(&settings).unwrap_err();

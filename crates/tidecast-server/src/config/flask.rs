@@ -6,7 +6,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{KNOBS, Origin, Setting, Settings};
+use super::{OPTIONS, Setting, Settings, Source};
 
 const URLS: [&str; 2] = ["SSE_REDIS_URL", "REDIS_URL"];
 
@@ -20,10 +20,10 @@ impl Settings {
     /// Adds the Redis that the environment names for Flask programs, unless one is set. An empty variable counts as none.
     pub(crate) fn add_flask(&mut self, variable: impl Fn(&str) -> Option<String>) {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let knob = KNOBS.iter().find(|knob| knob.key == "redis").expect("it is declared");
+        let option = OPTIONS.iter().find(|option| option.key == "redis").expect("it is declared");
         let whole = URLS.into_iter().find_map(|name| Some((variable(name)?, name.to_owned())));
         if let Some((url, name)) = whole.or_else(|| from_parts(variable)) {
-            self.add(knob, Setting { values: vec![url], origin: Origin::Variable(name) });
+            self.add(option, Setting { values: vec![url], source: Source::Variable(name) });
         }
     }
 }
@@ -54,7 +54,7 @@ mod tests {
             environment.iter().find(|(name, _)| *name == asked).map(|(_, value)| (*value).to_owned())
         });
         let setting = settings.find("redis");
-        setting.map_or_else(String::new, |setting| format!("{} from {}", setting.values[0], setting.origin))
+        setting.map_or_else(String::new, |setting| format!("{} from {}", setting.values[0], setting.source))
     }
 
     #[test]

@@ -6,32 +6,32 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use super::{
-    knob::{Kind, Knob},
-    knobs::KNOBS,
+    options::OPTIONS,
+    spec::{Kind, OptionSpec},
 };
 use crate::http::publish::BYTE_ORDER_MARK;
 
-/// What was set, by key. A knob that nobody set is not in it.
+/// What was set, by key. An option that nobody set is not in it.
 #[derive(Debug, Default)]
 pub(crate) struct Settings(BTreeMap<&'static str, Setting>);
 
 /// A value that was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// One value, but for knobs that take several.
+    /// One value, but for options that take several.
     pub(crate) values: Vec<String>,
-    pub(crate) origin: Origin,
+    pub(crate) source: Source,
 }
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum Source {
     Flag(String),
     Variable(String),
     File { key: String, file: String, line: Option<usize> },
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) | Self::Variable(name) => f.write_str(name),
@@ -43,8 +43,8 @@ impl fmt::Display for Origin {
 
 impl Settings {
     /// Adds the settings of a less weighty source: what is set already stays.
-    pub(crate) fn add(&mut self, knob: &Knob, setting: Setting) {
-        self.0.entry(knob.key).or_insert(setting);
+    pub(crate) fn add(&mut self, option: &OptionSpec, setting: Setting) {
+        self.0.entry(option.key).or_insert(setting);
     }
 
     /// What was set for a key.
@@ -54,7 +54,7 @@ impl Settings {
 
     /// Where the value of a key came from, in words.
     pub(crate) fn origin(&self, key: &str) -> String {
-        self.find(key).map_or_else(|| format!("the default of {key}"), |setting| setting.origin.to_string())
+        self.find(key).map_or_else(|| format!("the default of {key}"), |setting| setting.source.to_string())
     }
 
     /// Adds what the environment says. Answers with the variables of our prefix that say nothing to us.
@@ -65,7 +65,7 @@ impl Settings {
     ) -> Vec<String> {
         let mut unknown = Vec::new();
         for (name, value) in variables.into_iter().filter(|(name, _)| name.starts_with("TIDECAST_")) {
-            let Some(knob) = KNOBS.iter().find(|knob| knob.variable() == name) else {
+            let Some(option) = OPTIONS.iter().find(|option| option.variable() == name) else {
                 // Where a service of that name runs, Kubernetes sets variables such as TIDECAST_PORT_8000_TCP.
                 let from_kubernetes =
                     ["TIDECAST_SERVICE_", "TIDECAST_PORT"].iter().any(|start| name.starts_with(start));
@@ -78,12 +78,12 @@ impl Settings {
             if value.is_empty() {
                 continue;
             }
-            let values = if knob.kind.is_list() {
+            let values = if option.kind.is_list() {
                 value.split(',').map(|part| part.trim().to_owned()).collect()
             } else {
                 vec![value]
             };
-            self.add(knob, Setting { values, origin: Origin::Variable(name) });
+            self.add(option, Setting { values, source: Source::Variable(name) });
         }
         unknown
     }
@@ -99,8 +99,8 @@ impl Settings {
         let mut mistakes = Vec::new();
         for (key, value) in table {
             let line = text.lines().position(|line| is_line_of(line, &key)).map(|line| line + 1);
-            let origin = Origin::File { key: key.clone(), file: file.clone(), line };
-            let Some(knob) = KNOBS.iter().find(|knob| knob.key == key) else {
+            let origin = Source::File { key: key.clone(), file: file.clone(), line };
+            let Some(option) = OPTIONS.iter().find(|option| option.key == key) else {
                 let why = match value {
                     toml::Value::Table(_) => {
                         "there is no such key; the file has no sections: write the keys without one"
@@ -110,9 +110,9 @@ impl Settings {
                 mistakes.push(format!("{origin}: {why}{}", suggestion(&key)));
                 continue;
             };
-            let wrong = wrong_shape(knob, &value);
-            match texts(knob.kind, value) {
-                Some(values) => self.add(knob, Setting { values, origin }),
+            let wrong = wrong_shape(option, &value);
+            match texts(option.kind, value) {
+                Some(values) => self.add(option, Setting { values, source: origin }),
                 None => mistakes.push(format!("{origin}: {wrong}")),
             }
         }
@@ -137,7 +137,7 @@ fn is_line_of(line: &str, key: &str) -> bool {
     follows(line, '=') || section.is_some_and(|line| follows(line, ']'))
 }
 
-/// A value of a file as text, where it has the shape that the knob takes.
+/// A value of a file as text, where it has the shape that the option takes.
 fn texts(kind: Kind, value: toml::Value) -> Option<Vec<String>> {
     match (kind, value) {
         (Kind::Switch | Kind::Truth, toml::Value::Boolean(on)) => Some(vec![on.to_string()]),
@@ -153,7 +153,7 @@ fn texts(kind: Kind, value: toml::Value) -> Option<Vec<String>> {
 
 /// Returns the known key that is nearest to a misspelt one, if one is near.
 fn suggestion(key: &str) -> String {
-    match nearest(key, KNOBS.iter().map(|knob| knob.key)) {
+    match nearest(key, OPTIONS.iter().map(|option| option.key)) {
         Some(known) => format!("; did you mean {known}?"),
         None => String::new(),
     }
@@ -166,16 +166,16 @@ pub(super) fn nearest(name: &str, known: impl IntoIterator<Item = &'static str>)
     best.filter(|known| near(known) > 0.8)
 }
 
-/// Returns what is wrong with a value that has another shape than the knob takes.
-fn wrong_shape(knob: &Knob, value: &toml::Value) -> String {
-    let written = knob.kind.written();
+/// Returns what is wrong with a value that has another shape than the option takes.
+fn wrong_shape(option: &OptionSpec, value: &toml::Value) -> String {
+    let written = option.kind.written();
     match value {
         toml::Value::Table(_) => {
-            let one = if knob.kind.is_text() { "one string" } else { "one setting" };
-            format!("is {one}, and the file has no sections: write `{} = …`, with {written}", knob.key)
+            let one = if option.kind.is_text() { "one string" } else { "one setting" };
+            format!("is {one}, and the file has no sections: write `{} = …`, with {written}", option.key)
         }
         toml::Value::String(_) | toml::Value::Array(_) => format!("must be {written}"),
-        _ if knob.kind.is_text() => format!("write it in quotes: must be {written}"),
+        _ if option.kind.is_text() => format!("write it in quotes: must be {written}"),
         _ => format!("must be {written}"),
     }
 }

@@ -19,10 +19,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use tidecast_axum::Handover;
 
-use crate::{http::body::read_out, places::Control};
+use crate::{http::body::drain, places::Control};
 
 /// The layer that reads what a handler left of a request's body.
-pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Request, next: Next) -> Response {
+pub(crate) async fn drain_body(State(timeout_after): State<Duration>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
@@ -41,7 +41,7 @@ pub(crate) async fn read_the_rest(State(patience): State<Duration>, request: Req
         if let Some(control) = control.filter(|_| !is_stream) {
             control.rest();
         }
-        read_out(&mut rest, patience).await;
+        drain(&mut rest, timeout_after).await;
     }
     response
 }

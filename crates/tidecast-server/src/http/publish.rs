@@ -19,16 +19,16 @@ use crate::http::parameters;
 
 /// What is to be published, and how it is to be answered.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum PublishRequest {
     /// One event; the answer is an object.
-    One(Wanted),
+    Single(PublishItem),
     /// Several; the answer is an array.
-    Several(Vec<Wanted>),
+    Batch(Vec<PublishItem>),
 }
 
 /// An event that is to be published.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct PublishItem {
     pub(crate) publication: Publication,
     /// Whether it is an error if its idempotency key belongs to another event; else that is answered as a repetition.
     pub(crate) refuses_conflict: bool,
@@ -66,7 +66,7 @@ const UTF_8_LABELS: [&str; 6] =
 pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Reads a request, and checks every event in it against the hub's limits.
-pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Asked, Problem> {
+pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<PublishRequest, Problem> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(unsupported("a compressed body is not taken"));
     }
@@ -85,13 +85,13 @@ pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> 
                      (with curl: -H 'Content-Type: application/json')",
                 ));
             }
-            Asked::One(pairs::read_form(unmarked)?)
+            PublishRequest::Single(pairs::read_form(unmarked)?)
         }
-        Form::Text => Asked::One(pairs::read_text(query, utf8(body)?)?),
+        Form::Text => PublishRequest::Single(pairs::read_text(query, utf8(body)?)?),
     };
     take_key_headers(headers, &mut asked)?;
-    if let Asked::One(wanted) = &asked {
-        hub.check(&wanted.publication.event)?;
+    if let PublishRequest::Single(item) = &asked {
+        hub.check(&item.publication.event)?;
     }
     Ok(asked)
 }
@@ -99,7 +99,7 @@ pub(crate) fn read(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> 
 impl Fields<'_> {
     /// Parses the members and puts them around the data. What is empty counts as not given, but for the key: who sends
     /// an empty key believes that repeating is safe.
-    fn publication(self, data: Event) -> Result<Wanted, Problem> {
+    fn publication(self, data: Event) -> Result<PublishItem, Problem> {
         fn given(text: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
             text.filter(|text| !text.is_empty())
         }
@@ -120,16 +120,16 @@ impl Fields<'_> {
             Some("ignore") | None => false,
             Some(_) => return Err(Problem::bad_request("`idempotency_conflict` must be `error` or `ignore`")),
         };
-        Ok(Wanted { publication: Publication { channel, event, idempotency_key }, refuses_conflict })
+        Ok(PublishItem { publication: Publication { channel, event, idempotency_key }, refuses_conflict })
     }
 }
 
 /// Takes the key from the header `Idempotency-Key`, or `X-Idempotency-Key`, which is for a single event. Each key that is
 /// given, by a header or in the event, must be the same.
-fn take_key_headers(headers: &HeaderMap, asked: &mut Asked) -> Result<(), Problem> {
+fn take_key_headers(headers: &HeaderMap, asked: &mut PublishRequest) -> Result<(), Problem> {
     for (name, shown) in IDEMPOTENCY_KEY.iter().zip(["Idempotency-Key", "X-Idempotency-Key"]) {
         for key in headers.get_all(name) {
-            let Asked::One(Wanted { publication, .. }) = &mut *asked else {
+            let PublishRequest::Single(PublishItem { publication, .. }) = &mut *asked else {
                 return Err(Problem::bad_request(format!(
                     "the header `{shown}` is for a single event; in an array give each its `idempotency_key`"
                 )));

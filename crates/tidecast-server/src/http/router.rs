@@ -30,15 +30,15 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use crate::{
     app::App,
     auth::{
-        access::{Wants, guard},
-        ticket_layer::{self, Gate},
+        access::{Permission, guard},
+        ticket_layer::{self, TicketLayer},
     },
     http::{
-        body_drain::read_the_rest,
+        body_drain::drain_body,
         publish::answer as publish,
         routes::{channels, console, health},
     },
-    observe::access_log::Entry,
+    observe::access_log::RequestLine,
     places::Control,
     streams::admission::admit,
 };
@@ -68,7 +68,7 @@ impl Routes {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let entry = Entry::begin(peer, &request);
+        let line = RequestLine::begin(peer, &request);
         let mut answer = pin!(self.route(peer, control, request));
         let answered = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
             Ok(answer) => answer,
@@ -78,8 +78,8 @@ impl Routes {
             }
         })
         .await;
-        if let (Some(entry), Ok(response)) = (entry, &answered) {
-            entry.end(response);
+        if let (Some(line), Ok(response)) = (line, &answered) {
+            line.end(response);
         }
         answered
     }
@@ -123,15 +123,16 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 pub(crate) const PUBLISH: &str = "/publish";
 
 fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
-    let guarded =
-        |wants, route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state((app.access.clone(), wants), guard));
-    let to_read = |route| guarded(Wants::Read, route);
-    let to_look = |route| guarded(Wants::Look, route);
-    let to_change = |route| guarded(Wants::Change, route);
+    let guarded = |permission, route: MethodRouter<Arc<App>>| {
+        route.layer(from_fn_with_state((app.access.clone(), permission), guard))
+    };
+    let to_read = |route| guarded(Permission::Subscribe, route);
+    let to_look = |route| guarded(Permission::Inspect, route);
+    let to_change = |route| guarded(Permission::Publish, route);
 
     let streams = Streams::new(app.hub.clone()).options(app.config.streams.clone());
     let admitted = streams.into_method_router().layer(from_fn_with_state(app.admission.clone(), admit));
-    let gate = Gate::new(&app.config.access, app.access.clone());
+    let gate = TicketLayer::new(&app.config.access, app.access.clone());
     // A gate that asks for tickets says itself what pages may read.
     let cors_of_streams = cors.filter(|_| !gate.asks());
     let streams = for_pages_of_others(cors_of_streams, admitted.layer(from_fn_with_state(gate, ticket_layer::ask)));
@@ -154,7 +155,7 @@ fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback_service(to_read(any(not_found)).with_state(app.clone()))
         .with_state(app.clone())
-        .layer(from_fn_with_state(app.config.body_timeout, read_the_rest))
+        .layer(from_fn_with_state(app.config.body_timeout, drain_body))
 }
 
 /// What lets pages of the allowed origins use a route, if there are any.

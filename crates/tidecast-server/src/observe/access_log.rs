@@ -21,14 +21,14 @@ pub(crate) fn is_on() -> bool {
 }
 
 /// A request that is being answered.
-pub(crate) struct Entry {
+pub(crate) struct RequestLine {
     peer: SocketAddr,
     method: Method,
     path: String,
     begun_at: Instant,
 }
 
-impl Entry {
+impl RequestLine {
     /// Begins to note a request; `None` if the access log is off.
     pub(crate) fn begin<B>(peer: SocketAddr, request: &Request<B>) -> Option<Self> {
         is_on().then(|| Self {

@@ -60,8 +60,8 @@ impl LogWriter {
     }
 
     /// Waits until what was logged is written, or for so long.
-    pub(crate) fn flush(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    pub(crate) fn flush(&self, timeout_after: Duration) {
+        let deadline = Instant::now() + timeout_after;
         let (done, told) = sync_channel(1);
         let mut message = Message::Flush(done);
         while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {

@@ -26,7 +26,7 @@ use prometheus_client::{
 use tidecast::Stats;
 use tidecast_redis::RedisStats;
 
-use self::declared::{HUB, Metric, PREFIX, REDIS, Reading, Unit};
+use self::declared::{HUB, Metric, PREFIX, REDIS, Unit, Value};
 pub(crate) use self::page::page;
 use crate::auth::refusal::Cause;
 
@@ -47,7 +47,7 @@ pub(crate) struct Counters {
 
 /// Why a stream was told to come back later.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Refused {
+pub(crate) enum StreamRejection {
     /// All places are taken.
     Full,
     /// All places of one client are taken.
@@ -88,7 +88,7 @@ impl Counters {
         self.stalled.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_refused(&self, why: Refused) {
+    pub(crate) fn count_stream_rejection(&self, why: StreamRejection) {
         self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -150,16 +150,16 @@ fn put<S>(encoder: &mut DescriptorEncoder<'_>, metric: &Metric<S>, scrape: &S) -
         let unit = metric.unit.map(Unit::of_the_exposition);
         values.encode(encoder.encode_descriptor(metric.name, metric.help, unit, values.metric_type())?)
     };
-    match metric.reading {
-        Reading::Counter(read) => write(&ConstCounter::new(read(scrape))),
-        Reading::CounterBy(label, read) => {
+    match metric.value {
+        Value::Counter(read) => write(&ConstCounter::new(read(scrape))),
+        Value::CounterBy(label, read) => {
             let family = Family::<[(&str, &str); 1], Counter>::default();
             for (value, count) in read(scrape) {
                 family.get_or_create(&[(label, value)]).inc_by(count);
             }
             write(&family)
         }
-        Reading::Gauge(read) => write(&ConstGauge::new(i64::try_from(read(scrape)).unwrap_or(i64::MAX))),
+        Value::Gauge(read) => write(&ConstGauge::new(i64::try_from(read(scrape)).unwrap_or(i64::MAX))),
     }
 }
 

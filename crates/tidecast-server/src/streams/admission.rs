@@ -24,7 +24,7 @@ use crate::{
     observe::{
         access_log::OpenStream,
         log_limit::LogLimit,
-        metrics::{Counters, Refused},
+        metrics::{Counters, StreamRejection},
     },
     places::client_of,
 };
@@ -37,7 +37,7 @@ pub(crate) struct Admission {
     streams_per_client_max: usize,
     /// 0 is no limit.
     channels_per_client_max: usize,
-    taken: Mutex<Taken>,
+    open: Mutex<OpenStreams>,
     /// Asked whether it is ending, when nobody is admitted.
     hub: Hub,
     counters: Arc<Counters>,
@@ -45,15 +45,15 @@ pub(crate) struct Admission {
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct OpenStreams {
     streams: usize,
     /// Kept only where there is a limit, and only for who has a stream.
-    by_client: HashMap<IpAddr, Share>,
+    by_client: HashMap<IpAddr, ClientStreams>,
 }
 
 /// What one client has.
 #[derive(Debug, Default)]
-struct Share {
+struct ClientStreams {
     streams: usize,
     /// Of all its streams; one that several of them read counts for each.
     channels: usize,
@@ -61,7 +61,7 @@ struct Share {
 
 /// A stream's place, given back when it is dropped.
 #[derive(Debug)]
-struct Place {
+struct AdmittedStream {
     admission: Arc<Admission>,
     client: Option<IpAddr>,
     channels: u16,
@@ -75,7 +75,7 @@ impl Admission {
             streams_max: config.streams_max,
             streams_per_client_max: config.streams_per_client_max,
             channels_per_client_max: config.channels_per_client_max,
-            taken: Mutex::default(),
+            open: Mutex::default(),
             hub,
             counters,
             full_logged: LogLimit::default(),
@@ -84,36 +84,36 @@ impl Admission {
 
     /// How many streams there are.
     pub(crate) fn streams(&self) -> usize {
-        self.taken.lock().streams
+        self.open.lock().streams
     }
 
     /// Takes a place for a stream of a client, which asks for so many channels.
-    fn take(self: &Arc<Self>, client: Option<IpAddr>, channels: u16) -> Result<Place, Refused> {
+    fn take(self: &Arc<Self>, client: Option<IpAddr>, channels: u16) -> Result<AdmittedStream, StreamRejection> {
         if self.hub.is_closed() {
-            return Err(Refused::Ending);
+            return Err(StreamRejection::Ending);
         }
         let client = client.filter(|_| self.counts_clients()).map(client_of);
-        let mut taken = self.taken.lock();
-        if taken.streams >= self.streams_max {
-            return Err(Refused::Full);
+        let mut open = self.open.lock();
+        if open.streams >= self.streams_max {
+            return Err(StreamRejection::Full);
         }
         if let Some(client) = client {
             let beyond = |count: usize, max: usize| max > 0 && count > max;
-            let (streams, read) = taken.by_client.get(&client).map_or((0, 0), |share| (share.streams, share.channels));
+            let (streams, read) = open.by_client.get(&client).map_or((0, 0), |share| (share.streams, share.channels));
             let (streams, read) = (streams + 1, read + usize::from(channels));
             if beyond(streams, self.streams_per_client_max) || beyond(read, self.channels_per_client_max) {
-                return Err(Refused::ClientFull);
+                return Err(StreamRejection::ClientFull);
             }
-            taken.by_client.insert(client, Share { streams, channels: read });
+            open.by_client.insert(client, ClientStreams { streams, channels: read });
         }
-        taken.streams += 1;
-        Ok(Place { admission: self.clone(), client, channels, logged: None })
+        open.streams += 1;
+        Ok(AdmittedStream { admission: self.clone(), client, channels, logged: None })
     }
 
     /// Counts a refusal, and warns if it is for `streams_max`.
-    fn note(&self, refused: Refused) {
-        self.counters.count_refused(refused);
-        if matches!(refused, Refused::Full)
+    fn note(&self, refused: StreamRejection) {
+        self.counters.count_stream_rejection(refused);
+        if matches!(refused, StreamRejection::Full)
             && let Some(count) = self.full_logged.due(Instant::now())
         {
             let streams_max = self.streams_max;
@@ -135,18 +135,18 @@ impl Admission {
     }
 }
 
-impl Drop for Place {
+impl Drop for AdmittedStream {
     fn drop(&mut self) {
         drop(self.logged.take());
-        let mut taken = self.admission.taken.lock();
-        taken.streams -= 1;
+        let mut open = self.admission.open.lock();
+        open.streams -= 1;
         if let Some(client) = self.client
-            && let Some(share) = taken.by_client.get_mut(&client)
+            && let Some(share) = open.by_client.get_mut(&client)
         {
             share.streams -= 1;
             share.channels -= usize::from(self.channels);
             if share.streams == 0 {
-                taken.by_client.remove(&client);
+                open.by_client.remove(&client);
             }
         }
     }
@@ -196,7 +196,7 @@ mod tests {
             streams_max: 1,
             streams_per_client_max: 0,
             channels_per_client_max: 0,
-            taken: Mutex::default(),
+            open: Mutex::default(),
             hub: hub.clone(),
             counters: Arc::default(),
             full_logged: LogLimit::default(),

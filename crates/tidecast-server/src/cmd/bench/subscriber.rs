@@ -11,13 +11,13 @@ use tidecast::wire::{Decoder, Item};
 
 use crate::cmd::{
     HubArguments,
-    client::connection::{Connection, Outgoing, request},
+    client::connection::{HubConnection, RequestBody, request},
 };
 
 /// A stream that is open.
 pub(super) struct Subscriber {
     /// It lives as long as the stream.
-    _connection: Connection,
+    _connection: HubConnection,
     body: Incoming,
     decoder: Decoder,
 }
@@ -33,8 +33,8 @@ pub(super) struct Received {
 
 /// Opens a stream, and waits for its first block: from then on nothing is missed.
 pub(super) async fn open(hub: HubArguments, channel: String) -> anyhow::Result<Subscriber> {
-    let mut connection = Connection::open(&hub).await?;
-    let request = request(&hub, Method::GET, &format!("/stream?channel={channel}"), Outgoing::new(Bytes::new()));
+    let mut connection = HubConnection::open(&hub).await?;
+    let request = request(&hub, Method::GET, &format!("/stream?channel={channel}"), RequestBody::new(Bytes::new()));
     let response = connection.begin(request).await.context("failed to follow")?;
     anyhow::ensure!(response.status() == StatusCode::OK, "failed to follow: answered {}", response.status());
     let mut subscriber = Subscriber { _connection: connection, body: response.into_body(), decoder: Decoder::new() };

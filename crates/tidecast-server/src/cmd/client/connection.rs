@@ -2,7 +2,7 @@
 //!
 //! A publish that may be repeated waits with its body for the hub's `100 Continue`: a hub that stops reads no more
 //! requests, but answers those whose body it has begun to read. So a connection that dies before the body left it
-//! leaves nothing in doubt; see [`Cut::in_doubt`].
+//! leaves nothing in doubt; see [`ConnectionLost::in_doubt`].
 
 use std::{
     fmt,
@@ -47,13 +47,13 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// A connection to the hub.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    sender: SendRequest<Outgoing>,
+pub(crate) struct HubConnection {
+    sender: SendRequest<RequestBody>,
 }
 
 /// An answer that was read whole.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HubResponse {
     pub(crate) head: http::response::Parts,
     pub(crate) body: Bytes,
 }
@@ -72,21 +72,21 @@ impl std::error::Error for Unreachable {}
 
 /// A connection died before the answer was there.
 #[derive(Debug)]
-pub(crate) struct Cut {
+pub(crate) struct ConnectionLost {
     /// The request's body had begun to leave, so that the hub may have acted on it.
     pub(crate) in_doubt: bool,
     why: String,
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for ConnectionLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the connection was cut: {}", self.why)
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for ConnectionLost {}
 
-impl Connection {
+impl HubConnection {
     /// Connects to the hub.
     pub(crate) async fn open(hub: &HubArguments) -> Result<Self, Unreachable> {
         let url = &hub.url;
@@ -121,9 +121,9 @@ impl Connection {
     }
 
     /// Sends a request, and reads the head of the answer.
-    pub(crate) async fn begin(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, Cut> {
+    pub(crate) async fn begin(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, ConnectionLost> {
         let left = request.body().left.clone();
-        let cut = |why: String| Cut { in_doubt: left.load(Ordering::SeqCst), why };
+        let cut = |why: String| ConnectionLost { in_doubt: left.load(Ordering::SeqCst), why };
         self.sender.ready().await.map_err(|error| cut(reason(&error)))?;
         match timeout(ANSWER_TIMEOUT, self.sender.send_request(request)).await {
             Ok(answered) => answered.map_err(|error| cut(reason(&error))),
@@ -132,12 +132,12 @@ impl Connection {
     }
 
     /// Sends a request, and reads all of the answer.
-    pub(crate) async fn ask(&mut self, request: Request<Outgoing>) -> Result<Answer, Cut> {
+    pub(crate) async fn ask(&mut self, request: Request<RequestBody>) -> Result<HubResponse, ConnectionLost> {
         let left = request.body().left.clone();
-        let cut = |why: String| Cut { in_doubt: left.load(Ordering::SeqCst), why };
+        let cut = |why: String| ConnectionLost { in_doubt: left.load(Ordering::SeqCst), why };
         let (head, body) = self.begin(request).await?.into_parts();
         match timeout(ANSWER_TIMEOUT, Limited::new(body, ANSWER_BYTES_MAX).collect()).await {
-            Ok(Ok(body)) => Ok(Answer { head, body: body.to_bytes() }),
+            Ok(Ok(body)) => Ok(HubResponse { head, body: body.to_bytes() }),
             Ok(Err(error)) => Err(cut(error.to_string())),
             Err(_) => Err(cut(format!("no end of the answer within {ANSWER_TIMEOUT:?}"))),
         }
@@ -153,7 +153,7 @@ fn reason(error: &hyper::Error) -> String {
 }
 
 /// A request to the hub.
-pub(crate) fn request(hub: &HubArguments, method: Method, target: &str, body: Outgoing) -> Request<Outgoing> {
+pub(crate) fn request(hub: &HubArguments, method: Method, target: &str, body: RequestBody) -> Request<RequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = hub.url.target(target).parse().expect("a target is made of encoded parts");
@@ -168,8 +168,8 @@ pub(crate) fn request(hub: &HubArguments, method: Method, target: &str, body: Ou
 }
 
 /// A publish of JSON. One that `waits` keeps its body until the hub asks for it.
-pub(crate) fn publish(hub: &HubArguments, body: impl Into<Bytes>, waits: bool) -> Request<Outgoing> {
-    let body = Outgoing::new(body.into());
+pub(crate) fn publish(hub: &HubArguments, body: impl Into<Bytes>, waits: bool) -> Request<RequestBody> {
+    let body = RequestBody::new(body.into());
     let asked = Arc::new(Notify::new());
     let body = if waits { body.that_waits_for(asked.clone()) } else { body };
     let mut request = request(hub, Method::POST, "/publish", body);
@@ -182,13 +182,13 @@ pub(crate) fn publish(hub: &HubArguments, body: impl Into<Bytes>, waits: bool) -
 }
 
 /// A request's body: bytes, and whether they have left.
-pub(crate) struct Outgoing {
+pub(crate) struct RequestBody {
     bytes: Option<Bytes>,
     waits: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     pub(crate) left: Arc<AtomicBool>,
 }
 
-impl Outgoing {
+impl RequestBody {
     pub(crate) fn new(bytes: Bytes) -> Self {
         Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), waits: None, left: Arc::default() }
     }
@@ -201,7 +201,7 @@ impl Outgoing {
     }
 }
 
-impl Body for Outgoing {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 

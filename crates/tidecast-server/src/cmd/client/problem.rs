@@ -3,30 +3,30 @@
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
-use super::connection::Answer;
-use crate::cmd::style::harmless;
+use super::connection::HubResponse;
+use crate::cmd::style::sanitize;
 
 /// Longest text of a stranger that is shown, in characters.
 const SHOWN_MAX: usize = 300;
 
 /// An answer that is no success.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct HubProblem {
     pub(crate) status: StatusCode,
     /// The document, if it is one: then it is the hub's.
     document: Option<Value>,
     text: String,
 }
 
-impl Problem {
-    pub(crate) fn of(answer: &Answer) -> Self {
+impl HubProblem {
+    pub(crate) fn from_response(answer: &HubResponse) -> Self {
         let status = answer.head.status;
         let document = is_document(&answer.head.headers).then(|| serde_json::from_slice(&answer.body).ok()).flatten();
         Self { status, document, text: String::from_utf8_lossy(&answer.body).into_owned() }
     }
 
     /// Whether the hub said it, and not something in front of it.
-    pub(crate) fn is_the_hubs(&self) -> bool {
+    pub(crate) fn is_from_hub(&self) -> bool {
         self.document.is_some()
     }
 
@@ -39,20 +39,20 @@ impl Problem {
         let what = self.to_string();
         match self.status {
             StatusCode::UNAUTHORIZED => format!("{what}; give the hub's key by TIDECAST_PUBLISH_KEY or --publish-key"),
-            StatusCode::NOT_FOUND if !self.is_the_hubs() => format!("{what}; is a hub at this address?"),
+            StatusCode::NOT_FOUND if !self.is_from_hub() => format!("{what}; is a hub at this address?"),
             _ => what,
         }
     }
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for HubProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let status = self.status.as_u16();
         match self.member("detail").and_then(Value::as_str) {
-            Some(detail) => write!(f, "{} ({status})", harmless(detail)),
+            Some(detail) => write!(f, "{} ({status})", sanitize(detail)),
             None => {
                 let text: String = self.text.trim().chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect();
-                let text = harmless(&text);
+                let text = sanitize(&text);
                 let reason = self.status.canonical_reason().unwrap_or("no reason given");
                 write!(f, "answered {status} {reason}{}{text}", if text.is_empty() { "" } else { ": " })
             }

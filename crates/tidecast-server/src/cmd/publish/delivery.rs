@@ -12,14 +12,14 @@ use tidecast::Epoch;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Entry, Tally,
-    verdict::{Place, Verdict},
+    BatchEntry, LineCounts,
+    outcome::{BatchOutcome, PublishedAt},
 };
 use crate::cmd::{
     HubArguments,
     client::{
-        connection::{Connection, Cut, publish},
-        patience::Patience,
+        backoff::Backoff,
+        connection::{ConnectionLost, HubConnection, publish},
     },
 };
 
@@ -32,14 +32,14 @@ pub(super) enum Stopped {
     /// The hub was away for too long.
     GaveUp(String),
     /// It would be the same the next time.
-    Never(String),
+    Fatal(String),
     Interrupted,
 }
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GaveUp(why) | Self::Never(why) => f.write_str(why),
+            Self::GaveUp(why) | Self::Fatal(why) => f.write_str(why),
             Self::Interrupted => f.write_str("interrupted"),
         }
     }
@@ -50,16 +50,16 @@ impl fmt::Display for Stopped {
 pub(super) struct Delivery {
     hub: HubArguments,
     give_up_after: Duration,
-    connection: Option<Connection>,
+    connection: Option<HubConnection>,
     /// What is not answered yet.
-    entries: Vec<Entry>,
+    entries: Vec<BatchEntry>,
     /// How many of them are in the request that is under way.
-    under_way: usize,
+    in_flight: usize,
     /// How many are sent at once at most: fewer after something found a request too long.
-    at_once: usize,
+    batch_max: usize,
     /// The epoch that each channel was last seen in.
     epochs: HashMap<String, Epoch>,
-    pub(super) tally: Tally,
+    pub(super) counts: LineCounts,
 }
 
 impl Delivery {
@@ -69,30 +69,30 @@ impl Delivery {
             give_up_after,
             connection: None,
             entries: Vec::new(),
-            under_way: 0,
-            at_once: usize::MAX,
+            in_flight: 0,
+            batch_max: usize::MAX,
             epochs: HashMap::new(),
-            tally: Tally::default(),
+            counts: LineCounts::default(),
         }
     }
 
     /// Takes the next batch. The one before is delivered.
-    pub(super) fn put(&mut self, entries: Vec<Entry>) {
+    pub(super) fn put(&mut self, entries: Vec<BatchEntry>) {
         self.entries = entries;
     }
 
     /// Delivers the batch.
     pub(super) async fn deliver(&mut self) -> Result<(), Stopped> {
-        let mut patience = Patience::new(PAUSES.0, PAUSES.1);
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let mut give_up_at = None;
         while !self.entries.is_empty() {
             let Some(trouble) = self.attempt().await? else {
-                patience.restore();
+                backoff.reset();
                 give_up_at = None;
                 continue;
             };
             let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + self.give_up_after);
-            let pause = patience.pause();
+            let pause = backoff.next_delay();
             if Instant::now() + pause >= give_up_at {
                 return Err(Stopped::GaveUp(trouble));
             }
@@ -104,8 +104,8 @@ impl Delivery {
     /// Gives up what is not answered: it was not sent, or nobody knows.
     pub(super) fn abandon(&mut self) {
         for (index, entry) in self.entries.drain(..).enumerate() {
-            if entry.in_doubt || index < self.under_way {
-                self.tally.lose_sight_of(entry.line);
+            if entry.in_doubt || index < self.in_flight {
+                self.counts.mark_unknown(entry.line);
             }
         }
     }
@@ -114,35 +114,35 @@ impl Delivery {
     async fn attempt(&mut self) -> Result<Option<String>, Stopped> {
         let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
-            None => match Connection::open(&self.hub).await {
+            None => match HubConnection::open(&self.hub).await {
                 Ok(connection) => connection,
                 Err(error) => return Ok(Some(error.to_string())),
             },
         };
-        let sent = self.entries.len().min(self.at_once);
+        let sent = self.entries.len().min(self.batch_max);
         let body: Vec<&str> = self.entries[..sent].iter().map(|entry| &*entry.json).collect();
         let request = publish(&self.hub, format!("[{}]", body.join(",")), true);
         // Until it is known better, for one who interrupts.
-        self.under_way = sent;
+        self.in_flight = sent;
         let answer = connection.ask(request).await;
-        self.under_way = 0;
+        self.in_flight = 0;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(cut) => return Ok(Some(self.note_cut(sent, &cut))),
+            Err(cut) => return Ok(Some(self.note_lost(sent, &cut))),
         };
         self.connection = Some(connection);
-        match Verdict::of(&answer, sent) {
-            Verdict::Published(places) => self.take(&places),
-            Verdict::Refused { index, why } => {
-                let refused = self.entries.remove(index);
-                self.tally.refuse(refused.line, &why);
+        match BatchOutcome::from_response(&answer, sent) {
+            BatchOutcome::Published(places) => self.take(&places),
+            BatchOutcome::Rejected { index, why } => {
+                let rejected = self.entries.remove(index);
+                self.counts.reject(rejected.line, &why);
             }
-            Verdict::TooLong(_) if sent > 1 => self.at_once = sent / 2,
-            Verdict::TooLong(why) => {
-                let refused = self.entries.remove(0);
-                self.tally.refuse(refused.line, &why);
+            BatchOutcome::TooLarge(_) if sent > 1 => self.batch_max = sent / 2,
+            BatchOutcome::TooLarge(why) => {
+                let rejected = self.entries.remove(0);
+                self.counts.reject(rejected.line, &why);
             }
-            Verdict::Later { published, in_doubt, why } => {
+            BatchOutcome::Retry { published, in_doubt, why } => {
                 self.take(&published);
                 if in_doubt && let Some(next) = self.entries.first_mut() {
                     next.in_doubt = true;
@@ -151,16 +151,16 @@ impl Delivery {
                     return Ok(Some(why));
                 }
             }
-            Verdict::Unclear(why) => {
+            BatchOutcome::InDoubt(why) => {
                 self.doubt(sent);
                 return Ok(Some(why));
             }
-            Verdict::Never(why) => return Err(Stopped::Never(why)),
+            BatchOutcome::Fatal(why) => return Err(Stopped::Fatal(why)),
         }
         Ok(None)
     }
 
-    fn note_cut(&mut self, sent: usize, cut: &Cut) -> String {
+    fn note_lost(&mut self, sent: usize, cut: &ConnectionLost) -> String {
         if cut.in_doubt {
             self.doubt(sent);
         }
@@ -174,14 +174,14 @@ impl Delivery {
     }
 
     /// Counts the first entries, which were published.
-    fn take(&mut self, places: &[Place]) {
+    fn take(&mut self, places: &[PublishedAt]) {
         // Any channel that goes on where it was proves that the hub still has its keys.
         let same_hub = places.iter().any(|place| self.epochs.get(&place.channel) == Some(&place.position.epoch));
         for (entry, place) in self.entries.drain(..places.len()).zip(places) {
             if entry.in_doubt && !same_hub {
-                self.tally.lose_sight_of(entry.line);
+                self.counts.mark_unknown(entry.line);
             } else {
-                self.tally.published += 1;
+                self.counts.published += 1;
             }
             if self.epochs.get(&place.channel) != Some(&place.position.epoch) {
                 self.epochs.insert(place.channel.clone(), place.position.epoch);

@@ -10,7 +10,7 @@ use tidecast::{Channel, EventId, EventType, IdempotencyKey, Limits, limits::RETR
 
 /// What the entries of a run have in common.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(super) struct EventTemplate {
     pub(super) channel: String,
     pub(super) event_type: Option<String>,
     pub(super) id: Option<String>,
@@ -23,7 +23,7 @@ pub(super) struct Pattern {
 
 /// An event on its way.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct BatchEntry {
     /// Its line, from 1 on.
     pub(super) line: u64,
     /// As it stands in the array.
@@ -52,7 +52,7 @@ struct Members<'a> {
     idempotency_conflict: Option<Cow<'a, str>>,
 }
 
-impl Pattern {
+impl EventTemplate {
     /// Checks what all entries share.
     pub(super) fn check(&self) -> Result<(), tidecast::Error> {
         Channel::new(&self.channel)?;
@@ -63,7 +63,7 @@ impl Pattern {
     }
 
     /// Text as the data of an event.
-    pub(super) fn entry(&self, line: u64, text: &str) -> Result<Entry, String> {
+    pub(super) fn entry(&self, line: u64, text: &str) -> Result<BatchEntry, String> {
         check_size(text.len())?;
         let data = serde_json::value::to_raw_value(text).map_err(|error| error.to_string())?;
         let members = Members {
@@ -79,7 +79,7 @@ impl Pattern {
     }
 
     /// A whole event as it was written.
-    pub(super) fn entry_of_json(&self, line: u64, text: &str) -> Result<Entry, String> {
+    pub(super) fn entry_of_json(&self, line: u64, text: &str) -> Result<BatchEntry, String> {
         let mut members: Members<'_> = serde_json::from_str(text).map_err(|error| {
             // Its position speaks of lines of its own, of which there is one.
             let error = error.to_string();
@@ -99,7 +99,7 @@ impl Pattern {
         self.finish(line, members)
     }
 
-    fn finish(&self, line: u64, mut members: Members<'_>) -> Result<Entry, String> {
+    fn finish(&self, line: u64, mut members: Members<'_>) -> Result<BatchEntry, String> {
         let key = members.idempotency_key.take().unwrap_or_else(|| Cow::Owned(self.key_of(line)));
         let checked = Channel::new(members.channel.as_deref().unwrap_or_default())
             .and_then(|_| members.event_type.as_deref().map(EventType::new).transpose())
@@ -111,7 +111,7 @@ impl Pattern {
         }
         members.idempotency_key = Some(key);
         let json = serde_json::to_string(&members).map_err(|error| error.to_string())?;
-        Ok(Entry { line, json, in_doubt: false })
+        Ok(BatchEntry { line, json, in_doubt: false })
     }
 
     fn key_of(&self, line: u64) -> String {
@@ -128,24 +128,24 @@ fn check_size(bytes: usize) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn pattern() -> Pattern {
+    fn template() -> EventTemplate {
         let key = "run".to_owned();
-        Pattern { channel: "news".to_owned(), event_type: None, id: None, retry: None, key, numbered: true }
+        EventTemplate { channel: "news".to_owned(), event_type: None, id: None, retry: None, key, numbered: true }
     }
 
     #[test]
     fn a_line_is_an_event_with_a_key() {
-        let entry = pattern().entry(7, "say \"hi\"").unwrap();
+        let entry = template().entry(7, "say \"hi\"").unwrap();
         assert_eq!(entry.json, r#"{"channel":"news","data":"say \"hi\"","idempotency_key":"run-7"}"#);
     }
 
     #[test]
     fn an_event_keeps_what_it_has() {
-        let entry = pattern().entry_of_json(7, r#"{"data": {"eur": 1.10}, "type": "price", "retry": null, "id": ""}"#);
+        let entry = template().entry_of_json(7, r#"{"data": {"eur": 1.10}, "type": "price", "retry": null, "id": ""}"#);
         let expected = r#"{"channel":"news","data":{"eur": 1.10},"type":"price","idempotency_key":"run-7"}"#;
         assert_eq!(entry.unwrap().json, expected);
         let own = r#"{"channel":"a","data":null,"idempotency_key":"k"}"#;
-        assert_eq!(pattern().entry_of_json(7, own).unwrap().json, own);
+        assert_eq!(template().entry_of_json(7, own).unwrap().json, own);
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
             ("{\"data\": 1, \"id\": \"a\\nb\"}", "control character"),
             ("{\"data\": 1, \"retry\": 86400001}", "24 h"),
         ] {
-            let why = pattern().entry_of_json(1, text).unwrap_err();
+            let why = template().entry_of_json(1, text).unwrap_err();
             assert!(why.contains(part) && !why.contains("at line"), "{text}: {why}");
         }
     }

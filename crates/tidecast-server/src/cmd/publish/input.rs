@@ -10,14 +10,14 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{Entry, Pattern};
+use super::{BatchEntry, EventTemplate};
 use crate::{http::publish::BYTE_ORDER_MARK, limits::BATCH_MAX};
 
 /// Most bytes of a batch, in its JSON. Half of what the hub takes, and as much as proxies commonly let pass.
 const BATCH_BYTES_MAX: usize = 1024 * 1024 - 16 * 1024;
 
-/// Longest line, in bytes: what follows is passed over, and the line refused. An event's data may have 1 MiB, and its JSON
-/// the double of what a body may have would be refused anyway.
+/// Longest line, in bytes: what follows is passed over, and the line rejected. An event's data may have 1 MiB, and its JSON
+/// the double of what a body may have would be rejected anyway.
 const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// How much is read at once.
@@ -29,9 +29,9 @@ const AHEAD: usize = 4;
 /// Lines that were read.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) entries: Vec<Entry>,
-    pub(super) refused: Vec<Refused>,
-    /// How many events there were, refused ones too.
+    pub(super) entries: Vec<BatchEntry>,
+    pub(super) rejected: Vec<Rejected>,
+    /// How many events there were, rejected ones too.
     pub(super) lines: u64,
     /// How many bytes of standard input that was.
     pub(super) bytes: u64,
@@ -41,18 +41,18 @@ pub(super) struct Batch {
 
 /// A line that is no event.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct Rejected {
     pub(super) line: u64,
     pub(super) why: String,
 }
 
 /// Begins to read.
-pub(super) fn read(pattern: Pattern, ndjson: bool) -> mpsc::Receiver<Batch> {
+pub(super) fn read(template: EventTemplate, ndjson: bool) -> mpsc::Receiver<Batch> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     thread::spawn(move || {
         let mut lines = Lines {
             reader: BufReader::with_capacity(READ_BYTES, io::stdin().lock()),
-            pattern,
+            template,
             ndjson,
             number: 0,
             held: None,
@@ -69,11 +69,11 @@ pub(super) fn read(pattern: Pattern, ndjson: bool) -> mpsc::Receiver<Batch> {
 
 struct Lines<R> {
     reader: BufReader<R>,
-    pattern: Pattern,
+    template: EventTemplate,
     ndjson: bool,
     number: u64,
     /// An entry that had no more room in its batch.
-    held: Option<Entry>,
+    held: Option<BatchEntry>,
 }
 
 impl<R: Read> Lines<R> {
@@ -117,7 +117,7 @@ impl<R: Read> Lines<R> {
                 }
                 Some(Err(why)) => {
                     batch.lines += 1;
-                    batch.refused.push(Refused { line: self.number, why });
+                    batch.rejected.push(Rejected { line: self.number, why });
                 }
             }
         }
@@ -125,7 +125,7 @@ impl<R: Read> Lines<R> {
         (!nothing).then_some(batch)
     }
 
-    fn entry(&self, bytes: u64, line: &[u8]) -> Option<Result<Entry, String>> {
+    fn entry(&self, bytes: u64, line: &[u8]) -> Option<Result<BatchEntry, String>> {
         if bytes > LINE_BYTES_MAX as u64 {
             return Some(Err(format!("has {bytes} bytes; no event is as long")));
         }
@@ -139,8 +139,8 @@ impl<R: Read> Lines<R> {
         };
         match self.ndjson {
             true if text.trim_ascii().is_empty() => None,
-            true => Some(self.pattern.entry_of_json(self.number, text)),
-            false => Some(self.pattern.entry(self.number, text)),
+            true => Some(self.template.entry_of_json(self.number, text)),
+            false => Some(self.template.entry(self.number, text)),
         }
     }
 }
@@ -172,9 +172,10 @@ mod tests {
 
     fn batches(text: &[u8], ndjson: bool) -> Vec<Batch> {
         let key = "run".to_owned();
-        let pattern = Pattern { channel: "a".to_owned(), event_type: None, id: None, retry: None, key, numbered: true };
+        let template =
+            EventTemplate { channel: "a".to_owned(), event_type: None, id: None, retry: None, key, numbered: true };
         let mut lines =
-            Lines { reader: BufReader::with_capacity(READ_BYTES, text), pattern, ndjson, number: 0, held: None };
+            Lines { reader: BufReader::with_capacity(READ_BYTES, text), template, ndjson, number: 0, held: None };
         std::iter::from_fn(|| lines.next()).collect()
     }
 
@@ -204,9 +205,9 @@ mod tests {
                 .iter()
                 .all(|batch| batch.entries.iter().map(|entry| entry.json.len()).sum::<usize>() < BATCH_BYTES_MAX)
         );
-        let refused: Vec<_> = batches.iter().flat_map(|batch| &batch.refused).collect();
-        assert_eq!(refused[0].line, 3);
-        assert!(refused[0].why.contains("3000001 bytes"), "{refused:?}");
+        let rejected: Vec<_> = batches.iter().flat_map(|batch| &batch.rejected).collect();
+        assert_eq!(rejected[0].line, 3);
+        assert!(rejected[0].why.contains("3000001 bytes"), "{rejected:?}");
         assert_eq!(batches.iter().map(|batch| batch.lines).sum::<u64>(), 4);
     }
 
@@ -227,7 +228,7 @@ mod tests {
         let entries: Vec<_> = read.iter().flat_map(|batch| &batch.entries).map(|entry| entry.line).collect();
         assert_eq!(entries, [1, 2, 4]);
         assert!(read[0].entries[0].json.contains(r#""data":"a","#));
-        assert!(read[0].refused[0].why.contains("not UTF-8 at byte 1"));
+        assert!(read[0].rejected[0].why.contains("not UTF-8 at byte 1"));
         let read = batches(b"{\"data\":1}\n\n{\"data\":2}\n", true);
         assert_eq!(read.iter().map(|batch| batch.lines).sum::<u64>(), 2);
     }

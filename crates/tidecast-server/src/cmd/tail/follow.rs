@@ -8,12 +8,12 @@ use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tidecast::wire::{Decoder, Item};
 
-use super::{Parted, origin::Origin, show::Shown, written};
+use super::{StreamEnd, channel_finder::ChannelFinder, print::Printer, written};
 use crate::cmd::{
     HubArguments,
     client::{
-        connection::{Connection, Outgoing, request},
-        problem::Problem,
+        connection::{HubConnection, RequestBody, request},
+        problem::HubProblem,
     },
 };
 
@@ -28,7 +28,7 @@ const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Follower {
     hub: HubArguments,
     target: String,
-    origin: Origin,
+    channel_finder: ChannelFinder,
     retry: Duration,
     /// Where it goes on; empty at the beginning.
     last_event_id: String,
@@ -45,7 +45,7 @@ impl Follower {
         Self {
             hub,
             target: format!("/stream?{}", query.join("&")),
-            origin: Origin::new(channels),
+            channel_finder: ChannelFinder::new(channels),
             retry: RETRY_DEFAULT,
             last_event_id: String::new(),
             ever_connected: false,
@@ -68,13 +68,13 @@ impl Follower {
     }
 
     /// Connects and reads to the end of the stream. An error is one of writing.
-    pub(super) async fn connection(&mut self, shown: &mut Shown) -> io::Result<Parted> {
+    pub(super) async fn connection(&mut self, printer: &mut Printer) -> io::Result<StreamEnd> {
         self.has_read = false;
-        let mut connection = match Connection::open(&self.hub).await {
+        let mut connection = match HubConnection::open(&self.hub).await {
             Ok(connection) => connection,
-            Err(error) => return Ok(Parted::Lost(error.to_string())),
+            Err(error) => return Ok(StreamEnd::Lost(error.to_string())),
         };
-        let mut request = request(&self.hub, Method::GET, &self.target, Outgoing::new(Bytes::new()));
+        let mut request = request(&self.hub, Method::GET, &self.target, RequestBody::new(Bytes::new()));
         request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         if !self.last_event_id.is_empty() {
             // A decoder's ids are UTF-8; one that no header can carry is none that came in one piece.
@@ -84,7 +84,7 @@ impl Follower {
         }
         let (head, mut body) = match connection.begin(request).await {
             Ok(response) => response.into_parts(),
-            Err(cut) => return Ok(Parted::Lost(cut.to_string())),
+            Err(cut) => return Ok(StreamEnd::Lost(cut.to_string())),
         };
         let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
         if head.status != StatusCode::OK || !head.headers.get(header::CONTENT_TYPE).is_some_and(is_stream) {
@@ -97,24 +97,24 @@ impl Follower {
             let bytes = match frame.map(hyper::body::Frame::into_data) {
                 Ok(Ok(bytes)) => bytes,
                 Ok(Err(_)) => continue,
-                Err(error) => return Ok(Parted::Lost(format!("the stream was cut: {error}"))),
+                Err(error) => return Ok(StreamEnd::Lost(format!("the stream was cut: {error}"))),
             };
             self.has_read = true;
-            match self.read(&mut decoder, &bytes, shown) {
+            match self.read(&mut decoder, &bytes, printer) {
                 Ok(None) => {}
-                Ok(Some(too_large)) => return Ok(Parted::Refused(too_large)),
-                Err(error) => return Ok(written(Err(error))?.unwrap_or(Parted::NobodyReads)),
+                Ok(Some(too_large)) => return Ok(StreamEnd::Rejected(too_large)),
+                Err(error) => return Ok(written(Err(error))?.unwrap_or(StreamEnd::OutputClosed)),
             }
-            if let Some(parted) = written(shown.flush())? {
-                return Ok(parted);
+            if let Some(end) = written(printer.flush())? {
+                return Ok(end);
             }
         }
-        Ok(Parted::Lost("the hub ended the stream".to_owned()))
+        Ok(StreamEnd::Lost("the hub ended the stream".to_owned()))
     }
 
     /// Reads on, line by line, because an id of a block without an event counts as well. Answers with what is wrong with
     /// the stream.
-    fn read(&mut self, decoder: &mut Decoder, bytes: &[u8], shown: &mut Shown) -> io::Result<Option<String>> {
+    fn read(&mut self, decoder: &mut Decoder, bytes: &[u8], printer: &mut Printer) -> io::Result<Option<String>> {
         let mut items = Vec::new();
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             if let Err(error) = decoder.feed(line, |item| items.push(item)) {
@@ -122,7 +122,9 @@ impl Follower {
             }
             for item in items.drain(..) {
                 match item {
-                    Item::Message(message) => shown.message(self.origin.of(&self.last_event_id, &message), &message)?,
+                    Item::Message(message) => {
+                        printer.message(self.channel_finder.find(&self.last_event_id, &message), &message)?
+                    }
                     Item::Retry(retry) => self.retry = retry,
                     _ => {}
                 }
@@ -136,23 +138,23 @@ impl Follower {
         Ok(None)
     }
 
-    async fn not_a_stream(&self, head: http::response::Parts, body: hyper::body::Incoming) -> Parted {
+    async fn not_a_stream(&self, head: http::response::Parts, body: hyper::body::Incoming) -> StreamEnd {
         let body = http_body_util::Limited::new(body, PROBLEM_BYTES_MAX).collect().await;
         let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let status = head.status;
-        let problem = Problem::of(&crate::cmd::client::connection::Answer { head, body });
+        let problem = HubProblem::from_response(&crate::cmd::client::connection::HubResponse { head, body });
         if status == StatusCode::OK {
-            return Parted::Refused(format!(
+            return StreamEnd::Rejected(format!(
                 "{} answered with something else than events: is a hub there?",
                 self.hub.url
             ));
         }
         if status == StatusCode::NO_CONTENT {
-            return Parted::Refused("the hub says that there is no more to follow (204)".to_owned());
+            return StreamEnd::Rejected("the hub says that there is no more to follow (204)".to_owned());
         }
         let passes =
             status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         let why = format!("{}: {}", self.hub.url, problem.advice());
-        if passes { Parted::Lost(why) } else { Parted::Refused(why) }
+        if passes { StreamEnd::Lost(why) } else { StreamEnd::Rejected(why) }
     }
 }

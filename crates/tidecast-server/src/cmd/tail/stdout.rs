@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 /// Is ready once the reader of a pipe has gone. Of what is no pipe that can't be told, and it waits for ever.
 ///
 /// A thread waits, because making the pipe one that never blocks would do so for everybody who shares it.
-pub(super) async fn nobody_reads() {
+pub(super) async fn output_closed() {
     let is_pipe = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo;
     if !fstat(io::stdout()).is_ok_and(is_pipe) {
         return pending().await;

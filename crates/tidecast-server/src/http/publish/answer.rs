@@ -15,10 +15,10 @@ use tidecast_axum::Problem;
 
 use crate::{
     app::App,
-    auth::access::Wants,
+    auth::access::Permission,
     http::{
-        body::{read_out, read_whole},
-        publish::{self, Asked, Wanted},
+        body::{drain, read_full},
+        publish::{self, PublishItem, PublishRequest},
         router::NO_SNIFF,
     },
     places::Control,
@@ -33,9 +33,9 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let (head, mut body) = request.into_parts();
-    let patience = app.config.body_timeout;
-    let refusal = match app.access.check(Wants::Change, &head.headers) {
-        Ok(()) => match read_whole(&mut body, &app.bodies, patience).await {
+    let timeout_after = app.config.body_timeout;
+    let refusal = match app.access.check(Permission::Publish, &head.headers) {
+        Ok(()) => match read_full(&mut body, &app.bodies, timeout_after).await {
             Ok(body) => {
                 let query = head.uri.query().unwrap_or_default();
                 return publish(&app.hub, &head.headers, query, &body.bytes)
@@ -50,7 +50,7 @@ where
     if refusal.status() != StatusCode::REQUEST_TIMEOUT {
         // Others may have the place meanwhile.
         control.rest();
-        read_out(&mut body, patience).await;
+        drain(&mut body, timeout_after).await;
     }
     refusal
 }
@@ -58,8 +58,8 @@ where
 async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Response, Problem> {
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
     match publish::read(hub, headers, query, body)? {
-        Asked::One(wanted) => put_answer(&mut answer, &publish_one(hub, wanted).await?),
-        Asked::Several(several) => put_answers(&mut answer, &publish_all(hub, several).await?),
+        PublishRequest::Single(item) => put_answer(&mut answer, &publish_one(hub, item).await?),
+        PublishRequest::Batch(several) => put_answers(&mut answer, &publish_all(hub, several).await?),
     }
     let mut response = Response::new(Body::from(answer));
     let headers = response.headers_mut();
@@ -70,10 +70,10 @@ async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Re
 
 /// Publishes one after the other. Where that fails half-way, those before are out already: the problem names them, so
 /// that the rest can be sent again.
-async fn publish_all(hub: &Hub, several: Vec<Wanted>) -> Result<Vec<Published>, Problem> {
+async fn publish_all(hub: &Hub, several: Vec<PublishItem>) -> Result<Vec<Published>, Problem> {
     let mut all = Vec::with_capacity(several.len());
-    for (index, wanted) in several.into_iter().enumerate() {
-        match publish_one(hub, wanted).await {
+    for (index, item) in several.into_iter().enumerate() {
+        match publish_one(hub, item).await {
             Ok(published) => all.push(published),
             Err(problem) => {
                 let mut before = Vec::new();
@@ -86,8 +86,8 @@ async fn publish_all(hub: &Hub, several: Vec<Wanted>) -> Result<Vec<Published>, 
     Ok(all)
 }
 
-async fn publish_one(hub: &Hub, wanted: Wanted) -> Result<Published, Problem> {
-    let Wanted { publication, refuses_conflict } = wanted;
+async fn publish_one(hub: &Hub, item: PublishItem) -> Result<Published, Problem> {
+    let PublishItem { publication, refuses_conflict } = item;
     let published = hub.publish_publication(publication).await.map_err(failed)?;
     if refuses_conflict && published.differs {
         let position = published.position.to_string();
@@ -166,7 +166,7 @@ mod tests {
         broker::{Broker, BrokerFuture, Deliveries, History, Since},
     };
 
-    use super::{Wanted, publish_all, put_answers};
+    use super::{PublishItem, publish_all, put_answers};
 
     /// A broker that goes away after two events.
     #[derive(Debug)]
@@ -207,12 +207,12 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_fails_half_way_is_answered_with_what_was_published() {
         let hub = Hub::builder().broker(Arc::new(GoesAway(AtomicU64::new(0)))).build();
-        let wanted = || {
+        let item = || {
             let channel = Channel::default();
             let publication = Publication { channel, event: Event::text("x"), idempotency_key: None };
-            Wanted { publication, refuses_conflict: false }
+            PublishItem { publication, refuses_conflict: false }
         };
-        let problem = publish_all(&hub, vec![wanted(), wanted(), wanted(), wanted()]).await;
+        let problem = publish_all(&hub, vec![item(), item(), item(), item()]).await;
         let response = problem.unwrap_err().into_response();
         assert_eq!(response.status(), 503);
         let body = response.into_body().collect().await.unwrap().to_bytes();

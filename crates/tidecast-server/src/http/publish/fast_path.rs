@@ -31,10 +31,10 @@ use tokio::{
 
 use crate::{
     app::App,
-    auth::access::Wants,
+    auth::access::Permission,
     deadline::Deadline,
     http::{
-        publish::{self, Asked, answer::put_answer},
+        publish::{self, PublishRequest, answer::put_answer},
         router::PUBLISH,
     },
     limits::FIRST_REQUEST_GRACE,
@@ -47,7 +47,7 @@ use crate::{
 const BEGINNING: &[u8] = b"POST /publish HTTP/1.1\r\n";
 
 /// Most bytes of a request, and of what is read at once.
-const ROOM_BYTES: usize = 64 * 1024;
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 /// Most headers of a request.
 const HEADERS_MAX: usize = 32;
@@ -56,9 +56,9 @@ const HEADERS_MAX: usize = 32;
 const PIECES_MAX: u32 = 8;
 
 thread_local! {
-    /// What is read into, for whichever connection is polled: one that waits has no room of its own.
-    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static NOW: Cell<Option<Date>> = const { Cell::new(None) };
+    /// What is read into, for whichever connection is polled: one that waits has no buffer of its own.
+    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static NOW: Cell<Option<HttpDate>> = const { Cell::new(None) };
 }
 
 /// A connection that is another's to serve.
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
     stopping: impl Future<Output = ()>,
 ) -> Option<Unfinished> {
     let mut stopping = pin!(stopping);
-    let mut connection = Connection::new(socket, app, control);
+    let mut connection = PublishConnection::new(socket, app, control);
     // A client that has just connected takes a close for a failure, and a proxy for a 502.
     let mut grace: Option<Pin<Box<Sleep>>> = None;
     let mut stops = false;
@@ -89,7 +89,7 @@ pub(crate) async fn serve(
         }
         if control.poll_closed(context) {
             if !connection.has_unread_request() {
-                return Poll::Ready(Left::Over);
+                return Poll::Ready(Exit::Closed);
             }
             // It is read once the runtime has noticed it.
             control.begin();
@@ -101,32 +101,32 @@ pub(crate) async fn serve(
         }
         // Whoever is in the middle of a request is let down as gently as hyper does it.
         if !connection.unread.is_empty() {
-            return Poll::Ready(Left::ToOthers);
+            return Poll::Ready(Exit::HandOver);
         }
         if !connection.publishes {
             let until = connection.idle_since + FIRST_REQUEST_GRACE;
             ready!(grace.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(context));
         }
-        Poll::Ready(Left::Over)
+        Poll::Ready(Exit::Closed)
     });
     match left.await {
-        Left::Over => None,
-        Left::ToOthers => {
-            let Connection { socket, unread, begun_at, .. } = connection;
+        Exit::Closed => None,
+        Exit::HandOver => {
+            let PublishConnection { socket, unread, begun_at, .. } = connection;
             Some(Unfinished { socket, unread: unread.into(), begun_at })
         }
     }
 }
 
 /// How it is left.
-enum Left {
+enum Exit {
     /// The client has gone, or said nothing for too long.
-    Over,
+    Closed,
     /// What is unread is for hyper.
-    ToOthers,
+    HandOver,
 }
 
-struct Connection<'a> {
+struct PublishConnection<'a> {
     app: &'a App,
     control: &'a Control,
     socket: GuardedSocket,
@@ -153,16 +153,16 @@ struct Connection<'a> {
 
 /// What a request is.
 #[derive(Debug, PartialEq, Eq)]
-enum Taken {
+enum Parsed {
     /// A publish of so many bytes, which was answered.
     Answered(usize),
     /// It is not all here.
-    Part,
+    Incomplete,
     /// It is not one for here.
-    Other,
+    Unsupported,
 }
 
-impl<'a> Connection<'a> {
+impl<'a> PublishConnection<'a> {
     fn new(socket: GuardedSocket, app: &'a App, control: &'a Control) -> Self {
         Self {
             app,
@@ -183,19 +183,19 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Left> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exit> {
         loop {
             // First the answers, so that a client which does not read them is not read either.
             if ready!(self.poll_write(context)).is_err() {
-                return Poll::Ready(Left::Over);
+                return Poll::Ready(Exit::Closed);
             }
             if self.leaves {
-                return Poll::Ready(Left::ToOthers);
+                return Poll::Ready(Exit::HandOver);
             }
-            let mut room = ROOM.take();
-            room.resize(ROOM_BYTES, 0);
-            let read = self.poll_read(context, &mut room);
-            ROOM.set(room);
+            let mut buffer = READ_BUFFER.take();
+            buffer.resize(REQUEST_BYTES_MAX, 0);
+            let read = self.poll_read(context, &mut buffer);
+            READ_BUFFER.set(buffer);
             if let Some(left) = ready!(read) {
                 return Poll::Ready(left);
             }
@@ -220,20 +220,20 @@ impl<'a> Connection<'a> {
     }
 
     /// Reads what there is, and answers what it can of that.
-    fn poll_read(&mut self, context: &mut Context<'_>, room: &mut [u8]) -> Poll<Option<Left>> {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<Exit>> {
         let before = self.unread.len();
-        room[..before].copy_from_slice(&self.unread);
-        let mut buffer = ReadBuf::new(room);
+        buffer[..before].copy_from_slice(&self.unread);
+        let mut buffer = ReadBuf::new(buffer);
         buffer.set_filled(before);
         match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
             Poll::Pending => return self.poll_overdue(context).map(Some),
-            Poll::Ready(Err(_)) => return Poll::Ready(Some(Left::Over)),
+            Poll::Ready(Err(_)) => return Poll::Ready(Some(Exit::Closed)),
             Poll::Ready(Ok(())) => {}
         }
         let bytes = buffer.filled();
         if bytes.len() == before {
             // The end: of nothing, or in the middle of a request.
-            return Poll::Ready(Some(if before == 0 { Left::Over } else { Left::ToOthers }));
+            return Poll::Ready(Some(if before == 0 { Exit::Closed } else { Exit::HandOver }));
         }
         self.control.begin();
         self.answer_all(bytes);
@@ -249,7 +249,7 @@ impl<'a> Connection<'a> {
         self.pieces += 1;
         while !rest.is_empty() {
             match self.take(rest) {
-                Taken::Answered(len) => {
+                Parsed::Answered(len) => {
                     self.publishes = true;
                     rest = &rest[len..];
                     self.idle_since = now;
@@ -257,8 +257,10 @@ impl<'a> Connection<'a> {
                     self.pieces = 1;
                 }
                 // Who sends a request in pieces is served by hyper. Where many come together the last is cut anywhere.
-                Taken::Part if self.publishes && self.pieces < PIECES_MAX && rest.len() < ROOM_BYTES => break,
-                Taken::Part | Taken::Other => {
+                Parsed::Incomplete if self.publishes && self.pieces < PIECES_MAX && rest.len() < REQUEST_BYTES_MAX => {
+                    break;
+                }
+                Parsed::Incomplete | Parsed::Unsupported => {
                     self.leaves = true;
                     break;
                 }
@@ -274,27 +276,27 @@ impl<'a> Connection<'a> {
     }
 
     /// Answers a request, if it is here whole, plain, and has nothing wrong with it.
-    fn take(&mut self, bytes: &[u8]) -> Taken {
+    fn take(&mut self, bytes: &[u8]) -> Parsed {
         if !self.answers_here {
-            return Taken::Other;
+            return Parsed::Unsupported;
         }
         if !bytes.starts_with(BEGINNING) {
-            return if BEGINNING.starts_with(bytes) { Taken::Part } else { Taken::Other };
+            return if BEGINNING.starts_with(bytes) { Parsed::Incomplete } else { Parsed::Unsupported };
         }
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
         let mut head = httparse::Request::new(&mut []);
         let head_len = match head.parse_with_uninit_headers(bytes, &mut headers) {
             Ok(httparse::Status::Complete(len)) => len,
-            Ok(httparse::Status::Partial) => return Taken::Part,
-            Err(_) => return Taken::Other,
+            Ok(httparse::Status::Partial) => return Parsed::Incomplete,
+            Err(_) => return Parsed::Unsupported,
         };
         self.headers.clear();
-        let Some(body_len) = read_headers(head.headers, &mut self.headers) else { return Taken::Other };
+        let Some(body_len) = read_headers(head.headers, &mut self.headers) else { return Parsed::Unsupported };
         let len = head_len.saturating_add(body_len);
-        if len > ROOM_BYTES {
-            return Taken::Other;
+        if len > REQUEST_BYTES_MAX {
+            return Parsed::Unsupported;
         }
-        let Some(body) = bytes.get(head_len..len) else { return Taken::Part };
+        let Some(body) = bytes.get(head_len..len) else { return Parsed::Incomplete };
         let begun_at = access_log::is_on().then(Instant::now);
         match self.publish(body) {
             Some(published) => {
@@ -303,20 +305,20 @@ impl<'a> Connection<'a> {
                     let bytes = Some(self.body.len() as u64);
                     access_log::write(peer, &Method::POST, PUBLISH, 200, bytes, begun_at.elapsed());
                 }
-                Taken::Answered(len)
+                Parsed::Answered(len)
             }
-            None => Taken::Other,
+            None => Parsed::Unsupported,
         }
     }
 
     fn publish(&self, body: &[u8]) -> Option<Published> {
-        self.app.access.check(Wants::Change, &self.headers).ok()?;
+        self.app.access.check(Permission::Publish, &self.headers).ok()?;
         match publish::read(&self.app.hub, &self.headers, "", body).ok()? {
             // One that may be a 409 is for others.
-            Asked::One(wanted) if !wanted.refuses_conflict => {
-                self.app.hub.publish_publication_now(&wanted.publication).ok()
+            PublishRequest::Single(item) if !item.refuses_conflict => {
+                self.app.hub.publish_publication_now(&item.publication).ok()
             }
-            Asked::One(_) | Asked::Several(_) => None,
+            PublishRequest::Single(_) | PublishRequest::Batch(_) => None,
         }
     }
 
@@ -331,21 +333,21 @@ impl<'a> Connection<'a> {
         );
         let _ = write!(answers, "{}", self.body.len());
         answers.extend_from_slice(b"\r\ndate: ");
-        answers.extend_from_slice(&Date::now().text);
+        answers.extend_from_slice(&HttpDate::now().text);
         answers.extend_from_slice(b"\r\n\r\n");
         answers.extend_from_slice(&self.body);
     }
 
     /// Waits until the connection was idle for too long, or the request that has begun is overdue; hyper, which then has it,
     /// counts from the same moment.
-    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Left> {
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Exit> {
         let config = &self.app.config;
         let due = match self.begun_at {
             Some(begun_at) => begun_at.checked_add(config.header_timeout),
             None if self.publishes => self.idle_since.checked_add(config.idle_timeout),
             None => self.idle_since.checked_add(config.header_timeout),
         };
-        let left = if self.unread.is_empty() { Left::Over } else { Left::ToOthers };
+        let left = if self.unread.is_empty() { Exit::Closed } else { Exit::HandOver };
         self.deadline.poll(context, due).map(|()| left)
     }
 }
@@ -382,12 +384,12 @@ fn read_headers(headers: &[httparse::Header<'_>], map: &mut HeaderMap) -> Option
 
 /// A second, as a `Date` header has it.
 #[derive(Clone, Copy)]
-struct Date {
+struct HttpDate {
     second: u64,
     text: [u8; 29],
 }
 
-impl Date {
+impl HttpDate {
     fn now() -> Self {
         let now = SystemTime::now();
         let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -435,17 +437,17 @@ mod tests {
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let control = Control::default();
-        let mut connection = Connection::new(socket, &app, &control);
+        let mut connection = PublishConnection::new(socket, &app, &control);
         let data = r#"{"data":"x"}"#;
         let plain = request("", data);
         let mut taken = |bytes: &[u8]| connection.take(bytes);
         for headers in ["", "Accept: */*\r\nUser-Agent: a program\r\n", "Connection: Keep-Alive\r\n"] {
             let bytes = request(headers, data);
-            assert_eq!(taken(&bytes), Taken::Answered(bytes.len()), "{headers}");
-            assert_eq!(taken(&[&bytes[..], &plain[..]].concat()), Taken::Answered(bytes.len()), "{headers}");
+            assert_eq!(taken(&bytes), Parsed::Answered(bytes.len()), "{headers}");
+            assert_eq!(taken(&[&bytes[..], &plain[..]].concat()), Parsed::Answered(bytes.len()), "{headers}");
         }
         for len in 1..plain.len() {
-            assert_eq!(taken(&plain[..len]), Taken::Part, "{len}");
+            assert_eq!(taken(&plain[..len]), Parsed::Incomplete, "{len}");
         }
         for headers in [
             "Connection: close\r\n",
@@ -457,16 +459,16 @@ mod tests {
             "Upgrade: websocket\r\n",
             "a b: c\r\n",
         ] {
-            assert_eq!(taken(&request(headers, data)), Taken::Other, "{headers}");
+            assert_eq!(taken(&request(headers, data)), Parsed::Unsupported, "{headers}");
         }
-        assert_eq!(taken(&request("", "[1]")), Taken::Other);
-        assert_eq!(taken(&request("", "{}")), Taken::Other);
-        assert_eq!(taken(&request("", &"x".repeat(ROOM_BYTES))), Taken::Other);
-        assert_eq!(taken(b"GET /publish HTTP/1.1\r\n"), Taken::Other);
-        assert_eq!(taken(b"POST /publish HTTP/1.0\r\n\r\n"), Taken::Other);
-        assert_eq!(taken(b"POST /publish?last=1 HTTP/1.1\r\n\r\n"), Taken::Other);
+        assert_eq!(taken(&request("", "[1]")), Parsed::Unsupported);
+        assert_eq!(taken(&request("", "{}")), Parsed::Unsupported);
+        assert_eq!(taken(&request("", &"x".repeat(REQUEST_BYTES_MAX))), Parsed::Unsupported);
+        assert_eq!(taken(b"GET /publish HTTP/1.1\r\n"), Parsed::Unsupported);
+        assert_eq!(taken(b"POST /publish HTTP/1.0\r\n\r\n"), Parsed::Unsupported);
+        assert_eq!(taken(b"POST /publish?last=1 HTTP/1.1\r\n\r\n"), Parsed::Unsupported);
         app.hub.close();
-        assert_eq!(taken(&plain), Taken::Other);
+        assert_eq!(taken(&plain), Parsed::Unsupported);
     }
 
     /// What was answered here lacked the headers by which caches and pages of other origins are told who may read it.
@@ -477,7 +479,7 @@ mod tests {
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let plain = request("", r#"{"data":"x"}"#);
-        assert_eq!(Connection::new(socket, &app, &Control::default()).take(&plain), Taken::Other);
+        assert_eq!(PublishConnection::new(socket, &app, &Control::default()).take(&plain), Parsed::Unsupported);
     }
 
     /// A request on a connection that was accepted just before the hub was told to stop was not answered, and a proxy made a
@@ -504,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_date_is_as_a_header_has_it() {
-        let date = Date::now();
+        let date = HttpDate::now();
         let text = str::from_utf8(&date.text).unwrap();
         let parsed = httpdate::parse_http_date(text).unwrap();
         assert_eq!(parsed.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(), date.second);
@@ -518,7 +520,7 @@ mod tests {
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let control = Control::default();
-        let mut connection = Connection::new(socket, &app, &control);
+        let mut connection = PublishConnection::new(socket, &app, &control);
         let bytes = request("", r#"{"data":"x"}"#);
         connection.answer_all(&[&bytes[..], b"P"].concat());
         let begun_at = connection.begun_at;

@@ -14,14 +14,14 @@ use smallvec::SmallVec;
 use tidecast::{Event, Hub};
 use tidecast_axum::Problem;
 
-use super::{Asked, Fields, Wanted, retry_problem, unknown_name};
+use super::{Fields, PublishItem, PublishRequest, retry_problem, unknown_name};
 use crate::limits::BATCH_MAX;
 
 /// Reads a body. An array is checked whole, against the limits too, and a problem names the index of the entry.
-pub(super) fn read(hub: &Hub, body: &str) -> Result<Asked, Problem> {
+pub(super) fn read(hub: &Hub, body: &str) -> Result<PublishRequest, Problem> {
     let body = body.trim_start_matches([' ', '\t', '\r', '\n']);
     if !body.starts_with('[') {
-        return read_event(body).map(Asked::One);
+        return read_event(body).map(PublishRequest::Single);
     }
     let entries: Vec<&RawValue> = serde_json::from_str(body).map_err(|error| malformed(&error))?;
     if entries.len() > BATCH_MAX {
@@ -29,19 +29,19 @@ pub(super) fn read(hub: &Hub, body: &str) -> Result<Asked, Problem> {
         return Err(Problem::bad_request(detail));
     }
     let publications = entries.iter().enumerate().map(|(index, entry)| {
-        let read = read_event(entry.get()).and_then(|wanted| {
-            hub.check(&wanted.publication.event)?;
-            Ok(wanted)
+        let read = read_event(entry.get()).and_then(|item| {
+            hub.check(&item.publication.event)?;
+            Ok(item)
         });
         read.map_err(|problem| {
             let detail = format!("entry {index}: {}", problem.detail());
             Problem::new(problem.status(), detail).with("index", index)
         })
     });
-    publications.collect::<Result<_, _>>().map(Asked::Several)
+    publications.collect::<Result<_, _>>().map(PublishRequest::Batch)
 }
 
-fn read_event(text: &str) -> Result<Wanted, Problem> {
+fn read_event(text: &str) -> Result<PublishItem, Problem> {
     if !text.starts_with('{') {
         return match serde_json::from_str::<&RawValue>(text) {
             Ok(_) => Err(Problem::bad_request("an event is a JSON object with a member `data`")),
@@ -168,13 +168,13 @@ impl<'de> Deserialize<'de> for Name<'de> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, read_event};
+    use super::{PublishItem, read_event};
 
     #[test]
     fn what_is_written_with_escapes_says_the_same() {
         let plain = read_event(r#"{"channel":"news","data":"a/b","type":"t"}"#).unwrap();
         let escaped = read_event(r#"{"ch\u0061nnel":"n\u0065ws","d\u0061ta":"a\/b","type":"\u0074"}"#).unwrap();
-        for Wanted { publication, .. } in [plain, escaped] {
+        for PublishItem { publication, .. } in [plain, escaped] {
             assert_eq!(publication.channel, "news");
             assert_eq!(publication.event.data(), "a/b");
             assert_eq!(publication.event.event_type().map(tidecast::EventType::as_str), Some("t"));

@@ -5,17 +5,17 @@ use std::borrow::Cow;
 use tidecast::Event;
 use tidecast_axum::{Problem, query};
 
-use super::{Fields, Wanted, retry_problem, unknown_name};
+use super::{Fields, PublishItem, retry_problem, unknown_name};
 
 /// Reads a form, such as `curl -d data=hello -d channel=news` sends.
-pub(super) fn read_form(body: &[u8]) -> Result<Wanted, Problem> {
+pub(super) fn read_form(body: &[u8]) -> Result<PublishItem, Problem> {
     let (fields, data) = read(body)?;
     let data = data.ok_or_else(|| Problem::bad_request("`data` is missing"))?;
     fields.publication(Event::text(data))
 }
 
 /// Reads text: the body is the data, and the address has the rest.
-pub(super) fn read_text(query: &str, body: &str) -> Result<Wanted, Problem> {
+pub(super) fn read_text(query: &str, body: &str) -> Result<PublishItem, Problem> {
     let (fields, data) = read(query.as_bytes())?;
     if data.is_some() {
         return Err(Problem::bad_request(

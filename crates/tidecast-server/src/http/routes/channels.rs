@@ -27,7 +27,7 @@ const LAST_DEFAULT: usize = 100;
 
 /// What follows `/channels/` in a path.
 #[derive(Debug, PartialEq, Eq)]
-enum Named {
+enum ChannelPath {
     Channel(Channel),
     /// The same with `/events` behind it.
     Events(Channel),
@@ -47,13 +47,13 @@ pub(crate) async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery)
 
 /// `GET /channels/{name}` and `GET /channels/{name}/events?last=N`.
 pub(crate) async fn show(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    match Named::read(&uri)? {
-        Named::Channel(channel) => {
+    match ChannelPath::read(&uri)? {
+        ChannelPath::Channel(channel) => {
             parameters::refuse_unknown(uri.query(), &[])?;
             let info = app.hub.channel(&channel).ok_or_else(|| unknown(&channel))?;
             Ok(json_line(&describe(&info)))
         }
-        Named::Events(channel) => events(&app, &channel, uri.query()).await,
+        ChannelPath::Events(channel) => events(&app, &channel, uri.query()).await,
     }
 }
 
@@ -76,9 +76,9 @@ async fn events(app: &App, channel: &Channel, query: Option<&str>) -> Result<Res
 
 /// `DELETE /channels/{name}`.
 pub(crate) async fn forget(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    let channel = match Named::read(&uri)? {
-        Named::Channel(channel) => channel,
-        Named::Events(_) => return Ok(wrong_method(Method::DELETE, uri).await),
+    let channel = match ChannelPath::read(&uri)? {
+        ChannelPath::Channel(channel) => channel,
+        ChannelPath::Events(_) => return Ok(wrong_method(Method::DELETE, uri).await),
     };
     parameters::refuse_unknown(uri.query(), &[])?;
     if app.hub.forget(&channel).await? { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(unknown(&channel)) }
@@ -87,13 +87,13 @@ pub(crate) async fn forget(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
 /// Answers a method that a path has no use for: 405. Events can only be read.
 pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Response {
     let mut response = method_not_allowed(method, uri.clone()).await;
-    if matches!(Named::read(&uri), Ok(Named::Events(_))) {
+    if matches!(ChannelPath::read(&uri), Ok(ChannelPath::Events(_))) {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
     }
     response
 }
 
-impl Named {
+impl ChannelPath {
     /// Reads a path. The name is all that follows, slashes too; `/events` at its end is no part of it unless the slash is
     /// written `%2F`.
     fn read(uri: &Uri) -> Result<Self, Problem> {
@@ -131,9 +131,10 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_path_is_the_name() {
-        let read = |path: &str| Named::read(&path.parse().unwrap()).map_err(|problem| problem.detail().to_owned());
-        let channel = |name: &str| Ok(Named::Channel(Channel::new(name).unwrap()));
-        let events = |name: &str| Ok(Named::Events(Channel::new(name).unwrap()));
+        let read =
+            |path: &str| ChannelPath::read(&path.parse().unwrap()).map_err(|problem| problem.detail().to_owned());
+        let channel = |name: &str| Ok(ChannelPath::Channel(Channel::new(name).unwrap()));
+        let events = |name: &str| Ok(ChannelPath::Events(Channel::new(name).unwrap()));
         for (path, expected) in [
             ("/channels/a", channel("a")),
             ("/channels/chat/1", channel("chat/1")),

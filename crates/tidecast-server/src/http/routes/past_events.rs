@@ -23,12 +23,12 @@ pub(super) struct PastEvents {
     /// What has been read, and up to where to read; `None` once that is done.
     range: Option<(Position, Position)>,
     page: usize,
-    written: Written,
+    written: Progress,
 }
 
 /// How far the document is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Written {
+enum Progress {
     Nothing,
     /// Its beginning, and whether an event is there already.
     Open {
@@ -44,7 +44,7 @@ impl PastEvents {
             let before = Position { offset: newest.offset.saturating_sub(last as u64), ..newest };
             (if before.offset == 0 { Position::START } else { before }, newest)
         });
-        Self { hub, channel: channel.clone(), range, page: FIRST_PAGE, written: Written::Nothing }
+        Self { hub, channel: channel.clone(), range, page: FIRST_PAGE, written: Progress::Nothing }
     }
 
     /// A body that ends with an error if the broker goes away meanwhile, so that nobody takes a part for the whole.
@@ -57,14 +57,14 @@ impl PastEvents {
     async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
         let mut out = Vec::new();
         let mut any = match self.written {
-            Written::All => return Ok(None),
-            Written::Nothing => {
+            Progress::All => return Ok(None),
+            Progress::Nothing => {
                 out.extend_from_slice(b"{\"channel\":");
                 serde_json::to_writer(&mut out, self.channel.as_str())?;
                 out.extend_from_slice(b",\"events\":[");
                 false
             }
-            Written::Open { any } => any,
+            Progress::Open { any } => any,
         };
         for event in self.read().await? {
             if std::mem::replace(&mut any, true) {
@@ -80,10 +80,10 @@ impl PastEvents {
                 }),
             )?;
         }
-        self.written = Written::Open { any };
+        self.written = Progress::Open { any };
         if self.range.is_none() {
             out.extend_from_slice(b"]}\n");
-            self.written = Written::All;
+            self.written = Progress::All;
         }
         Ok(Some(out.into()))
     }

@@ -7,7 +7,7 @@
 use prometheus_client::registry;
 use tidecast_redis::RedisStats;
 
-use super::{Closed, Refused, Scrape, load};
+use super::{Closed, Scrape, StreamRejection, load};
 
 /// The prefix of every name.
 pub(super) const PREFIX: &str = "tidecast";
@@ -43,7 +43,7 @@ pub(super) const HUB: &[Hub] = &[
     Hub::gauge("subscriptions", "Subscriptions now", |hub| hub.stats.subscriptions),
     Hub::gauge("streams", "Streams now", |hub| hub.streams),
     Hub::counter_by("streams_refused", "Streams told to come back later", "reason", |hub| {
-        [("full", Refused::Full), ("client-full", Refused::ClientFull), ("ending", Refused::Ending)]
+        [("full", StreamRejection::Full), ("client-full", StreamRejection::ClientFull), ("ending", StreamRejection::Ending)]
             .map(|(reason, refused)| (reason, load(&hub.counters.refused[refused as usize])))
             .into_iter()
             .chain([("channels-full", hub.stats.subscribes_refused)])
@@ -176,12 +176,12 @@ pub(super) struct Metric<S> {
     pub(super) help: &'static str,
     pub(super) unit: Option<Unit>,
     pub(super) alert: Option<Alert>,
-    pub(super) reading: Reading<S>,
+    pub(super) value: Value<S>,
 }
 
 /// A metric's type, and how its value is read.
 #[derive(Debug)]
-pub(super) enum Reading<S> {
+pub(super) enum Value<S> {
     Counter(fn(&S) -> u64),
     /// A label's name, and a count for each of its values. The values are the same in each scrape.
     CounterBy(&'static str, fn(&S) -> Vec<(&'static str, u64)>),
@@ -207,12 +207,12 @@ impl<S> Metric<S> {
     /// Returns the name of its lines in a scrape.
     pub(super) fn full_name(&self) -> String {
         let unit = self.unit.map_or_else(String::new, |unit| format!("_{}", unit.of_the_exposition().as_str()));
-        let total = if matches!(self.reading, Reading::Gauge(_)) { "" } else { "_total" };
+        let total = if matches!(self.value, Value::Gauge(_)) { "" } else { "_total" };
         format!("{PREFIX}_{}{unit}{total}", self.name)
     }
 
     const fn counter(name: &'static str, help: &'static str, read: fn(&S) -> u64) -> Self {
-        Self::new(name, help, Reading::Counter(read))
+        Self::new(name, help, Value::Counter(read))
     }
 
     const fn counter_by(
@@ -221,15 +221,15 @@ impl<S> Metric<S> {
         label: &'static str,
         read: fn(&S) -> Vec<(&'static str, u64)>,
     ) -> Self {
-        Self::new(name, help, Reading::CounterBy(label, read))
+        Self::new(name, help, Value::CounterBy(label, read))
     }
 
     const fn gauge(name: &'static str, help: &'static str, read: fn(&S) -> u64) -> Self {
-        Self::new(name, help, Reading::Gauge(read))
+        Self::new(name, help, Value::Gauge(read))
     }
 
-    const fn new(name: &'static str, help: &'static str, reading: Reading<S>) -> Self {
-        Self { name, help, unit: None, alert: None, reading }
+    const fn new(name: &'static str, help: &'static str, value: Value<S>) -> Self {
+        Self { name, help, unit: None, alert: None, value }
     }
 
     const fn unit(self, unit: Unit) -> Self {

@@ -1,6 +1,6 @@
 //! `docs/metrics.md`, written from the declarations.
 
-use super::declared::{HUB, Metric, REDIS, Reading};
+use super::declared::{HUB, Metric, REDIS, Value};
 
 /// Returns the page.
 pub(crate) fn page() -> String {
@@ -28,10 +28,10 @@ fn table<S: Default>(metrics: &[Metric<S>]) -> String {
     let mut table = String::from("| metric | type | unit | label | meaning |\n|---|---|---|---|---|\n");
     for metric in metrics {
         let unit = metric.unit.map_or("", |unit| unit.of_the_exposition().as_str());
-        let (kind, label) = match metric.reading {
-            Reading::Counter(_) => ("counter", String::new()),
-            Reading::Gauge(_) => ("gauge", String::new()),
-            Reading::CounterBy(label, read) => {
+        let (kind, label) = match metric.value {
+            Value::Counter(_) => ("counter", String::new()),
+            Value::Gauge(_) => ("gauge", String::new()),
+            Value::CounterBy(label, read) => {
                 let values = read(&S::default()).into_iter().map(|(value, _)| format!("`{value}`"));
                 ("counter", format!("`{label}`: {}", values.collect::<Vec<_>>().join(", ")))
             }

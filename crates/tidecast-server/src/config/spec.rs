@@ -1,8 +1,8 @@
-//! What a knob is: its names, what its value looks like, and what zero means. [`knobs`](super::knobs) declares them.
+//! What an option is: its names, what its value looks like, and what zero means. [`options`](super::options) declares them.
 
 /// Something that an operator may set.
 #[derive(Debug)]
-pub(crate) struct Knob {
+pub(crate) struct OptionSpec {
     /// The key in a file; the flag has hyphens for its underscores, the variable is `TIDECAST_` and it in capitals.
     pub(crate) key: &'static str,
     pub(crate) kind: Kind,
@@ -15,7 +15,7 @@ pub(crate) struct Knob {
     pub(crate) doc: &'static str,
 }
 
-/// What a knob's value looks like.
+/// What an option's value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Address,
@@ -45,10 +45,10 @@ pub(crate) enum Zero {
     /// Something of its own.
     Means(&'static str),
     /// Nothing that could work, and why.
-    Mistake(&'static str),
+    Invalid(&'static str),
 }
 
-impl Knob {
+impl OptionSpec {
     /// The flag, with its hyphens.
     pub(crate) fn flag(&self) -> String {
         format!("--{}", self.key.replace('_', "-"))
@@ -70,7 +70,7 @@ impl Knob {
 }
 
 impl Kind {
-    /// Returns whether a knob takes several values.
+    /// Returns whether an option takes several values.
     pub(crate) fn is_list(self) -> bool {
         matches!(self, Self::Origins | Self::Patterns | Self::Hosts)
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// See the module.
-pub(super) struct Guesses {
+pub(super) struct GuessCounter {
     slots: OnceLock<Box<[Mutex<Option<Slot>>]>>,
     /// Drawn at the start, so that nobody can choose addresses that meet.
     hasher: RandomState,
@@ -44,7 +44,7 @@ impl Count {
     }
 }
 
-impl Guesses {
+impl GuessCounter {
     pub(super) fn new() -> Self {
         Self { slots: OnceLock::new(), hasher: RandomState::new() }
     }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn each_address_is_counted_within_its_window() {
-        let (guesses, begin) = (Guesses::new(), Instant::now());
+        let (guesses, begin) = (GuessCounter::new(), Instant::now());
         let counts = |address: &str, now| guesses.count(address.parse().unwrap(), now);
         for _ in 0..GUESSES_MAX {
             assert_eq!(counts("192.0.2.1", begin), Count::Few);
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn however_many_addresses_come_the_table_stays_as_large() {
-        let (guesses, begin) = (Guesses::new(), Instant::now());
+        let (guesses, begin) = (GuessCounter::new(), Instant::now());
         for number in 0..20_000_u32 {
             guesses.count(IpAddr::V4(number.into()), begin);
         }

@@ -12,10 +12,10 @@ use std::{
 use anyhow::Context;
 
 /// How long the last word waits for a standard error that nobody reads.
-const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
+const STALLED_OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes a line to standard error. Where that can't be written there is nobody to tell.
-pub(crate) fn complain(line: impl Display) {
+pub(crate) fn print_error(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -28,13 +28,13 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Runs something that writes, and goes on without it where nobody takes what it writes.
-pub(crate) fn without_waiting(writes: impl FnOnce() + Send + 'static) {
+pub(crate) fn with_timeout(writes: impl FnOnce() + Send + 'static) {
     let (done, told) = channel();
     let writing = move || {
         writes();
         let _ = done.send(());
     };
     if thread::Builder::new().name("say".to_owned()).spawn(writing).is_ok() {
-        let _ = told.recv_timeout(LAST_WORD_TIMEOUT);
+        let _ = told.recv_timeout(STALLED_OUTPUT_TIMEOUT);
     }
 }

@@ -1,15 +1,16 @@
-//! Every knob of `tidecast serve`, declared once.
+//! Every option of `tidecast serve`, declared once.
 //!
 //! The flag, the environment variable, the key in a file, `--help`, the reference page and the sample file all come from
 //! here; a test fails when one of them differs.
 
-use super::knob::{Kind, Knob, Zero};
+use super::spec::{Kind, OptionSpec, Zero};
 
-const PLAIN: Knob = Knob { key: "", kind: Kind::Count, default: "", default_note: "", zero: Zero::Plain, doc: "" };
+const PLAIN: OptionSpec =
+    OptionSpec { key: "", kind: Kind::Count, default: "", default_note: "", zero: Zero::Plain, doc: "" };
 
-/// The knobs, in the order in which they are shown.
-pub(crate) const KNOBS: &[Knob] = &[
-    Knob {
+/// The options, in the order in which they are shown.
+pub(crate) const OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
         key: "listen",
         kind: Kind::Address,
         default: "127.0.0.1:8000",
@@ -17,7 +18,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "Address and port to listen on",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "publish_key",
         kind: Kind::Secret,
         doc: "Key that publishers send as `Authorization: Bearer KEY`; needed to listen on any other than a loopback \
@@ -25,14 +26,14 @@ pub(crate) const KNOBS: &[Knob] = &[
               prefer the variable",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "open_publish",
         kind: Kind::Switch,
         default: "false",
         doc: "Let anybody who reaches the address publish",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "tickets",
         kind: Kind::Switch,
         default: "false",
@@ -41,7 +42,7 @@ pub(crate) const KNOBS: &[Knob] = &[
               set; the one used must have at least 32 bytes (`openssl rand -hex 32` prints such a key)",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "ticket_key",
         kind: Kind::Secret,
         default_note: "`publish_key`",
@@ -49,7 +50,7 @@ pub(crate) const KNOBS: &[Knob] = &[
               bytes. A flag shows in the list of processes: prefer the variable",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "anonymous_subscribe",
         kind: Kind::Patterns,
         default_note: "`*`, which is every channel; with `tickets`, none",
@@ -57,7 +58,7 @@ pub(crate) const KNOBS: &[Knob] = &[
               can be asked for, also those of other programs",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "allowed_hosts",
         kind: Kind::Hosts,
         default_note: "any; without a key, on a loopback address, the names of this machine only",
@@ -66,8 +67,13 @@ pub(crate) const KNOBS: &[Knob] = &[
               (DNS rebinding). `/healthz` and `/readyz` answer to any",
         ..PLAIN
     },
-    Knob { key: "cors_origin", kind: Kind::Origins, doc: "Origin whose pages may read streams and publish", ..PLAIN },
-    Knob {
+    OptionSpec {
+        key: "cors_origin",
+        kind: Kind::Origins,
+        doc: "Origin whose pages may read streams and publish",
+        ..PLAIN
+    },
+    OptionSpec {
         key: "redis",
         kind: Kind::Redis,
         default_note: "what `SSE_REDIS_URL`, then `REDIS_URL`, then `SSE_REDIS_HOST`, `SSE_REDIS_PORT` and `SSE_REDIS_DB` \
@@ -76,14 +82,14 @@ pub(crate) const KNOBS: &[Knob] = &[
               processes: prefer the variable where there is a password",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_prefix",
         kind: Kind::Prefix,
         default: "tidecast",
         doc: "What the names of all keys on Redis begin with; hubs with different ones don't share their channels",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_compat",
         kind: Kind::Truth,
         default: "true",
@@ -91,7 +97,7 @@ pub(crate) const KNOBS: &[Knob] = &[
               to channels that only hubs of the same prefix know",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_plain_format",
         kind: Kind::Choice(&["object", "array"]),
         default: "object",
@@ -99,14 +105,14 @@ pub(crate) const KNOBS: &[Knob] = &[
               the older extension reads",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_history_events",
         default: "10000",
         zero: Zero::Means("no history: who comes back gets what the hub that it comes to has itself"),
         doc: "Most events of a channel that Redis keeps for those who come back",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_history_age",
         kind: Kind::Time,
         default: "1h",
@@ -114,7 +120,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "How long Redis keeps an event",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_idle_age",
         kind: Kind::Time,
         default: "24h",
@@ -122,23 +128,23 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "How long Redis knows where a channel stands after its last event",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_connect_timeout",
         kind: Kind::Time,
         default: "5s",
-        zero: Zero::Mistake("no connection could ever be made"),
+        zero: Zero::Invalid("no connection could ever be made"),
         doc: "How long connecting to Redis may take; the URL's `socket_connect_timeout` says it too",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_command_timeout",
         kind: Kind::Time,
         default: "5s",
-        zero: Zero::Mistake("nothing could ever be published"),
+        zero: Zero::Invalid("nothing could ever be published"),
         doc: "How long Redis may take to answer; the URL's `socket_timeout` says it too",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_probe_interval",
         kind: Kind::Time,
         default: "15s",
@@ -147,15 +153,15 @@ pub(crate) const KNOBS: &[Knob] = &[
               it too",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_probe_timeout",
         kind: Kind::Time,
         default: "5s",
-        zero: Zero::Mistake("no connection could ever pass"),
+        zero: Zero::Invalid("no connection could ever pass"),
         doc: "How long a probe waits before the connection is given up",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "redis_compare_interval",
         kind: Kind::Time,
         default: "30s",
@@ -163,7 +169,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "How often channels without a new event are compared with what Redis has",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "keep_alive",
         kind: Kind::Time,
         default: "8s",
@@ -171,7 +177,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "After how long without an event a stream gets a comment; clients on the JVM take 5 to 10 s of silence for a lost connection",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "retry",
         kind: Kind::Time,
         default: "3s",
@@ -179,7 +185,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "How long browsers wait before they connect again",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "stream_lifetime",
         kind: Kind::Time,
         default: "0",
@@ -188,33 +194,33 @@ pub(crate) const KNOBS: &[Knob] = &[
               where it left off",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "header_timeout",
         kind: Kind::Time,
         default: "10s",
-        zero: Zero::Mistake("no request could ever arrive"),
+        zero: Zero::Invalid("no request could ever arrive"),
         doc: "How long a request's head may take to arrive, from its first byte; for a connection's first request, from when \
               the connection was accepted",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "idle_timeout",
         kind: Kind::Time,
         default: "2m",
-        zero: Zero::Mistake("no connection could be used for a second request"),
+        zero: Zero::Invalid("no connection could be used for a second request"),
         doc: "How long a connection is kept between two requests: longer than the clients' and the proxy's pools keep \
               theirs (Go 90 s, nginx 60 s), so that none sends a request while the hub closes",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "body_timeout",
         kind: Kind::Time,
         default: "30s",
-        zero: Zero::Mistake("no event could ever arrive"),
+        zero: Zero::Invalid("no event could ever arrive"),
         doc: "How long a request's body may take to arrive",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "bodies_bytes",
         kind: Kind::Size,
         default: "64MiB",
@@ -223,15 +229,15 @@ pub(crate) const KNOBS: &[Knob] = &[
               by 503",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "stall_timeout",
         kind: Kind::Time,
         default: "30s",
-        zero: Zero::Mistake("no connection could ever be served"),
+        zero: Zero::Invalid("no connection could ever be served"),
         doc: "After how long a connection is cut that takes nothing of what is waiting for it",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "stop_timeout",
         kind: Kind::Time,
         default: "5s",
@@ -239,14 +245,14 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "How long streams are given to end when the hub stops",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "connections_max",
         default_note: "the limit of open files less 256, or three quarters of a small one",
-        zero: Zero::Mistake("nobody could connect"),
+        zero: Zero::Invalid("nobody could connect"),
         doc: "Most connections; at it the one that has been idle for longest is closed for the next",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "connections_per_client_max",
         default: "0",
         zero: Zero::Means("no limit"),
@@ -254,21 +260,21 @@ pub(crate) const KNOBS: &[Knob] = &[
               a proxy all clients have its address: leave it at 0 there",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "streams_max",
         default_note: "`connections_max` less 256, or two thirds of a small one",
         zero: Zero::Means("no stream at all"),
         doc: "Most streams; at it a browser is told to come back after 5 to 30 s",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "streams_per_client_max",
         default: "0",
         zero: Zero::Means("no limit"),
         doc: "Most streams of one client's address (IPv6: of one network of 64 bits); at it a browser is told to come back after 5 to 30 s",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "channels_per_client_max",
         default: "0",
         zero: Zero::Means("no limit"),
@@ -276,14 +282,14 @@ pub(crate) const KNOBS: &[Knob] = &[
               counted once a stream; at it a browser is told to come back after 5 to 30 s",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "reactors",
         default_note: "half the number of cores, at least 1; 0 on other systems than Linux",
         zero: Zero::Means("streams are served as ordinary responses, which takes far more memory"),
         doc: "Threads that write to the streams",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "send_buffer",
         kind: Kind::Size,
         default: "128KiB",
@@ -291,14 +297,14 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "Kernel memory for what one connection has yet to send",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "log_events",
         default: "10000",
         zero: Zero::Means("the newest only"),
         doc: "Most events that a channel keeps for those who come back",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "log_bytes",
         kind: Kind::Size,
         default: "8MiB",
@@ -306,7 +312,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "Most bytes that a channel keeps",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "log_age",
         kind: Kind::Time,
         default: "5m",
@@ -314,7 +320,7 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "How long a channel keeps an event",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "logs_bytes",
         kind: Kind::Size,
         default: "256MiB",
@@ -323,7 +329,7 @@ pub(crate) const KNOBS: &[Knob] = &[
               5 s of a channel with readers are kept regardless, at most `log_bytes` each",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "read_channels_max",
         kind: Kind::Count,
         default: "250000",
@@ -331,14 +337,14 @@ pub(crate) const KNOBS: &[Knob] = &[
         doc: "Most channels without any event that are read. A client that asks for another one is told to come back later",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "log_format",
         kind: Kind::Choice(&["text", "json"]),
         default: "text",
         doc: "How log lines are written to standard error",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "log",
         kind: Kind::Text,
         default: "info",
@@ -347,7 +353,7 @@ pub(crate) const KNOBS: &[Knob] = &[
               nothing else",
         ..PLAIN
     },
-    Knob {
+    OptionSpec {
         key: "access_log",
         kind: Kind::Switch,
         default: "false",

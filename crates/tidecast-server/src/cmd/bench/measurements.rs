@@ -6,7 +6,7 @@ use super::subscriber::Received;
 
 /// All deliveries.
 #[derive(Debug)]
-pub(super) struct Figures {
+pub(super) struct Measurements {
     events: u32,
     micros: Vec<u32>,
     /// Deliveries of an event that was not there yet.
@@ -14,7 +14,7 @@ pub(super) struct Figures {
     doubled: u64,
 }
 
-impl Figures {
+impl Measurements {
     pub(super) fn new(events: u32) -> Self {
         Self { events, micros: Vec::new(), once: 0, doubled: 0 }
     }
@@ -68,13 +68,13 @@ mod tests {
 
     #[test]
     fn figures_are_exact() {
-        let mut figures = Figures::new(100);
-        figures.add(Received { times: vec![1; 100], micros: (1..=100).map(|number| number * 1_000).collect() });
-        assert!(figures.is_clean(1) && !figures.is_clean(2));
-        let report = figures.report(1, Duration::from_secs(1));
+        let mut measurements = Measurements::new(100);
+        measurements.add(Received { times: vec![1; 100], micros: (1..=100).map(|number| number * 1_000).collect() });
+        assert!(measurements.is_clean(1) && !measurements.is_clean(2));
+        let report = measurements.report(1, Duration::from_secs(1));
         assert!(report.contains("p50 50.00 ms   p99 99.00 ms   most 100.00 ms"), "{report}");
         assert!(report.contains("100 in all, 100 a second") && report.contains("lost 0, doubled 0"), "{report}");
-        figures.add(Received { times: [vec![2], vec![0], vec![1; 98]].concat(), micros: vec![] });
-        assert!(figures.report(2, Duration::from_secs(1)).contains("lost 1, doubled 1"));
+        measurements.add(Received { times: [vec![2], vec![0], vec![1; 98]].concat(), micros: vec![] });
+        assert!(measurements.report(2, Duration::from_secs(1)).contains("lost 1, doubled 1"));
     }
 }

@@ -2,37 +2,39 @@
 
 use std::fmt;
 
-/// How many refused lines are named one by one.
+/// How many rejected lines are named one by one.
 const NAMED_MAX: u64 = 20;
 
 /// How many ranges of unknown lines are named.
 const RANGES_MAX: usize = 50;
 
-/// Counts of lines. What was read is published, refused, of unknown fate, or was not sent.
+/// Counts of lines. What was read is published, rejected, of unknown fate, or was not sent.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct LineCounts {
     pub(super) read: u64,
     /// Certainly there, once.
     pub(super) published: u64,
     /// No events.
-    pub(super) refused: u64,
+    pub(super) rejected: u64,
     /// Ranges of lines of which nobody knows whether they are there never, once or twice.
     unknown: Vec<(u64, u64)>,
 }
 
-impl Tally {
+impl LineCounts {
     /// Counts a line that is no event, and says why.
-    pub(super) fn refuse(&mut self, line: u64, why: &str) {
-        self.refused += 1;
-        if self.refused <= NAMED_MAX {
-            crate::observe::say::complain(format_args!("error: line {line} was refused: {why}"));
-        } else if self.refused == NAMED_MAX + 1 {
-            crate::observe::say::complain(format_args!("error: more lines were refused; they are counted only"));
+    pub(super) fn reject(&mut self, line: u64, why: &str) {
+        self.rejected += 1;
+        if self.rejected <= NAMED_MAX {
+            crate::observe::terminal::print_error(format_args!("error: line {line} was refused: {why}"));
+        } else if self.rejected == NAMED_MAX + 1 {
+            crate::observe::terminal::print_error(format_args!(
+                "error: more lines were refused; they are counted only"
+            ));
         }
     }
 
     /// Counts a line whose fate is unknown.
-    pub(super) fn lose_sight_of(&mut self, line: u64) {
+    pub(super) fn mark_unknown(&mut self, line: u64) {
         match self.unknown.last_mut() {
             Some((_, last)) if *last + 1 == line => *last = line,
             _ => self.unknown.push((line, line)),
@@ -58,12 +60,12 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for LineCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unknown, plural) = (self.unknown(), if self.read == 1 { "" } else { "s" });
         write!(f, "published {} of {} line{plural}", self.published, self.read)?;
-        let not_sent = self.read - self.published - self.refused - unknown;
-        for (count, what) in [(self.refused, "refused"), (unknown, "of unknown fate"), (not_sent, "not sent")] {
+        let not_sent = self.read - self.published - self.rejected - unknown;
+        for (count, what) in [(self.rejected, "refused"), (unknown, "of unknown fate"), (not_sent, "not sent")] {
             if count > 0 {
                 write!(f, "; {count} {what}")?;
             }
@@ -74,17 +76,17 @@ impl fmt::Display for Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::LineCounts;
 
     #[test]
     fn the_counts_add_up_and_lines_are_named_in_ranges() {
-        let mut tally = Tally { read: 20, published: 12, refused: 1, ..Tally::default() };
-        assert_eq!(tally.unknown_lines(), None);
+        let mut counts = LineCounts { read: 20, published: 12, rejected: 1, ..LineCounts::default() };
+        assert_eq!(counts.unknown_lines(), None);
         for line in [3, 4, 5, 9] {
-            tally.lose_sight_of(line);
+            counts.mark_unknown(line);
         }
-        assert_eq!(tally.unknown_lines().unwrap(), "lines 3-5, 9");
-        assert_eq!(tally.to_string(), "published 12 of 20 lines; 1 refused; 4 of unknown fate; 3 not sent");
-        assert_eq!(Tally { read: 1, published: 1, ..Tally::default() }.to_string(), "published 1 of 1 line");
+        assert_eq!(counts.unknown_lines().unwrap(), "lines 3-5, 9");
+        assert_eq!(counts.to_string(), "published 12 of 20 lines; 1 refused; 4 of unknown fate; 3 not sent");
+        assert_eq!(LineCounts { read: 1, published: 1, ..LineCounts::default() }.to_string(), "published 1 of 1 line");
     }
 }

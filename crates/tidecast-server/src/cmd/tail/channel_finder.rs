@@ -7,17 +7,17 @@ use tidecast::wire::Message;
 
 /// The channels of a connection, in the order of the request.
 #[derive(Debug)]
-pub(super) struct Origin {
+pub(super) struct ChannelFinder {
     channels: Vec<String>,
 }
 
-impl Origin {
+impl ChannelFinder {
     pub(super) fn new(channels: Vec<String>) -> Self {
         Self { channels }
     }
 
     /// The channel of an event that came after an id; `None` where it can't be told.
-    pub(super) fn of(&self, before: &str, message: &Message) -> Option<&str> {
+    pub(super) fn find(&self, before: &str, message: &Message) -> Option<&str> {
         if let [channel] = &self.channels[..] {
             return Some(channel);
         }
@@ -41,12 +41,12 @@ mod tests {
     fn the_position_that_moved_tells() {
         let message =
             |id: &str| Message { event_type: String::new(), data: String::new(), last_event_id: id.to_owned() };
-        let two = Origin::new(vec!["a".to_owned(), "b".to_owned()]);
-        assert_eq!(two.of("0.0,0.0", &message("0.0,00c0ffee1234.1")), Some("b"));
-        assert_eq!(two.of("00c0ffee1235.1,0.0", &message("00c0ffee1235.2,0.0")), Some("a"));
+        let two = ChannelFinder::new(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(two.find("0.0,0.0", &message("0.0,00c0ffee1234.1")), Some("b"));
+        assert_eq!(two.find("00c0ffee1235.1,0.0", &message("00c0ffee1235.2,0.0")), Some("a"));
         for (before, after) in [("", "0.0,0.0"), ("0.0,0.0", "0.0,0.0"), ("1,1", "2,2"), ("1,1", "own")] {
-            assert_eq!(two.of(before, &message(after)), None, "{before} {after}");
+            assert_eq!(two.find(before, &message(after)), None, "{before} {after}");
         }
-        assert_eq!(Origin::new(vec!["a".to_owned()]).of("", &message("own")), Some("a"));
+        assert_eq!(ChannelFinder::new(vec!["a".to_owned()]).find("", &message("own")), Some("a"));
     }
 }

@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 use tidecast::{STREAM_RESET, wire::Message};
 
-use crate::cmd::style::{HarmlessJson, Ink, Style, harmless};
+use crate::cmd::style::{Emphasis, SanitizedJson, Style, sanitize};
 
 /// Standard output.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct Printer {
     output: BufWriter<Stdout>,
     style: Style,
     json: bool,
@@ -28,7 +28,7 @@ struct Line<'a> {
     data: &'a str,
 }
 
-impl Shown {
+impl Printer {
     pub(super) fn new(json: bool, names_channels: bool) -> Self {
         let output = io::stdout();
         Self { style: Style::of(&output), output: BufWriter::with_capacity(64 * 1024, output), json, names_channels }
@@ -41,7 +41,7 @@ impl Shown {
         if self.json {
             let Message { event_type, data, last_event_id: id, .. } = message;
             let line = Line { channel, id, event_type, data };
-            line.serialize(&mut serde_json::Serializer::with_formatter(&mut self.output, HarmlessJson))?;
+            line.serialize(&mut serde_json::Serializer::with_formatter(&mut self.output, SanitizedJson))?;
             return self.output.write_all(b"\n");
         }
         match reset {
@@ -57,14 +57,14 @@ impl Shown {
 
     fn event(&mut self, channel: Option<&str>, message: &Message) -> io::Result<()> {
         let style = self.style;
-        write!(self.output, "{} ", style.paint(Ink::Dim, harmless(&message.last_event_id)))?;
+        write!(self.output, "{} ", style.paint(Emphasis::Dim, sanitize(&message.last_event_id)))?;
         if self.names_channels {
-            write!(self.output, "{} ", style.paint(Ink::Dim, harmless(channel.unwrap_or("?"))))?;
+            write!(self.output, "{} ", style.paint(Emphasis::Dim, sanitize(channel.unwrap_or("?"))))?;
         }
-        write!(self.output, "{}", style.paint(Ink::Name, harmless(&message.event_type)))?;
+        write!(self.output, "{}", style.paint(Emphasis::Name, sanitize(&message.event_type)))?;
         // Further lines stand further in, so that an event's beginning is seen.
         for (index, line) in message.data.split('\n').enumerate() {
-            writeln!(self.output, "{}{}", if index == 0 { " " } else { "    " }, harmless(line))?;
+            writeln!(self.output, "{}{}", if index == 0 { " " } else { "    " }, sanitize(line))?;
         }
         Ok(())
     }
@@ -82,6 +82,6 @@ impl Shown {
         let resumed_at = reset["resumed_at"].as_str().unwrap_or("an unknown place");
         let channel = channel.unwrap_or("?");
         let notice = format!("-- reset of {channel} ({reason}): {meaning}; goes on after {resumed_at}");
-        writeln!(self.output, "{}", self.style.paint(Ink::Notice, harmless(&notice)))
+        writeln!(self.output, "{}", self.style.paint(Emphasis::Notice, sanitize(&notice)))
     }
 }

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 /// Growing pauses.
 #[derive(Debug, Clone)]
-pub(crate) struct Patience {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
-impl Patience {
+impl Backoff {
     /// Pauses of about `first`, then twice as long each time, up to `longest`.
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
     }
 
     /// Begins again, as after something went well.
-    pub(crate) fn restore(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
 
     /// The pause before the next attempt: between half of it and all of it.
-    pub(crate) fn pause(&mut self) -> Duration {
+    pub(crate) fn next_delay(&mut self) -> Duration {
         let pause = self.next.min(self.longest);
         self.next = (pause * 2).min(self.longest);
         pause.mul_f64(0.5 + fastrand::f64() / 2.0)
@@ -36,12 +36,12 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_the_longest_and_begin_again() {
-        let mut patience = Patience::new(Duration::from_millis(100), Duration::from_millis(350));
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
         for most in [100, 200, 350, 350] {
-            let pause = patience.pause();
+            let pause = backoff.next_delay();
             assert!(pause <= Duration::from_millis(most) && pause >= Duration::from_millis(most / 2), "{pause:?}");
         }
-        patience.restore();
-        assert!(patience.pause() <= Duration::from_millis(100));
+        backoff.reset();
+        assert!(backoff.next_delay() <= Duration::from_millis(100));
     }
 }
