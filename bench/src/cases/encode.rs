@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Instant};
 
 use anyhow::Result;
 use serde_json::{json, value::RawValue};
-use tidecast::{Channel, Event, Hub, broker::Encoded};
+use tidecast::{Channel, Event, Hub, broker::EncodedEvent};
 
 use crate::figures::{Figures, Metric};
 
@@ -41,7 +41,7 @@ fn encode(event: &dyn Fn() -> Event, events: u32) -> f64 {
     let event = event();
     let began = Instant::now();
     for _ in 0..events {
-        black_box(Encoded::new(black_box(&event)));
+        black_box(EncodedEvent::new(black_box(&event)));
     }
     began.elapsed().as_nanos() as f64 / f64::from(events)
 }

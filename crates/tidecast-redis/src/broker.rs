@@ -5,7 +5,7 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 use tidecast::{
     Channel, Error, Position, Publication, Published, Result,
     broker::{Broker, BrokerFuture, Deliveries, FoundId, Head, History, Since},
-    limits::{REFILL_BYTES_MAX, REFILL_EVENTS_MAX},
+    limits::{BACKFILL_BYTES_MAX, BACKFILL_EVENTS_MAX},
 };
 use tokio::{runtime::Handle, sync::Semaphore, time};
 
@@ -23,7 +23,7 @@ use crate::{
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How many look-ups of ids run at once; others wait. Clients choose the ids, and each look-up has Redis read up to
-/// [`REFILL_BYTES_MAX`].
+/// [`BACKFILL_BYTES_MAX`].
 const LOOKUPS_AT_ONCE: usize = 4;
 
 /// Most events that one call of a look-up has Redis look at.
@@ -156,7 +156,7 @@ impl RedisBroker {
     async fn find_at_last(&self, channel: &Channel, id: &str, tail: Position) -> Result<Option<FoundId>> {
         let keys = self.shared.keys.channel(channel);
         let mut changes = self.shared.connected.subscribe();
-        let (mut last, mut events_left, mut bytes_left) = (tail.offset, REFILL_EVENTS_MAX, REFILL_BYTES_MAX);
+        let (mut last, mut events_left, mut bytes_left) = (tail.offset, BACKFILL_EVENTS_MAX, BACKFILL_BYTES_MAX);
         let (mut oldest, mut found) = (None, 0);
         loop {
             let (limit, bytes_max) = (events_left.min(LOOKUP_EVENTS), bytes_left.min(PAGE_BYTES_MAX));
@@ -232,14 +232,14 @@ impl Broker for RedisBroker {
     }
 
     fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
-        self.on_runtime(self.read(channel, since, limit, REFILL_BYTES_MAX))
+        self.on_runtime(self.read(channel, since, limit, BACKFILL_BYTES_MAX))
     }
 
     fn keeps_history(&self) -> bool {
         self.shared.config.keeps_history()
     }
 
-    fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
+    fn backfill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
         self.on_runtime(self.unless_closed(self.read_at_last(channel, since, limit)))
     }
 

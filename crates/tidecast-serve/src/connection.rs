@@ -21,7 +21,7 @@ use std::{
 use http::{Request, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tidecast::HeldRings;
+use tidecast::NotifyBatch;
 use tidecast_axum::TakenStream;
 use tokio::{net::TcpStream, sync::watch};
 
@@ -153,7 +153,7 @@ async fn serve_requests(
         }
         let polled = {
             // Requests that came together ring each channel once.
-            let _held = HeldRings::hold();
+            let _held = NotifyBatch::begin();
             Pin::new(&mut connection).poll(context)
         };
         if let Poll::Ready(ended) = polled {

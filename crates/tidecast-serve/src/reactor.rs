@@ -45,7 +45,7 @@ use rustix::{
     buffer::spare_capacity,
     event::{Timespec, epoll},
 };
-use tidecast::{Mailbox, Taps};
+use tidecast::{GroupWaker, ReaderGroups};
 use tokio::{runtime::Handle, sync::Notify};
 
 use self::{
@@ -120,7 +120,7 @@ impl Reactors {
             let run = move || {
                 let _entered = runtime.enter();
                 running.run(&task, || {
-                    let taps = Taps::new(running.clone());
+                    let taps = ReaderGroups::new(running.clone());
                     Connections::new(taps, running.epoll.clone(), running.inbox.clone(), &config, counters.clone())
                 });
             };
@@ -283,8 +283,8 @@ impl Reactor {
     }
 }
 
-impl Mailbox for Reactor {
-    fn ring(&self, key: u32) {
+impl GroupWaker for Reactor {
+    fn wake(&self, key: u32) {
         if let Some(mut guard) = self.connections.try_lock()
             && let Some(connections) = guard.as_mut()
             && connections.channels.readers(key) <= DIRECT_READERS_MAX

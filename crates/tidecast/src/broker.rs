@@ -9,14 +9,14 @@ use std::{borrow::Cow, fmt, future::Future, pin::Pin};
 
 use crate::{
     Channel, Event, IdempotencyKey, Position, Result,
-    limits::{REFILL_BYTES_MAX, REFILL_EVENTS_MAX, REFILL_PAGE_EVENTS},
+    limits::{BACKFILL_BYTES_MAX, BACKFILL_EVENTS_MAX, BACKFILL_PAGE_EVENTS},
 };
 
 pub use self::{
-    deliveries::{Deliveries, Placed},
+    deliveries::{AppendOutcome, Deliveries},
     memory::MemoryBroker,
 };
-pub use crate::{channel_log::Head, hub::Appended, wire::Encoded};
+pub use crate::{channel_log::Head, hub::Appended, wire::EncodedEvent};
 
 /// A future that a broker answers with.
 pub type BrokerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -65,7 +65,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Tells that the channel's last reader on this node has been gone for a second.
     ///
-    /// Another may have come since. A broker that wants to stop listening asks [`Deliveries::let_go`] whether it may.
+    /// Another may have come since. A broker that wants to stop listening asks [`Deliveries::suspend_if_unread`] whether it may.
     fn release(&self, channel: &Channel);
 
     /// Reads events that were published before, oldest first and without holes; `limit` is at least 1. It may answer with
@@ -89,28 +89,28 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`Error::is_closed`](crate::Error::is_closed) once the broker is closed. After any other the reader is told that
     /// events are missing.
-    fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
+    fn backfill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
         self.history(channel, since, limit)
     }
 
     /// Finds the oldest event with an id of a publisher's own, for a reader that comes back with that id. `tail` is the
     /// position up to which this node's log lacks the history: what follows it is looked up there.
     ///
-    /// By default [`refill`](Self::refill) is read up to `tail`, at most [`REFILL_EVENTS_MAX`] events and about
-    /// [`REFILL_BYTES_MAX`] of data. Clients choose the id, and each look-up may cost as much, so a broker should bound
+    /// By default [`backfill`](Self::backfill) is read up to `tail`, at most [`BACKFILL_EVENTS_MAX`] events and about
+    /// [`BACKFILL_BYTES_MAX`] of data. Clients choose the id, and each look-up may cost as much, so a broker should bound
     /// how many run at once.
     ///
     /// # Errors
     ///
-    /// As [`refill`](Self::refill).
+    /// As [`backfill`](Self::backfill).
     fn find_id<'a>(&'a self, channel: &'a Channel, id: &'a str, tail: Position) -> BrokerFuture<'a, Option<FoundId>> {
         Box::pin(async move {
             let (mut after, mut found) = (Position::START, None);
-            let (mut left, mut bytes_left) = (REFILL_EVENTS_MAX, REFILL_BYTES_MAX);
+            let (mut left, mut bytes_left) = (BACKFILL_EVENTS_MAX, BACKFILL_BYTES_MAX);
             // The log of a node that has run for a while begins where the history does: this is seen by a few.
             let mut limit = 16;
             while left > 0 && bytes_left > 0 {
-                let page = self.refill(channel, Since::After(after), limit.min(left)).await?;
+                let page = self.backfill(channel, Since::After(after), limit.min(left)).await?;
                 let Some(last) = page.events.last() else { return Ok(found) };
                 after = last.position;
                 for past in page.events.iter().take_while(|past| past.position.offset <= tail.offset) {
@@ -127,7 +127,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
                 left = left.saturating_sub(page.events.len());
                 let bytes: usize = page.events.iter().map(|past| past.event.data().len()).sum();
                 bytes_left = bytes_left.saturating_sub(bytes);
-                limit = REFILL_PAGE_EVENTS;
+                limit = BACKFILL_PAGE_EVENTS;
             }
             // There may be others.
             Ok(found.map(|found| FoundId { is_repeated: true, ..found }))

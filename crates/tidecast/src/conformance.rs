@@ -279,7 +279,7 @@ pub async fn history_goes_on_page_by_page(broker: Arc<dyn Broker>) {
     for limit in [1, 3, 20, 256] {
         let mut at = first;
         while at.offset < first.offset + 20 {
-            let page = rig.broker.refill(&channel, Since::After(at), limit).await.expect("the broker answers");
+            let page = rig.broker.backfill(&channel, Since::After(at), limit).await.expect("the broker answers");
             assert!(page.complete && page.events.len() <= limit && !page.events.is_empty(), "after {at}: {page:?}");
             for event in page.events {
                 assert_eq!(event.position, Position { offset: at.offset + 1, ..at });

@@ -232,14 +232,14 @@ impl Inner {
     }
 
     /// Asks the broker for what a log does not have; keeps the hub until it has answered.
-    pub(crate) fn refill(
+    pub(crate) fn backfill(
         self: &Arc<Self>,
         channel: &Channel,
         since: Since,
         limit: usize,
     ) -> BrokerFuture<'static, History> {
         let (hub, channel) = (self.clone(), channel.clone());
-        Box::pin(async move { hub.broker.refill(&channel, since, limit).await })
+        Box::pin(async move { hub.broker.backfill(&channel, since, limit).await })
     }
 
     /// Asks the broker for an event with an id of a publisher's own; keeps the hub until it has answered.

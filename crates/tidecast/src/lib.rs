@@ -34,10 +34,10 @@ pub use crate::{
     event::{Channel, Event, EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
     hub::{Builder, ChannelInfo, Hub, Stats, Sweeper},
     limits::Limits,
-    notify::HeldRings,
+    notify::NotifyBatch,
     position::{Cursor, Epoch, Position},
     publisher::{Feed, FeedOptions, Publisher, Subscriber, WhenFull},
-    reader_group::{Mailbox, Spot, Tapped, Taps},
+    reader_group::{GroupRead, GroupWaker, LogCursor, ReaderGroups},
     subscription::{Batch, Delivered, Delivery, Reset, ResetReason, Start, Subscription},
     wire::Frame,
 };

@@ -55,14 +55,14 @@ pub(crate) const SEGMENT_BYTES: std::ops::RangeInclusive<usize> = 1024..=64 * 10
 
 /// Most events that a subscriber which its log can't serve is given of the broker's history at once: the only thing that
 /// a subscriber ever owns.
-pub const REFILL_PAGE_EVENTS: usize = 256;
+pub const BACKFILL_PAGE_EVENTS: usize = 256;
 
 /// Most events that such a subscriber is given in all until its log can serve it again. What goes beyond is told by a
 /// [`Reset`](crate::Reset).
-pub const REFILL_EVENTS_MAX: usize = 10_000;
+pub const BACKFILL_EVENTS_MAX: usize = 10_000;
 
 /// The same in bytes of frames: 8 MiB.
-pub const REFILL_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const BACKFILL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long the events of a channel that has readers are kept whatever the bound of all logs, so that they can be read:
 /// 5 seconds. A log's own bounds hold.

@@ -18,7 +18,7 @@ use self::{epochs::SamePlace, segment::Segment};
 use crate::{
     Epoch, Limits, Position,
     limits::{EVENT_ID_BYTES_MAX, SEGMENT_BYTES},
-    wire::{Encoded, put_end},
+    wire::{EncodedEvent, put_end},
 };
 
 pub(crate) use self::lookup::Located;
@@ -127,7 +127,7 @@ impl Log {
     /// Adds the next event as its frame.
     ///
     /// Trims by every bound of a single log. The event itself stays, whatever its size.
-    pub(crate) fn append(&mut self, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Position {
+    pub(crate) fn append(&mut self, now: Duration, event: &EncodedEvent<'_>, limits: &Limits) -> Position {
         self.head_offset += 1;
         let position = Position { epoch: self.epoch(), offset: self.head_offset };
         let mut end = [0; END_BYTES_MAX];
@@ -141,7 +141,7 @@ impl Log {
     }
 
     /// Adds an event that has no position.
-    pub(crate) fn append_foreign(&mut self, now: Duration, event: &Encoded<'_>, limits: &Limits) {
+    pub(crate) fn append_foreign(&mut self, now: Duration, event: &EncodedEvent<'_>, limits: &Limits) {
         self.push(now, Kind::Foreign, event, b"\n", 0, limits);
     }
 
@@ -268,7 +268,7 @@ impl Log {
 
     /// Puts an entry behind all others. `end` is what the frame has behind the shared lines: an id line, unless it is
     /// foreign, and the empty line.
-    fn push(&mut self, now: Duration, kind: Kind, event: &Encoded<'_>, end: &[u8], id_hash: u32, limits: &Limits) {
+    fn push(&mut self, now: Duration, kind: Kind, event: &EncodedEvent<'_>, end: &[u8], id_hash: u32, limits: &Limits) {
         let local = self.head();
         let len = event.shared.len() + end.len();
         let range = self.block_with_room(len, local).segment.append(&[&event.shared, end]);

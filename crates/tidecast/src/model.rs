@@ -14,12 +14,12 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use loom::{future::block_on, model::Builder, thread};
 
 use crate::{
-    Channel, Delivery, Epoch, Event, Hub, Limits, Mailbox, Position, Start, Subscription, Tapped, Taps,
+    Channel, Delivery, Epoch, Event, GroupRead, GroupWaker, Hub, Limits, Position, ReaderGroups, Start, Subscription,
     channel_log::ChannelLog,
     hub::Beginning,
     notify::Bell,
     sync::{AtomicBool, Ordering},
-    wire::{Encoded, FirstBlock},
+    wire::{EncodedEvent, FirstBlock},
 };
 
 /// Tries every order with at most so many switches away from a thread that could go on.
@@ -203,7 +203,7 @@ fn a_pass_of_ringing_misses_nobody_while_a_reader_leaves() {
                 thread::spawn(move || log.leave(&bell, 0, Duration::ZERO))
             };
             let event = Event::text("x");
-            let appended = log.append(Duration::ZERO, &Encoded::new(&event), &Limits::default());
+            let appended = log.append(Duration::ZERO, &EncodedEvent::new(&event), &Limits::default());
             assert!(appended.is_ok());
             log.ring();
             for (reader, bell) in bells.iter().enumerate() {
@@ -238,8 +238,8 @@ fn a_reader_that_joins_while_an_event_is_appended_has_it_ahead_or_hears_of_it() 
 /// A mailbox that remembers being told.
 struct Told(loom::sync::Notify);
 
-impl Mailbox for Told {
-    fn ring(&self, _key: u32) {
+impl GroupWaker for Told {
+    fn wake(&self, _key: u32) {
         self.0.notify();
     }
 }
@@ -252,19 +252,19 @@ fn a_reader_that_comes_to_a_tap_while_an_event_is_appended_reads_it_or_is_told()
         let mut subscription = subscribe(&hub, &["sse"]);
         subscription.first_block(FirstBlock::default());
         let told = Arc::new(Told(loom::sync::Notify::new()));
-        let mut taps = Taps::new(told.clone());
+        let mut taps = ReaderGroups::new(told.clone());
         let publisher = {
             let hub = hub.clone();
             thread::spawn(move || publish(&hub, "sse"))
         };
-        let (key, spot) = taps.adopt(subscription).expect("it has nothing else to tell");
+        let (key, spot) = taps.attach(subscription).expect("it has nothing else to tell");
         let mut read = taps.read(key, spot, 1000);
         // A notice may come without a reason, also from loom.
-        while matches!(read, Tapped::CaughtUp) {
+        while matches!(read, GroupRead::CaughtUp) {
             told.0.wait();
             read = taps.read(key, spot, 1000);
         }
-        assert!(matches!(read, Tapped::Frames { count: 1, .. }), "{read:?}");
+        assert!(matches!(read, GroupRead::Frames { count: 1, .. }), "{read:?}");
         publisher.join().expect("it ends well");
     });
 }
@@ -276,13 +276,13 @@ fn a_reader_that_is_lifted_while_an_event_is_appended_hears_of_it() {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub, &["sse"]);
         subscription.first_block(FirstBlock::default());
-        let mut taps = Taps::new(Arc::new(Told(loom::sync::Notify::new())));
-        let (key, spot) = taps.adopt(subscription).expect("it has nothing else to tell");
+        let mut taps = ReaderGroups::new(Arc::new(Told(loom::sync::Notify::new())));
+        let (key, spot) = taps.attach(subscription).expect("it has nothing else to tell");
         let publisher = {
             let hub = hub.clone();
             thread::spawn(move || publish(&hub, "sse"))
         };
-        let mut lifted = taps.lift(key, spot).expect("it stands there");
+        let mut lifted = taps.into_subscription(key, spot).expect("it stands there");
         assert_eq!(next_offset(&mut lifted), Some(1));
         publisher.join().expect("it ends well");
     });

@@ -3,5 +3,5 @@
 mod notify_batch;
 mod ready_set;
 
-pub use self::notify_batch::HeldRings;
+pub use self::notify_batch::NotifyBatch;
 pub(crate) use self::{notify_batch::ring, ready_set::Bell};

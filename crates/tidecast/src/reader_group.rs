@@ -1,8 +1,8 @@
-//! Taps: where the subscriptions of a reactor stand that have nothing to do but to wait for the next frame of a channel.
+//! ReaderGroups: where the subscriptions of a reactor stand that have nothing to do but to wait for the next frame of a channel.
 //!
 //! A [`Subscription`] has a bell, a waker and a lane a channel, some hundred bytes. Most streams need none of it for most
-//! of their time: they are at the end of one channel's log. At a tap such a stream is a [`Spot`], and a channel tells the
-//! whole reactor once, by its [`Mailbox`], that there is something to read. What lies at one spot is read once for all
+//! of their time: they are at the end of one channel's log. At a tap such a stream is a [`LogCursor`], and a channel tells the
+//! whole reactor once, by its [`GroupWaker`], that there is something to read. What lies at one spot is read once for all
 //! that stand there.
 //!
 //! For whatever else may come, a fall behind the log, a log that starts over, a reset, a spot is made a subscription
@@ -18,15 +18,15 @@ use crate::{Position, Subscription, channel_log::ChannelLog, hub::Inner};
 ///
 /// Publishers call it, from any thread, with no lock held. It must be quick, and must not wait for anything that a
 /// publisher may hold.
-pub trait Mailbox: Send + Sync + 'static {
+pub trait GroupWaker: Send + Sync + 'static {
     /// The channel with this key has news. The key may be one that is used no more, or again by another channel: who is
     /// told looks, and finds nothing.
-    fn ring(&self, key: u32);
+    fn wake(&self, key: u32);
 }
 
 /// Where a reader stands in its channel's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spot {
+pub struct LogCursor {
     pub(crate) life: u64,
     /// The local number that is to be read next.
     pub(crate) next: u64,
@@ -36,25 +36,25 @@ pub struct Spot {
 
 /// What came of reading on from a spot.
 #[derive(Debug)]
-pub enum Tapped {
+pub enum GroupRead {
     /// Frames that lie side by side in the log.
     Frames {
         /// Their bytes, by reference.
         bytes: Bytes,
         /// Where the reader stands after them.
-        next: Spot,
+        next: LogCursor,
         /// How many frames it is.
         count: u32,
     },
     /// There is nothing to read.
     CaughtUp,
-    /// The spot is no longer in the log: [lift](Taps::lift) the reader, whose subscription knows what to tell it.
-    Elsewhere,
+    /// The spot is no longer in the log: [lift](ReaderGroups::into_subscription) the reader, whose subscription knows what to tell it.
+    Lost,
 }
 
 /// The taps of one reactor, each under a key: a small number that is used again once nobody stands there.
-pub struct Taps {
-    mailbox: Arc<dyn Mailbox>,
+pub struct ReaderGroups {
+    mailbox: Arc<dyn GroupWaker>,
     taps: Vec<Option<Tap>>,
     free: Vec<u32>,
     /// The key of a log, by its address: a tap keeps it from being another's.
@@ -67,10 +67,10 @@ struct Tap {
     readers: usize,
 }
 
-impl Taps {
+impl ReaderGroups {
     /// No taps, whose channels are to tell this mailbox.
     #[must_use]
-    pub fn new(mailbox: Arc<dyn Mailbox>) -> Self {
+    pub fn new(mailbox: Arc<dyn GroupWaker>) -> Self {
         Self { mailbox, taps: Vec::new(), free: Vec::new(), keys: HashMap::new() }
     }
 
@@ -82,7 +82,7 @@ impl Taps {
     ///
     /// The subscription, where it can't stand: it has several channels, has not begun, has a reset or its id to tell
     /// first, or reads from the broker's history.
-    pub fn adopt(&mut self, subscription: Subscription) -> Result<(u32, Spot), Box<Subscription>> {
+    pub fn attach(&mut self, subscription: Subscription) -> Result<(u32, LogCursor), Box<Subscription>> {
         let Some((log, spot)) = subscription.spot() else { return Err(Box::new(subscription)) };
         let address = Arc::as_ptr(log) as usize;
         let key = match self.keys.get(&address) {
@@ -108,24 +108,24 @@ impl Taps {
     /// Reads on from a spot, up to a number of bytes but at least one frame.
     ///
     /// Whoever stands at the same spot is given the same, so one reading serves them all. Nothing is
-    /// [counted](Self::count) here.
+    /// [counted](Self::count_delivered) here.
     #[must_use]
-    pub fn read(&self, key: u32, spot: Spot, bytes_max: usize) -> Tapped {
-        let Some(tap) = self.tap(key) else { return Tapped::Elsewhere };
+    pub fn read(&self, key: u32, spot: LogCursor, bytes_max: usize) -> GroupRead {
+        let Some(tap) = self.tap(key) else { return GroupRead::Lost };
         let (mut position, mut count) = (spot.position, 0);
         let read = tap.log.read_tap(spot, bytes_max, |frame| {
             position = frame.position;
             count += 1;
         });
         match read {
-            None => Tapped::Elsewhere,
-            Some(_) if count == 0 => Tapped::CaughtUp,
-            Some((bytes, next)) => Tapped::Frames { bytes, next: Spot { next, position, ..spot }, count },
+            None => GroupRead::Lost,
+            Some(_) if count == 0 => GroupRead::CaughtUp,
+            Some((bytes, next)) => GroupRead::Frames { bytes, next: LogCursor { next, position, ..spot }, count },
         }
     }
 
     /// Counts what readers at a tap were given.
-    pub fn count(&self, key: u32, frames: u64, bytes: u64) {
+    pub fn count_delivered(&self, key: u32, frames: u64, bytes: u64) {
         if let Some(tap) = self.tap(key) {
             tap.log.count_delivered(frames, bytes);
         }
@@ -135,7 +135,7 @@ impl Taps {
     ///
     /// `None` for a key that nobody stands at.
     #[must_use]
-    pub fn lift(&mut self, key: u32, spot: Spot) -> Option<Subscription> {
+    pub fn into_subscription(&mut self, key: u32, spot: LogCursor) -> Option<Subscription> {
         let tap = self.tap(key)?;
         let (log, hub) = (tap.log.clone(), tap.hub.clone());
         let subscription = Subscription::lifted(hub, log, spot, &self.mailbox, key);
@@ -173,14 +173,14 @@ impl Taps {
     }
 }
 
-impl fmt::Debug for Taps {
+impl fmt::Debug for ReaderGroups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Taps").field("taps", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("ReaderGroups").field("taps", &self.keys.len()).finish_non_exhaustive()
     }
 }
 
 /// Whoever stands at a tap when all taps go leaves its channel.
-impl Drop for Taps {
+impl Drop for ReaderGroups {
     fn drop(&mut self) {
         for key in 0..self.taps.len() as u32 {
             for _ in 0..self.readers(key) {

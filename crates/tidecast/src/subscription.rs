@@ -34,7 +34,7 @@ use crate::{
     log::FrameBounds,
     notify::Bell,
     position::{POSITION_BYTES_MIN, put_cursor},
-    reader_group::{Mailbox, Spot},
+    reader_group::{GroupWaker, LogCursor},
     wire::{self, FirstBlock},
 };
 
@@ -220,8 +220,8 @@ impl Subscription {
     pub(crate) fn lifted(
         hub: Arc<Inner>,
         log: Arc<ChannelLog>,
-        spot: Spot,
-        mailbox: &Arc<dyn Mailbox>,
+        spot: LogCursor,
+        mailbox: &Arc<dyn GroupWaker>,
         key: u32,
     ) -> Self {
         let bell = Arc::new(Bell::default());
@@ -242,7 +242,7 @@ impl Subscription {
     }
 
     /// The log and the place in it, where that is all there is to the subscription.
-    pub(crate) fn spot(&self) -> Option<(&Arc<ChannelLog>, Spot)> {
+    pub(crate) fn spot(&self) -> Option<(&Arc<ChannelLog>, LogCursor)> {
         let [only] = &*self.lanes else { return None };
         let spot = only.spot().filter(|_| self.opened)?;
         Some((&only.log, spot))
@@ -253,7 +253,7 @@ impl Subscription {
     }
 
     /// Becomes a spot at a tap: the channel keeps its reader.
-    pub(crate) fn stand(mut self, mailbox: &Arc<dyn Mailbox>, key: u32) {
+    pub(crate) fn stand(mut self, mailbox: &Arc<dyn GroupWaker>, key: u32) {
         for lane in std::mem::take(&mut self.lanes) {
             lane.log.stand(&self.bell, mailbox, key);
         }

@@ -10,7 +10,7 @@ mod frame;
 pub use self::{
     control::{CONTENT_TYPE, FirstBlock, IdCommit, KEEP_ALIVE, final_block},
     decode::{DECODER_BYTES_MAX, Decoder, Item, Message},
-    frame::{Encoded, Frame},
+    frame::{EncodedEvent, Frame},
 };
 pub(crate) use self::{
     control::{missed_frame, reset_frame},

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use tidecast::{
     Channel, Epoch, IdempotencyKey, Position, Publication, Published,
-    broker::{Deliveries, Encoded, Head, History, PastEvent, Placed, Since},
+    broker::{AppendOutcome, Deliveries, EncodedEvent, Head, History, PastEvent, Since},
 };
 
 /// Most events of a channel that are kept. At it the oldest is dropped.
@@ -47,7 +47,7 @@ struct Keyed {
 
 impl Bus {
     pub(crate) fn publish(&self, publication: &Publication, receivers: usize) -> Published {
-        let event = Encoded::new(&publication.event);
+        let event = EncodedEvent::new(&publication.event);
         let mut rows = self.rows.lock();
         let row = rows.entry(publication.channel.clone()).or_default();
         if let Some(first) = row.answer_again(publication) {
@@ -66,7 +66,7 @@ impl Bus {
         }
         // Under the lock, so that every node gets the events of a channel in the order of their positions.
         let deliver = |node| deliver(node, &publication.channel, position, &event);
-        let placed: Vec<Placed> = row.nodes.values().map(deliver).collect();
+        let placed: Vec<AppendOutcome> = row.nodes.values().map(deliver).collect();
         drop(rows);
         // Only now: this wakes the readers.
         drop(placed);
@@ -86,7 +86,7 @@ impl Bus {
     pub(crate) fn unsubscribe(&self, channel: &Channel, node: usize, deliveries: &Deliveries) {
         let mut rows = self.rows.lock();
         let Some(row) = rows.get_mut(channel) else { return };
-        if deliveries.let_go(channel) {
+        if deliveries.suspend_if_unread(channel) {
             row.nodes.remove(&node);
             if row.nodes.is_empty() && row.head == Position::START {
                 rows.remove(channel);
@@ -153,9 +153,9 @@ impl Default for Row {
     }
 }
 
-fn deliver(node: &Deliveries, channel: &Channel, position: Position, event: &Encoded<'_>) -> Placed {
+fn deliver(node: &Deliveries, channel: &Channel, position: Position, event: &EncodedEvent<'_>) -> AppendOutcome {
     match node.append_at(channel, position, event) {
-        Placed::Elsewhere => {
+        AppendOutcome::Gap => {
             // The node has dropped the channel's log to save memory. It goes on right before this event; its readers
             // get what they lack from the history.
             node.open_at(channel, &Head::new(Position { offset: position.offset - 1, ..position }));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail, ensure};
-use tidecast::{Batch, Channel, Event, Hub, Mailbox, Spot, Start, Subscription, Tapped, Taps};
+use tidecast::{Batch, Channel, Event, Hub, GroupWaker, LogCursor, Start, Subscription, GroupRead, ReaderGroups};
 
 /// A case, with two numbers of times whose difference is what is counted.
 pub(crate) struct Case {
@@ -125,19 +125,19 @@ fn read(subscription: &mut Subscription, batch: &mut Batch) -> Result<()> {
 }
 
 fn tap(times: u64) -> Result<()> {
-    struct NoMailbox;
+    struct NoWaker;
 
-    impl Mailbox for NoMailbox {
-        fn ring(&self, key: u32) {
+    impl GroupWaker for NoWaker {
+        fn wake(&self, key: u32) {
             black_box(key);
         }
     }
 
     let (hub, channel) = (Hub::new(), Channel::default());
-    let mut taps = Taps::new(Arc::new(NoMailbox));
+    let mut taps = ReaderGroups::new(Arc::new(NoWaker));
     let mut subscription = hub.subscribe([&channel], Start::Live)?;
     subscription.first_block(tidecast::wire::FirstBlock::default());
-    let Ok((key, mut spot)) = taps.adopt(subscription) else { bail!("it can't stand at a tap") };
+    let Ok((key, mut spot)) = taps.attach(subscription) else { bail!("it can't stand at a tap") };
     for _ in 0..times {
         hub.publish_now(&channel, event())?;
         spot = read_tap(&taps, key, spot)?;
@@ -145,9 +145,9 @@ fn tap(times: u64) -> Result<()> {
     Ok(())
 }
 
-fn read_tap(taps: &Taps, key: u32, spot: Spot) -> Result<Spot> {
-    let Tapped::Frames { bytes, next, count } = taps.read(key, spot, BYTES_MAX) else { bail!("nothing was delivered") };
-    taps.count(key, count.into(), bytes.len() as u64);
+fn read_tap(taps: &ReaderGroups, key: u32, spot: LogCursor) -> Result<LogCursor> {
+    let GroupRead::Frames { bytes, next, count } = taps.read(key, spot, BYTES_MAX) else { bail!("nothing was delivered") };
+    taps.count_delivered(key, count.into(), bytes.len() as u64);
     black_box(bytes);
     Ok(next)
 }

@@ -10,8 +10,8 @@ use std::{fmt::Display, mem, sync::Arc, time::Duration};
 
 use tidecast::{
     Position, ResetReason,
-    broker::{Deliveries, Encoded, Head, Placed},
-    limits::REFILL_PAGE_EVENTS,
+    broker::{AppendOutcome, Deliveries, EncodedEvent, Head},
+    limits::BACKFILL_PAGE_EVENTS,
 };
 
 use crate::{
@@ -99,7 +99,7 @@ fn ask(shared: &Shared, fill: &ToFill, here: Option<Position>) -> Call<'static> 
         here.offset.min(before_suspect)
     });
     let idle_age_max = shared.config.counter_age_max();
-    Fill { keys: &keys, after, limit: REFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX, idle_age_max }.call()
+    Fill { keys: &keys, after, limit: BACKFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX, idle_age_max }.call()
 }
 
 /// Returns the offset, in the epoch of the head, of the place where a log stands that has heard everything so far: the
@@ -241,16 +241,16 @@ fn put(
     let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));
     open_after(first.min(until));
     for past in events.iter().take_while(|past| past.position.offset <= until) {
-        let event = Encoded::new(&past.event);
+        let event = EncodedEvent::new(&past.event);
         match deliveries.append_at(channel, past.position, &event) {
-            Placed::Appended(appended) => drop(appended),
-            Placed::Known | Placed::Closed => {}
-            Placed::Conflict => {
+            AppendOutcome::Appended(appended) => drop(appended),
+            AppendOutcome::Duplicate | AppendOutcome::Closed => {}
+            AppendOutcome::Conflict => {
                 deliveries.rewind(channel, past.position.offset.saturating_sub(1));
                 drop(deliveries.append_at(channel, past.position, &event));
             }
             // An event before it could not be read: it is passed over as one that is gone.
-            Placed::Elsewhere => {
+            AppendOutcome::Gap => {
                 open_after(past.position.offset.saturating_sub(1));
                 drop(deliveries.append_at(channel, past.position, &event));
             }

@@ -90,7 +90,7 @@ impl HeardChannels {
     pub(crate) fn remove(&self, name: &Name, channel: &Channel) -> Option<usize> {
         let mut state = self.state.lock();
         // Asked under the lock, so that whoever reads it from now on is added after this.
-        if !self.deliveries()?.let_go(channel) {
+        if !self.deliveries()?.suspend_if_unread(channel) {
             return None;
         }
         let mut removed = state.channels.remove(name)?;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::event::epoll;
-use tidecast::{Batch, Taps};
+use tidecast::{Batch, ReaderGroups};
 use tidecast_axum::{StreamOptions, random_between};
 
 use super::{
@@ -34,7 +34,7 @@ pub(super) const WRITES_MAX: usize = 8;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Connections {
-    pub(super) taps: Taps,
+    pub(super) taps: ReaderGroups,
     pub(super) entries: Slab<Entry>,
     pub(super) channels: Channels,
     /// Whole subscriptions to be polled.
@@ -73,7 +73,7 @@ pub(super) enum Served {
 
 impl Connections {
     pub(super) fn new(
-        taps: Taps,
+        taps: ReaderGroups,
         epoll: Arc<OwnedFd>,
         inbox: Arc<Inbox>,
         config: &Config,

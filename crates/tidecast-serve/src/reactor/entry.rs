@@ -9,7 +9,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-use tidecast::{Spot, Subscription, Taps};
+use tidecast::{LogCursor, ReaderGroups, Subscription};
 
 use super::{
     Member,
@@ -58,7 +58,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) enum Source {
     /// One of those that stand at the tap of a channel, and where it is in the list of them.
-    Standing { key: u32, index: u32, spot: Spot },
+    Standing { key: u32, index: u32, spot: LogCursor },
     /// A subscription with something of its own: several channels, a reset, a page of history.
     Whole(Box<Whole>),
     /// It says no more.
@@ -88,9 +88,9 @@ impl Whole {
     }
 
     /// Has it stand at the tap of its channel; gives it back, with its waker, where it can't.
-    pub(super) fn stand(self, taps: &mut Taps) -> Result<(u32, Spot), Box<Self>> {
+    pub(super) fn stand(self, taps: &mut ReaderGroups) -> Result<(u32, LogCursor), Box<Self>> {
         let Self { subscription, waker, woken } = self;
-        taps.adopt(subscription).map_err(|subscription| Box::new(Self { subscription: *subscription, waker, woken }))
+        taps.attach(subscription).map_err(|subscription| Box::new(Self { subscription: *subscription, waker, woken }))
     }
 
     /// To be called before it is polled, so that what comes after is told.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::event::epoll;
-use tidecast::{Event, Hub, Start, Taps, wire::FirstBlock};
+use tidecast::{Event, Hub, ReaderGroups, Start, wire::FirstBlock};
 use tokio::sync::Notify;
 
 use super::{Next, Reactor, connections::Connections, task_queue::Mail};
@@ -32,7 +32,7 @@ impl Stepped {
     fn new() -> Self {
         let reactor = Arc::new(Reactor::new(Arc::new(Notify::new())).unwrap());
         let config = Config::from_settings(&Settings::default()).unwrap();
-        let taps = Taps::new(reactor.clone());
+        let taps = ReaderGroups::new(reactor.clone());
         let connections =
             Connections::new(taps, reactor.epoll.clone(), reactor.inbox.clone(), &config, Arc::<Counters>::default());
         *reactor.connections.lock() = Some(connections);

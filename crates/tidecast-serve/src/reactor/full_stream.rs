@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use tidecast::{Spot, limits::READ_BYTES_DEFAULT};
+use tidecast::{LogCursor, limits::READ_BYTES_DEFAULT};
 use tidecast_axum::random_between;
 
 use super::{
@@ -76,8 +76,8 @@ impl Connections {
 
     /// Makes a reader at a tap a whole subscription again. It is polled by the reactor's own thread, as its broker may
     /// need what only that has.
-    pub(super) fn lift(&mut self, token: Token, key: u32, spot: Spot) {
-        let lifted = self.taps.lift(key, spot);
+    pub(super) fn lift(&mut self, token: Token, key: u32, spot: LogCursor) {
+        let lifted = self.taps.into_subscription(key, spot);
         self.leave_list(token);
         match lifted {
             Some(subscription) => {

@@ -1,7 +1,7 @@
 //! Reading a channel for many who stand at the same spot: what was read is used again while it fits.
 
 use bytes::Bytes;
-use tidecast::{Spot, Tapped, Taps, limits::READ_BYTES_DEFAULT};
+use tidecast::{GroupRead, LogCursor, ReaderGroups, limits::READ_BYTES_DEFAULT};
 
 use super::chunk::{Framing, framed};
 
@@ -18,7 +18,7 @@ const FRAMED_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Look {
     read: Option<Read>,
     /// Where the log was seen to end.
-    end: Option<Spot>,
+    end: Option<LogCursor>,
     uses: u32,
     frames: u64,
     bytes: u64,
@@ -26,8 +26,8 @@ pub(super) struct Look {
 
 #[derive(Debug, Clone)]
 struct Read {
-    from: Spot,
-    next: Spot,
+    from: LogCursor,
+    next: LogCursor,
     /// The frames.
     bytes: Bytes,
     /// The same as a chunk, if they are few.
@@ -36,7 +36,7 @@ struct Read {
 }
 
 impl Read {
-    fn new(from: Spot, next: Spot, bytes: Bytes, count: u32) -> Self {
+    fn new(from: LogCursor, next: LogCursor, bytes: Bytes, count: u32) -> Self {
         let framed = (bytes.len() <= FRAMED_BYTES_MAX).then(|| Bytes::from(framed(&bytes)));
         Self { from, next, bytes, framed, count }
     }
@@ -53,24 +53,24 @@ impl Read {
 /// What there is at a spot.
 #[derive(Debug)]
 pub(super) enum Seen<'a> {
-    Frames { bytes: &'a Bytes, framing: Framing, next: Spot },
+    Frames { bytes: &'a Bytes, framing: Framing, next: LogCursor },
     CaughtUp,
     Elsewhere,
 }
 
 impl Look {
-    pub(super) fn at(&mut self, taps: &Taps, key: u32, spot: Spot, framing: Framing) -> Seen<'_> {
+    pub(super) fn at(&mut self, taps: &ReaderGroups, key: u32, spot: LogCursor, framing: Framing) -> Seen<'_> {
         if self.end == Some(spot) {
             return Seen::CaughtUp;
         }
         if self.read.as_ref().is_none_or(|read| read.from != spot) {
             match taps.read(key, spot, READ_BYTES_DEFAULT) {
-                Tapped::Frames { bytes, next, count } => self.read = Some(Read::new(spot, next, bytes, count)),
-                Tapped::CaughtUp => {
+                GroupRead::Frames { bytes, next, count } => self.read = Some(Read::new(spot, next, bytes, count)),
+                GroupRead::CaughtUp => {
                     self.end = Some(spot);
                     return Seen::CaughtUp;
                 }
-                Tapped::Elsewhere => return Seen::Elsewhere,
+                GroupRead::Lost => return Seen::Elsewhere,
             }
         }
         match &self.read {
@@ -96,9 +96,9 @@ impl Look {
     }
 
     /// Counts what was given since the last time: before its last reader leaves the tap, which then has no channel.
-    pub(super) fn count(&mut self, taps: &Taps, key: u32) {
+    pub(super) fn count(&mut self, taps: &ReaderGroups, key: u32) {
         if self.frames > 0 {
-            taps.count(key, self.frames, self.bytes);
+            taps.count_delivered(key, self.frames, self.bytes);
             (self.frames, self.bytes) = (0, 0);
         }
     }

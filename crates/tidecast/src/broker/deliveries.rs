@@ -11,7 +11,7 @@ use crate::{
     channel_log::{ChannelLog, Head},
     clock::Clock,
     hub::{Appended, Registry},
-    wire::{Encoded, Frame},
+    wire::{EncodedEvent, Frame},
 };
 
 /// What a broker delivers to.
@@ -27,15 +27,15 @@ pub struct Deliveries {
 /// What came of an event that was put at a position.
 #[derive(Debug)]
 #[must_use = "dropping what was appended wakes the readers: let go of locks first"]
-pub enum Placed {
+pub enum AppendOutcome {
     /// It is in the log. The readers are woken when this is dropped.
     Appended(Appended),
     /// It was there before, or has left the log.
-    Known,
+    Duplicate,
     /// Another event is there at that position: only the broker's history can tell which is genuine.
     Conflict,
     /// It does not follow what is there: events between are missing, it is of another epoch, or the log is not open.
-    Elsewhere,
+    Gap,
     /// The hub is closed or has gone.
     Closed,
 }
@@ -49,7 +49,7 @@ impl Deliveries {
     ///
     /// The readers are woken when the answer is dropped. `None` where the hub has gone or is closed: the event was not
     /// accepted.
-    pub fn append(&self, channel: &Channel, event: &Encoded<'_>) -> Option<Appended> {
+    pub fn append(&self, channel: &Channel, event: &EncodedEvent<'_>) -> Option<Appended> {
         self.registry.upgrade()?.append(channel, event, self.clock.now())
     }
 
@@ -87,16 +87,16 @@ impl Deliveries {
     }
 
     /// Puts an event into its channel's log at the position that the broker gave it.
-    pub fn append_at(&self, channel: &Channel, position: Position, event: &Encoded<'_>) -> Placed {
+    pub fn append_at(&self, channel: &Channel, position: Position, event: &EncodedEvent<'_>) -> AppendOutcome {
         let placed = |registry: Arc<Registry>| registry.append_at(channel, position, event, self.clock.now());
-        self.registry.upgrade().map_or(Placed::Closed, placed)
+        self.registry.upgrade().map_or(AppendOutcome::Closed, placed)
     }
 
     /// Puts an event that has no position behind all that is in its channel's log: who reads it now gets it, without an
     /// id; nobody gets it later.
-    pub fn append_foreign(&self, channel: &Channel, event: &Encoded<'_>) -> Placed {
+    pub fn append_foreign(&self, channel: &Channel, event: &EncodedEvent<'_>) -> AppendOutcome {
         let placed = |registry: Arc<Registry>| registry.append_foreign(channel, event, self.clock.now());
-        self.registry.upgrade().map_or(Placed::Closed, placed)
+        self.registry.upgrade().map_or(AppendOutcome::Closed, placed)
     }
 
     /// Tells that from now on nothing after the log's head is missed, so that readers which wait begin there. Does
@@ -136,9 +136,9 @@ impl Deliveries {
     /// The same where nobody reads the channel: answers whether that is so. The next reader is
     /// [told of](super::Broker::subscribe) as the first.
     #[must_use]
-    pub fn let_go(&self, channel: &Channel) -> bool {
+    pub fn suspend_if_unread(&self, channel: &Channel) -> bool {
         let log = self.registry.upgrade().and_then(|registry| registry.find(channel));
-        log.is_none_or(|log| log.let_go().unwrap_or(true))
+        log.is_none_or(|log| log.suspend_if_unread().unwrap_or(true))
     }
 
     /// Where this node's log of a channel stands; `None` while it is not open.

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Channel, Error, IdempotencyKey, Result,
-    broker::{Broker, BrokerFuture, Deliveries, Encoded, History, Publication, Published, Since},
+    broker::{Broker, BrokerFuture, Deliveries, EncodedEvent, History, Publication, Published, Since},
     sync::Mutex,
 };
 
@@ -52,7 +52,7 @@ impl MemoryBroker {
 
     fn answer(&self, publication: &Publication) -> Result<Published> {
         let deliveries = self.deliveries.get().ok_or_else(Error::closed)?;
-        let event = Encoded::new(&publication.event);
+        let event = EncodedEvent::new(&publication.event);
         let append = || deliveries.append(&publication.channel, &event).ok_or_else(Error::closed);
         let Some(key) = &publication.idempotency_key else {
             let appended = append()?;

@@ -5,7 +5,7 @@
 use std::{mem, time::Duration};
 
 use super::{ChannelLog, Gone, State};
-use crate::{Epoch, Limits, Position, ResetReason, hub::Beginning, wire::Encoded};
+use crate::{Epoch, Limits, Position, ResetReason, hub::Beginning, wire::EncodedEvent};
 
 /// Where a channel stands, by a broker's own count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl ChannelLog {
     }
 
     /// Appends an event at the position that the log draws.
-    pub(crate) fn append(&self, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Result<Arrival, Gone> {
+    pub(crate) fn append(&self, now: Duration, event: &EncodedEvent<'_>, limits: &Limits) -> Result<Arrival, Gone> {
         let mut state = self.lock()?;
         if state.sealed {
             return Ok(Arrival::Sealed);
@@ -107,7 +107,7 @@ impl ChannelLog {
         &self,
         now: Duration,
         position: Position,
-        event: &Encoded<'_>,
+        event: &EncodedEvent<'_>,
         limits: &Limits,
     ) -> Result<Arrival, Gone> {
         let mut state = self.lock()?;
@@ -127,7 +127,12 @@ impl ChannelLog {
     }
 
     /// Appends an event that has no position.
-    pub(crate) fn append_foreign(&self, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Result<Arrival, Gone> {
+    pub(crate) fn append_foreign(
+        &self,
+        now: Duration,
+        event: &EncodedEvent<'_>,
+        limits: &Limits,
+    ) -> Result<Arrival, Gone> {
         let mut state = self.lock()?;
         let Some(position) = state.log.position() else { return Ok(Arrival::Elsewhere) };
         if state.sealed {
@@ -223,7 +228,7 @@ impl ChannelLog {
     }
 
     /// The same, unless somebody reads: tells whether it was done. The next reader is a first one.
-    pub(crate) fn let_go(&self) -> Result<bool, Gone> {
+    pub(crate) fn suspend_if_unread(&self) -> Result<bool, Gone> {
         let mut state = self.lock()?;
         let unread = state.readers() == 0;
         if unread {
@@ -254,7 +259,7 @@ impl ChannelLog {
         Ok(state.log.len() < before)
     }
 
-    fn put(&self, state: &mut State, now: Duration, event: &Encoded<'_>, limits: &Limits) -> Arrival {
+    fn put(&self, state: &mut State, now: Duration, event: &EncodedEvent<'_>, limits: &Limits) -> Arrival {
         state.counts.published += 1;
         let position = state.log.append(now, event, limits);
         self.account(state);

@@ -8,13 +8,13 @@ use super::{ChannelLog, Reader, State};
 use crate::{
     log::FrameBounds,
     notify::Bell,
-    reader_group::{Mailbox, Spot},
+    reader_group::{GroupWaker, LogCursor},
 };
 
 /// Those who stand at one tap.
 #[derive(Clone)]
 pub(super) struct Outlet {
-    mailbox: Arc<dyn Mailbox>,
+    mailbox: Arc<dyn GroupWaker>,
     key: u32,
     readers: usize,
 }
@@ -28,17 +28,17 @@ impl fmt::Debug for Outlet {
 impl Outlet {
     /// Tells that there is something to read.
     pub(super) fn ring(&self) {
-        self.mailbox.ring(self.key);
+        self.mailbox.wake(self.key);
     }
 
-    fn is(&self, mailbox: &Arc<dyn Mailbox>, key: u32) -> bool {
+    fn is(&self, mailbox: &Arc<dyn GroupWaker>, key: u32) -> bool {
         self.key == key && Arc::ptr_eq(&self.mailbox, mailbox)
     }
 }
 
 impl ChannelLog {
     /// Has a reader stand at a tap: its bell is not rung any more, the mailbox is.
-    pub(crate) fn stand(&self, bell: &Arc<Bell>, mailbox: &Arc<dyn Mailbox>, key: u32) {
+    pub(crate) fn stand(&self, bell: &Arc<Bell>, mailbox: &Arc<dyn GroupWaker>, key: u32) {
         let mut state = self.state.lock();
         state.remove(bell, 0);
         match state.outlets.iter_mut().find(|outlet| outlet.is(mailbox, key)) {
@@ -48,14 +48,14 @@ impl ChannelLog {
     }
 
     /// Takes a reader from its tap, and gives it a bell again.
-    pub(crate) fn lift(&self, bell: &Arc<Bell>, mailbox: &Arc<dyn Mailbox>, key: u32) {
+    pub(crate) fn lift(&self, bell: &Arc<Bell>, mailbox: &Arc<dyn GroupWaker>, key: u32) {
         let mut state = self.state.lock();
         state.readers.push(Reader { bell: bell.clone(), lane: 0 });
         state.leave_outlet(mailbox, key);
     }
 
     /// Removes a reader that stood at a tap.
-    pub(crate) fn leave_tap(&self, mailbox: &Arc<dyn Mailbox>, key: u32, now: Duration) {
+    pub(crate) fn leave_tap(&self, mailbox: &Arc<dyn GroupWaker>, key: u32, now: Duration) {
         let mut state = self.state.lock();
         state.leave_outlet(mailbox, key);
         state.end_if_unread(now);
@@ -64,7 +64,7 @@ impl ChannelLog {
     /// Reads on from a spot, as [`read`](Self::read) does, and counts nothing: many may be given what is read once.
     pub(crate) fn read_tap(
         &self,
-        spot: Spot,
+        spot: LogCursor,
         bytes_max: usize,
         on_frame: impl FnMut(FrameBounds),
     ) -> Option<(bytes::Bytes, u64)> {
@@ -79,7 +79,7 @@ impl ChannelLog {
 }
 
 impl State {
-    fn leave_outlet(&mut self, mailbox: &Arc<dyn Mailbox>, key: u32) {
+    fn leave_outlet(&mut self, mailbox: &Arc<dyn GroupWaker>, key: u32) {
         let Some(here) = self.outlets.iter().position(|outlet| outlet.is(mailbox, key)) else { return };
         let outlet = &mut self.outlets[here];
         outlet.readers -= 1;

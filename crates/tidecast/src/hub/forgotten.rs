@@ -87,7 +87,7 @@ impl Forgotten {
 mod tests {
     use std::time::Duration;
 
-    use crate::{Channel, Event, Limits, Position, hub::Registry, wire::Encoded};
+    use crate::{Channel, Event, Limits, Position, hub::Registry, wire::EncodedEvent};
 
     const NOW: Duration = Duration::ZERO;
 
@@ -97,7 +97,7 @@ mod tests {
 
     fn append(registry: &Registry, channel: &Channel) -> Position {
         let event = Event::text("x");
-        registry.append(channel, &Encoded::new(&event), NOW).expect("it is not sealed").position
+        registry.append(channel, &EncodedEvent::new(&event), NOW).expect("it is not sealed").position
     }
 
     /// Takes an idle channel out of the map.

@@ -15,12 +15,12 @@ use parking_lot::RwLock;
 use super::forgotten::Forgotten;
 use crate::{
     Channel, Epoch, Error, Limits, Position, Result,
-    broker::Placed,
+    broker::AppendOutcome,
     channel_log::{AllLogs, Arrival, ChannelLog, Counts, Gone},
     limits::{MAKE_ROOM_BYTES_MIN, UNREAD_AGE_MAX},
     notify,
     sync::{AtomicBool, AtomicU64, Mutex, Ordering},
-    wire::Encoded,
+    wire::EncodedEvent,
 };
 
 /// How many parts the map has: enough that publishers on as many cores seldom wait for one another.
@@ -206,10 +206,10 @@ impl Registry {
     }
 
     /// Appends an event to its channel's log at the position that the log draws; `None` once the logs are sealed.
-    pub(crate) fn append(&self, channel: &Channel, event: &Encoded<'_>, now: Duration) -> Option<Appended> {
+    pub(crate) fn append(&self, channel: &Channel, event: &EncodedEvent<'_>, now: Duration) -> Option<Appended> {
         match self.put(channel, now, |log| log.append(now, event, &self.limits)) {
-            Placed::Appended(appended) => Some(appended),
-            Placed::Known | Placed::Conflict | Placed::Elsewhere | Placed::Closed => None,
+            AppendOutcome::Appended(appended) => Some(appended),
+            AppendOutcome::Duplicate | AppendOutcome::Conflict | AppendOutcome::Gap | AppendOutcome::Closed => None,
         }
     }
 
@@ -218,14 +218,14 @@ impl Registry {
         &self,
         channel: &Channel,
         position: Position,
-        event: &Encoded<'_>,
+        event: &EncodedEvent<'_>,
         now: Duration,
-    ) -> Placed {
+    ) -> AppendOutcome {
         self.put(channel, now, |log| log.append_at(now, position, event, &self.limits))
     }
 
     /// Appends an event that has no position.
-    pub(crate) fn append_foreign(&self, channel: &Channel, event: &Encoded<'_>, now: Duration) -> Placed {
+    pub(crate) fn append_foreign(&self, channel: &Channel, event: &EncodedEvent<'_>, now: Duration) -> AppendOutcome {
         self.put(channel, now, |log| log.append_foreign(now, event, &self.limits))
     }
 
@@ -234,19 +234,19 @@ impl Registry {
         channel: &Channel,
         now: Duration,
         mut act: impl FnMut(&ChannelLog) -> Result<Arrival, Gone>,
-    ) -> Placed {
+    ) -> AppendOutcome {
         let (log, arrival) = self.with_log(channel, now, |log| Ok((log.clone(), act(log)?)));
         match arrival {
             Arrival::Appended { position, receivers } => {
                 if self.memory() as u64 > self.full_at.load(Ordering::Relaxed) {
                     self.make_room(now, Some(&log));
                 }
-                Placed::Appended(Appended { position, receivers, log })
+                AppendOutcome::Appended(Appended { position, receivers, log })
             }
-            Arrival::Known => Placed::Known,
-            Arrival::Conflict => Placed::Conflict,
-            Arrival::Elsewhere => Placed::Elsewhere,
-            Arrival::Sealed => Placed::Closed,
+            Arrival::Known => AppendOutcome::Duplicate,
+            Arrival::Conflict => AppendOutcome::Conflict,
+            Arrival::Elsewhere => AppendOutcome::Gap,
+            Arrival::Sealed => AppendOutcome::Closed,
         }
     }
 

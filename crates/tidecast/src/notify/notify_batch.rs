@@ -25,20 +25,20 @@ struct Held {
 /// at once. One within another changes nothing.
 #[derive(Debug)]
 #[must_use = "rings are held while it lives"]
-pub struct HeldRings {
+pub struct NotifyBatch {
     /// It is of its thread.
     _here: PhantomData<*const ()>,
 }
 
-impl HeldRings {
+impl NotifyBatch {
     /// Holds the rings of this thread from now on.
-    pub fn hold() -> Self {
+    pub fn begin() -> Self {
         HELD.with_borrow_mut(|held| held.holders += 1);
         Self { _here: PhantomData }
     }
 }
 
-impl Drop for HeldRings {
+impl Drop for NotifyBatch {
     fn drop(&mut self) {
         let mut logs = HELD.with_borrow_mut(|held| {
             held.holders -= 1;

@@ -17,7 +17,7 @@ use crate::{
     broker::{BrokerFuture, History, PastEvent, Since},
     channel_log::{Begin, ChannelLog, Place},
     hub::Inner,
-    limits::{REFILL_BYTES_MAX, REFILL_EVENTS_MAX, REFILL_PAGE_EVENTS},
+    limits::{BACKFILL_BYTES_MAX, BACKFILL_EVENTS_MAX, BACKFILL_PAGE_EVENTS},
     log::FrameBounds,
     wire,
 };
@@ -74,8 +74,8 @@ impl Refill {
             asked: None,
             bytes: Bytes::new(),
             frames: VecDeque::new(),
-            events_left: REFILL_EVENTS_MAX,
-            bytes_left: REFILL_BYTES_MAX,
+            events_left: BACKFILL_EVENTS_MAX,
+            bytes_left: BACKFILL_BYTES_MAX,
             awaited: None,
             measured: false,
         }
@@ -118,10 +118,10 @@ impl Refill {
             let limit = match begin.place {
                 // All that is wanted is whether the broker has come to it.
                 Place::Ahead { .. } => 1,
-                _ => self.events_left.min(REFILL_PAGE_EVENTS),
+                _ => self.events_left.min(BACKFILL_PAGE_EVENTS),
             };
             let since = Since::After(if log.is_start(self.after) { Position::START } else { self.after });
-            let asked = self.asked.get_or_insert_with(|| hub.refill(log.channel(), since, limit));
+            let asked = self.asked.get_or_insert_with(|| hub.backfill(log.channel(), since, limit));
             let answer = match asked.as_mut().poll(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(answer) => answer,
@@ -176,7 +176,7 @@ impl Refill {
     /// What is further away than one refill may read is not begun with. Returns whether it went past something.
     fn jump(&mut self, log: &ChannelLog) -> bool {
         let head = log.head();
-        let nearest = head.offset.saturating_sub(REFILL_EVENTS_MAX as u64);
+        let nearest = head.offset.saturating_sub(BACKFILL_EVENTS_MAX as u64);
         let too_far = self.after.offset < nearest;
         if too_far {
             self.after = Position { offset: nearest, ..head };
@@ -200,7 +200,7 @@ impl Refill {
         let mut bytes = BytesMut::new();
         let (mut last, mut complete) = (None, false);
         let known = |past: &&PastEvent| past.position.offset <= self.after.offset;
-        for past in history.events.iter().skip_while(known).take(REFILL_PAGE_EVENTS) {
+        for past in history.events.iter().skip_while(known).take(BACKFILL_PAGE_EVENTS) {
             let position = past.position;
             match last {
                 None => complete = history.complete && follows(self.after, position),

@@ -21,7 +21,7 @@ use crate::{
     channel_log::{Begin, ChannelLog, NotLive, Place, Read},
     hub::Inner,
     log::FrameBounds,
-    reader_group::Spot,
+    reader_group::LogCursor,
 };
 
 /// See the module.
@@ -93,7 +93,7 @@ impl Lane {
     }
 
     /// A lane that stood at a tap.
-    pub(crate) fn at_spot(log: Arc<ChannelLog>, spot: Spot) -> Self {
+    pub(crate) fn at_spot(log: Arc<ChannelLog>, spot: LogCursor) -> Self {
         let source = Source::Log { life: spot.life, next: spot.next };
         Self {
             log,
@@ -107,10 +107,10 @@ impl Lane {
     }
 
     /// Where it stands in its log, if it reads there, has nothing else to tell first, and passes over nothing.
-    pub(crate) fn spot(&self) -> Option<Spot> {
+    pub(crate) fn spot(&self) -> Option<LogCursor> {
         match self.source {
             Source::Log { life, next } if self.due.is_none() && next >= self.foreign_from => {
-                Some(Spot { life, next, position: self.position })
+                Some(LogCursor { life, next, position: self.position })
             }
             _ => None,
         }

@@ -9,12 +9,12 @@ use crate::{Event, EventId, EventType, Position, log::FrameBounds};
 /// An event with the part of its frame that does not depend on its position, so that nothing is left to encode once a
 /// lock is held.
 #[derive(Debug)]
-pub struct Encoded<'a> {
+pub struct EncodedEvent<'a> {
     pub(crate) event: &'a Event,
     pub(crate) shared: Vec<u8>,
 }
 
-impl<'a> Encoded<'a> {
+impl<'a> EncodedEvent<'a> {
     /// Encodes an event.
     #[must_use]
     pub fn new(event: &'a Event) -> Self {
@@ -24,10 +24,10 @@ impl<'a> Encoded<'a> {
     }
 }
 
-impl Encoded<'_> {
+impl EncodedEvent<'_> {
     /// Returns whether another event is the same to every reader.
     #[must_use]
-    pub fn is_same(&self, other: &Encoded<'_>) -> bool {
+    pub fn is_same(&self, other: &EncodedEvent<'_>) -> bool {
         self.event.id() == other.event.id() && self.shared == other.shared
     }
 }
@@ -43,7 +43,7 @@ pub(crate) fn put_end(out: &mut impl BufMut, position: Position, event: &Event) 
 /// Appends an event at its position as wire bytes.
 pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> FrameBounds {
     let start = out.len();
-    out.put_slice(&Encoded::new(event).shared);
+    out.put_slice(&EncodedEvent::new(event).shared);
     let shared_len = out.len() - start;
     put_end(out, position, event);
     FrameBounds { len: out.len() - start, shared_len, position, is_json: event.data_json().is_some() }

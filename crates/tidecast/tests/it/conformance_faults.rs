@@ -11,7 +11,7 @@ use std::{
 
 use tidecast::{
     Channel, Error, Publication, Published, Result,
-    broker::{Broker, BrokerFuture, Deliveries, Encoded, History, MemoryBroker, Since},
+    broker::{Broker, BrokerFuture, Deliveries, EncodedEvent, History, MemoryBroker, Since},
     conformance,
 };
 
@@ -58,7 +58,7 @@ impl Faulty {
                 publication.channel = Channel::default();
             }
             Fault::DoublesAnEvent if number == 7 => {
-                drop(deliveries.append(&channel, &Encoded::new(&publication.event)));
+                drop(deliveries.append(&channel, &EncodedEvent::new(&publication.event)));
             }
             Fault::LosesAnEvent if number == 7 => publication.channel = Channel::default(),
             _ => {}

@@ -16,7 +16,7 @@ use std::{
 use parking_lot::Mutex;
 use tidecast::{
     Channel, Error, Event, Hub, Limits, Position, Publication, Published, Result,
-    broker::{Broker, BrokerFuture, Deliveries, Encoded, Head, History, Placed, Since},
+    broker::{AppendOutcome, Broker, BrokerFuture, Deliveries, EncodedEvent, Head, History, Since},
     clock::ManualClock,
 };
 
@@ -175,15 +175,15 @@ impl FarBroker {
         let deliveries = self.deliveries();
         match sent {
             Sent::Own(position, event) => {
-                if matches!(deliveries.append_at(channel, *position, &Encoded::new(event)), Placed::Elsewhere) {
+                if matches!(deliveries.append_at(channel, *position, &EncodedEvent::new(event)), AppendOutcome::Gap) {
                     let before = Position { offset: position.offset - 1, ..*position };
                     let lineage = self.server.head(channel).lineage;
                     deliveries.open_at(channel, &Head::new(before).with_lineage(lineage));
-                    let placed = deliveries.append_at(channel, *position, &Encoded::new(event));
-                    assert!(matches!(placed, Placed::Appended(_) | Placed::Closed), "{placed:?}");
+                    let placed = deliveries.append_at(channel, *position, &EncodedEvent::new(event));
+                    assert!(matches!(placed, AppendOutcome::Appended(_) | AppendOutcome::Closed), "{placed:?}");
                 }
             }
-            Sent::Foreign(event) => drop(deliveries.append_foreign(channel, &Encoded::new(event))),
+            Sent::Foreign(event) => drop(deliveries.append_foreign(channel, &EncodedEvent::new(event))),
             Sent::Forgotten(position) => deliveries.open_at(channel, &Head::new(*position)),
         }
     }
@@ -220,7 +220,7 @@ impl Broker for FarBroker {
     }
 
     fn release(&self, channel: &Channel) {
-        if self.deliveries().let_go(channel) {
+        if self.deliveries().suspend_if_unread(channel) {
             self.node.lock().arrived.remove(channel);
         }
     }
@@ -233,7 +233,7 @@ impl Broker for FarBroker {
         true
     }
 
-    fn refill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
+    fn backfill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
         self.node.lock().asked += 1;
         let waits = Waits::new(&self.waiting);
         Box::pin(poll_fn(move |context| {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, future::poll_fn, sync::OnceLock, task::Poll};
 use parking_lot::Mutex;
 use tidecast::{
     Channel, Error, Publication, Published,
-    broker::{Broker, BrokerFuture, Deliveries, Encoded, History, Since},
+    broker::{Broker, BrokerFuture, Deliveries, EncodedEvent, History, Since},
 };
 
 use crate::support::name;
@@ -49,7 +49,7 @@ impl Late {
     }
 
     fn append(&self, publication: &Publication) -> Published {
-        let appended = self.deliveries().append(&publication.channel, &Encoded::new(&publication.event));
+        let appended = self.deliveries().append(&publication.channel, &EncodedEvent::new(&publication.event));
         let appended = appended.expect("the hub is there");
         Published::new(publication, appended.position, appended.receivers)
     }

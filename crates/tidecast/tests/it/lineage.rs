@@ -3,7 +3,7 @@
 
 use tidecast::{
     Epoch, Event, Hub, Position, Start,
-    broker::{Encoded, Head},
+    broker::{EncodedEvent, Head},
     wire::FirstBlock,
 };
 
@@ -141,7 +141,7 @@ fn a_log_that_starts_over_further_back_has_its_readers_wait() {
     assert_eq!(browser.told(), [""; 0]);
     for offset in 3..=5 {
         let event = Event::text(format!("sse{offset}"));
-        drop(broker.deliveries().append_at(&name("sse"), at(offset), &Encoded::new(&event)));
+        drop(broker.deliveries().append_at(&name("sse"), at(offset), &EncodedEvent::new(&event)));
     }
     assert_eq!(browser.told(), ["sse restarted"]);
     broker.deliver_all("sse");
@@ -208,7 +208,7 @@ fn a_silent_channel_has_the_origin_that_its_broker_names() {
     // The first event has an epoch of its own, and nothing has started over.
     let put = |offset| {
         let event = Event::text(format!("sse{offset}"));
-        drop(broker.deliveries().append_at(&name("sse"), at(epoch, offset), &Encoded::new(&event)));
+        drop(broker.deliveries().append_at(&name("sse"), at(epoch, offset), &EncodedEvent::new(&event)));
     };
     put(1);
     put(2);
@@ -244,7 +244,7 @@ fn what_follows_an_origin_is_read_from_history() {
     let head = broker.server.head(&name("sse")).position;
     for offset in 1..=5 {
         let event = Event::text(format!("sse{offset}"));
-        drop(broker.deliveries().append_at(&name("sse"), Position { offset, ..head }, &Encoded::new(&event)));
+        drop(broker.deliveries().append_at(&name("sse"), Position { offset, ..head }, &EncodedEvent::new(&event)));
     }
     assert_eq!(told_after(&hub, start), (numbers("sse", 1..=5), None));
 }

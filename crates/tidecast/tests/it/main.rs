@@ -25,12 +25,12 @@ mod bounds_all;
 mod idempotency;
 
 mod ahead;
+mod append_outcome;
+mod backfill;
+mod backfill_late;
 mod foreign;
 mod lineage;
-mod placed;
 mod published;
-mod refill;
-mod refill_late;
 mod suspended;
 
 mod far_model;
@@ -38,10 +38,10 @@ mod far_world;
 
 mod conformance;
 mod conformance_faults;
-mod held;
+mod notify_batch;
 mod opening;
+mod reader_groups;
 mod subscription;
-mod taps;
 mod threads;
 
 mod publisher;

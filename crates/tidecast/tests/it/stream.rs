@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tidecast::{Mailbox, Spot, Subscription, Tapped, Taps};
+use tidecast::{GroupRead, GroupWaker, LogCursor, ReaderGroups, Subscription};
 
 use crate::support::ready_bytes;
 
@@ -19,8 +19,8 @@ impl Rung {
     }
 }
 
-impl Mailbox for Rung {
-    fn ring(&self, _key: u32) {
+impl GroupWaker for Rung {
+    fn wake(&self, _key: u32) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
@@ -28,19 +28,22 @@ impl Mailbox for Rung {
 /// See the module.
 pub(crate) enum Stream {
     Subscription(Subscription),
-    Standing { taps: Taps, at: Option<At> },
+    Standing { taps: ReaderGroups, at: Option<At> },
 }
 
 /// What is known of a stream that stands at a tap, or was lifted from it.
 pub(crate) enum At {
-    Tap { key: u32, spot: Spot },
+    Tap { key: u32, spot: LogCursor },
     Lifted(Box<Subscription>),
 }
 
 impl Stream {
     pub(crate) fn new(subscription: Subscription, stands: bool) -> Self {
         if stands {
-            Self::Standing { taps: Taps::new(Arc::new(Rung::default())), at: Some(At::Lifted(Box::new(subscription))) }
+            Self::Standing {
+                taps: ReaderGroups::new(Arc::new(Rung::default())),
+                at: Some(At::Lifted(Box::new(subscription))),
+            }
         } else {
             Self::Subscription(subscription)
         }
@@ -61,21 +64,23 @@ impl Stream {
 
 impl At {
     /// Reads all that is ready, and stands where it then can.
-    fn read(mut self, taps: &mut Taps, bytes_max: usize, bytes: &mut Vec<u8>) -> Self {
+    fn read(mut self, taps: &mut ReaderGroups, bytes_max: usize, bytes: &mut Vec<u8>) -> Self {
         loop {
             self = match self {
                 Self::Tap { key, spot } => match taps.read(key, spot, bytes_max) {
-                    Tapped::Frames { bytes: read, next, count } => {
-                        taps.count(key, count.into(), read.len() as u64);
+                    GroupRead::Frames { bytes: read, next, count } => {
+                        taps.count_delivered(key, count.into(), read.len() as u64);
                         bytes.extend(read);
                         Self::Tap { key, spot: next }
                     }
-                    Tapped::CaughtUp => return self,
-                    Tapped::Elsewhere => Self::Lifted(Box::new(taps.lift(key, spot).expect("it stands there"))),
+                    GroupRead::CaughtUp => return self,
+                    GroupRead::Lost => {
+                        Self::Lifted(Box::new(taps.into_subscription(key, spot).expect("it stands there")))
+                    }
                 },
                 Self::Lifted(mut subscription) => {
                     bytes.extend(ready_bytes(&mut subscription, bytes_max));
-                    match taps.adopt(*subscription) {
+                    match taps.attach(*subscription) {
                         Ok((key, spot)) => Self::Tap { key, spot },
                         Err(subscription) => return Self::Lifted(subscription),
                     }

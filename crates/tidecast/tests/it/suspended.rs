@@ -158,7 +158,7 @@ fn a_channel_is_let_go_of_when_nobody_reads_it_and_not_before() {
     let mut browser = Browser::connected(&hub, &["sse"]);
     publish(&hub, "sse", "sse1");
     assert_eq!(browser.told(), ["sse1"]);
-    assert!(!broker.deliveries().let_go(&name("sse")), "it is read");
+    assert!(!broker.deliveries().suspend_if_unread(&name("sse")), "it is read");
     browser.cut();
     hub.sweep();
     assert!(broker.listens("sse"));

@@ -5,7 +5,7 @@
 
 use tidecast::{
     Channel, Position,
-    broker::{Deliveries, Encoded, Placed},
+    broker::{AppendOutcome, Deliveries, EncodedEvent},
 };
 
 use super::{
@@ -118,8 +118,8 @@ pub(super) fn place(deliveries: &Deliveries, channel: &Channel, arrival: Held) -
         return Put::Elsewhere(arrival);
     }
     let placed = match &arrival {
-        Held::Ours { position, event } => deliveries.append_at(channel, *position, &Encoded::new(event)),
-        Held::Foreign(event) => deliveries.append_foreign(channel, &Encoded::new(event)),
+        Held::Ours { position, event } => deliveries.append_at(channel, *position, &EncodedEvent::new(event)),
+        Held::Foreign(event) => deliveries.append_foreign(channel, &EncodedEvent::new(event)),
         Held::Named(position) => {
             let is_here = |here: Position| here.epoch == position.epoch && here.offset >= position.offset;
             return if deliveries.position(channel).is_some_and(is_here) {
@@ -131,12 +131,12 @@ pub(super) fn place(deliveries: &Deliveries, channel: &Channel, arrival: Held) -
     };
     match placed {
         // Dropping it wakes the readers.
-        Placed::Appended(appended) => drop(appended),
-        Placed::Known | Placed::Closed => {}
-        Placed::Conflict => return arrival.position().map_or(Put::There, Put::Conflict),
+        AppendOutcome::Appended(appended) => drop(appended),
+        AppendOutcome::Duplicate | AppendOutcome::Closed => {}
+        AppendOutcome::Conflict => return arrival.position().map_or(Put::There, Put::Conflict),
         // A foreign event finds no log only if nobody can be reading.
-        Placed::Elsewhere if matches!(arrival, Held::Ours { .. }) => return Put::Elsewhere(arrival),
-        Placed::Elsewhere => {}
+        AppendOutcome::Gap if matches!(arrival, Held::Ours { .. }) => return Put::Elsewhere(arrival),
+        AppendOutcome::Gap => {}
     }
     Put::There
 }

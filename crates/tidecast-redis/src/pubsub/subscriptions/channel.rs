@@ -10,7 +10,7 @@ use std::{
 
 use tidecast::{
     Channel, Epoch, Event, Position, ResetReason,
-    broker::{Encoded, Head, PastEvent},
+    broker::{EncodedEvent, Head, PastEvent},
 };
 
 use super::Name;
@@ -244,7 +244,7 @@ impl Heard {
                 continue;
             };
             let past = &events[index];
-            if !Encoded::new(event).is_same(&Encoded::new(&past.event)) {
+            if !EncodedEvent::new(event).is_same(&EncodedEvent::new(&past.event)) {
                 *event = past.event.clone();
                 others.push(*position);
             }

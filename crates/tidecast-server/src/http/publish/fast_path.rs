@@ -23,7 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tidecast::{HeldRings, Published};
+use tidecast::{NotifyBatch, Published};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -243,7 +243,7 @@ impl<'a> PublishConnection<'a> {
 
     fn answer_all(&mut self, bytes: &[u8]) {
         // Requests that came together ring each channel once.
-        let _held = HeldRings::hold();
+        let _held = NotifyBatch::begin();
         let now = Instant::now();
         let mut rest = bytes;
         self.pieces += 1;

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use tidecast::{HeldRings, Hub, Start, Taps, wire::FirstBlock};
+use tidecast::{Hub, NotifyBatch, ReaderGroups, Start, wire::FirstBlock};
 
 use crate::{
     stream::Rung,
     support::{publish, publish_numbers},
 };
 
-fn tapped(hub: &Hub, channel: &str) -> (Taps, Arc<Rung>) {
+fn tapped(hub: &Hub, channel: &str) -> (ReaderGroups, Arc<Rung>) {
     let rung = Arc::new(Rung::default());
-    let mut taps = Taps::new(rung.clone());
+    let mut taps = ReaderGroups::new(rung.clone());
     let mut subscription = hub.subscribe([channel], Start::Live).expect("the hub is open");
     subscription.first_block(FirstBlock::default());
-    assert!(taps.adopt(subscription).is_ok());
+    assert!(taps.attach(subscription).is_ok());
     (taps, rung)
 }
 
@@ -22,11 +22,11 @@ fn tapped(hub: &Hub, channel: &str) -> (Taps, Arc<Rung>) {
 fn each_channel_is_rung_once_when_they_are_let_go_of() {
     let hub = Hub::new();
     let ((_a, rung_a), (_b, rung_b)) = (tapped(&hub, "a"), tapped(&hub, "b"));
-    let held = HeldRings::hold();
+    let held = NotifyBatch::begin();
     publish_numbers(&hub, "a", 1..=5);
     publish_numbers(&hub, "b", 1..=5);
     publish(&hub, "a", "x");
-    let within = HeldRings::hold();
+    let within = NotifyBatch::begin();
     publish(&hub, "a", "x");
     drop(within);
     assert_eq!((rung_a.count(), rung_b.count()), (0, 0));
@@ -41,7 +41,7 @@ fn past_their_bound_channels_are_rung_at_once() {
     let hub = Hub::new();
     let tapped: Vec<_> = (0..70).map(|number| tapped(&hub, &number.to_string())).collect();
     let rung = || -> usize { tapped.iter().map(|(_, rung)| rung.count()).sum() };
-    let held = HeldRings::hold();
+    let held = NotifyBatch::begin();
     for number in 0..70 {
         publish(&hub, &number.to_string(), "x");
     }
@@ -54,7 +54,7 @@ fn past_their_bound_channels_are_rung_at_once() {
 fn other_threads_are_not_held() {
     let hub = Hub::new();
     let (_taps, rung) = tapped(&hub, "a");
-    let _held = HeldRings::hold();
+    let _held = NotifyBatch::begin();
     std::thread::scope(|scope| {
         scope.spawn(|| publish(&hub, "a", "x"));
     });

@@ -2,7 +2,7 @@
 
 use tidecast::{
     Epoch, Event, Hub, Position,
-    broker::{Deliveries, Encoded, Head, Placed},
+    broker::{AppendOutcome, Deliveries, EncodedEvent, Head},
 };
 
 use crate::{
@@ -13,18 +13,18 @@ use crate::{
 /// What came of putting an event, in short.
 fn put(deliveries: &Deliveries, position: Position) -> String {
     let event = Event::text("x");
-    match deliveries.append_at(&name("sse"), position, &Encoded::new(&event)) {
-        Placed::Appended(appended) => format!("appended for {}", appended.receivers),
-        Placed::Known => "known".to_owned(),
-        Placed::Conflict => "conflict".to_owned(),
-        Placed::Elsewhere => "elsewhere".to_owned(),
-        Placed::Closed => "closed".to_owned(),
+    match deliveries.append_at(&name("sse"), position, &EncodedEvent::new(&event)) {
+        AppendOutcome::Appended(appended) => format!("appended for {}", appended.receivers),
+        AppendOutcome::Duplicate => "known".to_owned(),
+        AppendOutcome::Conflict => "conflict".to_owned(),
+        AppendOutcome::Gap => "elsewhere".to_owned(),
+        AppendOutcome::Closed => "closed".to_owned(),
     }
 }
 
 fn put_foreign(deliveries: &Deliveries) -> bool {
     let event = Event::text("old");
-    matches!(deliveries.append_foreign(&name("sse"), &Encoded::new(&event)), Placed::Appended(_))
+    matches!(deliveries.append_foreign(&name("sse"), &EncodedEvent::new(&event)), AppendOutcome::Appended(_))
 }
 
 fn head(hub: &Hub) -> Position {
@@ -114,6 +114,6 @@ fn without_a_hub_it_goes_nowhere() {
     deliveries.go_live(&name("sse"));
     deliveries.suspend(&name("sse"));
     assert_eq!(put(deliveries, at), "closed");
-    assert!(deliveries.let_go(&name("sse")));
+    assert!(deliveries.suspend_if_unread(&name("sse")));
     assert_eq!((deliveries.position(&name("sse")), deliveries.readers(&name("sse"))), (None, 0));
 }
