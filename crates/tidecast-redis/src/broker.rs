@@ -4,7 +4,7 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use tidecast::{
     Channel, Error, Position, Publication, Published, Result,
-    broker::{Broker, BrokerFuture, Deliveries, FoundId, Head, History, Since},
+    broker::{Broker, BrokerFuture, Deliveries, FoundId, Head, History, Metric, Since},
     limits::{BACKFILL_BYTES_MAX, BACKFILL_EVENTS_MAX},
 };
 use tokio::{runtime::Handle, sync::Semaphore, time};
@@ -289,6 +289,10 @@ impl Broker for RedisBroker {
             }
             Ok(())
         })
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.stats().metrics()
     }
 
     fn close(&self) {

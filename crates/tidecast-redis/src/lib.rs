@@ -5,6 +5,7 @@ mod codec;
 mod config;
 mod context;
 mod keys;
+mod metrics;
 mod receipt;
 mod replication_ids;
 mod scripts;

@@ -3,12 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tidecast::Hub;
-use tidecast_redis::{RedisBroker, RedisConfig};
+use tidecast::{Hub, broker::Broker};
 
 use crate::{
     auth::access::Access,
-    config::{BrokerConfig, Config},
+    config::Config,
     http::body::BodyMemory,
     observe::{metrics::Counters, terminal},
     reactor::Reactors,
@@ -24,8 +23,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) hub: Hub,
-    /// The hub's broker, where it is on Redis.
-    pub(crate) redis: Option<Arc<RedisBroker>>,
+    pub(crate) broker: Arc<dyn Broker>,
     pub(crate) access: Arc<Access>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
@@ -36,28 +34,18 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Builds everything, within a runtime. A Redis that is away is no error: the hub waits for it.
+    /// Builds everything, within a runtime.
     pub(crate) fn new(config: Config, address: SocketAddr, tasks: Arc<Tasks>) -> anyhow::Result<Arc<Self>> {
         let counters = Arc::new(Counters::default());
-        let redis = match &config.broker {
-            BrokerConfig::Memory => None,
-            BrokerConfig::Redis { redis, .. } => {
-                let broker = RedisBroker::new(RedisConfig::clone(redis)).context("failed to begin with Redis")?;
-                Some(Arc::new(broker))
-            }
-        };
-        let mut hub = Hub::builder().limits(config.limits.clone());
-        if let Some(redis) = &redis {
-            hub = hub.broker(redis.clone());
-        }
-        let hub = hub.build();
+        let broker = config.broker.build().context("failed to start the broker")?;
+        let hub = Hub::builder().limits(config.limits.clone()).broker(broker.clone()).build();
         sweep(&hub, &tasks);
         let reactors = Reactors::start(&config, &counters, &tasks).context("failed to start the reactors")?;
         Ok(Arc::new(Self {
             access: Arc::new(Access::new(&config.access, address, counters.clone())),
             admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
             hub,
-            redis,
+            broker,
             counters,
             reactors,
             bodies: BodyMemory::new(config.bodies_bytes_max),

@@ -4,6 +4,7 @@
 
 mod deliveries;
 pub mod memory;
+mod metric;
 
 use std::{borrow::Cow, fmt, future::Future, pin::Pin};
 
@@ -15,6 +16,7 @@ use crate::{
 pub use self::{
     deliveries::{AppendOutcome, Deliveries},
     memory::MemoryBroker,
+    metric::{Alert, Metric, MetricValue},
 };
 pub use crate::{channel_log::Head, hub::Appended, wire::EncodedEvent};
 
@@ -48,7 +50,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// have been accepted, [`Error::is_in_doubt`](crate::Error::is_in_doubt) too.
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published>;
 
-    /// Publishes without waiting, where this broker never needs to wait; `None`, the default, where it may.
+    /// Returns whether [`publish_now`](Self::publish_now) publishes: this broker never waits. Default: no.
+    fn publishes_at_once(&self) -> bool {
+        false
+    }
+
+    /// Publishes without waiting; `None`, the default, if this broker may have to wait.
     ///
     /// # Errors
     ///
@@ -148,6 +155,12 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`Error::is_unavailable`](crate::Error::is_unavailable), with the reason, if not.
     fn ready(&self) -> BrokerFuture<'_, ()>;
+
+    /// Returns the broker's metrics with their present values: the same metrics, in the same order, at every call. A
+    /// server exposes them beside its own, so their names begin with a word of the broker. Default: none.
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
 
     /// Lets go of whatever the broker holds. Called once, at the end.
     fn close(&self);

@@ -3,9 +3,10 @@
 //! What a URL means is known by `tidecast-redis`; here it is only told where the URL came from, and what was set beside
 //! it. A setting that was not given leaves what the URL says, or the default of the crate, which a test compares.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use tidecast_redis::{PlainFormat, RedisConfig};
+use tidecast::broker::{Broker, MemoryBroker, Metric};
+use tidecast_redis::{PlainFormat, RedisBroker, RedisConfig, RedisStats};
 
 use super::{Kind, OptionSpec, Reader, parse_count, parse_duration, parse_switch};
 
@@ -43,6 +44,20 @@ impl BrokerConfig {
         setting.take("redis_compare_interval", parse_duration, |redis, time| Ok(redis.compare_interval(time)));
         let redis = Box::new(setting.redis);
         if given { Self::Redis { redis, source: read.settings.origin("redis") } } else { Self::Memory }
+    }
+
+    /// Builds the broker, within a runtime. A Redis that cannot be reached is no error: the broker keeps trying.
+    pub(crate) fn build(&self) -> tidecast::Result<Arc<dyn Broker>> {
+        Ok(match self {
+            Self::Memory => Arc::new(MemoryBroker::new()),
+            Self::Redis { redis, .. } => Arc::new(RedisBroker::new(RedisConfig::clone(redis))?),
+        })
+    }
+
+    /// Returns the metrics of every broker that has some, by the broker's name, as a broker has them that has just
+    /// started.
+    pub(crate) fn declared_metrics() -> Vec<(&'static str, Vec<Metric>)> {
+        vec![("Redis", RedisStats::default().metrics())]
     }
 
     /// What in the URL says nothing to us, each with where it came from.

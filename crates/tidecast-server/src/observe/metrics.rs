@@ -1,6 +1,7 @@
 //! The hub's metrics: counting what happens to connections, and the text of a scrape.
 //!
-//! The metrics themselves are declared in [`declared`], which also counts for `docs/metrics.md` ([`page`]).
+//! The hub's own metrics are declared in [`declared`], a broker's by the broker. `docs/metrics.md` ([`page`]) is made of
+//! the same declarations.
 
 mod declared;
 mod page;
@@ -21,12 +22,14 @@ use prometheus_client::{
         family::Family,
         gauge::ConstGauge,
     },
-    registry::Registry,
+    registry::{self, Registry},
 };
-use tidecast::Stats;
-use tidecast_redis::RedisStats;
+use tidecast::{
+    Stats,
+    broker::{Metric, MetricValue},
+};
 
-use self::declared::{HUB, Metric, PREFIX, REDIS, Unit, Value};
+use self::declared::PREFIX;
 pub(crate) use self::page::page;
 use crate::auth::refusal::Cause;
 
@@ -119,47 +122,43 @@ pub(crate) struct Scrape {
     pub(crate) counters: Arc<Counters>,
 }
 
-/// Returns the text of a scrape. `redis` is `None` if the hub's broker is in memory.
-pub(crate) fn render(scrape: Scrape, redis: Option<RedisStats>) -> Result<String, fmt::Error> {
+/// Returns the text of a scrape: the hub's metrics, then those of its broker.
+pub(crate) fn render(scrape: &Scrape, broker: Vec<Metric>) -> Result<String, fmt::Error> {
+    let mut metrics = declared::hub_metrics(scrape);
+    metrics.extend(broker);
     let mut registry = Registry::with_prefix(PREFIX);
-    registry.register_collector(Box::new(Snapshot { declared: HUB, scrape }));
-    if let Some(redis) = redis {
-        registry.register_collector(Box::new(Snapshot { declared: REDIS, scrape: redis }));
-    }
+    registry.register_collector(Box::new(Snapshot(metrics)));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
 }
 
-/// Declarations, and the numbers that they are read from.
 #[derive(Debug)]
-struct Snapshot<S: 'static> {
-    declared: &'static [Metric<S>],
-    scrape: S,
-}
+struct Snapshot(Vec<Metric>);
 
-impl<S: fmt::Debug + Send + Sync> Collector for Snapshot<S> {
+impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.declared.iter().try_for_each(|metric| put(&mut encoder, metric, &self.scrape))
+        self.0.iter().try_for_each(|metric| encode(&mut encoder, metric))
     }
 }
 
-fn put<S>(encoder: &mut DescriptorEncoder<'_>, metric: &Metric<S>, scrape: &S) -> fmt::Result {
+fn encode(encoder: &mut DescriptorEncoder<'_>, metric: &Metric) -> fmt::Result {
+    // The encoder appends the unit to the name, and `_total` to that of a counter.
+    let unit = metric.unit.map(|unit| registry::Unit::Other(unit.to_owned()));
     let mut write = |values: &dyn EncodeMetric| {
-        // The encoder appends the unit to the name, and `_total` to that of a counter.
-        let unit = metric.unit.map(Unit::of_the_exposition);
-        values.encode(encoder.encode_descriptor(metric.name, metric.help, unit, values.metric_type())?)
+        let metric_type = values.metric_type();
+        values.encode(encoder.encode_descriptor(metric.name, metric.help, unit.as_ref(), metric_type)?)
     };
-    match metric.value {
-        Value::Counter(read) => write(&ConstCounter::new(read(scrape))),
-        Value::CounterBy(label, read) => {
+    match &metric.value {
+        MetricValue::Counter(count) => write(&ConstCounter::new(*count)),
+        MetricValue::LabeledCounter { label, counts } => {
             let family = Family::<[(&str, &str); 1], Counter>::default();
-            for (value, count) in read(scrape) {
-                family.get_or_create(&[(label, value)]).inc_by(count);
+            for (value, count) in counts {
+                family.get_or_create(&[(label, value)]).inc_by(*count);
             }
             write(&family)
         }
-        Value::Gauge(read) => write(&ConstGauge::new(i64::try_from(read(scrape)).unwrap_or(i64::MAX))),
+        MetricValue::Gauge(value) => write(&ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX))),
     }
 }
 

@@ -172,7 +172,7 @@ impl<'a> PublishConnection<'a> {
             answers: Vec::new(),
             written: 0,
             leaves: false,
-            answers_here: app.redis.is_none() && app.config.access.cors_origins.is_empty(),
+            answers_here: app.broker.publishes_at_once() && app.config.access.cors_origins.is_empty(),
             publishes: false,
             headers: HeaderMap::new(),
             body: Vec::new(),

@@ -35,7 +35,6 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, P
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let redis = app.redis.as_ref().map(|redis| redis.stats());
     let scrape = Scrape {
         stats: app.hub.stats(),
         streams: app.admission.streams() as u64,
@@ -43,7 +42,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         log_lines_dropped: telemetry::lines_dropped(),
         counters: app.counters.clone(),
     };
-    match metrics::render(scrape, redis) {
+    match metrics::render(&scrape, app.broker.metrics()) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -1,9 +1,17 @@
 //! `docs/metrics.md`, written from the declarations.
 
-use super::declared::{HUB, Metric, REDIS, Value};
+use tidecast::broker::{Metric, MetricValue};
+
+use super::{
+    Scrape,
+    declared::{full_name, hub_metrics},
+};
+use crate::config::BrokerConfig;
 
 /// Returns the page.
 pub(crate) fn page() -> String {
+    let hub = hub_metrics(&Scrape::default());
+    let brokers = BrokerConfig::declared_metrics();
     let mut page = String::from(
         "# Metrics\n\n\
          <!-- Written by `cargo xtask docs` from the declarations in the program. Change those instead. -->\n\n\
@@ -12,36 +20,40 @@ pub(crate) fn page() -> String {
          does not grow with what clients ask for. Counters begin at 0 when the hub starts.\n\n\
          ## Of every hub\n\n",
     );
-    page += &table(HUB);
-    page += "\n## Of a hub on Redis\n\n";
-    page += &table(REDIS);
+    page += &table(&hub);
+    for (broker, metrics) in &brokers {
+        page += &format!("\n## Of a hub on {broker}\n\n");
+        page += &table(metrics);
+    }
     page += "\n## Alerts\n\n\
              The expressions are PromQL. They suit most hubs as they are; adapt the windows to how soon you want to \
              know.\n\n\
              | alert if | meaning |\n|---|---|\n";
-    page += &alerts(HUB);
-    page += &alerts(REDIS);
+    page += &alerts(&hub);
+    for (_, metrics) in &brokers {
+        page += &alerts(metrics);
+    }
     page
 }
 
-fn table<S: Default>(metrics: &[Metric<S>]) -> String {
+fn table(metrics: &[Metric]) -> String {
     let mut table = String::from("| metric | type | unit | label | meaning |\n|---|---|---|---|---|\n");
     for metric in metrics {
-        let unit = metric.unit.map_or("", |unit| unit.of_the_exposition().as_str());
-        let (kind, label) = match metric.value {
-            Value::Counter(_) => ("counter", String::new()),
-            Value::Gauge(_) => ("gauge", String::new()),
-            Value::CounterBy(label, read) => {
-                let values = read(&S::default()).into_iter().map(|(value, _)| format!("`{value}`"));
-                ("counter", format!("`{label}`: {}", values.collect::<Vec<_>>().join(", ")))
+        let unit = metric.unit.unwrap_or_default();
+        let (kind, label) = match &metric.value {
+            MetricValue::Counter(_) => ("counter", String::new()),
+            MetricValue::Gauge(_) => ("gauge", String::new()),
+            MetricValue::LabeledCounter { label, counts } => {
+                let values: Vec<_> = counts.iter().map(|(value, _)| format!("`{value}`")).collect();
+                ("counter", format!("`{label}`: {}", values.join(", ")))
             }
         };
-        table += &format!("| `{}` | {kind} | {unit} | {label} | {} |\n", metric.full_name(), metric.help);
+        table += &format!("| `{}` | {kind} | {unit} | {label} | {} |\n", full_name(metric), metric.help);
     }
     table
 }
 
-fn alerts<S>(metrics: &[Metric<S>]) -> String {
+fn alerts(metrics: &[Metric]) -> String {
     let alerts = metrics.iter().filter_map(|metric| metric.alert.as_ref());
     // A bar ends a cell of a table, even between backticks.
     alerts.map(|alert| format!("| `{}` | {} |\n", alert.expression.replace('|', "\\|"), alert.meaning)).collect()
@@ -52,7 +64,13 @@ mod tests {
     use std::{collections::BTreeSet, path::Path};
 
     use super::*;
-    use crate::observe::metrics::{Scrape, render};
+    use crate::observe::metrics::render;
+
+    fn all() -> Vec<Metric> {
+        let mut all = hub_metrics(&Scrape::default());
+        all.extend(BrokerConfig::declared_metrics().into_iter().flat_map(|(_, metrics)| metrics));
+        all
+    }
 
     #[test]
     fn the_page_in_the_repository_is_what_the_declarations_say() {
@@ -63,26 +81,20 @@ mod tests {
 
     #[test]
     fn an_alert_is_on_the_metric_that_it_is_declared_with() {
-        fn check<S>(metrics: &[Metric<S>]) {
-            for metric in metrics {
-                let Some(alert) = &metric.alert else { continue };
-                assert!(alert.expression.contains(&metric.full_name()), "{}: {}", metric.name, alert.expression);
-            }
+        for metric in all() {
+            let Some(alert) = metric.alert else { continue };
+            assert!(alert.expression.contains(&full_name(&metric)), "{}: {}", metric.name, alert.expression);
         }
-        check(HUB);
-        check(REDIS);
     }
 
     /// A name written twice would make a scrape that Prometheus refuses as a whole.
     #[test]
     fn no_two_metrics_share_a_name_and_every_name_is_scraped() {
-        fn names<S>(metrics: &[Metric<S>]) -> Vec<String> {
-            metrics.iter().map(Metric::full_name).collect()
-        }
-        let declared = [names(HUB), names(REDIS)].concat();
+        let declared: Vec<String> = all().iter().map(full_name).collect();
         let distinct: BTreeSet<&str> = declared.iter().map(String::as_str).collect();
         assert_eq!(distinct.len(), declared.len());
-        let text = render(Scrape::default(), Some(Default::default())).unwrap();
+        let brokers = BrokerConfig::declared_metrics().into_iter().flat_map(|(_, metrics)| metrics);
+        let text = render(&Scrape::default(), brokers.collect()).unwrap();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let scraped: BTreeSet<&str> = lines.filter_map(|line| line.split([' ', '{']).next()).collect();
         assert_eq!(scraped, distinct);
