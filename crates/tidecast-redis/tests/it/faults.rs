@@ -36,8 +36,8 @@ async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
     let more = other.publish("sse", "more").await;
     assert_eq!(more, after + 1);
     assert_eq!(next_data(&mut reader).await, "more");
-    // Who came while Redis was away is live from when the node is: before the publish, and then it is told the same, or
-    // after it.
+    // The late stream goes live at some moment between the return of Redis and the second publish. It is told of the
+    // restart only if the node had a position for it before, and it receives each event published after it went live.
     let mut came = Vec::new();
     while came.last().is_none_or(|last| last != "more") {
         came.push(match next(&mut late).await {
@@ -45,8 +45,9 @@ async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
             Delivery::Reset(reset) => reset.reason.as_str().to_owned(),
         });
     }
+    // This once expected no stream to go live between the new epoch and the first publish in it.
     let all = ["restarted", "after", "more"];
-    assert!(came == all || came == all[2..], "{came:?}");
+    assert!(all.ends_with(&came.iter().map(String::as_str).collect::<Vec<_>>()), "{came:?}");
 }
 
 #[tokio::test]

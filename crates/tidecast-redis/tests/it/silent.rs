@@ -148,11 +148,17 @@ async fn after_a_restart_the_first_event_of_a_silent_channel_comes_with_a_reset(
 
 /// Redis was emptied, or a channel's hash deleted, right after the first event of an epoch. A node that asked only then took
 /// the event for one of another database, as Redis no longer knew its epoch, and its readers went on without a word.
+///
+/// A hash that is deleted by hand is told only if the channel had an event before: a silent channel's epoch is the same after
+/// that, and an event of an unknown epoch is then far more often one of another database.
 #[tokio::test]
 async fn an_event_whose_epoch_was_gone_before_it_was_looked_up_is_not_lost_in_silence() {
     let wipes: [&[&str]; 2] = [&["FLUSHALL"], &["DEL", "tidecast:{sse}:meta"]];
     for wipe in wipes {
         for (before, is_settled) in [(false, false), (false, true), (true, false), (true, true)] {
+            if !before && wipe[0] == "DEL" {
+                continue;
+            }
             let server = Server::start(&[]);
             // Nothing but an event has a channel looked up.
             let (one, other) = (Node::new(quick(&server.url()).compare_interval(Duration::ZERO)), Node::on(&server));

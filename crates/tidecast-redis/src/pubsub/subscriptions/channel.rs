@@ -280,8 +280,10 @@ impl Heard {
             let is_in = |(epoch, end): &(Epoch, u64)| *epoch == position.epoch && position.offset <= *end;
             position.epoch == head.position.epoch || head.lineage.iter().any(is_in)
         };
-        // If the log's epoch goes on nothing came in between: then it is of another database or prefix.
-        let goes_on = here.epoch == head.position.epoch && head.position.offset > 0;
+        // If the log's epoch goes on, nothing came in between: then the event is of another database or prefix. The epoch of
+        // a silent channel goes on as long as it is the head's or one of its origins.
+        let is_silent_still = here.offset == 0 && head.origins.contains(&here.epoch);
+        let goes_on = here.epoch == head.position.epoch || is_silent_still;
         // An epoch that follows the log begins at its next offset, or anew. One of another database rarely does.
         let follows = |position: Position| !goes_on && (position.offset == 1 || position.offset == here.offset + 1);
         let was_next = |position: Position| {
