@@ -11,11 +11,11 @@ use tokio::{runtime::Handle, sync::Semaphore, time};
 
 use crate::{
     RedisConfig,
-    context::{PAGE_BYTES_MAX, Shared, past_events},
-    error::Failure,
-    pubsub::manager::Listener,
-    receipt::Answer,
-    scripts::{Find, Forget, Keep, Publish, Target},
+    context::{BrokerContext, PAGE_BYTES_MAX, past_events},
+    error::CallError,
+    pubsub::manager::PubSubManager,
+    receipt::Receipt,
+    scripts::{FindId, Forget, Publish, PublishTarget, Retention},
     stats::{RedisStats, count},
 };
 
@@ -51,8 +51,8 @@ const LOOKUP_EVENTS: usize = 1_000;
 /// ```
 #[derive(Debug)]
 pub struct RedisBroker {
-    pub(crate) shared: Arc<Shared>,
-    listener: Arc<Listener>,
+    pub(crate) context: Arc<BrokerContext>,
+    manager: Arc<PubSubManager>,
     runtime: Handle,
     lookups: Semaphore,
 }
@@ -67,59 +67,60 @@ impl RedisBroker {
     pub fn new(config: RedisConfig) -> Result<Self> {
         let runtime = Handle::try_current()
             .map_err(|error| Error::unavailable("redis needs a tokio runtime").with_source(error))?;
-        let shared = Shared::new(config)?;
-        let listener = Listener::new(shared.clone(), runtime.clone());
-        Ok(Self { shared, listener, runtime, lookups: Semaphore::new(LOOKUPS_AT_ONCE) })
+        let context = BrokerContext::new(config)?;
+        let manager = PubSubManager::new(context.clone(), runtime.clone());
+        Ok(Self { context, manager, runtime, lookups: Semaphore::new(LOOKUPS_AT_ONCE) })
     }
 
     /// What has happened so far, and how things stand.
     #[must_use]
     pub fn stats(&self) -> RedisStats {
-        self.shared.heard.counters.stats(*self.shared.connected.borrow(), self.shared.heard.len())
+        self.context.subscriptions.counters.stats(*self.context.connected.borrow(), self.context.subscriptions.len())
     }
 
     async fn answer(&self, publication: Publication) -> Result<Published> {
-        let shared = &self.shared;
+        let context = &self.context;
         let deliveries = self.deliveries()?;
         let Publication { channel, event, idempotency_key } = &publication;
-        let keys = shared.keys.channel(channel);
-        let name = shared.name(channel);
-        let answer = Answer::new(&publication, deliveries.readers(channel)).to_string();
+        let keys = context.keys.channel(channel);
+        let name = context.name(channel);
+        let answer = Receipt::new(&publication, deliveries.readers(channel)).to_string();
         let publish = Publish {
             keys: &keys,
             event,
             idempotency_key: idempotency_key.as_ref(),
             answer: &answer,
-            target: Target {
+            target: PublishTarget {
                 name: &String::from_utf8_lossy(&name),
-                sharded: shared.config.is_sharded(),
-                format: shared.config.plain_format,
+                sharded: context.config.is_sharded(),
+                format: context.config.plain_format,
             },
-            keep: &Keep {
-                events_max: if shared.config.keeps_history() { shared.config.history_events_max } else { 0 },
-                events_age_max: shared.config.history_age_max,
-                idle_age_max: shared.config.counter_age_max(),
+            keep: &Retention {
+                events_max: if context.config.keeps_history() { context.config.history_events_max } else { 0 },
+                events_age_max: context.config.history_age_max,
+                idle_age_max: context.config.counter_age_max(),
                 idempotency_age_max: deliveries.limits().idempotency_age_max,
             },
-            seen: &shared.seen_servers(),
+            seen: &context.seen_replication_ids(),
         };
-        let reply = shared.commands.call(publish.call()).await.map_err(|failure| publish_failed(shared, &failure))?;
+        let reply = context.commands.call(publish.call()).await.map_err(|failure| publish_failed(context, &failure))?;
         let accepted = Publish::parse(reply)
-            .map_err(|malformed| publish_failed(shared, &Failure::Broken(malformed.to_string())))?;
-        shared.refusal.clear();
-        shared.saw(&accepted.server);
+            .map_err(|malformed| publish_failed(context, &CallError::Protocol(malformed.to_string())))?;
+        context.write_error.clear();
+        context.record_server(&accepted.server);
         if !accepted.repeated {
-            count(&shared.heard.counters.published);
+            count(&context.subscriptions.counters.published);
         }
-        let answer = Answer::parse(&accepted.answer);
+        let answer = Receipt::parse(&accepted.answer);
         let mut published = answer.published(&publication, accepted.position, accepted.repeated);
-        published.delayed = !*shared.connected.borrow();
+        published.delayed = !*context.connected.borrow();
         Ok(published)
     }
 
     async fn read(&self, channel: &Channel, since: Since, limit: usize, bytes_max: usize) -> Result<History> {
         let deliveries = self.deliveries()?;
-        let page = self.shared.page(channel, since, limit, bytes_max).await.map_err(|failure| unavailable(&failure))?;
+        let page =
+            self.context.page(channel, since, limit, bytes_max).await.map_err(|failure| unavailable(&failure))?;
         let asked_from_start = matches!(since, Since::Newest | Since::After(Position::START));
         let Some(filled) = page else { return Ok(History::new(Vec::new(), asked_from_start)) };
         let mut head = filled.head;
@@ -139,7 +140,7 @@ impl RedisBroker {
 
     /// Reads, however long Redis is away.
     async fn read_at_last(&self, channel: &Channel, since: Since, limit: usize) -> Result<History> {
-        let mut changes = self.shared.connected.subscribe();
+        let mut changes = self.context.connected.subscribe();
         loop {
             match self.read(channel, since, limit, PAGE_BYTES_MAX).await {
                 Err(error) if error.is_unavailable() => {
@@ -154,20 +155,22 @@ impl RedisBroker {
     /// Searches the history for an id from a position back to older events, however long Redis is away. It searches as
     /// far as a reader would be given events: what is further back is told by a reset in any case.
     async fn find_at_last(&self, channel: &Channel, id: &str, tail: Position) -> Result<Option<FoundId>> {
-        let keys = self.shared.keys.channel(channel);
-        let mut changes = self.shared.connected.subscribe();
+        let keys = self.context.keys.channel(channel);
+        let mut changes = self.context.connected.subscribe();
         let (mut last, mut events_left, mut bytes_left) = (tail.offset, BACKFILL_EVENTS_MAX, BACKFILL_BYTES_MAX);
         let (mut oldest, mut found) = (None, 0);
         loop {
             let (limit, bytes_max) = (events_left.min(LOOKUP_EVENTS), bytes_left.min(PAGE_BYTES_MAX));
-            let find = Find { keys: &keys, id, last, limit, bytes_max };
+            let find = FindId { keys: &keys, id, last, limit, bytes_max };
             // Not held while Redis is away, as in a Cluster it may be away for some channels only.
             let reply = {
                 let _turn = self.lookups.acquire().await.map_err(|_| Error::closed())?;
-                self.shared.commands.call(find.call()).await
+                self.context.commands.call(find.call()).await
             };
-            let searched = match reply.map(Find::parse) {
-                Ok(searched) => searched.map_err(|malformed| unavailable(&Failure::Broken(malformed.to_string())))?,
+            let searched = match reply.map(FindId::parse) {
+                Ok(searched) => {
+                    searched.map_err(|malformed| unavailable(&CallError::Protocol(malformed.to_string())))?
+                }
                 Err(_) => {
                     let _ = time::timeout(ASK_AGAIN, changes.changed()).await;
                     continue;
@@ -193,7 +196,7 @@ impl RedisBroker {
     async fn unless_closed<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
-            () = self.shared.until_closed() => Err(Error::closed()),
+            () = self.context.until_closed() => Err(Error::closed()),
             answer = future => answer,
         }
     }
@@ -208,15 +211,15 @@ impl RedisBroker {
     }
 
     fn deliveries(&self) -> Result<&Deliveries> {
-        let deliveries = self.shared.heard.deliveries();
-        deliveries.filter(|_| !self.shared.is_closed()).ok_or_else(Error::closed)
+        let deliveries = self.context.subscriptions.deliveries();
+        deliveries.filter(|_| !self.context.is_closed()).ok_or_else(Error::closed)
     }
 }
 
 impl Broker for RedisBroker {
     fn start(&self, deliveries: Deliveries) {
-        assert!(self.shared.heard.start(deliveries), "a broker serves one hub");
-        self.listener.start();
+        assert!(self.context.subscriptions.start(deliveries), "a broker serves one hub");
+        self.manager.start();
     }
 
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published> {
@@ -224,11 +227,11 @@ impl Broker for RedisBroker {
     }
 
     fn subscribe(&self, channel: &Channel) {
-        self.listener.subscribe(channel);
+        self.manager.subscribe(channel);
     }
 
     fn release(&self, channel: &Channel) {
-        self.listener.release(channel);
+        self.manager.release(channel);
     }
 
     fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
@@ -236,7 +239,7 @@ impl Broker for RedisBroker {
     }
 
     fn keeps_history(&self) -> bool {
-        self.shared.config.keeps_history()
+        self.context.config.keeps_history()
     }
 
     fn backfill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
@@ -249,19 +252,19 @@ impl Broker for RedisBroker {
 
     fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {
         self.on_runtime(async move {
-            let shared = &self.shared;
+            let context = &self.context;
             let deliveries = self.deliveries()?;
-            let keys = shared.keys.channel(channel);
-            let name = shared.name(channel);
+            let keys = context.keys.channel(channel);
+            let name = context.name(channel);
             let forget = Forget {
                 keys: &keys,
-                idle_age_max: shared.config.counter_age_max(),
-                control: &shared.keys.control(),
+                idle_age_max: context.config.counter_age_max(),
+                control: &context.keys.control(),
                 message: &name,
             };
-            let reply = shared.commands.call(forget.call()).await.map_err(|failure| unavailable(&failure))?;
+            let reply = context.commands.call(forget.call()).await.map_err(|failure| unavailable(&failure))?;
             let forgotten =
-                Forget::parse(reply).map_err(|malformed| unavailable(&Failure::Broken(malformed.to_string())))?;
+                Forget::parse(reply).map_err(|malformed| unavailable(&CallError::Protocol(malformed.to_string())))?;
             let was_here = deliveries.position(channel).is_some();
             if let Some(start) = forgotten
                 && was_here
@@ -275,15 +278,15 @@ impl Broker for RedisBroker {
 
     fn ready(&self) -> BrokerFuture<'_, ()> {
         self.on_runtime(async move {
-            if self.shared.is_closed() {
+            if self.context.is_closed() {
                 return Err(Error::closed());
             }
-            self.shared.commands.ping().await.map_err(|failure| unavailable(&failure))?;
-            if let Some(words) = self.shared.refusal.present() {
-                return Err(unavailable(&Failure::Refused(words)));
+            self.context.commands.ping().await.map_err(|failure| unavailable(&failure))?;
+            if let Some(message) = self.context.write_error.current() {
+                return Err(unavailable(&CallError::Rejected(message)));
             }
             // Just begun or just back, the connection that listens may be on its way yet.
-            let mut connected = self.shared.connected.subscribe();
+            let mut connected = self.context.connected.subscribe();
             if time::timeout(ASK_AGAIN, connected.wait_for(|connected| *connected)).await.is_err() {
                 return Err(Error::unavailable("redis answers, but the connection that listens does not stand yet"));
             }
@@ -296,8 +299,8 @@ impl Broker for RedisBroker {
     }
 
     fn close(&self) {
-        self.listener.close();
-        self.shared.close();
+        self.manager.close();
+        self.context.close();
     }
 }
 
@@ -307,17 +310,18 @@ impl Drop for RedisBroker {
     }
 }
 
-fn publish_failed(shared: &Shared, failure: &Failure) -> Error {
-    count(&shared.heard.counters.publish_failures);
+fn publish_failed(context: &BrokerContext, failure: &CallError) -> Error {
+    count(&context.subscriptions.counters.publish_failures);
     // Redis being away is told by who listens.
-    if let Failure::Refused(words) | Failure::Broken(words) = failure {
-        shared.refusal.note(words);
+    if let CallError::Rejected(message) | CallError::Protocol(message) = failure {
+        context.write_error.record(message);
     }
     unavailable(failure)
 }
 
-fn unavailable(failure: &Failure) -> Error {
-    let maybe_done = matches!(failure, Failure::Away { maybe_done: true, .. } | Failure::Broken(_));
+fn unavailable(failure: &CallError) -> Error {
+    let maybe_executed =
+        matches!(failure, CallError::Unavailable { maybe_executed: true, .. } | CallError::Protocol(_));
     let error = Error::unavailable(format!("redis: {failure}"));
-    if maybe_done { error.in_doubt() } else { error }
+    if maybe_executed { error.in_doubt() } else { error }
 }

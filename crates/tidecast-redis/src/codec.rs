@@ -1,6 +1,6 @@
 //! What is published on a channel of Redis, and what is kept in its stream: an event as JSON, and the tail behind it.
 //!
-//! `payload` writes what we publish, `tail` is the position behind it, `own` reads both back, and `foreign` reads what
+//! `payload` writes what we publish, `trailer` is the position behind it, `own` reads both back, and `foreign` reads what
 //! others publish as Flask-SSE's subscribers would. None of them knows a connection, a key or a script. The broker
 //! encodes by way of `scripts`; the listener decodes.
 
@@ -24,7 +24,7 @@ pub(crate) use self::{
 };
 
 #[cfg(test)]
-pub(crate) use self::trailer::written as written_tail;
+pub(crate) use self::trailer::written as written_trailer;
 
 /// How many bytes of JSON stand for a byte of data at most (`\u0001`), and what comes on top of the data.
 const JSON_BYTES_PER_BYTE: usize = 6;
@@ -32,25 +32,25 @@ const FRAME_OF_JSON_BYTES: usize = 64 * 1024;
 
 /// What a payload turned out to be.
 #[derive(Debug)]
-pub(crate) enum Arrival {
+pub(crate) enum Decoded {
     /// An event that a Tidecast published.
-    Ours {
+    Native {
         /// Where it stands, if the channel's log in Redis has that epoch.
         position: Position,
         /// The event, or as much of it as was published.
         event: Event,
         /// Whether the history has more of it than was published.
-        look_up: bool,
+        partial: bool,
     },
     /// An event that something else published.
     Foreign(Event),
     /// No event.
-    Poison(Poison),
+    Invalid(InvalidPayload),
 }
 
 /// Why a payload is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Poison {
+pub(crate) struct InvalidPayload {
     /// For people, as a fragment: "the payload …".
     pub(crate) reason: Cow<'static, str>,
     /// What stands in its tail, if it has one: that position is passed, though this node can't say by what.
@@ -58,15 +58,19 @@ pub(crate) struct Poison {
 }
 
 /// Reads what came on a channel.
-pub(crate) fn decode(payload: &[u8], limits: &Limits) -> Arrival {
-    let (body, tail) = trailer::split(payload);
-    let arrival = checked(body, limits).and_then(|text| match tail {
-        Some(tail) => {
-            native::decode(text).map(|event| Arrival::Ours { position: tail.position, event, look_up: tail.look_up })
-        }
-        None => foreign::decode(text, limits).map(Arrival::Foreign),
+pub(crate) fn decode(payload: &[u8], limits: &Limits) -> Decoded {
+    let (body, trailer) = trailer::split(payload);
+    let decoded = checked(body, limits).and_then(|text| match trailer {
+        Some(trailer) => native::decode(text).map(|event| Decoded::Native {
+            position: trailer.position,
+            event,
+            partial: trailer.partial,
+        }),
+        None => foreign::decode(text, limits).map(Decoded::Foreign),
     });
-    arrival.unwrap_or_else(|reason| Arrival::Poison(Poison { reason, position: tail.map(|tail| tail.position) }))
+    decoded.unwrap_or_else(|reason| {
+        Decoded::Invalid(InvalidPayload { reason, position: trailer.map(|trailer| trailer.position) })
+    })
 }
 
 type Reason = Cow<'static, str>;

@@ -8,11 +8,11 @@ mod options;
 mod tests;
 mod url;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, time::Duration};
 
 use tidecast::{Error, Result};
 
-use crate::socket::Address;
+use crate::{address::Address, tls::TlsOptions};
 
 /// How to reach a Redis, and what to keep there.
 ///
@@ -33,7 +33,7 @@ pub struct RedisConfig {
     /// The URL as it may be shown.
     masked: String,
     warnings: Vec<String>,
-    pub(crate) servers: Servers,
+    pub(crate) deployment: Deployment,
     pub(crate) login: Login,
     pub(crate) tls: Option<TlsOptions>,
     pub(crate) db: u32,
@@ -65,8 +65,8 @@ pub enum PlainFormat {
 
 /// Which servers to ask for the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Servers {
-    One(Address),
+pub(crate) enum Deployment {
+    Standalone(Address),
     Sentinel { sentinels: Vec<Address>, service: String, login: Login },
     Cluster { seeds: Vec<Address> },
 }
@@ -76,21 +76,6 @@ pub(crate) enum Servers {
 pub(crate) struct Login {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
-}
-
-/// What `ssl_…` options say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TlsOptions {
-    /// `ssl_cert_reqs` is not `none`. For a client `optional` is as `required`.
-    pub(crate) verify_chain: bool,
-    /// Never without the chain.
-    pub(crate) verify_hostname: bool,
-    /// Authorities that are trusted besides the system's.
-    pub(crate) authorities_file: Option<PathBuf>,
-    pub(crate) authorities_folder: Option<PathBuf>,
-    pub(crate) certificate_file: Option<PathBuf>,
-    pub(crate) key_file: Option<PathBuf>,
-    pub(crate) tls13_only: bool,
 }
 
 impl RedisConfig {
@@ -218,7 +203,7 @@ impl RedisConfig {
 
     /// Whether it is a Cluster.
     pub(crate) fn is_cluster(&self) -> bool {
-        matches!(self.servers, Servers::Cluster { .. })
+        matches!(self.deployment, Deployment::Cluster { .. })
     }
 
     /// Whether channels are sharded: sent to the one node that has their slot, and heard there.
@@ -237,11 +222,11 @@ impl RedisConfig {
     }
 
     /// With every default, for what the URL named.
-    fn new(masked: String, servers: Servers) -> Self {
+    fn new(masked: String, deployment: Deployment) -> Self {
         Self {
             masked,
             warnings: Vec::new(),
-            servers,
+            deployment,
             login: Login::default(),
             tls: None,
             db: 0,

@@ -22,17 +22,18 @@ use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
 use crate::{
     RedisConfig,
+    address::Address,
     config::Login,
-    error::Failure,
+    error::CallError,
     reply,
-    socket::{Address, Opener, Socket},
+    transport::{Transport, TransportOpener},
 };
 
 /// How connections are made: the same for every node.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     pub(crate) config: Arc<RedisConfig>,
-    opener: Opener,
+    opener: TransportOpener,
     /// Changes each time that a connection for commands stands: the others need not wait for their next attempt.
     pub(crate) reached: watch::Sender<()>,
     /// The primary that a Sentinel told of last.
@@ -41,7 +42,7 @@ pub(crate) struct Connector {
 
 /// What a node must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Expected {
+pub(crate) enum ExpectedRole {
     /// The primary, of its own or behind Sentinels.
     Primary,
     ClusterPrimary,
@@ -51,7 +52,7 @@ pub(crate) enum Expected {
 }
 
 /// See the module. Dropping it closes the socket, and fails whatever still waits for a reply on it.
-pub(crate) struct Connection {
+pub(crate) struct CommandConnection {
     pub(crate) address: Address,
     multiplexed: MultiplexedConnection,
     driver: AbortHandle,
@@ -64,14 +65,14 @@ impl Connector {
     ///
     /// `is_invalid` where a certificate can't be read.
     pub(crate) fn new(config: &RedisConfig) -> tidecast::Result<Self> {
-        let (config, opener) = (Arc::new(config.clone()), Opener::new(config)?);
+        let (config, opener) = (Arc::new(config.clone()), TransportOpener::new(config.tls.as_ref(), config.keepalive)?);
         Ok(Self { config, opener, reached: watch::Sender::new(()), switched: watch::Sender::new(None) })
     }
 
     /// Opens a socket, within the time that a connect may take.
-    pub(crate) async fn open(&self, address: &Address) -> Result<Socket, Failure> {
+    pub(crate) async fn open(&self, address: &Address) -> Result<Transport, CallError> {
         match timeout(self.config.connect_timeout, self.opener.open(address)).await {
-            Ok(opened) => opened.map_err(|error| Failure::not_done(format!("{address}: {error}"))),
+            Ok(opened) => opened.map_err(|error| CallError::unavailable(format!("{address}: {error}"))),
             Err(_) => Err(self.too_slow(address)),
         }
     }
@@ -81,56 +82,60 @@ impl Connector {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
-    pub(crate) async fn connect(&self, address: &Address, expected: Expected) -> Result<Connection, Failure> {
-        timeout(self.config.connect_timeout, Box::pin(self.introduce(address, expected)))
+    pub(crate) async fn connect(
+        &self,
+        address: &Address,
+        expected: ExpectedRole,
+    ) -> Result<CommandConnection, CallError> {
+        timeout(self.config.connect_timeout, Box::pin(self.handshake(address, expected)))
             .await
             .unwrap_or_else(|_| Err(self.too_slow(address)))
     }
 
     /// Who we are to a node of this kind.
-    pub(crate) fn login(&self, expected: Expected) -> &Login {
-        match (&self.config.servers, expected) {
-            (crate::config::Servers::Sentinel { login, .. }, Expected::Sentinel) => login,
+    pub(crate) fn login(&self, expected: ExpectedRole) -> &Login {
+        match (&self.config.deployment, expected) {
+            (crate::config::Deployment::Sentinel { login, .. }, ExpectedRole::Sentinel) => login,
             _ => &self.config.login,
         }
     }
 
-    async fn introduce(&self, address: &Address, expected: Expected) -> Result<Connection, Failure> {
+    async fn handshake(&self, address: &Address, expected: ExpectedRole) -> Result<CommandConnection, CallError> {
         let socket = self.open(address).await?;
         let info = self.info(expected);
         let (multiplexed, driver) = MultiplexedConnection::new_with_config(&info, socket, settings())
             .await
-            .map_err(|error| reply::refused_login(address, &error))?;
+            .map_err(|error| reply::login_error(address, &error))?;
         let ended = Arc::new(watch::Sender::new(false));
         let driver = tokio::spawn({
             // Also where the runtime ends under it.
-            let ends = Ends(Arc::clone(&ended));
+            let guard = DriverGuard(Arc::clone(&ended));
             async move {
                 driver.await;
-                drop(ends);
+                drop(guard);
             }
         });
-        let connection = Connection {
+        let connection = CommandConnection {
             address: address.clone(),
             multiplexed,
             driver: driver.abort_handle(),
             ended,
             replies: AtomicU64::new(0),
         };
-        let questions = questions(&self.config.client_name);
-        let answers = connection.send_all(&questions, questions.len()).await;
-        let answers = answers.map_err(|error| Failure::not_done(format!("{address}: {error}")))?;
-        check(address, expected, &answers)?;
+        let handshake_commands = handshake_commands(&self.config.client_name);
+        let answers = connection.send_all(&handshake_commands, handshake_commands.len()).await;
+        let answers = answers.map_err(|error| CallError::unavailable(format!("{address}: {error}")))?;
+        verify_handshake(address, expected, &answers)?;
         Ok(connection)
     }
 
-    fn info(&self, expected: Expected) -> RedisConnectionInfo {
+    fn info(&self, expected: ExpectedRole) -> RedisConnectionInfo {
         let login = self.login(expected);
         let protocol = if self.config.resp2 { ProtocolVersion::RESP2 } else { ProtocolVersion::RESP3 };
         let mut info =
             RedisConnectionInfo::default().set_protocol(protocol).set_lib_name("tidecast", env!("CARGO_PKG_VERSION"));
         // A Sentinel has no databases.
-        if expected == Expected::Primary {
+        if expected == ExpectedRole::Primary {
             info = info.set_db(self.config.db.into());
         }
         if let Some(username) = &login.username {
@@ -142,12 +147,12 @@ impl Connector {
         info
     }
 
-    fn too_slow(&self, address: &Address) -> Failure {
-        Failure::not_done(format!("{address}: no connection within {:?}", self.config.connect_timeout))
+    fn too_slow(&self, address: &Address) -> CallError {
+        CallError::unavailable(format!("{address}: no connection within {:?}", self.config.connect_timeout))
     }
 }
 
-impl Connection {
+impl CommandConnection {
     /// Sends one command. An error that the server answers is `Ok` with a [`Value::ServerError`].
     ///
     /// # Cancel safety
@@ -195,48 +200,48 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for CommandConnection {
     fn drop(&mut self) {
         self.close();
     }
 }
 
 /// When it is dropped, the connection has ended.
-struct Ends(Arc<watch::Sender<bool>>);
+struct DriverGuard(Arc<watch::Sender<bool>>);
 
-impl Drop for Ends {
+impl Drop for DriverGuard {
     fn drop(&mut self) {
         self.0.send_replace(true);
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for CommandConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("address", &self.address).field("alive", &self.is_alive()).finish()
     }
 }
 
 /// What every new connection is asked: its name is told, then what kind of node this is.
-pub(crate) fn questions(client_name: &str) -> Pipeline {
-    let mut questions = redis::pipe();
-    questions.cmd("CLIENT").arg("SETNAME").arg(client_name);
-    questions.cmd("ROLE");
-    questions.cmd("INFO").arg("cluster");
-    questions
+pub(crate) fn handshake_commands(client_name: &str) -> Pipeline {
+    let mut handshake_commands = redis::pipe();
+    handshake_commands.cmd("CLIENT").arg("SETNAME").arg(client_name);
+    handshake_commands.cmd("ROLE");
+    handshake_commands.cmd("INFO").arg("cluster");
+    handshake_commands
 }
 
-/// Whether the answers to [`questions`] are those of a node that is what it should be.
+/// Whether the answers to [`handshake_commands`] are those of a node that is what it should be.
 ///
 /// A user or a proxy that may not ask is not held to it: then a wrong node is found out by what it answers later.
-pub(crate) fn check(address: &Address, expected: Expected, answers: &[Value]) -> Result<(), Failure> {
+pub(crate) fn verify_handshake(address: &Address, expected: ExpectedRole, answers: &[Value]) -> Result<(), CallError> {
     let [name, role, cluster] = answers else {
-        return Err(Failure::Broken(format!("{address} answered three commands {} times", answers.len())));
+        return Err(CallError::Protocol(format!("{address} answered three commands {} times", answers.len())));
     };
     for answer in [name, role, cluster] {
         if let Value::ServerError(error) = answer
             && error.code() == "NOAUTH"
         {
-            return Err(Failure::Refused(reply::words(error)));
+            return Err(CallError::Rejected(reply::message(error)));
         }
     }
     let role = match role {
@@ -244,24 +249,24 @@ pub(crate) fn check(address: &Address, expected: Expected, answers: &[Value]) ->
         _ => String::new(),
     };
     match (role.as_str(), expected) {
-        ("slave", Expected::Primary | Expected::ClusterPrimary) => {
-            return Err(Failure::not_done(format!("{address} is a replica")));
+        ("slave", ExpectedRole::Primary | ExpectedRole::ClusterPrimary) => {
+            return Err(CallError::unavailable(format!("{address} is a replica")));
         }
-        ("sentinel", Expected::Primary | Expected::ClusterPrimary | Expected::ClusterNode) => {
-            return Err(Failure::Refused(format!("{address} is a Sentinel: use redis+sentinel://")));
+        ("sentinel", ExpectedRole::Primary | ExpectedRole::ClusterPrimary | ExpectedRole::ClusterNode) => {
+            return Err(CallError::Rejected(format!("{address} is a Sentinel: use redis+sentinel://")));
         }
-        ("master" | "slave", Expected::Sentinel) => {
-            return Err(Failure::Refused(format!("{address} is no Sentinel")));
+        ("master" | "slave", ExpectedRole::Sentinel) => {
+            return Err(CallError::Rejected(format!("{address} is no Sentinel")));
         }
         _ => {}
     }
     let cluster = reply::text(cluster).unwrap_or_default();
     match expected {
-        Expected::Primary if cluster.contains("cluster_enabled:1") => {
-            Err(Failure::Refused(format!("{address} is a node of a Cluster: use redis+cluster://")))
+        ExpectedRole::Primary if cluster.contains("cluster_enabled:1") => {
+            Err(CallError::Rejected(format!("{address} is a node of a Cluster: use redis+cluster://")))
         }
-        Expected::ClusterPrimary | Expected::ClusterNode if cluster.contains("cluster_enabled:0") => {
-            Err(Failure::Refused(format!("{address} is not in a Cluster: use redis://")))
+        ExpectedRole::ClusterPrimary | ExpectedRole::ClusterNode if cluster.contains("cluster_enabled:0") => {
+            Err(CallError::Rejected(format!("{address} is not in a Cluster: use redis://")))
         }
         _ => Ok(()),
     }

@@ -15,13 +15,13 @@ use crate::{
     RedisConfig,
     codec::decode_stored,
     commands::Commands,
-    error::Failure,
+    error::CallError,
     keys::Keys,
-    pubsub::subscriptions::{HeardChannels, Name},
-    replication_ids::{SeenServers, Servers},
-    scripts::{Fill, Filled, Stored},
-    supervise::Faults,
-    write_error::LastRefusal,
+    pubsub::subscriptions::{Name, Subscriptions},
+    replication_ids::{ReplicationIds, SeenReplicationIds},
+    scripts::{HistoryPage, ReadHistory, StoredEvent},
+    supervise::FailPoints,
+    write_error::LastWriteError,
 };
 
 /// Most bytes of events that are read for one channel at once.
@@ -29,29 +29,29 @@ pub(crate) const PAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct BrokerContext {
     pub(crate) config: RedisConfig,
     pub(crate) commands: Commands,
     pub(crate) keys: Keys,
-    pub(crate) heard: HeardChannels,
+    pub(crate) subscriptions: Subscriptions,
     /// Whether every listening connection stands; changes wake whoever waits for Redis.
     pub(crate) connected: watch::Sender<bool>,
-    pub(crate) refusal: LastRefusal,
-    servers: Servers,
-    pub(crate) faults: Faults,
+    pub(crate) write_error: LastWriteError,
+    replication_ids: ReplicationIds,
+    pub(crate) fail_points: FailPoints,
     closed: AtomicBool,
 }
 
-impl Shared {
+impl BrokerContext {
     pub(crate) fn new(config: RedisConfig) -> tidecast::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             commands: Commands::new(&config)?,
             keys: Keys::new(&config.prefix, config.db),
-            heard: HeardChannels::new(),
+            subscriptions: Subscriptions::new(),
             connected: watch::Sender::new(false),
-            refusal: LastRefusal::default(),
-            servers: Servers::default(),
-            faults: Faults::default(),
+            write_error: LastWriteError::default(),
+            replication_ids: ReplicationIds::default(),
+            fail_points: FailPoints::default(),
             closed: AtomicBool::new(false),
             config,
         }))
@@ -90,34 +90,34 @@ impl Shared {
         since: Since,
         limit: usize,
         bytes_max: usize,
-    ) -> Result<Option<Filled>, Failure> {
+    ) -> Result<Option<HistoryPage>, CallError> {
         let keys = self.keys.channel(channel);
         let after = match since {
             Since::After(position) => Some(position.offset),
             Since::Newest => None,
         };
-        let fill = Fill { keys: &keys, after, limit, bytes_max, idle_age_max: self.config.counter_age_max() };
+        let fill = ReadHistory { keys: &keys, after, limit, bytes_max, idle_age_max: self.config.counter_age_max() };
         let reply = self.commands.call(fill.call()).await?;
-        let filled = Fill::parse(reply).map_err(|malformed| Failure::Broken(malformed.to_string()))?;
-        filled.iter().for_each(|filled| self.saw(&filled.server));
+        let filled = ReadHistory::parse(reply).map_err(|malformed| CallError::Protocol(malformed.to_string()))?;
+        filled.iter().for_each(|filled| self.record_server(&filled.server));
         Ok(filled)
     }
 
     /// Returns which servers this node has seen. A Cluster's nodes are told apart by their addresses.
-    pub(crate) fn seen_servers(&self) -> SeenServers {
-        self.servers.seen()
+    pub(crate) fn seen_replication_ids(&self) -> SeenReplicationIds {
+        self.replication_ids.snapshot()
     }
 
     /// Takes note of the server that has just answered.
-    pub(crate) fn saw(&self, server: &str) {
+    pub(crate) fn record_server(&self, server: &str) {
         if !self.config.is_cluster() {
-            self.servers.saw(server);
+            self.replication_ids.record(server);
         }
     }
 }
 
 /// Where a channel stands, as the engine takes it.
-pub(crate) fn head_of(filled: &Filled) -> Head {
+pub(crate) fn head_of(filled: &HistoryPage) -> Head {
     // Without an origin `0.0` says nothing of when it was given out, so it is to be told.
     let origin = if filled.head.offset == 0 { None } else { filled.origins.first().copied() };
     Head::new(filled.head)
@@ -128,9 +128,9 @@ pub(crate) fn head_of(filled: &Filled) -> Head {
 
 /// The events of a page at their positions in the present epoch, in which all of the channel's offsets count on. One
 /// that can't be read is left out: something else than a Tidecast has written there.
-pub(crate) fn past_events(filled: &Filled, limits: &tidecast::Limits) -> Vec<PastEvent> {
+pub(crate) fn past_events(filled: &HistoryPage, limits: &tidecast::Limits) -> Vec<PastEvent> {
     let epoch: Epoch = filled.head.epoch;
-    let event = |stored: &Stored| {
+    let event = |stored: &StoredEvent| {
         let event = decode_stored(&stored.payload, limits).ok()?;
         Some(PastEvent::new(tidecast::Position { epoch, offset: stored.offset }, event))
     };

@@ -7,43 +7,43 @@ use std::fmt;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum CallError {
     /// Redis can't be reached, does not answer, or can't serve this just now. It is worth asking again later.
-    Away {
+    Unavailable {
         /// What is wrong, as a lowercase fragment; has no password in it.
         reason: String,
         /// Whether the call's bytes may have reached a server that may have carried it out.
-        maybe_done: bool,
+        maybe_executed: bool,
     },
     /// The server understood, and will not: `OOM`, `MISCONF`, `NOPERM`, `NOAUTH`, `NOREPLICAS`, in its own words.
-    Refused(String),
+    Rejected(String),
     /// A reply that makes no sense here, or an error inside a script.
-    Broken(String),
+    Protocol(String),
 }
 
-impl Failure {
+impl CallError {
     /// What was asked for has certainly not been done.
-    pub(crate) fn not_done(reason: impl Into<String>) -> Self {
-        Self::Away { reason: reason.into(), maybe_done: false }
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), maybe_executed: false }
     }
 
     /// What was asked for may have been done.
-    pub(crate) fn maybe_done(reason: impl Into<String>) -> Self {
-        Self::Away { reason: reason.into(), maybe_done: true }
+    pub(crate) fn maybe_executed(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), maybe_executed: true }
     }
 
     /// The words, whichever it is.
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Self::Away { reason, .. } | Self::Refused(reason) | Self::Broken(reason) => reason,
+            Self::Unavailable { reason, .. } | Self::Rejected(reason) | Self::Protocol(reason) => reason,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.reason())
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for CallError {}

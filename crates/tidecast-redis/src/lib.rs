@@ -12,14 +12,15 @@ mod scripts;
 mod stats;
 mod write_error;
 
+mod address;
 mod backoff;
 mod commands;
 mod connection;
 mod error;
 mod reply;
-mod socket;
 mod tls;
 mod topology;
+mod transport;
 
 mod log_throttle;
 mod pubsub;

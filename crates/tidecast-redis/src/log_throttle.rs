@@ -12,17 +12,17 @@ const REASONS_MAX: usize = 8;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct Repeats {
+pub(crate) struct LogThrottle {
     /// The reasons that were logged of late, and when.
     logged: Vec<(String, Instant)>,
     /// Failures since the last line.
     failures: u64,
 }
 
-impl Repeats {
+impl LogThrottle {
     /// Counts a failure. Returns how many there were since the last line, this one included, if it is to be logged: at
     /// once for another reason, and once in 10 s for the same.
-    pub(crate) fn count(&mut self, reason: &str) -> Option<u64> {
+    pub(crate) fn record(&mut self, reason: &str) -> Option<u64> {
         self.failures += 1;
         self.logged.retain(|(_, at)| at.elapsed() < LOG_EVERY);
         if self.logged.len() >= REASONS_MAX || self.logged.iter().any(|(logged, _)| logged == reason) {
@@ -44,10 +44,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_same_reason_is_logged_once_in_ten_seconds_with_the_failures_since() {
-        let mut repeats = Repeats::default();
+        let mut throttle = LogThrottle::default();
         let mut lines = Vec::new();
         for second in 0..21 {
-            lines.extend(repeats.count("refused").map(|failures| (second, failures)));
+            lines.extend(throttle.record("refused").map(|failures| (second, failures)));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert_eq!(lines, [(0, 1), (10, 10), (20, 10)]);
@@ -55,13 +55,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn another_reason_and_one_after_a_success_are_logged_at_once() {
-        let mut repeats = Repeats::default();
-        let lines = ["refused", "refused", "WRONGPASS", "refused"].map(|reason| repeats.count(reason));
+        let mut throttle = LogThrottle::default();
+        let lines = ["refused", "refused", "WRONGPASS", "refused"].map(|reason| throttle.record(reason));
         assert_eq!(lines, [Some(1), None, Some(2), None]);
-        repeats.reset();
-        assert_eq!(repeats.count("refused"), Some(1));
+        throttle.reset();
+        assert_eq!(throttle.record("refused"), Some(1));
         // Reasons that never repeat have a bound too.
-        let logged = (0..100).filter_map(|number| repeats.count(&number.to_string())).count();
+        let logged = (0..100).filter_map(|number| throttle.record(&number.to_string())).count();
         assert_eq!(logged, REASONS_MAX - 1);
     }
 }

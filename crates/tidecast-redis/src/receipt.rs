@@ -6,7 +6,7 @@ use tidecast::{Position, Publication, Published};
 
 /// See the module.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Receipt {
     receivers: usize,
     /// Of the event; `None` in what an older version wrote.
     digest: Option<u64>,
@@ -14,7 +14,7 @@ pub(crate) struct Answer {
     id: Option<String>,
 }
 
-impl Answer {
+impl Receipt {
     pub(crate) fn new(publication: &Publication, receivers: usize) -> Self {
         let digest = publication.idempotency_key.as_ref().map(|_| publication.event.digest());
         Self { receivers, digest, id: publication.event.id().map(ToString::to_string) }
@@ -42,7 +42,7 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.receivers)?;
         if let Some(digest) = self.digest {
@@ -66,15 +66,15 @@ mod tests {
             idempotency_key: Some(IdempotencyKey::new("k").unwrap()),
         };
         let first = publication("x", "an id");
-        let kept = Answer::new(&first, 7).to_string();
+        let kept = Receipt::new(&first, 7).to_string();
         let again = |kept: &str, publication: &Publication| {
-            let published = Answer::parse(kept).published(publication, Position::START, true);
+            let published = Receipt::parse(kept).published(publication, Position::START, true);
             (published.receivers, published.id, published.differs)
         };
         assert_eq!(again(&kept, &first), (7, "an id".to_owned(), false));
         assert_eq!(again(&kept, &publication("y", "an id")), (7, "an id".to_owned(), true));
         // What an older version has kept says nothing about it.
         assert_eq!(again("7 an id", &publication("y", "an id")), (7, "an id".to_owned(), false));
-        assert_eq!(Answer::parse(&kept), Answer::new(&first, 7));
+        assert_eq!(Receipt::parse(&kept), Receipt::new(&first, 7));
     }
 }

@@ -7,24 +7,24 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 /// Most servers that are remembered; the oldest goes first.
-const SERVERS_MAX: usize = 8;
+const IDS_MAX: usize = 8;
 
 /// What a publish tells its script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct SeenServers {
+pub(crate) struct SeenReplicationIds {
     /// The one that was seen last, or nothing.
     pub(crate) last: Bytes,
     /// Those before it, joined by commas.
-    pub(crate) before: Bytes,
+    pub(crate) earlier: Bytes,
     /// `NODE.N` once an earlier server has come back for the Nth time; or nothing.
-    pub(crate) mark: Bytes,
+    pub(crate) return_mark: Bytes,
     /// The mark if the server turns out to be one of those before.
-    pub(crate) mark_if_back: Bytes,
+    pub(crate) mark_if_returned: Bytes,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Servers {
+pub(crate) struct ReplicationIds {
     /// Random, so that the marks of one process are not taken for those of another, or of itself before a restart.
     node: u32,
     state: Mutex<State>,
@@ -32,49 +32,49 @@ pub(crate) struct Servers {
 
 #[derive(Debug, Default)]
 struct State {
-    seen: SeenServers,
-    before: Vec<Bytes>,
-    returns: u32,
+    snapshot: SeenReplicationIds,
+    earlier: Vec<Bytes>,
+    returned: u32,
 }
 
-impl Default for Servers {
+impl Default for ReplicationIds {
     fn default() -> Self {
-        let servers = Self { node: fastrand::u32(..), state: Mutex::default() };
-        servers.state.lock().seen.mark_if_back = servers.mark(1);
-        servers
+        let ids = Self { node: fastrand::u32(..), state: Mutex::default() };
+        ids.state.lock().snapshot.mark_if_returned = ids.return_mark(1);
+        ids
     }
 }
 
-impl Servers {
-    pub(crate) fn seen(&self) -> SeenServers {
-        self.state.lock().seen.clone()
+impl ReplicationIds {
+    pub(crate) fn snapshot(&self) -> SeenReplicationIds {
+        self.state.lock().snapshot.clone()
     }
 
     /// Takes note of the server that has just answered.
-    pub(crate) fn saw(&self, server: &str) {
+    pub(crate) fn record(&self, server: &str) {
         let mut state = self.state.lock();
-        if server.is_empty() || state.seen.last == server {
+        if server.is_empty() || state.snapshot.last == server {
             return;
         }
         let server = Bytes::copy_from_slice(server.as_bytes());
-        if state.before.contains(&server) {
-            state.returns += 1;
-            state.seen.mark = self.mark(state.returns);
-            state.seen.mark_if_back = self.mark(state.returns + 1);
+        if state.earlier.contains(&server) {
+            state.returned += 1;
+            state.snapshot.return_mark = self.return_mark(state.returned);
+            state.snapshot.mark_if_returned = self.return_mark(state.returned + 1);
         }
-        let last = std::mem::replace(&mut state.seen.last, server.clone());
-        state.before.retain(|before| *before != server);
+        let last = std::mem::replace(&mut state.snapshot.last, server.clone());
+        state.earlier.retain(|earlier| *earlier != server);
         if !last.is_empty() {
-            state.before.push(last);
+            state.earlier.push(last);
         }
-        let too_many = state.before.len().saturating_sub(SERVERS_MAX);
-        state.before.drain(..too_many);
-        let before: Vec<&[u8]> = state.before.iter().map(|server| &server[..]).collect();
-        state.seen.before = before.join(&b","[..]).into();
+        let too_many = state.earlier.len().saturating_sub(IDS_MAX);
+        state.earlier.drain(..too_many);
+        let earlier: Vec<&[u8]> = state.earlier.iter().map(|server| &server[..]).collect();
+        state.snapshot.earlier = earlier.join(&b","[..]).into();
     }
 
-    fn mark(&self, returns: u32) -> Bytes {
-        format!("{:08x}.{returns}", self.node).into()
+    fn return_mark(&self, returned: u32) -> Bytes {
+        format!("{:08x}.{returned}", self.node).into()
     }
 }
 
@@ -84,25 +84,25 @@ mod tests {
 
     #[test]
     fn a_server_that_comes_back_is_marked_once() {
-        let servers = Servers::default();
-        let mark = || String::from_utf8(servers.seen().mark.to_vec()).unwrap();
-        let nth = |returns: u32| format!("{:08x}.{returns}", servers.node);
+        let ids = ReplicationIds::default();
+        let return_mark = || String::from_utf8(ids.snapshot().return_mark.to_vec()).unwrap();
+        let nth = |returned: u32| format!("{:08x}.{returned}", ids.node);
         for server in ["first", "first", "", "second", "third"] {
-            servers.saw(server);
-            assert_eq!(mark(), "", "{server} is new");
-            assert_eq!(servers.seen().mark_if_back, nth(1));
+            ids.record(server);
+            assert_eq!(return_mark(), "", "{server} is new");
+            assert_eq!(ids.snapshot().mark_if_returned, nth(1));
         }
-        assert_eq!(servers.seen().before, "first,second");
-        servers.saw("first");
-        assert_eq!(mark(), nth(1));
-        servers.saw("third");
-        assert_eq!(mark(), nth(2));
+        assert_eq!(ids.snapshot().earlier, "first,second");
+        ids.record("first");
+        assert_eq!(return_mark(), nth(1));
+        ids.record("third");
+        assert_eq!(return_mark(), nth(2));
         // What is new is a new epoch by itself.
-        servers.saw("fourth");
-        assert_eq!((mark(), servers.seen().mark_if_back), (nth(2), nth(3).into()));
+        ids.record("fourth");
+        assert_eq!((return_mark(), ids.snapshot().mark_if_returned), (nth(2), nth(3).into()));
         for number in 0..100 {
-            servers.saw(&number.to_string());
+            ids.record(&number.to_string());
         }
-        assert_eq!(servers.state.lock().before.len(), SERVERS_MAX);
+        assert_eq!(ids.state.lock().earlier.len(), IDS_MAX);
     }
 }

@@ -12,16 +12,16 @@ mod reply_reader;
 #[cfg(test)]
 mod tests;
 
-use crate::commands::{Call, Script};
+use crate::commands::{Script, ScriptCall};
 use bytes::Bytes;
 
 pub(crate) use self::{
-    find_id::Find,
+    find_id::FindId,
     forget::Forget,
     head::{head, parse_head},
-    history::{Fill, Filled, Stored},
-    publish::{Keep, Publish, Target},
-    reply_reader::Malformed,
+    history::{HistoryPage, ReadHistory, StoredEvent},
+    publish::{Publish, PublishTarget, Retention},
+    reply_reader::MalformedReply,
 };
 
 /// Returns a script with the table of digits that `codec` states and the functions that scripts share put in.

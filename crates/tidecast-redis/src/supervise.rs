@@ -53,37 +53,37 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
 
 /// The places at which a test can have a task panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum FailPoint {
     Listening,
     Push,
-    Fill,
-    Compare,
+    Backfill,
+    LagCheck,
     Routing,
     Sentinels,
 }
 
 /// What a test has asked for; outside of tests there is nothing in it, and nothing happens.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
+pub(crate) struct FailPoints {
     #[cfg(test)]
-    armed: parking_lot::Mutex<Option<Fault>>,
+    armed: parking_lot::Mutex<Option<FailPoint>>,
 }
 
-impl Faults {
+impl FailPoints {
     /// Panics, once, if a test asked for it.
     #[cfg(test)]
-    pub(crate) fn strike(&self, at: Fault) {
-        let struck = self.armed.lock().take_if(|armed| *armed == at);
-        assert!(struck.is_none(), "a test asked for this");
+    pub(crate) fn trip(&self, at: FailPoint) {
+        let tripped = self.armed.lock().take_if(|armed| *armed == at);
+        assert!(tripped.is_none(), "a test asked for this");
     }
 
     #[cfg(not(test))]
     #[inline]
-    pub(crate) fn strike(&self, _at: Fault) {}
+    pub(crate) fn trip(&self, _at: FailPoint) {}
 
     /// Has the next task that comes to this place panic.
     #[cfg(test)]
-    pub(crate) fn arm(&self, at: Fault) {
+    pub(crate) fn arm(&self, at: FailPoint) {
         *self.armed.lock() = Some(at);
     }
 

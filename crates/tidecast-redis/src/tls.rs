@@ -3,7 +3,11 @@
 //! The system's authorities and those of the options together, as redis-py has it. Nothing is read after the start: a
 //! renewed certificate needs a restart. `socket` uses it.
 
-use std::{fmt::Display, path::Path, sync::Arc};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -18,7 +22,20 @@ use rustls::{
 };
 use tidecast::{Error, Result};
 
-use crate::config::TlsOptions;
+/// What `ssl_…` options say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsOptions {
+    /// `ssl_cert_reqs` is not `none`. For a client `optional` is as `required`.
+    pub(crate) verify_chain: bool,
+    /// Never without the chain.
+    pub(crate) verify_hostname: bool,
+    /// Authorities that are trusted besides the system's.
+    pub(crate) authorities_file: Option<PathBuf>,
+    pub(crate) authorities_folder: Option<PathBuf>,
+    pub(crate) certificate_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) tls13_only: bool,
+}
 
 /// What a handshake needs to know.
 ///

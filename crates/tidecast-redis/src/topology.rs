@@ -10,36 +10,38 @@ use std::{future::Future, sync::Arc};
 
 use self::sentinel::Sentinels;
 use crate::{
-    connection::{Connector, Expected},
-    error::Failure,
-    socket::Address,
+    address::Address,
+    connection::{Connector, ExpectedRole},
+    error::CallError,
 };
 
 /// How a primary is found.
 #[derive(Debug, Clone)]
-pub(crate) enum Place {
+pub(crate) enum Endpoint {
     /// A server of its own.
-    Server(Address),
+    Standalone(Address),
     /// Whichever the Sentinels name.
-    Service(Arc<Sentinels>),
+    Sentinel(Arc<Sentinels>),
     ClusterNode(Address),
 }
 
-impl Place {
+impl Endpoint {
     /// Finds the primary and connects to it with `connect`, which is asked again for another address where the one
     /// that a Sentinel named won't do.
     pub(crate) async fn connect<T, F>(
         &self,
         connector: &Connector,
-        connect: impl Fn(Address, Expected) -> F,
-    ) -> Result<T, Failure>
+        connect: impl Fn(Address, ExpectedRole) -> F,
+    ) -> Result<T, CallError>
     where
-        F: Future<Output = Result<T, Failure>>,
+        F: Future<Output = Result<T, CallError>>,
     {
         match self {
-            Self::Server(address) => connect(address.clone(), Expected::Primary).await,
-            Self::ClusterNode(address) => connect(address.clone(), Expected::ClusterPrimary).await,
-            Self::Service(sentinels) => sentinels.connect(connector, |node| connect(node, Expected::Primary)).await,
+            Self::Standalone(address) => connect(address.clone(), ExpectedRole::Primary).await,
+            Self::ClusterNode(address) => connect(address.clone(), ExpectedRole::ClusterPrimary).await,
+            Self::Sentinel(sentinels) => {
+                sentinels.connect(connector, |node| connect(node, ExpectedRole::Primary)).await
+            }
         }
     }
 }

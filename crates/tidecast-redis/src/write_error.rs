@@ -12,31 +12,31 @@ use std::{
 use parking_lot::Mutex;
 
 /// How long a refusal counts, unless an event is accepted before; and how often, at most, one is told in the log.
-const COUNTS_FOR: Duration = Duration::from_secs(5);
+const VALID_FOR: Duration = Duration::from_secs(5);
 
 /// What concerns every event, whatever its channel.
-const OF_THE_WHOLE_SERVER: [&str; 3] = ["OOM", "MISCONF", "NOREPLICAS"];
+const SERVER_WIDE: [&str; 3] = ["OOM", "MISCONF", "NOREPLICAS"];
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct LastRefusal {
+pub(crate) struct LastWriteError {
     /// So that an event that is accepted costs no lock.
     is_some: AtomicBool,
     last: Mutex<Option<(Instant, String)>>,
 }
 
-impl LastRefusal {
+impl LastWriteError {
     /// Keeps the words of a refusal, and tells them in the log, unless it did a moment ago.
-    pub(crate) fn note(&self, words: &str) {
+    pub(crate) fn record(&self, message: &str) {
         let mut last = self.last.lock();
-        let told = last.as_ref().is_some_and(|(at, _)| at.elapsed() < COUNTS_FOR);
-        if !told {
-            *last = Some((Instant::now(), words.to_owned()));
+        let logged = last.as_ref().is_some_and(|(at, _)| at.elapsed() < VALID_FOR);
+        if !logged {
+            *last = Some((Instant::now(), message.to_owned()));
             self.is_some.store(true, Ordering::Relaxed);
         }
         drop(last);
-        if !told {
-            tracing::warn!(reason = words, "redis refuses events");
+        if !logged {
+            tracing::warn!(reason = message, "redis refuses events");
         }
     }
 
@@ -49,11 +49,11 @@ impl LastRefusal {
     }
 
     /// Why no event would be accepted now, as far as is known.
-    pub(crate) fn present(&self) -> Option<String> {
+    pub(crate) fn current(&self) -> Option<String> {
         let last = self.last.lock();
-        let (at, words) = last.as_ref()?;
-        let counts = at.elapsed() < COUNTS_FOR && OF_THE_WHOLE_SERVER.iter().any(|code| words.starts_with(code));
-        counts.then(|| words.clone())
+        let (at, message) = last.as_ref()?;
+        let applies = at.elapsed() < VALID_FOR && SERVER_WIDE.iter().any(|code| message.starts_with(code));
+        applies.then(|| message.clone())
     }
 }
 
@@ -63,13 +63,13 @@ mod tests {
 
     #[test]
     fn what_concerns_one_channel_keeps_nobody_from_the_others() {
-        let refusal = LastRefusal::default();
-        refusal.note("NOPERM this user has no permissions to access one of the keys");
-        assert_eq!(refusal.present(), None);
-        refusal.clear();
-        refusal.note("OOM command not allowed");
-        assert_eq!(refusal.present().as_deref(), Some("OOM command not allowed"));
-        refusal.clear();
-        assert_eq!(refusal.present(), None);
+        let write_error = LastWriteError::default();
+        write_error.record("NOPERM this user has no permissions to access one of the keys");
+        assert_eq!(write_error.current(), None);
+        write_error.clear();
+        write_error.record("OOM command not allowed");
+        assert_eq!(write_error.current().as_deref(), Some("OOM command not allowed"));
+        write_error.clear();
+        assert_eq!(write_error.current(), None);
     }
 }

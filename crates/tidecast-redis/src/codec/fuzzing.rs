@@ -4,7 +4,7 @@
 #[path = "../../../../fuzz/checks.rs"]
 mod checks;
 
-use super::{Arrival, decode, decode_stored, stored, trailer};
+use super::{Decoded, decode, decode_stored, stored, trailer};
 use tidecast::{Event, Limits};
 
 /// Reads bytes as they are and with a tail behind them. An event that is read, written and read again is the same; what is
@@ -18,26 +18,26 @@ pub fn codec(bytes: &[u8]) {
     let position = "00c0ffee1234.7".parse().expect("a position");
     for payload in [bytes.to_vec(), [bytes, &trailer::written(position, false)].concat()] {
         match decode(&payload, &limits) {
-            Arrival::Ours { event, .. } => comes_back(&event, &limits),
-            Arrival::Foreign(event) => {
+            Decoded::Native { event, .. } => comes_back(&event, &limits),
+            Decoded::Foreign(event) => {
                 assert!(
                     event.data().len() <= limits.event_data_bytes_max,
                     "a foreign event that is larger than one may be"
                 );
                 comes_back(&event, &limits);
             }
-            Arrival::Poison(poison) => assert!(!poison.reason.is_empty()),
+            Decoded::Invalid(invalid) => assert!(!invalid.reason.is_empty()),
         }
     }
     match decode_stored(bytes, &limits) {
         Ok(event) => comes_back(&event, &limits),
-        Err(poison) => assert!(!poison.reason.is_empty()),
+        Err(invalid) => assert!(!invalid.reason.is_empty()),
     }
 }
 
 fn comes_back(event: &Event, limits: &Limits) {
     let json = stored(event);
-    let back = decode_stored(&json, limits).unwrap_or_else(|poison| panic!("{}: {poison:?}", json.escape_ascii()));
+    let back = decode_stored(&json, limits).unwrap_or_else(|invalid| panic!("{}: {invalid:?}", json.escape_ascii()));
     assert_eq!((back.data(), back.event_type(), back.id()), (event.data(), event.event_type(), event.id()));
     assert_eq!(back.retry(), event.retry());
 }

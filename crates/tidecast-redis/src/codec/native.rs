@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidecast::{Event, Limits};
 
-use super::{Poison, Reason, checked, not_of_shape, payload::NO_TYPE};
+use super::{InvalidPayload, Reason, checked, not_of_shape, payload::NO_TYPE};
 
 /// Sizes are for the node to refuse that accepts an event; whether readers can load the data is not.
 static LOADABLE: LazyLock<Limits> =
@@ -27,8 +27,8 @@ struct Object<'a> {
 }
 
 /// Reads what is kept in the stream.
-pub(crate) fn decode_stored(payload: &[u8], limits: &Limits) -> Result<Event, Poison> {
-    checked(payload, limits).and_then(object).map_err(|reason| Poison { reason, position: None })
+pub(crate) fn decode_stored(payload: &[u8], limits: &Limits) -> Result<Event, InvalidPayload> {
+    checked(payload, limits).and_then(object).map_err(|reason| InvalidPayload { reason, position: None })
 }
 
 pub(super) fn decode(text: &str) -> Result<Event, Reason> {

@@ -16,8 +16,8 @@ fn position(offset: u64) -> Position {
 /// What a publish puts on the channel.
 fn published(event: &Event, format: PlainFormat, with_history: bool) -> Vec<u8> {
     let payload = Payload::new(event, format, with_history);
-    let look_up = payload.first_digit == trailer::first_digit(true);
-    [payload.json.unwrap_or_else(|| stored(event)), trailer::written(position(7), look_up)].concat()
+    let partial = payload.first_digit == trailer::first_digit(true);
+    [payload.json.unwrap_or_else(|| stored(event)), trailer::written(position(7), partial)].concat()
 }
 
 /// The id and the rest of the frame that a subscriber of the one channel gets.
@@ -36,16 +36,16 @@ fn on_the_wire(event: &Event) -> (Option<String>, Vec<u8>) {
 
 fn foreign(payload: &str) -> Event {
     match decode(payload.as_bytes(), &Limits::default()) {
-        Arrival::Foreign(event) => event,
+        Decoded::Foreign(event) => event,
         other => panic!("{payload}: {other:?}"),
     }
 }
 
-fn poison(payload: &[u8]) -> String {
+fn invalid(payload: &[u8]) -> String {
     match decode(payload, &Limits::default()) {
-        Arrival::Poison(poison) => {
-            assert_eq!(poison.position, None);
-            poison.reason.into_owned()
+        Decoded::Invalid(invalid) => {
+            assert_eq!(invalid.position, None);
+            invalid.reason.into_owned()
         }
         other => panic!("{}: {other:?}", payload.escape_ascii()),
     }
@@ -80,9 +80,9 @@ proptest! {
     #[test]
     fn an_object_comes_back_as_the_same_bytes(event in event()) {
         match decode(&published(&event, PlainFormat::Object, true), &Limits::default()) {
-            Arrival::Ours { position: at, event: back, look_up } => {
+            Decoded::Native { position: at, event: back, partial } => {
                 prop_assert_eq!(at, position(7));
-                prop_assert!(!look_up);
+                prop_assert!(!partial);
                 prop_assert_eq!(on_the_wire(&back), on_the_wire(&event));
             }
             other => prop_assert!(false, "{:?}", other),
@@ -99,17 +99,17 @@ proptest! {
     fn an_array_comes_back_as_the_same_bytes_or_says_that_it_does_not(event in event()) {
         let payload = published(&event, PlainFormat::Array, true);
         match decode(&payload, &Limits::default()) {
-            Arrival::Ours { event: back, look_up: false, .. } => {
+            Decoded::Native { event: back, partial: false, .. } => {
                 prop_assert_eq!(on_the_wire(&back), on_the_wire(&event));
             }
-            Arrival::Ours { .. } => {
+            Decoded::Native { .. } => {
                 let typed = event.event_type().is_some_and(|event_type| event_type.as_str() == "message");
                 prop_assert!(event.id().is_some() || event.retry().is_some() || typed);
             }
             other => prop_assert!(false, "{:?}", other),
         }
         let without_history = decode(&published(&event, PlainFormat::Array, false), &Limits::default());
-        let whole = matches!(without_history, Arrival::Ours { look_up: false, .. });
+        let whole = matches!(without_history, Decoded::Native { partial: false, .. });
         prop_assert!(whole, "nobody is to look where nothing is");
     }
 
@@ -140,8 +140,8 @@ proptest! {
 
 #[test]
 fn what_is_published_is_as_documented() {
-    let tail = trailer::written(position(7), false);
-    let text = |payload: Vec<u8>| String::from_utf8(payload.strip_suffix(&tail[..]).unwrap().to_vec()).unwrap();
+    let trailer = trailer::written(position(7), false);
+    let text = |payload: Vec<u8>| String::from_utf8(payload.strip_suffix(&trailer[..]).unwrap().to_vec()).unwrap();
     let raw = |json: &str| Event::raw_json(RawValue::from_string(json.to_owned()).unwrap());
     let full = Event::text("a\n\"é\"").with_type("t").unwrap().with_id("17").unwrap();
     let full = full.with_retry(Duration::from_millis(500)).unwrap();
@@ -237,17 +237,17 @@ fn poison_is_told_why() {
         (&nested, "nested deeper than 128 levels"),
     ];
     for (payload, reason) in cases {
-        let told = poison(payload.as_bytes());
+        let told = invalid(payload.as_bytes());
         assert!(told.contains(reason), "{}: {told}", &payload[..payload.len().min(60)]);
     }
-    assert_eq!(poison(b"{\"data\":\"\xff\"}"), "is not UTF-8");
+    assert_eq!(invalid(b"{\"data\":\"\xff\"}"), "is not UTF-8");
 }
 
 #[test]
 fn sizes_are_bounded() {
     let limits = Limits { event_data_bytes_max: 100, frame_bytes_max: 200, ..Limits::default() };
     let reason = |payload: &[u8]| match decode(payload, &limits) {
-        Arrival::Poison(poison) => poison.reason.into_owned(),
+        Decoded::Invalid(invalid) => invalid.reason.into_owned(),
         other => format!("{other:?}"),
     };
     let data = |data: &str| serde_json::json!({"data": data}).to_string().into_bytes();
@@ -258,10 +258,10 @@ fn sizes_are_bounded() {
 
     // Our own are another node's to refuse, unless no node could have meant them.
     let ours = published(&Event::text("x".repeat(101)), PlainFormat::Object, true);
-    assert!(matches!(decode(&ours, &limits), Arrival::Ours { .. }));
+    assert!(matches!(decode(&ours, &limits), Decoded::Native { .. }));
     let ours = published(&Event::text("x".repeat(70_000)), PlainFormat::Object, true);
     match decode(&ours, &limits) {
-        Arrival::Poison(poison) => assert_eq!(poison.position, Some(position(7))),
+        Decoded::Invalid(invalid) => assert_eq!(invalid.position, Some(position(7))),
         other => panic!("{other:?}"),
     }
 }
@@ -278,13 +278,13 @@ fn a_tail_behind_what_we_did_not_write_is_poison_with_its_position() {
     ];
     for body in forged.iter().copied().chain([&*nested, &*digits]) {
         let payload = [body.as_bytes(), &trailer::written(position(7), false)].concat();
-        assert!(matches!(decode(&payload, &Limits::default()), Arrival::Poison(_)), "{}", &body[..30]);
+        assert!(matches!(decode(&payload, &Limits::default()), Decoded::Invalid(_)), "{}", &body[..30]);
         assert!(decode_stored(body.as_bytes(), &Limits::default()).is_err(), "{}", &body[..30]);
     }
     for body in ["{\"data\":1,\"x\":2}", "{\"data\":1,\"id\":5}", "[\"e\",5]", "{\"data\":1,\"retry\":\"5\"}", "}"] {
         let payload = [body.as_bytes(), &trailer::written(position(7), false)].concat();
         match decode(&payload, &Limits::default()) {
-            Arrival::Poison(poison) => assert_eq!(poison.position, Some(position(7)), "{body}"),
+            Decoded::Invalid(invalid) => assert_eq!(invalid.position, Some(position(7)), "{body}"),
             other => panic!("{body}: {other:?}"),
         }
     }

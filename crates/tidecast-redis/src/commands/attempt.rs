@@ -8,21 +8,21 @@ use std::{sync::Arc, time::Duration};
 use redis::{Cmd, RedisResult, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{node::Node, request::Request, router::Route};
+use super::{node::RedisNode, request::Request, router::Router};
 use crate::{
-    backoff::Backoff, connection::Connection, error::Failure, reply::Verdict, socket::Address,
+    address::Address, backoff::Backoff, connection::CommandConnection, error::CallError, reply::ReplyOutcome,
     topology::cluster::redirected,
 };
 
 /// A call under way.
 pub(super) struct Attempts<'a> {
-    route: &'a Route,
+    router: &'a Router,
     request: &'a Request<'a>,
     deadline: Instant,
-    pauses: Backoff,
+    backoff: Backoff,
     redirections: u32,
     /// Whether one of the attempts may have been done.
-    maybe_done: bool,
+    maybe_executed: bool,
     /// Whether a server said that it is a replica now: then a primary is waited for, not only looked for.
     demoted: bool,
     with_source: bool,
@@ -31,23 +31,23 @@ pub(super) struct Attempts<'a> {
 }
 
 /// How one attempt went.
-enum Tried {
-    Verdict(Verdict, Arc<Node>, Arc<Connection>),
+enum AttemptOutcome {
+    Reply(ReplyOutcome, Arc<RedisNode>, Arc<CommandConnection>),
     /// There is no connection to the node, so nothing was sent.
-    NotSent(Failure),
+    NotSent(CallError),
     /// The connection was lost, or nothing came on it.
     Lost(String),
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(route: &'a Route, request: &'a Request<'a>, deadline: Instant) -> Self {
+    pub(super) fn new(router: &'a Router, request: &'a Request<'a>, deadline: Instant) -> Self {
         Self {
-            route,
+            router,
             request,
             deadline,
-            pauses: PAUSES,
+            backoff: RETRIES,
             redirections: 0,
-            maybe_done: false,
+            maybe_executed: false,
             demoted: false,
             with_source: false,
             asking: None,
@@ -61,108 +61,110 @@ impl<'a> Attempts<'a> {
     }
 
     /// What came of an attempt that was made elsewhere is taken into account.
-    pub(super) fn after(mut self, maybe_done: bool) -> Self {
-        self.maybe_done = maybe_done;
+    pub(super) fn after(mut self, maybe_executed: bool) -> Self {
+        self.maybe_executed = maybe_executed;
         self
     }
 
-    pub(super) async fn run(mut self) -> Result<Value, Failure> {
+    pub(super) async fn run(mut self) -> Result<Value, CallError> {
         loop {
             match self.attempt().await {
-                Tried::Verdict(verdict, node, connection) => {
-                    if let Some(done) = self.judge(verdict, &node, &connection).await {
-                        return done.map_err(|failure| self.told(failure));
+                AttemptOutcome::Reply(outcome, node, connection) => {
+                    if let Some(done) = self.handle_reply(outcome, &node, &connection).await {
+                        return done.map_err(|failure| self.with_doubt(failure));
                     }
                 }
-                Tried::NotSent(failure) => self.look_elsewhere(failure).await.map_err(|failure| self.told(failure))?,
-                Tried::Lost(reason) => {
-                    self.maybe_done = true;
+                AttemptOutcome::NotSent(failure) => {
+                    self.handle_unreachable(failure).await.map_err(|failure| self.with_doubt(failure))?
+                }
+                AttemptOutcome::Lost(reason) => {
+                    self.maybe_executed = true;
                     if !self.request.repeatable() || Instant::now() >= self.deadline {
-                        return Err(Failure::maybe_done(reason));
+                        return Err(CallError::maybe_executed(reason));
                     }
-                    self.pause(reason).await.map_err(|failure| self.told(failure))?;
+                    self.pause(reason).await.map_err(|failure| self.with_doubt(failure))?;
                 }
             }
         }
     }
 
-    async fn attempt(&mut self) -> Tried {
+    async fn attempt(&mut self) -> AttemptOutcome {
         let asking = self.asking.take();
         let node = match &asking {
-            Some(address) => self.route.node_at(address),
-            None => match self.route.node_of(self.request.key(), self.deadline).await {
+            Some(address) => self.router.node_at(address),
+            None => match self.router.node_of(self.request.key(), self.deadline).await {
                 Ok(node) => node,
-                Err(failure) => return Tried::NotSent(failure),
+                Err(failure) => return AttemptOutcome::NotSent(failure),
             },
         };
         // Held until the reply is there.
         let _permit = match node.permits(1, self.deadline).await {
             Ok(permit) => permit,
-            Err(failure) => return Tried::NotSent(failure),
+            Err(failure) => return AttemptOutcome::NotSent(failure),
         };
         let connection = match node.connection(self.deadline).await {
             Ok(connection) => connection,
-            Err(failure) => return Tried::NotSent(failure),
+            Err(failure) => return AttemptOutcome::NotSent(failure),
         };
         let command = self.request.command(self.with_source);
         match send(&node, &connection, &command, asking.is_some(), self.deadline).await {
-            Ok(reply) => Tried::Verdict(Verdict::from(reply), node, connection),
-            Err(reason) => Tried::Lost(reason),
+            Ok(reply) => AttemptOutcome::Reply(ReplyOutcome::from(reply), node, connection),
+            Err(reason) => AttemptOutcome::Lost(reason),
         }
     }
 
     /// The result, unless another attempt is due.
-    async fn judge(
+    async fn handle_reply(
         &mut self,
-        verdict: Verdict,
-        node: &Arc<Node>,
-        connection: &Arc<Connection>,
-    ) -> Option<Result<Value, Failure>> {
-        match verdict {
-            Verdict::Done(value) => return Some(Ok(value)),
-            Verdict::Refused(words) => {
+        outcome: ReplyOutcome,
+        node: &Arc<RedisNode>,
+        connection: &Arc<CommandConnection>,
+    ) -> Option<Result<Value, CallError>> {
+        match outcome {
+            ReplyOutcome::Value(value) => return Some(Ok(value)),
+            ReplyOutcome::Rejected(message) => {
                 // The login is no longer good: a new connection finds out what is.
-                if words.starts_with("NOAUTH") || words.starts_with("WRONGPASS") {
+                if message.starts_with("NOAUTH") || message.starts_with("WRONGPASS") {
                     node.drop_connection(connection);
                 }
-                return Some(Err(Failure::Refused(words)));
+                return Some(Err(CallError::Rejected(message)));
             }
-            Verdict::Broken(words) => return Some(Err(Failure::Broken(words))),
-            Verdict::UnknownScript if self.with_source || self.request.script().is_none() => {
-                return Some(Err(Failure::Broken("NOSCRIPT inside a script".to_owned())));
+            ReplyOutcome::Unexpected(message) => return Some(Err(CallError::Protocol(message))),
+            ReplyOutcome::NoScript if self.with_source || self.request.script().is_none() => {
+                return Some(Err(CallError::Protocol("NOSCRIPT inside a script".to_owned())));
             }
-            Verdict::UnknownScript => self.with_source = true,
-            Verdict::Moved { .. } | Verdict::Ask { .. } => {
-                let Err(failure) = self.redirect(verdict, connection).await else { return None };
+            ReplyOutcome::NoScript => self.with_source = true,
+            ReplyOutcome::Moved { .. } | ReplyOutcome::Ask { .. } => {
+                let Err(failure) = self.redirect(outcome, connection).await else { return None };
                 return Some(Err(failure));
             }
-            Verdict::Later(words) => return self.pause(words).await.err().map(Err),
-            Verdict::Demoted(words) => {
+            ReplyOutcome::Unavailable(message) => return self.pause(message).await.err().map(Err),
+            ReplyOutcome::NotPrimary(message) => {
                 self.demoted = true;
                 node.drop_connection(connection);
-                self.route.refresh_in_background();
-                return self.pause(words).await.err().map(Err);
+                self.router.refresh_in_background();
+                return self.pause(message).await.err().map(Err);
             }
         }
         None
     }
 
-    async fn redirect(&mut self, verdict: Verdict, connection: &Connection) -> Result<(), Failure> {
-        let (Verdict::Moved { node, .. } | Verdict::Ask { node }) = &verdict else { return Ok(()) };
+    async fn redirect(&mut self, outcome: ReplyOutcome, connection: &CommandConnection) -> Result<(), CallError> {
+        let (ReplyOutcome::Moved { node, .. } | ReplyOutcome::Ask { node }) = &outcome else { return Ok(()) };
         let address = redirected(node, &connection.address)
-            .ok_or_else(|| Failure::Broken(format!("a redirection to {node:?}, which is no node")))?;
-        let known = match verdict {
-            Verdict::Moved { slot, .. } => self.route.moved(slot, &address),
-            _ => self.route.is_cluster(),
+            .ok_or_else(|| CallError::Protocol(format!("a redirection to {node:?}, which is no node")))?;
+        let known = match outcome {
+            ReplyOutcome::Moved { slot, .. } => self.router.moved(slot, &address),
+            _ => self.router.is_cluster(),
         };
         if !known {
-            return Err(Failure::Broken(format!(
+            return Err(CallError::Protocol(format!(
                 "{} is a node of a Cluster: use redis+cluster://",
                 connection.address
             )));
         }
         // `MOVED` has changed the map; `ASK` is for this one time.
-        if !matches!(verdict, Verdict::Moved { .. }) {
+        if !matches!(outcome, ReplyOutcome::Moved { .. }) {
             self.asking = Some(address);
         }
         self.redirections += 1;
@@ -174,29 +176,29 @@ impl<'a> Attempts<'a> {
 
     /// The node can't be reached. In a Cluster another may have its slots by now, or will have soon; anywhere else
     /// nobody is kept waiting, except who saw the primary step down.
-    async fn look_elsewhere(&mut self, failure: Failure) -> Result<(), Failure> {
-        let away = matches!(failure, Failure::Away { .. });
-        if !away || !(self.demoted || self.route.is_cluster()) {
+    async fn handle_unreachable(&mut self, failure: CallError) -> Result<(), CallError> {
+        let away = matches!(failure, CallError::Unavailable { .. });
+        if !away || !(self.demoted || self.router.is_cluster()) {
             return Err(failure);
         }
-        self.route.refresh(self.deadline).await.map_err(|_| failure.clone())?;
+        self.router.refresh(self.deadline).await.map_err(|_| failure.clone())?;
         self.pause(failure.reason().to_owned()).await
     }
 
     /// Waits for a moment; fails with the reason if there is no time for it.
-    async fn pause(&mut self, reason: String) -> Result<(), Failure> {
-        let until = Instant::now() + self.pauses.after_failure(fastrand::f64()).max(PAUSE_MIN);
+    async fn pause(&mut self, reason: String) -> Result<(), CallError> {
+        let until = Instant::now() + self.backoff.after_failure(fastrand::f64()).max(PAUSE_MIN);
         if until >= self.deadline {
-            return Err(Failure::not_done(reason));
+            return Err(CallError::unavailable(reason));
         }
         sleep_until(until).await;
         Ok(())
     }
 
     /// Whatever ended the last attempt, an earlier one may have been done.
-    fn told(&self, failure: Failure) -> Failure {
+    fn with_doubt(&self, failure: CallError) -> CallError {
         match failure {
-            Failure::Away { reason, .. } if self.maybe_done => Failure::maybe_done(reason),
+            CallError::Unavailable { reason, .. } if self.maybe_executed => CallError::maybe_executed(reason),
             failure => failure,
         }
     }
@@ -204,8 +206,8 @@ impl<'a> Attempts<'a> {
 
 /// Sends it and waits for the reply. The error says why there is none; whether the server has done it is not known then.
 async fn send(
-    node: &Node,
-    connection: &Arc<Connection>,
+    node: &RedisNode,
+    connection: &Arc<CommandConnection>,
     command: &Cmd,
     asking: bool,
     deadline: Instant,
@@ -219,13 +221,13 @@ async fn send(
         let replies: RedisResult<Vec<Value>> = connection.send_all(&both, 2).await;
         Ok(replies?.pop().unwrap_or(Value::Nil))
     };
-    watched(node, connection, deadline, reply).await
+    await_reply(node, connection, deadline, reply).await
 }
 
 /// Waits for a reply until the deadline; gives the connection up where it is lost, or silent.
-pub(super) async fn watched<T>(
-    node: &Node,
-    connection: &Arc<Connection>,
+pub(super) async fn await_reply<T>(
+    node: &RedisNode,
+    connection: &Arc<CommandConnection>,
     deadline: Instant,
     reply: impl Future<Output = RedisResult<T>>,
 ) -> Result<T, String> {
@@ -239,7 +241,7 @@ pub(super) async fn watched<T>(
         Err(_) => {
             let waited = sent.elapsed();
             // One that came to its turn late says nothing about the connection.
-            if connection.replies() == replies && waited >= node.silence_max() {
+            if connection.replies() == replies && waited >= node.reply_silence_max() {
                 node.drop_connection(connection);
             }
             Err(format!("{}: no reply within {waited:?}", connection.address))
@@ -251,5 +253,5 @@ pub(super) async fn watched<T>(
 const REDIRECTIONS_AT_ONCE: u32 = 4;
 
 /// Between attempts that a server answered with "not now".
-const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(320));
+const RETRIES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(320));
 const PAUSE_MIN: Duration = Duration::from_millis(5);

@@ -10,29 +10,29 @@ use redis::Value;
 use tokio::time::Instant;
 
 use super::{
-    attempt::{Attempts, watched},
-    node::Node,
+    attempt::{Attempts, await_reply},
+    node::RedisNode,
     request::Request,
-    router::Route,
+    router::Router,
 };
-use crate::{error::Failure, reply::Verdict};
+use crate::{error::CallError, reply::ReplyOutcome};
 
 /// What is known of a call after the piece that it was in.
-enum First {
-    Told(Result<Value, Failure>),
+enum FirstOutcome {
+    Final(Result<Value, CallError>),
     /// It is to be tried alone.
-    Again {
-        maybe_done: bool,
+    Retry {
+        maybe_executed: bool,
         with_source: bool,
     },
 }
 
 /// The answers are in the order of the requests.
-pub(super) async fn run(route: &Route, requests: &[Request<'_>], deadline: Instant) -> Vec<Result<Value, Failure>> {
-    let mut groups: Vec<(Arc<Node>, Vec<usize>)> = Vec::new();
+pub(super) async fn run(router: &Router, requests: &[Request<'_>], deadline: Instant) -> Vec<Result<Value, CallError>> {
+    let mut groups: Vec<(Arc<RedisNode>, Vec<usize>)> = Vec::new();
     let mut alone: Vec<usize> = Vec::new();
     for (index, request) in requests.iter().enumerate() {
-        let Ok(node) = route.node_of(request.key(), deadline).await else {
+        let Ok(node) = router.node_of(request.key(), deadline).await else {
             alone.push(index);
             continue;
         };
@@ -41,48 +41,48 @@ pub(super) async fn run(route: &Route, requests: &[Request<'_>], deadline: Insta
             None => groups.push((node, vec![index])),
         }
     }
-    let groups = groups.into_iter().map(|(node, group)| run_group(route, node, group, requests, deadline));
+    let groups = groups.into_iter().map(|(node, group)| run_group(router, node, group, requests, deadline));
     let alone = async {
         let mut answers = Vec::with_capacity(alone.len());
         for index in alone {
-            answers.push((index, Attempts::new(route, &requests[index], deadline).run().await));
+            answers.push((index, Attempts::new(router, &requests[index], deadline).run().await));
         }
         answers
     };
     let (groups, alone) = join(join_all(groups), alone).await;
-    let mut answers: Vec<(usize, Result<Value, Failure>)> = groups.into_iter().flatten().chain(alone).collect();
+    let mut answers: Vec<(usize, Result<Value, CallError>)> = groups.into_iter().flatten().chain(alone).collect();
     answers.sort_unstable_by_key(|(index, _)| *index);
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 async fn run_group(
-    route: &Route,
-    node: Arc<Node>,
+    router: &Router,
+    node: Arc<RedisNode>,
     group: Vec<usize>,
     requests: &[Request<'_>],
     deadline: Instant,
-) -> Vec<(usize, Result<Value, Failure>)> {
+) -> Vec<(usize, Result<Value, CallError>)> {
     let mut answers = Vec::with_capacity(group.len());
-    let mut cut: Option<String> = None;
-    for piece in group.chunks(PIECE_MAX) {
+    let mut lost: Option<String> = None;
+    for batch in group.chunks(BATCH_MAX) {
         // What was lost may have been done or not. Better an end than a hole in the middle.
-        if let Some(reason) = &cut {
-            answers.extend(piece.iter().map(|index| (*index, Err(Failure::not_done(reason.clone())))));
+        if let Some(reason) = &lost {
+            answers.extend(batch.iter().map(|index| (*index, Err(CallError::unavailable(reason.clone())))));
             continue;
         }
-        let pieces: Vec<&Request<'_>> = piece.iter().map(|index| &requests[*index]).collect();
-        let firsts = send_piece(&node, &pieces, deadline).await;
-        for (index, first) in piece.iter().zip(firsts) {
-            let answer = match first {
-                First::Told(answer) => answer,
-                First::Again { maybe_done, with_source } => {
-                    let attempts = Attempts::new(route, &requests[*index], deadline).after(maybe_done);
+        let batch_requests: Vec<&Request<'_>> = batch.iter().map(|index| &requests[*index]).collect();
+        let outcomes = send_batch(&node, &batch_requests, deadline).await;
+        for (index, first_outcome) in batch.iter().zip(outcomes) {
+            let answer = match first_outcome {
+                FirstOutcome::Final(answer) => answer,
+                FirstOutcome::Retry { maybe_executed, with_source } => {
+                    let attempts = Attempts::new(router, &requests[*index], deadline).after(maybe_executed);
                     let attempts = if with_source { attempts.with_source() } else { attempts };
                     attempts.run().await
                 }
             };
-            if let Err(Failure::Away { reason, maybe_done: true }) = &answer {
-                cut.get_or_insert_with(|| reason.clone());
+            if let Err(CallError::Unavailable { reason, maybe_executed: true }) = &answer {
+                lost.get_or_insert_with(|| reason.clone());
             }
             answers.push((*index, answer));
         }
@@ -90,10 +90,10 @@ async fn run_group(
     answers
 }
 
-async fn send_piece(node: &Arc<Node>, requests: &[&Request<'_>], deadline: Instant) -> Vec<First> {
-    let again = |maybe_done| First::Again { maybe_done, with_source: false };
+async fn send_batch(node: &Arc<RedisNode>, requests: &[&Request<'_>], deadline: Instant) -> Vec<FirstOutcome> {
+    let retry = |maybe_executed| FirstOutcome::Retry { maybe_executed, with_source: false };
     // Whatever is wrong with the connection, the attempts one by one find it out again and know what to do.
-    let not_sent = || requests.iter().map(|_| again(false)).collect();
+    let not_sent = || requests.iter().map(|_| retry(false)).collect();
     let Ok(_permit) = node.permits(requests.len(), deadline).await else { return not_sent() };
     let Ok(connection) = node.connection(deadline).await else { return not_sent() };
 
@@ -106,34 +106,35 @@ async fn send_piece(node: &Arc<Node>, requests: &[&Request<'_>], deadline: Insta
         commands.add_command(request.command(with_source));
     }
     let replies = connection.send_all(&commands, requests.len());
-    match watched(node, &connection, deadline, replies).await {
-        Ok(replies) if replies.len() == requests.len() => replies.into_iter().map(first).collect(),
+    match await_reply(node, &connection, deadline, replies).await {
+        Ok(replies) if replies.len() == requests.len() => replies.into_iter().map(first_outcome).collect(),
         Ok(replies) => {
             node.drop_connection(&connection);
-            let words = format!("{} replies to {} calls", replies.len(), requests.len());
-            requests.iter().map(|_| First::Told(Err(Failure::Broken(words.clone())))).collect()
+            let message = format!("{} replies to {} calls", replies.len(), requests.len());
+            requests.iter().map(|_| FirstOutcome::Final(Err(CallError::Protocol(message.clone())))).collect()
         }
         Err(reason) => requests
             .iter()
             .map(|request| match request.repeatable() {
-                true => again(true),
-                false => First::Told(Err(Failure::maybe_done(reason.clone()))),
+                true => retry(true),
+                false => FirstOutcome::Final(Err(CallError::maybe_executed(reason.clone()))),
             })
             .collect(),
     }
 }
 
-fn first(reply: Value) -> First {
-    match Verdict::from(reply) {
-        Verdict::Done(value) => First::Told(Ok(value)),
-        Verdict::Refused(words) => First::Told(Err(Failure::Refused(words))),
-        Verdict::Broken(words) => First::Told(Err(Failure::Broken(words))),
-        Verdict::UnknownScript => First::Again { maybe_done: false, with_source: true },
-        Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::Later(_) | Verdict::Demoted(_) => {
-            First::Again { maybe_done: false, with_source: false }
-        }
+fn first_outcome(reply: Value) -> FirstOutcome {
+    match ReplyOutcome::from(reply) {
+        ReplyOutcome::Value(value) => FirstOutcome::Final(Ok(value)),
+        ReplyOutcome::Rejected(message) => FirstOutcome::Final(Err(CallError::Rejected(message))),
+        ReplyOutcome::Unexpected(message) => FirstOutcome::Final(Err(CallError::Protocol(message))),
+        ReplyOutcome::NoScript => FirstOutcome::Retry { maybe_executed: false, with_source: true },
+        ReplyOutcome::Moved { .. }
+        | ReplyOutcome::Ask { .. }
+        | ReplyOutcome::Unavailable(_)
+        | ReplyOutcome::NotPrimary(_) => FirstOutcome::Retry { maybe_executed: false, with_source: false },
     }
 }
 
 /// How many calls go out in one piece. All of them are in doubt where the connection is lost before the replies are in.
-const PIECE_MAX: usize = 128;
+const BATCH_MAX: usize = 128;

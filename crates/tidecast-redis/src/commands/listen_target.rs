@@ -8,12 +8,12 @@ use std::sync::Arc;
 use redis::PushInfo;
 use tokio::time::timeout;
 
-use super::{Commands, router::Reach};
+use super::{Commands, router::NodeSet};
 use crate::{
-    error::Failure,
-    pubsub::connection::{ListenConnection, OnPush},
-    socket::Address,
-    topology::{Place, cluster::slot},
+    address::Address,
+    error::CallError,
+    pubsub::connection::{OnPush, PubSubConnection},
+    topology::{Endpoint, cluster::slot},
 };
 
 /// A node to listen at. Two are equal if they are the same node, whatever slots it has.
@@ -28,24 +28,24 @@ impl Commands {
     ///
     /// Not sharded, a Cluster's answer is another primary at each call, so that a retry does not insist on one that is
     /// away: each of them hears all.
-    pub(crate) async fn listen_targets(&self, sharded: bool) -> Result<Vec<ListenTarget>, Failure> {
-        let cluster = match &self.route.servers {
-            Reach::One { .. } => return Ok(vec![ListenTarget { address: None }]),
-            Reach::Cluster { cluster, .. } => cluster,
+    pub(crate) async fn listen_targets(&self, sharded: bool) -> Result<Vec<ListenTarget>, CallError> {
+        let cluster = match &self.router.nodes {
+            NodeSet::Single { .. } => return Ok(vec![ListenTarget { address: None }]),
+            NodeSet::Cluster { cluster, .. } => cluster,
         };
         let deadline = self.deadline();
         // A listener that asks has lost a connection, or begins.
-        self.route.refresh(deadline).await?;
+        self.router.refresh(deadline).await?;
         let count = if sharded { usize::MAX } else { 1 };
-        let nodes = cluster.in_turn(&cluster.map()).into_iter().take(count);
+        let nodes = cluster.rotated_primaries(&cluster.map()).into_iter().take(count);
         Ok(nodes.map(|address| ListenTarget { address: Some(address) }).collect())
     }
 
     /// The target that a sharded channel belongs to as far as is known now: `None` if no primary has its slot.
     pub(crate) fn target_of(&self, channel: &[u8]) -> Option<ListenTarget> {
-        match &self.route.servers {
-            Reach::One { .. } => Some(ListenTarget { address: None }),
-            Reach::Cluster { cluster, .. } => {
+        match &self.router.nodes {
+            NodeSet::Single { .. } => Some(ListenTarget { address: None }),
+            NodeSet::Cluster { cluster, .. } => {
                 cluster.map().primary_of(slot(channel)).map(|address| ListenTarget { address: Some(address.clone()) })
             }
         }
@@ -60,25 +60,25 @@ impl Commands {
         &self,
         target: &ListenTarget,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<ListenConnection, Failure> {
-        let place = match (&self.route.servers, &target.address) {
-            (_, Some(address)) => Place::ClusterNode(address.clone()),
-            (Reach::One { place, .. }, None) => place.clone(),
-            (Reach::Cluster { .. }, None) => {
-                return Err(Failure::Broken("a target of another configuration".to_owned()));
+    ) -> Result<PubSubConnection, CallError> {
+        let endpoint = match (&self.router.nodes, &target.address) {
+            (_, Some(address)) => Endpoint::ClusterNode(address.clone()),
+            (NodeSet::Single { endpoint, .. }, None) => endpoint.clone(),
+            (NodeSet::Cluster { .. }, None) => {
+                return Err(CallError::Protocol("a target of another configuration".to_owned()));
             }
         };
-        let connector = &self.route.connector;
+        let connector = &self.router.connector;
         // Shared, as a Sentinel may name one node after the other to connect to.
         let on_push: OnPush = Arc::new(on_push);
         let time = connector.config.connect_timeout;
         let opened = timeout(
             time,
-            Box::pin(place.connect(connector, |address, expected| {
+            Box::pin(endpoint.connect(connector, |address, expected| {
                 let on_push = Arc::clone(&on_push);
-                async move { ListenConnection::open(connector, &address, expected, on_push).await }
+                async move { PubSubConnection::open(connector, &address, expected, on_push).await }
             })),
         );
-        opened.await.unwrap_or_else(|_| Err(Failure::not_done(format!("no connection within {time:?}"))))
+        opened.await.unwrap_or_else(|_| Err(CallError::unavailable(format!("no connection within {time:?}"))))
     }
 }

@@ -12,45 +12,45 @@ use tokio::{
 };
 
 use crate::{
+    address::Address,
     backoff::Backoff,
-    connection::{Connection, Connector},
-    error::Failure,
-    socket::Address,
-    topology::Place,
+    connection::{CommandConnection, Connector},
+    error::CallError,
+    topology::Endpoint,
 };
 
 /// See the module.
-pub(crate) struct Node {
-    place: Place,
+pub(crate) struct RedisNode {
+    endpoint: Endpoint,
     connector: Connector,
     permits: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Mutex<NodeState>,
 }
 
-struct State {
-    connection: Option<Arc<Connection>>,
+struct NodeState {
+    connection: Option<Arc<CommandConnection>>,
     /// What the connect that is under way will tell.
-    connecting: Option<watch::Receiver<Option<Connected>>>,
+    connecting: Option<watch::Receiver<Option<ConnectResult>>>,
     /// Until then nobody tries, and this is why.
-    closed_until: Option<(Instant, Failure)>,
+    retry_after: Option<(Instant, CallError)>,
     backoff: Backoff,
 }
 
-type Connected = Result<Arc<Connection>, Failure>;
+type ConnectResult = Result<Arc<CommandConnection>, CallError>;
 
-impl Node {
-    pub(crate) fn new(place: Place, connector: Connector) -> Self {
-        let state = State { connection: None, connecting: None, closed_until: None, backoff: PAUSE };
-        Self { place, connector, permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), state: Mutex::new(state) }
+impl RedisNode {
+    pub(crate) fn new(endpoint: Endpoint, connector: Connector) -> Self {
+        let state = NodeState { connection: None, connecting: None, retry_after: None, backoff: RECONNECT };
+        Self { endpoint, connector, permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), state: Mutex::new(state) }
     }
 
     /// Waits until so many more calls may be in flight.
-    pub(crate) async fn permits(&self, count: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
+    pub(crate) async fn permits(&self, count: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, CallError> {
         let count = u32::try_from(count.min(IN_FLIGHT_MAX)).unwrap_or(1);
         match timeout_at(deadline, Arc::clone(&self.permits).acquire_many_owned(count)).await {
             Ok(Ok(permit)) => Ok(permit),
             // It is never closed.
-            Ok(Err(_)) | Err(_) => Err(Failure::not_done(format!("{IN_FLIGHT_MAX} calls wait for Redis already"))),
+            Ok(Err(_)) | Err(_) => Err(CallError::unavailable(format!("{IN_FLIGHT_MAX} calls wait for Redis already"))),
         }
     }
 
@@ -59,13 +59,13 @@ impl Node {
     /// # Cancel safety
     ///
     /// A connect goes on when the future is dropped, for whoever comes next.
-    pub(crate) async fn connection(self: &Arc<Self>, deadline: Instant) -> Connected {
+    pub(crate) async fn connection(self: &Arc<Self>, deadline: Instant) -> ConnectResult {
         let mut connecting = {
             let mut state = self.state.lock();
             if let Some(connection) = state.connection.as_ref().filter(|connection| connection.is_alive()) {
                 return Ok(Arc::clone(connection));
             }
-            match (&state.connecting, &state.closed_until) {
+            match (&state.connecting, &state.retry_after) {
                 (Some(connecting), _) => connecting.clone(),
                 (None, Some((until, failure))) if Instant::now() < *until => return Err(failure.clone()),
                 (None, _) => {
@@ -78,33 +78,33 @@ impl Node {
         };
         let waited = timeout_at(deadline, connecting.wait_for(Option::is_some)).await;
         match waited {
-            Ok(Ok(connected)) => connected.clone().unwrap_or_else(|| Err(Failure::not_done("no connection"))),
-            Ok(Err(_)) => Err(Failure::not_done("the connect was broken off")),
-            Err(_) => Err(Failure::not_done("no connection in time")),
+            Ok(Ok(connected)) => connected.clone().unwrap_or_else(|| Err(CallError::unavailable("no connection"))),
+            Ok(Err(_)) => Err(CallError::unavailable("the connect was broken off")),
+            Err(_) => Err(CallError::unavailable("no connection in time")),
         }
     }
 
     /// Has calls from now on go to another address. Those under way end where they are.
-    pub(crate) fn leave_for(&self, address: &Address) {
+    pub(crate) fn switch_to(&self, address: &Address) {
         let mut state = self.state.lock();
         if state.connection.as_ref().is_some_and(|connection| connection.address != *address) {
             state.connection = None;
         }
-        state.closed_until = None;
+        state.retry_after = None;
     }
 
     /// Lets the next call try to connect, whenever the last one failed.
     pub(crate) fn retry_now(&self) {
-        self.state.lock().closed_until = None;
+        self.state.lock().retry_after = None;
     }
 
     /// How long a connection may be silent with a call on it before it is given up.
-    pub(crate) fn silence_max(&self) -> Duration {
+    pub(crate) fn reply_silence_max(&self) -> Duration {
         self.connector.config.command_timeout / 2
     }
 
     /// Closes this connection, if it is still the one in use.
-    pub(crate) fn drop_connection(&self, connection: &Arc<Connection>) {
+    pub(crate) fn drop_connection(&self, connection: &Arc<CommandConnection>) {
         connection.close();
         let mut state = self.state.lock();
         if state.connection.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
@@ -112,62 +112,65 @@ impl Node {
         }
     }
 
-    async fn connect(self: Arc<Self>, tell: watch::Sender<Option<Connected>>) {
+    async fn connect(self: Arc<Self>, tell: watch::Sender<Option<ConnectResult>>) {
         // Where connecting panics or the runtime ends: or all that follow would wait for it.
-        let no_longer = NoLongerConnecting(&self);
+        let connecting_guard = ConnectingGuard(&self);
         let switched = self.connector.switched.subscribe();
-        let connect = self.place.connect(&self.connector, |address, expected| {
+        let connect = self.endpoint.connect(&self.connector, |address, expected| {
             let connector = self.connector.clone();
             async move { connector.connect(&address, expected).await }
         });
         let time = self.connector.config.connect_timeout;
         let connected = timeout(time, Box::pin(connect))
             .await
-            .unwrap_or_else(|_| Err(Failure::not_done(format!("no connection within {time:?}"))));
+            .unwrap_or_else(|_| Err(CallError::unavailable(format!("no connection within {time:?}"))));
         let mut connected = connected.map(Arc::new);
         let mut state = self.state.lock();
         // A primary that moved meanwhile may have been left for another already.
         let moved_to = switched.has_changed().is_ok_and(|changed| changed).then(|| switched.borrow().clone()).flatten();
         let has_moved = matches!((&connected, moved_to), (Ok(old), Some(primary)) if old.address != primary);
         if has_moved {
-            connected = Err(Failure::not_done("the primary has moved"));
+            connected = Err(CallError::unavailable("the primary has moved"));
         }
         match &connected {
             Ok(connection) => {
                 tracing::debug!(node = %connection.address, "connected");
                 state.connection = Some(Arc::clone(connection));
-                state.closed_until = None;
+                state.retry_after = None;
                 state.backoff.reset();
                 self.connector.reached.send_replace(());
             }
             // The next call connects at once, to where it is now.
             Err(_) if has_moved => {
                 state.connection = None;
-                state.closed_until = None;
+                state.retry_after = None;
             }
             Err(failure) => {
                 // At least half of it, so that even the first of a row keeps a crowd away.
                 let pause = state.backoff.after_failure(fastrand::f64() / 2.0 + 0.5);
                 tracing::debug!(%failure, ?pause, "no connection");
                 state.connection = None;
-                state.closed_until = Some((Instant::now() + pause, failure.clone()));
+                state.retry_after = Some((Instant::now() + pause, failure.clone()));
             }
         }
         drop(state);
-        drop(no_longer);
+        drop(connecting_guard);
         tell.send_replace(Some(connected));
     }
 }
 
-impl fmt::Debug for Node {
+impl fmt::Debug for RedisNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("place", &self.place).field("connection", &self.state.lock().connection).finish()
+        f.debug_struct("Node")
+            .field("place", &self.endpoint)
+            .field("connection", &self.state.lock().connection)
+            .finish()
     }
 }
 
-struct NoLongerConnecting<'a>(&'a Node);
+struct ConnectingGuard<'a>(&'a RedisNode);
 
-impl Drop for NoLongerConnecting<'_> {
+impl Drop for ConnectingGuard<'_> {
     fn drop(&mut self) {
         self.0.state.lock().connecting = None;
     }
@@ -177,4 +180,4 @@ impl Drop for NoLongerConnecting<'_> {
 pub(crate) const IN_FLIGHT_MAX: usize = 1_024;
 
 /// How long nobody tries after a connect that failed: 100 ms at first, 1 s at most.
-const PAUSE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));

@@ -15,7 +15,7 @@ pub(crate) struct Script {
 
 /// A script to be run, all of its keys in one hash slot.
 #[derive(Debug, Clone)]
-pub(crate) struct Call<'a> {
+pub(crate) struct ScriptCall<'a> {
     pub(crate) script: &'a Script,
     /// At least one in a Cluster; the first decides which node it is.
     pub(crate) keys: Vec<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Call<'a> {
 /// Either of the two.
 #[derive(Debug)]
 pub(super) enum Request<'a> {
-    Script(Call<'a>),
+    Script(ScriptCall<'a>),
     Command { key: Option<&'a str>, command: Cmd, repeatable: bool },
 }
 
@@ -43,7 +43,7 @@ impl Script {
     }
 }
 
-impl Call<'_> {
+impl ScriptCall<'_> {
     /// Runs the script that the server has.
     pub(crate) fn by_digest(&self) -> Cmd {
         self.command("EVALSHA", &self.script.sha)

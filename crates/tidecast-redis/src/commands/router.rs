@@ -8,72 +8,72 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::node::Node;
+use super::node::RedisNode;
 use crate::{
-    config::Servers,
+    address::Address,
+    config::Deployment,
     connection::Connector,
-    error::Failure,
-    socket::Address,
+    error::CallError,
     topology::{
-        Place,
-        cluster::{Cluster, SlotMap, slot},
+        Endpoint,
+        cluster::{ClusterTopology, SlotMap, slot},
         sentinel::Sentinels,
     },
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(super) struct Router {
     pub(super) connector: Connector,
-    pub(super) servers: Reach,
+    pub(super) nodes: NodeSet,
 }
 
 #[derive(Debug)]
-pub(super) enum Reach {
-    One { node: Arc<Node>, place: Place },
-    Cluster { cluster: Arc<Cluster>, nodes: Mutex<HashMap<Address, Arc<Node>>> },
+pub(super) enum NodeSet {
+    Single { node: Arc<RedisNode>, endpoint: Endpoint },
+    Cluster { cluster: Arc<ClusterTopology>, nodes: Mutex<HashMap<Address, Arc<RedisNode>>> },
 }
 
-impl Route {
+impl Router {
     pub(super) fn new(connector: Connector) -> Self {
-        let place = match &connector.config.servers {
-            Servers::One(address) => Place::Server(address.clone()),
-            Servers::Sentinel { sentinels, service, .. } => {
-                Place::Service(Arc::new(Sentinels::new(sentinels.clone(), service.clone())))
+        let endpoint = match &connector.config.deployment {
+            Deployment::Standalone(address) => Endpoint::Standalone(address.clone()),
+            Deployment::Sentinel { sentinels, service, .. } => {
+                Endpoint::Sentinel(Arc::new(Sentinels::new(sentinels.clone(), service.clone())))
             }
-            Servers::Cluster { seeds } => {
-                let cluster = Arc::new(Cluster::new(seeds.clone()));
-                return Self { connector, servers: Reach::Cluster { cluster, nodes: Mutex::default() } };
+            Deployment::Cluster { seeds } => {
+                let cluster = Arc::new(ClusterTopology::new(seeds.clone()));
+                return Self { connector, nodes: NodeSet::Cluster { cluster, nodes: Mutex::default() } };
             }
         };
-        let node = Arc::new(Node::new(place.clone(), connector.clone()));
-        Self { connector, servers: Reach::One { node, place } }
+        let node = Arc::new(RedisNode::new(endpoint.clone(), connector.clone()));
+        Self { connector, nodes: NodeSet::Single { node, endpoint } }
     }
 
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.servers, Reach::Cluster { .. })
+        matches!(self.nodes, NodeSet::Cluster { .. })
     }
 
     /// The node of a key; without one, any.
-    pub(super) async fn node_of(&self, key: Option<&str>, deadline: Instant) -> Result<Arc<Node>, Failure> {
-        let cluster = match &self.servers {
-            Reach::One { node, .. } => return Ok(Arc::clone(node)),
-            Reach::Cluster { cluster, .. } => cluster,
+    pub(super) async fn node_of(&self, key: Option<&str>, deadline: Instant) -> Result<Arc<RedisNode>, CallError> {
+        let cluster = match &self.nodes {
+            NodeSet::Single { node, .. } => return Ok(Arc::clone(node)),
+            NodeSet::Cluster { cluster, .. } => cluster,
         };
-        let map = within(deadline, cluster.fetched_map(&self.connector)).await?;
+        let map = within(deadline, cluster.map_or_fetch(&self.connector)).await?;
         let address = match key {
             Some(key) => map.primary_of(slot(key.as_bytes())).cloned(),
-            None => cluster.in_turn(&map).into_iter().next(),
+            None => cluster.rotated_primaries(&map).into_iter().next(),
         };
-        address.map(|address| self.node_at(&address)).ok_or_else(|| Failure::not_done("no primary has the slot"))
+        address.map(|address| self.node_at(&address)).ok_or_else(|| CallError::unavailable("no primary has the slot"))
     }
 
     /// A Cluster's node; the one node there is where there is no Cluster.
-    pub(super) fn node_at(&self, address: &Address) -> Arc<Node> {
-        match &self.servers {
-            Reach::One { node, .. } => Arc::clone(node),
-            Reach::Cluster { nodes, .. } => {
-                let make = || Arc::new(Node::new(Place::ClusterNode(address.clone()), self.connector.clone()));
+    pub(super) fn node_at(&self, address: &Address) -> Arc<RedisNode> {
+        match &self.nodes {
+            NodeSet::Single { node, .. } => Arc::clone(node),
+            NodeSet::Cluster { nodes, .. } => {
+                let make = || Arc::new(RedisNode::new(Endpoint::ClusterNode(address.clone()), self.connector.clone()));
                 Arc::clone(nodes.lock().entry(address.clone()).or_insert_with(make))
             }
         }
@@ -81,35 +81,35 @@ impl Route {
 
     /// A node has said that the slot is elsewhere; false where there is no Cluster that could be so.
     pub(super) fn moved(&self, slot: u16, primary: &Address) -> bool {
-        let Reach::Cluster { cluster, .. } = &self.servers else { return false };
+        let NodeSet::Cluster { cluster, .. } = &self.nodes else { return false };
         cluster.moved(slot, primary);
         cluster.refresh_in_background(&self.connector);
         true
     }
 
     /// Where are they now? Only a Cluster's nodes say it other than by being connected to.
-    pub(super) async fn refresh(&self, deadline: Instant) -> Result<(), Failure> {
-        let Reach::Cluster { cluster, nodes } = &self.servers else { return Ok(()) };
+    pub(super) async fn refresh(&self, deadline: Instant) -> Result<(), CallError> {
+        let NodeSet::Cluster { cluster, nodes } = &self.nodes else { return Ok(()) };
         let map = within(deadline, cluster.refresh(&self.connector)).await?;
         forget_others(&map, &mut nodes.lock());
         Ok(())
     }
 
     pub(super) fn refresh_in_background(&self) {
-        if let Reach::Cluster { cluster, .. } = &self.servers {
+        if let NodeSet::Cluster { cluster, .. } = &self.nodes {
             cluster.refresh_in_background(&self.connector);
         }
     }
 }
 
 /// A node with calls under way is kept by them until they have ended.
-fn forget_others(map: &SlotMap, nodes: &mut HashMap<Address, Arc<Node>>) {
+fn forget_others(map: &SlotMap, nodes: &mut HashMap<Address, Arc<RedisNode>>) {
     nodes.retain(|address, _| map.primaries().contains(address));
 }
 
-async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
     // On the heap: it holds a whole connect.
-    timeout_at(deadline, Box::pin(work))
-        .await
-        .unwrap_or_else(|_| Err(Failure::not_done("no node of the Cluster has said in time which slots there are")))
+    timeout_at(deadline, Box::pin(work)).await.unwrap_or_else(|_| {
+        Err(CallError::unavailable("no node of the Cluster has said in time which slots there are"))
+    })
 }

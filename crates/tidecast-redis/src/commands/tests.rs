@@ -46,8 +46,8 @@ pub(super) async fn wait_for<T, E: std::fmt::Debug>(mut ask: impl AsyncFnMut() -
     }
 }
 
-pub(super) fn increment<'a>(script: &'a Script, key: &str, repeatable: bool) -> Call<'a> {
-    Call { script, keys: vec![key.to_owned()], arguments: vec![], repeatable }
+pub(super) fn increment<'a>(script: &'a Script, key: &str, repeatable: bool) -> ScriptCall<'a> {
+    ScriptCall { script, keys: vec![key.to_owned()], arguments: vec![], repeatable }
 }
 
 pub(super) const INCREMENT: &str = "return redis.call('INCR', KEYS[1])";
@@ -57,7 +57,7 @@ async fn a_script_is_brought_along_where_it_is_not_known() {
     let server = Server::start(&[]);
     let commands = commands(&server.url());
     let script = Script::new("return {KEYS[1], ARGV[1], ARGV[2]}");
-    let call = Call {
+    let call = ScriptCall {
         script: &script,
         keys: vec!["a {key} é".to_owned()],
         arguments: vec![b"\0\r\n\xff".as_slice().into(), Default::default()],
@@ -93,7 +93,7 @@ async fn a_unix_socket_is_as_good() {
     let url = format!("unix://{}/s?db=1", server.folder().display());
     assert_eq!(commands(&url).command(None, cmd(&["ECHO", "x"]), true).await, Ok(Value::BulkString(b"x".to_vec())));
     let missing = commands(&format!("unix://{}/none", server.folder().display())).ping().await;
-    assert!(matches!(missing, Err(Failure::Away { maybe_done: false, .. })), "{missing:?}");
+    assert!(matches!(missing, Err(CallError::Unavailable { maybe_executed: false, .. })), "{missing:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,8 +115,8 @@ async fn a_batch_is_run_in_its_order() {
     let commands = commands(&server.url());
     let push = Script::new("return redis.call('RPUSH', KEYS[1], ARGV[1])");
     let fail = Script::new("return redis.call('INCR', KEYS[1])");
-    let mut calls: Vec<Call<'_>> = (0..1_000)
-        .map(|index| Call {
+    let mut calls: Vec<ScriptCall<'_>> = (0..1_000)
+        .map(|index| ScriptCall {
             script: &push,
             keys: vec!["list".to_owned()],
             arguments: vec![index.to_string().into_bytes().into()],
@@ -125,7 +125,7 @@ async fn a_batch_is_run_in_its_order() {
         .collect();
     calls.insert(500, increment(&fail, "list", false));
     let mut answers = commands.call_all(calls).await;
-    assert!(matches!(answers.remove(500), Err(Failure::Broken(words)) if words.starts_with("WRONGTYPE")));
+    assert!(matches!(answers.remove(500), Err(CallError::Protocol(words)) if words.starts_with("WRONGTYPE")));
     let lengths: Vec<i64> = answers.into_iter().map(|answer| number(answer.expect("done"))).collect();
     assert!(lengths.into_iter().eq(1..=1_000));
     let Ok(Value::Array(list)) = commands.command(None, cmd(&["LRANGE", "list", "0", "-1"]), true).await else {

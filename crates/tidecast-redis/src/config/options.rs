@@ -8,30 +8,32 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use tidecast::Result;
 
 use super::{
-    Login, RedisConfig, Servers, TlsOptions,
-    url::{Host, Kind, Url, decoded, invalid, parse_port},
+    Deployment, Login, RedisConfig,
+    url::{Host, Url, UrlKind, decoded, invalid, parse_port},
 };
-use crate::socket::Address;
+use crate::{address::Address, tls::TlsOptions};
 
 pub(super) fn read(url: Url) -> Result<RedisConfig> {
     let Url { kind, tls, username, password, hosts, path, query, masked } = url;
-    let mut options = Options { left: query };
+    let mut options = QueryOptions { remaining: query };
     let db_option = options.take_number("db", "a number from 0")?;
-    let (servers, db_in_path) = match kind {
-        Kind::One => (read_one(hosts, &mut options)?, path.as_str()),
-        Kind::Unix => (read_unix(&path, &mut options)?, ""),
-        Kind::Sentinel => read_sentinel(hosts, &path, &mut options)?,
-        Kind::Cluster => (Servers::Cluster { seeds: hosts.into_iter().map(|host| tcp(host, 6379)).collect() }, &*path),
+    let (deployment, db_in_path) = match kind {
+        UrlKind::Standalone => (read_one(hosts, &mut options)?, path.as_str()),
+        UrlKind::Unix => (read_unix(&path, &mut options)?, ""),
+        UrlKind::Sentinel => read_sentinel(hosts, &path, &mut options)?,
+        UrlKind::Cluster => {
+            (Deployment::Cluster { seeds: hosts.into_iter().map(|host| tcp(host, 6379)).collect() }, &*path)
+        }
     };
     let db = match db_option {
         Some(db) => db,
         None => read_db(db_in_path)?,
     };
-    if kind == Kind::Cluster && db != 0 {
+    if kind == UrlKind::Cluster && db != 0 {
         return Err(invalid("names a database: a Cluster has 0 only"));
     }
 
-    let mut config = RedisConfig::new(masked, servers);
+    let mut config = RedisConfig::new(masked, deployment);
     config.db = db;
     // What stands before the host beats the option of that name.
     let (in_query_username, in_query_password) = (options.take("username"), options.take("password"));
@@ -66,7 +68,7 @@ pub(super) fn read(url: Url) -> Result<RedisConfig> {
     if tls {
         config.tls = Some(read_tls(&mut options)?);
     }
-    for (name, _) in options.left {
+    for (name, _) in options.remaining {
         config.warnings.push(if name.starts_with("ssl_") && !tls {
             format!("option {name:?} means nothing without TLS: that is rediss://")
         } else {
@@ -77,14 +79,14 @@ pub(super) fn read(url: Url) -> Result<RedisConfig> {
 }
 
 /// The options that nobody has asked for yet.
-struct Options {
-    left: Vec<(String, String)>,
+struct QueryOptions {
+    remaining: Vec<(String, String)>,
 }
 
-impl Options {
+impl QueryOptions {
     fn take(&mut self, name: &str) -> Option<String> {
-        let index = self.left.iter().position(|(known, _)| known == name)?;
-        Some(self.left.remove(index).1)
+        let index = self.remaining.iter().position(|(known, _)| known == name)?;
+        Some(self.remaining.remove(index).1)
     }
 
     fn take_path(&mut self, name: &str) -> Option<PathBuf> {
@@ -111,31 +113,31 @@ impl Options {
     }
 }
 
-fn read_one(mut hosts: Vec<Host>, options: &mut Options) -> Result<Servers> {
+fn read_one(mut hosts: Vec<Host>, options: &mut QueryOptions) -> Result<Deployment> {
     let mut host = hosts.pop().unwrap_or_default();
     let (name_option, port_option) = (options.take("host"), options.take("port"));
     host.name = host.name.or(name_option);
     if let (None, Some(port)) = (host.port, port_option) {
         host.port = Some(parse_port(&port)?);
     }
-    Ok(Servers::One(tcp(host, 6379)))
+    Ok(Deployment::Standalone(tcp(host, 6379)))
 }
 
-fn read_unix(path: &str, options: &mut Options) -> Result<Servers> {
+fn read_unix(path: &str, options: &mut QueryOptions) -> Result<Deployment> {
     let path_option = options.take("path");
     let path = decoded("path", Some(path))?.or(path_option);
     let path = path.ok_or_else(|| invalid("has no path: unix:///run/redis.sock"))?;
-    Ok(Servers::One(Address::Unix(path.into())))
+    Ok(Deployment::Standalone(Address::Unix(path.into())))
 }
 
-fn read_sentinel<'a>(hosts: Vec<Host>, path: &'a str, options: &mut Options) -> Result<(Servers, &'a str)> {
+fn read_sentinel<'a>(hosts: Vec<Host>, path: &'a str, options: &mut QueryOptions) -> Result<(Deployment, &'a str)> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let (service, db) = path.split_once('/').unwrap_or((path, ""));
     let service = decoded("service", Some(service))?;
     let service = service.ok_or_else(|| invalid("names no service: redis+sentinel://HOST:26379/SERVICE"))?;
     let login = Login { username: options.take("sentinel_username"), password: options.take("sentinel_password") };
     let sentinels = hosts.into_iter().map(|host| tcp(host, 26379)).collect();
-    Ok((Servers::Sentinel { sentinels, service, login }, db))
+    Ok((Deployment::Sentinel { sentinels, service, login }, db))
 }
 
 /// Nothing is 0, as is a slash alone.
@@ -148,7 +150,7 @@ fn read_db(path: &str) -> Result<u32> {
     text.parse().map_err(|_| invalid("has a database that is not a number from 0"))
 }
 
-fn read_tls(options: &mut Options) -> Result<TlsOptions> {
+fn read_tls(options: &mut QueryOptions) -> Result<TlsOptions> {
     let verify_chain = match options.take("ssl_cert_reqs").as_deref() {
         None | Some("required" | "optional") => true,
         Some("none") => false,

@@ -54,7 +54,7 @@ fn a_url_means_what_it_means_to_redis_py() {
             0 => Address::Unix(place.into()),
             port => tcp(place, port),
         };
-        assert_eq!(config.servers, Servers::One(address), "{url}");
+        assert_eq!(config.deployment, Deployment::Standalone(address), "{url}");
         assert_eq!(config.db, *db, "{url}");
         assert_eq!(config.login.username.as_deref(), *username, "{url}");
         assert_eq!(config.login.password.as_deref(), *password, "{url}");
@@ -101,15 +101,15 @@ fn sentinels_and_clusters_have_many_hosts() {
     let config = read("rediss+sentinel://u:p@a:1,b,[::1]:3/my%20service/2?sentinel_username=su&sentinel_password=sp");
     let login = Login { username: Some("su".to_owned()), password: Some("sp".to_owned()) };
     let sentinels = vec![tcp("a", 1), tcp("b", 26379), tcp("::1", 3)];
-    assert_eq!(config.servers, Servers::Sentinel { sentinels, service: "my service".to_owned(), login });
+    assert_eq!(config.deployment, Deployment::Sentinel { sentinels, service: "my service".to_owned(), login });
     assert_eq!((config.db, config.login.username.as_deref(), config.tls.is_some()), (2, Some("u"), true));
     assert!(config.warnings().is_empty());
     assert_eq!(read("redis+sentinel://a/s?db=4").db, 4);
 
     let config = read("redis+cluster://:p@a,b:7000");
-    assert_eq!(config.servers, Servers::Cluster { seeds: vec![tcp("a", 6379), tcp("b", 7000)] });
+    assert_eq!(config.deployment, Deployment::Cluster { seeds: vec![tcp("a", 6379), tcp("b", 7000)] });
     assert_eq!(config.login.password.as_deref(), Some("p"));
-    assert_eq!(read("redis+cluster://").servers, Servers::Cluster { seeds: vec![tcp("localhost", 6379)] });
+    assert_eq!(read("redis+cluster://").deployment, Deployment::Cluster { seeds: vec![tcp("localhost", 6379)] });
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn every_password_is_masked() {
         let config = read(url);
         assert_eq!(config.to_string(), masked);
         assert_eq!(format!("{config:?}"), format!("RedisConfig({masked})"));
-        assert!(!format!("{:?}{:?}", config.servers, config.login).contains("Geheim"), "{url}");
+        assert!(!format!("{:?}{:?}", config.deployment, config.login).contains("Geheim"), "{url}");
     }
 }
 

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use tidecast::{Error, Result};
 
 pub(super) struct Url {
-    pub(super) kind: Kind,
+    pub(super) kind: UrlKind,
     pub(super) tls: bool,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
@@ -23,8 +23,8 @@ pub(super) struct Url {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    One,
+pub(super) enum UrlKind {
+    Standalone,
     Unix,
     Sentinel,
     Cluster,
@@ -54,7 +54,7 @@ impl Url {
         let (userinfo, hosts) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
         // What a password with a slash or a question mark in it looks like. Its pieces must not end up in a message.
         let name_with_at = query.split('&').any(|pair| pair.split('=').next().is_some_and(|name| name.contains('@')));
-        if userinfo.is_none() && (kind != Kind::Unix && path.contains('@') || name_with_at) {
+        if userinfo.is_none() && (kind != UrlKind::Unix && path.contains('@') || name_with_at) {
             return Err(invalid("has an `@` after its host: write / ? # and @ of a password as %2F %3F %23 %40"));
         }
         let (username, password) = userinfo.map_or((None, None), |info| match info.split_once(':') {
@@ -72,7 +72,7 @@ impl Url {
             tls,
             username: decoded("user name", username)?,
             password: decoded("password", password)?,
-            hosts: if kind == Kind::Unix { Vec::new() } else { parse_hosts(kind, hosts)? },
+            hosts: if kind == UrlKind::Unix { Vec::new() } else { parse_hosts(kind, hosts)? },
             path: path.to_owned(),
             query: parse_query(query),
             masked: format!("{scheme}://{masked_userinfo}{hosts}{path}{}", masked_query(query)),
@@ -94,8 +94,8 @@ pub(super) fn decoded(what: &str, text: Option<&str>) -> Result<Option<String>> 
     }
 }
 
-fn parse_hosts(kind: Kind, hosts: &str) -> Result<Vec<Host>> {
-    if kind == Kind::One {
+fn parse_hosts(kind: UrlKind, hosts: &str) -> Result<Vec<Host>> {
+    if kind == UrlKind::Standalone {
         return Ok(vec![parse_host(hosts)?]);
     }
     let hosts: Vec<Host> = hosts.split(',').map(parse_host).collect::<Result<_>>()?;
@@ -151,14 +151,14 @@ fn masked_query(query: &str) -> String {
     masked
 }
 
-const SCHEMES: [(&str, Kind, bool); 7] = [
-    ("redis", Kind::One, false),
-    ("rediss", Kind::One, true),
-    ("unix", Kind::Unix, false),
-    ("redis+sentinel", Kind::Sentinel, false),
-    ("rediss+sentinel", Kind::Sentinel, true),
-    ("redis+cluster", Kind::Cluster, false),
-    ("rediss+cluster", Kind::Cluster, true),
+const SCHEMES: [(&str, UrlKind, bool); 7] = [
+    ("redis", UrlKind::Standalone, false),
+    ("rediss", UrlKind::Standalone, true),
+    ("unix", UrlKind::Unix, false),
+    ("redis+sentinel", UrlKind::Sentinel, false),
+    ("rediss+sentinel", UrlKind::Sentinel, true),
+    ("redis+cluster", UrlKind::Cluster, false),
+    ("rediss+cluster", UrlKind::Cluster, true),
 ];
 
 /// The options whose value is a password.

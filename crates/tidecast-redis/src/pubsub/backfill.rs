@@ -16,13 +16,13 @@ use tidecast::{
 
 use crate::{
     RedisConfig,
-    commands::Call,
-    context::{PAGE_BYTES_MAX, Shared, head_of, past_events},
-    pubsub::connection::ListenConnection,
-    pubsub::subscriptions::{LiveFrom, Settled, ToFill},
-    scripts::{Fill, Filled},
+    commands::ScriptCall,
+    context::{BrokerContext, PAGE_BYTES_MAX, head_of, past_events},
+    pubsub::connection::PubSubConnection,
+    pubsub::subscriptions::{BackfillTask, GoLive, LiveFrom},
+    scripts::{HistoryPage, ReadHistory},
     stats::count,
-    supervise::Fault,
+    supervise::FailPoint,
 };
 
 /// Most channels that are asked for in one pipeline.
@@ -33,80 +33,86 @@ pub(crate) const CHANNELS_AT_ONCE: usize = 32;
 const GAP_MAX: u64 = 10_000;
 
 /// What a round has brought for one channel.
-enum Round {
+enum PageOutcome {
     /// There is more of it.
     More,
     /// All there was to put; where the channel stands.
-    Filled(Head),
+    Complete(Head),
 }
 
 /// Fills channels, unless they are no longer wanted. Answers with those that can't be filled now, for the caller to try
 /// again later: they must not keep others waiting.
-pub(crate) async fn fill(shared: Arc<Shared>, connection: &ListenConnection, mut wanted: Vec<ToFill>) -> Vec<ToFill> {
+pub(crate) async fn fill(
+    context: Arc<BrokerContext>,
+    connection: &PubSubConnection,
+    mut current: Vec<BackfillTask>,
+) -> Vec<BackfillTask> {
     let mut failed = Vec::new();
-    while !shared.is_closed() {
-        wanted.retain_mut(|fill| shared.heard.begin_fill(fill));
-        let Some(deliveries) = shared.heard.deliveries().filter(|_| !wanted.is_empty()) else { break };
-        shared.faults.strike(Fault::Fill);
+    while !context.is_closed() {
+        current.retain_mut(|fill| context.subscriptions.begin_round(fill));
+        let Some(deliveries) = context.subscriptions.deliveries().filter(|_| !current.is_empty()) else { break };
+        context.fail_points.trip(FailPoint::Backfill);
         let mut again = Vec::new();
-        let before: Vec<_> = wanted.iter().map(|fill| deliveries.position(&fill.channel)).collect();
-        let calls = wanted.iter().zip(&before).map(|(fill, position)| ask(&shared, fill, *position)).collect();
-        let replies = shared.commands.call_all(calls).await;
+        let before: Vec<_> = current.iter().map(|fill| deliveries.position(&fill.channel)).collect();
+        let calls = current.iter().zip(&before).map(|(fill, position)| read_call(&context, fill, *position)).collect();
+        let replies = context.commands.call_all(calls).await;
         // Without a history an event is had only if it is heard. What was sent before Redis was asked has arrived, and is held
         // back, once the listening connection has answered as well.
-        if !shared.config.keeps_history() && connection.ping().await.is_err() {
-            failed.extend(wanted);
+        if !context.config.keeps_history() && connection.ping().await.is_err() {
+            failed.extend(current);
             break;
         }
-        for ((mut fill, before), reply) in wanted.into_iter().zip(before).zip(replies) {
-            let filled = match reply.map(Fill::parse) {
+        for ((mut fill, before), reply) in current.into_iter().zip(before).zip(replies) {
+            let filled = match reply.map(ReadHistory::parse) {
                 Ok(Ok(filled)) => {
-                    filled.iter().for_each(|filled| shared.saw(&filled.server));
+                    filled.iter().for_each(|filled| context.record_server(&filled.server));
                     filled
                 }
                 Ok(Err(malformed)) => {
-                    failed.push(told(fill, &malformed));
+                    failed.push(log_failure(fill, &malformed));
                     continue;
                 }
                 Err(failure) => {
-                    failed.push(told(fill, &failure));
+                    failed.push(log_failure(fill, &failure));
                     continue;
                 }
             };
-            match put(&shared, deliveries, &mut fill, before, filled.as_ref()) {
-                Round::More => again.push(fill),
-                Round::Filled(head) if shared.heard.settle(&fill, &head) == Settled::Again => again.push(fill),
-                Round::Filled(_) => {}
+            match apply_page(&context, deliveries, &mut fill, before, filled.as_ref()) {
+                PageOutcome::More => again.push(fill),
+                PageOutcome::Complete(head) if context.subscriptions.go_live(&fill, &head) == GoLive::Retry => {
+                    again.push(fill)
+                }
+                PageOutcome::Complete(_) => {}
             }
         }
-        wanted = again;
+        current = again;
     }
     failed
 }
 
 /// Says that a channel can't be filled, the first time.
-fn told(mut fill: ToFill, reason: &dyn Display) -> ToFill {
-    if !mem::replace(&mut fill.told, true) {
+fn log_failure(mut fill: BackfillTask, reason: &dyn Display) -> BackfillTask {
+    if !mem::replace(&mut fill.logged, true) {
         tracing::warn!(channel = fill.channel.as_str(), %reason, "a channel can't be filled from redis yet");
     }
     fill
 }
 
-fn ask(shared: &Shared, fill: &ToFill, here: Option<Position>) -> Call<'static> {
-    let keys = shared.keys.channel(&fill.channel);
-    let after = here.filter(|here| *here != Position::START && !fill.anew).map(|here| {
+fn read_call(context: &BrokerContext, fill: &BackfillTask, here: Option<Position>) -> ScriptCall<'static> {
+    let keys = context.keys.channel(&fill.channel);
+    let after = here.filter(|here| *here != Position::START && !fill.from_newest).map(|here| {
         let before_suspect = fill.suspect.map_or(u64::MAX, |suspect| suspect.saturating_sub(1));
         here.offset.min(before_suspect)
     });
-    let idle_age_max = shared.config.counter_age_max();
-    Fill { keys: &keys, after, limit: BACKFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX, idle_age_max }.call()
+    let idle_age_max = context.config.counter_age_max();
+    ReadHistory { keys: &keys, after, limit: BACKFILL_PAGE_EVENTS, bytes_max: PAGE_BYTES_MAX, idle_age_max }.call()
 }
 
 /// Returns the offset, in the epoch of the head, of the place where a log stands that has heard everything so far: the
 /// channel was live, in an epoch of this very server, until an event of another epoch arrived. `None` if something may have been lost all the same.
-fn succeeds(shared: &Shared, filled: &Filled, here: Position) -> Option<u64> {
+fn succeeds(context: &BrokerContext, filled: &HistoryPage, here: Position) -> Option<u64> {
     // What one node of a Cluster has acknowledged may not have reached the one that is listened to.
-    if shared.config.is_cluster() && !shared.config.is_sharded() {
+    if context.config.is_cluster() && !context.config.is_sharded() {
         return None;
     }
     match filled.lineage.ends().first() {
@@ -127,7 +133,7 @@ fn succeeds(shared: &Shared, filled: &Filled, here: Position) -> Option<u64> {
 fn live_from(
     config: &RedisConfig,
     cold: bool,
-    filled: &Filled,
+    filled: &HistoryPage,
     (before, until): (Option<Position>, u64),
     waited: Duration,
 ) -> Option<LiveFrom> {
@@ -150,43 +156,43 @@ fn live_from(
 }
 
 /// Brings a log nearer to where its channel stands. `before` is where the log stood when Redis was asked.
-fn put(
-    shared: &Shared,
+fn apply_page(
+    context: &BrokerContext,
     deliveries: &Deliveries,
-    fill: &mut ToFill,
+    fill: &mut BackfillTask,
     before: Option<Position>,
-    filled: Option<&Filled>,
-) -> Round {
+    filled: Option<&HistoryPage>,
+) -> PageOutcome {
     let channel = &fill.channel.clone();
     let epoch_of = |position: Option<Position>| position.map(|position| position.epoch);
-    if !shared.heard.is_wanted(fill) || epoch_of(deliveries.position(channel)) != epoch_of(before) {
+    if !context.subscriptions.is_wanted(fill) || epoch_of(deliveries.position(channel)) != epoch_of(before) {
         // Somebody else has filled it, or it was forgotten here: what Redis said before that would undo it.
-        return Round::More;
+        return PageOutcome::More;
     }
     let Some(filled) = filled else {
         // Never published to, or forgotten, or Redis has lost it: then readers that were further are told.
         let head = Head::new(Position::START);
         deliveries.open_at(channel, &head);
-        return Round::Filled(head);
+        return PageOutcome::Complete(head);
     };
     let head = head_of(filled);
     let newest = head.position.offset;
     let before = before.filter(|before| *before != Position::START);
     // So in each round until they are told.
-    let has_lost = before.is_some_and(|before| shared.heard.has_lost(fill, before, &head));
+    let has_lost = before.is_some_and(|before| context.subscriptions.has_lost(fill, before, &head));
     let before = before.map(|before| {
         let is_origin = before.offset == 0 && filled.origins.contains(&before.epoch);
         if is_origin { Position { offset: 0, ..head.position } } else { before }
     });
     let continues = before.is_some_and(|before| before.epoch == head.position.epoch);
     let ahead = before.filter(|_| continues).map_or(0, |before| newest.saturating_sub(before.offset));
-    if let Some(left) = before.filter(|_| !continues && !has_lost && fill.heard_on && fill.was_current)
-        && let Some(offset) = succeeds(shared, filled, left)
+    if let Some(left) = before.filter(|_| !continues && !has_lost && fill.by_arrival && fill.was_current)
+        && let Some(offset) = succeeds(context, filled, left)
     {
         let here = head_of(filled).at(offset);
         deliveries.continue_at(channel, &here);
-        shared.heard.leave(fill, left);
-        return Round::More;
+        context.subscriptions.epoch_left(fill, left);
+        return PageOutcome::More;
     }
     if let Some(here) = before.filter(|here| here.offset == 0 && !continues && !has_lost)
         && newest == 0
@@ -195,31 +201,31 @@ fn put(
         // The channel was silent and is so again. If something was lost in between, the next event tells, as it does on
         // other channels: all readers of silent channels at once would fetch their state for nothing.
         fill.is_current = fill.was_live && fill.was_current;
-        return Round::Filled(Head::new(here));
+        return PageOutcome::Complete(Head::new(here));
     }
     let says_nothing = !continues && newest > 0;
-    if before.is_some() && !fill.anew && (says_nothing || ahead > GAP_MAX) {
+    if before.is_some() && !fill.from_newest && (says_nothing || ahead > GAP_MAX) {
         // What was asked for says nothing, or is only the beginning of too much. The log goes on with the newest; readers
         // that are further behind ask by themselves.
-        fill.anew = true;
-        return Round::More;
+        fill.from_newest = true;
+        return PageOutcome::More;
     }
     fill.is_current = filled.current;
-    let was_anew = mem::take(&mut fill.anew);
+    let was_anew = mem::take(&mut fill.from_newest);
     if ahead > 0 && !fill.cold && !mem::replace(&mut fill.counted, true) {
-        count(&shared.heard.counters.gaps_filled);
+        count(&context.subscriptions.counters.gaps_filled);
     }
 
-    let held = shared.heard.first_held(fill).filter(|held| held.epoch == head.position.epoch);
+    let buffered = context.subscriptions.first_buffered(fill).filter(|buffered| buffered.epoch == head.position.epoch);
     // Without a history, going to where Redis stands would pass over what was published a moment ago and is on its way.
-    fill.may_lag = fill.was_live && held.is_some() && !shared.config.keeps_history();
-    let until = held.map_or(newest, |held| newest.min(held.offset - 1));
+    fill.may_lag = fill.was_live && buffered.is_some() && !context.config.keeps_history();
+    let until = buffered.map_or(newest, |buffered| newest.min(buffered.offset - 1));
     // Where the log is there already this changes nothing but the lineage; where older events are gone it goes past them.
     let open_after = |offset: u64| deliveries.open_at(channel, &head.clone().at(offset));
     let events = past_events(filled, deliveries.limits());
-    if shared.config.keeps_history() {
+    if context.config.keeps_history() {
         let compared_to = events.last().map_or(newest, |last| last.position.offset);
-        shared.heard.correct_held(fill, head.position.epoch, &events, compared_to);
+        context.subscriptions.verify_buffered(fill, head.position.epoch, &events, compared_to);
     } else if fill.suspect.take().is_some()
         && let Some(here) = deliveries.position(channel)
     {
@@ -227,16 +233,16 @@ fn put(
         deliveries.rewind(channel, here.offset);
     }
     if let Some(waited) = deliveries.longest_wait(channel)
-        && let Some(from) = live_from(&shared.config, fill.cold, filled, (before, until), waited)
+        && let Some(from) = live_from(&context.config, fill.cold, filled, (before, until), waited)
     {
-        shared.heard.note_live_from(fill, from);
+        context.subscriptions.set_live_from(fill, from);
     }
     if has_lost {
         if let Some(here) = before.filter(|_| continues) {
             // Opening the log does not tell, nor does giving one without an event the epoch of its channel.
             deliveries.rewind(channel, here.offset);
         }
-        shared.heard.told_lost(fill);
+        context.subscriptions.loss_reported(fill);
     }
     let first = events.first().map_or(newest, |first| first.position.offset.saturating_sub(1));
     open_after(first.min(until));
@@ -260,9 +266,9 @@ fn put(
     let here = deliveries.position(channel);
     let is_there = |here: Position| here.epoch == head.position.epoch && here.offset >= until;
     if events.is_empty() || here.is_some_and(is_there) {
-        return Round::Filled(head);
+        return PageOutcome::Complete(head);
     }
     // Who waits for a channel that nobody has read of late begins at its end, however much lies between.
-    fill.anew = fill.cold && !was_anew;
-    Round::More
+    fill.from_newest = fill.cold && !was_anew;
+    PageOutcome::More
 }

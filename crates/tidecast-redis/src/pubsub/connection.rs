@@ -16,18 +16,19 @@ use tokio::{
     time::timeout,
 };
 
-use self::pending::{Awaited, Waiting};
+use self::pending::{AwaitedReply, PendingReplies};
 use crate::{
-    connection::{Connector, Expected, check, questions},
-    error::Failure,
-    reply::Verdict,
-    socket::{Address, Socket},
+    address::Address,
+    connection::{Connector, ExpectedRole, handshake_commands, verify_handshake},
+    error::CallError,
+    reply::ReplyOutcome,
+    transport::Transport,
 };
 
 /// See the module. Dropping it closes the socket.
-pub(crate) struct ListenConnection {
+pub(crate) struct PubSubConnection {
     address: Address,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingReplies>,
     requests: mpsc::Sender<Vec<u8>>,
     ended: watch::Receiver<Option<String>>,
     reader: AbortHandle,
@@ -38,61 +39,63 @@ pub(crate) struct ListenConnection {
 /// What is called with each push.
 pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
 
-impl ListenConnection {
+impl PubSubConnection {
     /// Connects and begins to read. The caller puts a deadline on it.
     pub(crate) async fn open(
         connector: &Connector,
         address: &Address,
-        expected: Expected,
+        expected: ExpectedRole,
         on_push: OnPush,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CallError> {
         let (mut read, mut write) = split(connector.open(address).await?);
         // What it holds at the end of the greeting may be the beginning of what follows, so it goes on to the reader.
         let mut decoder = Default::default();
-        let lost = |error: &dyn fmt::Display| Failure::not_done(format!("{address}: {error}"));
+        let lost = |error: &dyn fmt::Display| CallError::unavailable(format!("{address}: {error}"));
 
-        let questions = questions(&connector.config.client_name);
+        let handshake_commands = handshake_commands(&connector.config.client_name);
         let mut greeting = hello(connector, expected).get_packed_command();
-        greeting.extend(questions.get_packed_pipeline());
+        greeting.extend(handshake_commands.get_packed_pipeline());
         write.write_all(&greeting).await.map_err(|error| lost(&error))?;
         write.flush().await.map_err(|error| lost(&error))?;
-        let mut answers = Vec::with_capacity(1 + questions.len());
-        for _ in 0..=questions.len() {
+        let mut answers = Vec::with_capacity(1 + handshake_commands.len());
+        for _ in 0..=handshake_commands.len() {
             answers.push(parse_redis_value_async(&mut decoder, &mut read).await.map_err(|error| lost(&error))?);
         }
-        match Verdict::from(answers.remove(0)) {
-            Verdict::Done(_) => {}
-            Verdict::Later(words) | Verdict::Demoted(words) => return Err(Failure::not_done(words)),
-            Verdict::Refused(words) => return Err(Failure::Refused(words)),
+        match ReplyOutcome::from(answers.remove(0)) {
+            ReplyOutcome::Value(_) => {}
+            ReplyOutcome::Unavailable(message) | ReplyOutcome::NotPrimary(message) => {
+                return Err(CallError::unavailable(message));
+            }
+            ReplyOutcome::Rejected(message) => return Err(CallError::Rejected(message)),
             other => {
-                return Err(Failure::Refused(format!(
+                return Err(CallError::Rejected(format!(
                     "{address} does not speak RESP3, so it is no Redis 6: {other:?}"
                 )));
             }
         }
-        check(address, expected, &answers)?;
+        verify_handshake(address, expected, &answers)?;
 
         let (tell_ended, ended) = watch::channel(None);
-        let waiting = Arc::new(Waiting::new(tell_ended));
+        let pending = Arc::new(PendingReplies::new(tell_ended));
         let (requests, to_write) = mpsc::channel(REQUESTS_MAX);
-        let writer = tokio::spawn(write_requests(write, to_write, Arc::clone(&waiting)));
+        let writer = tokio::spawn(write_requests(write, to_write, Arc::clone(&pending)));
         let reader = tokio::spawn({
-            let waiting = Arc::clone(&waiting);
+            let pending = Arc::clone(&pending);
             async move {
                 // Also where the closure panics: the listener must not believe that it still hears.
-                let _ends = Ends(Arc::clone(&waiting));
+                let _guard = TaskGuard(Arc::clone(&pending));
                 loop {
                     match parse_redis_value_async(&mut decoder, &mut read).await {
-                        Ok(Value::Push { kind, data }) => take_push(kind, data, &waiting, &on_push),
-                        Ok(reply) => waiting.reply_came(reply),
-                        Err(error) => return waiting.end(&error.to_string()),
+                        Ok(Value::Push { kind, data }) => take_push(kind, data, &pending, &on_push),
+                        Ok(reply) => pending.on_reply(reply),
+                        Err(error) => return pending.end(&error.to_string()),
                     }
                 }
             }
         });
         Ok(Self {
             address: address.clone(),
-            waiting,
+            pending,
             requests,
             ended,
             reader: reader.abort_handle(),
@@ -106,38 +109,38 @@ impl ListenConnection {
     /// # Cancel safety
     ///
     /// If the future is dropped, some of the names may be subscribed. The connection goes on. As for all that follow.
-    pub(crate) async fn subscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), Failure> {
+    pub(crate) async fn subscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("SUBSCRIBE", PushKind::Subscribe, channels).await
     }
 
-    pub(crate) async fn unsubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), Failure> {
+    pub(crate) async fn unsubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("UNSUBSCRIBE", PushKind::Unsubscribe, channels).await
     }
 
     /// Subscribes to all channels that match a pattern.
-    pub(crate) async fn psubscribe(&self, patterns: &[impl AsRef<[u8]>]) -> Result<(), Failure> {
+    pub(crate) async fn psubscribe(&self, patterns: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("PSUBSCRIBE", PushKind::PSubscribe, patterns).await
     }
 
     /// The same for sharded channels, which may be of different slots.
-    pub(crate) async fn ssubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), Failure> {
+    pub(crate) async fn ssubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("SSUBSCRIBE", PushKind::SSubscribe, channels).await
     }
 
-    pub(crate) async fn sunsubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), Failure> {
+    pub(crate) async fn sunsubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("SUNSUBSCRIBE", PushKind::SUnsubscribe, channels).await
     }
 
     /// Whether the server still answers, within the probe's timeout. If not, the connection is at its end.
-    pub(crate) async fn ping(&self) -> Result<(), Failure> {
+    pub(crate) async fn ping(&self) -> Result<(), CallError> {
         let request = redis::cmd("PING").get_packed_command();
-        self.ask(request, vec![Awaited::Pong]).await
+        self.ask(request, vec![AwaitedReply::Pong]).await
     }
 
     /// The same, and whether it is still a primary: one that was made a replica may keep its connections.
-    pub(crate) async fn check_primary(&self) -> Result<(), Failure> {
+    pub(crate) async fn check_primary(&self) -> Result<(), CallError> {
         let request = redis::cmd("ROLE").get_packed_command();
-        self.ask(request, vec![Awaited::Role]).await
+        self.ask(request, vec![AwaitedReply::Role]).await
     }
 
     /// Resolves when the connection has ended, with what ended it; at once if it has ended already.
@@ -152,7 +155,7 @@ impl ListenConnection {
         &self.address
     }
 
-    async fn change(&self, name: &str, kind: PushKind, channels: &[impl AsRef<[u8]>]) -> Result<(), Failure> {
+    async fn change(&self, name: &str, kind: PushKind, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         let sharded = matches!(kind, PushKind::SSubscribe | PushKind::SUnsubscribe);
         for batch in channels.chunks(NAMES_MAX) {
             // One command has names of one slot only.
@@ -166,7 +169,7 @@ impl ListenConnection {
                 }
                 request.extend(command.get_packed_command());
                 let names = names.iter().map(|channel| channel.as_ref().to_vec()).collect();
-                awaited.push(Awaited::Confirmations { kind: kind.clone(), names });
+                awaited.push(AwaitedReply::Confirmations { kind: kind.clone(), names });
             }
             self.ask(request, awaited).await?;
         }
@@ -174,11 +177,11 @@ impl ListenConnection {
     }
 
     /// Sends what is packed and waits for all that is to come of it.
-    async fn ask(&self, request: Vec<u8>, awaited: Vec<Awaited>) -> Result<(), Failure> {
+    async fn ask(&self, request: Vec<u8>, awaited: Vec<AwaitedReply>) -> Result<(), CallError> {
         let answered = async {
             let Ok(permit) = self.requests.reserve().await else { return Err(self.lost()) };
             // Both in one go, so that nobody else's request comes between the order here and the order on the wire.
-            let answers = self.waiting.push(awaited, || permit.send(request));
+            let answers = self.pending.push(awaited, || permit.send(request));
             let mut all = Ok(());
             for answer in answers {
                 let answer = answer.await.unwrap_or_else(|_| Err(self.lost()));
@@ -190,28 +193,28 @@ impl ListenConnection {
             Ok(answered) => answered,
             Err(_) => {
                 let reason = format!("{}: no answer within {:?}", self.address, self.answer_max);
-                self.waiting.end(&reason);
+                self.pending.end(&reason);
                 self.reader.abort();
                 self.writer.abort();
-                Err(Failure::maybe_done(reason))
+                Err(CallError::maybe_executed(reason))
             }
         }
     }
 
-    fn lost(&self) -> Failure {
+    fn lost(&self) -> CallError {
         let reason = self.ended.borrow().clone().unwrap_or_else(|| "the connection has ended".to_owned());
-        Failure::maybe_done(format!("{}: {reason}", self.address))
+        CallError::maybe_executed(format!("{}: {reason}", self.address))
     }
 }
 
-impl Drop for ListenConnection {
+impl Drop for PubSubConnection {
     fn drop(&mut self) {
         self.reader.abort();
         self.writer.abort();
     }
 }
 
-impl fmt::Debug for ListenConnection {
+impl fmt::Debug for PubSubConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListenConnection")
             .field("address", &self.address)
@@ -221,40 +224,44 @@ impl fmt::Debug for ListenConnection {
 }
 
 /// Whatever ends the task that has it, ends the connection for all.
-struct Ends(Arc<Waiting>);
+struct TaskGuard(Arc<PendingReplies>);
 
-impl Drop for Ends {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.end("the connection was given up");
     }
 }
 
 /// The closure hears of it before whoever waits for a confirmation, as it comes before what is published after it.
-fn take_push(kind: PushKind, data: Vec<Value>, waiting: &Waiting, on_push: &OnPush) {
+fn take_push(kind: PushKind, data: Vec<Value>, pending: &PendingReplies, on_push: &OnPush) {
     let name = match data.first() {
-        Some(Value::BulkString(name)) if waiting.is_confirmation(&kind) => Some((kind.clone(), name.clone())),
+        Some(Value::BulkString(name)) if pending.is_confirmation(&kind) => Some((kind.clone(), name.clone())),
         _ => None,
     };
     on_push(PushInfo { kind, data });
     if let Some((kind, name)) = name {
-        waiting.confirmation_came(&kind, &name);
+        pending.on_confirmation(&kind, &name);
     }
 }
 
-async fn write_requests(mut write: WriteHalf<Socket>, mut requests: mpsc::Receiver<Vec<u8>>, waiting: Arc<Waiting>) {
-    let _ends = Ends(Arc::clone(&waiting));
+async fn write_requests(
+    mut write: WriteHalf<Transport>,
+    mut requests: mpsc::Receiver<Vec<u8>>,
+    pending: Arc<PendingReplies>,
+) {
+    let _guard = TaskGuard(Arc::clone(&pending));
     while let Some(request) = requests.recv().await {
         let written = async {
             write.write_all(&request).await?;
             write.flush().await
         };
         if let Err(error) = written.await {
-            return waiting.end(&error.to_string());
+            return pending.end(&error.to_string());
         }
     }
 }
 
-fn hello(connector: &Connector, expected: Expected) -> Cmd {
+fn hello(connector: &Connector, expected: ExpectedRole) -> Cmd {
     let login = connector.login(expected);
     let mut hello = redis::cmd("HELLO");
     hello.arg(3);

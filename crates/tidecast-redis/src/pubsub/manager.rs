@@ -1,9 +1,9 @@
-//! Who listens where: one ear, or in a Cluster with sharded channels one for each primary.
+//! Assigns channels to pub/sub workers: to the only one, or in a Cluster with sharded channels to one for each primary.
 //!
-//! Names are given to ears here, and given to others when a slot moves. An ear lives until its node is none of the
+//! When a slot moves, its channels are given to another worker. A worker lives until its node is no longer one of the
 //! Cluster's primaries.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidecast::Channel;
@@ -14,239 +14,232 @@ use tokio::{
 };
 
 use crate::{
+    address::Address,
     commands::ListenTarget,
-    config::Servers,
-    context::Shared,
-    error::Failure,
-    log_throttle::Repeats,
-    pubsub::sentinel_watch::watch,
-    pubsub::worker::Ear,
-    socket::Address,
-    supervise::{Fault, supervise},
+    config::Deployment,
+    context::BrokerContext,
+    error::CallError,
+    log_throttle::LogThrottle,
+    pubsub::{sentinel_watch::watch, subscriptions::WorkerId, worker::PubSubWorker},
+    supervise::{FailPoint, supervise},
 };
 
-/// How often a Cluster is asked where its slots are, if nothing tells that one has moved.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often the slots of a Cluster are fetched if nothing shows that one has moved.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// At least how long between two such questions.
-const LOOK_NO_SOONER: Duration = Duration::from_millis(100);
-
-/// The number of an ear that a name has for which no node is known.
-const NOBODY: usize = usize::MAX;
+/// The shortest pause between two fetches.
+const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    shared: Arc<Shared>,
+pub(crate) struct PubSubManager {
+    context: Arc<BrokerContext>,
     runtime: Handle,
     sharded: bool,
-    ears: Mutex<Ears>,
+    tasks: Mutex<Tasks>,
 }
 
 #[derive(Debug, Default)]
-struct Ears {
-    listening: Vec<Listening>,
-    next_number: usize,
+struct Tasks {
+    workers: Vec<WorkerHandle>,
+    next_id: WorkerId,
     router: Option<JoinHandle<()>>,
     /// One for each Sentinel.
-    watches: Vec<JoinHandle<()>>,
+    sentinel_watches: Vec<JoinHandle<()>>,
     closed: bool,
 }
 
 #[derive(Debug)]
-struct Listening {
-    ear: Arc<Ear>,
-    /// `None`: wherever the primary is, or any.
+struct WorkerHandle {
+    worker: Arc<PubSubWorker>,
+    /// The node at which it listens; `None` follows the primary, or takes any node of a Cluster.
     target: Option<ListenTarget>,
     task: JoinHandle<()>,
 }
 
-impl Listener {
-    pub(crate) fn new(shared: Arc<Shared>, runtime: Handle) -> Arc<Self> {
-        let sharded = shared.config.is_sharded();
-        Arc::new(Self { shared, runtime, sharded, ears: Mutex::default() })
+impl PubSubManager {
+    pub(crate) fn new(context: Arc<BrokerContext>, runtime: Handle) -> Arc<Self> {
+        let sharded = context.config.is_sharded();
+        Arc::new(Self { context, runtime, sharded, tasks: Mutex::default() })
     }
 
-    /// Begins to listen.
+    /// Starts the tasks that listen.
     pub(crate) fn start(self: &Arc<Self>) {
-        if let Servers::Sentinel { sentinels, service, .. } = &self.shared.config.servers {
+        if let Deployment::Sentinel { sentinels, service, .. } = &self.context.config.deployment {
             let watches = sentinels.iter().map(|sentinel| self.watch(sentinel.clone(), service.clone()));
             let watches: Vec<_> = watches.collect();
-            self.ears.lock().watches = watches;
+            self.tasks.lock().sentinel_watches = watches;
         }
         if !self.sharded {
-            self.add_ear(None);
+            self.add_worker(None);
             return;
         }
-        let listener = self.clone();
+        let manager = self.clone();
         let router = self.runtime.spawn(async move {
-            let restarts = &listener.shared.heard.counters.task_restarts;
-            supervise("routing", restarts, || listener.route_for_ever(), || {}).await;
+            let restarts = &manager.context.subscriptions.counters.task_restarts;
+            supervise("routing", restarts, || manager.keep_routing(), || {}).await;
         });
-        self.ears.lock().router = Some(router);
+        self.tasks.lock().router = Some(router);
     }
 
     fn watch(&self, sentinel: Address, service: String) -> JoinHandle<()> {
-        let shared = self.shared.clone();
+        let context = self.context.clone();
         self.runtime.spawn(async move {
-            let restarts = &shared.heard.counters.task_restarts;
-            supervise("watching a sentinel", restarts, || watch(&shared, &sentinel, &service), || {}).await;
+            let restarts = &context.subscriptions.counters.task_restarts;
+            supervise("watching a sentinel", restarts, || watch(&context, &sentinel, &service), || {}).await;
         })
     }
 
-    /// Stops for good.
+    /// Stops all tasks for good.
     pub(crate) fn close(&self) {
-        let mut ears = self.ears.lock();
-        ears.closed = true;
-        ears.watches.drain(..).for_each(|watch| watch.abort());
-        if let Some(router) = ears.router.take() {
+        let mut tasks = self.tasks.lock();
+        tasks.closed = true;
+        tasks.sentinel_watches.drain(..).for_each(|watch| watch.abort());
+        if let Some(router) = tasks.router.take() {
             router.abort();
         }
-        for listening in ears.listening.drain(..) {
-            listening.task.abort();
+        for handle in tasks.workers.drain(..) {
+            handle.task.abort();
         }
     }
 
-    /// Has a channel listened to.
+    /// Subscribes to a channel.
     pub(crate) fn subscribe(&self, channel: &Channel) {
-        let name = self.shared.name(channel);
-        let ear = if self.sharded { self.ear_of(&name) } else { self.only_ear() };
-        let number = ear.as_ref().map_or(NOBODY, |ear| ear.number);
-        if self.shared.heard.add(&name, channel, number) {
-            match ear {
-                Some(ear) => ear.subscribe(name),
-                // The router finds who is to.
-                None => self.shared.connected.send_modify(|_| {}),
+        let name = self.context.name(channel);
+        let worker = self.worker_for(&name);
+        if self.context.subscriptions.add(&name, channel, worker.as_ref().map(|worker| worker.id)) {
+            match worker {
+                Some(worker) => worker.subscribe(name),
+                // The router finds a worker for it.
+                None => self.context.connected.send_modify(|_| {}),
             }
         }
     }
 
-    /// Has a channel no longer listened to, unless it is read again.
+    /// Unsubscribes from a channel, unless it has readers again.
     pub(crate) fn release(&self, channel: &Channel) {
-        let name = self.shared.name(channel);
-        let Some(number) = self.shared.heard.remove(&name, channel) else { return };
-        if let Some(ear) = self.ear(number) {
-            ear.unsubscribe(name);
+        let name = self.context.name(channel);
+        let Some(id) = self.context.subscriptions.remove(&name, channel) else { return };
+        let worker = self.find_worker(|handle| handle.worker.id == id);
+        if let Some(worker) = worker {
+            worker.unsubscribe(name);
         }
     }
 
-    fn only_ear(&self) -> Option<Arc<Ear>> {
-        self.ears.lock().listening.first().map(|listening| listening.ear.clone())
+    fn find_worker(&self, is_it: impl Fn(&WorkerHandle) -> bool) -> Option<Arc<PubSubWorker>> {
+        let tasks = self.tasks.lock();
+        tasks.workers.iter().find(|handle| is_it(handle)).map(|handle| handle.worker.clone())
     }
 
-    fn ear(&self, number: usize) -> Option<Arc<Ear>> {
-        let ears = self.ears.lock();
-        ears.listening.iter().map(|listening| &listening.ear).find(|ear| ear.number == number).cloned()
+    /// Returns the worker at the node that has the slot of a name, as far as is known.
+    fn worker_for(&self, name: &[u8]) -> Option<Arc<PubSubWorker>> {
+        if !self.sharded {
+            return self.find_worker(|_| true);
+        }
+        let target = self.context.commands.target_of(name)?;
+        self.find_worker(|handle| handle.target.as_ref() == Some(&target))
     }
 
-    /// The ear at the node that has a name's slot, as far as is known.
-    fn ear_of(&self, name: &[u8]) -> Option<Arc<Ear>> {
-        let target = self.shared.commands.target_of(name)?;
-        let ears = self.ears.lock();
-        ears.listening.iter().find(|listening| listening.target.as_ref() == Some(&target)).map(|it| it.ear.clone())
-    }
-
-    fn add_ear(self: &Arc<Self>, target: Option<ListenTarget>) {
-        let mut ears = self.ears.lock();
-        if ears.closed {
+    fn add_worker(self: &Arc<Self>, target: Option<ListenTarget>) {
+        let mut tasks = self.tasks.lock();
+        if tasks.closed {
             return;
         }
-        let ear = Ear::new(ears.next_number, self.sharded);
-        ears.next_number += 1;
-        let (listener, shared) = (self.clone(), self.shared.clone());
-        let fixed = target.clone();
-        let where_to = async move || match &fixed {
-            Some(target) => Ok(target.clone()),
-            None => {
-                let any = shared.commands.listen_targets(false).await?.into_iter().next();
-                any.ok_or_else(|| Failure::not_done("no primary is known"))
+        let worker = PubSubWorker::new(tasks.next_id, self.sharded);
+        tasks.next_id += 1;
+        let (manager, context) = (self.clone(), self.context.clone());
+        let (running, fixed) = (worker.clone(), target.clone());
+        let find_target = {
+            let context = self.context.clone();
+            async move || match &fixed {
+                Some(target) => Ok(target.clone()),
+                None => {
+                    let any = context.commands.listen_targets(false).await?.into_iter().next();
+                    any.ok_or_else(|| CallError::unavailable("no primary is known"))
+                }
             }
         };
-        let (heard_by, to) = (ear.clone(), self.shared.clone());
         let task = self.runtime.spawn(async move {
-            let on_change = || listener.tell_connected();
+            let on_change = || manager.update_connected();
             let on_end = || {
-                heard_by.stop(&to);
+                running.stop(&context);
                 on_change();
             };
-            let restarts = &to.heard.counters.task_restarts;
-            supervise("listening", restarts, || heard_by.listen(&to, &where_to, &on_change), on_end).await;
+            let restarts = &context.subscriptions.counters.task_restarts;
+            supervise("listening", restarts, || running.listen(&context, &find_target, &on_change), on_end).await;
         });
-        ears.listening.push(Listening { ear, target, task });
+        tasks.workers.push(WorkerHandle { worker, target, task });
     }
 
-    /// Tells whoever waits for Redis how things stand.
-    fn tell_connected(&self) {
-        // Looked at inside, so that of two ears that change at once the second one's look is the last word.
-        self.shared.connected.send_if_modified(|before| {
-            let ears = self.ears.lock();
+    /// Publishes whether all workers are connected.
+    fn update_connected(&self) {
+        // Read inside the closure: if two workers change at once, the later read is the one that stays.
+        self.context.connected.send_if_modified(|before| {
+            let tasks = self.tasks.lock();
             let connected =
-                !ears.listening.is_empty() && ears.listening.iter().all(|listening| listening.ear.is_connected());
-            std::mem::replace(before, connected) != connected
+                !tasks.workers.is_empty() && tasks.workers.iter().all(|handle| handle.worker.is_connected());
+            mem::replace(before, connected) != connected
         });
     }
 
-    /// Keeps an ear at each primary, and each name at the ear of the node that has its slot.
-    async fn route_for_ever(self: &Arc<Self>) {
-        let mut changes = self.shared.connected.subscribe();
-        let mut repeats = Repeats::default();
+    /// Keeps a worker at each primary, and each name at the worker of the node that has its slot. Never returns.
+    async fn keep_routing(self: &Arc<Self>) {
+        let mut changes = self.context.connected.subscribe();
+        let mut throttle = LogThrottle::default();
         loop {
-            let looked = Instant::now();
-            self.shared.faults.strike(Fault::Routing);
-            // Whatever changes from here on is looked at in the next round.
+            let started = Instant::now();
+            self.context.fail_points.trip(FailPoint::Routing);
+            // A change from here on starts another round.
             changes.mark_unchanged();
-            match self.shared.commands.listen_targets(true).await {
+            match self.context.commands.listen_targets(true).await {
                 Ok(targets) => {
-                    repeats.reset();
-                    self.keep_ears_at(targets);
+                    throttle.reset();
+                    self.keep_workers_at(targets);
                     self.route();
-                    self.tell_connected();
+                    self.update_connected();
                 }
-                Err(failure) => {
-                    let reason = failure.to_string();
-                    if let Some(attempts) = repeats.count(&reason) {
-                        tracing::warn!(reason, attempts, "redis: where to listen is not known");
+                Err(error) => {
+                    let reason = error.to_string();
+                    if let Some(attempts) = throttle.record(&reason) {
+                        tracing::warn!(reason, attempts, "redis: cannot find the primaries to listen at");
                     }
                 }
             }
-            let _ = time::timeout(LOOK_AGAIN, changes.changed()).await;
-            time::sleep_until(looked + LOOK_NO_SOONER).await;
+            let _ = time::timeout(REFRESH_INTERVAL, changes.changed()).await;
+            time::sleep_until(started + REFRESH_INTERVAL_MIN).await;
         }
     }
 
-    fn keep_ears_at(self: &Arc<Self>, targets: Vec<ListenTarget>) {
+    fn keep_workers_at(self: &Arc<Self>, targets: Vec<ListenTarget>) {
         let gone: Vec<_> = {
-            let mut ears = self.ears.lock();
-            let is_gone = |listening: &mut Listening| {
-                listening.task.is_finished()
-                    || !listening.target.as_ref().is_some_and(|target| targets.contains(target))
+            let mut tasks = self.tasks.lock();
+            let is_gone = |handle: &mut WorkerHandle| {
+                handle.task.is_finished() || !handle.target.as_ref().is_some_and(|target| targets.contains(target))
             };
-            ears.listening.extract_if(.., is_gone).collect()
+            tasks.workers.extract_if(.., is_gone).collect()
         };
-        for listening in gone {
-            listening.task.abort();
-            self.shared.heard.cut_off(listening.ear.number);
+        for handle in gone {
+            handle.task.abort();
+            self.context.subscriptions.disconnected(handle.worker.id);
         }
         for target in targets {
-            let is_there =
-                self.ears.lock().listening.iter().any(|listening| listening.target.as_ref() == Some(&target));
-            if !is_there {
-                self.add_ear(Some(target));
+            if self.find_worker(|handle| handle.target.as_ref() == Some(&target)).is_none() {
+                self.add_worker(Some(target));
             }
         }
     }
 
     fn route(&self) {
-        let ears: Vec<_> = self.ears.lock().listening.iter().map(|listening| listening.ear.clone()).collect();
-        let moved: Vec<_> = ears.iter().flat_map(|ear| ear.take_moved()).collect();
-        for (name, number) in self.shared.heard.names() {
-            match self.ear_of(&name) {
-                Some(ear) if ear.number != number || moved.contains(&name) => {
-                    self.shared.heard.assign(&name, ear.number);
-                    ear.subscribe(name);
+        let workers: Vec<_> = self.tasks.lock().workers.iter().map(|handle| handle.worker.clone()).collect();
+        let moved: Vec<_> = workers.iter().flat_map(|worker| worker.take_moved()).collect();
+        for (name, current) in self.context.subscriptions.names() {
+            match self.worker_for(&name) {
+                Some(worker) if Some(worker.id) != current || moved.contains(&name) => {
+                    self.context.subscriptions.assign(&name, Some(worker.id));
+                    worker.subscribe(name);
                 }
-                // Nobody has its slot for now. It is given to whoever has it later, be it the one before.
-                None if number != NOBODY => self.shared.heard.assign(&name, NOBODY),
+                // No node has its slot now. A later round finds the node that gets it, even if that is the same one.
+                None if current.is_some() => self.context.subscriptions.assign(&name, None),
                 _ => {}
             }
         }

@@ -9,14 +9,14 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::time::{sleep, timeout};
 
 use crate::{
+    address::Address,
     backoff::Backoff,
-    connection::{Connector, Expected},
-    context::Shared,
-    error::Failure,
-    pubsub::connection::ListenConnection,
+    connection::{Connector, ExpectedRole},
+    context::BrokerContext,
+    error::CallError,
+    pubsub::connection::PubSubConnection,
     reply::text,
-    socket::Address,
-    supervise::Fault,
+    supervise::FailPoint,
 };
 
 /// The pauses between attempts to reach one Sentinel: others tell the same.
@@ -26,10 +26,10 @@ const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_
 const EVENTS: [&str; 2] = ["+promoted-slave", "+switch-master"];
 
 /// Listens to one Sentinel for ever.
-pub(crate) async fn watch(shared: &Arc<Shared>, sentinel: &Address, service: &str) {
+pub(crate) async fn watch(context: &Arc<BrokerContext>, sentinel: &Address, service: &str) {
     let mut backoff = PAUSES;
     loop {
-        let reason = match listen(shared, sentinel, service).await {
+        let reason = match listen(context, sentinel, service).await {
             Ok(ended) => {
                 backoff.reset();
                 ended
@@ -43,20 +43,20 @@ pub(crate) async fn watch(shared: &Arc<Shared>, sentinel: &Address, service: &st
 }
 
 /// Listens until the connection ends; answers with why it did.
-async fn listen(shared: &Arc<Shared>, sentinel: &Address, service: &str) -> Result<String, Failure> {
-    shared.faults.strike(Fault::Sentinels);
-    let (to, of) = (shared.clone(), service.to_owned());
+async fn listen(context: &Arc<BrokerContext>, sentinel: &Address, service: &str) -> Result<String, CallError> {
+    context.fail_points.trip(FailPoint::Sentinels);
+    let (to, of) = (context.clone(), service.to_owned());
     let on_push = move |push: PushInfo| {
         if let Some(primary) = promoted(&push, &of) {
             to.commands.switch_to(&primary);
         }
     };
-    let connector: &Connector = shared.commands.connector();
-    let opening = ListenConnection::open(connector, sentinel, Expected::Sentinel, Arc::new(on_push));
+    let connector: &Connector = context.commands.connector();
+    let opening = PubSubConnection::open(connector, sentinel, ExpectedRole::Sentinel, Arc::new(on_push));
     let connection = timeout(connector.config.connect_timeout, opening).await;
-    let connection = connection.unwrap_or_else(|_| Err(Failure::not_done("no connection in time")))?;
+    let connection = connection.unwrap_or_else(|_| Err(CallError::unavailable("no connection in time")))?;
     connection.subscribe(&EVENTS).await?;
-    let pause = shared.config.probe_interval.max(Duration::from_millis(100));
+    let pause = context.config.probe_interval.max(Duration::from_millis(100));
     loop {
         tokio::select! {
             ended = connection.closed() => return Ok(ended),

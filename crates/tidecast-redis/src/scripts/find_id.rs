@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 use redis::Value;
 use tidecast::Position;
 
-use super::{Call, Malformed, Script, number, reply_reader, script};
+use super::{MalformedReply, Script, ScriptCall, number, reply_reader, script};
 use crate::{codec::stored_id, keys::ChannelKeys};
 
-static FIND: LazyLock<Script> = LazyLock::new(|| script(include_str!("find_id.lua")));
+static FIND_ID: LazyLock<Script> = LazyLock::new(|| script(include_str!("find_id.lua")));
 
 /// Part of a search, which goes from newer events to older ones.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Find<'a> {
+pub(crate) struct FindId<'a> {
     pub(crate) keys: &'a ChannelKeys,
     pub(crate) id: &'a str,
     /// The newest offset to look at.
@@ -23,9 +23,9 @@ pub(crate) struct Find<'a> {
     pub(crate) bytes_max: usize,
 }
 
-/// Result of a [`Find`].
+/// Result of a [`FindId`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Searched {
+pub(crate) struct IdSearch {
     /// The oldest event with the id.
     pub(crate) oldest: Option<Position>,
     /// How many have the id.
@@ -40,11 +40,11 @@ pub(crate) struct Searched {
     pub(crate) ended: bool,
 }
 
-impl Find<'_> {
+impl FindId<'_> {
     /// Returns the call.
-    pub(crate) fn call(&self) -> Call<'static> {
-        Call {
-            script: &FIND,
+    pub(crate) fn call(&self) -> ScriptCall<'static> {
+        ScriptCall {
+            script: &FIND_ID,
             keys: vec![self.keys.meta.clone(), self.keys.events.clone()],
             arguments: vec![
                 number(self.last.min(1 << 53)),
@@ -57,15 +57,15 @@ impl Find<'_> {
     }
 
     /// Parses its reply: `None` if the channel has no log.
-    pub(crate) fn parse(value: Value) -> Result<Option<Searched>, Malformed> {
-        let mut reply = reply_reader::Reply::new(value)?;
+    pub(crate) fn parse(value: Value) -> Result<Option<IdSearch>, MalformedReply> {
+        let mut reply = reply_reader::ReplyReader::new(value)?;
         if reply.is_empty() {
             return Ok(None);
         }
         let epoch = reply.text("an epoch")?;
         let oldest = reply_reader::position(&epoch, reply.number("an offset")?)?;
         let mut count = |what| reply.number(what);
-        Ok(Some(Searched {
+        Ok(Some(IdSearch {
             oldest: Some(oldest).filter(|oldest| oldest.offset > 0),
             found: count("how many were found")?,
             events: usize::try_from(count("how many were looked at")?).unwrap_or(usize::MAX),

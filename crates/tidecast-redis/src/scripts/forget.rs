@@ -6,7 +6,7 @@ use bytes::Bytes;
 use redis::Value;
 use tidecast::Position;
 
-use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply_reader, script};
+use super::{MalformedReply, Script, ScriptCall, fresh_epoch, milliseconds, number, reply_reader, script};
 use crate::keys::ChannelKeys;
 
 static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.lua")));
@@ -24,13 +24,10 @@ pub(crate) struct Forget<'a> {
     pub(crate) message: &'a [u8],
 }
 
-/// What came of it: where the channel's positions start over, if it was known.
-pub(crate) type Forgotten = Option<Position>;
-
 impl Forget<'_> {
     /// The call. It is not repeatable: the second would delete what was published after the first.
-    pub(crate) fn call(&self) -> Call<'static> {
-        Call {
+    pub(crate) fn call(&self) -> ScriptCall<'static> {
+        ScriptCall {
             script: &FORGET,
             keys: vec![self.keys.meta.clone(), self.keys.events.clone()],
             arguments: vec![
@@ -44,8 +41,8 @@ impl Forget<'_> {
     }
 
     /// Reads its reply.
-    pub(crate) fn parse(value: Value) -> Result<Forgotten, Malformed> {
-        let mut reply = reply_reader::Reply::new(value)?;
+    pub(crate) fn parse(value: Value) -> Result<Option<Position>, MalformedReply> {
+        let mut reply = reply_reader::ReplyReader::new(value)?;
         let known = reply.number("whether it was known")? == 1;
         let epoch = reply.text("an epoch")?;
         if known { reply_reader::position(&epoch, 0).map(Some) } else { Ok(None) }

@@ -3,7 +3,7 @@
 use redis::{Cmd, Value};
 use tidecast::Position;
 
-use super::{Malformed, reply_reader};
+use super::{MalformedReply, reply_reader};
 use crate::keys::ChannelKeys;
 
 /// The command. It may be repeated.
@@ -14,8 +14,8 @@ pub(crate) fn head(keys: &ChannelKeys) -> Cmd {
 }
 
 /// Parses its reply: `None` if the channel has no log, or a damaged one, which starts over with the next publish.
-pub(crate) fn parse_head(value: Value) -> Result<Option<Position>, Malformed> {
-    let mut reply = reply_reader::Reply::new(value)?;
+pub(crate) fn parse_head(value: Value) -> Result<Option<Position>, MalformedReply> {
+    let mut reply = reply_reader::ReplyReader::new(value)?;
     let Some(epoch) = reply.optional_text("an epoch")? else { return Ok(None) };
     let head = reply.number("an offset").and_then(|offset| reply_reader::position(&epoch, offset)).ok();
     Ok(head.filter(|head| head.offset <= 1 << 53))

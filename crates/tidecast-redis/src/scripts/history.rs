@@ -5,14 +5,14 @@ use std::{sync::LazyLock, time::Duration};
 use redis::Value;
 use tidecast::{Epoch, Position};
 
-use super::{Call, Malformed, Script, milliseconds, number, reply_reader, script};
+use super::{MalformedReply, Script, ScriptCall, milliseconds, number, reply_reader, script};
 use crate::keys::ChannelKeys;
 
-static FILL: LazyLock<Script> = LazyLock::new(|| script(include_str!("history.lua")));
+static READ_HISTORY: LazyLock<Script> = LazyLock::new(|| script(include_str!("history.lua")));
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fill<'a> {
+pub(crate) struct ReadHistory<'a> {
     /// Of the channel.
     pub(crate) keys: &'a ChannelKeys,
     /// After which offset; `None` for the newest events.
@@ -27,7 +27,7 @@ pub(crate) struct Fill<'a> {
 
 /// What a channel has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Filled {
+pub(crate) struct HistoryPage {
     /// Its newest event, whether that is still stored or not.
     pub(crate) head: Position,
     /// Its earlier epochs.
@@ -47,12 +47,12 @@ pub(crate) struct Filled {
     /// Whether the bounds of the answer may have left out events.
     pub(crate) cut: bool,
     /// Oldest first and without holes.
-    pub(crate) events: Vec<Stored>,
+    pub(crate) events: Vec<StoredEvent>,
 }
 
 /// An event of a channel's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct StoredEvent {
     pub(crate) offset: u64,
     /// When it was published, by the server's clock, in milliseconds.
     pub(crate) at_ms: u64,
@@ -64,12 +64,12 @@ pub(crate) struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Lineage(Vec<Position>);
 
-impl Fill<'_> {
+impl ReadHistory<'_> {
     /// The call.
-    pub(crate) fn call(&self) -> Call<'static> {
+    pub(crate) fn call(&self) -> ScriptCall<'static> {
         let after = self.after.map_or_else(|| "-1".to_owned(), |after| after.to_string());
-        Call {
-            script: &FILL,
+        ScriptCall {
+            script: &READ_HISTORY,
             keys: vec![self.keys.meta.clone(), self.keys.events.clone()],
             arguments: vec![
                 after.into(),
@@ -82,8 +82,8 @@ impl Fill<'_> {
     }
 
     /// Reads its reply: `None` where the channel has no log.
-    pub(crate) fn parse(value: Value) -> Result<Option<Filled>, Malformed> {
-        let mut reply = reply_reader::Reply::new(value)?;
+    pub(crate) fn parse(value: Value) -> Result<Option<HistoryPage>, MalformedReply> {
+        let mut reply = reply_reader::ReplyReader::new(value)?;
         if reply.is_empty() {
             return Ok(None);
         }
@@ -99,7 +99,7 @@ impl Fill<'_> {
         let current = reply.number("whether it is current")? == 1;
         let now_ms = Some(reply.number("the time")?).filter(|now| *now > 0);
         let cut = reply.number("whether it is cut")? == 1;
-        let mut events: Vec<Stored> = Vec::with_capacity(reply.len() / 2);
+        let mut events: Vec<StoredEvent> = Vec::with_capacity(reply.len() / 2);
         while !reply.is_empty() {
             let id = reply.text("an id")?;
             let (offset, at_ms) = parse_id(&id).ok_or(reply_reader::malformed("an id"))?;
@@ -109,9 +109,9 @@ impl Fill<'_> {
                 events.clear();
                 complete = false;
             }
-            events.push(Stored { offset, at_ms, payload: reply.bytes("an event")? });
+            events.push(StoredEvent { offset, at_ms, payload: reply.bytes("an event")? });
         }
-        Ok(Some(Filled { head, lineage, origins, server, promoted, current, complete, now_ms, cut, events }))
+        Ok(Some(HistoryPage { head, lineage, origins, server, promoted, current, complete, now_ms, cut, events }))
     }
 }
 

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use redis::Value;
 use tidecast::{Event, IdempotencyKey, Position};
 
-use super::{Call, Malformed, Script, fresh_epoch, milliseconds, number, reply_reader, script};
+use super::{MalformedReply, Script, ScriptCall, fresh_epoch, milliseconds, number, reply_reader, script};
 use crate::{
     PlainFormat,
     codec::{Payload, stored},
     keys::ChannelKeys,
-    replication_ids::SeenServers,
+    replication_ids::SeenReplicationIds,
 };
 
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("publish.lua")));
@@ -32,16 +32,16 @@ pub(crate) struct Publish<'a> {
     /// What this publish is to be answered with, and every repetition of it.
     pub(crate) answer: &'a str,
     /// Where it is heard.
-    pub(crate) target: Target<'a>,
+    pub(crate) target: PublishTarget<'a>,
     /// What is remembered.
-    pub(crate) keep: &'a Keep,
+    pub(crate) keep: &'a Retention,
     /// Which servers this node has seen.
-    pub(crate) seen: &'a SeenServers,
+    pub(crate) seen: &'a SeenReplicationIds,
 }
 
 /// Where an event is heard.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct PublishTarget<'a> {
     /// The name that is published on.
     pub(crate) name: &'a str,
     /// Whether that is a sharded channel. It then has to lie in the slot of the keys.
@@ -52,7 +52,7 @@ pub(crate) struct Target<'a> {
 
 /// How much Redis remembers.
 #[derive(Debug, Clone)]
-pub(crate) struct Keep {
+pub(crate) struct Retention {
     /// Most events of a channel, rounded up to what a node of a stream holds; zero keeps none.
     pub(crate) events_max: usize,
     /// How long events are kept. No longer than the hash is.
@@ -80,12 +80,12 @@ pub(crate) struct Accepted {
 
 impl Publish<'_> {
     /// The call. It is drawn a new epoch each time, so build it anew for each publish.
-    pub(crate) fn call(&self) -> Call<'static> {
-        let Keep { events_max, events_age_max, idle_age_max, idempotency_age_max } = self.keep;
+    pub(crate) fn call(&self) -> ScriptCall<'static> {
+        let Retention { events_max, events_age_max, idle_age_max, idempotency_age_max } = self.keep;
         let age_ms = milliseconds((*events_age_max).min(*idle_age_max));
         let once = self.idempotency_key.filter(|_| !idempotency_age_max.is_zero()).map(|key| self.keys.once(key));
         let payload = Payload::new(self.event, self.target.format, *events_max > 0);
-        Call {
+        ScriptCall {
             script: &PUBLISH,
             repeatable: once.is_some(),
             keys: [self.keys.meta.clone(), self.keys.events.clone()].into_iter().chain(once).collect(),
@@ -103,16 +103,16 @@ impl Publish<'_> {
                 number(milliseconds(*idempotency_age_max)),
                 Bytes::copy_from_slice(self.answer.as_bytes()),
                 self.seen.last.clone(),
-                self.seen.before.clone(),
-                self.seen.mark.clone(),
-                self.seen.mark_if_back.clone(),
+                self.seen.earlier.clone(),
+                self.seen.return_mark.clone(),
+                self.seen.mark_if_returned.clone(),
             ],
         }
     }
 
     /// Reads its reply.
-    pub(crate) fn parse(value: Value) -> Result<Accepted, Malformed> {
-        let mut reply = reply_reader::Reply::new(value)?;
+    pub(crate) fn parse(value: Value) -> Result<Accepted, MalformedReply> {
+        let mut reply = reply_reader::ReplyReader::new(value)?;
         let epoch = reply.text("an epoch")?;
         let position = reply_reader::position(&epoch, reply.number("an offset")?)?;
         Ok(Accepted {

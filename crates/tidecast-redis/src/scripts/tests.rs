@@ -14,17 +14,16 @@ use redis::{Connection, ConnectionLike, RedisResult, ServerErrorKind, Value};
 use tidecast::{Channel, Epoch, Event, IdempotencyKey, Limits, Position};
 
 use super::{
-    find_id::Searched,
-    forget::Forgotten,
-    history::{Filled, Lineage},
+    find_id::IdSearch,
+    history::{HistoryPage, Lineage},
     publish::Accepted,
     *,
 };
 use crate::{
     PlainFormat,
-    codec::{Arrival, decode, decode_stored},
+    codec::{Decoded, decode, decode_stored},
     keys::{ChannelKeys, Keys},
-    replication_ids::Servers,
+    replication_ids::ReplicationIds,
     server::{self, Server},
 };
 
@@ -42,9 +41,9 @@ struct Rig {
     connection: Connection,
     channel: Channel,
     keys: ChannelKeys,
-    keep: Keep,
+    keep: Retention,
     format: PlainFormat,
-    servers: Servers,
+    servers: ReplicationIds,
 }
 
 impl Rig {
@@ -56,13 +55,21 @@ impl Rig {
         let connection = connect(&server.url());
         let channel = Channel::default();
         let keys = Keys::new("tidecast", 0).channel(&channel);
-        let keep = Keep {
+        let keep = Retention {
             events_max: 10_000,
             events_age_max: DAY,
             idle_age_max: DAY,
             idempotency_age_max: Duration::from_secs(300),
         };
-        Self { server, connection, channel, keys, keep, format: PlainFormat::Object, servers: Servers::default() }
+        Self {
+            server,
+            connection,
+            channel,
+            keys,
+            keep,
+            format: PlainFormat::Object,
+            servers: ReplicationIds::default(),
+        }
     }
 
     fn use_channel(&mut self, name: &str) {
@@ -113,13 +120,13 @@ impl Rig {
             event,
             idempotency_key: key.as_ref(),
             answer,
-            target: Target { name: self.channel.as_str(), sharded: false, format: self.format },
+            target: PublishTarget { name: self.channel.as_str(), sharded: false, format: self.format },
             keep: &self.keep,
-            seen: &self.servers.seen(),
+            seen: &self.servers.snapshot(),
         };
         let call = publish.call();
         let accepted = run(&mut self.connection, &call).map(|value| Publish::parse(value).unwrap())?;
-        self.servers.saw(&accepted.server);
+        self.servers.record(&accepted.server);
         Ok(accepted)
     }
 
@@ -133,13 +140,14 @@ impl Rig {
         self.try_publish(&Event::text(text), Some(key), answer).unwrap()
     }
 
-    fn try_fill(&mut self, after: Option<u64>, limit: usize, bytes_max: usize) -> RedisResult<Option<Filled>> {
-        let call = Fill { keys: &self.keys, after, limit, bytes_max, idle_age_max: self.keep.idle_age_max }.call();
-        run(&mut self.connection, &call).map(|value| Fill::parse(value).unwrap())
+    fn try_fill(&mut self, after: Option<u64>, limit: usize, bytes_max: usize) -> RedisResult<Option<HistoryPage>> {
+        let call =
+            ReadHistory { keys: &self.keys, after, limit, bytes_max, idle_age_max: self.keep.idle_age_max }.call();
+        run(&mut self.connection, &call).map(|value| ReadHistory::parse(value).unwrap())
     }
 
     /// What the channel has, which there must be.
-    fn fill(&mut self, after: Option<u64>) -> Filled {
+    fn fill(&mut self, after: Option<u64>) -> HistoryPage {
         self.try_fill(after, 1_000, usize::MAX >> 11).unwrap().unwrap()
     }
 
@@ -149,7 +157,7 @@ impl Rig {
         filled.head.offset == 0 && filled.complete && filled.events.is_empty()
     }
 
-    fn forget(&mut self) -> Forgotten {
+    fn forget(&mut self) -> Option<Position> {
         let control = Keys::new("tidecast", 0).control();
         let call = Forget { keys: &self.keys, idle_age_max: DAY, control: &control, message: b"sse" }.call();
         Forget::parse(run(&mut self.connection, &call).unwrap()).unwrap()
@@ -179,7 +187,7 @@ impl Listener {
 
     fn next_of_ours(&mut self) -> (Position, Event, bool) {
         match decode(&self.next(), &Limits::default()) {
-            Arrival::Ours { position, event, look_up } => (position, event, look_up),
+            Decoded::Native { position, event, partial } => (position, event, partial),
             other => panic!("{other:?}"),
         }
     }
@@ -190,7 +198,7 @@ fn connect(url: &str) -> Connection {
 }
 
 /// As whoever sends it is to do.
-fn run(connection: &mut impl ConnectionLike, call: &Call) -> RedisResult<Value> {
+fn run(connection: &mut impl ConnectionLike, call: &ScriptCall) -> RedisResult<Value> {
     match call.by_digest().query(connection) {
         Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) => {
             call.by_text().query(connection)
@@ -200,11 +208,11 @@ fn run(connection: &mut impl ConnectionLike, call: &Call) -> RedisResult<Value> 
 }
 
 /// The offsets and texts of stored events.
-fn texts(filled: &Filled) -> Vec<(u64, String)> {
+fn texts(filled: &HistoryPage) -> Vec<(u64, String)> {
     let text = |payload: &[u8]| decode_stored(payload, &Limits::default()).unwrap().data().to_owned();
     filled.events.iter().map(|stored| (stored.offset, text(&stored.payload))).collect()
 }
 
-fn offsets(filled: &Filled) -> Vec<u64> {
+fn offsets(filled: &HistoryPage) -> Vec<u64> {
     filled.events.iter().map(|stored| stored.offset).collect()
 }

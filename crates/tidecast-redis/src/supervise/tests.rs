@@ -34,12 +34,12 @@ impl Rig {
     }
 
     /// Has a task panic, by what `provoke` does, and sees that the reader hears all the same.
-    async fn survives(mut self, fault: Fault, mut provoke: impl AsyncFnMut(&Self)) {
-        let faults = &self.broker.shared.faults;
-        faults.arm(fault);
+    async fn survives(mut self, fault: FailPoint, mut provoke: impl AsyncFnMut(&Self)) {
+        let fail_points = &self.broker.context.fail_points;
+        fail_points.arm(fault);
         until(async || {
             provoke(&self).await;
-            !faults.is_armed()
+            !fail_points.is_armed()
         })
         .await;
         let position = self.other.publish("sse", Event::text("after")).await.unwrap().position;
@@ -81,26 +81,26 @@ async fn the_task_that_listens_is_started_again() {
     let server = Server::start(&[]);
     let rig = Rig::new(quick(&server.url())).await;
     let broker = rig.broker.clone();
-    rig.survives(Fault::Listening, read_another).await;
+    rig.survives(FailPoint::Listening, read_another).await;
     assert_eq!(broker.stats().task_restarts, 1);
 }
 
 #[tokio::test]
 async fn the_task_that_reads_the_socket_is_started_again() {
     let server = Server::start(&[]);
-    Rig::new(quick(&server.url())).await.survives(Fault::Push, publish).await;
+    Rig::new(quick(&server.url())).await.survives(FailPoint::Push, publish).await;
 }
 
 #[tokio::test]
 async fn a_task_that_fills_channels_is_started_again() {
     let server = Server::start(&[]);
-    Rig::new(quick(&server.url())).await.survives(Fault::Fill, read_another).await;
+    Rig::new(quick(&server.url())).await.survives(FailPoint::Backfill, read_another).await;
 }
 
 #[tokio::test]
 async fn comparing_is_started_again() {
     let server = Server::start(&[]);
-    Rig::new(quick(&server.url())).await.survives(Fault::Compare, async |_: &Rig| {}).await;
+    Rig::new(quick(&server.url())).await.survives(FailPoint::LagCheck, async |_: &Rig| {}).await;
 }
 
 #[tokio::test]
@@ -108,8 +108,8 @@ async fn the_task_that_routes_a_clusters_channels_is_started_again() {
     let cluster = Cluster::start(&[]);
     let rig = Rig::new(quick(&cluster.url()).compat(false)).await;
     let broker = rig.broker.clone();
-    let wake = async |rig: &Rig| rig.broker.shared.connected.send_modify(|_| {});
-    rig.survives(Fault::Routing, wake).await;
+    let wake = async |rig: &Rig| rig.broker.context.connected.send_modify(|_| {});
+    rig.survives(FailPoint::Routing, wake).await;
     assert_eq!(broker.stats().task_restarts, 1);
 }
 
@@ -117,7 +117,7 @@ async fn the_task_that_routes_a_clusters_channels_is_started_again() {
 async fn the_task_that_watches_a_sentinel_is_started_again() {
     let sentinels = Sentinels::start(&[]);
     let rig = Rig::new(quick(&sentinels.url())).await;
-    rig.survives(Fault::Sentinels, async |_: &Rig| sentinels.cut_subscribers()).await;
+    rig.survives(FailPoint::Sentinels, async |_: &Rig| sentinels.cut_subscribers()).await;
 }
 
 /// While a task that ended is not there yet, that shows.

@@ -9,7 +9,7 @@ use rcgen::{
 use crate::{
     RedisConfig,
     commands::Commands,
-    error::Failure,
+    error::CallError,
     server::{Server, free_port},
 };
 
@@ -62,7 +62,7 @@ impl Trusted {
     }
 
     /// What a ping says, with these options.
-    async fn ping(&self, host: &str, options: &str) -> Result<(), Failure> {
+    async fn ping(&self, host: &str, options: &str) -> Result<(), CallError> {
         let url = format!("rediss://{host}:{}?{options}", self.tls_port);
         let config = RedisConfig::from_url(&url).expect("a good URL");
         Commands::new(&config).expect("good certificates").ping().await
@@ -101,7 +101,7 @@ async fn a_client_shows_its_certificate() {
         format!("{authority}&ssl_certfile={}&ssl_keyfile={}", trusted.file("client.pem"), trusted.file("client.key"));
     assert_eq!(trusted.ping("localhost", &certificate).await, Ok(()));
     let without = trusted.ping("localhost", &authority).await;
-    assert!(matches!(without, Err(Failure::Away { maybe_done: false, .. })), "{without:?}");
+    assert!(matches!(without, Err(CallError::Unavailable { maybe_executed: false, .. })), "{without:?}");
     // Both in one file.
     let both = [trusted.file("client.pem"), trusted.file("client.key")].map(|file| fs::read(file).expect("a file"));
     fs::write(trusted.file("both.pem"), both.concat()).expect("a file");

@@ -17,34 +17,34 @@ use redis::Value;
 use tokio::time::Instant;
 
 use crate::{
+    address::Address,
     backoff::Backoff,
-    connection::{Connector, Expected},
-    error::Failure,
-    reply::{self, Verdict},
-    socket::Address,
+    connection::{Connector, ExpectedRole},
+    error::CallError,
+    reply::{self, ReplyOutcome},
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub(crate) struct ClusterTopology {
     seeds: Vec<Address>,
-    known: Mutex<Known>,
+    known: Mutex<KnownSlots>,
     /// One asks at a time; the others wait for what it finds.
     asking: tokio::sync::Mutex<()>,
-    in_background: AtomicBool,
+    refreshing: AtomicBool,
     /// Where the next round begins, so that no node is the only one that is ever asked or listened to.
     turn: AtomicUsize,
 }
 
 /// What was told last.
 #[derive(Debug)]
-struct Known {
+struct KnownSlots {
     map: Arc<SlotMap>,
     /// Grows with each map that was fetched.
     generation: u64,
     fetched: Option<Instant>,
     /// Until then nobody asks again, and this is why.
-    closed_until: Option<(Instant, Failure)>,
+    retry_after: Option<(Instant, CallError)>,
     backoff: Backoff,
 }
 
@@ -56,14 +56,14 @@ pub(crate) struct SlotMap {
     owners: Vec<Option<u16>>,
 }
 
-impl Cluster {
+impl ClusterTopology {
     pub(crate) fn new(seeds: Vec<Address>) -> Self {
-        let known = Known { map: Arc::default(), generation: 0, fetched: None, closed_until: None, backoff: PAUSE };
+        let known = KnownSlots { map: Arc::default(), generation: 0, fetched: None, retry_after: None, backoff: RETRY };
         Self {
             seeds,
             known: Mutex::new(known),
             asking: tokio::sync::Mutex::new(()),
-            in_background: AtomicBool::new(false),
+            refreshing: AtomicBool::new(false),
             turn: AtomicUsize::new(fastrand::usize(..1 << 16)),
         }
     }
@@ -74,7 +74,7 @@ impl Cluster {
     }
 
     /// What is known, or what a node says if nothing is.
-    pub(crate) async fn fetched_map(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+    pub(crate) async fn map_or_fetch(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, CallError> {
         let map = self.map();
         if map.primaries.is_empty() { self.refresh(connector).await } else { Ok(map) }
     }
@@ -82,13 +82,13 @@ impl Cluster {
     /// Asks the nodes anew, unless someone did a moment ago.
     ///
     /// In a task of its own: whoever asked and is no longer polled must not keep the others waiting.
-    pub(crate) async fn refresh(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+    pub(crate) async fn refresh(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, CallError> {
         let (cluster, connector) = (Arc::clone(self), connector.clone());
-        let asking = tokio::spawn(async move { cluster.ask_again(&connector).await });
-        asking.await.unwrap_or_else(|_| Err(Failure::not_done("asking the Cluster was given up")))
+        let asking = tokio::spawn(async move { cluster.fetch_once(&connector).await });
+        asking.await.unwrap_or_else(|_| Err(CallError::unavailable("asking the Cluster was given up")))
     }
 
-    async fn ask_again(&self, connector: &Connector) -> Result<Arc<SlotMap>, Failure> {
+    async fn fetch_once(&self, connector: &Connector) -> Result<Arc<SlotMap>, CallError> {
         let seen = self.known.lock().generation;
         let _asking = self.asking.lock().await;
         {
@@ -97,7 +97,7 @@ impl Cluster {
             if known.generation != seen || fresh {
                 return Ok(Arc::clone(&known.map));
             }
-            if let Some((until, failure)) = &known.closed_until
+            if let Some((until, failure)) = &known.retry_after
                 && Instant::now() < *until
             {
                 return Err(failure.clone());
@@ -110,13 +110,13 @@ impl Cluster {
                 known.map = Arc::new(map);
                 known.generation += 1;
                 known.fetched = Some(Instant::now());
-                known.closed_until = None;
+                known.retry_after = None;
                 known.backoff.reset();
                 Ok(Arc::clone(&known.map))
             }
             Err(failure) => {
                 let pause = known.backoff.after_failure(fastrand::f64() / 2.0 + 0.5);
-                known.closed_until = Some((Instant::now() + pause, failure.clone()));
+                known.retry_after = Some((Instant::now() + pause, failure.clone()));
                 Err(failure)
             }
         }
@@ -124,13 +124,13 @@ impl Cluster {
 
     /// The same in a task of its own, of which there is one at most.
     pub(crate) fn refresh_in_background(self: &Arc<Self>, connector: &Connector) {
-        if self.in_background.swap(true, Ordering::AcqRel) {
+        if self.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
         let (cluster, connector) = (Arc::clone(self), connector.clone());
         tokio::spawn(async move {
             // Also where this panics: or nobody would ask again.
-            let _ended = InBackground(&cluster.in_background);
+            let _ended = RefreshGuard(&cluster.refreshing);
             // The next map that is fetched will hold what is told just now, so a moment's wait makes one of many.
             tokio::time::sleep(REFRESH_INTERVAL_MIN).await;
             if let Err(failure) = cluster.refresh(&connector).await {
@@ -146,14 +146,14 @@ impl Cluster {
     }
 
     /// Every primary that is known, another one first at each call.
-    pub(crate) fn in_turn(&self, map: &SlotMap) -> Vec<Address> {
+    pub(crate) fn rotated_primaries(&self, map: &SlotMap) -> Vec<Address> {
         rotated(&map.primaries, self.turn.fetch_add(1, Ordering::Relaxed))
     }
 
-    async fn fetch(&self, connector: &Connector) -> Result<SlotMap, Failure> {
+    async fn fetch(&self, connector: &Connector) -> Result<SlotMap, CallError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut asked = HashSet::new();
-        let mut last = Failure::not_done("no node of the Cluster is known");
+        let mut last = CallError::unavailable("no node of the Cluster is known");
         // The URL's nodes too, and last: those of the map may all be gone.
         for node in rotated(&self.map().primaries, turn).into_iter().chain(rotated(&self.seeds, turn)) {
             if !asked.insert(node.clone()) {
@@ -163,7 +163,7 @@ impl Cluster {
             match tokio::time::timeout(connector.config.connect_timeout / 4, fetch_from(&node, connector)).await {
                 Ok(Ok(map)) => return Ok(map),
                 Ok(Err(failure)) => last = failure,
-                Err(_) => last = Failure::not_done(format!("{node} does not say which slots there are")),
+                Err(_) => last = CallError::unavailable(format!("{node} does not say which slots there are")),
             }
         }
         Err(last)
@@ -171,9 +171,9 @@ impl Cluster {
 }
 
 /// A task in the background, which ends when this is dropped.
-struct InBackground<'a>(&'a AtomicBool);
+struct RefreshGuard<'a>(&'a AtomicBool);
 
-impl Drop for InBackground<'_> {
+impl Drop for RefreshGuard<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
@@ -206,7 +206,7 @@ impl SlotMap {
     }
 
     /// Whether every slot has a primary.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         !self.owners.is_empty() && self.owners.iter().all(Option::is_some)
     }
 
@@ -254,17 +254,17 @@ fn address_beside(asked: &Address, host: Option<String>, port: u16) -> Address {
     Address::Tcp { host, port }
 }
 
-async fn fetch_from(node: &Address, connector: &Connector) -> Result<SlotMap, Failure> {
+async fn fetch_from(node: &Address, connector: &Connector) -> Result<SlotMap, CallError> {
     // A replica will do to ask, so the node is not held to be a primary.
-    let connection = connector.connect(node, Expected::ClusterNode).await?;
+    let connection = connector.connect(node, ExpectedRole::ClusterNode).await?;
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
-    let reply = connection.send(&command).await.map_err(|error| Failure::not_done(format!("{node}: {error}")))?;
-    match Verdict::from(reply) {
-        Verdict::Done(reply) => SlotMap::parse(&reply, node)
-            .ok_or_else(|| Failure::not_done(format!("{node} knows no primary of any slot"))),
-        Verdict::Refused(words) => Err(Failure::Refused(words)),
-        _ => Err(Failure::not_done(format!("{node} does not say which slots there are"))),
+    let reply = connection.send(&command).await.map_err(|error| CallError::unavailable(format!("{node}: {error}")))?;
+    match ReplyOutcome::from(reply) {
+        ReplyOutcome::Value(reply) => SlotMap::parse(&reply, node)
+            .ok_or_else(|| CallError::unavailable(format!("{node} knows no primary of any slot"))),
+        ReplyOutcome::Rejected(message) => Err(CallError::Rejected(message)),
+        _ => Err(CallError::unavailable(format!("{node} does not say which slots there are"))),
     }
 }
 
@@ -279,7 +279,7 @@ const SLOTS: u16 = 16_384;
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// How long nobody asks after all nodes have failed to answer: 100 ms at first, 1 s at most.
-const PAUSE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
 
 #[cfg(test)]
 mod tests {

@@ -14,10 +14,10 @@ use redis::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    connection::{Connector, Expected},
-    error::Failure,
-    reply::{self, Verdict},
-    socket::Address,
+    address::Address,
+    connection::{Connector, ExpectedRole},
+    error::CallError,
+    reply::{self, ReplyOutcome},
 };
 
 /// See the module.
@@ -46,9 +46,9 @@ impl Sentinels {
         &self,
         connector: &Connector,
         connect: impl Fn(Address) -> F,
-    ) -> Result<T, Failure>
+    ) -> Result<T, CallError>
     where
-        F: Future<Output = Result<T, Failure>>,
+        F: Future<Output = Result<T, CallError>>,
     {
         let preferred = self.preferred.lock().clone();
         if let Some((primary, until)) = preferred
@@ -70,43 +70,45 @@ impl Sentinels {
                     return Ok(connected);
                 }
                 // The node would say the same to the next.
-                Err(Failure::Refused(words)) => return Err(Failure::Refused(words)),
+                Err(CallError::Rejected(message)) => return Err(CallError::Rejected(message)),
                 Err(failure) => failures.push(failure.reason().to_owned()),
             }
         }
         // Often all of them name the same node.
         failures.dedup();
-        Err(Failure::not_done(format!("no primary of {:?} found: {}", self.service, failures.join("; "))))
+        Err(CallError::unavailable(format!("no primary of {:?} found: {}", self.service, failures.join("; "))))
     }
 
-    async fn ask(&self, sentinel: &Address, connector: &Connector) -> Result<Address, Failure> {
+    async fn ask(&self, sentinel: &Address, connector: &Connector) -> Result<Address, CallError> {
         // One that is silent must leave time to ask the others.
         let share = connector.config.connect_timeout / u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
         let share = share.max(SHARE_MIN.min(connector.config.connect_timeout));
         let asked = timeout(share, async {
-            let connection = connector.connect(sentinel, Expected::Sentinel).await?;
+            let connection = connector.connect(sentinel, ExpectedRole::Sentinel).await?;
             let mut command = redis::cmd("SENTINEL");
             command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.service);
             let reply = connection.send(&command).await;
-            reply.map_err(|error| Failure::not_done(format!("Sentinel {sentinel}: {error}")))
+            reply.map_err(|error| CallError::unavailable(format!("Sentinel {sentinel}: {error}")))
         });
         let reply = asked.await.unwrap_or_else(|_| {
-            Err(Failure::not_done(format!("Sentinel {sentinel} did not answer within {share:?}")))
+            Err(CallError::unavailable(format!("Sentinel {sentinel} did not answer within {share:?}")))
         })?;
-        let node = match Verdict::from(reply) {
-            Verdict::Done(Value::Array(parts)) => match parts.as_slice() {
+        let node = match ReplyOutcome::from(reply) {
+            ReplyOutcome::Value(Value::Array(parts)) => match parts.as_slice() {
                 [host, port] => reply::text(host).zip(reply::text(port).and_then(|port| port.parse().ok())),
                 _ => None,
             },
-            Verdict::Done(Value::Nil) => {
-                return Err(Failure::not_done(format!("Sentinel {sentinel} knows no service {:?}", self.service)));
+            ReplyOutcome::Value(Value::Nil) => {
+                return Err(CallError::unavailable(format!("Sentinel {sentinel} knows no service {:?}", self.service)));
             }
-            Verdict::Refused(words) => return Err(Failure::Refused(format!("Sentinel {sentinel}: {words}"))),
+            ReplyOutcome::Rejected(message) => {
+                return Err(CallError::Rejected(format!("Sentinel {sentinel}: {message}")));
+            }
             _ => None,
         };
         match node {
             Some((host, port)) => Ok(Address::Tcp { host, port }),
-            None => Err(Failure::not_done(format!("Sentinel {sentinel} gave no address"))),
+            None => Err(CallError::unavailable(format!("Sentinel {sentinel} gave no address"))),
         }
     }
 }

@@ -51,13 +51,13 @@ async fn a_node_that_died_takes_only_its_slots_with_it() {
     }
     cluster.nodes[0].kill();
     let failed = wait_for(async || match commands.call(increment(&script, &first, false)).await {
-        Err(Failure::Away { maybe_done: false, reason }) => Ok(reason),
+        Err(CallError::Unavailable { maybe_executed: false, reason }) => Ok(reason),
         other => Err(other),
     })
     .await;
     assert!(!failed.is_empty());
     let answers = commands.call_all([&first, &second, &third].map(|key| increment(&script, key, false)).into()).await;
-    assert!(matches!(answers[0], Err(Failure::Away { maybe_done: false, .. })), "{answers:?}");
+    assert!(matches!(answers[0], Err(CallError::Unavailable { maybe_executed: false, .. })), "{answers:?}");
     assert_eq!(answers[1..], [Ok(Value::Int(2)), Ok(Value::Int(2))]);
     assert!(commands.ping().await.is_err());
     // Among those to listen at are some that are there.
@@ -77,7 +77,7 @@ async fn a_cluster_all_away_is_said_at_once() {
     let commands = commands(&format!("redis+cluster://127.0.0.1:{port}"));
     for _ in 0..3 {
         let failed = commands.command(Some("k"), cmd(&["GET", "k"]), true).await;
-        assert!(matches!(failed, Err(Failure::Away { maybe_done: false, .. })), "{failed:?}");
+        assert!(matches!(failed, Err(CallError::Unavailable { maybe_executed: false, .. })), "{failed:?}");
     }
 }
 
@@ -90,6 +90,6 @@ async fn the_wrong_scheme_is_said() {
         (format!("redis+cluster://127.0.0.1:{}", server.port), "is not in a Cluster: use redis://"),
     ] {
         let failed = commands(&url).ping().await;
-        assert!(matches!(&failed, Err(Failure::Refused(said)) if said.contains(words)), "{failed:?}");
+        assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.contains(words)), "{failed:?}");
     }
 }

@@ -19,12 +19,15 @@ async fn a_server_that_died_is_found_again() {
     server.kill();
     // The first may have been under way when the socket was closed; then it is known that nobody is there.
     wait_for(async || match commands.call(increment(&script, "n", false)).await {
-        Err(Failure::Away { maybe_done: false, .. }) => Ok(()),
+        Err(CallError::Unavailable { maybe_executed: false, .. }) => Ok(()),
         other => Err(other),
     })
     .await;
     let answers = commands.call_all(vec![increment(&script, "n", true), increment(&script, "n", false)]).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Err(Failure::Away { maybe_done: false, .. }))), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| matches!(answer, Err(CallError::Unavailable { maybe_executed: false, .. }))),
+        "{answers:?}"
+    );
     assert!(commands.ping().await.is_err());
     server.run();
     assert_eq!(wait_for(async || commands.call(increment(&script, "n", false)).await).await, Value::Int(2));
@@ -41,13 +44,13 @@ async fn a_frozen_server_is_given_up_in_time() {
     signal("STOP", server.pid());
     let begun = Instant::now();
     let failed = commands.call(increment(&script, "n", false)).await;
-    assert!(matches!(failed, Err(Failure::Away { maybe_done: true, .. })), "{failed:?}");
+    assert!(matches!(failed, Err(CallError::Unavailable { maybe_executed: true, .. })), "{failed:?}");
     assert!(begun.elapsed() < timeout * 10, "{:?}", begun.elapsed());
     // The next one makes a new connection. The kernel accepts it, and nobody says anything.
     let failed = commands.call(increment(&script, "n", false)).await;
-    assert!(matches!(failed, Err(Failure::Away { maybe_done: false, .. })), "{failed:?}");
+    assert!(matches!(failed, Err(CallError::Unavailable { maybe_executed: false, .. })), "{failed:?}");
     let failed = commands.ping().await;
-    assert!(matches!(failed, Err(Failure::Away { .. })), "{failed:?}");
+    assert!(matches!(failed, Err(CallError::Unavailable { .. })), "{failed:?}");
     signal("CONT", server.pid());
     // It does what it was sent before it froze, once.
     assert_eq!(wait_for(async || commands.call(increment(&script, "n", false)).await).await, Value::Int(3));
@@ -73,9 +76,13 @@ async fn nothing_is_done_twice_when_connections_are_killed() {
                         match answer {
                             Ok(_) => done.fetch_add(1, Ordering::SeqCst),
                             // A call that was taken in just as the connection ended was once left to wait.
-                            Err(Failure::Away { reason, .. }) if reason.contains("no reply") => panic!("{reason}"),
-                            Err(Failure::Away { maybe_done: true, .. }) => in_doubt.fetch_add(1, Ordering::SeqCst),
-                            Err(Failure::Away { maybe_done: false, .. }) => 0,
+                            Err(CallError::Unavailable { reason, .. }) if reason.contains("no reply") => {
+                                panic!("{reason}")
+                            }
+                            Err(CallError::Unavailable { maybe_executed: true, .. }) => {
+                                in_doubt.fetch_add(1, Ordering::SeqCst)
+                            }
+                            Err(CallError::Unavailable { maybe_executed: false, .. }) => 0,
                             Err(other) => panic!("{other}"),
                         };
                     }
@@ -140,7 +147,7 @@ async fn a_crowd_does_not_storm_a_server_that_is_away() {
     for _ in 0..50 {
         let calls = (0..100).map(|_| commands.command(None, cmd(&["ECHO", "x"]), false));
         for answer in join_all(calls).await {
-            assert!(matches!(answer, Err(Failure::Away { maybe_done: false, .. })), "{answer:?}");
+            assert!(matches!(answer, Err(CallError::Unavailable { maybe_executed: false, .. })), "{answer:?}");
         }
     }
     // One connect, then one in 100 ms at most.

@@ -17,7 +17,7 @@ async fn a_wrong_login_is_refused_in_the_servers_words() {
     ] {
         let commands = commands(&format!("redis://{login}127.0.0.1:{}?protocol={protocol}", server.port));
         for failed in [commands.ping().await, commands.command(None, cmd(&["GET", "k"]), true).await.map(drop)] {
-            let Err(Failure::Refused(said)) = failed else { panic!("{login}: {failed:?}") };
+            let Err(CallError::Rejected(said)) = failed else { panic!("{login}: {failed:?}") };
             assert!(said.contains(words) && !said.contains("right"), "{login} RESP{protocol}: {said}");
         }
     }
@@ -29,7 +29,10 @@ async fn a_wrong_login_is_refused_in_the_servers_words() {
 async fn a_database_that_is_not_there_is_refused() {
     let server = Server::start(&["--databases", "2"]);
     let failed = commands(&format!("redis://127.0.0.1:{}/2", server.port)).ping().await;
-    assert!(matches!(&failed, Err(Failure::Refused(said)) if said.contains("DB index is out of range")), "{failed:?}");
+    assert!(
+        matches!(&failed, Err(CallError::Rejected(said)) if said.contains("DB index is out of range")),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test]
@@ -41,7 +44,7 @@ async fn what_a_user_may_not_do_is_refused() {
     assert_eq!(commands.ping().await, Ok(()));
     let script = Script::new(INCREMENT);
     let failed = commands.call(increment(&script, "n", true)).await;
-    assert!(matches!(&failed, Err(Failure::Refused(said)) if said.starts_with("NOPERM")), "{failed:?}");
+    assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("NOPERM")), "{failed:?}");
 }
 
 #[tokio::test]
@@ -52,9 +55,9 @@ async fn a_full_server_is_not_asked_twice() {
     assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(1)));
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let failed = commands.call(increment(&script, "n", false)).await;
-    assert!(matches!(&failed, Err(Failure::Refused(said)) if said.starts_with("OOM")), "{failed:?}");
+    assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("OOM")), "{failed:?}");
     let answers = commands.call_all(vec![increment(&script, "n", true)]).await;
-    assert!(matches!(&answers[..], [Err(Failure::Refused(said))] if said.starts_with("OOM")), "{answers:?}");
+    assert!(matches!(&answers[..], [Err(CallError::Rejected(said))] if said.starts_with("OOM")), "{answers:?}");
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(2)));
 }
@@ -71,7 +74,7 @@ async fn a_server_that_can_not_save_refuses() {
         || server.command(&["INFO", "persistence"]).is_some_and(|info| info.contains("bgsave_status:err"));
     assert!(crate::server::wait_until(failed_to_save), "{}", server.log());
     let failed = commands.call(increment(&script, "n", false)).await;
-    assert!(matches!(&failed, Err(Failure::Refused(said)) if said.starts_with("MISCONF")), "{failed:?}");
+    assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("MISCONF")), "{failed:?}");
 }
 
 #[tokio::test]
@@ -79,7 +82,7 @@ async fn too_few_replicas_are_a_reason() {
     let server = Server::start(&["--min-replicas-to-write", "1"]);
     let script = Script::new(INCREMENT);
     let failed = commands(&server.url()).call(increment(&script, "n", false)).await;
-    assert!(matches!(&failed, Err(Failure::Refused(said)) if said.starts_with("NOREPLICAS")), "{failed:?}");
+    assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("NOREPLICAS")), "{failed:?}");
 }
 
 /// A primary that has been made a replica is as good as lost: what waits for it waits for the next, within its time.
@@ -90,7 +93,9 @@ async fn a_primary_that_stepped_down_is_left() {
     let script = Script::new(INCREMENT);
     assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(1)));
     server.command(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
-    let Err(Failure::Away { reason, maybe_done: false }) = commands.call(increment(&script, "n", false)).await else {
+    let Err(CallError::Unavailable { reason, maybe_executed: false }) =
+        commands.call(increment(&script, "n", false)).await
+    else {
         panic!("it was done")
     };
     assert!(reason.contains("replica"), "{reason}");
@@ -107,7 +112,7 @@ async fn a_script_that_is_wrong_is_broken_and_no_more() {
     for source in ["return redis.call('NONSENSE')", "not Lua", "return redis.error_reply('NOSCRIPT none')"] {
         let script = Script::new(source);
         let failed = commands.call(increment(&script, "n", true)).await;
-        assert!(matches!(failed, Err(Failure::Broken(_))), "{source}: {failed:?}");
+        assert!(matches!(failed, Err(CallError::Protocol(_))), "{source}: {failed:?}");
     }
     assert_eq!(commands.ping().await, Ok(()));
 }

@@ -72,13 +72,13 @@ async fn a_primary_that_moves_while_it_is_connected_to_is_not_kept() {
     let local = |port| Address::Tcp { host: "127.0.0.1".to_owned(), port };
     let config = RedisConfig::from_url("redis://localhost").expect("a good URL").connect_timeout(PATIENCE);
     let connector = Connector::new(&config).expect("no certificates to be read");
-    let place = Place::Server(local(old.local_addr().expect("it is bound").port()));
-    let node = Arc::new(Node::new(place, connector.clone()));
+    let place = Endpoint::Standalone(local(old.local_addr().expect("it is bound").port()));
+    let node = Arc::new(RedisNode::new(place, connector.clone()));
     let moving = async {
         let (mut socket, _) = old.accept().await.expect("it connects");
         let primary = local(server.port);
         connector.switched.send_replace(Some(primary.clone()));
-        node.leave_for(&primary);
+        node.switch_to(&primary);
         let mut redis = TcpStream::connect(("127.0.0.1", server.port)).await.expect("it is there");
         copy_bidirectional(&mut socket, &mut redis).await
     };

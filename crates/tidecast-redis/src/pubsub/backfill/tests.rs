@@ -3,15 +3,15 @@
 use tidecast::Epoch;
 
 use super::*;
-use crate::scripts::Stored;
+use crate::scripts::StoredEvent;
 
 const WAITED: Duration = Duration::from_millis(100);
 
 /// A reply at 1,000 ms by the server's clock, whose last event is at offset 9; the events are of these times.
-fn filled(times: &[u64], cut: bool) -> Filled {
+fn filled(times: &[u64], cut: bool) -> HistoryPage {
     let first = 10 - times.len() as u64;
-    let stored = |(offset, at_ms): (u64, &u64)| Stored { offset, at_ms: *at_ms, payload: Vec::new() };
-    Filled {
+    let stored = |(offset, at_ms): (u64, &u64)| StoredEvent { offset, at_ms: *at_ms, payload: Vec::new() };
+    HistoryPage {
         head: Position { epoch: Epoch::random(), offset: 9 },
         lineage: Default::default(),
         origins: Vec::new(),

@@ -10,45 +10,45 @@ use crate::{
     RedisConfig,
     cluster::Cluster,
     commands::Commands,
-    error::Failure,
-    pubsub::connection::ListenConnection,
+    error::CallError,
+    pubsub::connection::PubSubConnection,
     server::{Server, wait_until},
     topology::cluster::slot,
 };
 
-type Heard = Arc<Mutex<Vec<PushInfo>>>;
+type SubscribedChannel = Arc<Mutex<Vec<PushInfo>>>;
 
 fn commands(url: &str, probe_timeout: Duration) -> Commands {
     let config = RedisConfig::from_url(url).expect("a good URL").probe_timeout(probe_timeout);
     Commands::new(&config).expect("no certificates to be read")
 }
 
-async fn listen(commands: &Commands) -> (ListenConnection, Heard) {
-    let heard = Heard::default();
+async fn listen(commands: &Commands) -> (PubSubConnection, SubscribedChannel) {
+    let subscriptions = SubscribedChannel::default();
     let target = commands.listen_targets(false).await.expect("a target").remove(0);
     let on_push = {
-        let heard = Arc::clone(&heard);
-        move |push| heard.lock().push(push)
+        let subscriptions = Arc::clone(&subscriptions);
+        move |push| subscriptions.lock().push(push)
     };
-    (commands.listen(&target, on_push).await.expect("it is there"), heard)
+    (commands.listen(&target, on_push).await.expect("it is there"), subscriptions)
 }
 
-fn of_kind(heard: &Heard, kind: &PushKind) -> Vec<Vec<Value>> {
-    heard.lock().iter().filter(|push| push.kind == *kind).map(|push| push.data.clone()).collect()
+fn of_kind(subscriptions: &SubscribedChannel, kind: &PushKind) -> Vec<Vec<Value>> {
+    subscriptions.lock().iter().filter(|push| push.kind == *kind).map(|push| push.data.clone()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_names_of_any_bytes() {
     let server = Server::start(&[]);
     let commands = commands(&server.url(), crate::server::PATIENCE);
-    let (connection, heard) = listen(&commands).await;
+    let (connection, subscriptions) = listen(&commands).await;
     let names: Vec<Vec<u8>> = (0..2_000_u32)
         .map(|index| {
             [&index.to_le_bytes()[..], [b" \r\n", b"{\0}", b"\xff\xfe*", "ö✓".as_bytes()][index as usize % 4]].concat()
         })
         .collect();
     connection.subscribe(&names).await.expect("confirmed");
-    assert_eq!(of_kind(&heard, &PushKind::Subscribe).len(), 2_000);
+    assert_eq!(of_kind(&subscriptions, &PushKind::Subscribe).len(), 2_000);
     for name in &names {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(name).arg(name);
@@ -57,7 +57,7 @@ async fn two_thousand_names_of_any_bytes() {
     connection.ping().await.expect("it answers");
     // A ping's answer comes after all that was published before it.
     let expected = names.iter().map(|name| vec![Value::BulkString(name.clone()); 2]);
-    assert!(of_kind(&heard, &PushKind::Message).into_iter().eq(expected));
+    assert!(of_kind(&subscriptions, &PushKind::Message).into_iter().eq(expected));
 
     connection.subscribe(&names[..1]).await.expect("again");
     connection.unsubscribe(&names).await.expect("confirmed");
@@ -65,7 +65,7 @@ async fn two_thousand_names_of_any_bytes() {
     connection.unsubscribe(&names[..0]).await.expect("nothing");
     connection.ssubscribe(&names).await.expect("confirmed");
     connection.sunsubscribe(&names).await.expect("confirmed");
-    assert_eq!(of_kind(&heard, &PushKind::SSubscribe).len(), 2_000);
+    assert_eq!(of_kind(&subscriptions, &PushKind::SSubscribe).len(), 2_000);
     assert!(server.command(&["PUBSUB", "CHANNELS"]).is_some_and(|channels| channels.starts_with("*0")));
 }
 
@@ -82,7 +82,7 @@ async fn an_end_is_noticed_and_an_owner_that_goes_ends_it() {
     server.kill();
     assert!(!connection.closed().await.is_empty());
     for failed in [connection.ping().await, connection.subscribe(&["b"]).await] {
-        assert!(matches!(failed, Err(Failure::Away { .. })), "{failed:?}");
+        assert!(matches!(failed, Err(CallError::Unavailable { .. })), "{failed:?}");
     }
     let targets = commands.listen_targets(true).await.expect("one");
     assert!(commands.listen(&targets[0], |_| ()).await.is_err());
@@ -97,7 +97,7 @@ async fn a_frozen_connection_is_found_by_its_probe() {
     let signal = |signal: &str| Command::new("kill").args([signal, &server.pid().to_string()]).status().expect("kill");
     assert!(signal("-STOP").success());
     let begun = Instant::now();
-    assert!(matches!(connection.ping().await, Err(Failure::Away { .. })));
+    assert!(matches!(connection.ping().await, Err(CallError::Unavailable { .. })));
     assert!(begun.elapsed() < timeout * 10, "{:?}", begun.elapsed());
     assert!(connection.closed().await.contains("no answer within 200ms"));
     assert!(signal("-CONT").success());
@@ -106,7 +106,7 @@ async fn a_frozen_connection_is_found_by_its_probe() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_stops_waiting_leaves_the_others_alone() {
     let server = Server::start(&[]);
-    let (connection, heard) = listen(&commands(&server.url(), crate::server::PATIENCE)).await;
+    let (connection, subscriptions) = listen(&commands(&server.url(), crate::server::PATIENCE)).await;
     for index in 0..200 {
         let name = [format!("channel {index}")];
         tokio::select! {
@@ -118,7 +118,7 @@ async fn who_stops_waiting_leaves_the_others_alone() {
     }
     // Those given up before they were sent are not there; the rest are, once.
     connection.subscribe(&["last"]).await.expect("confirmed");
-    let confirmed = of_kind(&heard, &PushKind::Subscribe);
+    let confirmed = of_kind(&subscriptions, &PushKind::Subscribe);
     assert_eq!(confirmed.last().map(|data| &data[0]), Some(&Value::BulkString(b"last".to_vec())));
 }
 
@@ -128,7 +128,7 @@ async fn what_a_user_may_not_hear_is_refused() {
     let url = format!("redis://little:pw@127.0.0.1:{}", server.port);
     let (connection, _) = listen(&commands(&url, crate::server::PATIENCE)).await;
     let failed = connection.subscribe(&["mine", "other"]).await;
-    assert!(matches!(&failed, Err(Failure::Refused(said)) if said.starts_with("NOPERM")), "{failed:?}");
+    assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("NOPERM")), "{failed:?}");
     assert_eq!(connection.subscribe(&["mine", "mine too"]).await, Ok(()));
     assert_eq!(connection.ping().await, Ok(()));
 }
@@ -144,7 +144,7 @@ async fn a_wrong_password_and_a_replica_are_told_apart() {
         let target = commands.listen_targets(false).await.expect("one").remove(0);
         let failed = commands.listen(&target, |_| ()).await.expect_err("no password");
         assert!(
-            matches!(&failed, Failure::Refused(said) if said.contains("PASS") || said.contains("NOAUTH")),
+            matches!(&failed, CallError::Rejected(said) if said.contains("PASS") || said.contains("NOAUTH")),
             "{failed:?}"
         );
     }
@@ -153,7 +153,7 @@ async fn a_wrong_password_and_a_replica_are_told_apart() {
     let commands = commands(&primary.url());
     let target = commands.listen_targets(false).await.expect("one").remove(0);
     let failed = commands.listen(&target, |_| ()).await.expect_err("a replica");
-    assert!(matches!(&failed, Failure::Away { reason, .. } if reason.contains("is a replica")), "{failed:?}");
+    assert!(matches!(&failed, CallError::Unavailable { reason, .. } if reason.contains("is a replica")), "{failed:?}");
 }
 
 /// A slot that has moved ends the subscriptions that were at its old node, unasked; nothing else is mistaken for it.
@@ -163,11 +163,12 @@ async fn sharded_channels_are_where_their_slots_are() {
     let commands = commands(&cluster.url(), crate::server::PATIENCE);
     let targets = commands.listen_targets(true).await.expect("three");
     assert_eq!(targets.len(), 3);
-    let heard = Heard::default();
+    let subscriptions = SubscribedChannel::default();
     let mut connections = Vec::new();
     for target in &targets {
-        let heard = Arc::clone(&heard);
-        connections.push(commands.listen(target, move |push| heard.lock().push(push)).await.expect("it is there"));
+        let subscriptions = Arc::clone(&subscriptions);
+        connections
+            .push(commands.listen(target, move |push| subscriptions.lock().push(push)).await.expect("it is there"));
     }
     let names: Vec<String> = (0..60).map(|index| format!("channel {index}")).collect();
     let at =
@@ -180,14 +181,17 @@ async fn sharded_channels_are_where_their_slots_are() {
     let name = &names[0];
     let old = at(name).expect("a target");
     let misplaced = connections[(old + 1) % 3].ssubscribe(&[name]).await;
-    assert!(matches!(&misplaced, Err(Failure::Away { reason, .. }) if reason.contains("has moved")), "{misplaced:?}");
+    assert!(
+        matches!(&misplaced, Err(CallError::Unavailable { reason, .. }) if reason.contains("has moved")),
+        "{misplaced:?}"
+    );
 
     let slot = slot(name.as_bytes());
     let from = Cluster::first_owner(slot);
     let to = (from + 1) % 3;
     cluster.begin_move(slot, from, to);
     cluster.end_move(slot, from, to);
-    assert!(wait_until(|| !of_kind(&heard, &PushKind::SUnsubscribe).is_empty()));
+    assert!(wait_until(|| !of_kind(&subscriptions, &PushKind::SUnsubscribe).is_empty()));
     for connection in &connections {
         assert_eq!(connection.ping().await, Ok(()));
     }
@@ -203,5 +207,5 @@ async fn sharded_channels_are_where_their_slots_are() {
     let mut publish = redis::cmd("SPUBLISH");
     publish.arg(name).arg("x");
     assert_eq!(commands.command(Some(name), publish, false).await, Ok(Value::Int(1)));
-    assert!(wait_until(|| of_kind(&heard, &PushKind::SMessage).len() == 1));
+    assert!(wait_until(|| of_kind(&subscriptions, &PushKind::SMessage).len() == 1));
 }

@@ -9,11 +9,11 @@ use tidecast::{
 };
 
 use super::{
-    HeardChannels, Name,
-    channel::{Held, Phase, ToFill},
+    Name, Subscriptions,
+    channel::{BackfillTask, Buffered, Phase},
 };
 use crate::{
-    codec::{self, Arrival, Poison},
+    codec::{self, Decoded, InvalidPayload},
     stats::count,
 };
 
@@ -22,10 +22,10 @@ use crate::{
 pub(crate) enum Call {
     Nothing,
     /// The log lacks something that comes before it.
-    Fill(ToFill),
+    Fill(BackfillTask),
 }
 
-impl HeardChannels {
+impl Subscriptions {
     /// Takes what was published under a name.
     pub(crate) fn arrive(&self, name: &[u8], payload: &[u8]) -> Call {
         let Some(deliveries) = self.deliveries() else { return Call::Nothing };
@@ -36,55 +36,57 @@ impl HeardChannels {
         // A moment ago it was unsubscribed.
         let Some((name, channel)) = known else { return Call::Nothing };
         match codec::decode(payload, deliveries.limits()) {
-            Arrival::Ours { position, look_up: true, .. } => self.offer(&name, &channel, Held::Named(position)),
-            Arrival::Ours { position, event, .. } => self.offer(&name, &channel, Held::Ours { position, event }),
-            Arrival::Foreign(event) => {
-                count(&self.counters.foreign);
-                self.offer(&name, &channel, Held::Foreign(event))
+            Decoded::Native { position, partial: true, .. } => self.offer(&name, &channel, Buffered::Partial(position)),
+            Decoded::Native { position, event, .. } => {
+                self.offer(&name, &channel, Buffered::Native { position, event })
             }
-            Arrival::Poison(poison) => self.skip(&name, &channel, &poison),
+            Decoded::Foreign(event) => {
+                count(&self.counters.foreign);
+                self.offer(&name, &channel, Buffered::Foreign(event))
+            }
+            Decoded::Invalid(invalid) => self.skip(&name, &channel, &invalid),
         }
     }
 
     /// What can't be read as an event is passed over; one of ours is looked up, as the history may have it.
-    fn skip(&self, name: &Name, channel: &Channel, poison: &Poison) -> Call {
+    fn skip(&self, name: &Name, channel: &Channel, invalid: &InvalidPayload) -> Call {
         if self.counters.count_poison() {
-            let (channel, reason) = (channel.as_str(), &*poison.reason);
+            let (channel, reason) = (channel.as_str(), &*invalid.reason);
             tracing::warn!(channel, reason, "a payload that is no event was skipped");
         }
-        poison.position.map_or(Call::Nothing, |position| self.offer(name, channel, Held::Named(position)))
+        invalid.position.map_or(Call::Nothing, |position| self.offer(name, channel, Buffered::Partial(position)))
     }
 
-    fn offer(&self, name: &Name, channel: &Channel, arrival: Held) -> Call {
+    fn offer(&self, name: &Name, channel: &Channel, arrival: Buffered) -> Call {
         {
             let mut state = self.state.lock();
             let state = &mut *state;
             let Some(known) = state.channels.get_mut(name) else { return Call::Nothing };
             // In whatever phase: who publishes elsewhere without a pause must not keep this channel from going live. And it
             // is no sign of life, as what was taken for a stranger may be none.
-            if arrival.position().is_some_and(|position| known.is_stranger(position.epoch)) {
+            if arrival.position().is_some_and(|position| known.is_foreign_epoch(position.epoch)) {
                 count(&self.counters.elsewhere);
                 return Call::Nothing;
             }
-            known.silent = false;
+            known.idle = false;
             if known.phase != Phase::Live {
-                known.hold(arrival, &mut state.held_bytes, &self.counters);
+                known.buffer(arrival, &mut state.buffered_bytes, &self.counters);
                 return Call::Nothing;
             }
         }
         // The lock is let go of: this wakes readers. What arrives next on this channel comes from this same task.
         let Some(deliveries) = self.deliveries() else { return Call::Nothing };
-        let placed = place(deliveries, channel, arrival);
-        if matches!(placed, Put::There) {
+        let applied = apply(deliveries, channel, arrival);
+        if matches!(applied, Applied::Done) {
             return Call::Nothing;
         }
         let mut state = self.state.lock();
         let state = &mut *state;
         let Some(known) = state.channels.get_mut(name) else { return Call::Nothing };
-        match placed {
-            Put::There => {}
-            Put::Elsewhere(arrival) => known.hold(arrival, &mut state.held_bytes, &self.counters),
-            Put::Conflict(position) => {
+        match applied {
+            Applied::Done => {}
+            Applied::OutOfOrder(arrival) => known.buffer(arrival, &mut state.buffered_bytes, &self.counters),
+            Applied::Conflict(position) => {
                 self.counters.count_conflict(channel, position);
                 known.suspect(position.offset);
             }
@@ -92,51 +94,51 @@ impl HeardChannels {
         if known.phase != Phase::Live {
             return Call::Nothing;
         }
-        Call::Fill(ToFill { heard_on: true, ..known.begin_filling(name) })
+        Call::Fill(BackfillTask { by_arrival: true, ..known.begin_backfill(name) })
     }
 }
 
 /// What came of putting an arrival into its log.
 #[derive(Debug)]
-pub(super) enum Put {
+pub(super) enum Applied {
     /// It is there, or nobody wants it.
-    There,
+    Done,
     /// It does not follow what is there.
-    Elsewhere(Held),
+    OutOfOrder(Buffered),
     /// Another event is there at its position, and one of the two is not genuine.
     Conflict(Position),
 }
 
 /// Puts an arrival into its log.
-pub(super) fn place(deliveries: &Deliveries, channel: &Channel, arrival: Held) -> Put {
+pub(super) fn apply(deliveries: &Deliveries, channel: &Channel, arrival: Buffered) -> Applied {
     // A log of a channel without an event would take any epoch, also that of another database or prefix. Redis knows whose
     // it is.
     let is_of_another = |position: Position| {
         deliveries.position(channel).is_some_and(|here| here.offset == 0 && here.epoch != position.epoch)
     };
     if arrival.position().is_some_and(is_of_another) {
-        return Put::Elsewhere(arrival);
+        return Applied::OutOfOrder(arrival);
     }
-    let placed = match &arrival {
-        Held::Ours { position, event } => deliveries.append_at(channel, *position, &EncodedEvent::new(event)),
-        Held::Foreign(event) => deliveries.append_foreign(channel, &EncodedEvent::new(event)),
-        Held::Named(position) => {
+    let applied = match &arrival {
+        Buffered::Native { position, event } => deliveries.append_at(channel, *position, &EncodedEvent::new(event)),
+        Buffered::Foreign(event) => deliveries.append_foreign(channel, &EncodedEvent::new(event)),
+        Buffered::Partial(position) => {
             let is_here = |here: Position| here.epoch == position.epoch && here.offset >= position.offset;
             return if deliveries.position(channel).is_some_and(is_here) {
-                Put::There
+                Applied::Done
             } else {
-                Put::Elsewhere(arrival)
+                Applied::OutOfOrder(arrival)
             };
         }
     };
-    match placed {
+    match applied {
         // Dropping it wakes the readers.
         AppendOutcome::Appended(appended) => drop(appended),
         AppendOutcome::Duplicate | AppendOutcome::Closed => {}
-        AppendOutcome::Conflict => return arrival.position().map_or(Put::There, Put::Conflict),
+        AppendOutcome::Conflict => return arrival.position().map_or(Applied::Done, Applied::Conflict),
         // A foreign event finds no log only if nobody can be reading.
-        AppendOutcome::Gap if matches!(arrival, Held::Ours { .. }) => return Put::Elsewhere(arrival),
+        AppendOutcome::Gap if matches!(arrival, Buffered::Native { .. }) => return Applied::OutOfOrder(arrival),
         AppendOutcome::Gap => {}
     }
-    Put::There
+    Applied::Done
 }

@@ -1,6 +1,6 @@
 //! One channel that is listened to: how far it is from being live, and what is held back until then.
 //!
-//! Plain data under the lock of `heard`, which decides what becomes of it. It knows no connection and no log.
+//! Plain data under the lock of `subscriptions`, which decides what becomes of it. It knows no connection and no log.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,7 @@ use tidecast::{
     broker::{EncodedEvent, Head, PastEvent},
 };
 
-use super::Name;
+use super::{Name, WorkerId};
 use crate::{
     backoff::Backoff,
     stats::{Counters, count},
@@ -21,40 +21,40 @@ use crate::{
 
 /// Most arrivals that are held back for one channel while it is filled. What is ours and beyond it is in the history;
 /// what is foreign is lost, and counted.
-const HELD_MAX: usize = 1_024;
+const BUFFERED_MAX: usize = 1_024;
 
 /// Most bytes of them.
-const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+const BUFFERED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Most bytes of those of all channels. Only after a reconnect are so many filled at once that this counts.
-pub(super) const HELD_BYTES_OF_ALL_MAX: usize = 64 * 1024 * 1024;
+pub(super) const BUFFERED_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
 
 /// How many epochs of other databases are remembered for one channel, so that not every event of one is looked up.
-const STRANGERS_MAX: usize = 8;
+const FOREIGN_EPOCHS_MAX: usize = 8;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(super) struct SubscribedChannel {
     pub(super) channel: Channel,
     /// Which connection listens to it.
-    pub(super) ear: usize,
+    pub(super) worker: Option<WorkerId>,
     pub(super) phase: Phase,
     /// Another one, of all that there ever were, each time that the subscription begins anew: whoever fills the channel
     /// for an earlier one sees that it is too late.
-    pub(super) turn: u64,
+    pub(super) generation: u64,
     /// It has not been live yet, so nobody reads on in its log.
     cold: bool,
-    held: VecDeque<Held>,
-    held_bytes: usize,
+    buffered: VecDeque<Buffered>,
+    buffered_bytes: usize,
     /// The first offset at which the log may have another event than the history.
     suspect: Option<u64>,
     /// After what readers begin that wait for it to go live, as far as Redis has told.
     pub(super) live_from: Option<LiveFrom>,
     /// Something came since Redis was asked last that only Redis can tell of.
-    pub(super) once_more: bool,
+    pub(super) repeat: bool,
     /// Nothing has arrived since the heads were last compared.
-    pub(super) silent: bool,
-    strangers: VecDeque<Epoch>,
+    pub(super) idle: bool,
+    foreign_epochs: VecDeque<Epoch>,
     /// An event arrived that is in no history and was not delivered; readers have not been told yet.
     pub(super) has_lost: bool,
     /// Where the log was when it last went on in another epoch without a reset.
@@ -70,7 +70,7 @@ pub(super) enum Phase {
     /// Redis has not confirmed the subscription.
     Unconfirmed,
     /// The log is being filled.
-    Filling,
+    Backfilling,
     Live,
 }
 
@@ -95,24 +95,24 @@ impl LiveFrom {
 
 /// An arrival that is held back.
 #[derive(Debug)]
-pub(super) enum Held {
-    Ours {
+pub(super) enum Buffered {
+    Native {
         position: Position,
         event: Event,
     },
     /// One of ours of which only the history has all.
-    Named(Position),
+    Partial(Position),
     Foreign(Event),
 }
 
 /// A channel whose log is to be filled.
 #[derive(Debug, Clone)]
-pub(crate) struct ToFill {
+pub(crate) struct BackfillTask {
     pub(crate) name: Name,
     pub(crate) channel: Channel,
-    pub(super) turn: u64,
+    pub(super) generation: u64,
     /// How many arrivals were held back before Redis was asked.
-    pub(super) older: usize,
+    pub(super) buffered_before: usize,
     /// The first offset at which the log may have another event than the history.
     pub(crate) suspect: Option<u64>,
     /// Up to which offset what is held back was compared with the history.
@@ -120,7 +120,7 @@ pub(crate) struct ToFill {
     /// Nobody reads on in its log: the newest events will do.
     pub(crate) cold: bool,
     /// The newest events are asked for, whatever the log has.
-    pub(crate) anew: bool,
+    pub(crate) from_newest: bool,
     /// The channel was live until something arrived that did not follow: what Redis has beyond that is on its way.
     pub(crate) was_live: bool,
     /// When it went live last, its epoch was of the server as it was then.
@@ -128,7 +128,7 @@ pub(crate) struct ToFill {
     /// What Redis says of that now.
     pub(crate) is_current: bool,
     /// It was an event that had the channel filled, not another node's word.
-    pub(crate) heard_on: bool,
+    pub(crate) by_arrival: bool,
     /// The log need not reach where Redis says that the channel stands: there is no history to fill it from, and what it
     /// lacks is on its way.
     pub(crate) may_lag: bool,
@@ -137,24 +137,24 @@ pub(crate) struct ToFill {
     /// When it is tried again after a failure.
     pub(crate) backoff: Backoff,
     /// The log file has been told of a failure.
-    pub(crate) told: bool,
+    pub(crate) logged: bool,
 }
 
-impl Heard {
-    pub(super) fn new(channel: Channel, ear: usize, turn: u64) -> Self {
+impl SubscribedChannel {
+    pub(super) fn new(channel: Channel, worker: Option<WorkerId>, generation: u64) -> Self {
         Self {
             channel,
-            ear,
+            worker,
             phase: Phase::Unconfirmed,
-            turn,
+            generation,
             cold: true,
-            held: VecDeque::new(),
-            held_bytes: 0,
+            buffered: VecDeque::new(),
+            buffered_bytes: 0,
             suspect: None,
             live_from: None,
-            once_more: false,
-            silent: false,
-            strangers: VecDeque::new(),
+            repeat: false,
+            idle: false,
+            foreign_epochs: VecDeque::new(),
             has_lost: false,
             left: None,
             live_since: Instant::now(),
@@ -163,11 +163,11 @@ impl Heard {
     }
 
     /// Has the subscription begin anew, with an ear. What is held back stays: it came before what comes then.
-    pub(super) fn begin(&mut self, ear: usize, turn: u64) {
-        self.ear = ear;
-        self.turn = turn;
+    pub(super) fn begin(&mut self, worker: Option<WorkerId>, generation: u64) {
+        self.worker = worker;
+        self.generation = generation;
         self.phase = Phase::Unconfirmed;
-        self.strangers.clear();
+        self.foreign_epochs.clear();
     }
 
     pub(super) fn go_live(&mut self, is_current: bool) {
@@ -175,7 +175,7 @@ impl Heard {
         self.phase = Phase::Live;
         self.cold = false;
         self.live_since = Instant::now();
-        self.silent = false;
+        self.idle = false;
     }
 
     /// Whether it went live that long ago.
@@ -183,43 +183,43 @@ impl Heard {
         self.phase == Phase::Live && self.live_since.elapsed() > time
     }
 
-    pub(super) fn begin_filling(&mut self, name: &Name) -> ToFill {
+    pub(super) fn begin_backfill(&mut self, name: &Name) -> BackfillTask {
         let was_live = self.phase == Phase::Live;
-        self.phase = Phase::Filling;
-        ToFill {
+        self.phase = Phase::Backfilling;
+        BackfillTask {
             name: name.clone(),
             channel: self.channel.clone(),
-            turn: self.turn,
-            older: 0,
+            generation: self.generation,
+            buffered_before: 0,
             suspect: None,
             compared_to: u64::MAX,
             cold: self.cold,
-            anew: false,
+            from_newest: false,
             was_live,
             was_current: self.is_current,
             is_current: false,
-            heard_on: false,
+            by_arrival: false,
             may_lag: false,
             counted: false,
             backoff: Backoff::RECONNECT,
-            told: false,
+            logged: false,
         }
     }
 
-    /// Holds an arrival back. `of_all` is how many bytes are held back in all channels.
-    pub(super) fn hold(&mut self, arrival: Held, of_all: &mut usize, counters: &Counters) {
+    /// Holds an arrival back. `total_bytes` is how many bytes are held back in all channels.
+    pub(super) fn buffer(&mut self, arrival: Buffered, total_bytes: &mut usize, counters: &Counters) {
         let bytes = arrival.bytes();
-        let full = self.held.len() >= HELD_MAX
-            || self.held_bytes + bytes > HELD_BYTES_MAX
-            || *of_all + bytes > HELD_BYTES_OF_ALL_MAX;
+        let full = self.buffered.len() >= BUFFERED_MAX
+            || self.buffered_bytes + bytes > BUFFERED_BYTES_MAX
+            || *total_bytes + bytes > BUFFERED_BYTES_TOTAL_MAX;
         if full {
             count(&counters.overflowed);
-            self.once_more |= arrival.position().is_some();
+            self.repeat |= arrival.position().is_some();
             return;
         }
-        self.held_bytes += bytes;
-        *of_all += bytes;
-        self.held.push_back(arrival);
+        self.buffered_bytes += bytes;
+        *total_bytes += bytes;
+        self.buffered.push_back(arrival);
     }
 
     /// Takes note that the log may have another event at an offset than the history.
@@ -234,8 +234,8 @@ impl Heard {
     /// Has what is held back be what the history has at its positions. Answers with the positions of the others.
     pub(super) fn correct(&mut self, epoch: Epoch, events: &[PastEvent]) -> Vec<Position> {
         let mut others = Vec::new();
-        for held in &mut self.held {
-            let Held::Ours { position, event } = held else { continue };
+        for buffered in &mut self.buffered {
+            let Buffered::Native { position, event } = buffered else { continue };
             if position.epoch != epoch {
                 continue;
             }
@@ -252,30 +252,30 @@ impl Heard {
         others
     }
 
-    pub(super) fn held(&self) -> &VecDeque<Held> {
-        &self.held
+    pub(super) fn buffered(&self) -> &VecDeque<Buffered> {
+        &self.buffered
     }
 
-    pub(super) fn take_held(&mut self, of_all: &mut usize) -> VecDeque<Held> {
-        *of_all -= mem::take(&mut self.held_bytes);
-        mem::take(&mut self.held)
+    pub(super) fn take_buffered(&mut self, total_bytes: &mut usize) -> VecDeque<Buffered> {
+        *total_bytes -= mem::take(&mut self.buffered_bytes);
+        mem::take(&mut self.buffered)
     }
 
-    pub(super) fn is_stranger(&self, epoch: Epoch) -> bool {
-        self.strangers.contains(&epoch)
+    pub(super) fn is_foreign_epoch(&self, epoch: Epoch) -> bool {
+        self.foreign_epochs.contains(&epoch)
     }
 
-    pub(super) fn add_stranger(&mut self, epoch: Epoch) {
-        if !self.is_stranger(epoch) {
-            self.strangers.truncate(STRANGERS_MAX - 1);
-            self.strangers.push_front(epoch);
+    pub(super) fn add_foreign_epoch(&mut self, epoch: Epoch) {
+        if !self.is_foreign_epoch(epoch) {
+            self.foreign_epochs.truncate(FOREIGN_EPOCHS_MAX - 1);
+            self.foreign_epochs.push_front(epoch);
         }
     }
 
     /// Looks for what Redis has lost among the first `answered` of what is held back: the beginning of an epoch that has
     /// come and gone since the log was at `here`, and before Redis answered with `head`; or what followed in the epoch that
     /// the log has left. The channel's hash was deleted meanwhile, or the server emptied.
-    pub(super) fn note_lost(&mut self, answered: usize, here: Position, head: &Head) {
+    pub(super) fn detect_loss(&mut self, answered: usize, here: Position, head: &Head) {
         let is_kept = |position: Position| {
             let is_in = |(epoch, end): &(Epoch, u64)| *epoch == position.epoch && position.offset <= *end;
             position.epoch == head.position.epoch || head.lineage.iter().any(is_in)
@@ -289,31 +289,31 @@ impl Heard {
         let was_next = |position: Position| {
             self.left.is_some_and(|left| left.epoch == position.epoch && position.offset > left.offset)
         };
-        let positions = self.held.iter().take(answered).filter_map(Held::position);
+        let positions = self.buffered.iter().take(answered).filter_map(Buffered::position);
         let lost = positions.filter(|position| (follows(*position) || was_next(*position)) && !is_kept(*position));
-        let lost: Vec<_> = lost.map(|position| position.epoch).filter(|epoch| !self.is_stranger(*epoch)).collect();
+        let lost: Vec<_> = lost.map(|position| position.epoch).filter(|epoch| !self.is_foreign_epoch(*epoch)).collect();
         self.has_lost |= !lost.is_empty();
         // What follows them is no news.
-        lost.into_iter().for_each(|epoch| self.add_stranger(epoch));
+        lost.into_iter().for_each(|epoch| self.add_foreign_epoch(epoch));
     }
 
-    pub(super) fn forget_strangers(&mut self) {
-        self.strangers.clear();
+    pub(super) fn clear_foreign_epochs(&mut self) {
+        self.foreign_epochs.clear();
     }
 }
 
-impl Held {
+impl Buffered {
     pub(super) fn position(&self) -> Option<Position> {
         match self {
-            Self::Ours { position, .. } | Self::Named(position) => Some(*position),
+            Self::Native { position, .. } | Self::Partial(position) => Some(*position),
             Self::Foreign(_) => None,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Ours { event, .. } | Self::Foreign(event) => event.data().len(),
-            Self::Named(_) => 0,
+            Self::Native { event, .. } | Self::Foreign(event) => event.data().len(),
+            Self::Partial(_) => 0,
         }
     }
 }
@@ -328,18 +328,18 @@ mod tests {
     fn a_held_event_is_corrected_though_an_event_before_it_cannot_be_read() {
         let epoch = Epoch::random();
         let at = |offset| Position { epoch, offset };
-        let mut heard = Heard::new(Channel::default(), 0, 0);
+        let mut subscriptions = SubscribedChannel::new(Channel::default(), Some(0), 0);
         for (offset, text) in [(3, "forged"), (4, "4"), (5, "unknown"), (6, "forged")] {
-            let held = Held::Ours { position: at(offset), event: Event::text(text) };
-            heard.hold(held, &mut 0, &Counters::default());
+            let buffered = Buffered::Native { position: at(offset), event: Event::text(text) };
+            subscriptions.buffer(buffered, &mut 0, &Counters::default());
         }
         let events = [1, 3, 4, 6].map(|offset| PastEvent::new(at(offset), Event::text(offset.to_string())));
-        assert_eq!(heard.correct(epoch, &events), [at(3), at(6)]);
-        let texts = heard.held().iter().map(|held| match held {
-            Held::Ours { event, .. } => event.data().to_owned(),
+        assert_eq!(subscriptions.correct(epoch, &events), [at(3), at(6)]);
+        let texts = subscriptions.buffered().iter().map(|buffered| match buffered {
+            Buffered::Native { event, .. } => event.data().to_owned(),
             other => panic!("{other:?}"),
         });
         assert_eq!(texts.collect::<Vec<_>>(), ["3", "4", "unknown", "6"]);
-        assert_eq!(heard.correct(Epoch::random(), &events), []);
+        assert_eq!(subscriptions.correct(Epoch::random(), &events), []);
     }
 }

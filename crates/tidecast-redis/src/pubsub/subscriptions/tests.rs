@@ -10,8 +10,8 @@ use tidecast::{
     wire::FirstBlock,
 };
 
-use super::{channel::HELD_BYTES_OF_ALL_MAX, *};
-use crate::codec::written_tail;
+use super::{channel::BUFFERED_BYTES_TOTAL_MAX, *};
+use crate::codec::written_trailer;
 
 /// A broker that only hands out what it was given.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Broker for Nowhere {
 
 struct Rig {
     hub: Hub,
-    heard: HeardChannels,
+    subscriptions: Subscriptions,
     name: Name,
     channel: Channel,
     epoch: Epoch,
@@ -57,22 +57,22 @@ impl Rig {
     fn new() -> Self {
         let broker = Arc::new(Nowhere::default());
         let hub = Hub::builder().broker(broker.clone()).build();
-        let heard = HeardChannels::new();
-        assert!(heard.start(broker.0.lock().take().unwrap()));
+        let subscriptions = Subscriptions::new();
+        assert!(subscriptions.start(broker.0.lock().take().unwrap()));
         let channel = Channel::default();
-        Self { hub, heard, name: name(&channel), channel, epoch: Epoch::random() }
+        Self { hub, subscriptions, name: name(&channel), channel, epoch: Epoch::random() }
     }
 
     /// With a channel that is listened to at ear 0 and being filled.
-    fn filling() -> (Self, ToFill) {
+    fn filling() -> (Self, BackfillTask) {
         let rig = Self::new();
-        assert!(rig.heard.add(&rig.name, &rig.channel, 0));
+        assert!(rig.subscriptions.add(&rig.name, &rig.channel, Some(0)));
         let fill = rig.confirmed();
         (rig, fill)
     }
 
-    fn confirmed(&self) -> ToFill {
-        self.heard.confirmed(&self.name, 0).expect("it is to be filled")
+    fn confirmed(&self) -> BackfillTask {
+        self.subscriptions.confirmed(&self.name, 0).expect("it is to be filled")
     }
 
     fn at(&self, offset: u64) -> Position {
@@ -81,19 +81,20 @@ impl Rig {
 
     /// What comes of an event of ours, of this epoch or another.
     fn arrive(&self, position: Position) -> Call {
-        self.heard.arrive(&self.name, &[br#"{"data":"x"}"#.as_slice(), &written_tail(position, false)].concat())
+        self.subscriptions
+            .arrive(&self.name, &[br#"{"data":"x"}"#.as_slice(), &written_trailer(position, false)].concat())
     }
 
     /// Redis is asked, says this, and the log is brought there.
-    fn answer(&self, fill: &mut ToFill, offset: u64) -> Settled {
-        assert!(self.heard.begin_fill(fill));
+    fn answer(&self, fill: &mut BackfillTask, offset: u64) -> GoLive {
+        assert!(self.subscriptions.begin_round(fill));
         self.put(fill, offset)
     }
 
-    fn put(&self, fill: &ToFill, offset: u64) -> Settled {
+    fn put(&self, fill: &BackfillTask, offset: u64) -> GoLive {
         let head = Head::new(self.at(offset));
-        self.heard.deliveries().unwrap().open_at(&self.channel, &head);
-        self.heard.settle(fill, &head)
+        self.subscriptions.deliveries().unwrap().open_at(&self.channel, &head);
+        self.subscriptions.go_live(fill, &head)
     }
 
     fn subscribe(&self) -> Subscription {
@@ -117,13 +118,13 @@ fn name(channel: &Channel) -> Name {
 #[test]
 fn a_fill_for_who_has_left_makes_nothing_live() {
     let (rig, mut late) = Rig::filling();
-    assert!(rig.heard.begin_fill(&mut late));
-    assert_eq!(rig.heard.remove(&rig.name, &rig.channel), Some(0));
-    assert!(rig.heard.add(&rig.name, &rig.channel, 0));
-    assert_eq!(rig.put(&late, 3), Settled::Done);
+    assert!(rig.subscriptions.begin_round(&mut late));
+    assert_eq!(rig.subscriptions.remove(&rig.name, &rig.channel), Some(0));
+    assert!(rig.subscriptions.add(&rig.name, &rig.channel, Some(0)));
+    assert_eq!(rig.put(&late, 3), GoLive::Done);
     assert!(!rig.is_live());
     let mut fill = rig.confirmed();
-    assert_eq!(rig.answer(&mut fill, 4), Settled::Done);
+    assert_eq!(rig.answer(&mut fill, 4), GoLive::Done);
     assert!(rig.is_live());
 }
 
@@ -131,22 +132,22 @@ fn a_fill_for_who_has_left_makes_nothing_live() {
 #[test]
 fn only_the_ear_that_listens_confirms() {
     let rig = Rig::new();
-    rig.heard.add(&rig.name, &rig.channel, 0);
-    rig.heard.assign(&rig.name, 1);
-    assert!(rig.heard.confirmed(&rig.name, 0).is_none());
-    assert!(rig.heard.confirmed(&rig.name, 1).is_some());
+    rig.subscriptions.add(&rig.name, &rig.channel, Some(0));
+    rig.subscriptions.assign(&rig.name, Some(1));
+    assert!(rig.subscriptions.confirmed(&rig.name, 0).is_none());
+    assert!(rig.subscriptions.confirmed(&rig.name, 1).is_some());
 }
 
 #[test]
 fn a_channel_that_is_cut_off_has_who_comes_wait() {
     let (rig, mut fill) = Rig::filling();
-    assert_eq!(rig.answer(&mut fill, 0), Settled::Done);
+    assert_eq!(rig.answer(&mut fill, 0), GoLive::Done);
     let _stays = rig.subscribe();
     assert!(rig.is_live());
-    assert_eq!(rig.heard.cut_off(0).len(), 1);
+    assert_eq!(rig.subscriptions.disconnected(0).len(), 1);
     assert!(!rig.is_live());
     // And who filled it before can't undo that.
-    assert_eq!(rig.heard.settle(&fill, &Head::new(rig.at(0))), Settled::Done);
+    assert_eq!(rig.subscriptions.go_live(&fill, &Head::new(rig.at(0))), GoLive::Done);
     assert!(!rig.is_live());
 }
 
@@ -157,10 +158,10 @@ fn what_redis_has_lost_is_not_waited_for() {
     let (rig, mut fill) = Rig::filling();
     rig.arrive(rig.at(25));
     // One after the question is another matter: the answer could not have it.
-    assert!(rig.heard.begin_fill(&mut fill));
+    assert!(rig.subscriptions.begin_round(&mut fill));
     rig.arrive(rig.at(26));
-    assert_eq!(rig.put(&fill, 20), Settled::Again);
-    assert_eq!(rig.answer(&mut fill, 20), Settled::Done);
+    assert_eq!(rig.put(&fill, 20), GoLive::Retry);
+    assert_eq!(rig.answer(&mut fill, 20), GoLive::Done);
     assert!(matches!(rig.arrive(rig.at(21)), Call::Nothing), "it goes on from there");
 }
 
@@ -172,11 +173,11 @@ fn who_publishes_elsewhere_does_not_keep_a_channel_from_going_live() {
     let elsewhere = Epoch::random();
     let stranger = |offset| rig.arrive(Position { epoch: elsewhere, offset });
     stranger(7);
-    assert!(rig.heard.begin_fill(&mut fill));
+    assert!(rig.subscriptions.begin_round(&mut fill));
     stranger(8);
-    assert_eq!(rig.put(&fill, 3), Settled::Done);
+    assert_eq!(rig.put(&fill, 3), GoLive::Done);
     assert!(matches!(stranger(9), Call::Nothing));
-    assert_eq!(rig.heard.counters.stats(true, 1).elsewhere, 3);
+    assert_eq!(rig.subscriptions.counters.stats(true, 1).elsewhere, 3);
 }
 
 /// After a failover one connection may be at the new primary and the other still at the old one, which knows nothing of
@@ -187,11 +188,11 @@ fn what_was_taken_to_be_from_elsewhere_is_looked_up_again() {
     let (rig, mut fill) = Rig::filling();
     let next = Position { epoch: Epoch::random(), offset: 21 };
     rig.arrive(next);
-    assert_eq!(rig.answer(&mut fill, 20), Settled::Done);
-    assert!(rig.heard.silent(0).is_empty(), "it has just gone live");
+    assert_eq!(rig.answer(&mut fill, 20), GoLive::Done);
+    assert!(rig.subscriptions.idle(0).is_empty(), "it has just gone live");
     assert!(matches!(rig.arrive(Position { offset: 22, ..next }), Call::Nothing));
-    assert_eq!(rig.heard.silent(0).len(), 1, "it is compared");
-    rig.heard.forget_strangers(0);
+    assert_eq!(rig.subscriptions.idle(0).len(), 1, "it is compared");
+    rig.subscriptions.clear_foreign_epochs(0);
     assert!(matches!(rig.arrive(Position { offset: 23, ..next }), Call::Fill(_)));
 }
 
@@ -203,11 +204,11 @@ fn an_epoch_that_came_and_went_is_told_once() {
     let here = Position { offset: 3, ..begins() };
     let ended = next();
     let with_lineage = next().with_lineage(vec![(ended.position.epoch, 1)]);
-    let silent = Head::new(Position { offset: 0, ..begins() });
+    let idle = Head::new(Position { offset: 0, ..begins() });
     for (case, here, arrival, head, lost) in [
         ("in between", here, begins(), next(), true),
-        ("in between, now silent", here, begins(), silent.clone(), true),
-        ("silent as before", silent.position, begins(), silent.clone(), true),
+        ("in between, now silent", here, begins(), idle.clone(), true),
+        ("silent as before", idle.position, begins(), idle.clone(), true),
         ("the log's own", Position { offset: 0, ..here }, Position { offset: 1, ..here }, next(), true),
         ("goes on counting", here, Position { offset: 4, ..begins() }, next(), true),
         ("of another database", here, Position { offset: 7, ..begins() }, next(), false),
@@ -217,13 +218,13 @@ fn an_epoch_that_came_and_went_is_told_once() {
     ] {
         let (rig, mut fill) = Rig::filling();
         rig.arrive(arrival);
-        assert!(!rig.heard.has_lost(&fill, here, &head), "redis was asked before it came: {case}");
-        assert!(rig.heard.begin_fill(&mut fill));
-        assert_eq!(rig.heard.has_lost(&fill, here, &head), lost && here.epoch != head.position.epoch, "{case}");
-        let known_lost = |rig: &Rig| rig.heard.state.lock().channels[&rig.name].has_lost;
+        assert!(!rig.subscriptions.has_lost(&fill, here, &head), "redis was asked before it came: {case}");
+        assert!(rig.subscriptions.begin_round(&mut fill));
+        assert_eq!(rig.subscriptions.has_lost(&fill, here, &head), lost && here.epoch != head.position.epoch, "{case}");
+        let known_lost = |rig: &Rig| rig.subscriptions.state.lock().channels[&rig.name].has_lost;
         assert_eq!(known_lost(&rig), lost, "{case}");
-        rig.heard.told_lost(&fill);
-        rig.heard.has_lost(&fill, here, &head);
+        rig.subscriptions.loss_reported(&fill);
+        rig.subscriptions.has_lost(&fill, here, &head);
         assert!(!known_lost(&rig), "once: {case}");
     }
 }
@@ -234,10 +235,10 @@ fn what_followed_in_the_epoch_that_was_left_is_told() {
     for (offset, lost) in [(3, false), (4, true)] {
         let (rig, mut fill) = Rig::filling();
         let left = Position { epoch: Epoch::random(), offset: 3 };
-        rig.heard.leave(&fill, left);
+        rig.subscriptions.epoch_left(&fill, left);
         rig.arrive(Position { offset, ..left });
-        assert!(rig.heard.begin_fill(&mut fill));
-        assert_eq!(rig.heard.has_lost(&fill, rig.at(0), &Head::new(rig.at(5))), lost, "{offset}");
+        assert!(rig.subscriptions.begin_round(&mut fill));
+        assert_eq!(rig.subscriptions.has_lost(&fill, rig.at(0), &Head::new(rig.at(5))), lost, "{offset}");
     }
 }
 
@@ -246,11 +247,11 @@ fn what_followed_in_the_epoch_that_was_left_is_told() {
 #[test]
 fn a_channel_that_is_deleted_while_it_is_filled_is_filled_once_more() {
     let (rig, mut fill) = Rig::filling();
-    assert!(rig.heard.begin_fill(&mut fill));
-    assert!(rig.heard.refill(&rig.name).is_none(), "somebody is at it");
-    assert_eq!(rig.put(&fill, 3), Settled::Again);
-    assert_eq!(rig.answer(&mut fill, 3), Settled::Done);
-    assert!(rig.heard.refill(&rig.name).is_some());
+    assert!(rig.subscriptions.begin_round(&mut fill));
+    assert!(rig.subscriptions.request_backfill(&rig.name).is_none(), "somebody is at it");
+    assert_eq!(rig.put(&fill, 3), GoLive::Retry);
+    assert_eq!(rig.answer(&mut fill, 3), GoLive::Done);
+    assert!(rig.subscriptions.request_backfill(&rig.name).is_some());
 }
 
 /// An array has no room for an id, so such an event is looked up; where they came faster than they could be looked up,
@@ -259,9 +260,9 @@ fn a_channel_that_is_deleted_while_it_is_filled_is_filled_once_more() {
 fn a_busy_channel_is_live_once_it_is_filled() {
     let (rig, mut fill) = Rig::filling();
     let mut reader = rig.subscribe();
-    assert!(rig.heard.begin_fill(&mut fill));
+    assert!(rig.subscriptions.begin_round(&mut fill));
     rig.arrive(rig.at(9));
-    assert_eq!(rig.put(&fill, 3), Settled::Again);
+    assert_eq!(rig.put(&fill, 3), GoLive::Retry);
     assert!(reader.first_block(FirstBlock::default()).ends_with(format!("id: {}\n\n", rig.at(3)).as_bytes()));
 }
 
@@ -270,10 +271,10 @@ fn a_busy_channel_is_live_once_it_is_filled() {
 #[test]
 fn a_log_that_was_forgotten_meanwhile_is_opened_again() {
     let (rig, mut fill) = Rig::filling();
-    assert!(rig.heard.begin_fill(&mut fill));
+    assert!(rig.subscriptions.begin_round(&mut fill));
     // Never opened, as the one that was is gone.
-    assert_eq!(rig.heard.settle(&fill, &Head::new(rig.at(3))), Settled::Again);
-    assert_eq!(rig.answer(&mut fill, 3), Settled::Done);
+    assert_eq!(rig.subscriptions.go_live(&fill, &Head::new(rig.at(3))), GoLive::Retry);
+    assert_eq!(rig.answer(&mut fill, 3), GoLive::Done);
     assert!(rig.is_live());
 }
 
@@ -283,12 +284,12 @@ fn a_log_that_was_forgotten_meanwhile_is_opened_again() {
 fn what_is_held_back_need_not_be_all_there_is() {
     let (rig, mut fill) = Rig::filling();
     rig.arrive(rig.at(5));
-    assert!(rig.heard.begin_fill(&mut fill));
-    assert_eq!(rig.heard.first_held(&fill), Some(rig.at(5)));
-    rig.heard.deliveries().unwrap().open_at(&rig.channel, &Head::new(rig.at(4)));
-    assert_eq!(rig.heard.settle(&fill, &Head::new(rig.at(6))), Settled::Again);
-    assert_eq!(rig.heard.deliveries().unwrap().position(&rig.channel), Some(rig.at(5)));
-    assert_eq!(rig.answer(&mut fill, 6), Settled::Done);
+    assert!(rig.subscriptions.begin_round(&mut fill));
+    assert_eq!(rig.subscriptions.first_buffered(&fill), Some(rig.at(5)));
+    rig.subscriptions.deliveries().unwrap().open_at(&rig.channel, &Head::new(rig.at(4)));
+    assert_eq!(rig.subscriptions.go_live(&fill, &Head::new(rig.at(6))), GoLive::Retry);
+    assert_eq!(rig.subscriptions.deliveries().unwrap().position(&rig.channel), Some(rig.at(5)));
+    assert_eq!(rig.answer(&mut fill, 6), GoLive::Done);
 }
 
 /// There was a bound for each channel, and none for all: 10,000 channels filled at once may hold back 40 GB.
@@ -297,22 +298,22 @@ fn what_is_held_back_is_bounded_for_all_channels_together() {
     let rig = Rig::new();
     let data = "x".repeat(1024 * 1024);
     let payload = format!(r#"{{"data":"{data}"}}"#);
-    let channels: Vec<_> = (0..100).map(|number| Channel::new(&format!("channel {number}")).unwrap()).collect();
+    let channels: Vec<_> = (0..100).map(|id| Channel::new(&format!("channel {id}")).unwrap()).collect();
     for channel in &channels {
-        rig.heard.add(&name(channel), channel, 0);
-        rig.heard.arrive(&name(channel), payload.as_bytes());
+        rig.subscriptions.add(&name(channel), channel, Some(0));
+        rig.subscriptions.arrive(&name(channel), payload.as_bytes());
     }
-    let held = HELD_BYTES_OF_ALL_MAX / data.len();
-    assert_eq!(rig.heard.state.lock().held_bytes, HELD_BYTES_OF_ALL_MAX);
-    assert_eq!(rig.heard.counters.stats(true, 0).overflowed, (channels.len() - held) as u64);
+    let buffered = BUFFERED_BYTES_TOTAL_MAX / data.len();
+    assert_eq!(rig.subscriptions.state.lock().buffered_bytes, BUFFERED_BYTES_TOTAL_MAX);
+    assert_eq!(rig.subscriptions.counters.stats(true, 0).overflowed, (channels.len() - buffered) as u64);
     // What is settled makes room, and so does what is released.
-    let mut fill = rig.heard.confirmed(&name(&channels[0]), 0).unwrap();
-    assert!(rig.heard.begin_fill(&mut fill));
-    rig.heard.deliveries().unwrap().open_at(&channels[0], &Head::new(rig.at(1)));
-    assert_eq!(rig.heard.settle(&fill, &Head::new(rig.at(1))), Settled::Done);
-    assert_eq!(rig.heard.state.lock().held_bytes, HELD_BYTES_OF_ALL_MAX - data.len());
+    let mut fill = rig.subscriptions.confirmed(&name(&channels[0]), 0).unwrap();
+    assert!(rig.subscriptions.begin_round(&mut fill));
+    rig.subscriptions.deliveries().unwrap().open_at(&channels[0], &Head::new(rig.at(1)));
+    assert_eq!(rig.subscriptions.go_live(&fill, &Head::new(rig.at(1))), GoLive::Done);
+    assert_eq!(rig.subscriptions.state.lock().buffered_bytes, BUFFERED_BYTES_TOTAL_MAX - data.len());
     for channel in &channels {
-        rig.heard.remove(&name(channel), channel);
+        rig.subscriptions.remove(&name(channel), channel);
     }
-    assert_eq!(rig.heard.state.lock().held_bytes, 0);
+    assert_eq!(rig.subscriptions.state.lock().buffered_bytes, 0);
 }

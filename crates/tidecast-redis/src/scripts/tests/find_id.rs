@@ -13,9 +13,9 @@ fn raw(data: &str) -> Box<serde_json::value::RawValue> {
 }
 
 impl Rig {
-    fn find(&mut self, id: &str, last: u64, limit: usize, bytes_max: usize) -> Searched {
-        let call = Find { keys: &self.keys, id, last, limit, bytes_max }.call();
-        Find::parse(run(&mut self.connection, &call).unwrap()).unwrap().expect("the channel has a log")
+    fn find(&mut self, id: &str, last: u64, limit: usize, bytes_max: usize) -> IdSearch {
+        let call = FindId { keys: &self.keys, id, last, limit, bytes_max }.call();
+        FindId::parse(run(&mut self.connection, &call).unwrap()).unwrap().expect("the channel has a log")
     }
 }
 
@@ -57,6 +57,6 @@ fn an_id_is_found_where_it_was_published_and_nowhere_else() {
 #[test]
 fn a_channel_that_nobody_published_to_has_no_ids() {
     let mut rig = Rig::new();
-    let call = Find { keys: &rig.keys, id: "a", last: 10, limit: 10, bytes_max: 1_000 }.call();
-    assert_eq!(Find::parse(run(&mut rig.connection, &call).unwrap()).unwrap(), None);
+    let call = FindId { keys: &rig.keys, id: "a", last: 10, limit: 10, bytes_max: 1_000 }.call();
+    assert_eq!(FindId::parse(run(&mut rig.connection, &call).unwrap()).unwrap(), None);
 }

@@ -37,11 +37,11 @@ fn reading_writes_nothing_and_the_first_event_knows_where_it_comes_from() {
 #[test]
 fn what_may_have_been_missed_changes_it() {
     let mut rig = Rig::new();
-    let mut seen = vec![rig.silent().0];
+    let mut snapshot = vec![rig.silent().0];
     let mut changed = |rig: &mut Rig, by: &str| {
         let (epoch, before) = rig.silent();
-        assert!(!seen.contains(&epoch) && !before.iter().any(|epoch| seen.contains(epoch)), "by {by}");
-        seen.push(epoch);
+        assert!(!snapshot.contains(&epoch) && !before.iter().any(|epoch| snapshot.contains(epoch)), "by {by}");
+        snapshot.push(epoch);
     };
     rig.publish("x");
     rig.command(&["FLUSHALL"]);
@@ -56,7 +56,7 @@ fn what_may_have_been_missed_changes_it() {
     rig.publish("x");
     rig.forget();
     let filled = rig.fill(None);
-    assert!(!seen.contains(&filled.head.epoch) && filled.origins.is_empty(), "by a deletion");
+    assert!(!snapshot.contains(&filled.head.epoch) && filled.origins.is_empty(), "by a deletion");
 }
 
 /// The hash expires, and with it all that is known of what there was.

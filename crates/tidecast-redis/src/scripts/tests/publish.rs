@@ -11,8 +11,8 @@ fn every_event_is_heard_and_kept_at_the_next_position() {
         assert_eq!(rig.publish(&offset.to_string()), Position { offset, ..first });
     }
     for offset in 1..=20 {
-        let (position, event, look_up) = listener.next_of_ours();
-        assert_eq!((position, event.data(), look_up), (Position { offset, ..first }, &*offset.to_string(), false));
+        let (position, event, partial) = listener.next_of_ours();
+        assert_eq!((position, event.data(), partial), (Position { offset, ..first }, &*offset.to_string(), false));
     }
     let filled = rig.fill(Some(0));
     assert_eq!(filled.head, Position { offset: 20, ..first });
@@ -48,7 +48,7 @@ fn the_array_is_heard_and_the_object_is_kept() {
     rig.try_publish(&event, None, "").unwrap();
     let payload = listener.next();
     assert!(payload.starts_with(br#"["t","[1,2]"]"#), "{}", payload.escape_ascii());
-    assert!(matches!(decode(&payload, &Limits::default()), Arrival::Ours { look_up: true, .. }));
+    assert!(matches!(decode(&payload, &Limits::default()), Decoded::Native { partial: true, .. }));
     let filled = rig.fill(None);
     assert_eq!(filled.events[0].payload, br#"{"data":[1,2],"type":"t","id":"17"}"#);
 }

@@ -119,9 +119,9 @@ fn a_node_of_a_cluster_runs_them_and_sharded_channels_lie_with_the_keys() {
         event: &event,
         idempotency_key: Some(&key),
         answer: "",
-        target: Target { name: &own, sharded: true, format: PlainFormat::Object },
+        target: PublishTarget { name: &own, sharded: true, format: PlainFormat::Object },
         keep: &rig.keep,
-        seen: &rig.servers.seen(),
+        seen: &rig.servers.snapshot(),
     };
     let accepted = Publish::parse(run(&mut rig.connection, &publish.call()).unwrap()).unwrap();
     assert_eq!(accepted.redis_receivers, 1);
@@ -168,25 +168,25 @@ fn a_return_counts_for_each_process_whatever_others_have_noted() {
     let mut rig = Rig::new();
     let meta = rig.keys.meta.clone();
     let returned = || {
-        let servers = Servers::default();
-        ["first", "other", "first", "other"].iter().for_each(|server| servers.saw(server));
+        let servers = ReplicationIds::default();
+        ["first", "other", "first", "other"].iter().for_each(|server| servers.record(server));
         servers
     };
     let mut before = rig.publish("x");
     // Every time another process, as after a restart; more of them than are remembered.
     for _ in 0..100 {
         rig.servers = returned();
-        let mark = String::from_utf8(rig.servers.seen().mark.to_vec()).unwrap();
+        let mark = String::from_utf8(rig.servers.snapshot().return_mark.to_vec()).unwrap();
         let after = rig.publish("first");
         assert_ne!(after.epoch, before.epoch, "{mark}");
-        rig.servers = Servers::default();
+        rig.servers = ReplicationIds::default();
         assert_eq!(rig.publish("again").epoch, after.epoch);
         let noted = rig.text(&["HGET", &meta, "s"]);
         assert!(noted.len() <= 1_024 && noted.split(',').all(|noted| noted.len() == mark.len()), "{noted}");
         before = after;
     }
     let servers = returned();
-    let mark = String::from_utf8(servers.seen().mark.to_vec()).unwrap();
+    let mark = String::from_utf8(servers.snapshot().return_mark.to_vec()).unwrap();
     rig.command(&["HSET", &meta, "s", &format!("{mark}0,0{mark}")]);
     rig.servers = servers;
     assert_ne!(rig.publish("not noted").epoch, before.epoch);
