@@ -1,6 +1,9 @@
 //! `cargo xtask test`: everything that a change must pass, in the order in which it fails fastest.
 
-use std::{env, iter, path::Path};
+use std::{
+    env, iter,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, cmd};
@@ -45,6 +48,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if full {
         report.step("typos", || typos(workspace));
         report.step("deny", || deny(workspace));
+        report.step("advisories", || advisories(workspace));
     }
     report.step("clippy", || {
         let clippy = workspace.cargo(["clippy", "--workspace", "--all-targets", "--all-features", "--locked"]);
@@ -97,10 +101,29 @@ fn typos(workspace: &Workspace) -> Result<Outcome> {
     passed(&cmd!(workspace.shell, "{typos}"))
 }
 
-/// Licences, banned crates and sources; not advisories, which change without a change of ours.
+/// Checks licences, banned crates and sources.
 fn deny(workspace: &Workspace) -> Result<Outcome> {
     let deny = tools::cargo_deny(workspace).context("no cargo-deny: run `cargo xtask setup`")?;
     passed(&cmd!(workspace.shell, "{deny} --locked check bans licenses sources"))
+}
+
+/// Checks each lock file against the database of advisories, if this machine has one. The tests never download it: its
+/// content changes without a change of ours.
+fn advisories(workspace: &Workspace) -> Result<Outcome> {
+    let cargo_home =
+        env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    if !cargo_home.is_some_and(|home| home.join("advisory-dbs").is_dir()) {
+        return Ok(Outcome::Skipped(
+            "advisories not checked: no database here; `cargo deny fetch` downloads it".to_owned(),
+        ));
+    }
+    let deny = tools::cargo_deny(workspace).context("no cargo-deny: run `cargo xtask setup`")?;
+    for manifest in ["Cargo.toml", "bench/Cargo.toml", "fuzz/Cargo.toml"] {
+        // Offline, so that the database is not downloaded; the crates of other systems then have to be here.
+        workspace.cargo(["fetch", "--quiet", "--locked", "--manifest-path", manifest]).run()?;
+        cmd!(workspace.shell, "{deny} --frozen --manifest-path {manifest} check advisories").run()?;
+    }
+    Ok(Outcome::Passed)
 }
 
 /// Checks each published package by itself, without features and with each of them alone. In a build of the whole
