@@ -19,8 +19,8 @@ use tidecast::{
 use tidecast_redis::{PlainFormat, RedisConfig};
 
 use crate::{
-    engine::process_hub::Node,
-    engine::publish::{Published, Publishing},
+    engine::process_hub::ProcessHub,
+    engine::publish::{PendingPublish, Published},
     engine::stream::Stream,
     error::raise,
 };
@@ -31,11 +31,11 @@ pub(crate) struct Engine {
     redis: Option<RedisConfig>,
     /// Taken for a moment, and only by a thread that is attached to the interpreter: so it is never held by another one
     /// at the moment of a fork, which the interpreter makes attached too.
-    node: Mutex<Option<Inherited>>,
+    node: Mutex<Option<ForkedHub>>,
 }
 
 /// A node that may be a parent's.
-type Inherited = ManuallyDrop<Arc<Node>>;
+type ForkedHub = ManuallyDrop<Arc<ProcessHub>>;
 
 #[pymethods]
 impl Engine {
@@ -73,7 +73,7 @@ impl Engine {
         id: Option<&str>,
         retry_ms: Option<u64>,
         idempotency_key: Option<&str>,
-    ) -> PyResult<PublishedOrNot> {
+    ) -> PyResult<PublishResult> {
         let node = self.node()?;
         let publication = py
             .detach(|| {
@@ -83,10 +83,10 @@ impl Engine {
             })
             .map_err(raise)?;
         if node.waits() {
-            return Publishing::begin(py, &node, publication).map(PublishedOrNot::Not);
+            return PendingPublish::begin(py, &node, publication).map(PublishResult::Pending);
         }
         let published = py.detach(|| node.publish_now(publication)).map_err(raise)?;
-        Ok(PublishedOrNot::Published(published.into()))
+        Ok(PublishResult::Done(published.into()))
     }
 
     #[pyo3(signature = (
@@ -128,13 +128,13 @@ impl Engine {
 
 impl Engine {
     /// The node of this process, made at the first call in it.
-    fn node(&self) -> PyResult<Arc<Node>> {
+    fn node(&self) -> PyResult<Arc<ProcessHub>> {
         let mut slot = self.node.lock();
         if let Some(node) = slot.as_ref().filter(|node| node.pid() == process::id()) {
             return Ok(Arc::clone(node));
         }
         // Attached, though it reads certificates where there are any: it happens once, and nobody may fork meanwhile.
-        let node = Node::new(self.redis.as_ref())?;
+        let node = ProcessHub::new(self.redis.as_ref())?;
         // What was there is a parent's, and is left as it is.
         *slot = Some(ManuallyDrop::new(node.clone()));
         Ok(node)
@@ -149,13 +149,13 @@ impl Drop for Engine {
 
 /// What `publish` answers with.
 #[derive(IntoPyObject)]
-enum PublishedOrNot {
-    Published(Published),
-    Not(Publishing),
+enum PublishResult {
+    Done(Published),
+    Pending(PendingPublish),
 }
 
 /// The node, if it is not a parent's.
-fn own(node: Inherited) -> Option<Arc<Node>> {
+fn own(node: ForkedHub) -> Option<Arc<ProcessHub>> {
     (node.pid() == process::id()).then(|| ManuallyDrop::into_inner(node))
 }
 

@@ -25,13 +25,13 @@ mod _native {
     use crate::{
         decoder::{Decoder, check_channels},
         engine::Engine,
-        engine::publish::{Published, Publishing},
+        engine::publish::{PendingPublish, Published},
         engine::stream::{Stream, commits_at_empty_line},
         notify::selector::Selector,
-        peer_socket::{hang_up, peer_is_gone, unsent},
+        peer_socket::{hang_up, peer_has_closed, unsent},
         publisher::Publisher,
         publisher::feed::Feed,
-        publisher::pending_send::Posting,
-        shutdown::{end_streams, end_streams_at, streams_are_ending},
+        publisher::pending_send::PendingSend,
+        shutdown::{end_streams, end_streams_on_signal, streams_are_ending},
     };
 }

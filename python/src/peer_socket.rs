@@ -12,7 +12,7 @@ use rustix::{
 // Here, and not in Python: there a socket may be gevent's, which would wait, or TLS, which can't be looked into.
 #[pyfunction]
 #[allow(unsafe_code)]
-pub(crate) fn peer_is_gone(fileno: RawFd) -> bool {
+pub(crate) fn peer_has_closed(fileno: RawFd) -> bool {
     if fileno < 0 {
         return true;
     }

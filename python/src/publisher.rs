@@ -18,7 +18,7 @@ use tidecast::{Error, Event, FeedOptions, WhenFull};
 use crate::{
     error::raise,
     publisher::feed::Feed,
-    publisher::pending_send::{PostedOrNot, Posting},
+    publisher::pending_send::{PendingSend, SendResult},
 };
 
 /// See `_native.pyi`.
@@ -70,9 +70,12 @@ impl Publisher {
         channels: Vec<u64>,
         data: String,
         event_type: Option<String>,
-    ) -> PyResult<PostedOrNot> {
+    ) -> PyResult<SendResult> {
         let publisher = self.inner()?.clone();
-        Posting::begin(py, async move { publisher.publish(names(channels), event(data, event_type.as_deref())?).await })
+        PendingSend::begin(
+            py,
+            async move { publisher.publish(names(channels), event(data, event_type.as_deref())?).await },
+        )
     }
 
     #[pyo3(signature = (channels, made, *, event_type=None))]
@@ -82,9 +85,9 @@ impl Publisher {
         channels: Vec<u64>,
         made: Vec<(u64, String)>,
         event_type: Option<String>,
-    ) -> PyResult<PostedOrNot> {
+    ) -> PyResult<SendResult> {
         let publisher = self.inner()?.clone();
-        Posting::begin(py, async move {
+        PendingSend::begin(py, async move {
             // Several for one who is there several times.
             let mut of: HashMap<u64, VecDeque<String>> = HashMap::with_capacity(made.len());
             for (number, data) in made {

@@ -20,14 +20,14 @@ use std::{
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
-use crate::{notify::wake_fd::Readable, shutdown::open_streams::OpenStreams};
+use crate::{notify::wake_fd::WakeFd, shutdown::open_streams::OpenStreams};
 
 /// The streams of this process, and what ends them.
 pub(crate) struct Process {
     pid: u32,
     pub(crate) streams: OpenStreams,
     /// Set once the process is told to go.
-    told: Arc<Readable>,
+    told: Arc<WakeFd>,
     hears_sigterm: AtomicBool,
 }
 
@@ -43,7 +43,7 @@ impl Process {
         let present = if let Some(present) = known {
             Arc::clone(present)
         } else {
-            let told = Readable::new()?;
+            let told = WakeFd::new()?;
             let hears_sigterm = AtomicBool::default();
             let made = Arc::new(Self { pid: process::id(), streams: OpenStreams::default(), told, hears_sigterm });
             let ended = made.clone();
@@ -105,7 +105,7 @@ pub(crate) fn end_streams() -> PyResult<()> {
 
 /// See `_native.pyi`.
 #[pyfunction]
-pub(crate) fn end_streams_at(signal: i32) -> PyResult<bool> {
+pub(crate) fn end_streams_on_signal(signal: i32) -> PyResult<bool> {
     Process::present().map(|process| process.hear(signal))
 }
 

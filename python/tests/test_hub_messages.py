@@ -1,4 +1,4 @@
-"""`messages()` in hub mode: the hub's stream, followed for as long as somebody reads."""
+"""`messages()` in hub backend: the hub's stream, followed for as long as somebody reads."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from support.source import Source
 from support.waiting import until
 
 from tidecast import InvalidError, RefusedError, backends
-from tidecast.backends import Subscription
+from tidecast.backends import EventReader
 from tidecast.event import Event
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint
-from tidecast.hub import following
+from tidecast.hub import hub_stream
 from tidecast.hub.client import Client
 from tidecast.poll import wait
 from tidecast.settings import Settings
@@ -33,7 +33,7 @@ def listeners(hub: Hub, channel: str = "sse") -> int:
     return Client(hub.url, KEY).publish(channel, event).receivers
 
 
-def read(stream: Subscription, until_data: str) -> list[tuple[object, ...]]:
+def read(stream: EventReader, until_data: str) -> list[tuple[object, ...]]:
     """What comes, up to an event with this data."""
     told: list[tuple[object, ...]] = []
     while not told or told[-1][2] != until_data:
@@ -163,10 +163,10 @@ def test_what_the_hub_refuses_is_raised(on_hub: Flask, blueprint: ServerSentEven
 
 
 def test_what_is_followed_begins_where_it_is_told_to(on_hub: Flask, hub: Hub) -> None:
-    mode = backends.choose(Settings.of(on_hub.config))
-    published = [mode.publish("c", Event.of(data, None, None, None, json.dumps)) for data in ("one", "two", "three")]
+    backend = backends.choose(Settings.of(on_hub.config))
+    published = [backend.publish("c", Event.of(data, None, None, None, json.dumps)) for data in ("one", "two", "three")]
     for told in ({"after": published[1].position.encode()}, {"last": 1}):
-        with closing(mode.subscribe(["c"], **told)) as stream:  # type: ignore[arg-type]
+        with closing(backend.subscribe(["c"], **told)) as stream:  # type: ignore[arg-type]
             assert read(stream, "three") == [("c", None, "three", False, None, None)]
             assert stream.events() == []
 
@@ -190,13 +190,13 @@ def test_one_that_is_closed_has_ended(on_hub: Flask, hub: Hub) -> None:
 
 
 def test_a_reader_that_does_not_read_is_told_what_it_missed(on_hub: Flask, hub: Hub) -> None:
-    mode = backends.choose(Settings.of(on_hub.config))
-    with closing(mode.subscribe(["c"])) as stream:
+    backend = backends.choose(Settings.of(on_hub.config))
+    with closing(backend.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
         with Source(hub.port, "/stream?channel=c", Authorization=f"Bearer {KEY}") as source:
             for number in range(30):
-                mode.publish("c", Event.of(f"{number} " + "x" * 500_000, None, None, None, json.dumps))
-            mode.publish("c", Event.of("end", None, None, None, json.dumps))
+                backend.publish("c", Event.of(f"{number} " + "x" * 500_000, None, None, None, json.dumps))
+            backend.publish("c", Event.of("end", None, None, None, json.dumps))
             while source.event()["data"] != "end":
                 pass
         told = read(stream, "end")
@@ -208,48 +208,48 @@ def test_an_event_whose_parts_are_no_longer_kept_is_told_as_missed(
 ) -> None:
     """A reader at the edge of what the engine keeps could take an event of which the rest was just dropped: the event
     was taken for a failure that there was not, and vanished."""
-    monkeypatch.setattr(following, "SAID_MAX", 0)
-    mode = backends.choose(Settings.of(on_hub.config))
+    monkeypatch.setattr(hub_stream, "EVENT_FIELDS_MAX", 0)
+    backend = backends.choose(Settings.of(on_hub.config))
     reset = ("c", "stream-reset", '{"channel": "c", "reason": "too-slow"}', True, None, None)
-    with closing(mode.subscribe(["c"])) as stream:
+    with closing(backend.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
-        mode.publish("c", Event.of("x", None, None, None, json.dumps))
+        backend.publish("c", Event.of("x", None, None, None, json.dumps))
         while not (events := stream.events()):
             assert events is not None and wait(stream.fileno(), 20)
     assert set(events) == {reset}
 
 
 def test_in_the_child_of_a_fork_it_has_ended_and_its_parents_goes_on(on_hub: Flask, hub: Hub) -> None:
-    mode = backends.choose(Settings.of(on_hub.config))
-    with closing(mode.subscribe(["c"])) as stream:
+    backend = backends.choose(Settings.of(on_hub.config))
+    with closing(backend.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
-        mode.publish("c", Event.of("before", None, None, None, json.dumps))
+        backend.publish("c", Event.of("before", None, None, None, json.dumps))
         child = os.fork()
         if child == 0:
             status = 1
             try:
                 ended = stream.events() is None
                 stream.close()
-                with closing(mode.subscribe(["c"], last=1)) as own:
+                with closing(backend.subscribe(["c"], last=1)) as own:
                     status = 0 if ended and read(own, "before") else 2
             finally:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        mode.publish("c", Event.of("after", None, None, None, json.dumps))
+        backend.publish("c", Event.of("after", None, None, None, json.dumps))
         assert [event[2] for event in read(stream, "after")] == ["before", "after"]
 
 
 def test_nothing_that_a_publisher_writes_is_taken_for_the_hubs_own(on_hub: Flask, hub: Hub) -> None:
     """A type that began with `\\x01` vanished, and `\\x01stream-reset` was told as a reset."""
-    mode = backends.choose(Settings.of(on_hub.config))
-    with closing(mode.subscribe(["c"])) as stream:
+    backend = backends.choose(Settings.of(on_hub.config))
+    with closing(backend.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
         with pytest.raises(InvalidError):
-            mode.publish("c", Event.of("forged", "\x01stream-reset", None, None, json.dumps))
+            backend.publish("c", Event.of("forged", "\x01stream-reset", None, None, json.dumps))
         deep = "[" * 200 + "]" * 200
         for data in ("null", '["stream-reset", "{}"]', "{", deep):
-            mode.publish("c", Event.of(data, None, None, None, json.dumps))
-        mode.publish("c", Event.of("end", None, None, None, json.dumps))
+            backend.publish("c", Event.of(data, None, None, None, json.dumps))
+        backend.publish("c", Event.of("end", None, None, None, json.dumps))
         told = read(stream, "end")
     assert [event[1:4] for event in told] == [
         (None, "null", False),

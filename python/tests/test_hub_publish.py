@@ -1,4 +1,4 @@
-"""Publishing to a hub that runs."""
+"""PendingPublish to a hub that runs."""
 
 from __future__ import annotations
 
@@ -162,12 +162,12 @@ def test_one_connection_serves_many(hub: Hub) -> None:
     client = Client(hub.url, KEY)
     for number in range(5):
         client.publish("c", event(f"{number}"))
-    assert [len(client._connections._present()._idle), history(hub, "c")] == [1, list("01234")]
+    assert [len(client._pool._current()._idle), history(hub, "c")] == [1, list("01234")]
 
 
 def test_many_threads_have_no_more_kept_than_the_bound(hub: Hub) -> None:
     client = Client(hub.url, KEY)
-    begin = threading.Barrier(connections.KEPT_MAX * 2)
+    begin = threading.Barrier(connections.IDLE_MAX * 2)
 
     def publish() -> None:
         begin.wait(20)
@@ -180,7 +180,7 @@ def test_many_threads_have_no_more_kept_than_the_bound(hub: Hub) -> None:
     for thread in threads:
         thread.join()
     assert len(history(hub, "c")) == 100
-    assert 1 <= len(client._connections._present()._idle) <= connections.KEPT_MAX
+    assert 1 <= len(client._pool._current()._idle) <= connections.IDLE_MAX
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -197,8 +197,8 @@ def test_a_hub_that_was_started_again_is_found(hub: Hub, how: str) -> None:
 def test_a_connection_that_was_long_of_no_use_is_left(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(hub.url, KEY)
     client.publish("c", event("one"))
-    ((before, _),) = client._connections._present()._idle
-    monkeypatch.setattr(connections, "KEPT_SECONDS", 0.0)
+    ((before, _),) = client._pool._current()._idle
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
     client.publish("c", event("two"))
     assert before.sock is None
 
@@ -265,9 +265,9 @@ def test_a_child_has_connections_of_its_own(hub: Hub) -> None:
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    ((before, _),) = client._connections._present()._idle
+    ((before, _),) = client._pool._current()._idle
     client.publish("c", event("parent"))
-    ((after, _),) = client._connections._present()._idle
+    ((after, _),) = client._pool._current()._idle
     assert before is after
     assert history(hub, "c") == ["parent", "child", "parent"]
 

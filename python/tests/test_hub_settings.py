@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tidecast import backends
-from tidecast.backends.hub import HubMode
+from tidecast.backends.hub import HubBackend
 from tidecast.hub.ticket import Signer
 from tidecast.settings import HubSettings, Settings
 
@@ -36,10 +36,10 @@ def test_each_can_be_said() -> None:
 
 def test_it_comes_before_a_redis_and_is_the_same_for_the_same_settings() -> None:
     settings = Settings.of({**BOTH, "REDIS_URL": "redis://cache"})
-    mode = backends.choose(settings)
-    assert isinstance(mode, HubMode) and mode.crosses_processes
-    assert backends.choose(Settings.of({**BOTH, "REDIS_URL": "redis://cache"})) is mode
-    assert backends.choose(Settings.of({**BOTH, "SSE_HUB_KEY": "other"})) is not mode
+    backend = backends.choose(settings)
+    assert isinstance(backend, HubBackend) and backend.reaches_other_processes
+    assert backends.choose(Settings.of({**BOTH, "REDIS_URL": "redis://cache"})) is backend
+    assert backends.choose(Settings.of({**BOTH, "SSE_HUB_KEY": "other"})) is not backend
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_short_key_signs_nothing() -> None:
 
 def test_a_ticket_key_signs_in_place_of_the_publish_key() -> None:
     secret = "k" * 32
-    elsewhere = backends.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(["news"])
-    ticket = elsewhere.headers["Location"].rpartition("ticket=")[2]
+    redirect = backends.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(["news"])
+    ticket = redirect.headers["Location"].rpartition("ticket=")[2]
     # The first part names the key.
     assert ticket.split(".")[0] == Signer(secret).ticket(["news"], 60).split(".")[0]

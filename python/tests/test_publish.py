@@ -1,4 +1,4 @@
-"""Publishing without an app context, and the names that code which can't be edited imports."""
+"""PendingPublish without an app context, and the names that code which can't be edited imports."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from support.waiting import until
 
 import tidecast
 from tidecast._native import Engine
-from tidecast.backends.engine import EngineMode
+from tidecast.backends.engine import EngineBackend
 from tidecast.event import Event
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint, send_event
 
@@ -144,14 +144,14 @@ def test_workers_are_killed_and_nothing_is_lost_or_doubled(
     kind: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Whatever was on its way in the one worker, the next one begins behind the last event that arrived whole."""
-    mode = EngineMode(Engine(redis_server.url))
+    backend = EngineBackend(Engine(redis_server.url))
     enough = threading.Event()
     published = 0
 
     def publish() -> None:
         nonlocal published
         while not enough.wait(0.001):
-            mode.publish("sse", Event.of(published, None, None, None, json.dumps))
+            backend.publish("sse", Event.of(published, None, None, None, json.dumps))
             published += 1
 
     told: list[int] = []
@@ -180,7 +180,7 @@ def test_workers_are_killed_and_nothing_is_lost_or_doubled(
                             break
             if kills < 3:
                 until(lambda before=worker: server.worker() != before, "there is another worker")  # type: ignore[misc]
-    mode.engine.close()
+    backend.engine.close()
     assert told == list(range(published))
 
 
@@ -263,29 +263,29 @@ def published(blueprint: ServerSentEventsBlueprint, data: str, channel: str) -> 
 
 
 def test_a_publish_while_redis_is_away_is_told_in_time(redis_server: RedisServer) -> None:
-    mode = EngineMode(Engine(f"{redis_server.url}?socket_timeout=0.3"))
+    backend = EngineBackend(Engine(f"{redis_server.url}?socket_timeout=0.3"))
     redis_server.stop()
     with pytest.raises(tidecast.UnavailableError, match="redis"):
-        mode.publish("sse", Event.of("x", None, None, None, json.dumps))
-    mode.engine.close()
+        backend.publish("sse", Event.of("x", None, None, None, json.dumps))
+    backend.engine.close()
 
 
 def test_a_child_speaks_to_redis_by_connections_of_its_own(redis_server: RedisServer) -> None:
     engine = Engine(redis_server.url)
-    mode = EngineMode(engine)
+    backend = EngineBackend(engine)
 
     def event(data: str) -> Event:
         return Event.of(data, None, None, None, json.dumps)
 
-    mode.publish("sse", event("parent"))
+    backend.publish("sse", event("parent"))
     before = len(redis_server.connections())
     child = os.fork()
     if child == 0:
-        published = mode.publish("sse", event("child"))
+        published = backend.publish("sse", event("child"))
         os._exit(0 if published.position.endswith(".2") else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     # The parent's go on.
-    assert mode.publish("sse", event("parent")).position.endswith(".3")
+    assert backend.publish("sse", event("parent")).position.endswith(".3")
     assert len(redis_server.connections()) >= before
     engine.close()
     until(lambda: not redis_server.connections(), "the connections are closed")

@@ -87,7 +87,7 @@ def test_ctrl_c_ends_streams_if_it_is_handled_as_sigterm_is() -> None:
     on."""
     code = """
 import os, signal, sys
-from tidecast import worker
+from tidecast.wsgi import worker_monitor
 from tidecast._native import Engine
 from tidecast.poll import wait
 
@@ -98,7 +98,7 @@ engine = Engine()
 stream = engine.subscribe(["sse"])
 while stream.drain():
     pass
-worker.present()
+worker_monitor.current()
 os.kill(os.getpid(), signal.SIGINT)
 wait(stream.fileno(), 10 if sys.argv[1] == "one" else 0.5)
 print(b"retry: " in stream.drain())

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.source import PATIENCE_SECONDS
 from support.waiting import until
-from tidecast.sse.stream import Stream
 
 from tidecast.sse import Publisher
+from tidecast.sse.subscriber_stream import SubscriberStream
 
 
-def read(stream: Stream) -> list[str]:
+def read(stream: SubscriberStream) -> list[str]:
     """The events of a stream that ends."""
     return "".join(stream).split("\n\n")[:-1]
 
@@ -234,6 +234,7 @@ def test_forking_while_threads_publish(publisher: Publisher, threads: ThreadPool
 SIGTERM = """
 import os, signal, sys
 from tidecast.sse import Publisher
+from tidecast.sse.subscriber_stream import SubscriberStream
 
 signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
 publisher = Publisher()

@@ -23,8 +23,8 @@ from tidecast.settings import Settings
 
 
 def listeners(channel: str) -> int:
-    mode = backends.choose(Settings.of_environment())
-    return mode.engine.receivers(channel)  # type: ignore[attr-defined, no-any-return]
+    backend = backends.choose(Settings.of_environment())
+    return backend.engine.receivers(channel)  # type: ignore[attr-defined, no-any-return]
 
 
 def descriptors() -> int:
@@ -278,7 +278,7 @@ def test_on_a_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) 
             task = asyncio.create_task(anext(events))
             while redis_server.client.pubsub_numsub("sse")[0][1] == 0:
                 await asyncio.sleep(0.01)
-            # Publishing waits for Redis, so it is left to a thread.
+            # PendingPublish waits for Redis, so it is left to a thread.
             published = await asyncio.to_thread(tidecast.publish, {"a": 1})
             event = await asyncio.wait_for(task, PATIENCE_SECONDS)
             assert (event.id, event.json()) == (published.id, {"a": 1})

@@ -31,7 +31,7 @@ def test_a_ticket_says_what_it_opens_and_until_when() -> None:
     assert set(header) == {"alg", "typ", "kid"} and (header["alg"], header["typ"]) == ("HS256", "JWT")
     assert claims == {"use": "ticket", "subscribe": ["news", "größe"], "exp": 1_060}
     assert "=" not in ticket
-    _, claims, _ = parts(Signer(KEY).ticket(["news"], 60, for_pages=False, now=1_000))
+    _, claims, _ = parts(Signer(KEY).ticket(["news"], 60, cors=False, now=1_000))
     assert claims == {"use": "ticket", "subscribe": ["news"], "exp": 1_060, "cors": False}
 
 

@@ -46,4 +46,4 @@ def reset() -> None:
     closed by itself.
     """
     backends.reset()
-    apps.forget()
+    apps.reset()

@@ -6,18 +6,18 @@ __all__ = [
     "Decoder",
     "Engine",
     "Feed",
-    "Posting",
+    "PendingPublish",
+    "PendingSend",
     "Published",
     "Publisher",
-    "Publishing",
     "Selector",
     "Stream",
     "check_channels",
     "commits_at_empty_line",
     "end_streams",
-    "end_streams_at",
+    "end_streams_on_signal",
     "hang_up",
-    "peer_is_gone",
+    "peer_has_closed",
     "streams_are_ending",
     "unsent",
 ]
@@ -76,7 +76,7 @@ class Engine:
         id: str | None = None,
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Published | Publishing:
+    ) -> Published | PendingPublish:
         """Publish an event: in memory at once, on Redis begun.
 
         :param channel: 1 to 255 bytes without control characters.
@@ -167,7 +167,7 @@ class Published:
         that node get it once the node hears Redis again."""
 
 @final
-class Publishing:
+class PendingPublish:
     """A publish on its way."""
 
     def fileno(self) -> int:
@@ -207,7 +207,7 @@ class Stream:
             told to end by SIGTERM, and everything before was drained.
         """
 
-    def events(self, at_most: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
+    def events(self, events_max: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
         """Every event that is ready: channel, type, data, whether that is JSON, own id, reconnection time.
 
         :return: Events; none for nothing; ``None`` at the end.
@@ -263,7 +263,7 @@ class Publisher:
         :raises tidecast.errors.TooLargeError: The initial events are too large.
         """
 
-    def publish(self, channels: list[int], data: str, *, event_type: str | None = None) -> int | Posting:
+    def publish(self, channels: list[int], data: str, *, event_type: str | None = None) -> int | PendingSend:
         """Publish to all who are in these channels.
 
         :param data: Text, of at most 1 MiB.
@@ -274,7 +274,7 @@ class Publisher:
 
     def publish_each(
         self, channels: list[int], made: list[tuple[int, str]], *, event_type: str | None = None
-    ) -> int | Posting:
+    ) -> int | PendingSend:
         """Publish what was made for each, in the order of :meth:`subscribers`. Who is not there any more gets nothing.
 
         :param made: Subscribers' numbers, and the text for each.
@@ -294,7 +294,7 @@ class Publisher:
         """End every feed after what was published before."""
 
 @final
-class Posting:
+class PendingSend:
     """A publish that waits for room. It goes on only when it is asked, and letting go of it calls it off."""
 
     def fileno(self) -> int:
@@ -328,13 +328,13 @@ class Feed:
     def close(self) -> None:
         """Leave the channels, at once. Whoever waits for it is woken."""
 
-def peer_is_gone(fileno: int) -> bool:
+def peer_has_closed(fileno: int) -> bool:
     """Whether the other end of a socket has closed it. Takes nothing from it, and never waits."""
 
 def end_streams() -> None:
     """Ends the streams of this process, each after what was published before, and those that are opened later."""
 
-def end_streams_at(signal: int) -> bool:
+def end_streams_on_signal(signal: int) -> bool:
     """Ends them at a signal too, after the handler that is there.
 
     :return: Whether there is one; if there is none, nothing changes.

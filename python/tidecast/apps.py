@@ -24,18 +24,18 @@ _logger = logging.getLogger("tidecast")
 #: The applications that stream, in the order in which they were registered. They may be gone.
 _apps: list[ref[Flask]] = []
 
-_said: set[tuple[int, str]] = set()
+_logged: set[tuple[int, str]] = set()
 
 #: How an application comes to share its channels with other processes.
 HOW_TO_SHARE = 'set app.config["SSE_REDIS_URL"], or app.config["SSE_HUB_URL"] and app.config["SSE_HUB_KEY"]'
 
 
-def add(app: Flask) -> None:
+def register(app: Flask) -> None:
     """Remembers an application that streams, for as long as it lives. Its settings are read when they are needed."""
     _apps[:] = [*(known for known in _apps if known() not in (None, app)), ref(app)]
 
 
-def present() -> tuple[Settings, Callable[[Any], str]]:
+def current() -> tuple[Settings, Callable[[Any], str]]:
     """Returns the settings that count here, and what writes JSON: of the current application; else of the application
     that was registered last of those of this process; else of the environment."""
     flask = sys.modules.get("flask")
@@ -47,10 +47,10 @@ def present() -> tuple[Settings, Callable[[Any], str]]:
     return Settings.of_environment(), _dumps
 
 
-def forget() -> None:
+def reset() -> None:
     """Forgets the applications, and what was said."""
     _apps.clear()
-    _said.clear()
+    _logged.clear()
 
 
 def _dumps(value: Any) -> str:
@@ -64,13 +64,13 @@ def _dumps(value: Any) -> str:
         return of_flask.dumps(value)
 
 
-def serves_a_request() -> bool:
+def in_request() -> bool:
     """Returns whether this is called within a request."""
     flask = sys.modules.get("flask")
     return flask is not None and bool(flask.has_request_context())
 
 
-def channel(name: Any) -> str:
+def channel_name(name: Any) -> str:
     """A channel's name, of what Flask-SSE takes for one: text, bytes or a number.
 
     :raises tidecast.errors.InvalidError: It is something else, or bytes that are not UTF-8.
@@ -88,46 +88,50 @@ def channel(name: Any) -> str:
     raise InvalidError(f"channel must be a string, not {name!r}")
 
 
-def warn_of_memory() -> None:
+def warn_memory_not_shared() -> None:
     """Say, once, that what is in this process' memory is in no other one."""
-    _say(
+    _warn_once(
         "this server runs several processes, and without a Redis or a hub an event reaches only the streams of the "
         f"process that published it: {HOW_TO_SHARE}, or run one process with threads"
     )
 
 
-def warn_of_other_process() -> None:
+def warn_no_stream_here() -> None:
     """Say, once, that what was published here is in this process alone, which nobody has listened to."""
-    _say(
+    _warn_once(
         f"an event was published in the memory of process {os.getpid()}, which serves no stream: the pages of another "
         f"process can't get it; {HOW_TO_SHARE}, in both; without an application, set the environment variables of "
         "these names"
     )
 
 
-def warn_of_turns(seconds: float) -> None:
+def warn_streams_take_turns(seconds: float) -> None:
     """Say, once, that streams take turns where a worker serves one request at a time."""
     turn = f"for {seconds:g} s (SSE_MAX_STREAM_SECONDS), and comes back" if seconds else "for as long as it lasts"
-    _say(f"a stream has this worker, which serves one request at a time, {turn}; `gunicorn -k gevent` serves many")
+    _warn_once(
+        f"a stream has this worker, which serves one request at a time, {turn}; `gunicorn -k gevent` serves many"
+    )
 
 
-def warn_of_unseen_ends(seconds: float) -> None:
+def warn_disconnects_unseen(seconds: float) -> None:
     """Say, once, that the server may never tell that a page was closed."""
     turn = f"so a stream ends after {seconds:g} s (SSE_MAX_STREAM_SECONDS), and its page comes back" if seconds else ""
     risk = "and each closed page may keep a thread for ever, as SSE_MAX_STREAM_SECONDS is 0"
-    _say(f"this server does not tell when a page is closed, {turn or risk}; docs/servers.md says which servers do")
+    _warn_once(
+        f"this server does not tell when a page is closed, {turn or risk}; docs/servers.md says which servers do"
+    )
 
 
-def warn_of_client() -> None:
+def warn_hub_unused() -> None:
     """Say, once, that a client of the application's own comes before the hub that it names."""
-    _say(
+    _warn_once(
         "SSE_HUB_URL is set, and goes unused here: `redis` is overridden or StrictRedis replaced, and such a client is "
         "what events go through; take it away to use the hub"
     )
 
 
-def _say(text: str) -> None:
+def _warn_once(text: str) -> None:
     # A child has what its parent has said.
-    if (os.getpid(), text) not in _said:
-        _said.add((os.getpid(), text))
+    if (os.getpid(), text) not in _logged:
+        _logged.add((os.getpid(), text))
         _logger.warning(text)

@@ -17,10 +17,10 @@ def wait(fileno: int, seconds: float | None = None) -> bool:
     :param seconds: How long at most; ``None``, the default, is for ever.
     :return: Whether it is readable; ``False`` when the time is up.
     """
-    return bool(wait_any([fileno], seconds))
+    return bool(wait_any_readable([fileno], seconds))
 
 
-def wait_any(filenos: list[int], seconds: float | None = None) -> list[int]:
+def wait_any_readable(filenos: list[int], seconds: float | None = None) -> list[int]:
     """Wait until one of several descriptors is readable, or has failed.
 
     :param filenos: The descriptors.
@@ -40,4 +40,4 @@ def wait_any(filenos: list[int], seconds: float | None = None) -> list[int]:
 
 def is_readable(fileno: int) -> bool:
     """Returns whether a descriptor is readable, or has failed, without waiting."""
-    return bool(wait_any([fileno], 0))
+    return bool(wait_any_readable([fileno], 0))

@@ -1,4 +1,4 @@
-"""Publishing from anywhere: a view, a task of Celery, a script, a shell."""
+"""PendingPublish from anywhere: a view, a task of Celery, a script, a shell."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def publish(
         name.
     :raises tidecast.errors.UnavailableError: Redis could not be asked.
     """
-    settings, dumps = apps.present()
+    settings, dumps = apps.current()
     event = Event.of(data, type, id, retry, dumps)
-    return backends.choose(settings).publish(apps.channel(channel), event, idempotency_key)
+    return backends.choose(settings).publish(apps.channel_name(channel), event, idempotency_key)

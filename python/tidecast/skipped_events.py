@@ -6,14 +6,14 @@ import itertools
 import logging
 
 #: What loading an event may raise: it is no JSON or no event, or is nested too deep, or has too many digits.
-UNLOADABLE = (TypeError, ValueError, RecursionError)
+DECODE_ERRORS = (TypeError, ValueError, RecursionError)
 
 _logger = logging.getLogger("tidecast")
 
 _numbers = itertools.count(1)
 
 
-def passed_over(channel: object, error: Exception) -> None:
+def log_skipped(channel: object, error: Exception) -> None:
     """Counts an event that was passed over. The first of this process is told in the log, and then the 10th, the 100th
     and so on, so that a publisher can't fill it.
 

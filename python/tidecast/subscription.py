@@ -14,7 +14,7 @@ from .received_event import Received
 LAST_MAX = 1000
 
 #: How many events one task takes before others have their turn, where more are there than it can read.
-TURN_EVENTS = 256
+EVENTS_PER_TURN = 256
 
 
 def subscribe(
@@ -37,13 +37,13 @@ def subscribe(
     :raises TypeError: ``after`` is not a string.
     """
     names = [channel] if isinstance(channel, (str, bytes, int, float)) else list(channel)
-    channels = [apps.channel(name) for name in names]
+    channels = [apps.channel_name(name) for name in names]
     # Here, as a hub would say it only once it is asked.
     if last is not None and not 0 <= last <= LAST_MAX:
         raise InvalidError(f"last must be 0 to {LAST_MAX}, not {last!r}")
     if after is not None and not isinstance(after, str):
         raise TypeError(f"after must be a string, the id of an event, not {after!r}")
-    settings, _ = apps.present()
+    settings, _ = apps.current()
     resumed = after.encode() if after else None
     return Subscription(backends.choose(settings).subscribe(channels, after=resumed, last=last), channels)
 
@@ -57,14 +57,14 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
     A task that is cancelled while it waits has taken nothing: whoever reads on misses no event.
     """
 
-    def __init__(self, stream: backends.Subscription, channels: list[str]) -> None:
+    def __init__(self, stream: backends.EventReader, channels: list[str]) -> None:
         """This is for internal use. Its signature may change at any time."""
         self._stream = stream
-        self._is_alone = len(set(channels)) == 1
+        self._has_one_channel = len(set(channels)) == 1
         self._is_awaited = False
         self._in_turn = 0
         #: What was read and not told yet.
-        self._read: deque[Received] = deque()
+        self._pending: deque[Received] = deque()
 
     async def __anext__(self) -> Received:
         """Wait for the next event, as a task of asyncio.
@@ -78,13 +78,13 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
 
         self._is_awaited = True
         try:
-            if self._in_turn >= TURN_EVENTS:
+            if self._in_turn >= EVENTS_PER_TURN:
                 await event_loop.sleep(0)
                 self._in_turn = 0
             while (event := self._next()) is None:
-                await event_loop.readable(self._stream)
+                await event_loop.wait_readable(self._stream)
                 self._in_turn = 0
-        except _Ended:
+        except _EndOfStream:
             raise StopAsyncIteration from None
         finally:
             self._is_awaited = False
@@ -96,7 +96,7 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
         try:
             while (event := self._next()) is None:
                 wait(self._stream.fileno())
-        except _Ended:
+        except _EndOfStream:
             raise StopIteration from None
         return event
 
@@ -123,24 +123,24 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
     def _next(self) -> Received | None:
         """The next event; ``None`` where there is none yet.
 
-        :raises _Ended: There will be none.
+        :raises _EndOfStream: There will be none.
         """
-        if not self._read:
+        if not self._pending:
             # One at a time, so that where the stream stands is behind it. Several may come all the same: what was
             # missed on several channels.
             events = self._stream.events(1)
             if events is None:
-                raise _Ended
-            self._read.extend(self._received(*event) for event in events)
-        return self._read.popleft() if self._read else None
+                raise _EndOfStream
+            self._pending.extend(self._received(*event) for event in events)
+        return self._pending.popleft() if self._pending else None
 
     def _received(
         self, channel: str, event_type: str | None, data: str, _: bool, own_id: str | None, retry_ms: int | None
     ) -> Received:
         # What the wire has as `id:`, so it is also what a page can resume by.
-        id = own_id if own_id is not None and self._is_alone else self._stream.cursor()
+        id = own_id if own_id is not None and self._has_one_channel else self._stream.cursor()
         return Received(channel, event_type or "message", data, id or "", retry_ms)
 
 
-class _Ended(Exception):
+class _EndOfStream(Exception):
     """There is nothing more to read."""

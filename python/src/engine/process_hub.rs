@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::error::raise;
 
-pub(crate) struct Node {
+pub(crate) struct ProcessHub {
     pid: u32,
     hub: Hub,
     /// Only where the broker is Redis. `None` again once it is closed.
@@ -23,7 +23,7 @@ pub(crate) struct Node {
     is_swept: Mutex<bool>,
 }
 
-impl Node {
+impl ProcessHub {
     pub(crate) fn new(redis: Option<&RedisConfig>) -> PyResult<Arc<Self>> {
         let mut hub = Hub::builder();
         let mut runtime = None;
@@ -108,7 +108,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for ProcessHub {
     fn drop(&mut self) {
         self.close();
     }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tidecast::{Error, Publication};
 
-use crate::{engine::process_hub::Node, error::raise, notify::wake_fd::Readable};
+use crate::{engine::process_hub::ProcessHub, error::raise, notify::wake_fd::WakeFd};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
@@ -66,15 +66,15 @@ impl From<tidecast::Published> for Published {
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Publishing {
+pub(crate) struct PendingPublish {
     pid: u32,
     outcome: Arc<Mutex<Option<tidecast::Result<tidecast::Published>>>>,
-    readable: Arc<Readable>,
+    readable: Arc<WakeFd>,
 }
 
-impl Publishing {
-    pub(crate) fn begin(py: Python<'_>, node: &Node, publication: Publication) -> PyResult<Self> {
-        let readable = Readable::new()?;
+impl PendingPublish {
+    pub(crate) fn begin(py: Python<'_>, node: &ProcessHub, publication: Publication) -> PyResult<Self> {
+        let readable = WakeFd::new()?;
         let outcome = Arc::new(Mutex::new(None));
         let (put, tell) = (outcome.clone(), readable.clone());
         py.detach(|| {
@@ -88,7 +88,7 @@ impl Publishing {
 }
 
 #[pymethods]
-impl Publishing {
+impl PendingPublish {
     fn fileno(&self) -> RawFd {
         self.readable.fileno()
     }

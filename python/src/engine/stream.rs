@@ -23,7 +23,7 @@ use tidecast::{
 };
 
 use crate::{
-    engine::process_hub::Node, error::raise, notify::selector::Selector, notify::stream_waker::StreamWaker,
+    engine::process_hub::ProcessHub, error::raise, notify::selector::Selector, notify::stream_waker::StreamWaker,
     shutdown::Process,
 };
 
@@ -52,7 +52,12 @@ struct Reading {
 type Told = (String, Option<String>, String, bool, Option<String>, Option<u64>);
 
 impl Stream {
-    pub(crate) fn open(node: &Arc<Node>, channels: Vec<String>, start: Start, first: FirstBlock) -> PyResult<Self> {
+    pub(crate) fn open(
+        node: &Arc<ProcessHub>,
+        channels: Vec<String>,
+        start: Start,
+        first: FirstBlock,
+    ) -> PyResult<Self> {
         let subscription = node.hub().subscribe(channels, start).map_err(raise)?;
         node.sweep()?;
         let process = Process::present()?;
@@ -115,9 +120,9 @@ impl Stream {
         self.with(|reading| reading.drain(py).transpose()).transpose()
     }
 
-    #[pyo3(signature = (at_most=256))]
-    fn events(&self, at_most: usize) -> Option<Vec<Told>> {
-        self.with(|reading| reading.events(at_most))
+    #[pyo3(signature = (events_max=256))]
+    fn events(&self, events_max: usize) -> Option<Vec<Told>> {
+        self.with(|reading| reading.events(events_max))
     }
 
     fn cursor(&self) -> Option<String> {
@@ -182,11 +187,11 @@ impl Reading {
     }
 
     /// The events that are ready, up to so many; none for nothing, `None` at the end.
-    fn events(&mut self, at_most: usize) -> Option<Vec<Told>> {
+    fn events(&mut self, events_max: usize) -> Option<Vec<Told>> {
         let ending = self.process.streams.is_ending();
         let mut context = Context::from_waker(&self.waker);
         let mut events = Vec::new();
-        while events.len() < at_most.max(1) {
+        while events.len() < events_max.max(1) {
             match pin!(self.subscription.next()).poll(&mut context) {
                 Poll::Ready(Some(delivery)) => events.push(told(&delivery)),
                 Poll::Ready(None) => return Some(events).filter(|events| !events.is_empty()),

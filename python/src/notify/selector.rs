@@ -5,19 +5,19 @@ use std::{collections::HashSet, os::fd::RawFd, sync::Arc};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
-use crate::notify::wake_fd::Readable;
+use crate::notify::wake_fd::WakeFd;
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Selector(Arc<Ready>);
+pub(crate) struct Selector(Arc<ReadyNumbers>);
 
 /// The streams of a selector that have something to read, by their numbers there.
-pub(crate) struct Ready {
-    readable: Arc<Readable>,
+pub(crate) struct ReadyNumbers {
+    readable: Arc<WakeFd>,
     numbers: Mutex<HashSet<u64>>,
 }
 
-impl Ready {
+impl ReadyNumbers {
     pub(crate) fn add(&self, number: u64) {
         self.numbers.lock().insert(number);
         self.readable.set();
@@ -25,7 +25,7 @@ impl Ready {
 }
 
 impl Selector {
-    pub(crate) fn ready(&self) -> Arc<Ready> {
+    pub(crate) fn ready(&self) -> Arc<ReadyNumbers> {
         self.0.clone()
     }
 }
@@ -34,7 +34,7 @@ impl Selector {
 impl Selector {
     #[new]
     fn new() -> PyResult<Self> {
-        Ok(Self(Arc::new(Ready { readable: Readable::new()?, numbers: Mutex::default() })))
+        Ok(Self(Arc::new(ReadyNumbers { readable: WakeFd::new()?, numbers: Mutex::default() })))
     }
 
     fn fileno(&self) -> RawFd {

@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{notify::selector::Ready, notify::wake_fd::Readable};
+use crate::{notify::selector::ReadyNumbers, notify::wake_fd::WakeFd};
 
 #[derive(Default)]
 pub(crate) struct StreamWaker {
@@ -25,9 +25,9 @@ pub(crate) struct StreamWaker {
 /// Who is told.
 #[derive(Default)]
 struct Told {
-    readable: Option<Arc<Readable>>,
+    readable: Option<Arc<WakeFd>>,
     /// The selector, and the stream's number there.
-    selector: Option<(Arc<Ready>, u64)>,
+    selector: Option<(Arc<ReadyNumbers>, u64)>,
 }
 
 impl StreamWaker {
@@ -36,7 +36,7 @@ impl StreamWaker {
         let mut told = self.told.lock();
         let readable = match &told.readable {
             Some(readable) => readable,
-            None => told.readable.insert(Readable::new()?),
+            None => told.readable.insert(WakeFd::new()?),
         };
         // What sets it from now on finds the descriptor; what has set it before has found none.
         if self.is_set.load(Ordering::Acquire) {
@@ -46,7 +46,7 @@ impl StreamWaker {
     }
 
     /// Sets the selector that is told from now on, in the place of another one.
-    pub(crate) fn select(&self, selector: Arc<Ready>, number: u64) {
+    pub(crate) fn select(&self, selector: Arc<ReadyNumbers>, number: u64) {
         let mut told = self.told.lock();
         if self.is_set.load(Ordering::Acquire) {
             selector.add(number);

@@ -16,14 +16,14 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 #[derive(Debug)]
-pub(crate) struct Readable {
+pub(crate) struct WakeFd {
     read: OwnedFd,
     /// `None` where one descriptor is both.
     write: Option<OwnedFd>,
     is_set: AtomicBool,
 }
 
-impl Readable {
+impl WakeFd {
     pub(crate) fn new() -> io::Result<Arc<Self>> {
         let (read, write) = descriptors()?;
         Ok(Arc::new(Self { read, write, is_set: AtomicBool::new(false) }))
@@ -58,13 +58,13 @@ impl Readable {
     }
 }
 
-impl AsFd for Readable {
+impl AsFd for WakeFd {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.read.as_fd()
     }
 }
 
-impl Wake for Readable {
+impl Wake for WakeFd {
     fn wake(self: Arc<Self>) {
         self.set();
     }

@@ -15,41 +15,41 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tidecast::Error;
 
-use crate::{error::raise, notify::wake_fd::Readable};
+use crate::{error::raise, notify::wake_fd::WakeFd};
 
 /// What comes of it: how many copies were published.
 type Outcome = Pin<Box<dyn Future<Output = tidecast::Result<usize>> + Send>>;
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Posting {
+pub(crate) struct PendingSend {
     pid: u32,
-    readable: Arc<Readable>,
+    readable: Arc<WakeFd>,
     /// `None` once it was told. In the child of a fork it is the parent's, and left as it is.
     outcome: ManuallyDrop<Mutex<Option<Outcome>>>,
 }
 
 /// What publishing answers with.
 #[derive(IntoPyObject)]
-pub(crate) enum PostedOrNot {
-    Posted(usize),
-    Not(Posting),
+pub(crate) enum SendResult {
+    Sent(usize),
+    Pending(PendingSend),
 }
 
-impl Posting {
+impl PendingSend {
     /// Publishes at once, unless somebody has to be waited for.
     pub(crate) fn begin(
         py: Python<'_>,
         outcome: impl Future<Output = tidecast::Result<usize>> + Send + 'static,
-    ) -> PyResult<PostedOrNot> {
+    ) -> PyResult<SendResult> {
         let mut outcome: Outcome = Box::pin(outcome);
         // Nobody is woken by this first look; the one that comes with the first question names who waits, then looks.
         let polled = py.detach(|| outcome.as_mut().poll(&mut Context::from_waker(Waker::noop())));
         match polled {
-            Poll::Ready(posted) => posted.map(PostedOrNot::Posted).map_err(raise),
-            Poll::Pending => Ok(PostedOrNot::Not(Self {
+            Poll::Ready(posted) => posted.map(SendResult::Sent).map_err(raise),
+            Poll::Pending => Ok(SendResult::Pending(Self {
                 pid: process::id(),
-                readable: Readable::new()?,
+                readable: WakeFd::new()?,
                 outcome: ManuallyDrop::new(Mutex::new(Some(outcome))),
             })),
         }
@@ -57,7 +57,7 @@ impl Posting {
 }
 
 #[pymethods]
-impl Posting {
+impl PendingSend {
     fn fileno(&self) -> RawFd {
         self.readable.fileno()
     }
@@ -84,7 +84,7 @@ impl Posting {
     }
 }
 
-impl Drop for Posting {
+impl Drop for PendingSend {
     fn drop(&mut self) {
         if self.pid == process::id() {
             drop(self.outcome.get_mut().take());

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from . import hub, memory, redis
-from .redirect import Elsewhere as Elsewhere
+from .redirect import Redirect as Redirect
 
 if TYPE_CHECKING:
     from .._native import Published, Selector, Stream
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-class Subscription(Protocol):
+class EventReader(Protocol):
     """What is read event by event: a stream of an engine, or a hub's."""
 
     def fileno(self) -> int:
@@ -27,7 +27,7 @@ class Subscription(Protocol):
         """Tells a selector when there is something new, as :meth:`tidecast._native.Stream.select` does."""
         ...
 
-    def events(self, at_most: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
+    def events(self, events_max: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
         """Every event that is ready, as :meth:`tidecast._native.Stream.events` has it."""
         ...
 
@@ -40,7 +40,7 @@ class Subscription(Protocol):
         ...
 
 
-class Mode(Protocol):
+class Backend(Protocol):
     """What carries the events of this process."""
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
@@ -51,7 +51,7 @@ class Mode(Protocol):
         """
         ...
 
-    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Subscription:
+    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> EventReader:
         """Subscribe to channels, to read their events here. Never waits.
 
         :raises tidecast.errors.InvalidError: A channel can't be one.
@@ -67,7 +67,7 @@ class Mode(Protocol):
         retry_ms: int = 3000,
         open_event: bool = False,
         commits_at_empty_line: bool = True,
-    ) -> Stream | Elsewhere:
+    ) -> Stream | Redirect:
         """Open a stream for a browser: one to be sent from here, or where the browser gets it. Never waits.
 
         :param commits_at_empty_line: See :func:`tidecast._native.commits_at_empty_line`. A hub sees for itself.
@@ -76,21 +76,21 @@ class Mode(Protocol):
         ...
 
     @property
-    def crosses_processes(self) -> bool:
+    def reaches_other_processes(self) -> bool:
         """Whether what is published here reaches streams of other processes too."""
         ...
 
 
-def choose(settings: Settings) -> Mode:
+def choose(settings: Settings) -> Backend:
     """The mode that these settings ask for. The same settings have the same one, for as long as the process lives.
 
     :raises tidecast.errors.InvalidError: The Redis URL can't be one.
     """
     if settings.hub is not None:
-        return hub.mode(settings.hub)
+        return hub.backend(settings.hub)
     if settings.redis_url is None:
-        return memory.mode()
-    return redis.mode(settings.redis_url, settings.plain_format)
+        return memory.backend()
+    return redis.backend(settings.redis_url, settings.plain_format)
 
 
 def reset() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .._native import Engine, Published, Publishing, Stream
+from .._native import Engine, PendingPublish, Published, Stream
 from ..poll import wait
 
 if TYPE_CHECKING:
     from ..event import Event
 
 
-class EngineMode:
+class EngineBackend:
     """A mode over an engine."""
 
     def __init__(self, engine: Engine) -> None:
@@ -21,7 +21,7 @@ class EngineMode:
         self.pid_of_streams: int | None = None
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.backends.Mode`."""
+        """See :class:`tidecast.backends.Backend`."""
         answer = self.engine.publish(
             channel,
             event.data,
@@ -31,10 +31,10 @@ class EngineMode:
             retry_ms=event.retry_ms,
             idempotency_key=idempotency_key,
         )
-        return finished(answer) if isinstance(answer, Publishing) else answer
+        return finished(answer) if isinstance(answer, PendingPublish) else answer
 
     def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Stream:
-        """See :class:`tidecast.backends.Mode`."""
+        """See :class:`tidecast.backends.Backend`."""
         self.pid_of_streams = os.getpid()
         return self.engine.subscribe(channels, after=after, last=last)
 
@@ -48,7 +48,7 @@ class EngineMode:
         open_event: bool = False,
         commits_at_empty_line: bool = True,
     ) -> Stream:
-        """See :class:`tidecast.backends.Mode`: it is sent from here."""
+        """See :class:`tidecast.backends.Backend`: it is sent from here."""
         self.pid_of_streams = os.getpid()
         return self.engine.subscribe(
             channels,
@@ -60,7 +60,7 @@ class EngineMode:
         )
 
 
-def finished(publishing: Publishing) -> Published:
+def finished(publishing: PendingPublish) -> Published:
     """Wait for what comes of a publish. It comes in any case: the engine gives Redis 5 seconds, or the URL's
     ``socket_timeout``."""
     while (published := publishing.outcome()) is None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from .._native import Engine, check_channels
 from ..hub.client import Client, query
-from ..hub.hub_stream import Following
+from ..hub.hub_stream import HubStream
 from ..hub.ticket import SECRET_BYTES_MIN, Signer
-from .redirect import Elsewhere
+from .redirect import Redirect
 
 if TYPE_CHECKING:
     from .._native import Published
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 #: For how long a ticket is good that only nginx sees, in seconds: until it asks the hub, by clocks that may differ.
 ACCEL_TICKET_SECONDS = 60
 
-_modes: dict[HubSettings, HubMode] = {}
+_backends: dict[HubSettings, HubBackend] = {}
 
 
-class HubMode:
+class HubBackend:
     """Events through a hub."""
 
-    crosses_processes = True
+    reaches_other_processes = True
 
     def __init__(self, settings: HubSettings) -> None:
         self._settings = settings
@@ -43,13 +43,13 @@ class HubMode:
         self._client.close()
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.backends.Mode`."""
+        """See :class:`tidecast.backends.Backend`."""
         return self._client.publish(channel, event, idempotency_key)
 
-    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Following:
-        """See :class:`tidecast.backends.Mode`."""
+    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> HubStream:
+        """See :class:`tidecast.backends.Backend`."""
         check_channels(channels)
-        return Following(self._client, self._engine, _once(channels), after or b"", last)
+        return HubStream(self._client, self._engine, _unique(channels), after or b"", last)
 
     def open(
         self,
@@ -60,8 +60,8 @@ class HubMode:
         retry_ms: int = 3000,
         open_event: bool = False,
         commits_at_empty_line: bool = True,
-    ) -> Elsewhere:
-        """See :class:`tidecast.backends.Mode`. After how long a browser comes back is the hub's to say.
+    ) -> Redirect:
+        """See :class:`tidecast.backends.Backend`. After how long a browser comes back is the hub's to say.
 
         :raises ValueError: The key that would sign is so short that it could be found from a ticket.
         """
@@ -72,17 +72,17 @@ class HubMode:
                 f"{SECRET_BYTES_MIN}, such as secrets.token_urlsafe({SECRET_BYTES_MIN}) makes"
             )
         check_channels(channels)
-        channels = _once(channels)
+        channels = _unique(channels)
         through_nginx = self._settings.via == "accel"
         if through_nginx:
             # It goes in for whoever passed the guard, perhaps by cookies that another site's page has sent along.
-            ticket = self._signer.ticket(channels, ACCEL_TICKET_SECONDS, for_pages=False)
+            ticket = self._signer.ticket(channels, ACCEL_TICKET_SECONDS, cors=False)
         else:
             ticket = self._signer.ticket(channels, self._settings.ticket_seconds)
         # Where it goes on may stand in a header too, which browsers send along and nginx passes on: the hub goes by it.
         asked = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
         if through_nginx:
-            return Elsewhere(
+            return Redirect(
                 200,
                 {
                     "X-Accel-Redirect": f"{self._settings.accel_prefix}/stream?{asked}",
@@ -90,7 +90,7 @@ class HubMode:
                 },
                 b": SSE_HUB_VIA is `accel`, and no nginx has acted on this answer\n",
             )
-        return Elsewhere(
+        return Redirect(
             # Never one that a browser keeps: Firefox would not ask the application again.
             302,
             {
@@ -103,17 +103,17 @@ class HubMode:
 
 def reset() -> None:
     """Ends all of this process, and what is followed."""
-    while _modes:
-        _modes.popitem()[1].close()
+    while _backends:
+        _backends.popitem()[1].close()
 
 
-def mode(settings: HubSettings) -> HubMode:
+def backend(settings: HubSettings) -> HubBackend:
     """The one of this process for these settings."""
-    if settings not in _modes:
+    if settings not in _backends:
         # In one step, and without a lock, which a fork might find taken.
-        return _modes.setdefault(settings, HubMode(settings))
-    return _modes[settings]
+        return _backends.setdefault(settings, HubBackend(settings))
+    return _backends[settings]
 
 
-def _once(channels: list[str]) -> list[str]:
+def _unique(channels: list[str]) -> list[str]:
     return list(dict.fromkeys(channels))

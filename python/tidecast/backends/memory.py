@@ -8,43 +8,43 @@ from typing import TYPE_CHECKING
 
 from .. import apps
 from .._native import Engine, Published
-from .engine import EngineMode
+from .engine import EngineBackend
 
 if TYPE_CHECKING:
     from ..event import Event
 
 
-class MemoryMode(EngineMode):
+class MemoryBackend(EngineBackend):
     """Events in this process' memory."""
 
-    crosses_processes = False
+    reaches_other_processes = False
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.backends.Mode`. An event that no process but this one has is told in the log, once, if
-        it looks as if it was meant for another one."""
+        """See :class:`tidecast.backends.Backend`. Warns once if the event seems meant for another process, which it
+        cannot reach."""
         published = super().publish(channel, event, idempotency_key)
-        if not published.receivers and self._is_elsewhere():
-            apps.warn_of_other_process()
+        if not published.receivers and self._has_no_reader_here():
+            apps.warn_no_stream_here()
         return published
 
-    def _is_elsewhere(self) -> bool:
+    def _has_no_reader_here(self) -> bool:
         """Returns whether this process has had no stream, and was made by one that has, or to do work for another."""
-        if self.pid_of_streams == os.getpid() or apps.serves_a_request():
+        if self.pid_of_streams == os.getpid() or apps.in_request():
             return False
         return self.pid_of_streams is not None or _is_a_child()
 
 
-_MODE = MemoryMode(Engine())
+_BACKEND = MemoryBackend(Engine())
 
 
 def reset() -> None:
     """Ends its streams, and forgets its events."""
-    _MODE.engine.close()
+    _BACKEND.engine.close()
 
 
-def mode() -> MemoryMode:
+def backend() -> MemoryBackend:
     """The one of this process: channels are the same for all of its applications, as on a Redis."""
-    return _MODE
+    return _BACKEND
 
 
 def _is_a_child() -> bool:

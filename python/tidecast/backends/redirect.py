@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class Redirect:
     """The answer to a browser whose stream somebody else serves."""
 
     status: int

@@ -5,36 +5,36 @@ from __future__ import annotations
 import logging
 
 from .._native import Engine
-from .engine import EngineMode
+from .engine import EngineBackend
 
 _logger = logging.getLogger("tidecast")
 
-_modes: dict[tuple[str, str], RedisMode] = {}
+_backends: dict[tuple[str, str], RedisBackend] = {}
 
 
-class RedisMode(EngineMode):
+class RedisBackend(EngineBackend):
     """Events through a Redis."""
 
-    crosses_processes = True
+    reaches_other_processes = True
 
 
 def reset() -> None:
     """Ends all of this process, and their streams."""
-    while _modes:
-        _modes.popitem()[1].engine.close()
+    while _backends:
+        _backends.popitem()[1].engine.close()
 
 
-def mode(url: str, plain_format: str) -> RedisMode:
+def backend(url: str, plain_format: str) -> RedisBackend:
     """The one of this process for a Redis URL.
 
     :raises tidecast.errors.InvalidError: The URL can't be one.
     """
     key = (url, plain_format)
-    if key not in _modes:
-        made = RedisMode(Engine(url, plain_format=plain_format))
+    if key not in _backends:
+        made = RedisBackend(Engine(url, plain_format=plain_format))
         # In one step, and without a lock, which a fork might find taken. An engine that was made for nothing has opened
         # nothing.
-        if _modes.setdefault(key, made) is made:
+        if _backends.setdefault(key, made) is made:
             for warning in made.engine.warnings:
                 _logger.warning("Redis URL: %s", warning)
-    return _modes[key]
+    return _backends[key]

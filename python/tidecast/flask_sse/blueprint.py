@@ -26,7 +26,7 @@ from .. import apps, backends
 from ..errors import InvalidError
 from ..event import Event
 from ..settings import Settings, redis_url
-from ..skipped_events import UNLOADABLE, passed_over
+from ..skipped_events import DECODE_ERRORS, log_skipped
 from ..wsgi.peer import Peer
 from ..wsgi.stream_body import StreamBody
 from . import commands, custom_client, redis_py
@@ -49,7 +49,7 @@ class ServerSentEventsBlueprint(Blueprint):
         url = redis_url(current_app.config)
         if not url:
             raise KeyError("Must set a redis connection URL in app config.")
-        return redis_py.present().from_url(url)
+        return redis_py.strict_redis().from_url(url)
 
     def publish(self, data: Any, type: Any = None, id: Any = None, retry: Any = None, channel: Any = "sse") -> Any:
         """Publish data as a server-sent event.
@@ -68,11 +68,11 @@ class ServerSentEventsBlueprint(Blueprint):
         """
         message = Message(data, type=type, id=id, retry=retry)
         event = Event.of(data, type, id, retry, json.dumps)
-        if self._client_is_own():
+        if self._uses_custom_client():
             event.check()
             return custom_client.publish(self.redis, message, channel)
-        mode = chosen_mode(settings())
-        return mode.publish(apps.channel(channel), event).receivers
+        backend = current_backend(current_settings())
+        return backend.publish(apps.channel_name(channel), event).receivers
 
     def messages(self, channel: Any = "sse") -> Generator[Message, None, None]:
         """The messages of a channel, from the first ``next`` on: what was published, as Flask-SSE has it, and so no
@@ -81,12 +81,12 @@ class ServerSentEventsBlueprint(Blueprint):
 
         :param channel: A channel, or a list of them.
         """
-        if self._client_is_own():
+        if self._uses_custom_client():
             yield from custom_client.messages(self.redis, channel)
             return
         names = channel if isinstance(channel, (list, tuple, set, frozenset)) else [channel]
-        chosen = settings()
-        stream = chosen_mode(chosen).subscribe([apps.channel(name) for name in names])
+        chosen = current_settings()
+        stream = current_backend(chosen).subscribe([apps.channel_name(name) for name in names])
         peer = Peer(request.environ if has_request_context() else None)
         seconds = _max_seconds(peer, chosen) if has_request_context() else 0
         ends_at = monotonic() + seconds if seconds else None
@@ -98,8 +98,8 @@ class ServerSentEventsBlueprint(Blueprint):
                         continue
                     try:
                         loaded = json.loads(data) if is_json else data
-                    except UNLOADABLE as error:
-                        passed_over(name or names, error)
+                    except DECODE_ERRORS as error:
+                        log_skipped(name or names, error)
                         continue
                     yield Message(loaded, type=event_type, id=id, retry=retry_ms)
                 left = None if ends_at is None else max(0, ends_at - monotonic())
@@ -110,19 +110,19 @@ class ServerSentEventsBlueprint(Blueprint):
 
     def stream(self) -> Response:
         """The view: streams the channel that ``?channel=`` names, or ``sse``; or says where a hub does."""
-        query = Query.of(request, (chosen := settings()).multi_channel)
-        if self._client_is_own() or self._overrides("messages"):
+        query = Query.of(request, (chosen := current_settings()).multi_channel)
+        if self._uses_custom_client() or self._overrides("messages"):
             if request.method == "HEAD":
                 return response(())
             # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
             channel = query.channels[0]
             peer = Peer(request.environ, chosen.stall_seconds)
-            return response(stream_with_context(texts(self.messages(channel=channel), channel, peer)))
+            return response(stream_with_context(message_texts(self.messages(channel=channel), channel, peer)))
 
         # Outside of what follows: a setting that can't be is not the browser's fault.
-        mode = chosen_mode(chosen)
+        backend = current_backend(chosen)
         try:
-            stream = mode.open(
+            stream = backend.open(
                 query.channels,
                 after=query.after,
                 last=query.last,
@@ -132,7 +132,7 @@ class ServerSentEventsBlueprint(Blueprint):
             )
         except InvalidError as error:
             abort(400, str(error))
-        if isinstance(stream, backends.Elsewhere):
+        if isinstance(stream, backends.Redirect):
             return current_app.response_class(stream.body, stream.status, stream.headers)
         if request.method == "HEAD":
             stream.close()
@@ -175,18 +175,18 @@ class ServerSentEventsBlueprint(Blueprint):
         """Register the blueprint, and make the application the one that ``tidecast.publish`` speaks for. The first one
         is ``app.extensions["sse"]``, which ``flask sse`` publishes by."""
         super().register(app, options)
-        apps.add(app)
+        apps.register(app)
         app.extensions.setdefault("sse", self)
         commands.add(app)
 
     def reaches_other_processes(self) -> bool:
         """Whether what the current application publishes reaches pages that another process serves."""
-        return self._client_is_own() or backends.choose(settings()).crosses_processes
+        return self._uses_custom_client() or backends.choose(current_settings()).reaches_other_processes
 
-    def _client_is_own(self) -> bool:
-        is_own = redis_py.is_own(self, ServerSentEventsBlueprint.__dict__["redis"])
+    def _uses_custom_client(self) -> bool:
+        is_own = redis_py.is_custom(self, ServerSentEventsBlueprint.__dict__["redis"])
         if is_own and current_app.config.get("SSE_HUB_URL"):
-            apps.warn_of_client()
+            apps.warn_hub_unused()
         return is_own
 
     def _overrides(self, name: str) -> bool:
@@ -198,42 +198,42 @@ def _max_seconds(peer: Peer, chosen: Settings) -> float:
     """Returns when a stream of this request is to end by itself, in seconds; 0 is never."""
     # uWSGI tells of its greenlets by another name.
     if not request.environ.get("wsgi.multithread") and "uwsgi.core" not in request.environ:
-        apps.warn_of_turns(chosen.max_stream_seconds)
-    elif peer.may_go_unnoticed:
-        apps.warn_of_unseen_ends(chosen.max_stream_seconds)
+        apps.warn_streams_take_turns(chosen.max_stream_seconds)
+    elif peer.disconnect_may_be_unseen:
+        apps.warn_disconnects_unseen(chosen.max_stream_seconds)
     else:
         return 0
     return chosen.max_stream_seconds
 
 
-def texts(messages: Iterable[Message], channel: str, peer: Peer) -> Iterator[str]:
+def message_texts(messages: Iterable[Message], channel: str, peer: Peer) -> Iterator[str]:
     """Yields what Flask-SSE sends of messages. One that can't be written is passed over."""
     # So that the head goes out now: most servers send it with the first piece, even if that is none.
     yield ""
     for message in messages:
         try:
             text = str(message)
-        except UNLOADABLE as error:
-            passed_over(channel, error)
+        except DECODE_ERRORS as error:
+            log_skipped(channel, error)
             continue
-        peer.given()
+        peer.write_started()
         try:
             yield text
         finally:
-            peer.took()
+            peer.write_finished()
 
 
-def settings() -> Settings:
+def current_settings() -> Settings:
     """What the current application has set."""
     return Settings.of(current_app.config)
 
 
-def chosen_mode(chosen: Settings) -> backends.Mode:
+def current_backend(chosen: Settings) -> backends.Backend:
     """What carries the events, with a word where that is not what a server with several processes needs."""
-    mode = backends.choose(chosen)
-    if has_request_context() and request.environ.get("wsgi.multiprocess") and not mode.crosses_processes:
-        apps.warn_of_memory()
-    return mode
+    backend = backends.choose(chosen)
+    if has_request_context() and request.environ.get("wsgi.multiprocess") and not backend.reaches_other_processes:
+        apps.warn_memory_not_shared()
+    return backend
 
 
 def response(body: Any) -> Response:

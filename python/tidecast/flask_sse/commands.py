@@ -43,8 +43,8 @@ def publish(channel: str, data: str, event_type: str | None, own_id: str | None,
         value = json.loads(data) if is_json else data
     except ValueError as error:
         raise click.BadParameter(f"it is no JSON: {error}", param_hint="DATA") from error
-    with _in_a_line():
-        _reaching_others().publish(value, type=event_type, id=own_id, channel=channel)
+    with _errors_without_traceback():
+        _shared_blueprint().publish(value, type=event_type, id=own_id, channel=channel)
 
 
 @click.command()
@@ -52,13 +52,13 @@ def publish(channel: str, data: str, event_type: str | None, own_id: str | None,
 @with_appcontext
 def tail(channel: str) -> None:
     """Print the events of CHANNEL as they come, an object per line. Ctrl+C ends it."""
-    with _in_a_line(), contextlib.suppress(KeyboardInterrupt):
-        for message in _reaching_others().messages(channel=channel):
+    with _errors_without_traceback(), contextlib.suppress(KeyboardInterrupt):
+        for message in _shared_blueprint().messages(channel=channel):
             click.echo(json.dumps(message.to_dict()))
 
 
 @contextlib.contextmanager
-def _in_a_line() -> Iterator[None]:
+def _errors_without_traceback() -> Iterator[None]:
     """What is set wrongly, or refused, told without a traceback."""
     try:
         yield
@@ -66,7 +66,7 @@ def _in_a_line() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def _reaching_others() -> ServerSentEventsBlueprint:
+def _shared_blueprint() -> ServerSentEventsBlueprint:
     """The application's blueprint.
 
     :raises click.ClickException: What it publishes reaches no other process.

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import json
 
-from ..skipped_events import UNLOADABLE, passed_over
+from ..skipped_events import DECODE_ERRORS, log_skipped
 from .message import Message
 from .redis_py import ConnectionError
 
@@ -29,8 +29,8 @@ def messages(client: Any, channel: Any) -> Generator[Message, None, None]:
                 continue
             try:
                 message = read(heard["data"])
-            except UNLOADABLE as error:
-                passed_over(channel, error)
+            except DECODE_ERRORS as error:
+                log_skipped(channel, error)
                 continue
             yield message
     finally:

@@ -8,7 +8,7 @@ from flask import json
 
 from .. import apps
 from ..event import Event
-from .blueprint import chosen_mode, settings
+from .blueprint import current_backend, current_settings
 
 
 def send_event(event_name: Any, data: Any, channel: Any = "sse") -> None:
@@ -24,4 +24,4 @@ def send_event(event_name: Any, data: Any, channel: Any = "sse") -> None:
     if isinstance(data, (list, tuple)) and data and all(isinstance(line, str) for line in data):
         data = "\n".join(data)
     event = Event.of(data, event_name, None, None, json.dumps)
-    chosen_mode(settings()).publish(apps.channel(channel), event)
+    current_backend(current_settings()).publish(apps.channel_name(channel), event)

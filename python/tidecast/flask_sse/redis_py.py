@@ -40,21 +40,21 @@ except ImportError:
     StrictRedis, ConnectionError = _Missing, _NeverRaised
 
 #: The modules that a `from_url` of nobody's own comes from.
-_OF_NOBODY = ("redis.client", __name__)
+_DEFAULT_MODULES = ("redis.client", __name__)
 
 
-def present() -> Any:
+def strict_redis() -> Any:
     """What stands under the name ``StrictRedis`` in ``tidecast.flask_sse``, where a program may have replaced it."""
     return sys.modules[__package__ or ""].__dict__["StrictRedis"]
 
 
-def is_own(blueprint: Blueprint, default: object) -> bool:
+def is_custom(blueprint: Blueprint, default: object) -> bool:
     """Whether a blueprint's client is the application's own.
 
     :param blueprint: The blueprint.
     :param default: The property ``redis`` that nobody has overridden.
     """
-    if inspect.getattr_static(blueprint, "redis") is not default or present() is not StrictRedis:
+    if inspect.getattr_static(blueprint, "redis") is not default or strict_redis() is not StrictRedis:
         return True
     from_url = inspect.getattr_static(StrictRedis, "from_url", None)
-    return getattr(getattr(from_url, "__func__", None), "__module__", None) not in _OF_NOBODY
+    return getattr(getattr(from_url, "__func__", None), "__module__", None) not in _DEFAULT_MODULES

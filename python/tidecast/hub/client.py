@@ -11,16 +11,16 @@ from urllib.parse import quote, urlencode
 
 from .._native import Published
 from ..errors import InDoubtError, InvalidError, RefusedError, TidecastError, TooLargeError, UnavailableError
-from .connections import Answer, Connections, described
+from .connections import ConnectionPool, HubResponse, describe
 
 if TYPE_CHECKING:
     from ..event import Event
 
 #: How long an open stream may be silent, in seconds: four of the hub's keep-alives, as it has them by default.
-SILENCE_SECONDS = 60.0
+SILENCE_SECONDS_MAX = 60.0
 
-#: Most of a refusal that is read, in bytes.
-REFUSAL_BYTES_MAX = 4096
+#: Most of a error_of that is read, in bytes.
+ERROR_BYTES_MAX = 4096
 
 
 class Client:
@@ -31,12 +31,12 @@ class Client:
     """
 
     def __init__(self, url: str, key: str) -> None:
-        self._connections = Connections(url)
+        self._pool = ConnectionPool(url)
         self._authorization = f"Bearer {key}"
 
     def close(self) -> None:
         """Closes the connections that are kept. It may be used again."""
-        self._connections.close()
+        self._pool.close()
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
         """Publish an event, and wait for the hub's answer.
@@ -52,20 +52,20 @@ class Client:
             # The hub takes it for the default.
             raise InvalidError("channel name is empty")
         headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
-        answer = self._connections.ask(
-            "/publish", body(channel, event, idempotency_key), headers, repeatable=idempotency_key is not None
+        answer = self._pool.post(
+            "/publish", publish_body(channel, event, idempotency_key), headers, repeatable=idempotency_key is not None
         )
         if answer.status != 200:
-            raise refusal(self._connections.url, answer)
+            raise error_of(self._pool.url, answer)
         try:
             published = json.loads(answer.body)
             channel, id, position, receivers = (published[name] for name in ("channel", "id", "position", "receivers"))
             flags = {name: published.get(name, False) for name in ("repeated", "differs", "delayed")}
             return Published(channel, id, position, receivers, **flags)
         except (ValueError, TypeError, LookupError) as error:
-            raise TidecastError(f"what answers at {self._connections.url} is no hub") from error
+            raise TidecastError(f"what answers at {self._pool.url} is no hub") from error
 
-    def follow(
+    def open_stream(
         self, channels: list[str], after: bytes, last: int | None
     ) -> tuple[http.client.HTTPResponse, socket.socket]:
         """Open a stream; whoever reads it closes it.
@@ -77,22 +77,22 @@ class Client:
         :raises tidecast.errors.RefusedError: The key is not the hub's.
         :raises tidecast.errors.UnavailableError: There is no stream to be had just now.
         """
-        connection = self._connections.open()
+        connection = self._pool.open()
         through = connection.sock
         is_open = False
         try:
             asked = query(channels, after=after, last=last)
             headers = {"Authorization": self._authorization, "Accept": "text/event-stream"}
-            connection.request("GET", f"{self._connections.path}/stream?{asked}", headers=headers)
+            connection.request("GET", f"{self._pool.path}/stream?{asked}", headers=headers)
             response = connection.getresponse()
             is_open = response.status == 200
             if is_open:
-                through.settimeout(SILENCE_SECONDS)
+                through.settimeout(SILENCE_SECONDS_MAX)
                 return response, through
             with response:
-                raise refusal(self._connections.url, Answer(response.status, response.read(REFUSAL_BYTES_MAX)))
+                raise error_of(self._pool.url, HubResponse(response.status, response.read(ERROR_BYTES_MAX)))
         except (OSError, http.client.HTTPException) as error:
-            raise UnavailableError(f"the connection to {self._connections.url} was lost: {described(error)}") from error
+            raise UnavailableError(f"the connection to {self._pool.url} was lost: {describe(error)}") from error
         finally:
             if not is_open:
                 connection.close()
@@ -120,7 +120,7 @@ def query(
     return urlencode(pairs, quote_via=quote)
 
 
-def body(channel: str, event: Event, idempotency_key: str | None) -> bytes:
+def publish_body(channel: str, event: Event, idempotency_key: str | None) -> bytes:
     """An event as a hub takes it."""
     members = {
         "channel": channel,
@@ -130,11 +130,11 @@ def body(channel: str, event: Event, idempotency_key: str | None) -> bytes:
         "idempotency_key": idempotency_key,
     }
     rest = json.dumps({name: value for name, value in members.items() if value is not None}, ensure_ascii=False)
-    data = event.data if event.json and _stays_as_it_is(event.data) else json.dumps(event.data, ensure_ascii=False)
+    data = event.data if event.json and _is_standard_json(event.data) else json.dumps(event.data, ensure_ascii=False)
     return f'{rest[:-1]}, "data": {data}}}'.encode()
 
 
-def refusal(url: str, answer: Answer) -> TidecastError:
+def error_of(url: str, answer: HubResponse) -> TidecastError:
     """The exception of an answer that says no."""
     problem = _problem(answer.body)
     detail = problem.get("detail") or http.client.responses.get(answer.status, "unknown")
@@ -161,16 +161,16 @@ def _problem(text: bytes) -> Mapping[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _stays_as_it_is(data: str) -> bool:
+def _is_standard_json(data: str) -> bool:
     """Returns whether the hub takes JSON as it is written here: it refuses what Python writes and no standard knows."""
     if "NaN" not in data and "Infinity" not in data:
         return True
     try:
-        json.loads(data, parse_constant=_refuse)
+        json.loads(data, parse_constant=_refuse_constant)
     except ValueError:
         return False
     return True
 
 
-def _refuse(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(constant)

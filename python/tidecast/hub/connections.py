@@ -1,4 +1,4 @@
-"""Connections to a hub, kept open between requests.
+"""ConnectionPool to a hub, kept open between requests.
 
 There is no lock: one that is made before gevent's patch would stop a worker. What several threads share is a deque,
 whose ends are taken from and put to in one step.
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 5.0
 
 #: Most connections that are kept. As many more as publish at once are opened, and closed.
-KEPT_MAX = 16
+IDLE_MAX = 16
 
 #: For how long one is kept that is of no use, in seconds: less than what is between two programs gives it.
-KEPT_SECONDS = 30.0
+IDLE_SECONDS = 30.0
 
 #: Most of an answer that is read, in bytes.
-ANSWER_BYTES_MAX = 64 * 1024
+RESPONSE_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Answer:
+class HubResponse:
     """What a hub has answered."""
 
     status: int
     body: bytes
 
 
-class Connections:
-    """Connections to a hub.
+class ConnectionPool:
+    """ConnectionPool to a hub.
 
     After a fork the child has none, and opens its own.
 
@@ -55,9 +55,9 @@ class Connections:
         parts = urlsplit(url)
         self._is_tls = parts.scheme == "https"
         self._host, self._port, self.path = parts.hostname or "", parts.port, parts.path
-        self._kept: _Kept | None = None
+        self._process_pool: _ProcessPool | None = None
 
-    def ask(self, path: str, body: bytes, headers: dict[str, str], *, repeatable: bool) -> Answer:
+    def post(self, path: str, body: bytes, headers: dict[str, str], *, repeatable: bool) -> HubResponse:
         """Post something, and wait for the answer.
 
         :param path: Under the hub's address.
@@ -65,22 +65,22 @@ class Connections:
         :raises tidecast.errors.UnavailableError: The hub can't be reached, so it was not asked.
         :raises tidecast.errors.InDoubtError: It did not answer, and may have done it.
         """
-        kept = self._present()
+        kept = self._current()
         while True:
             connection = kept.take()
             is_new = connection is None
             if connection is None:
                 connection = self.open(kept)
             try:
-                return self._asked(kept, connection, path, body, headers)
+                return self._post_on(kept, connection, path, body, headers)
             except TimeoutError as error:
                 raise InDoubtError(f"{self.url} has not answered in {TIMEOUT_SECONDS:g} s") from error
             except (OSError, http.client.HTTPException) as error:
                 # One that was kept may have been closed while the request was on its way.
                 if is_new or not repeatable:
-                    raise InDoubtError(f"the connection to {self.url} was lost: {described(error)}") from error
+                    raise InDoubtError(f"the connection to {self.url} was lost: {describe(error)}") from error
 
-    def open(self, kept: _Kept | None = None) -> http.client.HTTPConnection:
+    def open(self, kept: _ProcessPool | None = None) -> http.client.HTTPConnection:
         """A new connection, which is not kept.
 
         :raises tidecast.errors.UnavailableError: The hub can't be reached.
@@ -88,7 +88,7 @@ class Connections:
         connection: http.client.HTTPConnection
         try:
             if self._is_tls:
-                context = (kept or self._present()).tls()
+                context = (kept or self._current()).tls()
                 connection = http.client.HTTPSConnection(
                     self._host, self._port, timeout=TIMEOUT_SECONDS, context=context
                 )
@@ -96,23 +96,28 @@ class Connections:
                 connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
             connection.connect()
         except (OSError, UnicodeError) as error:
-            raise UnavailableError(f"{self.url} can't be reached: {described(error)}") from error
+            raise UnavailableError(f"{self.url} can't be reached: {describe(error)}") from error
         return connection
 
     def close(self) -> None:
         """Closes those that are kept."""
-        kept, self._kept = self._kept, None
+        kept, self._process_pool = self._process_pool, None
         if kept is not None:
             kept.close()
 
-    def _asked(
-        self, kept: _Kept, connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str]
-    ) -> Answer:
+    def _post_on(
+        self,
+        kept: _ProcessPool,
+        connection: http.client.HTTPConnection,
+        path: str,
+        body: bytes,
+        headers: dict[str, str],
+    ) -> HubResponse:
         is_good = False
         try:
             connection.request("POST", self.path + path, body, headers)
             with connection.getresponse() as response:
-                answer = Answer(response.status, response.read(ANSWER_BYTES_MAX))
+                answer = HubResponse(response.status, response.read(RESPONSE_BYTES_MAX))
                 if not response.isclosed() and response.read(1):
                     raise TidecastError(f"{self.url} has answered more than a hub does")
                 is_good = not response.will_close
@@ -124,11 +129,11 @@ class Connections:
             else:
                 connection.close()
 
-    def _present(self) -> _Kept:
-        kept = self._kept
+    def _current(self) -> _ProcessPool:
+        kept = self._process_pool
         if kept is None or kept.pid != os.getpid():
-            made = _Kept()
-            self._kept = made
+            made = _ProcessPool()
+            self._process_pool = made
             if kept is not None:
                 # The parent's go on: closing ours says nothing to the hub.
                 kept.close()
@@ -136,7 +141,7 @@ class Connections:
         return kept
 
 
-class _Kept:
+class _ProcessPool:
     """What one process has."""
 
     def __init__(self) -> None:
@@ -152,14 +157,14 @@ class _Kept:
             except IndexError:
                 return None
             # A hub that is silent may have something to say only after it was asked: else it has hung up.
-            if time.monotonic() - since < KEPT_SECONDS and not is_readable(connection.sock.fileno()):
+            if time.monotonic() - since < IDLE_SECONDS and not is_readable(connection.sock.fileno()):
                 return connection
             connection.close()
 
     def put(self, connection: http.client.HTTPConnection) -> None:
         """Keep one."""
         self._idle.append((connection, time.monotonic()))
-        if len(self._idle) > KEPT_MAX:
+        if len(self._idle) > IDLE_MAX:
             # Another thread may have taken it meanwhile.
             with contextlib.suppress(IndexError):
                 self._idle.popleft()[0].close()
@@ -180,6 +185,6 @@ class _Kept:
     __del__ = close
 
 
-def described(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """An error in words, also where it has none of its own."""
     return str(error) or type(error).__name__

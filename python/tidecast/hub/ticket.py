@@ -17,7 +17,7 @@ from typing import Any
 SECRET_BYTES_MIN = 32
 
 #: What the key is derived with; another kind of token would have another one.
-PURPOSE = b"tidecast ticket 1"
+KEY_CONTEXT = b"tidecast ticket 1"
 
 
 class Signer:
@@ -27,22 +27,22 @@ class Signer:
     """
 
     def __init__(self, secret: str) -> None:
-        self._key = _mac(secret.encode(), PURPOSE)
+        self._key = _mac(secret.encode(), KEY_CONTEXT)
         kid = _mac(self._key, b"kid").hex()[:16]
         self._header = _part({"alg": "HS256", "typ": "JWT", "kid": kid})
 
-    def ticket(self, channels: Sequence[str], seconds: int, *, for_pages: bool = True, now: float | None = None) -> str:
+    def ticket(self, channels: Sequence[str], seconds: int, *, cors: bool = True, now: float | None = None) -> str:
         """A ticket for exactly these channels.
 
         :param channels: Their names.
         :param seconds: For how long it opens them. A stream that is open by then stays.
-        :param for_pages: Whether a page gets it, which then may read wherever it is from. ``False`` for one that a
+        :param cors: Whether a page gets it, which then may read wherever it is from. ``False`` for one that a
             proxy puts in for whoever asked.
         :param now: From when on, in seconds since 1970; ``None``, the default, is from now.
         """
         expires = int(time.time() if now is None else now) + seconds
         claims: dict[str, Any] = {"use": "ticket", "subscribe": list(channels), "exp": expires}
-        if not for_pages:
+        if not cors:
             claims["cors"] = False
         signed = self._header + b"." + _part(claims)
         return (signed + b"." + _text(_mac(self._key, signed))).decode()

@@ -27,7 +27,7 @@ class Channels:
         self._numbers = itertools.count(1)
         self._by_name: WeakValueDictionary[Hashable, Channel] = WeakValueDictionary()
 
-    def joined(self, channel: str | Iterable[Hashable]) -> list[Channel]:
+    def get_or_create(self, channel: str | Iterable[Hashable]) -> list[Channel]:
         """The channels of these names, made where they are not there.
 
         :param channel: See :func:`names`.
@@ -35,7 +35,7 @@ class Channels:
         with self._lock:
             return [self._made(name) for name in names(channel)]
 
-    def known(self, channel: str | Iterable[Hashable]) -> list[int]:
+    def numbers(self, channel: str | Iterable[Hashable]) -> list[int]:
         """The numbers of those of these channels that are there.
 
         :param channel: See :func:`names`.

@@ -15,14 +15,14 @@ from .. import _native
 from ..errors import UnavailableError
 from ..poll import wait
 from .channels import Channels
-from .subscriber import END_STREAM, Place, Subscriber
-from .subscriber_stream import Stream
+from .subscriber import END_STREAM, Subscriber, SubscriberEntry
+from .subscriber_stream import SubscriberStream
 
 #: The channel of those who name none.
 DEFAULT_CHANNEL = "default channel"
 
 #: Most streams that were let go of without a word and are still taken for subscribers.
-LET_GO_MAX = 1000
+ABANDONED_MAX = 1000
 
 #: What happens where a subscriber has as much to read as it may.
 WhenFull = Literal["drop_oldest", "end", "wait"]
@@ -43,7 +43,7 @@ class Publisher:
 
     def __init__(self) -> None:
         # By process. A child leaves what is its parent's as it is, neither used nor let go of.
-        self._presences: dict[int, _Presence] = {}
+        self._states: dict[int, _ProcessState] = {}
 
     def subscribe(
         self,
@@ -55,14 +55,14 @@ class Publisher:
         events_max: int = 1000,
         bytes_max: int = 1024 * 1024,
         keep_alive_seconds: float = 8,
-    ) -> Stream:
+    ) -> SubscriberStream:
         """Subscribe. From this call on what is published is kept for it, not only from when it is read.
 
         :param channel: A channel, or several. Who names one twice gets everything twice.
         :param properties: What a function is given that is published.
         :param initial_data: What it gets before anything that is published: at most 8 MiB.
         :param when_full: What happens where it has not read as much as is kept. ``drop_oldest``: the oldest goes, and
-            in its place comes an event ``stream-reset`` with data ``{"missed": 3, "reason": "too-slow"}``. ``end``: the
+            in its entry comes an event ``stream-reset`` with data ``{"missed": 3, "reason": "too-slow"}``. ``end``: the
             stream ends after what it has; a browser comes back. ``wait``: who publishes waits.
         :param events_max: How many events are kept; 0 is taken as 1.
         :param bytes_max: How many bytes are kept, as they are sent. A single event may be larger.
@@ -74,11 +74,11 @@ class Publisher:
         :raises ValueError: ``when_full`` is something else.
         :raises tidecast.errors.TooLargeError: The initial data is too large.
         """
-        presence = self._presence()
+        state = self._state()
         initial = [str(data) for data in initial_data]
-        channels = presence.channels.joined(channel)
-        number = next(presence.numbers)
-        feed = presence.native.subscribe(
+        channels = state.channels.get_or_create(channel)
+        number = next(state.numbers)
+        feed = state.native.subscribe(
             [named.number for named in channels],
             number,
             initial,
@@ -86,8 +86,8 @@ class Publisher:
             bytes_max=bytes_max,
             when_full=when_full,
         )
-        place = presence.places[number] = Place(feed, properties, channels)
-        return Stream(place, presence.let_go, keep_alive_seconds=keep_alive_seconds)
+        entry = state.entries[number] = SubscriberEntry(feed, properties, channels)
+        return SubscriberStream(entry, state.abandoned, keep_alive_seconds=keep_alive_seconds)
 
     def publish(
         self,
@@ -109,28 +109,28 @@ class Publisher:
         :raises ValueError: The type has a line break, or the event is larger than 1 MiB.
         :raises tidecast.errors.UnavailableError: The time is up. Nobody was given it.
         """
-        presence = self._presence()
-        presence.remove_let_go()
-        if not (channels := presence.channels.known(channel)):
+        state = self._state()
+        state.close_abandoned()
+        if not (channels := state.channels.numbers(channel)):
             return
         if not callable(data):
-            _wait(presence.native.publish(channels, str(data), event_type=type), wait_seconds)
+            _wait(state.native.publish(channels, str(data), event_type=type), wait_seconds)
             return
         made: list[tuple[int, str]] = []
         try:
-            for number, subscriber in presence.subscribers(channels):
+            for number, subscriber in state.subscribers(channels):
                 if value := data(subscriber.properties):
                     made.append((number, str(value)))
         finally:
-            _wait(presence.native.publish_each(channels, made, event_type=type), wait_seconds)
+            _wait(state.native.publish_each(channels, made, event_type=type), wait_seconds)
 
     def get_subscribers(self, channel: str | Iterable[Hashable] = DEFAULT_CHANNEL) -> Iterator[Subscriber]:
         """Those who are in a channel, in the order in which they came.
 
         :param channel: A channel, or several. Who is in two of them is there twice.
         """
-        presence = self._presence()
-        for _, subscriber in presence.subscribers(presence.channels.known(channel)):
+        state = self._state()
+        for _, subscriber in state.subscribers(state.channels.numbers(channel)):
             yield subscriber
 
     def unsubscribe(self, channel: str | Iterable[Hashable] = DEFAULT_CHANNEL, properties: Any = None) -> None:
@@ -140,29 +140,29 @@ class Publisher:
         :param channel: A channel, or several.
         :param properties: Those who subscribed with what is equal to it; ``None``, the default, is all.
         """
-        presence = self._presence()
-        channels = presence.channels.known(channel)
-        there = presence.subscribers(channels)
+        state = self._state()
+        channels = state.channels.numbers(channel)
+        there = state.subscribers(channels)
         meant = {number for number, who in there if properties is None or who.properties == properties}
-        presence.native.unsubscribe(channels, meant)
+        state.native.unsubscribe(channels, meant)
 
     def close(self) -> None:
         """End the stream of every subscriber, after what was published before. The publisher goes on, with those who
         subscribe later."""
-        self._presence().native.close()
+        self._state().native.close()
 
     @property
     def subscribers_by_channel(self) -> Mapping[Hashable, tuple[Subscriber, ...]]:
         """Those who are in each channel, to be read. A channel that is not there has none."""
         return _SubscribersByChannel(self)
 
-    def _presence(self) -> _Presence:
+    def _state(self) -> _ProcessState:
         pid = os.getpid()
         # In one step, and without a lock, which a fork might find taken.
-        return self._presences.get(pid) or self._presences.setdefault(pid, _Presence())
+        return self._states.get(pid) or self._states.setdefault(pid, _ProcessState())
 
 
-class _Presence:
+class _ProcessState:
     """A publisher in one process."""
 
     def __init__(self) -> None:
@@ -170,22 +170,22 @@ class _Presence:
         self.channels = Channels()
         self.numbers = itertools.count(1)
         #: Weak, so that whoever lets go of a stream has left.
-        self.places: WeakValueDictionary[int, Place] = WeakValueDictionary()
+        self.entries: WeakValueDictionary[int, SubscriberEntry] = WeakValueDictionary()
         #: Those whose streams nobody has read, closed or kept. They were subscribers for ever; here they are until
         #: something is published, or there are too many.
-        self.let_go: deque[Place] = deque(maxlen=LET_GO_MAX)
+        self.abandoned: deque[SubscriberEntry] = deque(maxlen=ABANDONED_MAX)
 
     def subscribers(self, channels: list[int]) -> Iterator[tuple[int, Subscriber]]:
         for number in self.native.subscribers(channels):
             # One that is still to be handed its stream counts as not there yet.
-            if (place := self.places.get(number)) is not None:
-                yield number, place.subscriber
+            if (entry := self.entries.get(number)) is not None:
+                yield number, entry.subscriber
 
-    def remove_let_go(self) -> None:
-        while self.let_go:
+    def close_abandoned(self) -> None:
+        while self.abandoned:
             # Another thread may have taken the last one.
             with suppress(IndexError):
-                self.let_go.popleft().feed.close()
+                self.abandoned.popleft().feed.close()
 
 
 class _SubscribersByChannel(Mapping[Hashable, tuple[Subscriber, ...]]):
@@ -205,12 +205,12 @@ class _SubscribersByChannel(Mapping[Hashable, tuple[Subscriber, ...]]):
         return len(self._names())
 
     def _names(self) -> list[Hashable]:
-        return self._publisher._presence().channels.names()
+        return self._publisher._state().channels.names()
 
 
-def _wait(posted: int | _native.Posting, seconds: float | None) -> None:
+def _wait(posted: int | _native.PendingSend, seconds: float | None) -> None:
     ends_at = None if seconds is None else monotonic() + seconds
-    while isinstance(posted, _native.Posting) and posted.outcome() is None:
+    while isinstance(posted, _native.PendingSend) and posted.outcome() is None:
         left = None if ends_at is None else ends_at - monotonic()
         if left is not None and left <= 0:
             raise UnavailableError("a subscriber that publishers wait for has no room; nobody was given the event")

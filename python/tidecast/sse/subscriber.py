@@ -11,7 +11,7 @@ from .channels import Channel
 END_STREAM: dict[str, Any] = {}
 
 
-class Waiting:
+class SubscriberQueue:
     """What waits for a subscriber to read it."""
 
     def __init__(self, feed: Feed) -> None:
@@ -40,13 +40,13 @@ class Subscriber(NamedTuple):
     """Somebody who is there. It may have left meanwhile."""
 
     #: What waits for it.
-    queue: Waiting
+    queue: SubscriberQueue
 
     #: What it subscribed with; what was falsy is an empty dictionary.
     properties: Any
 
 
-class Place:
+class SubscriberEntry:
     """What a publisher keeps of a subscriber, for as long as there is its stream."""
 
     def __init__(self, feed: Feed, properties: Any, channels: list[Channel]) -> None:
@@ -56,5 +56,5 @@ class Place:
         :param channels: Which it named; they are there for as long as this is.
         """
         self.feed = feed
-        self.subscriber = Subscriber(Waiting(feed), properties or {})
+        self.subscriber = Subscriber(SubscriberQueue(feed), properties or {})
         self._channels = channels

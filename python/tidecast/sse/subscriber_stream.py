@@ -12,39 +12,39 @@ from .. import apps
 from ..settings import Settings
 from ..wsgi.peer import Peer
 from ..wsgi.stream_body import StreamBody
-from .subscriber import Place
+from .subscriber import SubscriberEntry
 
 
-class Stream(Generator[str, None, None]):
+class SubscriberStream(Generator[str, None, None]):
     """A generator of lines, one for each of an event and an empty one after it.
 
     It ends when the publisher is closed, by its subscriber's policy, and with the process, each time after what was
     published before. Unlike a generator that is a function it can be closed while another thread waits for it.
     """
 
-    def __init__(self, place: Place, let_go: deque[Place], *, keep_alive_seconds: float) -> None:
+    def __init__(self, entry: SubscriberEntry, abandoned: deque[SubscriberEntry], *, keep_alive_seconds: float) -> None:
         """
-        :param place: Whose stream it is.
-        :param let_go: Where its place goes if nobody has read or closed it.
+        :param entry: Whose stream it is.
+        :param abandoned: Where its entry goes if nobody has read or closed it.
         :param keep_alive_seconds: See :meth:`tidecast.sse.Publisher.subscribe`.
         """
-        self._place = place
-        self._let_go = let_go
+        self._entry = entry
+        self._let_go = abandoned
         self._begun = False
         self._pieces: deque[str] = deque()
         environ = _environ()
         # Within a request they are those of its application.
-        settings = apps.present()[0] if environ is not None else Settings()
+        settings = apps.current()[0] if environ is not None else Settings()
         peer = Peer(environ, settings.stall_seconds)
-        if peer.may_go_unnoticed:
-            apps.warn_of_unseen_ends(settings.max_stream_seconds)
+        if peer.disconnect_may_be_unseen:
+            apps.warn_disconnects_unseen(settings.max_stream_seconds)
         self._body = StreamBody(
-            place.feed,
+            entry.feed,
             peer,
             keep_alive_seconds=keep_alive_seconds,
-            max_seconds=settings.max_stream_seconds if peer.may_go_unnoticed else 0,
+            max_seconds=settings.max_stream_seconds if peer.disconnect_may_be_unseen else 0,
             # A server sends the head of its response with the first piece.
-            speaks_first=environ is not None,
+            comment_at_start=environ is not None,
         )
 
     def __next__(self) -> str:
@@ -73,9 +73,9 @@ class Stream(Generator[str, None, None]):
 
     def __del__(self) -> None:
         if self._begun:
-            self._place.feed.close()
+            self._entry.feed.close()
         else:
-            self._let_go.append(self._place)
+            self._let_go.append(self._entry)
 
 
 def _environ() -> Mapping[str, Any] | None:

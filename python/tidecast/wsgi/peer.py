@@ -13,15 +13,15 @@ from importlib import import_module
 from time import monotonic
 from typing import Any
 
-from .._native import hang_up, peer_is_gone, unsent
-from ..poll import wait_any
+from .._native import hang_up, peer_has_closed, unsent
+from ..poll import wait_any_readable
 from . import worker_monitor
 
 #: How often a server is asked that has to be, in seconds.
-ASK_EVERY = 1.0
+DISCONNECT_CHECK_SECONDS = 1.0
 
 #: Whether the server of this process has closed a stream before its end, so that its clients' ends are noticed.
-_server_closes = False
+_server_reports_close = False
 
 
 class Peer:
@@ -39,19 +39,19 @@ class Peer:
         self._disconnected: Callable[[], bool] | None = disconnected if callable(disconnected) else None
         self._is_served = bool(environ)
         self._is_shown = self._fileno is not None or self._disconnected is not None
-        self._worker = worker_monitor.present() if environ else None
+        self._monitor = worker_monitor.current() if environ else None
         self.stall_seconds = stall_seconds
-        self.given_at = 0.0
+        self.write_started_at = 0.0
 
     @property
-    def may_go_unnoticed(self) -> bool:
+    def disconnect_may_be_unseen(self) -> bool:
         """Whether its server may never tell that it has gone."""
-        return self._is_served and not self._is_shown and not _server_closes
+        return self._is_served and not self._is_shown and not _server_reports_close
 
-    def was_closed_early(self) -> None:
+    def note_early_close(self) -> None:
         """Notes that the server has closed the stream before its end."""
-        global _server_closes
-        _server_closes = _server_closes or self._is_served
+        global _server_reports_close
+        _server_reports_close = _server_reports_close or self._is_served
 
     def wait(self, fileno: int, seconds: float | None) -> bool:
         """Wait until a descriptor is readable or the client has gone.
@@ -61,28 +61,28 @@ class Peer:
         :return: Whether the client is still there.
         """
         if self._disconnected is not None:
-            seconds = ASK_EVERY if seconds is None else min(seconds, ASK_EVERY)
+            seconds = DISCONNECT_CHECK_SECONDS if seconds is None else min(seconds, DISCONNECT_CHECK_SECONDS)
         watched = [fileno] if self._fileno is None else [fileno, self._fileno]
-        ready = wait_any(watched, seconds)
+        ready = wait_any_readable(watched, seconds)
         if self._fileno is not None and self._fileno in ready:
-            if peer_is_gone(self._fileno):
+            if peer_has_closed(self._fileno):
                 return False
             # It has sent something more, which is nobody's to read now, and would be seen for ever.
             self._fileno = None
         return self._disconnected is None or not self._disconnected()
 
-    def given(self) -> None:
+    def write_started(self) -> None:
         """Notes that the server has a piece to write to it."""
-        if self._socket is not None and self._worker is not None:
-            self.given_at = monotonic()
-            self._worker.writing.add(self)
+        if self._socket is not None and self._monitor is not None:
+            self.write_started_at = monotonic()
+            self._monitor.writing_peers.add(self)
 
-    def took(self) -> None:
+    def write_finished(self) -> None:
         """Notes that the server has written that piece, or has given up."""
-        if self._worker is not None:
-            self._worker.writing.discard(self)
+        if self._monitor is not None:
+            self._monitor.writing_peers.discard(self)
 
-    def unsent(self) -> int | None:
+    def unsent_bytes(self) -> int | None:
         """Returns how many bytes it has not taken; ``None`` if that is not known."""
         fileno = _fileno(self._socket)
         return None if fileno is None else unsent(fileno)

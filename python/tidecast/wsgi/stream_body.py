@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .peer import Peer
 
 
-class Drained(Protocol):
+class ByteStream(Protocol):
     """What is drained until there is nothing, and then waited for."""
 
     def fileno(self) -> int:
@@ -38,17 +38,17 @@ class StreamBody(Iterator[bytes]):
     :param peer: Whom it is for.
     :param keep_alive_seconds: After how long without anything sent a comment is; 0 is never.
     :param max_seconds: After how long it ends by itself; 0 is never.
-    :param speaks_first: Whether the first comment is sent at once, where there is nothing else to begin with.
+    :param comment_at_start: Whether the first comment is sent at once, where there is nothing else to begin with.
     """
 
     def __init__(
         self,
-        stream: Drained,
+        stream: ByteStream,
         peer: Peer,
         *,
         keep_alive_seconds: float,
         max_seconds: float = 0,
-        speaks_first: bool = False,
+        comment_at_start: bool = False,
     ) -> None:
         self._stream = stream
         self._peer = peer
@@ -56,11 +56,11 @@ class StreamBody(Iterator[bytes]):
         self._sent_at = monotonic()
         self._ends_at = self._sent_at + max_seconds if max_seconds else None
         self._has_ended = False
-        if speaks_first:
+        if comment_at_start:
             self._sent_at -= keep_alive_seconds
 
     def __next__(self) -> bytes:
-        self._peer.took()
+        self._peer.write_finished()
         while True:
             now = monotonic()
             if self._ends_at is not None and now >= self._ends_at:
@@ -70,11 +70,11 @@ class StreamBody(Iterator[bytes]):
                 break
             if data:
                 self._sent_at = monotonic()
-                self._peer.given()
+                self._peer.write_started()
                 return data
             if self._keep_alive_seconds and now >= self._sent_at + self._keep_alive_seconds:
                 self._sent_at = now
-                self._peer.given()
+                self._peer.write_started()
                 return Stream.KEEP_ALIVE
             if not self._peer.wait(self._stream.fileno(), self._seconds_left(now)):
                 break
@@ -86,8 +86,8 @@ class StreamBody(Iterator[bytes]):
         """Leave the channels. The server calls it when the client has gone."""
         if not self._has_ended:
             self._has_ended = True
-            self._peer.was_closed_early()
-        self._peer.took()
+            self._peer.note_early_close()
+        self._peer.write_finished()
         self._stream.close()
 
     def _seconds_left(self, now: float) -> float | None:
