@@ -26,33 +26,33 @@ def index():
 
 @app.get("/subscribe/<path:name>")
 def subscribe(name):
-    """Stream what is said. A real application asks who it is, rather than believe a name."""
+    """Stream the messages. A real application authenticates the user."""
     welcome = json.dumps({"text": f"Welcome, {name}!"})
     stream = publisher.subscribe("chat", properties=name, initial_data=[welcome])
-    tell_who_is_here()
+    publish_names()
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return Response(stream, content_type="text/event-stream", headers=headers)
 
 
 @app.post("/publish")
 def publish():
-    """Say something to everybody, or to one."""
+    """Publish a message to all users, or to one."""
     message = request.get_json()
     sender, to, text = message["from"], message.get("to", ""), message["text"]
-    here = tell_who_is_here()
-    said = json.dumps({"from": sender, "to": to, "text": text})
+    names = publish_names()
+    data = json.dumps({"from": sender, "to": to, "text": text})
     if not to:
-        publisher.publish(said, "chat")
-    elif to in here:
-        publisher.publish(lambda name: said if name in (sender, to) else None, "chat", type="private")
+        publisher.publish(data, "chat")
+    elif to in names:
+        publisher.publish(lambda name: data if name in (sender, to) else None, "chat", type="private")
     else:
         abort(404)
     return "", 204
 
 
-def tell_who_is_here():
-    """Tell everybody the names of all, and answer with them."""
-    names = sorted({who.properties for who in publisher.get_subscribers("chat")})
+def publish_names():
+    """Publish the names of all users, and return them."""
+    names = sorted({subscriber.properties for subscriber in publisher.get_subscribers("chat")})
     publisher.publish(json.dumps(names), "chat", type="here")
     return names
 

@@ -1,11 +1,11 @@
-//! Who may read which channel: `users.social` is for everybody, `analytics` for admins.
+//! Access control: every user may read `users.social`, only admins may read `analytics`.
 //!
 //! ```sh
 //! cargo run --package access-control
 //! ```
 //!
-//! Open <http://127.0.0.1:8000> and publish: the page shows what everybody gets, and that `analytics` was refused. Log
-//! in, and it gets both.
+//! Open <http://127.0.0.1:8000> and publish: the page shows the event of `users.social`, and that `analytics` was refused.
+//! Log in, and it shows both.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:8000").await?;
     println!("http://127.0.0.1:8000");
     let server = axum::serve(listener, app(hub.clone())).with_graceful_shutdown(close_on(hub.clone(), ctrl_c()));
-    // A page that reads nothing must not keep it waiting.
+    // A page that reads nothing must not delay the end.
     end_with(&hub, Duration::from_secs(5), server).await
 }
 
@@ -41,7 +41,9 @@ fn app(hub: Hub) -> Router {
         .nest("/stream", streams.into_router())
 }
 
-/// Runs before each stream begins; an error is the answer. A stream may be of several channels: all count.
+/// Refuses `analytics` to users who are not admins. Runs before each stream begins; its error is the response.
+///
+/// A stream may be of several channels; check all of them.
 async fn check_access(request: StreamRequest) -> Result<(), Problem> {
     if request.asks_for("analytics") && !is_admin(&request.parts.headers) {
         return Err(Problem::new(StatusCode::FORBIDDEN, "`analytics` is for admins"));
@@ -49,7 +51,9 @@ async fn check_access(request: StreamRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-/// An `EventSource` sends cookies, but no headers of your choice. A real application signs them, or keeps sessions.
+/// Returns whether the request is of an admin.
+///
+/// An `EventSource` sends cookies, but none of your own headers. A real application signs the cookie, or keeps sessions.
 fn is_admin(headers: &HeaderMap) -> bool {
     let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok()).unwrap_or_default();
     cookies.split("; ").any(|cookie| cookie == "user=admin")

@@ -1,4 +1,4 @@
-//! A chat: what is said goes to everybody, what is whispered to one.
+//! A chat with public and private messages.
 //!
 //! ```sh
 //! cargo run --package chat
@@ -6,8 +6,8 @@
 //!
 //! [`chat.py`](../chat.py) is the same on Flask, with the same page.
 //!
-//! Open <http://127.0.0.1:5000> in two tabs and join under two names. Choose whom a message is for: a third tab does not
-//! get what is whispered. Close a tab: its name is gone from the others when somebody joins or speaks next.
+//! Open <http://127.0.0.1:5000> in two tabs and join under two names. Send a private message: a third tab does not get it.
+//! Close a tab: the others remove its name with the next message or join.
 
 use axum::{
     Json, Router,
@@ -22,7 +22,7 @@ use tidecast::{Error, Event, FeedOptions, Publisher};
 use tidecast_axum::{Problem, Sse};
 use tokio::{net::TcpListener, signal::ctrl_c};
 
-/// What is known about each who listens.
+/// The properties of a subscriber.
 struct User {
     name: String,
 }
@@ -30,7 +30,7 @@ struct User {
 #[derive(Deserialize)]
 struct Message {
     from: String,
-    /// Whom it is for; nobody is everybody.
+    /// The name of the recipient; empty for a public message.
     #[serde(default)]
     to: String,
     text: String,
@@ -42,7 +42,7 @@ async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:5000").await?;
     println!("http://127.0.0.1:5000");
     let app = app(publisher.clone());
-    // Streams have no end of their own, and the server waits for them.
+    // The server waits for streams, which never end by themselves.
     let stop = async move {
         let _ = ctrl_c().await;
         publisher.close_for_good();
@@ -58,11 +58,11 @@ fn app(publisher: Publisher<User>) -> Router {
         .with_state(publisher)
 }
 
-/// A real application asks who it is, rather than believe a name.
+/// Opens a user's stream. A real application authenticates the user.
 async fn subscribe(State(publisher): State<Publisher<User>>, Path(name): Path<String>) -> Result<Sse, Problem> {
     let initial = vec![Event::json(&json!({ "text": format!("Welcome, {name}!") }))?];
     let feed = publisher.subscribe(["chat"], User { name }, FeedOptions { initial, ..FeedOptions::default() })?;
-    publisher.publish(["chat"], who_is_here(&publisher)?).await?;
+    publisher.publish(["chat"], present_users(&publisher)?).await?;
     Ok(Sse::from(feed))
 }
 
@@ -71,13 +71,13 @@ async fn publish(
     Json(message): Json<Message>,
 ) -> Result<StatusCode, Problem> {
     let Message { from, to, text } = message;
-    publisher.publish(["chat"], who_is_here(&publisher)?).await?;
-    let said = Event::json(&json!({ "from": from, "to": to, "text": text }))?;
+    publisher.publish(["chat"], present_users(&publisher)?).await?;
+    let event = Event::json(&json!({ "from": from, "to": to, "text": text }))?;
     if to.is_empty() {
-        publisher.publish(["chat"], said).await?;
+        publisher.publish(["chat"], event).await?;
     } else if publisher.subscribers(["chat"])?.iter().any(|subscriber| subscriber.properties().name == to) {
-        let said = said.with_type("private")?;
-        let for_two = |user: &User| Ok::<_, Error>([&from, &to].contains(&&user.name).then(|| said.clone()));
+        let event = event.with_type("private")?;
+        let for_two = |user: &User| Ok::<_, Error>([&from, &to].contains(&&user.name).then(|| event.clone()));
         publisher.publish_with(["chat"], for_two).await?;
     } else {
         return Ok(StatusCode::NOT_FOUND);
@@ -85,9 +85,10 @@ async fn publish(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn who_is_here(publisher: &Publisher<User>) -> Result<Event, Error> {
-    let here = publisher.subscribers(["chat"])?;
-    let mut names: Vec<_> = here.iter().map(|subscriber| &subscriber.properties().name).collect();
+/// Returns an event with the names of all users in the chat.
+fn present_users(publisher: &Publisher<User>) -> Result<Event, Error> {
+    let subscribers = publisher.subscribers(["chat"])?;
+    let mut names: Vec<_> = subscribers.iter().map(|subscriber| &subscriber.properties().name).collect();
     names.sort();
     names.dedup();
     Event::json(&names)?.with_type("here")

@@ -1,4 +1,4 @@
-//! A node's broker: what Tidecast asks for, put to the bus.
+//! The broker of a node: translates Tidecast's calls into those of the bus.
 
 use std::{
     future::ready,
@@ -15,7 +15,7 @@ use tidecast::{
 
 use crate::bus::Bus;
 
-/// A broker for one hub, on a bus that others are on too.
+/// A broker for one hub, on a bus that several hubs share.
 #[derive(Debug)]
 pub(crate) struct BusBroker {
     bus: Arc<Bus>,

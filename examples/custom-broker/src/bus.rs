@@ -1,7 +1,7 @@
-//! The server that all nodes share: gives each event its position, keeps what was published, and passes it on.
+//! The server that all nodes share: assigns positions, stores events, and delivers them to the nodes.
 //!
-//! It stands for a database or a message bus, and lies in this process so that the example needs no other. Calls that
-//! would go over a network are calls of a function here, so nothing is lost on the way and nothing has to be repeated.
+//! It stands for a database or a message bus, and runs in this process so that the example needs no other. Network calls are
+//! function calls here, so none is lost or has to be repeated.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -14,30 +14,30 @@ use tidecast::{
     broker::{AppendOutcome, Deliveries, EncodedEvent, Head, History, PastEvent, Since},
 };
 
-/// Most events of a channel that are kept. At it the oldest is dropped.
+/// The most events that a channel keeps. Beyond it the oldest is dropped.
 const EVENTS_MAX: usize = 1000;
-/// Most idempotency keys of a channel that are remembered. At it the oldest is forgotten.
+/// The most idempotency keys that a channel remembers. Beyond it the oldest is forgotten.
 const KEYS_MAX: usize = 1000;
 
-/// See the module. The lock is held for a few look-ups and never while anything waits.
+/// The shared server. Its lock is held for a few look-ups, never across an `.await`.
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
     rows: Mutex<HashMap<Channel, Row>>,
 }
 
-/// What is known of a channel. A real server would also let a channel expire to which nothing was published for long.
+/// The state of a channel. A real server would also let idle channels expire.
 #[derive(Debug)]
 struct Row {
-    /// The position of the newest event. It has no epoch before the first one, so that a channel which is only read
-    /// need not be remembered.
+    /// The position of the newest event. Before the first event it has no epoch, so that channels which are only read
+    /// need not be stored.
     head: Position,
     events: VecDeque<PastEvent>,
     keyed: VecDeque<Keyed>,
-    /// The nodes with readers of the channel, each with where to deliver.
+    /// The nodes that read the channel, each with the handle to deliver to.
     nodes: BTreeMap<usize, Deliveries>,
 }
 
-/// What was answered to a publish under an idempotency key.
+/// The answer to a publish with an idempotency key.
 #[derive(Debug)]
 struct Keyed {
     key: IdempotencyKey,
@@ -50,7 +50,7 @@ impl Bus {
         let event = EncodedEvent::new(&publication.event);
         let mut rows = self.rows.lock();
         let row = rows.entry(publication.channel.clone()).or_default();
-        if let Some(first) = row.answer_again(publication) {
+        if let Some(first) = row.repeated_answer(publication) {
             return first;
         }
         if row.head == Position::START {
@@ -64,16 +64,16 @@ impl Bus {
             let keyed = Keyed { key: key.clone(), digest: publication.event.digest(), published: published.clone() };
             push(&mut row.keyed, keyed, KEYS_MAX);
         }
-        // Under the lock, so that every node gets the events of a channel in the order of their positions.
+        // Delivered under the lock, so that every node gets the events of a channel in the order of their positions.
         let deliver = |node| deliver(node, &publication.channel, position, &event);
-        let placed: Vec<AppendOutcome> = row.nodes.values().map(deliver).collect();
+        let outcomes: Vec<AppendOutcome> = row.nodes.values().map(deliver).collect();
         drop(rows);
-        // Only now: this wakes the readers.
-        drop(placed);
+        // Dropping the outcomes wakes the subscribers, so it happens without the lock.
+        drop(outcomes);
         published
     }
 
-    /// From now on the node gets what is published to the channel.
+    /// Delivers the channel's later events to the node.
     pub(crate) fn subscribe(&self, channel: &Channel, node: usize, deliveries: &Deliveries) {
         let mut rows = self.rows.lock();
         let row = rows.entry(channel.clone()).or_default();
@@ -82,7 +82,7 @@ impl Bus {
         deliveries.go_live(channel);
     }
 
-    /// The node gets nothing more, unless it has a reader again.
+    /// Stops delivery to the node, unless it has a subscriber again.
     pub(crate) fn unsubscribe(&self, channel: &Channel, node: usize, deliveries: &Deliveries) {
         let mut rows = self.rows.lock();
         let Some(row) = rows.get_mut(channel) else { return };
@@ -110,7 +110,7 @@ impl Bus {
             Since::Newest => row.head.offset.saturating_sub(limit as u64),
             Since::After(Position::START) => 0,
             Since::After(position) if position.epoch == row.head.epoch => position.offset,
-            // Of an epoch that was deleted, or that never was.
+            // The epoch was deleted, or never existed.
             Since::After(_) => return History::new(Vec::new(), false).with_head(row.head),
         };
         let events = row.events.iter().filter(|event| event.position.offset > after).take(limit).cloned();
@@ -120,14 +120,14 @@ impl Bus {
         History::new(events, complete).with_head(row.head)
     }
 
-    /// Drops what a channel has. Returns whether there was anything.
+    /// Deletes a channel's events. Returns whether the channel existed.
     pub(crate) fn forget(&self, channel: &Channel) -> bool {
         let mut rows = self.rows.lock();
         let Some(row) = rows.get_mut(channel) else { return false };
         let head = Position { epoch: Epoch::random(), offset: 0 };
         *row = Row { head, nodes: mem::take(&mut row.nodes), ..Row::default() };
         for node in row.nodes.values() {
-            // Another epoch: the node tells its readers that the channel was restarted.
+            // The new epoch makes the node send its subscribers a reset.
             node.open_at(channel, &Head::new(row.head));
             node.go_live(channel);
         }
@@ -136,8 +136,8 @@ impl Bus {
 }
 
 impl Row {
-    /// Returns the answer that the publication's key got before, if it did.
-    fn answer_again(&self, publication: &Publication) -> Option<Published> {
+    /// Returns the first answer under the publication's idempotency key, marked as repeated.
+    fn repeated_answer(&self, publication: &Publication) -> Option<Published> {
         let key = publication.idempotency_key.as_ref()?;
         let first = self.keyed.iter().find(|first| first.key == *key)?;
         let mut published = first.published.clone();
@@ -156,13 +156,13 @@ impl Default for Row {
 fn deliver(node: &Deliveries, channel: &Channel, position: Position, event: &EncodedEvent<'_>) -> AppendOutcome {
     match node.append_at(channel, position, event) {
         AppendOutcome::Gap => {
-            // The node has dropped the channel's log to save memory. It goes on right before this event; its readers
-            // get what they lack from the history.
+            // The node has dropped the channel's log to save memory. Its log restarts right before this event, and its
+            // subscribers get earlier events from the history.
             node.open_at(channel, &Head::new(Position { offset: position.offset - 1, ..position }));
             node.go_live(channel);
             node.append_at(channel, position, event)
         }
-        placed => placed,
+        outcome => outcome,
     }
 }
 

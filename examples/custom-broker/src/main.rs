@@ -1,4 +1,4 @@
-//! A broker that is not Tidecast's own: two nodes that share their channels through a bus.
+//! A custom broker: two nodes that share their channels through a bus.
 //!
 //! ```sh
 //! cargo run --package custom-broker
@@ -6,11 +6,11 @@
 //! curl -d "hello" http://127.0.0.1:8002/publish/news
 //! ```
 //!
-//! What is published on one node arrives at the readers of both. Stop the first `curl`, publish twice, and begin again on
-//! the other port with the last `id:` as `&last_event_id=`: both events follow.
+//! Events that are published on one node reach the subscribers of both. Stop the first `curl`, publish twice, and reconnect
+//! to the other port with the last `id:` as `&last_event_id=`: both events follow.
 //!
-//! `bus.rs` is what a database or a message bus would do, `broker.rs` the broker on it. The test runs the conformance
-//! suite, which any broker should pass.
+//! `bus.rs` stands for a database or a message bus, `broker.rs` is the broker that uses it. The test runs the conformance
+//! suite, which every broker should pass.
 
 mod broker;
 mod bus;
@@ -40,7 +40,7 @@ async fn main() -> std::io::Result<()> {
     tokio::try_join!(serve(8001), serve(8002)).map(drop)
 }
 
-/// Returns a hub on the bus. Usually each is in a process of its own.
+/// Returns a hub on the bus. In practice, each hub is in a separate process.
 fn node(bus: &Arc<Bus>) -> Hub {
     Hub::builder().broker(Arc::new(BusBroker::new(bus.clone()))).build()
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Open <http://127.0.0.1:8000> in a browser, and <http://127.0.0.1:8000/hello> in another tab: the first tab shows an
-//! alert. Stop the program and start it again: the page connects by itself, and the next `/hello` alerts as before.
+//! alert. Stop the program and start it again: the page reconnects by itself, and the next `/hello` alerts as before.
 
 use axum::{Router, extract::State, response::Html, routing::get};
 use serde_json::json;

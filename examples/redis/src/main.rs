@@ -5,9 +5,9 @@
 //! PORT=8002 cargo run --package redis-nodes
 //! ```
 //!
-//! Each needs the address of Redis in `REDIS_URL`; without it, it is `redis://127.0.0.1:6379/0`. Open
-//! <http://127.0.0.1:8001> and <http://127.0.0.1:8002>: what one page says, both show. Stop a program and start it again:
-//! its page gets what it missed. Flask programs with Flask-SSE take part, if they use the same Redis.
+//! `REDIS_URL` is the address of Redis; the default is `redis://127.0.0.1:6379/0`. Open <http://127.0.0.1:8001> and
+//! <http://127.0.0.1:8002>: both pages show every message. Stop a program and start it again: its page receives the messages
+//! that it missed. Flask programs with Flask-SSE take part if they use the same Redis.
 
 use std::{env, sync::Arc};
 
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(axum::serve(listener, app(hub.clone())).with_graceful_shutdown(close_on(hub, ctrl_c())).await?)
 }
 
-/// Returns a hub that carries its events over Redis. It does not wait for Redis, which may be down for now.
+/// Returns a hub that carries its events over Redis. It does not wait for Redis, which may be down at first.
 fn hub(url: &str) -> Result<Hub, tidecast::Error> {
     let broker = RedisBroker::new(RedisConfig::from_url(url)?)?;
     Ok(Hub::builder().broker(Arc::new(broker)).build())
@@ -48,13 +48,13 @@ fn app(hub: Hub) -> Router {
         .nest("/stream", tidecast_axum::router(hub))
 }
 
-/// While Redis is down this answers 503, with the reason.
+/// Publishes a message. While Redis is down, this returns 503 with the reason.
 async fn say(State(hub): State<Hub>, text: String) -> Result<StatusCode, Problem> {
-    hub.publish("said", Event::text(text)).await?;
+    hub.publish("messages", Event::text(text)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// For a load balancer: whether this program can publish.
+/// Returns whether this program can publish, for a load balancer.
 async fn ready(State(hub): State<Hub>) -> Result<&'static str, Problem> {
     hub.ready().await?;
     Ok("ready")

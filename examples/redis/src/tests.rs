@@ -19,7 +19,7 @@ async fn what_one_page_says_both_show() {
     let (here, there) = (serve(&redis).await, serve(&redis).await);
 
     let mut page = request(&here, "GET /", "").await;
-    assert!(read_until(&mut page, &["</script>"]).await.contains(r#"new EventSource("/stream?channel=said")"#));
+    assert!(read_until(&mut page, &["</script>"]).await.contains(r#"new EventSource("/stream?channel=messages")"#));
 
     let mut streams = [stream(&here, "").await, stream(&there, "").await];
     assert!(ask(&there, "POST /say", "hello").await.starts_with("HTTP/1.1 204 "));
@@ -61,7 +61,7 @@ async fn serve(redis: &Server) -> String {
 
 /// Opens a stream, and waits until it misses nothing any more.
 async fn stream(address: &str, query: &str) -> TcpStream {
-    let mut stream = request(address, &format!("GET /stream?channel=said{query}"), "").await;
+    let mut stream = request(address, &format!("GET /stream?channel=messages{query}"), "").await;
     read_until(&mut stream, &["\nid: "]).await;
     stream
 }

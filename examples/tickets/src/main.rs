@@ -1,4 +1,4 @@
-//! An application whose users read a hub with tickets: it decides who may read what, the hub serves the streams.
+//! An application whose users read a hub with tickets: the application grants access, the hub serves the streams.
 //!
 //! ```sh
 //! export TIDECAST_PUBLISH_KEY=$(openssl rand -hex 32) TIDECAST_TICKET_KEY=$(openssl rand -hex 32)
@@ -7,9 +7,9 @@
 //! cargo run -- publish --channel ada.inbox "hello, Ada"
 //! ```
 //!
-//! Open <http://127.0.0.1:8080/ada> before the last command: the page shows the message. The page at `/bob` does not, and
-//! the hub refuses Ada's channel to Bob's ticket. The application needs the ticket key only, so it can't publish. It never
-//! sees a stream, so it may restart while pages listen.
+//! Open <http://127.0.0.1:8080/ada> before the last command: the page shows the message. The page at `/bob` does not, and the
+//! hub refuses Ada's channel to Bob's ticket. The application has only the ticket key, so it cannot publish. It serves no
+//! stream, so it can restart while pages listen.
 
 mod ticket;
 
@@ -27,13 +27,13 @@ use tokio::{net::TcpListener, signal::ctrl_c};
 
 use crate::ticket::ticket;
 
-/// How long a ticket opens streams: as long as a page may be cut off and come back by itself.
+/// How long a ticket is valid: as long as a page may be cut off and reconnect by itself.
 const LIFETIME: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// A real application knows its users by their session.
 const USERS: [&str; 2] = ["ada", "bob"];
 
-/// The hub as browsers reach it, and the key that its tickets are signed with.
+/// The hub's address for browsers, and the key that signs its tickets.
 struct Settings {
     hub: String,
     key: String,
@@ -56,7 +56,7 @@ fn app(settings: Settings) -> Router {
         .with_state(Arc::new(settings))
 }
 
-/// Answers with the address of the user's stream. The page asks again when the hub no longer takes its ticket.
+/// Returns the address of the user's stream. The page asks again when its ticket has expired.
 async fn stream(
     State(settings): State<Arc<Settings>>,
     Path(user): Path<String>,

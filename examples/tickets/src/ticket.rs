@@ -1,6 +1,6 @@
-//! A ticket as the hub reads it: a JSON Web Token, signed by HS256 with a key that is derived from the hub's.
+//! Signs tickets: JSON Web Tokens, by HS256 with a key that is derived from the hub's ticket key.
 //!
-//! docs/http.md, "Tickets", says what each part means.
+//! docs/http.md, "Tickets", explains each part.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
 use serde_json::{Value, json};
 
-/// Returns a ticket that opens streams of these channels, and nothing else, for this long from now on.
+/// Returns a ticket that opens streams of these channels only, valid for `lifetime` from now.
 pub(crate) fn ticket(ticket_key: &str, channels: &[&str], lifetime: Duration) -> String {
     let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + lifetime;
     let key = sign(ticket_key.as_bytes(), b"tidecast ticket 1");
