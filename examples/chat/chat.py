@@ -20,13 +20,13 @@ publisher = Publisher()
 
 @app.get("/")
 def index():
-    """The page."""
+    """Returns the page."""
     return PAGE.read_text(encoding="utf-8")
 
 
 @app.get("/subscribe/<path:name>")
 def subscribe(name):
-    """Stream the messages. A real application authenticates the user."""
+    """Streams the messages. A real application authenticates the user."""
     welcome = json.dumps({"text": f"Welcome, {name}!"})
     stream = publisher.subscribe("chat", properties=name, initial_data=[welcome])
     publish_names()
@@ -36,7 +36,7 @@ def subscribe(name):
 
 @app.post("/publish")
 def publish():
-    """Publish a message to all users, or to one."""
+    """Publishes a message to all users, or to one."""
     message = request.get_json()
     sender, to, text = message["from"], message.get("to", ""), message["text"]
     names = publish_names()
@@ -51,7 +51,7 @@ def publish():
 
 
 def publish_names():
-    """Publish the names of all users, and return them."""
+    """Publishes the names of all users, and returns them."""
     names = sorted({subscriber.properties for subscriber in publisher.get_subscribers("chat")})
     publisher.publish(json.dumps(names), "chat", type="here")
     return names

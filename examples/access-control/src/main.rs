@@ -4,8 +4,8 @@
 //! cargo run --package access-control
 //! ```
 //!
-//! Open <http://127.0.0.1:8000> and publish: the page shows the event of `users.social`, and that `analytics` was refused.
-//! Log in, and it shows both.
+//! Open <http://127.0.0.1:8000> and publish: the page shows the event of `users.social`, and that `analytics` was
+//! refused. Log in, and it shows both.
 
 use std::time::Duration;
 
@@ -53,7 +53,8 @@ async fn check_access(request: StreamRequest) -> Result<(), Problem> {
 
 /// Returns whether the request is of an admin.
 ///
-/// An `EventSource` sends cookies, but none of your own headers. A real application signs the cookie, or keeps sessions.
+/// An `EventSource` sends cookies, but none of your own headers. A real application signs the cookie, or keeps
+/// sessions.
 fn is_admin(headers: &HeaderMap) -> bool {
     let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok()).unwrap_or_default();
     cookies.split("; ").any(|cookie| cookie == "user=admin")

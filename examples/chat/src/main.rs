@@ -6,8 +6,8 @@
 //!
 //! [`chat.py`](../chat.py) is the same on Flask, with the same page.
 //!
-//! Open <http://127.0.0.1:5000> in two tabs and join under two names. Send a private message: a third tab does not get it.
-//! Close a tab: the others remove its name with the next message or join.
+//! Open <http://127.0.0.1:5000> in two tabs and join under two names. Send a private message: a third tab does not get
+//! it. Close a tab: the others remove its name with the next message or join.
 
 use axum::{
     Json, Router,

@@ -1,7 +1,7 @@
 //! The server that all nodes share: assigns positions, stores events, and delivers them to the nodes.
 //!
-//! It stands for a database or a message bus, and runs in this process so that the example needs no other. Network calls are
-//! function calls here, so none is lost or has to be repeated.
+//! It stands for a database or a message bus, and runs in this process so that the example needs no other. Network
+//! calls are function calls here, so none is lost or has to be repeated.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},

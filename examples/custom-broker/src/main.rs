@@ -6,11 +6,11 @@
 //! curl -d "hello" http://127.0.0.1:8002/publish/news
 //! ```
 //!
-//! Events that are published on one node reach the subscribers of both. Stop the first `curl`, publish twice, and reconnect
-//! to the other port with the last `id:` as `&last_event_id=`: both events follow.
+//! Events that are published on one node reach the subscribers of both. Stop the first `curl`, publish twice, and
+//! reconnect to the other port with the last `id:` as `&last_event_id=`: both events follow.
 //!
-//! `bus.rs` stands for a database or a message bus, `broker.rs` is the broker that uses it. The test runs the conformance
-//! suite, which every broker should pass.
+//! `bus.rs` stands for a database or a message bus, `broker.rs` is the broker that uses it. The test runs the
+//! conformance suite, which every broker should pass.
 
 mod broker;
 mod bus;

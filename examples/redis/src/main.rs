@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `REDIS_URL` is the address of Redis; the default is `redis://127.0.0.1:6379/0`. Open <http://127.0.0.1:8001> and
-//! <http://127.0.0.1:8002>: both pages show every message. Stop a program and start it again: its page receives the messages
-//! that it missed. Flask programs with Flask-SSE take part if they use the same Redis.
+//! <http://127.0.0.1:8002>: both pages show every message. Stop a program and start it again: its page receives the
+//! messages that it missed. Flask programs with Flask-SSE take part if they use the same Redis.
 
 use std::{env, sync::Arc};
 

@@ -7,9 +7,9 @@
 //! cargo run -- publish --channel ada.inbox "hello, Ada"
 //! ```
 //!
-//! Open <http://127.0.0.1:8080/ada> before the last command: the page shows the message. The page at `/bob` does not, and the
-//! hub refuses Ada's channel to Bob's ticket. The application has only the ticket key, so it cannot publish. It serves no
-//! stream, so it can restart while pages listen.
+//! Open <http://127.0.0.1:8080/ada> before the last command: the page shows the message. The page at `/bob` does not,
+//! and the hub refuses Ada's channel to Bob's ticket. The application has only the ticket key, so it cannot publish. It
+//! serves no stream, so it can restart while pages listen.
 
 mod ticket;
 
