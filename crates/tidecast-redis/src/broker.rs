@@ -4,7 +4,7 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use tidecast::{
     Channel, Error, Position, Publication, Published, Result,
-    broker::{Broker, BrokerFuture, Deliveries, FoundId, Head, History, Metric, Since},
+    broker::{BackfillLimits, Broker, BrokerFuture, Deliveries, FoundId, Head, History, Metric, Since},
     limits::{BACKFILL_BYTES_MAX, BACKFILL_EVENTS_MAX},
 };
 use tokio::{runtime::Handle, sync::Semaphore, time};
@@ -13,7 +13,7 @@ use crate::{
     RedisConfig,
     context::{BrokerContext, PAGE_BYTES_MAX, past_events},
     error::CallError,
-    pubsub::manager::PubSubManager,
+    pubsub::{manager::PubSubManager, worker::control_payload},
     receipt::Receipt,
     scripts::{FindId, Forget, Publish, PublishTarget, Retention},
     stats::{RedisStats, count},
@@ -238,8 +238,8 @@ impl Broker for RedisBroker {
         self.on_runtime(self.read(channel, since, limit, BACKFILL_BYTES_MAX))
     }
 
-    fn keeps_history(&self) -> bool {
-        self.context.config.keeps_history()
+    fn backfill_limits(&self) -> Option<BackfillLimits> {
+        self.context.config.keeps_history().then(BackfillLimits::default)
     }
 
     fn backfill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
@@ -273,6 +273,16 @@ impl Broker for RedisBroker {
                 deliveries.open_at(channel, &Head::new(start));
             }
             Ok(forgotten.is_some() || was_here)
+        })
+    }
+
+    fn send_control<'a>(&'a self, message: &'a [u8]) -> BrokerFuture<'a, ()> {
+        self.on_runtime(async move {
+            self.deliveries()?;
+            let mut publish = redis::cmd("PUBLISH");
+            publish.arg(self.context.keys.control()).arg(control_payload(message));
+            let sent = self.context.commands.command(None, publish, true).await;
+            sent.map(drop).map_err(|error| unavailable(&error))
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A broker hands what arrives to a [`Deliveries`] that it is given at the start, and does not know the hub.
 
+mod control_message;
 mod deliveries;
 pub mod memory;
 mod metric;
@@ -13,6 +14,7 @@ use crate::{
     limits::{BACKFILL_BYTES_MAX, BACKFILL_EVENTS_MAX, BACKFILL_PAGE_EVENTS},
 };
 
+pub(crate) use self::control_message::ControlMessage;
 pub use self::{
     deliveries::{AppendOutcome, Deliveries},
     memory::MemoryBroker,
@@ -83,10 +85,11 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked.
     fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History>;
 
-    /// Whether [`history`](Self::history) may reach further back than this node's log: a reader that the log can't serve
-    /// is then given that before it is told that events are missing. Default: no.
-    fn keeps_history(&self) -> bool {
-        false
+    /// Returns how much of the broker's history a reader is given that its node's log can't serve, before it is told that
+    /// events are missing. Called once, when the hub is built. `None`, the default: the history reaches no further back
+    /// than the log.
+    fn backfill_limits(&self) -> Option<BackfillLimits> {
+        None
     }
 
     /// As [`history`](Self::history), for such a reader: it waits until the broker can be asked again. It is also asked
@@ -103,8 +106,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Finds the oldest event with an id of a publisher's own, for a reader that comes back with that id. `tail` is the
     /// position up to which this node's log lacks the history: what follows it is looked up there.
     ///
-    /// By default [`backfill`](Self::backfill) is read up to `tail`, at most [`BACKFILL_EVENTS_MAX`] events and about
-    /// [`BACKFILL_BYTES_MAX`] of data. Clients choose the id, and each look-up may cost as much, so a broker should bound
+    /// By default [`backfill`](Self::backfill) is read up to `tail`, within [`backfill_limits`](Self::backfill_limits).
+    /// Clients choose the id, and each look-up may cost as much, so a broker should bound
     /// how many run at once.
     ///
     /// # Errors
@@ -113,7 +116,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     fn find_id<'a>(&'a self, channel: &'a Channel, id: &'a str, tail: Position) -> BrokerFuture<'a, Option<FoundId>> {
         Box::pin(async move {
             let (mut after, mut found) = (Position::START, None);
-            let (mut left, mut bytes_left) = (BACKFILL_EVENTS_MAX, BACKFILL_BYTES_MAX);
+            let BackfillLimits { events_max: mut left, bytes_max: mut bytes_left } =
+                self.backfill_limits().unwrap_or_default();
             // The log of a node that has run for a while begins where the history does: this is seen by a few.
             let mut limit = 16;
             while left > 0 && bytes_left > 0 {
@@ -149,11 +153,26 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// [`Error::is_unavailable`](crate::Error::is_unavailable) where the broker could not be asked.
     fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool>;
 
-    /// Answers whether publishing would be accepted now.
+    /// Sends a control message to every node, this one included. Each node passes it to its [`Deliveries::control`].
+    ///
+    /// The message is opaque to the broker. It has at most [`CONTROL_BYTES_MAX`](crate::limits::CONTROL_BYTES_MAX) bytes.
+    /// A node that is disconnected misses it; a node may receive it more than once, and in any order with events and
+    /// other messages. So a message may speed something up, and nothing may rely on it alone.
+    ///
+    /// The future is ready once the broker has taken the message. Senders await it and nothing is queued here, so the
+    /// broker's bound on calls in flight is the bound on messages.
     ///
     /// # Errors
     ///
-    /// [`Error::is_unavailable`](crate::Error::is_unavailable), with the reason, if not.
+    /// [`Error::is_unavailable`](crate::Error::is_unavailable) if the broker could not be reached. The message is not
+    /// sent again.
+    fn send_control<'a>(&'a self, message: &'a [u8]) -> BrokerFuture<'a, ()>;
+
+    /// Returns whether publishing would be accepted now, as `/readyz` of the hub reports it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unavailable`](crate::Error::is_unavailable) if not, with the reason that an operator is to read.
     fn ready(&self) -> BrokerFuture<'_, ()>;
 
     /// Returns the broker's metrics with their present values: the same metrics, in the same order, at every call. A
@@ -164,6 +183,31 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
 
     /// Lets go of whatever the broker holds. Called once, at the end.
     fn close(&self);
+}
+
+/// How much of a broker's history one reader is given until its log can serve it. What goes beyond is told by a
+/// [`Reset`](crate::Reset).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackfillLimits {
+    /// Events. Default: [`BACKFILL_EVENTS_MAX`], 10,000.
+    pub events_max: usize,
+    /// Bytes of frames; the page that exceeds it is the last. Default: [`BACKFILL_BYTES_MAX`], 8 MiB.
+    pub bytes_max: usize,
+}
+
+impl BackfillLimits {
+    /// Creates limits other than the default ones.
+    #[must_use]
+    pub fn new(events_max: usize, bytes_max: usize) -> Self {
+        Self { events_max, bytes_max }
+    }
+}
+
+impl Default for BackfillLimits {
+    fn default() -> Self {
+        Self::new(BACKFILL_EVENTS_MAX, BACKFILL_BYTES_MAX)
+    }
 }
 
 /// An event on its way to a channel.

@@ -25,10 +25,10 @@ mod rig;
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use self::rig::{Rig, both, next_event, publication, unused_channel};
+use self::rig::{Rig, both, next_event, publication, until, unused_channel};
 use crate::{
     Delivery, Epoch, Event, Position, Published, ResetReason, Start,
-    broker::{Broker, Since},
+    broker::{Broker, ControlMessage, Head, Since},
 };
 
 /// Runs every rule, each with a broker of its own.
@@ -51,6 +51,7 @@ pub async fn all<B: Broker>(make: impl AsyncFn() -> Arc<B>) {
     forgetting_starts_over(make().await).await;
     forgetting_tells_its_readers(make().await).await;
     a_released_channel_loses_nothing(make().await).await;
+    control_messages_reach_every_node([make().await as Arc<dyn Broker>]).await;
 }
 
 /// A broker that can be reached is ready.
@@ -373,5 +374,27 @@ pub async fn a_released_channel_loses_nothing(broker: Arc<dyn Broker>) {
         let live = next_event(&mut reader).await;
         assert_eq!(live.frame.message().data, format!("{round} live"));
         cursor = live.cursor;
+    }
+}
+
+/// A control message reaches every node that is connected, the one that sends it included. The brokers are those of
+/// distinct nodes.
+///
+/// The message is that a channel was forgotten, and each node has a log of it that no broker keeps up to date.
+pub async fn control_messages_reach_every_node(brokers: impl IntoIterator<Item = Arc<dyn Broker>>) {
+    let rigs: Vec<Rig> = brokers.into_iter().map(Rig::new).collect();
+    for sender in &rigs {
+        let channel = unused_channel();
+        for rig in &rigs {
+            rig.broker.ready().await.expect("the node is connected");
+            let head = Head::new(Position { epoch: Epoch::random(), offset: 1 });
+            rig.hub.deliveries().open_at(&channel, &head);
+            assert!(rig.hub.channel(&channel).is_some());
+        }
+        let message = ControlMessage::Forgotten(channel.clone()).to_bytes();
+        sender.broker.send_control(&message).await.expect("it is sent");
+        for rig in &rigs {
+            until(|| rig.hub.channel(&channel).is_none()).await;
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     Channel, Epoch, Error, Limits, Position, ResetReason, Result,
-    broker::{Broker, BrokerFuture, FoundId, History, Since},
+    broker::{BackfillLimits, Broker, BrokerFuture, ControlMessage, FoundId, History, Since},
     clock::Clock,
     limits::LAST_MAX,
     sync::{AtomicBool, Ordering},
@@ -47,7 +47,7 @@ pub struct Hub {
 pub(crate) struct Inner {
     registry: Arc<Registry>,
     broker: Arc<dyn Broker>,
-    keeps_history: bool,
+    backfill_limits: Option<BackfillLimits>,
     clock: Arc<dyn Clock>,
     closing: AtomicBool,
     /// Seen by subscriptions, which end at what is in the logs by then.
@@ -131,7 +131,10 @@ impl Hub {
     ///
     /// In memory it is done at the first poll; with another broker it is unknown whether it was.
     pub async fn forget(&self, channel: &Channel) -> Result<bool> {
-        self.inner.broker.forget(channel).await
+        let was_known = self.inner.broker.forget(channel).await?;
+        // Nodes that no longer listen to the channel still have its log. One that misses this drops it by age.
+        let _ = self.inner.broker.send_control(&ControlMessage::Forgotten(channel.clone()).to_bytes()).await;
+        Ok(was_known)
     }
 
     /// Answers whether publishing would be accepted now.
@@ -195,6 +198,11 @@ impl Hub {
         self.inner.registry.limits()
     }
 
+    #[cfg(feature = "conformance")]
+    pub(crate) fn deliveries(&self) -> crate::broker::Deliveries {
+        crate::broker::Deliveries::new(&self.inner.registry, self.inner.clock.clone())
+    }
+
     pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
         Self { inner }
     }
@@ -223,7 +231,12 @@ impl Inner {
 
     /// Whether the broker may have what this node's logs do not.
     pub(crate) fn keeps_history(&self) -> bool {
-        self.keeps_history
+        self.backfill_limits.is_some()
+    }
+
+    /// Returns how much one backfill may read.
+    pub(crate) fn backfill_limits(&self) -> BackfillLimits {
+        self.backfill_limits.unwrap_or_default()
     }
 
     /// Whether a channel of this node has that epoch.

@@ -57,12 +57,15 @@ pub(crate) const SEGMENT_BYTES: std::ops::RangeInclusive<usize> = 1024..=64 * 10
 /// a subscriber ever owns.
 pub const BACKFILL_PAGE_EVENTS: usize = 256;
 
-/// Most events that such a subscriber is given in all until its log can serve it again. What goes beyond is told by a
-/// [`Reset`](crate::Reset).
+/// Most events that such a subscriber is given in all until its log can serve it again, unless its broker sets
+/// [another bound](crate::broker::BackfillLimits). What goes beyond is told by a [`Reset`](crate::Reset).
 pub const BACKFILL_EVENTS_MAX: usize = 10_000;
 
 /// The same in bytes of frames: 8 MiB.
 pub const BACKFILL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most bytes of a [control message](crate::broker::Broker::send_control): 1 KiB. A longer one is ignored.
+pub const CONTROL_BYTES_MAX: usize = 1024;
 
 /// How long the events of a channel that has readers are kept whatever the bound of all logs, so that they can be read:
 /// 5 seconds. A log's own bounds hold.

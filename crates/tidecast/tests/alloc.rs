@@ -181,6 +181,10 @@ impl Broker for LateBroker {
         Box::pin(ready(Err(Error::unavailable("nothing is forgotten"))))
     }
 
+    fn send_control<'a>(&'a self, _: &'a [u8]) -> BrokerFuture<'a, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
     fn ready(&self) -> BrokerFuture<'_, ()> {
         Box::pin(ready(Ok(())))
     }

@@ -10,7 +10,7 @@ use std::{
 
 use tidecast::{
     Channel, Error, Publication, Published,
-    broker::{Broker, BrokerFuture, Deliveries, History, Since},
+    broker::{BackfillLimits, Broker, BrokerFuture, Deliveries, History, Since},
 };
 
 use crate::bus::Bus;
@@ -32,7 +32,8 @@ impl BusBroker {
 
 impl Broker for BusBroker {
     fn start(&self, deliveries: Deliveries) {
-        assert!(self.deliveries.set(deliveries).is_ok(), "a broker serves one hub");
+        assert!(self.deliveries.set(deliveries.clone()).is_ok(), "a broker serves one hub");
+        self.bus.add_node(self.node, deliveries);
     }
 
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published> {
@@ -60,12 +61,17 @@ impl Broker for BusBroker {
         Box::pin(ready(Ok(self.bus.history(channel, since, limit))))
     }
 
-    fn keeps_history(&self) -> bool {
-        true
+    fn backfill_limits(&self) -> Option<BackfillLimits> {
+        Some(BackfillLimits::default())
     }
 
     fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {
         Box::pin(ready(Ok(self.bus.forget(channel))))
+    }
+
+    fn send_control<'a>(&'a self, message: &'a [u8]) -> BrokerFuture<'a, ()> {
+        self.bus.send_control(message);
+        Box::pin(ready(Ok(())))
     }
 
     fn ready(&self) -> BrokerFuture<'_, ()> {

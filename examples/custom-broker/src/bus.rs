@@ -19,10 +19,12 @@ const EVENTS_MAX: usize = 1000;
 /// The most idempotency keys that a channel remembers. Beyond it the oldest is forgotten.
 const KEYS_MAX: usize = 1000;
 
-/// The shared server. Its lock is held for a few look-ups, never across an `.await`.
+/// The shared server. Its locks are held for a few look-ups, never across an `.await`.
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
     rows: Mutex<HashMap<Channel, Row>>,
+    /// Every node, whatever it reads.
+    nodes: Mutex<BTreeMap<usize, Deliveries>>,
 }
 
 /// The state of a channel. A real server would also let idle channels expire.
@@ -94,7 +96,17 @@ impl Bus {
         }
     }
 
+    pub(crate) fn add_node(&self, node: usize, deliveries: Deliveries) {
+        self.nodes.lock().insert(node, deliveries);
+    }
+
+    pub(crate) fn send_control(&self, message: &[u8]) {
+        let nodes: Vec<Deliveries> = self.nodes.lock().values().cloned().collect();
+        nodes.iter().for_each(|node| node.control(message));
+    }
+
     pub(crate) fn remove_node(&self, node: usize) {
+        self.nodes.lock().remove(&node);
         for row in self.rows.lock().values_mut() {
             row.nodes.remove(&node);
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidecast::conformance;
+use tidecast::{broker::Broker, conformance};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -19,6 +19,8 @@ async fn it_keeps_the_contract() {
     let bus = Arc::new(Bus::default());
     let all = conformance::all(async || Arc::new(BusBroker::new(bus.clone())));
     timeout(DEADLINE, all).await.expect("no rule waits for ever");
+    let nodes = [(); 3].map(|()| Arc::new(BusBroker::new(bus.clone())) as Arc<dyn Broker>);
+    timeout(DEADLINE, conformance::control_messages_reach_every_node(nodes)).await.expect("every message arrives");
 }
 
 #[tokio::test]

@@ -357,7 +357,7 @@ impl PubSubWorker {
                     self.tell(|work| work.fill.push(fill));
                 }
             }
-            // By the pattern of the channel on which deletions are told.
+            // By the pattern of the control channel.
             (PushKind::PMessage, _, Some(Value::BulkString(name))) => {
                 if let Some(Value::BulkString(payload)) = data.next()
                     && name == context.keys.control().as_bytes()
@@ -377,15 +377,29 @@ impl PubSubWorker {
         }
     }
 
-    /// A channel was deleted, by some node: its log is asked about, and starts over.
+    /// Handles what a node published on the control channel: a control message of its hub, or the name of a channel that
+    /// it deleted. The deleted channel's log is backfilled, and starts over.
     fn on_control(&self, context: &BrokerContext, message: &[u8]) {
-        if let Some(fill) = context.subscriptions.request_backfill(&message.into()) {
+        if let Some(message) = message.strip_prefix(&CONTROL_MESSAGE) {
+            if let Some(deliveries) = context.subscriptions.deliveries() {
+                deliveries.control(message);
+            }
+        } else if let Some(fill) = context.subscriptions.request_backfill(&message.into()) {
             self.tell(|work| work.fill.push(fill));
         }
     }
 }
 
-/// Subscribes to the channel on which nodes tell each other of deletions: by a pattern, or by its name if the user may
+/// The first byte of a control message on the control channel. No channel's name has it, and nodes of earlier versions,
+/// which take every payload for a name, know no channel of that name.
+const CONTROL_MESSAGE: [u8; 1] = [1];
+
+/// Returns the payload that carries a control message.
+pub(crate) fn control_payload(message: &[u8]) -> Vec<u8> {
+    [&CONTROL_MESSAGE, message].concat()
+}
+
+/// Subscribes to the control channel: by a pattern, or by its name if the user may
 /// not use the pattern.
 async fn subscribe_to_control(context: &BrokerContext, connection: &PubSubConnection) -> Result<(), CallError> {
     match connection.psubscribe(&[context.keys.control_pattern()]).await {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidecast::conformance;
+use tidecast::{broker::Broker, conformance};
 use tidecast_redis::{PlainFormat, RedisBroker, RedisConfig};
 use tokio::time::timeout;
 
@@ -14,7 +14,9 @@ use crate::rig::{
 
 async fn conforms(config: RedisConfig) {
     let broker = async || Arc::new(RedisBroker::new(config.clone()).expect("a runtime"));
-    timeout(PATIENCE, conformance::all(broker)).await.expect("every rule ends");
+    timeout(PATIENCE, conformance::all(&broker)).await.expect("every rule ends");
+    let nodes: [Arc<dyn Broker>; 3] = [broker().await, broker().await, broker().await];
+    timeout(PATIENCE, conformance::control_messages_reach_every_node(nodes)).await.expect("every message arrives");
 }
 
 #[tokio::test]

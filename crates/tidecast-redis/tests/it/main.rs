@@ -3,6 +3,7 @@
 mod agreement;
 mod away;
 mod conformance;
+mod control;
 mod ending;
 mod failover;
 mod faults;

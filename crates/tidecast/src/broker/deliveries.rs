@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{History, PastEvent, Since};
+use super::{ControlMessage, History, PastEvent, Since};
 use crate::{
     Channel, Limits, Position, ResetReason,
     channel_log::{ChannelLog, Head},
@@ -159,6 +159,16 @@ impl Deliveries {
     #[must_use]
     pub fn forget(&self, channel: &Channel) -> bool {
         self.registry.upgrade().is_some_and(|registry| registry.forget(channel))
+    }
+
+    /// Handles a [control message](super::Broker::send_control) that the broker received. Never waits. A message that is
+    /// too long or unknown is ignored.
+    pub fn control(&self, message: &[u8]) {
+        let Some(registry) = self.registry.upgrade() else { return };
+        match ControlMessage::parse(message) {
+            Some(ControlMessage::Forgotten(channel)) => registry.forget_released(&channel),
+            None => {}
+        }
     }
 
     /// Whether a subscription of this node reads the channel.

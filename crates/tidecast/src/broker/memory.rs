@@ -119,6 +119,11 @@ impl Broker for MemoryBroker {
         Box::pin(ready(known.ok_or_else(Error::closed)))
     }
 
+    fn send_control<'a>(&'a self, message: &'a [u8]) -> BrokerFuture<'a, ()> {
+        let sent = self.deliveries.get().map(|deliveries| deliveries.control(message));
+        Box::pin(ready(sent.ok_or_else(Error::closed)))
+    }
+
     fn ready(&self) -> BrokerFuture<'_, ()> {
         Box::pin(ready(Ok(())))
     }

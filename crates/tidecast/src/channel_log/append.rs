@@ -238,6 +238,16 @@ impl ChannelLog {
         Ok(unread)
     }
 
+    /// Drops the events if nobody reads them and the broker has stopped listening.
+    pub(crate) fn clear_if_released(&self) -> Result<(), Gone> {
+        let mut state = self.lock()?;
+        if state.readers() == 0 && !state.live && !state.subscribed && !state.is_authority {
+            state.log.clear();
+            self.account(&mut state);
+        }
+        Ok(())
+    }
+
     /// Drops the events and begins another life, in which offsets start over.
     pub(crate) fn start_over(&self) -> Result<(), Gone> {
         let mut state = self.lock()?;

@@ -48,6 +48,18 @@ impl Rig {
     }
 }
 
+/// Waits for a condition that no waker tells of, on whatever runtime.
+pub(super) async fn until(condition: impl Fn() -> bool) {
+    poll_fn(|context| {
+        if condition() {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 pub(super) fn publication(channel: &Channel, data: &str, key: Option<&str>) -> Publication {
     let idempotency_key = key.map(|key| IdempotencyKey::new(key).expect("a key"));
     Publication { channel: channel.clone(), event: Event::text(data), idempotency_key }

@@ -54,7 +54,7 @@ impl Builder {
         broker.start(Deliveries::new(&registry, clock.clone()));
         let inner = Inner {
             registry,
-            keeps_history: broker.keeps_history(),
+            backfill_limits: broker.backfill_limits(),
             broker,
             clock,
             closing: AtomicBool::new(false),

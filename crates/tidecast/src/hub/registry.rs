@@ -263,6 +263,15 @@ impl Registry {
         true
     }
 
+    /// Forgets a channel whose log no broker keeps up to date any longer.
+    pub(crate) fn forget_released(&self, channel: &Channel) {
+        if let Some(log) = self.find(channel)
+            && log.clear_if_released().is_ok()
+        {
+            self.remove_if(&log, |_| true);
+        }
+    }
+
     /// Ages every log, and forgets the channels that have been idle for long enough. Answers with the channels whose
     /// last reader has been gone for `release_after`.
     pub(crate) fn sweep(&self, now: Duration, release_after: Duration) -> Vec<Channel> {

@@ -14,10 +14,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     Epoch, Position, ResetReason,
-    broker::{BrokerFuture, History, PastEvent, Since},
+    broker::{BackfillLimits, BrokerFuture, History, PastEvent, Since},
     channel_log::{Begin, ChannelLog, Place},
     hub::Inner,
-    limits::{BACKFILL_BYTES_MAX, BACKFILL_EVENTS_MAX, BACKFILL_PAGE_EVENTS},
+    limits::BACKFILL_PAGE_EVENTS,
     log::FrameBounds,
     wire,
 };
@@ -33,8 +33,8 @@ pub(crate) struct Refill {
     asked: Option<BrokerFuture<'static, History>>,
     bytes: Bytes,
     frames: VecDeque<FrameBounds>,
-    events_left: usize,
-    bytes_left: usize,
+    /// What may still be read; `None` before the first look.
+    left: Option<BackfillLimits>,
     /// The epoch that the log was in when the broker said that it has come to `after`, so that the log will. In another
     /// one it may not.
     awaited: Option<Epoch>,
@@ -74,8 +74,7 @@ impl Refill {
             asked: None,
             bytes: Bytes::new(),
             frames: VecDeque::new(),
-            events_left: BACKFILL_EVENTS_MAX,
-            bytes_left: BACKFILL_BYTES_MAX,
+            left: None,
             awaited: None,
             measured: false,
         }
@@ -92,6 +91,7 @@ impl Refill {
             if let Some(first) = self.frames.front() {
                 return Poll::Ready(Page::Frames { before: before(first.position) });
             }
+            let left = *self.left.get_or_insert_with(|| hub.backfill_limits());
             let begin = log.seek(self.after, true, self.claimed);
             if let Place::Behind { after, .. } = begin.place {
                 // The same place, as the log's present epoch has it.
@@ -107,10 +107,10 @@ impl Refill {
                 return Poll::Ready(Page::NotYet { head });
             }
             if matches!(begin.place, Place::Behind { .. }) {
-                if !mem::replace(&mut self.measured, true) && self.jump(log) {
+                if !mem::replace(&mut self.measured, true) && self.jump(log, left.events_max) {
                     return Poll::Ready(Page::Gone(self.if_gone));
                 }
-                if self.events_left == 0 || self.bytes_left == 0 {
+                if left.events_max == 0 || left.bytes_max == 0 {
                     return self.skip_to_log(log, self.if_gone);
                 }
             }
@@ -118,7 +118,7 @@ impl Refill {
             let limit = match begin.place {
                 // All that is wanted is whether the broker has come to it.
                 Place::Ahead { .. } => 1,
-                _ => self.events_left.min(BACKFILL_PAGE_EVENTS),
+                _ => left.events_max.min(BACKFILL_PAGE_EVENTS),
             };
             let since = Since::After(if log.is_start(self.after) { Position::START } else { self.after });
             let asked = self.asked.get_or_insert_with(|| hub.backfill(log.channel(), since, limit));
@@ -138,7 +138,7 @@ impl Refill {
                 (_, Place::Ahead { if_unknown, .. }) => return self.skip_to_log(log, Some(if_unknown)),
                 (Err(_), _) => return self.skip_to_log(log, self.if_gone),
                 (Ok(history), _) => {
-                    let complete = self.fill(&history, log.tail());
+                    let complete = self.fill(&history, log.tail(), left);
                     // What is missing from here on was still there when the reader began.
                     let reason = self.if_gone.replace(ResetReason::TooSlow);
                     if self.frames.is_empty() && !complete {
@@ -174,9 +174,9 @@ impl Refill {
     }
 
     /// What is further away than one refill may read is not begun with. Returns whether it went past something.
-    fn jump(&mut self, log: &ChannelLog) -> bool {
+    fn jump(&mut self, log: &ChannelLog, events_max: usize) -> bool {
         let head = log.head();
-        let nearest = head.offset.saturating_sub(BACKFILL_EVENTS_MAX as u64);
+        let nearest = head.offset.saturating_sub(events_max as u64);
         let too_far = self.after.offset < nearest;
         if too_far {
             self.after = Position { offset: nearest, ..head };
@@ -196,7 +196,7 @@ impl Refill {
     /// the history goes on right after what was read last.
     ///
     /// A page ends before a hole, and with the bytes that are left: the next one is asked for after it.
-    fn fill(&mut self, history: &History, tail: Position) -> bool {
+    fn fill(&mut self, history: &History, tail: Position, mut left: BackfillLimits) -> bool {
         let mut bytes = BytesMut::new();
         let (mut last, mut complete) = (None, false);
         let known = |past: &&PastEvent| past.position.offset <= self.after.offset;
@@ -208,14 +208,15 @@ impl Refill {
                 Some(_) => {}
             }
             let in_log = position.epoch == tail.epoch && position.offset > tail.offset;
-            if in_log || bytes.len() >= self.bytes_left {
+            if in_log || bytes.len() >= left.bytes_max {
                 break;
             }
             self.frames.push_back(wire::put(&mut bytes, position, &past.event));
             last = Some(position);
         }
-        self.events_left -= self.frames.len().min(self.events_left);
-        self.bytes_left = self.bytes_left.saturating_sub(bytes.len());
+        left.events_max = left.events_max.saturating_sub(self.frames.len());
+        left.bytes_max = left.bytes_max.saturating_sub(bytes.len());
+        self.left = Some(left);
         self.bytes = bytes.freeze();
         complete
     }

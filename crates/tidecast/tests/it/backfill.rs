@@ -1,9 +1,11 @@
 //! Readers whom the log can't serve are given the broker's history; only what that lacks too is told by a reset.
 
-use tidecast::{Event, Hub, Position, Start, wire::FirstBlock};
+use std::sync::Arc;
+
+use tidecast::{Event, Hub, Limits, Position, Start, broker::BackfillLimits, wire::FirstBlock};
 
 use crate::{
-    far::{Answers, far_hub},
+    far::{Answers, FarBroker, far_hub},
     support::{Browser, name, numbers, publish, publish_numbers, publish_with_id, ready_bytes, resumed_at, told},
 };
 
@@ -177,6 +179,21 @@ fn more_events_than_one_refill_may_read_are_a_reset_and_then_the_newest() {
     assert_eq!(told(&messages[0]), "sse too-slow");
     assert_eq!(resumed_at(&messages[0]), Position { offset: 51, ..first });
     assert_eq!(messages[1..].iter().map(told).collect::<Vec<_>>(), numbers("sse", 51..=10_050));
+}
+
+/// How far a backfill goes was a constant of the engine. The broker knows what its history can bear.
+#[test]
+fn a_broker_sets_how_far_a_backfill_goes() {
+    for (events_max, published, first_told) in [(7, 20, 14), (20_000, 15_000, 1)] {
+        let mut broker = FarBroker::on(Arc::default());
+        broker.backfill_limits = BackfillLimits::new(events_max, 8 * 1024 * 1024);
+        let limits = Limits { log_events_max: 3, ..Limits::default() };
+        let hub = Hub::builder().limits(limits).broker(Arc::new(broker)).build();
+        let (mut browser, _) = overrun(&hub, published);
+        let mut told = browser.told();
+        told.retain(|told| told != "sse too-slow");
+        assert_eq!(told, numbers("sse", first_told..=published));
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ enum Fault {
     ReadsFromTheBeginning,
     CallsEverythingComplete,
     CountsNoReceivers,
+    DropsControlMessages,
 }
 
 #[derive(Debug)]
@@ -115,6 +116,13 @@ impl Broker for Faulty {
         }
     }
 
+    fn send_control<'a>(&'a self, message: &'a [u8]) -> BrokerFuture<'a, ()> {
+        match self.fault {
+            Fault::DropsControlMessages => Box::pin(ready(Ok(()))),
+            _ => self.inner.send_control(message),
+        }
+    }
+
     fn ready(&self) -> BrokerFuture<'_, ()> {
         match self.fault {
             Fault::IsNotReady => Box::pin(ready(Err(Error::unavailable("it never is")))),
@@ -148,6 +156,7 @@ fn each_is_found() {
         Fault::ReadsFromTheBeginning,
         Fault::CallsEverythingComplete,
         Fault::CountsNoReceivers,
+        Fault::DropsControlMessages,
     ] {
         assert!(!keeps_the_contract(fault), "{fault:?}");
     }

@@ -16,7 +16,7 @@ use std::{
 use parking_lot::Mutex;
 use tidecast::{
     Channel, Error, Event, Hub, Limits, Position, Publication, Published, Result,
-    broker::{AppendOutcome, Broker, BrokerFuture, Deliveries, EncodedEvent, Head, History, Since},
+    broker::{AppendOutcome, BackfillLimits, Broker, BrokerFuture, Deliveries, EncodedEvent, Head, History, Since},
     clock::ManualClock,
 };
 
@@ -29,6 +29,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct FarBroker {
     pub(crate) server: Arc<Server>,
+    pub(crate) backfill_limits: BackfillLimits,
     deliveries: OnceLock<Deliveries>,
     node: Mutex<Node>,
     /// How many answers are waited for.
@@ -229,8 +230,8 @@ impl Broker for FarBroker {
         Box::pin(std::future::ready(Ok(self.server.history(channel, since, limit))))
     }
 
-    fn keeps_history(&self) -> bool {
-        true
+    fn backfill_limits(&self) -> Option<BackfillLimits> {
+        Some(self.backfill_limits)
     }
 
     fn backfill<'a>(&'a self, channel: &'a Channel, since: Since, limit: usize) -> BrokerFuture<'a, History> {
@@ -260,6 +261,11 @@ impl Broker for FarBroker {
         let known = self.server.forget(channel);
         self.arrive_unless_lagging(channel);
         Box::pin(std::future::ready(Ok(known)))
+    }
+
+    fn send_control<'a>(&'a self, message: &'a [u8]) -> BrokerFuture<'a, ()> {
+        self.deliveries().control(message);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn ready(&self) -> BrokerFuture<'_, ()> {

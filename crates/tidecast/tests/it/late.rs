@@ -89,6 +89,11 @@ impl Broker for Late {
         Box::pin(std::future::ready(Ok(self.deliveries().forget(channel))))
     }
 
+    fn send_control<'a>(&'a self, message: &'a [u8]) -> BrokerFuture<'a, ()> {
+        self.deliveries().control(message);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn ready(&self) -> BrokerFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }

@@ -38,6 +38,10 @@ impl Broker for Nowhere {
         Box::pin(async { Err(Error::closed()) })
     }
 
+    fn send_control<'a>(&'a self, _: &'a [u8]) -> BrokerFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn ready(&self) -> BrokerFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }

@@ -197,6 +197,10 @@ mod tests {
             Box::pin(async { Err(Error::unavailable("the broker has gone away")) })
         }
 
+        fn send_control<'a>(&'a self, _: &'a [u8]) -> BrokerFuture<'a, ()> {
+            Box::pin(async { Err(Error::unavailable("the broker has gone away")) })
+        }
+
         fn ready(&self) -> BrokerFuture<'_, ()> {
             Box::pin(async { Err(Error::unavailable("the broker has gone away")) })
         }
