@@ -6,8 +6,8 @@ use anyhow::Context;
 use tidecast::{Hub, broker::Broker};
 
 use crate::{
-    auth::access::Access,
-    config::Config,
+    auth::Auth,
+    config::{Config, ConfigHandle},
     http::body::BodyMemory,
     observe::{metrics::Counters, terminal},
     reactor::Reactors,
@@ -22,9 +22,11 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: Config,
+    /// The configuration in force. A request reads the settings that may change from here.
+    pub(crate) settings: Arc<ConfigHandle>,
     pub(crate) hub: Hub,
     pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) access: Arc<Access>,
+    pub(crate) auth: Arc<Auth>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) reactors: Reactors,
@@ -37,19 +39,21 @@ impl App {
     /// Builds everything, within a runtime.
     pub(crate) fn new(config: Config, address: SocketAddr, tasks: Arc<Tasks>) -> anyhow::Result<Arc<Self>> {
         let counters = Arc::new(Counters::default());
+        let settings = Arc::new(ConfigHandle::new(config.clone()));
         let broker = config.broker.build().context("failed to start the broker")?;
         let hub = Hub::builder().limits(config.limits.clone()).broker(broker.clone()).build();
         sweep(&hub, &tasks);
         let reactors = Reactors::start(&config, &counters, &tasks).context("failed to start the reactors")?;
         Ok(Arc::new(Self {
-            access: Arc::new(Access::new(&config.access, address, counters.clone())),
-            admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
+            auth: Arc::new(Auth::new(settings.clone(), address, counters.clone())),
+            admission: Arc::new(Admission::new(settings.clone(), hub.clone(), counters.clone())),
             hub,
             broker,
             counters,
             reactors,
             bodies: BodyMemory::new(config.bodies_bytes_max),
             tasks,
+            settings,
             config,
             address,
         }))

@@ -4,7 +4,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::{
@@ -19,10 +18,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use tidecast_axum::Handover;
 
-use crate::{http::body::drain, places::Control};
+use crate::{config::ConfigHandle, http::body::drain, places::Control};
 
 /// The layer that reads what a handler left of a request's body.
-pub(crate) async fn drain_body(State(timeout_after): State<Duration>, request: Request, next: Next) -> Response {
+pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
@@ -41,7 +40,8 @@ pub(crate) async fn drain_body(State(timeout_after): State<Duration>, request: R
         if let Some(control) = control.filter(|_| !is_stream) {
             control.rest();
         }
-        drain(&mut rest, timeout_after).await;
+        let timeout = config.read().body_timeout;
+        drain(&mut rest, timeout).await;
     }
     response
 }
