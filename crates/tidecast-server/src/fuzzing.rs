@@ -2,15 +2,13 @@
 //!
 //! Compiled for the targets in `fuzz/` and for the tests, which replay the corpora. Nothing of the program calls it.
 
-#[path = "../../../fuzz/checks.rs"]
-mod checks;
 mod fast_path;
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use tidecast::{Channel, Hub, Publication, limits::SUBSCRIPTION_CHANNELS_MAX};
+use tidecast::{Channel, Event, Hub, Publication, limits::SUBSCRIPTION_CHANNELS_MAX};
 use tidecast_axum::query as axum_query;
 
 pub use self::fast_path::fast_path;
@@ -21,13 +19,13 @@ use crate::{
 };
 
 /// Publishes a request: its `Content-Type`, the query of its address and its `Idempotency-Key` in a line each (an empty
-/// line is an absent header), then its body. A refusal is a status of 4xx with a reason; an accepted event arrives as
-/// published.
+/// line is an absent header), then its body. A refusal is a status of 4xx with a reason. `arrives` is
+/// called with accepted events and returns whether they arrive as published.
 ///
 /// # Panics
 ///
 /// If one of these does not hold.
-pub fn publish(input: &[u8]) {
+pub fn publish(input: &[u8], arrives: fn(&Channel, &Event) -> bool) {
     let mut lines = input.splitn(4, |byte| *byte == b'\n');
     let mut next = || lines.next().unwrap_or_default();
     let (content_type, query, key, body) = (next(), next(), next(), next());
@@ -49,7 +47,7 @@ pub fn publish(input: &[u8]) {
     assert!(publications.len() <= BATCH_MAX);
     // The first ones show it, and an array may have many.
     for Publication { channel, event, .. } in publications.iter().take(4).map(|item| &item.publication) {
-        assert!(checks::arrives(channel, event), "an event that was found small enough is refused");
+        assert!(arrives(channel, event), "an event that was found small enough is refused");
     }
 }
 
@@ -106,11 +104,11 @@ pub fn ticket(input: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::checks::replay;
+    use tidecast_test::fuzz::{arrives, replay};
 
     #[test]
     fn publishes() {
-        replay("publish", super::publish);
+        replay("publish", |input| super::publish(input, arrives));
     }
 
     #[test]
