@@ -1,9 +1,10 @@
 //! What every request shares.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use tidecast::{Hub, broker::Broker};
+use tidecast_axum::internals::sweep_until_closed;
 
 use crate::{
     auth::Auth,
@@ -14,9 +15,6 @@ use crate::{
     streams::admission::Admission,
     supervise::Tasks,
 };
-
-/// How often the hub is swept.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The hub and all around it.
 #[derive(Debug)]
@@ -94,17 +92,5 @@ impl App {
 fn sweep(hub: &Hub, tasks: &Tasks) {
     let task = tasks.add("sweeper");
     let Some(sweeper) = hub.sweeper() else { return };
-    tokio::spawn(async move {
-        let sweeping = || async {
-            let mut ticks = tokio::time::interval(SWEEP_EVERY);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                if !sweeper.sweep() {
-                    break;
-                }
-            }
-        };
-        task.supervise(sweeping).await;
-    });
+    tokio::spawn(async move { task.supervise(|| sweep_until_closed(&sweeper)).await });
 }

@@ -173,7 +173,7 @@ impl Config {
             listen,
             access,
             broker,
-            streams: StreamOptions { keep_alive, retry, lifetime, ..StreamOptions::default() },
+            streams: StreamOptions::default().keep_alive(keep_alive).retry(retry).lifetime(lifetime),
             limits,
             header_timeout,
             idle_timeout,

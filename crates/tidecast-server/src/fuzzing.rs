@@ -2,14 +2,16 @@
 //!
 //! Compiled for the targets in `fuzz/` and for the tests, which replay the corpora. Nothing of the program calls it.
 
+#[path = "../../../fuzz/checks.rs"]
+mod checks;
 mod fast_path;
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use tidecast::{Channel, Event, Hub, Publication, limits::SUBSCRIPTION_CHANNELS_MAX};
-use tidecast_axum::query as axum_query;
+use tidecast::{Channel, Hub, Publication, limits::SUBSCRIPTION_CHANNELS_MAX};
+use tidecast_axum::internals::query as axum_query;
 
 pub use self::fast_path::fast_path;
 use crate::{
@@ -19,13 +21,13 @@ use crate::{
 };
 
 /// Publishes a request: its `Content-Type`, the query of its address and its `Idempotency-Key` in a line each (an empty
-/// line is an absent header), then its body. A refusal is a status of 4xx with a reason. `arrives` is
-/// called with accepted events and returns whether they arrive as published.
+/// line is an absent header), then its body. A refusal is a status of 4xx with a reason; an accepted event arrives as
+/// published.
 ///
 /// # Panics
 ///
 /// If one of these does not hold.
-pub fn publish(input: &[u8], arrives: fn(&Channel, &Event) -> bool) {
+pub fn publish(input: &[u8]) {
     let mut lines = input.splitn(4, |byte| *byte == b'\n');
     let mut next = || lines.next().unwrap_or_default();
     let (content_type, query, key, body) = (next(), next(), next(), next());
@@ -47,7 +49,7 @@ pub fn publish(input: &[u8], arrives: fn(&Channel, &Event) -> bool) {
     assert!(publications.len() <= BATCH_MAX);
     // The first ones show it, and an array may have many.
     for Publication { channel, event, .. } in publications.iter().take(4).map(|item| &item.publication) {
-        assert!(arrives(channel, event), "an event that was found small enough is refused");
+        assert!(checks::arrives(channel, event), "an event that was found small enough is refused");
     }
 }
 
@@ -104,11 +106,11 @@ pub fn ticket(input: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use tidecast_test::fuzz::{arrives, replay};
+    use super::checks::replay;
 
     #[test]
     fn publishes() {
-        replay("publish", |input| super::publish(input, arrives));
+        replay("publish", super::publish);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod event_source;
 mod event_stream;
-pub mod fuzz;
 mod http;
 mod hub;
 mod process;

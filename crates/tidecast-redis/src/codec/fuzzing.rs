@@ -1,5 +1,9 @@
 //! The check of the codec's fuzz target: what must hold of any bytes that somebody publishes on Redis.
 
+#[cfg(test)]
+#[path = "../../../../fuzz/checks.rs"]
+mod checks;
+
 use super::{Decoded, decode, decode_stored, stored, trailer};
 use tidecast::{Event, Limits};
 
@@ -42,6 +46,6 @@ fn comes_back(event: &Event, limits: &Limits) {
 mod tests {
     #[test]
     fn payloads() {
-        tidecast_test::fuzz::replay("codec", super::codec);
+        super::checks::replay("codec", super::codec);
     }
 }

@@ -23,7 +23,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, header};
 use subtle::ConstantTimeEq;
 use tidecast::Channel;
-use tidecast_axum::{Problem, query};
+use tidecast_axum::{Problem, internals::query};
 
 use super::{
     cause::RefusalCause,

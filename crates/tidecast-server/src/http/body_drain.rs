@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
-use tidecast_axum::Handover;
+use tidecast_axum::internals::StreamHandoff;
 
 use crate::{config::ConfigHandle, http::body::drain, places::Control};
 
@@ -26,7 +26,7 @@ pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request:
         return next.run(request).await;
     }
     let control = request.extensions().get::<Arc<Control>>().cloned();
-    let handover = request.extensions().get::<Handover>().cloned();
+    let handoff = request.extensions().get::<StreamHandoff>().cloned();
     let mut rest = SharedBody::default();
     let request = request.map(|body| {
         *rest.0.lock() = Some(body);
@@ -36,7 +36,7 @@ pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request:
     // Whoever was waited for in vain is not waited for again.
     if response.status() != StatusCode::REQUEST_TIMEOUT {
         // Others may have the place meanwhile, unless it is a stream's.
-        let is_stream = handover.as_ref().is_some_and(Handover::is_filled);
+        let is_stream = handoff.as_ref().is_some_and(StreamHandoff::has_stream);
         if let Some(control) = control.filter(|_| !is_stream) {
             control.rest();
         }

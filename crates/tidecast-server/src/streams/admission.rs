@@ -17,7 +17,10 @@ use axum::{
 use http::Method;
 use parking_lot::Mutex;
 use tidecast::Hub;
-use tidecast_axum::{FULL_RETRY, Handover, come_back_in, query, random_between};
+use tidecast_axum::{
+    internals::{FULL_RETRY, StreamHandoff, jitter, query},
+    retry_later,
+};
 
 use crate::{
     config::ConfigHandle,
@@ -146,19 +149,19 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     match admission.take(peer.map(|peer| peer.ip()), admission.channels(&request)) {
         Ok(mut place) => {
-            let handover = request.extensions().get::<Handover>().cloned();
+            let handoff = request.extensions().get::<StreamHandoff>().cloned();
             let response = next.run(request).await;
             // The stream has its place for as long as it lives, in its body or elsewhere. No other answer has one, be it a
             // 200: one that tells the client to come back.
-            if let Some(handover) = handover.filter(Handover::is_filled) {
+            if let Some(handoff) = handoff.filter(StreamHandoff::has_stream) {
                 place.logged = peer.and_then(OpenStream::begin);
-                handover.keep(place);
+                handoff.attach(place);
             }
             response
         }
         Err(refused) => {
             admission.note(refused);
-            come_back_in(random_between(&FULL_RETRY))
+            retry_later(jitter(&FULL_RETRY))
         }
     }
 }

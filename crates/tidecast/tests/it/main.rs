@@ -47,3 +47,5 @@ mod threads;
 mod publisher;
 mod publisher_full;
 mod publisher_threads;
+
+mod corpus;
