@@ -34,6 +34,23 @@ pub fn request_bytes(
     bytes
 }
 
+/// Sends a request on a new connection and reads the response.
+///
+/// # Panics
+///
+/// If the connection ends first, or the response is malformed.
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> HttpResponse {
+    let mut connection = HttpConnection::open(address).await;
+    connection.send(&request_bytes(address, method, target, headers, body)).await;
+    connection.response(method).await
+}
+
 /// A connection to a server.
 #[derive(Debug)]
 pub struct HttpConnection {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     BROWSER_HEADERS, EventSource, EventStream, Finished, HttpConnection, HttpResponse, Process, Signal, eventually,
-    request_bytes, wait_for,
+    request, wait_for,
 };
 
 /// A running hub, made by [`Program::serve`](crate::Program::serve).
@@ -61,7 +61,7 @@ impl HubProcess {
 
     /// Sends a request on a new connection and reads the response.
     pub async fn request(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> HttpResponse {
-        self.send_raw(&request_bytes(self.address, method, target, headers, body), method).await
+        request(self.address, method, target, headers, body).await
     }
 
     /// Sends bytes on a new connection and reads the response as that to a request of this method.

@@ -12,7 +12,7 @@ mod wait;
 pub use self::{
     event_source::EventSource,
     event_stream::{BROWSER_HEADERS, EventStream},
-    http::{HttpConnection, HttpResponse, ResponseHead, request_bytes},
+    http::{HttpConnection, HttpResponse, ResponseHead, request, request_bytes},
     hub::HubProcess,
     process::{Finished, Process, Signal},
     program::{EXTRA_SERVE_ARGUMENTS, Program},
