@@ -1,4 +1,4 @@
-//! A stream as a response, and the response that tells a client to reconnect later.
+//! A stream as a response, and the response that asks to come back later.
 
 use std::{
     convert::Infallible,
@@ -15,35 +15,28 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use tidecast::{
-    Feed, Subscription, Sweeper,
+    Feed, Hub, Subscription,
     wire::{CONTENT_TYPE, FirstBlock, IdCommit, final_block},
 };
-use tokio::{
-    runtime::Handle,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::runtime::Handle;
 
-use crate::{
-    StreamOptions,
-    body::{Source, SseBody},
-    handoff::StreamHandoff,
-};
+use crate::{Handover, StreamOptions, body::SseBody, source::Source};
 
-/// The interval at which a hub is swept.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a hub that serves streams is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// The headers of every event stream: its media type, and that it must not be stored, changed or buffered.
-const STREAM_HEADERS: [(HeaderName, HeaderValue); 3] = [
+/// What every event stream's head says, besides its media type: it is not to be stored, changed or buffered on its way.
+const HEAD: [(HeaderName, HeaderValue); 3] = [
     (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
 
-/// A subscription, or the feed of a publisher, as a response: for handlers that choose the channels themselves.
+/// A subscription, or a publisher's feed, as a response: for handlers that choose the channels themselves.
 ///
-/// The first stream of a hub also starts the task that sweeps the hub every second until it closes.
+/// The first stream of a hub also starts the task that sweeps it every second, for as long as the hub lives.
 ///
 /// # Examples
 ///
@@ -62,7 +55,7 @@ const STREAM_HEADERS: [(HeaderName, HeaderValue); 3] = [
 /// # let _: axum::Router = axum::Router::new().route("/{shop}", axum::routing::get(orders)).with_state(Hub::new());
 /// ```
 ///
-/// The feed of a publisher, whose subscribers differ:
+/// Of a publisher, whose subscribers differ:
 ///
 /// ```
 /// use axum::extract::{Path, State};
@@ -84,11 +77,11 @@ pub struct Sse {
     source: Source,
     options: StreamOptions,
     first: FirstBlock,
-    handoff: Option<StreamHandoff>,
+    handover: Option<Handover>,
 }
 
 impl Sse {
-    /// Creates a response with the default options.
+    /// A response with the default options.
     pub fn new(subscription: Subscription) -> Self {
         Self::of(Source::Subscription(subscription))
     }
@@ -99,17 +92,16 @@ impl Sse {
         self
     }
 
-    /// Sets whether the stream begins with an event `stream-open`, as in
-    /// [`FirstBlock::open_event`](tidecast::wire::FirstBlock::open_event).
+    /// Sets whether the stream begins with an event `stream-open`; see [`open_event`](tidecast::wire::FirstBlock::open_event).
     pub fn open_event(mut self, open_event: bool) -> Self {
         self.first.open_event = open_event;
         self
     }
 
-    /// Chooses the beginning of the stream by the headers of the request: clients that return a message for each empty line
-    /// get none. See [`IdCommit`].
+    /// Sets how the stream begins by the headers of its request: without an empty message in clients that hand one out
+    /// for each empty line. See [`IdCommit`].
     ///
-    /// [`Streams`](crate::Streams) does this by itself. By default the stream begins as for a browser's own `EventSource`.
+    /// [`Streams`](crate::Streams) do so by themselves. By default it begins as for a browser's own `EventSource`.
     pub fn for_request(mut self, headers: &HeaderMap) -> Self {
         let value = |name| headers.get(name).map(HeaderValue::as_bytes);
         self.first.commit =
@@ -117,17 +109,16 @@ impl Sse {
         self
     }
 
-    /// Sets the cell from which a server may take the stream, if the server put one into the request's extensions.
+    /// Sets where a server may take the stream from: what it left in the request's extensions, if anything.
     ///
-    /// [`Streams`](crate::Streams) does this by itself. A publisher's feed stays in its body in any case.
-    #[doc(hidden)]
-    pub fn handoff(mut self, handoff: Option<StreamHandoff>) -> Self {
-        self.handoff = handoff;
+    /// [`Streams`](crate::Streams) do so by themselves. A publisher's feed stays in its body whatever is set.
+    pub fn handover(mut self, handover: Option<Handover>) -> Self {
+        self.handover = handover;
         self
     }
 
     fn of(source: Source) -> Self {
-        Self { source, options: StreamOptions::default(), first: FirstBlock::default(), handoff: None }
+        Self { source, options: StreamOptions::default(), first: FirstBlock::default(), handover: None }
     }
 }
 
@@ -137,8 +128,8 @@ impl From<Subscription> for Sse {
     }
 }
 
-/// The stream has only the ids that publishers gave, and no event `stream-open`. A client that is slower than the bounds of
-/// the feed delays nobody, unless the feed makes publishers wait.
+/// It has no ids but those that events were given, and no event `stream-open`. A client that is slower than the feed
+/// allows holds up nobody, unless the feed has publishers wait.
 impl From<Feed> for Sse {
     fn from(feed: Feed) -> Self {
         Self::of(Source::Feed(feed))
@@ -147,22 +138,19 @@ impl From<Feed> for Sse {
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
-        if let Source::Subscription(subscription) = &self.source
-            && let Ok(runtime) = Handle::try_current()
-            && let Some(sweeper) = subscription.hub().sweeper()
-        {
-            runtime.spawn(async move { sweep_until_closed(&sweeper).await });
+        if let Source::Subscription(subscription) = &self.source {
+            start_sweeping(&subscription.hub());
         }
-        (STREAM_HEADERS, Body::new(SseBody::new(self.source, self.options, self.first, self.handoff))).into_response()
+        (HEAD, Body::new(SseBody::new(self.source, self.options, self.first, self.handover))).into_response()
     }
 }
 
-/// Returns the head of an event stream without a body: the answer to `HEAD`.
-pub(crate) fn head_response() -> Response {
-    (STREAM_HEADERS, Body::new(NoBody)).into_response()
+/// The head of an event stream without a body: the answer to `HEAD`.
+pub(crate) fn head_only() -> Response {
+    (HEAD, Body::new(NoBody)).into_response()
 }
 
-/// No body of unknown length. An empty body would send `Content-Length: 0`, which is not the length of the stream.
+/// No body, and no word on how long it is: an empty one would answer `Content-Length: 0`, as if that were a stream's.
 struct NoBody;
 
 impl http_body::Body for NoBody {
@@ -174,24 +162,27 @@ impl http_body::Body for NoBody {
     }
 }
 
-/// Returns a stream that only tells the client to reconnect after `retry`, for what will pass: a full or a closing server.
+/// A stream that says only when to come back, for what will pass: a full or an ending server.
 ///
-/// It is not an error status, at which an `EventSource` would give up for good. It closes the connection, which a waiting
-/// client would otherwise keep from others.
+/// Never an error status, at which an `EventSource` would give up for good. The head says `Connection: close`, as a client
+/// that waits elsewhere would keep a connection that others need.
 #[must_use]
-pub fn retry_later(retry: Duration) -> Response {
+pub fn come_back_in(retry: Duration) -> Response {
     let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
-    (STREAM_HEADERS, close, final_block(retry)).into_response()
+    (HEAD, close, final_block(retry)).into_response()
 }
 
-/// Sweeps a hub every second until it is closed.
-pub async fn sweep_until_closed(sweeper: &Sweeper) {
-    let mut ticks = interval(SWEEP_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if !sweeper.sweep() {
-            break;
+fn start_sweeping(hub: &Hub) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    let Some(sweeper) = hub.sweeper() else { return };
+    runtime.spawn(async move {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if !sweeper.sweep() {
+                break;
+            }
         }
-    }
+    });
 }

@@ -4,6 +4,7 @@
 //! others publish as Flask-SSE's subscribers would. None of them knows a connection, a key or a script. The broker
 //! encodes by way of `scripts`; the listener decodes.
 
+mod control;
 mod foreign;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -18,6 +19,7 @@ use std::{borrow::Cow, str};
 use tidecast::{Event, Limits, Position};
 
 pub(crate) use self::{
+    control::ControlPayload,
     native::decode_stored,
     payload::{Payload, stored, stored_id},
     trailer::lua_digits,

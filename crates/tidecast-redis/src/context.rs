@@ -1,30 +1,26 @@
-//! What the broker, its listener and its fills share: connections, names, settings, and the channels that are heard.
+//! The state that the broker, its pub/sub workers and its backfills share.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use tidecast::{
-    Channel, Epoch,
-    broker::{Head, PastEvent, Since},
-};
+use tidecast::{Channel, broker::Since};
 use tokio::sync::watch;
 
 use crate::{
     RedisConfig,
-    codec::decode_stored,
     commands::Commands,
     error::CallError,
     keys::Keys,
     pubsub::subscriptions::{Name, Subscriptions},
     replication_ids::{ReplicationIds, SeenReplicationIds},
-    scripts::{HistoryPage, ReadHistory, StoredEvent},
+    scripts::{HistoryPage, ReadHistory},
     supervise::FailPoints,
     write_error::LastWriteError,
 };
 
-/// Most bytes of events that are read for one channel at once.
+/// The most bytes of events that are read for one channel at once.
 pub(crate) const PAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// See the module.
@@ -34,11 +30,11 @@ pub(crate) struct BrokerContext {
     pub(crate) commands: Commands,
     pub(crate) keys: Keys,
     pub(crate) subscriptions: Subscriptions,
-    /// Whether every listening connection stands; changes wake whoever waits for Redis.
+    /// Whether all pub/sub connections are up. A change wakes what waits for Redis.
     pub(crate) connected: watch::Sender<bool>,
     pub(crate) write_error: LastWriteError,
-    replication_ids: ReplicationIds,
     pub(crate) fail_points: FailPoints,
+    replication_ids: ReplicationIds,
     closed: AtomicBool,
 }
 
@@ -50,14 +46,14 @@ impl BrokerContext {
             subscriptions: Subscriptions::new(),
             connected: watch::Sender::new(false),
             write_error: LastWriteError::default(),
-            replication_ids: ReplicationIds::default(),
             fail_points: FailPoints::default(),
+            replication_ids: ReplicationIds::default(),
             closed: AtomicBool::new(false),
             config,
         }))
     }
 
-    /// What a channel is published under.
+    /// Returns the name of a channel in Redis' pub/sub.
     pub(crate) fn name(&self, channel: &Channel) -> Name {
         if self.config.compat {
             channel.as_str().as_bytes().into()
@@ -68,14 +64,14 @@ impl BrokerContext {
 
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        // Whoever waits for Redis looks again, and sees that it need not.
+        // Wakes what waits for Redis, which then finds the broker closed.
         self.connected.send_replace(false);
     }
 
-    /// Resolves when the broker is closed.
+    /// Waits until the broker is closed.
     pub(crate) async fn until_closed(&self) {
         let mut changes = self.connected.subscribe();
-        // Never an error, as the sender is here.
+        // Never fails, because this owns the sender.
         while !self.is_closed() && changes.changed().await.is_ok() {}
     }
 
@@ -83,8 +79,8 @@ impl BrokerContext {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Reads a page of a channel's past: where the channel stands, and events.
-    pub(crate) async fn page(
+    /// Reads a page of a channel's history.
+    pub(crate) async fn read_history(
         &self,
         channel: &Channel,
         since: Since,
@@ -96,43 +92,23 @@ impl BrokerContext {
             Since::After(position) => Some(position.offset),
             Since::Newest => None,
         };
-        let fill = ReadHistory { keys: &keys, after, limit, bytes_max, idle_age_max: self.config.counter_age_max() };
-        let reply = self.commands.call(fill.call()).await?;
-        let filled = ReadHistory::parse(reply).map_err(|malformed| CallError::Protocol(malformed.to_string()))?;
-        filled.iter().for_each(|filled| self.record_server(&filled.server));
-        Ok(filled)
+        let read = ReadHistory { keys: &keys, after, limit, bytes_max, idle_age_max: self.config.counter_age_max() };
+        let reply = self.commands.call(read.call()).await?;
+        let page = ReadHistory::parse(reply)?;
+        if let Some(page) = &page {
+            self.record_server(&page.server);
+        }
+        Ok(page)
     }
 
-    /// Returns which servers this node has seen. A Cluster's nodes are told apart by their addresses.
     pub(crate) fn seen_replication_ids(&self) -> SeenReplicationIds {
         self.replication_ids.snapshot()
     }
 
-    /// Takes note of the server that has just answered.
-    pub(crate) fn record_server(&self, server: &str) {
+    /// Records which server replied. The nodes of a Cluster are told apart by their addresses.
+    pub(crate) fn record_server(&self, replication_id: &str) {
         if !self.config.is_cluster() {
-            self.replication_ids.record(server);
+            self.replication_ids.record(replication_id);
         }
     }
-}
-
-/// Where a channel stands, as the engine takes it.
-pub(crate) fn head_of(filled: &HistoryPage) -> Head {
-    // Without an origin `0.0` says nothing of when it was given out, so it is to be told.
-    let origin = if filled.head.offset == 0 { None } else { filled.origins.first().copied() };
-    Head::new(filled.head)
-        .with_lineage(filled.lineage.ends())
-        .with_origin(origin.unwrap_or(filled.head.epoch))
-        .with_origins(filled.origins.clone())
-}
-
-/// The events of a page at their positions in the present epoch, in which all of the channel's offsets count on. One
-/// that can't be read is left out: something else than a Tidecast has written there.
-pub(crate) fn past_events(filled: &HistoryPage, limits: &tidecast::Limits) -> Vec<PastEvent> {
-    let epoch: Epoch = filled.head.epoch;
-    let event = |stored: &StoredEvent| {
-        let event = decode_stored(&stored.payload, limits).ok()?;
-        Some(PastEvent::new(tidecast::Position { epoch, offset: stored.offset }, event))
-    };
-    filled.events.iter().filter_map(event).collect()
 }

@@ -1,38 +1,34 @@
-//! Why a call to Redis brought no reply that can be used.
-//!
-//! What a caller must know is only this: may it have been done all the same, and is it of any use to ask again. Nothing
-//! here decides what to do about it; `commands` has tried again already wherever that was safe.
+//! The error of a call to Redis.
 
 use std::fmt;
 
-/// See the module.
+/// Why a call brought no usable reply. `commands` has already retried if that was safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallError {
-    /// Redis can't be reached, does not answer, or can't serve this just now. It is worth asking again later.
+    /// Redis cannot be reached, does not reply, or cannot serve the call now. A later call may succeed.
     Unavailable {
-        /// What is wrong, as a lowercase fragment; has no password in it.
+        /// A lowercase fragment without a password.
         reason: String,
-        /// Whether the call's bytes may have reached a server that may have carried it out.
+        /// The call may have reached a server, which may have executed it.
         maybe_executed: bool,
     },
-    /// The server understood, and will not: `OOM`, `MISCONF`, `NOPERM`, `NOAUTH`, `NOREPLICAS`, in its own words.
+    /// The server rejected the call, for example by `OOM`, `MISCONF`, `NOPERM` or `NOAUTH`. The text is the server's.
     Rejected(String),
-    /// A reply that makes no sense here, or an error inside a script.
+    /// The reply is not one that this call can have, or a script failed.
     Protocol(String),
 }
 
 impl CallError {
-    /// What was asked for has certainly not been done.
+    /// Creates the error of a call that was not executed.
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), maybe_executed: false }
     }
 
-    /// What was asked for may have been done.
+    /// Creates the error of a call that may have been executed.
     pub(crate) fn maybe_executed(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), maybe_executed: true }
     }
 
-    /// The words, whichever it is.
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::Unavailable { reason, .. } | Self::Rejected(reason) | Self::Protocol(reason) => reason,

@@ -18,6 +18,7 @@ pub(crate) struct Keys {
     prefix: String,
     /// Everything before the brace of a channel of our own. Pub/sub knows no databases, so the name has it.
     own_prefix: String,
+    control: String,
 }
 
 /// The keys of one channel.
@@ -35,7 +36,8 @@ impl Keys {
     /// Names that begin with `prefix`, which is printable ASCII without braces: whoever parses the configuration sees
     /// to that.
     pub(crate) fn new(prefix: &str, database: u32) -> Self {
-        Self { prefix: prefix.to_owned(), own_prefix: format!("{prefix}:{database}:") }
+        let own_prefix = format!("{prefix}:{database}:");
+        Self { prefix: prefix.to_owned(), control: format!("{own_prefix}control\u{1}"), own_prefix }
     }
 
     /// The keys of a channel.
@@ -58,8 +60,8 @@ impl Keys {
 
     /// Returns the name on which nodes tell each other that a channel was deleted. No channel has this name: those of our
     /// own go on with a brace, and in one that is published under its plain name there is no control character.
-    pub(crate) fn control(&self) -> String {
-        format!("{}control\u{1}", self.own_prefix)
+    pub(crate) fn control(&self) -> &str {
+        &self.control
     }
 
     /// Returns a pattern that matches [`control`](Self::control). Nodes listen by it rather than by the name, because

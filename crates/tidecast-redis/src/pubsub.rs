@@ -8,4 +8,4 @@ mod backfill_queue;
 pub(crate) mod connection;
 mod lag_check;
 mod sentinel_watch;
-pub(crate) mod worker;
+mod worker;

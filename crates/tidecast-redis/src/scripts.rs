@@ -6,7 +6,7 @@
 mod find_id;
 mod forget;
 mod head;
-mod history;
+pub(crate) mod history;
 mod publish;
 mod reply_reader;
 #[cfg(test)]
@@ -18,8 +18,8 @@ use bytes::Bytes;
 pub(crate) use self::{
     find_id::FindId,
     forget::Forget,
-    head::{head, parse_head},
-    history::{HistoryPage, ReadHistory, StoredEvent},
+    head::{head_command, parse_head},
+    history::{HistoryPage, ReadHistory},
     publish::{Publish, PublishTarget, Retention},
     reply_reader::MalformedReply,
 };

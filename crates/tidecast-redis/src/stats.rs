@@ -1,41 +1,43 @@
-//! What happened between this node and Redis: plain counters, read at any time.
+//! Counts what happens between this node and Redis.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tidecast::{Channel, Position};
 
-/// What happened so far, and how things stand.
+/// A snapshot of [`RedisBroker`](crate::RedisBroker)'s counters and state. Counters begin at 0 with the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisStats {
-    /// Whether every listening connection stands, so that what is published elsewhere arrives.
+    /// Whether all pub/sub connections are up, so that events published elsewhere arrive.
     pub connected: bool,
-    /// How often a listening connection was lost and made again.
+    /// Pub/sub connections that were made again after one was lost.
     pub reconnects: u64,
-    /// How often a channel's log was filled from the history because events had been missed.
+    /// Backfills of a channel's log that found missed events.
     pub gaps_filled: u64,
     /// Events that arrived without a position, as Flask-SSE publishes them.
     pub foreign: u64,
-    /// Payloads that were no events, and were skipped.
+    /// Payloads that could not be decoded, and were skipped.
     pub poison: u64,
-    /// Events of another database or key prefix, which pub/sub does not keep apart, and were skipped.
+    /// Skipped events of another database or key prefix. Redis' pub/sub does not keep these apart.
     pub elsewhere: u64,
-    /// Events that arrived at a position at which the history, or the log, has another one: someone else published there.
+    /// Events that arrived at a position at which the history or the log has another event, because another program
+    /// published it there.
     pub conflicting: u64,
-    /// Events that arrived while a channel was being filled and could not be held back: foreign ones among them are lost.
+    /// Events that arrived during a backfill and found the buffer full. Foreign events among them are lost.
     pub overflowed: u64,
     /// Events that Redis accepted from this node.
     pub published: u64,
-    /// Publishes that Redis did not answer, or refused.
+    /// Publishes that Redis rejected or did not answer.
     pub publish_failures: u64,
-    /// How often a task of the broker's that should run for ever ended, and was started again.
+    /// Background tasks that ended, and were restarted.
     pub task_restarts: u64,
-    /// Channels that this node listens to.
+    /// Channels that this node is subscribed to.
     pub subscribed_channels: u64,
 }
 
+/// The counters behind [`RedisStats`], and what was logged recently.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct RedisCounters {
     pub(crate) reconnects: AtomicU64,
     pub(crate) gaps_filled: AtomicU64,
     pub(crate) foreign: AtomicU64,
@@ -46,9 +48,9 @@ pub(crate) struct Counters {
     pub(crate) published: AtomicU64,
     pub(crate) publish_failures: AtomicU64,
     pub(crate) task_restarts: AtomicU64,
-    poison_told: AtomicBool,
-    refusal_told: AtomicBool,
-    conflict_told: AtomicBool,
+    invalid_logged: AtomicBool,
+    forbidden_logged: AtomicBool,
+    conflict_logged: AtomicBool,
 }
 
 /// Adds one.
@@ -56,33 +58,33 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-impl Counters {
-    /// Counts a payload that is no event. Tells whether to log it: the first since [`tell_again`](Self::tell_again), so
-    /// that a publisher gone wrong does not fill the log.
-    pub(crate) fn count_poison(&self) -> bool {
+impl RedisCounters {
+    /// Counts an invalid payload. Returns whether to log it: the first since [`log_again`](Self::log_again), so that a
+    /// faulty publisher does not flood the log.
+    pub(crate) fn count_invalid(&self) -> bool {
         count(&self.poison);
-        !self.poison_told.swap(true, Ordering::Relaxed)
+        !self.invalid_logged.swap(true, Ordering::Relaxed)
     }
 
-    /// Tells whether to log that a channel may not be listened to. As rarely, as anybody may name one.
-    pub(crate) fn may_tell_refusal(&self) -> bool {
-        !self.refusal_told.swap(true, Ordering::Relaxed)
+    /// Returns whether to log that a channel must not be subscribed to: as rarely, because any client can name one.
+    pub(crate) fn may_log_forbidden(&self) -> bool {
+        !self.forbidden_logged.swap(true, Ordering::Relaxed)
     }
 
-    /// Counts an event that is another than the one at its position, and logs it if none was of late.
+    /// Counts an event that differs from the one at its position, and logs the first since [`log_again`](Self::log_again).
     pub(crate) fn count_conflict(&self, channel: &Channel, position: Position) {
         count(&self.conflicting);
-        if !self.conflict_told.swap(true, Ordering::Relaxed) {
+        if !self.conflict_logged.swap(true, Ordering::Relaxed) {
             let channel = channel.as_str();
-            tracing::warn!(channel, %position, "redis: an event was published under the position of another; the history decides");
+            tracing::warn!(channel, %position, "redis: two events claim the same position; the history decides");
         }
     }
 
-    /// Lets the next of each be logged. Called every few seconds.
-    pub(crate) fn tell_again(&self) {
-        self.poison_told.store(false, Ordering::Relaxed);
-        self.refusal_told.store(false, Ordering::Relaxed);
-        self.conflict_told.store(false, Ordering::Relaxed);
+    /// Allows the next line of each kind to be logged. Called every few seconds.
+    pub(crate) fn log_again(&self) {
+        self.invalid_logged.store(false, Ordering::Relaxed);
+        self.forbidden_logged.store(false, Ordering::Relaxed);
+        self.conflict_logged.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self, connected: bool, subscribed_channels: usize) -> RedisStats {

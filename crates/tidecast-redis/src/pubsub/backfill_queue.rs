@@ -1,21 +1,21 @@
-//! Work that waits for its turn at a node, in a queue for each.
+//! A queue for each node, with a bound on the batches in flight.
 
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
 };
 
-/// Items in the order in which they came to each key, handed out in batches. A key has a bound on how many of its batches
-/// are under way at once, so that a node that is away keeps none of the others waiting.
+/// Items in order of arrival for each key, handed out in batches. Each key has its own bound on batches in flight, so that
+/// an unavailable node delays no other.
 #[derive(Debug)]
 pub(crate) struct BackfillQueue<K, T> {
     batch_max: usize,
     in_flight_max: usize,
-    /// None is empty.
+    /// No queue in it is empty.
     waiting: HashMap<K, VecDeque<T>>,
-    /// None is zero.
+    /// No count in it is zero.
     in_flight: HashMap<K, usize>,
-    /// How many items were taken out of a queue.
+    /// The number of items taken out of a queue.
     #[cfg(test)]
     moves: usize,
 }
@@ -36,8 +36,8 @@ impl<K: Clone + Eq + Hash, T> BackfillQueue<K, T> {
         self.waiting.entry(key).or_default().push_back(item);
     }
 
-    /// Returns the next batch of a key that may have another one under way, which it then is.
-    pub(crate) fn begin(&mut self) -> Option<(K, Vec<T>)> {
+    /// Returns a batch of a key that is below its bound, and counts it as in flight.
+    pub(crate) fn next_batch(&mut self) -> Option<(K, Vec<T>)> {
         let may_begin = |key: &K| self.in_flight.get(key).is_none_or(|count| *count < self.in_flight_max);
         let key = self.waiting.keys().find(|key| may_begin(key))?.clone();
         let queue = self.waiting.get_mut(&key)?;
@@ -53,8 +53,8 @@ impl<K: Clone + Eq + Hash, T> BackfillQueue<K, T> {
         Some((key, batch))
     }
 
-    /// Takes note that a batch has ended.
-    pub(crate) fn ended(&mut self, key: &K) {
+    /// Records that a batch has ended.
+    pub(crate) fn batch_done(&mut self, key: &K) {
         if let Some(count) = self.in_flight.get_mut(key) {
             *count -= 1;
             if *count == 0 {
@@ -68,8 +68,8 @@ impl<K: Clone + Eq + Hash, T> BackfillQueue<K, T> {
 mod tests {
     use super::*;
 
-    /// While a node had as many fills under way as it may, whatever else happened moved its whole queue out and back in:
-    /// with 100,000 channels a reconnect took minutes of CPU.
+    /// While a node had as many batches in flight as it may, every other event moved its whole queue out and back in: with
+    /// 100,000 channels a reconnect took minutes of CPU.
     #[test]
     fn an_item_is_moved_once_however_often_nothing_can_begin() {
         const ITEMS: usize = 50_000;
@@ -77,14 +77,14 @@ mod tests {
         (0..ITEMS).for_each(|item| queue.push("node", item));
         let (mut begun, mut in_flight) = (Vec::new(), 0);
         while begun.len() < ITEMS || in_flight > 0 {
-            while let Some((_, batch)) = queue.begin() {
+            while let Some((_, batch)) = queue.next_batch() {
                 assert!(batch.len() <= 32);
                 begun.extend(batch);
                 in_flight += 1;
             }
             assert!(in_flight <= 8);
             assert_eq!(queue.moves, begun.len());
-            queue.ended(&"node");
+            queue.batch_done(&"node");
             in_flight -= 1;
         }
         assert!(begun.into_iter().eq(0..ITEMS));
@@ -93,15 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_at_its_bound_keeps_no_other_waiting() {
+    fn a_key_at_its_bound_delays_no_other() {
         let mut queue = BackfillQueue::new(2, 1);
-        [("away", 1), ("away", 2), ("away", 3)].into_iter().for_each(|(key, item)| queue.push(key, item));
-        assert_eq!(queue.begin(), Some(("away", vec![1, 2])));
-        assert_eq!(queue.begin(), None);
-        queue.push("here", 4);
-        assert_eq!(queue.begin(), Some(("here", vec![4])));
-        assert_eq!(queue.begin(), None);
-        queue.ended(&"away");
-        assert_eq!(queue.begin(), Some(("away", vec![3])));
+        [("down", 1), ("down", 2), ("down", 3)].into_iter().for_each(|(key, item)| queue.push(key, item));
+        assert_eq!(queue.next_batch(), Some(("down", vec![1, 2])));
+        assert_eq!(queue.next_batch(), None);
+        queue.push("up", 4);
+        assert_eq!(queue.next_batch(), Some(("up", vec![4])));
+        assert_eq!(queue.next_batch(), None);
+        queue.batch_done(&"down");
+        assert_eq!(queue.next_batch(), Some(("down", vec![3])));
     }
 }

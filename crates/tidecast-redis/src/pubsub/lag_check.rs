@@ -1,7 +1,7 @@
-//! Comparing: whether channels on which nothing arrives are really silent.
+//! Checks whether idle channels are really quiet.
 //!
-//! A connection may stand and be deaf: to a server that was cut off from the others, say. Nothing on the connection tells
-//! so; that the history is ahead of what arrived does. An ear does this beside all else, now and then.
+//! A connection may be up and receive nothing, for example from a server that was cut off from the others. Nothing on the
+//! connection shows it. A history that is ahead of what arrived does.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,74 +12,82 @@ use tokio::time;
 use crate::{
     context::BrokerContext,
     error::CallError,
-    pubsub::connection::PubSubConnection,
-    pubsub::subscriptions::Name,
-    pubsub::worker::PubSubWorker,
-    scripts::{head, parse_head},
+    pubsub::{
+        connection::PubSubConnection,
+        subscriptions::{BackfillTask, Name, WorkerId},
+    },
+    scripts::{head_command, parse_head},
     supervise::FailPoint,
 };
 
-/// Most channels that are asked about in one pipeline.
-const CHANNELS_AT_ONCE: usize = 256;
+/// The most channels checked in one pipeline.
+const CHANNELS_PER_BATCH: usize = 256;
 
-/// How long what the history has may be on its way from one node of a Cluster to another.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// How long an event in the history may be on its way from one node of a Cluster to another.
+const PROPAGATION_MAX: Duration = Duration::from_secs(1);
 
-/// Compares the heads of the ear's silent channels. Where the history is ahead, and nothing of it arrives though all that
-/// was on its way has, the ear is deaf: an error, which ends the connection, so that all is filled.
-pub(crate) async fn lag_check(
+/// Compares the heads of a worker's idle channels with their logs. Calls `backfill` for a channel without a head whose
+/// epoch has grown old.
+///
+/// # Errors
+///
+/// Fails if the history is ahead and nothing of it arrives although all that was on its way has. The connection must then
+/// be closed, which has every channel backfilled.
+pub(crate) async fn check_lag(
     context: &Arc<BrokerContext>,
-    worker: &PubSubWorker,
+    worker: WorkerId,
     connection: &PubSubConnection,
+    backfill: &impl Fn(BackfillTask),
 ) -> Result<(), CallError> {
     context.fail_points.trip(FailPoint::LagCheck);
-    for channels in context.subscriptions.idle(worker.id).chunks(CHANNELS_AT_ONCE) {
-        let behind = behind(context, worker, channels).await;
+    for channels in context.subscriptions.take_idle(worker).chunks(CHANNELS_PER_BATCH) {
+        let behind = channels_behind(context, channels, backfill).await;
         if behind.is_empty() {
             continue;
         }
-        time::sleep(ON_ITS_WAY).await;
-        // Its answer comes after whatever the server has sent before: on a busy machine that may not have been read yet.
+        time::sleep(PROPAGATION_MAX).await;
+        // The answer follows all that the server sent before, which a busy machine may not have read yet.
         connection.ping().await?;
-        // One on which something has arrived, or that is being filled for it, is heard.
-        let still = |(name, channel, head): &&(Name, Channel, Position)| {
-            context.subscriptions.is_idle(name) && !is_there(context, channel, *head)
+        // A channel on which something has arrived, or that is being backfilled for it, does receive.
+        let is_missed = |(name, channel, head): &&(Name, Channel, Position)| {
+            context.subscriptions.is_idle(name) && !has_reached(context, channel, *head)
         };
-        if let Some((_, channel, head)) = behind.iter().find(still) {
-            let here = context.subscriptions.deliveries().and_then(|deliveries| deliveries.position(channel));
-            tracing::warn!(channel = channel.as_str(), %head, ?here, "redis: events did not arrive");
+        if let Some((_, channel, head)) = behind.iter().find(is_missed) {
+            let log = context.subscriptions.deliveries().and_then(|deliveries| deliveries.position(channel));
+            tracing::warn!(channel = channel.as_str(), %head, ?log, "redis: events did not arrive; reconnecting");
             return Err(CallError::unavailable(
-                "the connection is deaf: events are in the history that did not arrive",
+                "the connection receives nothing: the history has events that did not arrive",
             ));
         }
     }
     Ok(())
 }
 
-/// The channels whose history is ahead of this node's log. What can't be asked about is not.
-async fn behind(
+/// Returns the channels whose history is ahead of this node's log, with its head. A channel whose head cannot be read is
+/// left out.
+async fn channels_behind(
     context: &BrokerContext,
-    worker: &PubSubWorker,
     channels: &[(Name, Channel)],
+    backfill: &impl Fn(BackfillTask),
 ) -> Vec<(Name, Channel, Position)> {
-    let ask = async |(name, channel): &(Name, Channel)| {
+    let read_head = async |(name, channel): &(Name, Channel)| {
         let keys = context.keys.channel(channel);
-        let reply = context.commands.command(Some(&keys.meta), head(&keys), true).await.ok()?;
+        let reply = context.commands.command(Some(&keys.meta), head_command(&keys), true).await.ok()?;
         let Some(head) = parse_head(reply).ok()? else {
-            // What a silent channel is known by grows old: the log is to have the newest.
-            let eighth = context.config.counter_age_max() / 8;
-            context.subscriptions.backfill_if_older(name, eighth).into_iter().for_each(|fill| worker.fill(fill));
+            // The epochs of a channel without events expire, so the log is to have the newest.
+            let lifetime = context.config.counter_age_max() / 8;
+            context.subscriptions.backfill_if_older(name, lifetime).into_iter().for_each(backfill);
             return None;
         };
         Some((name.clone(), channel.clone(), head))
     };
-    // Asked for at once, and so in one pipeline.
-    let heads = join_all(channels.iter().map(ask)).await;
-    heads.into_iter().flatten().filter(|(_, channel, head)| !is_there(context, channel, *head)).collect()
+    // Polled together, so that the commands share a pipeline.
+    let heads = join_all(channels.iter().map(read_head)).await;
+    heads.into_iter().flatten().filter(|(_, channel, head)| !has_reached(context, channel, *head)).collect()
 }
 
-fn is_there(context: &BrokerContext, channel: &Channel, head: Position) -> bool {
-    let here = context.subscriptions.deliveries().and_then(|deliveries| deliveries.position(channel));
-    // One that is no longer read is no matter.
-    here.is_none_or(|here| here.epoch == head.epoch && here.offset >= head.offset)
+/// Returns whether a channel's log is at a head or past it. A log that is not open has no readers to miss anything.
+fn has_reached(context: &BrokerContext, channel: &Channel, head: Position) -> bool {
+    let log = context.subscriptions.deliveries().and_then(|deliveries| deliveries.position(channel));
+    log.is_none_or(|log| log.epoch == head.epoch && log.offset >= head.offset)
 }

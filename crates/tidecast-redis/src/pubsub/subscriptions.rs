@@ -1,8 +1,8 @@
-//! The channels that this node listens to, each with where it stands, and what is done with what arrives there.
+//! The table of subscribed channels: the phase of each, and what happens to a message that arrives on one.
 //!
-//! A channel is first subscribed to, then its log is filled, and then it is live: what arrives goes straight into the
-//! log, in the task that reads the socket, without a queue. Whatever arrives before that is held back. What does not
-//! follow the log has the channel filled again. Nothing here waits or speaks to Redis: `worker` and `fill` do.
+//! A channel is subscribed to, its log is backfilled, and then it is live: a message is appended to the log in the task
+//! that reads the socket, without a queue. Messages that arrive earlier are buffered. One that does not follow the log
+//! starts another backfill. Nothing here waits or talks to Redis; `worker` and `backfill` do.
 
 mod arrival;
 mod channel;
@@ -18,18 +18,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tidecast::{Channel, broker::Deliveries};
+use tidecast::{Channel, Epoch, broker::Deliveries};
 
 use self::channel::{Phase, SubscribedChannel};
-use crate::stats::Counters;
+use crate::stats::RedisCounters;
 
 pub(crate) use self::{
-    arrival::Call,
-    channel::{BackfillTask, LiveFrom},
+    channel::{BackfillCause, BackfillTask, LiveFrom},
     go_live::GoLive,
 };
 
-/// What a channel is published under: its name as it is, or one of our own.
+/// The name of a channel in Redis' pub/sub: the channel's own name, or one with Tidecast's prefix.
 pub(crate) type Name = Arc<[u8]>;
 
 /// Numbers the pub/sub workers in the order of their creation.
@@ -38,30 +37,34 @@ pub(crate) type WorkerId = usize;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
-    /// Never held while readers are woken. A channel's log is locked under it, never the other way round.
-    state: Mutex<State>,
+    /// Released before readers are woken. A channel's log may be locked while it is held, never the other way round.
+    table: Mutex<Table>,
     deliveries: OnceLock<Deliveries>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: RedisCounters,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Table {
     channels: HashMap<Name, SubscribedChannel>,
-    /// How many turns have begun, in all channels. A channel that is read again after it was released begins another, so
-    /// that nobody fills it on behalf of who was there before.
+    /// The number of generations begun in all channels. A channel that is subscribed to again gets a new one, so a
+    /// backfill for its former readers is recognized as stale.
     generations: u64,
-    /// Bytes that are held back, in all channels.
+    /// Buffered bytes in all channels.
     buffered_bytes: usize,
 }
 
 impl Subscriptions {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), deliveries: OnceLock::new(), counters: Counters::default() }
+        Self { table: Mutex::default(), deliveries: OnceLock::new(), counters: RedisCounters::default() }
     }
 
-    /// Names what to deliver to; `false` if that was done before.
-    pub(crate) fn start(&self, deliveries: Deliveries) -> bool {
-        self.deliveries.set(deliveries).is_ok()
+    /// Sets the logs to deliver to.
+    ///
+    /// # Panics
+    ///
+    /// If called twice: a broker serves one hub.
+    pub(crate) fn start(&self, deliveries: Deliveries) {
+        assert!(self.deliveries.set(deliveries).is_ok(), "a broker serves one hub");
     }
 
     pub(crate) fn deliveries(&self) -> Option<&Deliveries> {
@@ -69,142 +72,148 @@ impl Subscriptions {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.state.lock().channels.len()
+        self.table.lock().channels.len()
     }
 
-    /// Adds a channel that is to be listened to by an ear. Tells whether that is new.
+    /// Adds a channel for a worker. Returns whether the worker has to subscribe to it.
     pub(crate) fn add(&self, name: &Name, channel: &Channel, worker: Option<WorkerId>) -> bool {
-        let mut state = self.state.lock();
-        let generation = state.next_generation();
-        let Some(known) = state.channels.get_mut(name) else {
-            state.channels.insert(name.clone(), SubscribedChannel::new(channel.clone(), worker, generation));
+        let mut table = self.table.lock();
+        let generation = table.next_generation();
+        let Some(subscribed) = table.channels.get_mut(name) else {
+            table
+                .channels
+                .insert(name.clone(), SubscribedChannel::new(name.clone(), channel.clone(), worker, generation));
             return true;
         };
-        // A log that was forgotten meanwhile begins anew, and has to be opened.
+        // A log that was dropped meanwhile is not open, and only a backfill opens it.
         let is_open = self.deliveries().is_none_or(|deliveries| deliveries.position(channel).is_some());
-        let begins = known.phase == Phase::Live && !is_open;
+        let begins = subscribed.phase == Phase::Live && !is_open;
         if begins {
-            known.begin(worker, generation);
+            subscribed.begin(worker, generation);
         }
         begins
     }
 
-    /// Removes a channel, unless somebody reads it again. Answers with the ear that listened.
+    /// Removes a channel, unless it has readers again. Returns the worker that was subscribed to it.
     pub(crate) fn remove(&self, name: &Name, channel: &Channel) -> Option<WorkerId> {
-        let mut state = self.state.lock();
-        // Asked under the lock, so that whoever reads it from now on is added after this.
+        let mut table = self.table.lock();
+        // Checked under the lock, so that a reader that arrives from now on is added after the removal.
         if !self.deliveries()?.suspend_if_unread(channel) {
             return None;
         }
-        let mut removed = state.channels.remove(name)?;
-        removed.take_buffered(&mut state.buffered_bytes);
+        let mut removed = table.channels.remove(name)?;
+        removed.take_buffered(&mut table.buffered_bytes);
         removed.worker
     }
 
-    /// Whether a channel is listened to, so that unsubscribing from it would be wrong.
+    /// Returns whether a channel is in the table, so that it must not be unsubscribed from.
     pub(crate) fn contains(&self, name: &Name) -> bool {
-        self.state.lock().channels.contains_key(name)
+        self.table.lock().channels.contains_key(name)
     }
 
-    /// All channels of an ear that was cut off: none is live, and those that begin to read wait.
+    /// Suspends all channels of a worker that lost its connection, and returns their names. New readers wait.
     pub(crate) fn disconnected(&self, worker: WorkerId) -> Vec<Name> {
-        let mut state = self.state.lock();
-        let State { channels, generations, .. } = &mut *state;
-        let of_ear = channels.iter_mut().filter(|(_, known)| known.worker == Some(worker));
-        of_ear
-            .map(|(name, known)| {
+        let mut table = self.table.lock();
+        let Table { channels, generations, .. } = &mut *table;
+        let of_worker = channels.iter_mut().filter(|(_, subscribed)| subscribed.worker == Some(worker));
+        of_worker
+            .map(|(name, subscribed)| {
                 *generations += 1;
-                self.begin(known, Some(worker), *generations);
+                self.begin(subscribed, Some(worker), *generations);
                 name.clone()
             })
             .collect()
     }
 
-    /// Gives a channel to another ear.
+    /// Moves a channel to another worker; `None` if no node has its slot.
     pub(crate) fn assign(&self, name: &Name, worker: Option<WorkerId>) {
-        let mut state = self.state.lock();
-        let generation = state.next_generation();
-        if let Some(known) = state.channels.get_mut(name) {
-            self.begin(known, worker, generation);
+        let mut table = self.table.lock();
+        let generation = table.next_generation();
+        if let Some(subscribed) = table.channels.get_mut(name) {
+            self.begin(subscribed, worker, generation);
         }
     }
 
-    /// Every channel's name, with its ear.
+    /// Returns the name and the worker of every channel.
     pub(crate) fn names(&self) -> Vec<(Name, Option<WorkerId>)> {
-        self.state.lock().channels.iter().map(|(name, known)| (name.clone(), known.worker)).collect()
+        self.table.lock().channels.iter().map(|(name, subscribed)| (name.clone(), subscribed.worker)).collect()
     }
 
-    /// Redis has confirmed the subscription to an ear: from now on nothing that is published is missed, so the log can be
-    /// filled.
+    /// Starts a backfill once Redis has confirmed a worker's subscription: from here on nothing published is missed.
     pub(crate) fn confirmed(&self, name: &Name, worker: WorkerId) -> Option<BackfillTask> {
-        let mut state = self.state.lock();
-        let known = state.channels.get_mut(name)?;
-        (known.phase == Phase::Unconfirmed && known.worker == Some(worker)).then(|| known.begin_backfill(name))
+        let mut table = self.table.lock();
+        let subscribed = table.channels.get_mut(name)?;
+        let is_expected = subscribed.phase == Phase::Unconfirmed && subscribed.worker == Some(worker);
+        is_expected.then(|| subscribed.begin_backfill(BackfillCause::Subscribed))
     }
 
-    /// Has a channel's log filled, once more if that is under way.
+    /// Starts a backfill of a live channel, or has one that is under way read Redis again.
     pub(crate) fn request_backfill(&self, name: &Name) -> Option<BackfillTask> {
-        let mut state = self.state.lock();
-        let known = state.channels.get_mut(name)?;
-        // Redis may have answered already, before there was a reason to ask.
-        known.repeat |= known.phase == Phase::Backfilling;
-        (known.phase == Phase::Live).then(|| known.begin_backfill(name))
+        let mut table = self.table.lock();
+        let subscribed = table.channels.get_mut(name)?;
+        // Redis may have replied already, before this was requested.
+        subscribed.read_again |= subscribed.phase == Phase::Backfilling;
+        (subscribed.phase == Phase::Live).then(|| subscribed.begin_backfill(BackfillCause::Requested))
     }
 
-    /// Has a channel filled that went live that long ago.
+    /// Starts a backfill if a channel has been live for longer than `age`.
     pub(crate) fn backfill_if_older(&self, name: &Name, age: Duration) -> Option<BackfillTask> {
-        let mut state = self.state.lock();
-        let known = state.channels.get_mut(name).filter(|known| known.is_live_for(age))?;
-        Some(known.begin_backfill(name))
+        let mut table = self.table.lock();
+        let subscribed = table.channels.get_mut(name).filter(|subscribed| subscribed.is_live_for(age))?;
+        Some(subscribed.begin_backfill(BackfillCause::Requested))
     }
 
-    /// The live channels of an ear on which nothing has arrived since this was last asked.
-    pub(crate) fn idle(&self, worker: WorkerId) -> Vec<(Name, Channel)> {
+    /// Sets the epoch in which the next message of a live channel is expected: this node has just deleted the channel.
+    pub(crate) fn expect_epoch(&self, name: &Name, epoch: Epoch) {
+        if let Some(subscribed) = self.table.lock().channels.get_mut(name) {
+            subscribed.epoch = Some(epoch);
+        }
+    }
+
+    /// Returns a worker's live channels on which nothing has arrived since the last call.
+    pub(crate) fn take_idle(&self, worker: WorkerId) -> Vec<(Name, Channel)> {
         let mut idle = Vec::new();
-        let mut state = self.state.lock();
-        let live = |known: &SubscribedChannel| known.worker == Some(worker) && known.phase == Phase::Live;
-        for (name, known) in state.channels.iter_mut().filter(|(_, known)| live(known)) {
-            if mem::replace(&mut known.idle, true) {
-                idle.push((name.clone(), known.channel.clone()));
+        let mut table = self.table.lock();
+        for (name, subscribed) in &mut table.channels {
+            let is_live = subscribed.worker == Some(worker) && subscribed.phase == Phase::Live;
+            if is_live && mem::replace(&mut subscribed.idle, true) {
+                idle.push((name.clone(), subscribed.channel.clone()));
             }
         }
         idle
     }
 
-    /// Whether a channel is live and nothing has arrived since then.
+    /// Returns whether a channel is live and nothing has arrived since [`take_idle`](Self::take_idle).
     pub(crate) fn is_idle(&self, name: &Name) -> bool {
-        let state = self.state.lock();
-        state.channels.get(name).is_some_and(|known| known.phase == Phase::Live && known.idle)
+        let table = self.table.lock();
+        table.channels.get(name).is_some_and(|subscribed| subscribed.phase == Phase::Live && subscribed.idle)
     }
 
-    /// Has what comes from elsewhere looked up again. Called every few seconds, as a server that knew less than another
-    /// may have said so: after a failover, say, the one that is no longer the primary.
+    /// Forgets which epochs belong to other databases. Called every few seconds, because the server that was asked may
+    /// have known less than another, as a former primary does after a failover.
     pub(crate) fn clear_foreign_epochs(&self, worker: WorkerId) {
-        let mut state = self.state.lock();
-        state
-            .channels
-            .values_mut()
-            .filter(|known| known.worker == Some(worker))
-            .for_each(SubscribedChannel::clear_foreign_epochs);
+        let mut table = self.table.lock();
+        let of_worker = table.channels.values_mut().filter(|subscribed| subscribed.worker == Some(worker));
+        of_worker.for_each(SubscribedChannel::clear_foreign_epochs);
     }
 
-    /// Under the lock, so that nobody has it live in between.
-    fn begin(&self, known: &mut SubscribedChannel, worker: Option<WorkerId>, generation: u64) {
-        known.begin(worker, generation);
+    /// Suspends the log together with the change of phase, under the lock, so that no other thread makes it live between.
+    fn begin(&self, subscribed: &mut SubscribedChannel, worker: Option<WorkerId>, generation: u64) {
+        subscribed.begin(worker, generation);
         if let Some(deliveries) = self.deliveries() {
-            deliveries.suspend(&known.channel);
+            deliveries.suspend(&subscribed.channel);
         }
     }
 }
 
-impl State {
+impl Table {
     fn next_generation(&mut self) -> u64 {
         self.generations += 1;
         self.generations
     }
 
-    /// The channel, if whoever fills it is not too late.
-    fn current(&mut self, fill: &BackfillTask) -> Option<&mut SubscribedChannel> {
-        self.channels.get_mut(&fill.name).filter(|known| known.generation == fill.generation)
+    /// Returns the task's channel, unless its subscription began again after the task.
+    fn current(&mut self, task: &BackfillTask) -> Option<&mut SubscribedChannel> {
+        self.channels.get_mut(&task.name).filter(|subscribed| subscribed.generation == task.generation)
     }
 }

@@ -1,4 +1,4 @@
-//! Asking where a channel's newest event stands. No script: one command does, and many go in one pipeline.
+//! Reads the head of a channel. A plain command instead of a script, so that many share a pipeline.
 
 use redis::{Cmd, Value};
 use tidecast::Position;
@@ -6,14 +6,14 @@ use tidecast::Position;
 use super::{MalformedReply, reply_reader};
 use crate::keys::ChannelKeys;
 
-/// The command. It may be repeated.
-pub(crate) fn head(keys: &ChannelKeys) -> Cmd {
+/// Returns the command, which may be repeated.
+pub(crate) fn head_command(keys: &ChannelKeys) -> Cmd {
     let mut command = redis::cmd("HMGET");
     command.arg(&keys.meta).arg("e").arg("o");
     command
 }
 
-/// Parses its reply: `None` if the channel has no log, or a damaged one, which starts over with the next publish.
+/// Parses the reply. Returns `None` if the channel has no hash, or a damaged one, which the next publish replaces.
 pub(crate) fn parse_head(value: Value) -> Result<Option<Position>, MalformedReply> {
     let mut reply = reply_reader::ReplyReader::new(value)?;
     let Some(epoch) = reply.optional_text("an epoch")? else { return Ok(None) };

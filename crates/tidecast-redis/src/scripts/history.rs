@@ -1,71 +1,70 @@
-//! Asking for what a node is missing of a channel.
+//! Reads the part of a channel's history that a node lacks.
 
 use std::{sync::LazyLock, time::Duration};
 
 use redis::Value;
-use tidecast::{Epoch, Position};
+use tidecast::{
+    Epoch, Limits, Position,
+    broker::{Head, PastEvent},
+};
 
 use super::{MalformedReply, Script, ScriptCall, milliseconds, number, reply_reader, script};
-use crate::keys::ChannelKeys;
+use crate::{codec::decode_stored, keys::ChannelKeys};
 
 static READ_HISTORY: LazyLock<Script> = LazyLock::new(|| script(include_str!("history.lua")));
 
-/// What is wanted.
+/// A request for a page of a channel's history.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadHistory<'a> {
-    /// Of the channel.
     pub(crate) keys: &'a ChannelKeys,
-    /// After which offset; `None` for the newest events.
+    /// Reads the events after this offset; `None` reads the newest events.
     pub(crate) after: Option<u64>,
-    /// Most events; zero answers the head alone.
+    /// The most events; zero reads the head only.
     pub(crate) limit: usize,
-    /// Most bytes of them, as they are stored; one event is always answered.
+    /// The most bytes of events, as they are stored. One event is always read.
     pub(crate) bytes_max: usize,
-    /// How long the hash outlives the last event.
+    /// How long the channel's hash outlives its last event.
     pub(crate) idle_age_max: Duration,
 }
 
-/// What a channel has.
+/// A page of a channel's history, and the channel's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HistoryPage {
-    /// Its newest event, whether that is still stored or not.
+    /// The position of the newest event, whether that is still stored or not.
     pub(crate) head: Position,
-    /// Its earlier epochs.
     pub(crate) lineage: Lineage,
-    /// Epochs by which it was known before its first event, with nothing lost since.
+    /// The epochs in which the channel was known before its first event, with nothing lost since.
     pub(crate) origins: Vec<Epoch>,
-    /// The server's `master_replid`; empty if this user may not ask for it.
+    /// The server's replication id; empty if this user may not read it.
     pub(crate) server: String,
-    /// Whether the server was a replica before it was a primary.
+    /// The server was a replica before it became a primary.
     pub(crate) promoted: bool,
-    /// Whether the epoch is of the server as it is now: it was not restarted since the newest event.
+    /// The epoch was drawn by the server as it runs now: it has not restarted since the newest event.
     pub(crate) current: bool,
-    /// Whether what was asked for begins with the first of `events`, or is nothing. Otherwise older ones are gone.
+    /// The page begins right after the requested offset, or nothing follows that. Otherwise older events are gone.
     pub(crate) complete: bool,
-    /// The server's time as it answered, in milliseconds; `None` if this user may not ask for it.
+    /// The server's clock in milliseconds; `None` if this user may not read it.
     pub(crate) now_ms: Option<u64>,
-    /// Whether the bounds of the answer may have left out events.
+    /// The bounds of the page may have left out events.
     pub(crate) cut: bool,
-    /// Oldest first and without holes.
+    /// Oldest first, without holes.
     pub(crate) events: Vec<StoredEvent>,
 }
 
-/// An event of a channel's stream.
+/// An entry of a channel's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredEvent {
     pub(crate) offset: u64,
     /// When it was published, by the server's clock, in milliseconds.
     pub(crate) at_ms: u64,
-    /// For [`decode_stored`](crate::codec::decode_stored).
     pub(crate) payload: Vec<u8>,
 }
 
-/// Where each earlier epoch of a channel ended, newest first; at most eight.
+/// The last position of each earlier epoch of a channel, newest first; at most eight.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Lineage(Vec<Position>);
 
 impl ReadHistory<'_> {
-    /// The call.
     pub(crate) fn call(&self) -> ScriptCall<'static> {
         let after = self.after.map_or_else(|| "-1".to_owned(), |after| after.to_string());
         ScriptCall {
@@ -81,7 +80,7 @@ impl ReadHistory<'_> {
         }
     }
 
-    /// Reads its reply: `None` where the channel has no log.
+    /// Parses the reply. Returns `None` if the channel has no hash.
     pub(crate) fn parse(value: Value) -> Result<Option<HistoryPage>, MalformedReply> {
         let mut reply = reply_reader::ReplyReader::new(value)?;
         if reply.is_empty() {
@@ -104,8 +103,7 @@ impl ReadHistory<'_> {
             let id = reply.text("an id")?;
             let (offset, at_ms) = parse_id(&id).ok_or(reply_reader::malformed("an id"))?;
             if events.last().is_some_and(|before| before.offset + 1 != offset) {
-                // Somebody took entries out by hand. What is before the hole is no use to who must not miss what was
-                // in it.
+                // Entries were removed by hand. A reader that must miss nothing cannot use the events before the hole.
                 events.clear();
                 complete = false;
             }
@@ -115,19 +113,41 @@ impl ReadHistory<'_> {
     }
 }
 
-/// Parses an id of a stream, as `publish.lua` draws it.
+impl HistoryPage {
+    /// Returns the head with its lineage and origins.
+    pub(crate) fn to_head(&self) -> Head {
+        // Without an origin, `0.0` does not say when it was issued, so a reader that returns with it is reset.
+        let origin = if self.head.offset == 0 { None } else { self.origins.first().copied() };
+        Head::new(self.head)
+            .with_lineage(self.lineage.ends())
+            .with_origin(origin.unwrap_or(self.head.epoch))
+            .with_origins(self.origins.clone())
+    }
+
+    /// Decodes the events, at their positions in the head's epoch, in which all offsets of the channel continue. Leaves
+    /// out an event that cannot be decoded, which another program wrote.
+    pub(crate) fn decode_events(&self, limits: &Limits) -> Vec<PastEvent> {
+        let event = |stored: &StoredEvent| {
+            let event = decode_stored(&stored.payload, limits).ok()?;
+            Some(PastEvent::new(Position { epoch: self.head.epoch, offset: stored.offset }, event))
+        };
+        self.events.iter().filter_map(event).collect()
+    }
+}
+
+/// Parses an entry's id, as `publish.lua` draws it.
 fn parse_id(id: &str) -> Option<(u64, u64)> {
     let (offset, at_ms) = id.split_once('-')?;
     Some((offset.parse().ok()?, at_ms.parse().ok()?))
 }
 
 impl Lineage {
-    /// Parses what a publish wrote. A part that is damaged is left out: positions in that epoch are then unknown.
+    /// Parses what `publish.lua` wrote. Leaves out a damaged part: positions in that epoch are then unknown.
     fn parse(text: &str) -> Self {
         Self(text.split(',').filter_map(|text| text.parse().ok()).collect())
     }
 
-    /// Each with the offset that it had reached.
+    /// Returns each epoch with its last offset.
     pub(crate) fn ends(&self) -> Vec<(Epoch, u64)> {
         self.0.iter().map(|end| (end.epoch, end.offset)).collect()
     }

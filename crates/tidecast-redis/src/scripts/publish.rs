@@ -30,11 +30,11 @@ pub(crate) struct Publish<'a> {
     /// Under which key repeating it is harmless.
     pub(crate) idempotency_key: Option<&'a IdempotencyKey>,
     /// What this publish is to be answered with, and every repetition of it.
-    pub(crate) answer: &'a str,
+    pub(crate) receipt: &'a str,
     /// Where it is heard.
     pub(crate) target: PublishTarget<'a>,
     /// What is remembered.
-    pub(crate) keep: &'a Retention,
+    pub(crate) retention: &'a Retention,
     /// Which servers this node has seen.
     pub(crate) seen: &'a SeenReplicationIds,
 }
@@ -73,7 +73,7 @@ pub(crate) struct Accepted {
     /// How many connections the one server published to; 0 if repeated.
     pub(crate) redis_receivers: u64,
     /// What the first publish was to be answered with.
-    pub(crate) answer: String,
+    pub(crate) receipt: String,
     /// The server's `master_replid`.
     pub(crate) server: String,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Accepted {
 impl Publish<'_> {
     /// The call. It is drawn a new epoch each time, so build it anew for each publish.
     pub(crate) fn call(&self) -> ScriptCall<'static> {
-        let Retention { events_max, events_age_max, idle_age_max, idempotency_age_max } = self.keep;
+        let Retention { events_max, events_age_max, idle_age_max, idempotency_age_max } = self.retention;
         let age_ms = milliseconds((*events_age_max).min(*idle_age_max));
         let once = self.idempotency_key.filter(|_| !idempotency_age_max.is_zero()).map(|key| self.keys.once(key));
         let payload = Payload::new(self.event, self.target.format, *events_max > 0);
@@ -101,7 +101,7 @@ impl Publish<'_> {
                 number(milliseconds(*idle_age_max)),
                 number((age_ms / LOOKS_AT_AGE).max(1)),
                 number(milliseconds(*idempotency_age_max)),
-                Bytes::copy_from_slice(self.answer.as_bytes()),
+                Bytes::copy_from_slice(self.receipt.as_bytes()),
                 self.seen.last.clone(),
                 self.seen.earlier.clone(),
                 self.seen.return_mark.clone(),
@@ -119,7 +119,7 @@ impl Publish<'_> {
             position,
             repeated: reply.number("whether it is repeated")? == 1,
             redis_receivers: reply.number("receivers")?,
-            answer: reply.text("an answer")?,
+            receipt: reply.text("an answer")?,
             server: reply.text("a server")?,
         })
     }

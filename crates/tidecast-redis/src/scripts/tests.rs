@@ -41,7 +41,7 @@ struct Rig {
     connection: Connection,
     channel: Channel,
     keys: ChannelKeys,
-    keep: Retention,
+    retention: Retention,
     format: PlainFormat,
     servers: ReplicationIds,
 }
@@ -55,7 +55,7 @@ impl Rig {
         let connection = connect(&server.url());
         let channel = Channel::default();
         let keys = Keys::new("tidecast", 0).channel(&channel);
-        let keep = Retention {
+        let retention = Retention {
             events_max: 10_000,
             events_age_max: DAY,
             idle_age_max: DAY,
@@ -66,7 +66,7 @@ impl Rig {
             connection,
             channel,
             keys,
-            keep,
+            retention,
             format: PlainFormat::Object,
             servers: ReplicationIds::default(),
         }
@@ -119,9 +119,9 @@ impl Rig {
             keys: &self.keys,
             event,
             idempotency_key: key.as_ref(),
-            answer,
+            receipt: answer,
             target: PublishTarget { name: self.channel.as_str(), sharded: false, format: self.format },
-            keep: &self.keep,
+            retention: &self.retention,
             seen: &self.servers.snapshot(),
         };
         let call = publish.call();
@@ -142,7 +142,7 @@ impl Rig {
 
     fn try_fill(&mut self, after: Option<u64>, limit: usize, bytes_max: usize) -> RedisResult<Option<HistoryPage>> {
         let call =
-            ReadHistory { keys: &self.keys, after, limit, bytes_max, idle_age_max: self.keep.idle_age_max }.call();
+            ReadHistory { keys: &self.keys, after, limit, bytes_max, idle_age_max: self.retention.idle_age_max }.call();
         run(&mut self.connection, &call).map(|value| ReadHistory::parse(value).unwrap())
     }
 
@@ -158,13 +158,13 @@ impl Rig {
     }
 
     fn forget(&mut self) -> Option<Position> {
-        let control = Keys::new("tidecast", 0).control();
-        let call = Forget { keys: &self.keys, idle_age_max: DAY, control: &control, message: b"sse" }.call();
+        let names = Keys::new("tidecast", 0);
+        let call = Forget { keys: &self.keys, idle_age_max: DAY, control: names.control(), message: b"sse" }.call();
         Forget::parse(run(&mut self.connection, &call).unwrap()).unwrap()
     }
 
     fn head(&mut self) -> Option<Position> {
-        parse_head(head(&self.keys).query(&mut self.connection).unwrap()).unwrap()
+        parse_head(head_command(&self.keys).query(&mut self.connection).unwrap()).unwrap()
     }
 }
 

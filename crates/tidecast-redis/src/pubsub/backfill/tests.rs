@@ -1,14 +1,14 @@
-//! Where readers begin that waited while a channel was filled.
+//! The start of readers that waited during a backfill.
 
 use tidecast::Epoch;
 
 use super::*;
-use crate::scripts::StoredEvent;
+use crate::scripts::history::StoredEvent;
 
 const WAITED: Duration = Duration::from_millis(100);
 
-/// A reply at 1,000 ms by the server's clock, whose last event is at offset 9; the events are of these times.
-fn filled(times: &[u64], cut: bool) -> HistoryPage {
+/// Returns a page read at 1,000 ms by the server's clock, whose events have these times, and the last one offset 9.
+fn page(times: &[u64], cut: bool) -> HistoryPage {
     let first = 10 - times.len() as u64;
     let stored = |(offset, at_ms): (u64, &u64)| StoredEvent { offset, at_ms: *at_ms, payload: Vec::new() };
     HistoryPage {
@@ -26,28 +26,28 @@ fn filled(times: &[u64], cut: bool) -> HistoryPage {
 }
 
 #[test]
-fn readers_that_wait_begin_before_the_first_event_since_they_came() {
+fn waiting_readers_begin_before_the_first_event_since_they_came() {
     let config = RedisConfig::from_url("redis://localhost").unwrap();
     let too_slow = Some(ResetReason::TooSlow);
     for (times, cut, log_at, waited, expected) in [
         (&[][..], false, None, WAITED, None),
         (&[899], false, None, WAITED, None),
         (&[900], false, None, WAITED, Some((8, None))),
-        // Not a whole millisecond: rather one too many.
+        // A fraction of a millisecond is rounded up.
         (&[899], false, None, Duration::from_micros(100_001), Some((8, None))),
         (&[800, 950, 960], false, None, WAITED, Some((7, None))),
-        // A clock that was put back.
+        // The clock was set back.
         (&[800, 950, 860], false, None, WAITED, Some((7, None))),
         (&[800, 950, 960], true, None, WAITED, Some((7, None))),
-        // There may be more before these.
+        // There may be earlier events.
         (&[950, 960], true, None, WAITED, Some((7, too_slow))),
         (&[950, 960], true, Some(7), WAITED, Some((7, None))),
         (&[950, 960], false, None, config.history_age_max, Some((7, too_slow))),
         (&[950; 9], true, None, WAITED, Some((0, None))),
     ] {
-        let filled = filled(times, cut);
-        let at = |offset| Position { offset, ..filled.head };
-        let from = live_from(&config, true, &filled, (log_at.map(at), 9), waited);
+        let page = page(times, cut);
+        let at = |offset| Position { offset, ..page.head };
+        let from = live_from(&config, true, &page, (log_at.map(at), 9), waited);
         let expected = expected.map(|(offset, reset)| LiveFrom { after: at(offset), reset });
         assert_eq!(from, expected, "{times:?} {cut} {log_at:?} {waited:?}");
     }
@@ -57,17 +57,17 @@ fn readers_that_wait_begin_before_the_first_event_since_they_came() {
 fn without_a_history_a_head_that_has_moved_is_told() {
     let config = RedisConfig::from_url("redis://localhost").unwrap().history_events_max(0);
     let too_slow = Some(ResetReason::TooSlow);
-    let filled = filled(&[], false);
-    let at = |offset| Position { offset, ..filled.head };
+    let page = page(&[], false);
+    let at = |offset| Position { offset, ..page.head };
     for (cold, log_at, until, reset) in [
-        // Where it stood when they came nobody knows.
+        // The position when the readers came is unknown.
         (true, None, 9, None),
         (true, Some(5), 8, None),
         (false, Some(9), 9, None),
         (false, Some(5), 5, None),
         (false, Some(5), 8, too_slow),
     ] {
-        let from = live_from(&config, cold, &filled, (log_at.map(at), until), WAITED);
+        let from = live_from(&config, cold, &page, (log_at.map(at), until), WAITED);
         assert_eq!(from, Some(LiveFrom { after: at(until), reset }), "{cold} {log_at:?} {until}");
     }
 }

@@ -1,7 +1,7 @@
-//! An arrival: what was published under a name is read, and put into the channel's log or held back.
+//! What happens to a message: it is decoded, then appended to the channel's log or buffered.
 //!
-//! In the task that reads the socket, one after the other. It does not wait; what does not follow the log is handed to
-//! who fills it.
+//! Runs in the task that reads the socket, one message after the other, and never waits. On a live channel it takes the
+//! table's lock once, for one look-up, and then the log's.
 
 use tidecast::{
     Channel, Position,
@@ -9,136 +9,116 @@ use tidecast::{
 };
 
 use super::{
-    Name, Subscriptions,
-    channel::{BackfillTask, Buffered, Phase},
+    BackfillCause, BackfillTask, Subscriptions,
+    channel::{Phase, PubSubMessage},
 };
 use crate::{
     codec::{self, Decoded, InvalidPayload},
     stats::count,
 };
 
-/// What an arrival calls for.
-#[derive(Debug, Clone)]
-pub(crate) enum Call {
-    Nothing,
-    /// The log lacks something that comes before it.
-    Fill(BackfillTask),
-}
-
 impl Subscriptions {
-    /// Takes what was published under a name.
-    pub(crate) fn arrive(&self, name: &[u8], payload: &[u8]) -> Call {
-        let Some(deliveries) = self.deliveries() else { return Call::Nothing };
-        let known = {
-            let state = self.state.lock();
-            state.channels.get_key_value(name).map(|(name, known)| (name.clone(), known.channel.clone()))
+    /// Handles a message. Returns a task if the log lacks events that come before it.
+    pub(crate) fn on_message(&self, name: &[u8], payload: &[u8]) -> Option<BackfillTask> {
+        let deliveries = self.deliveries()?;
+        let message = match codec::decode(payload, deliveries.limits()) {
+            Decoded::Native { position, partial: true, .. } => PubSubMessage::Partial(position),
+            Decoded::Native { position, event, .. } => PubSubMessage::Native { position, event },
+            Decoded::Foreign(event) => PubSubMessage::Foreign(event),
+            Decoded::Invalid(invalid) => PubSubMessage::Partial(self.skip(name, &invalid)?),
         };
-        // A moment ago it was unsubscribed.
-        let Some((name, channel)) = known else { return Call::Nothing };
-        match codec::decode(payload, deliveries.limits()) {
-            Decoded::Native { position, partial: true, .. } => self.offer(&name, &channel, Buffered::Partial(position)),
-            Decoded::Native { position, event, .. } => {
-                self.offer(&name, &channel, Buffered::Native { position, event })
-            }
-            Decoded::Foreign(event) => {
+        let channel = {
+            let mut table = self.table.lock();
+            let table = &mut *table;
+            // Absent if it was unsubscribed from a moment ago.
+            let subscribed = table.channels.get_mut(name)?;
+            if matches!(message, PubSubMessage::Foreign(_)) {
                 count(&self.counters.foreign);
-                self.offer(&name, &channel, Buffered::Foreign(event))
             }
-            Decoded::Invalid(invalid) => self.skip(&name, &channel, &invalid),
-        }
-    }
-
-    /// What can't be read as an event is passed over; one of ours is looked up, as the history may have it.
-    fn skip(&self, name: &Name, channel: &Channel, invalid: &InvalidPayload) -> Call {
-        if self.counters.count_poison() {
-            let (channel, reason) = (channel.as_str(), &*invalid.reason);
-            tracing::warn!(channel, reason, "a payload that is no event was skipped");
-        }
-        invalid.position.map_or(Call::Nothing, |position| self.offer(name, channel, Buffered::Partial(position)))
-    }
-
-    fn offer(&self, name: &Name, channel: &Channel, arrival: Buffered) -> Call {
-        {
-            let mut state = self.state.lock();
-            let state = &mut *state;
-            let Some(known) = state.channels.get_mut(name) else { return Call::Nothing };
-            // In whatever phase: who publishes elsewhere without a pause must not keep this channel from going live. And it
-            // is no sign of life, as what was taken for a stranger may be none.
-            if arrival.position().is_some_and(|position| known.is_foreign_epoch(position.epoch)) {
+            // Checked in every phase: another database's hub that publishes without a pause must not keep this channel
+            // from going live. The channel stays idle, because a wrong guess is found by the lag check.
+            if message.position().is_some_and(|position| subscribed.is_foreign_epoch(position.epoch)) {
                 count(&self.counters.elsewhere);
-                return Call::Nothing;
+                return None;
             }
-            known.idle = false;
-            if known.phase != Phase::Live {
-                known.buffer(arrival, &mut state.buffered_bytes, &self.counters);
-                return Call::Nothing;
+            subscribed.idle = false;
+            if subscribed.phase != Phase::Live {
+                subscribed.buffer(message, &mut table.buffered_bytes, &self.counters);
+                return None;
+            }
+            // A log without an event accepts any epoch's first one. Only Redis knows whether this one is of another
+            // database or key prefix.
+            if message.position().is_some_and(|position| Some(position.epoch) != subscribed.epoch) {
+                subscribed.buffer(message, &mut table.buffered_bytes, &self.counters);
+                return Some(subscribed.begin_backfill(BackfillCause::OutOfOrder));
+            }
+            subscribed.channel.clone()
+        };
+        // Without the table's lock, because this wakes readers. The channel's next message comes from this same task.
+        let outcome = append(deliveries, &channel, message);
+        if matches!(outcome, MessageOutcome::Applied) {
+            return None;
+        }
+        let mut table = self.table.lock();
+        let table = &mut *table;
+        let subscribed = table.channels.get_mut(name)?;
+        match outcome {
+            MessageOutcome::Applied => {}
+            MessageOutcome::OutOfOrder(message) => {
+                subscribed.buffer(message, &mut table.buffered_bytes, &self.counters);
+            }
+            MessageOutcome::Conflict(position) => {
+                self.counters.count_conflict(&channel, position);
+                subscribed.verify_from(position.offset);
             }
         }
-        // The lock is let go of: this wakes readers. What arrives next on this channel comes from this same task.
-        let Some(deliveries) = self.deliveries() else { return Call::Nothing };
-        let applied = apply(deliveries, channel, arrival);
-        if matches!(applied, Applied::Done) {
-            return Call::Nothing;
+        (subscribed.phase == Phase::Live).then(|| subscribed.begin_backfill(BackfillCause::OutOfOrder))
+    }
+
+    /// Counts a payload that cannot be decoded. Returns its position if it has one: the history may have the event.
+    fn skip(&self, name: &[u8], invalid: &InvalidPayload) -> Option<Position> {
+        let channel = self.table.lock().channels.get(name)?.channel.clone();
+        if self.counters.count_invalid() {
+            tracing::warn!(channel = channel.as_str(), reason = &*invalid.reason, "redis: skipped an invalid payload");
         }
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let Some(known) = state.channels.get_mut(name) else { return Call::Nothing };
-        match applied {
-            Applied::Done => {}
-            Applied::OutOfOrder(arrival) => known.buffer(arrival, &mut state.buffered_bytes, &self.counters),
-            Applied::Conflict(position) => {
-                self.counters.count_conflict(channel, position);
-                known.suspect(position.offset);
-            }
-        }
-        if known.phase != Phase::Live {
-            return Call::Nothing;
-        }
-        Call::Fill(BackfillTask { by_arrival: true, ..known.begin_backfill(name) })
+        invalid.position
     }
 }
 
-/// What came of putting an arrival into its log.
+/// The outcome of appending a message to its log.
 #[derive(Debug)]
-pub(super) enum Applied {
-    /// It is there, or nobody wants it.
-    Done,
-    /// It does not follow what is there.
-    OutOfOrder(Buffered),
-    /// Another event is there at its position, and one of the two is not genuine.
+pub(super) enum MessageOutcome {
+    /// The log has it, or no reader wants it.
+    Applied,
+    /// It does not follow the log.
+    OutOfOrder(PubSubMessage),
+    /// The log has another event at its position; one of the two is not genuine.
     Conflict(Position),
 }
 
-/// Puts an arrival into its log.
-pub(super) fn apply(deliveries: &Deliveries, channel: &Channel, arrival: Buffered) -> Applied {
-    // A log of a channel without an event would take any epoch, also that of another database or prefix. Redis knows whose
-    // it is.
-    let is_of_another = |position: Position| {
-        deliveries.position(channel).is_some_and(|here| here.offset == 0 && here.epoch != position.epoch)
-    };
-    if arrival.position().is_some_and(is_of_another) {
-        return Applied::OutOfOrder(arrival);
-    }
-    let applied = match &arrival {
-        Buffered::Native { position, event } => deliveries.append_at(channel, *position, &EncodedEvent::new(event)),
-        Buffered::Foreign(event) => deliveries.append_foreign(channel, &EncodedEvent::new(event)),
-        Buffered::Partial(position) => {
-            let is_here = |here: Position| here.epoch == position.epoch && here.offset >= position.offset;
-            return if deliveries.position(channel).is_some_and(is_here) {
-                Applied::Done
-            } else {
-                Applied::OutOfOrder(arrival)
-            };
+/// Appends a message to its channel's log and wakes the readers.
+pub(super) fn append(deliveries: &Deliveries, channel: &Channel, message: PubSubMessage) -> MessageOutcome {
+    let outcome = match &message {
+        PubSubMessage::Native { position, event } => {
+            deliveries.append_at(channel, *position, &EncodedEvent::new(event))
+        }
+        PubSubMessage::Foreign(event) => deliveries.append_foreign(channel, &EncodedEvent::new(event)),
+        PubSubMessage::Partial(position) => {
+            let has_it = |here: Position| here.epoch == position.epoch && here.offset >= position.offset;
+            let is_known = deliveries.position(channel).is_some_and(has_it);
+            return if is_known { MessageOutcome::Applied } else { MessageOutcome::OutOfOrder(message) };
         }
     };
-    match applied {
+    match outcome {
         // Dropping it wakes the readers.
         AppendOutcome::Appended(appended) => drop(appended),
         AppendOutcome::Duplicate | AppendOutcome::Closed => {}
-        AppendOutcome::Conflict => return arrival.position().map_or(Applied::Done, Applied::Conflict),
-        // A foreign event finds no log only if nobody can be reading.
-        AppendOutcome::Gap if matches!(arrival, Buffered::Native { .. }) => return Applied::OutOfOrder(arrival),
+        AppendOutcome::Conflict => return message.position().map_or(MessageOutcome::Applied, MessageOutcome::Conflict),
+        AppendOutcome::Gap if matches!(message, PubSubMessage::Native { .. }) => {
+            return MessageOutcome::OutOfOrder(message);
+        }
+        // A foreign event finds no log only if no subscription reads the channel.
         AppendOutcome::Gap => {}
     }
-    Applied::Done
+    MessageOutcome::Applied
 }

@@ -1,7 +1,7 @@
-//! Settling: once a log is filled, what was held back is put behind it, and the channel goes live.
+//! The end of a backfill: buffered messages are appended to the log, and the channel goes live.
 //!
-//! Called by whoever filled it, in a task beside the one that reads the socket. Until nothing is held back any more, what
-//! arrives is held back too, so the two never put into a log at once.
+//! Runs beside the task that reads the socket. Until nothing is buffered any more, that task buffers what arrives, so the
+//! two never append to the same log at once.
 
 use tidecast::{
     Epoch, Position,
@@ -10,173 +10,171 @@ use tidecast::{
 
 use super::{
     Name, Subscriptions,
-    arrival::{Applied, apply},
-    channel::{BackfillTask, Buffered, LiveFrom, Phase},
+    arrival::{MessageOutcome, append},
+    channel::{BackfillTask, LiveFrom, Phase, PubSubMessage},
 };
 use crate::stats::count;
 
-/// What came of letting a channel go live.
+/// The outcome of [`Subscriptions::go_live`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GoLive {
-    /// It is live, or somebody else's business by now.
+    /// The channel is live, or the task is stale.
     Done,
-    /// What was held back does not follow: once more.
+    /// A buffered message does not follow the log: another round is needed.
     Retry,
 }
 
 impl Subscriptions {
-    /// Begins a turn of filling: what Redis answers from now on knows of everything that has arrived by now. `false` if
-    /// filling is no longer wanted.
-    pub(crate) fn begin_round(&self, fill: &mut BackfillTask) -> bool {
-        let mut state = self.state.lock();
-        let Some(known) = state.current(fill) else { return false };
-        known.repeat = false;
-        fill.buffered_before = known.buffered().len();
-        fill.suspect = fill.suspect.into_iter().chain(known.take_suspect()).min();
+    /// Begins a round: the reply of Redis will know everything that has arrived by now. Returns whether the task is
+    /// current.
+    pub(crate) fn begin_round(&self, task: &mut BackfillTask) -> bool {
+        let mut table = self.table.lock();
+        let Some(subscribed) = table.current(task) else { return false };
+        subscribed.read_again = false;
+        task.buffered_before = subscribed.buffered().len();
+        task.verify_from = task.verify_from.into_iter().chain(subscribed.take_verify_from()).min();
         true
     }
 
-    /// Has what is held back be what the history has: whoever may publish may have given an event the position of another.
-    /// Positions up to `compared_to` are settled by that.
-    pub(crate) fn verify_buffered(
+    /// Replaces buffered events by the history's at the same positions, up to `verified_to`: whoever may publish on Redis
+    /// can forge a position.
+    pub(crate) fn correct_buffered(
         &self,
-        fill: &mut BackfillTask,
+        task: &mut BackfillTask,
         epoch: Epoch,
         events: &[PastEvent],
-        compared_to: u64,
+        verified_to: u64,
     ) {
-        fill.compared_to = compared_to;
-        let mut state = self.state.lock();
-        let Some(known) = state.current(fill) else { return };
-        for position in known.correct(epoch, events) {
-            self.counters.count_conflict(&fill.channel, position);
+        task.verified_to = verified_to;
+        let mut table = self.table.lock();
+        let Some(subscribed) = table.current(task) else { return };
+        for position in subscribed.correct(epoch, events) {
+            self.counters.count_conflict(&task.channel, position);
         }
     }
 
-    /// Returns whether readers must be told of a loss as the log goes from `here` to the head: an event arrived of another
-    /// epoch, which Redis no longer has. A channel that stays silent has that told with its next event.
-    pub(crate) fn has_lost(&self, fill: &BackfillTask, here: Position, head: &Head) -> bool {
-        let mut state = self.state.lock();
-        let Some(known) = state.current(fill) else { return false };
-        known.detect_loss(fill.buffered_before, here, head);
-        known.has_lost && (here.epoch != head.position.epoch || head.position.offset > 0)
+    /// Returns whether readers must be told of a loss as the log goes from `here` to the head: an event of another epoch
+    /// arrived that Redis no longer has. On a channel that stays empty the next event tells it.
+    pub(crate) fn has_lost(&self, task: &BackfillTask, here: Position, head: &Head) -> bool {
+        let mut table = self.table.lock();
+        let Some(subscribed) = table.current(task) else { return false };
+        subscribed.detect_loss(task.buffered_before, here, head);
+        subscribed.has_lost && (here.epoch != head.position.epoch || head.position.offset > 0)
     }
 
-    /// Takes note that the log went on in another epoch without a reset.
-    pub(crate) fn epoch_left(&self, fill: &BackfillTask, here: Position) {
-        if let Some(known) = self.state.lock().current(fill) {
-            known.left = Some(here);
+    /// Records that readers were told of the loss.
+    pub(crate) fn loss_reported(&self, task: &BackfillTask) {
+        if let Some(subscribed) = self.table.lock().current(task) {
+            subscribed.has_lost = false;
         }
     }
 
-    /// Takes note that readers were told of what was lost.
-    pub(crate) fn loss_reported(&self, fill: &BackfillTask) {
-        if let Some(known) = self.state.lock().current(fill) {
-            known.has_lost = false;
+    /// Records that the log, at `here`, continued in another epoch without a reset.
+    pub(crate) fn epoch_left(&self, task: &BackfillTask, here: Position) {
+        if let Some(subscribed) = self.table.lock().current(task) {
+            subscribed.left_at = Some(here);
         }
     }
 
-    pub(crate) fn is_wanted(&self, fill: &BackfillTask) -> bool {
-        self.state.lock().current(fill).is_some()
+    pub(crate) fn is_current(&self, task: &BackfillTask) -> bool {
+        self.table.lock().current(task).is_some()
     }
 
-    /// The first event of ours that is held back and need not be filled in, nor what follows it: what came in between by
-    /// others keeps its place then, and what the history does not have is not missed.
-    pub(crate) fn first_buffered(&self, fill: &BackfillTask) -> Option<Position> {
-        let mut state = self.state.lock();
-        let first = state.current(fill)?.buffered().iter().find(|buffered| buffered.position().is_some())?;
-        // Of one that is looked up the history alone has all.
-        if let Buffered::Native { position, .. } = first { Some(*position) } else { None }
+    /// Returns the first buffered position if the backfill may stop before it. Foreign events between the buffered ones
+    /// then keep their place, and an event that the history lacks is not missed.
+    pub(crate) fn first_buffered(&self, task: &BackfillTask) -> Option<Position> {
+        let mut table = self.table.lock();
+        let first = table.current(task)?.buffered().iter().find(|message| message.position().is_some())?;
+        // A partial event has to be read from the history.
+        if let PubSubMessage::Native { position, .. } = first { Some(*position) } else { None }
     }
 
-    /// Takes note of where readers begin that wait for the channel, until it goes live: also if that takes another fill.
-    pub(crate) fn set_live_from(&self, fill: &BackfillTask, from: LiveFrom) {
-        if let Some(known) = self.state.lock().current(fill) {
-            known.live_from = Some(from.and(known.live_from));
+    /// Records where waiting readers begin, until the channel goes live, even if that takes another backfill.
+    pub(crate) fn set_live_from(&self, task: &BackfillTask, from: LiveFrom) {
+        if let Some(subscribed) = self.table.lock().current(task) {
+            subscribed.live_from = Some(from.merge(subscribed.live_from));
         }
     }
 
-    /// Has what was held back follow what was filled, and lets the channel go live. `head` is where Redis said that the
-    /// channel stands.
-    pub(crate) fn go_live(&self, fill: &BackfillTask, head: &Head) -> GoLive {
+    /// Appends what was buffered to the backfilled log and makes the channel live. `head` is the position of the channel
+    /// in Redis.
+    pub(crate) fn go_live(&self, task: &BackfillTask, head: &Head) -> GoLive {
         let Some(deliveries) = self.deliveries() else { return GoLive::Done };
-        let Some(outcome) = self.apply_buffered(deliveries, fill, head) else { return GoLive::Done };
-        let known = self.state.lock().current(fill).map(|known| known.live_from);
-        // Cut off meanwhile: whoever fills it next has it go live.
-        let Some(live_from) = known else { return GoLive::Done };
+        let Some(outcome) = self.append_buffered(deliveries, task, head) else { return GoLive::Done };
+        let live_from = self.table.lock().current(task).map(|subscribed| subscribed.live_from);
+        // Stale by now: the next backfill makes the channel live.
+        let Some(live_from) = live_from else { return GoLive::Done };
         let LiveFrom { after, reset } = live_from.unwrap_or(LiveFrom { after: head.position, reset: None });
-        // Also where it has to be filled once more: nothing after what is in the log is missed, and a channel that is
-        // busy without end must not keep its readers waiting.
-        deliveries.go_live_after(&fill.channel, after, reset);
-        // The lock was not held for that, as it wakes readers. The channel may have been cut off meanwhile.
-        let mut state = self.state.lock();
-        let known = state.channels.get_mut(&fill.name);
-        let is_heard = match &known {
-            Some(known) if known.generation == fill.generation => known.phase != Phase::Unconfirmed,
-            known => known.as_ref().is_some_and(|known| known.phase == Phase::Live),
-        };
-        if is_heard {
-            known.into_iter().for_each(|known| known.live_from = None);
-        } else {
-            deliveries.suspend(&fill.channel);
+        // Even before another round: nothing after the log's head is missed, and a channel that is never quiet must not
+        // keep its readers waiting.
+        deliveries.go_live_after(&task.channel, after, reset);
+        // The lock was released for that, because it wakes readers. The connection may have been lost meanwhile.
+        let mut table = self.table.lock();
+        let subscribed = table.channels.get_mut(&task.name);
+        let is_connected = subscribed.as_ref().is_some_and(|subscribed| match subscribed.phase {
+            Phase::Unconfirmed => false,
+            Phase::Backfilling => subscribed.generation == task.generation,
+            Phase::Live => true,
+        });
+        match subscribed {
+            Some(subscribed) if is_connected => subscribed.live_from = None,
+            _ => deliveries.suspend(&task.channel),
         }
         outcome
     }
 
-    /// `None` if filling is no longer wanted.
-    fn apply_buffered(&self, deliveries: &Deliveries, fill: &BackfillTask, head: &Head) -> Option<GoLive> {
-        let mut buffered_before = fill.buffered_before;
-        // Bounded by what arrives meanwhile, which is slower than being put into a log.
+    /// Appends what was buffered, and marks the channel as live once nothing is. Returns `None` if the task is stale.
+    fn append_buffered(&self, deliveries: &Deliveries, task: &BackfillTask, head: &Head) -> Option<GoLive> {
+        let mut known_to_redis = task.buffered_before;
+        // Bounded: messages arrive more slowly than they are appended.
         loop {
             let buffered = {
-                let mut state = self.state.lock();
-                let state = &mut *state;
-                let known = state.channels.get_mut(&fill.name).filter(|known| known.generation == fill.generation)?;
-                if known.buffered().is_empty() {
-                    // What was held back need not reach that far: some of it may be from before the subscription was made
-                    // anew. And a log without a reader may be forgotten at any time; the one after it has to be opened.
+                let mut table = self.table.lock();
+                let table = &mut *table;
+                let subscribed = table.channels.get_mut(&task.name);
+                let subscribed = subscribed.filter(|subscribed| subscribed.generation == task.generation)?;
+                if subscribed.buffered().is_empty() {
+                    // The buffered messages may end before the head, if they arrived before the subscription began
+                    // again. A log without a reader may be dropped at any time, and its successor is not open.
                     let is_there = |here: Position| {
-                        let is_far_enough = fill.may_lag || here.offset >= head.position.offset;
+                        let is_far_enough = task.may_lag || here.offset >= head.position.offset;
                         here.epoch == head.position.epoch && is_far_enough
                     };
-                    if known.repeat || !deliveries.position(&fill.channel).is_some_and(is_there) {
+                    if subscribed.read_again || !deliveries.position(&task.channel).is_some_and(is_there) {
                         return Some(GoLive::Retry);
                     }
-                    known.go_live(fill.is_current);
+                    subscribed.go_live(head.position.epoch, task.is_current);
                     return Some(GoLive::Done);
                 }
-                known.take_buffered(&mut state.buffered_bytes)
+                subscribed.take_buffered(&mut table.buffered_bytes)
             };
             let mut buffered = buffered.into_iter();
-            while let Some(next) = buffered.next() {
-                let answered = buffered_before > 0;
-                buffered_before = buffered_before.saturating_sub(1);
-                if let Some(position) = next.position()
-                    && self.is_past(&fill.name, position, head, answered)
+            while let Some(message) = buffered.next() {
+                let is_known = known_to_redis > 0;
+                known_to_redis = known_to_redis.saturating_sub(1);
+                if let Some(position) = message.position()
+                    && self.is_obsolete(&task.name, position, head, is_known)
                 {
                     continue;
                 }
-                // What the history has and was not compared yet is asked for first.
-                let is_compared = |position: Position| {
-                    let is_known = position.epoch == head.position.epoch && position.offset <= head.position.offset;
-                    !is_known || position.offset <= fill.compared_to
+                let outcome = match message.position() {
+                    Some(position) if must_read_first(deliveries, task, head, position) => {
+                        MessageOutcome::OutOfOrder(message)
+                    }
+                    _ => append(deliveries, &task.channel, message),
                 };
-                let applied = match next.position() {
-                    Some(position) if !is_compared(position) => Applied::OutOfOrder(next),
-                    _ => apply(deliveries, &fill.channel, next),
-                };
-                match applied {
-                    Applied::Done => {}
-                    Applied::OutOfOrder(next) => {
-                        self.requeue(fill, [next].into_iter().chain(buffered));
+                match outcome {
+                    MessageOutcome::Applied => {}
+                    MessageOutcome::OutOfOrder(message) => {
+                        self.requeue(task, [message].into_iter().chain(buffered));
                         return Some(GoLive::Retry);
                     }
-                    Applied::Conflict(position) => {
-                        self.counters.count_conflict(&fill.channel, position);
-                        let mut state = self.state.lock();
-                        if let Some(known) = state.current(fill) {
-                            known.suspect(position.offset);
-                            known.repeat = true;
+                    MessageOutcome::Conflict(position) => {
+                        self.counters.count_conflict(&task.channel, position);
+                        let mut table = self.table.lock();
+                        if let Some(subscribed) = table.current(task) {
+                            subscribed.verify_from(position.offset);
+                            subscribed.read_again = true;
                         }
                     }
                 }
@@ -184,42 +182,50 @@ impl Subscriptions {
         }
     }
 
-    /// Whether Redis, as it answered, has no such event to come. `answered`: it was asked after the event had arrived.
-    fn is_past(&self, name: &Name, position: Position, head: &Head, answered: bool) -> bool {
+    /// Returns whether Redis has no event at a position to wait for. `is_known`: the event arrived before Redis was asked.
+    fn is_obsolete(&self, name: &Name, position: Position, head: &Head, is_known: bool) -> bool {
         if position.epoch == head.position.epoch {
-            // One that Redis has lost, though its next event is still to tell so by another epoch. Waiting for it would be
-            // in vain; and if it was not lost after all, the next one brings it in.
-            return answered && position.offset > head.position.offset;
+            // Redis has lost the event, and its next one will begin another epoch. If it was not lost after all, the next
+            // event reads it.
+            return is_known && position.offset > head.position.offset;
         }
-        // Of an epoch that has ended: Redis has it under another position, or has lost it.
+        // In an ended epoch, Redis has the event under another position or has lost it.
         let has_ended = head.lineage.iter().any(|(epoch, _)| *epoch == position.epoch);
-        has_ended || self.is_foreign_epoch(name, position.epoch, answered)
+        has_ended || self.is_foreign_epoch(name, position.epoch, is_known)
     }
 
-    /// Whether an event is of a hub of another database or key prefix: pub/sub knows neither, its epoch does.
-    fn is_foreign_epoch(&self, name: &Name, epoch: Epoch, answered: bool) -> bool {
-        let mut state = self.state.lock();
-        let Some(known) = state.channels.get_mut(name) else { return false };
-        if answered {
-            known.add_foreign_epoch(epoch);
+    /// Returns whether an event is of a hub of another database or key prefix. Pub/sub does not keep them apart; their
+    /// epochs do.
+    fn is_foreign_epoch(&self, name: &Name, epoch: Epoch, is_known: bool) -> bool {
+        let mut table = self.table.lock();
+        let Some(subscribed) = table.channels.get_mut(name) else { return false };
+        if is_known {
+            subscribed.add_foreign_epoch(epoch);
         }
-        let is_foreign_epoch = known.is_foreign_epoch(epoch);
-        if is_foreign_epoch {
+        let is_foreign = subscribed.is_foreign_epoch(epoch);
+        if is_foreign {
             count(&self.counters.elsewhere);
         }
-        is_foreign_epoch
+        is_foreign
     }
 
-    /// Puts back in front what was taken, in its order.
-    fn requeue(&self, fill: &BackfillTask, taken: impl Iterator<Item = Buffered>) {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let Some(known) = state.channels.get_mut(&fill.name).filter(|known| known.generation == fill.generation) else {
-            return;
-        };
-        let newer = known.take_buffered(&mut state.buffered_bytes);
-        for buffered in taken.chain(newer) {
-            known.buffer(buffered, &mut state.buffered_bytes, &self.counters);
+    /// Puts taken messages back in front, in their order.
+    fn requeue(&self, task: &BackfillTask, taken: impl Iterator<Item = PubSubMessage>) {
+        let mut table = self.table.lock();
+        let table = &mut *table;
+        let subscribed = table.channels.get_mut(&task.name);
+        let Some(subscribed) = subscribed.filter(|subscribed| subscribed.generation == task.generation) else { return };
+        let newer = subscribed.take_buffered(&mut table.buffered_bytes);
+        for message in taken.chain(newer) {
+            subscribed.buffer(message, &mut table.buffered_bytes, &self.counters);
         }
     }
+}
+
+/// Returns whether a buffered event must be read from the history before it is appended: the history has its position and
+/// was not compared yet, or the log is empty in another epoch, and would accept the event as its first.
+fn must_read_first(deliveries: &Deliveries, task: &BackfillTask, head: &Head, position: Position) -> bool {
+    let is_in_history = position.epoch == head.position.epoch && position.offset <= head.position.offset;
+    let is_of_another = |here: Position| here.offset == 0 && here.epoch != position.epoch;
+    is_in_history && position.offset > task.verified_to || deliveries.position(&task.channel).is_some_and(is_of_another)
 }

@@ -1,5 +1,4 @@
-//! Channels between two phases, in every order that tasks can bring about, without a Redis: what it would have answered
-//! is said here.
+//! Channels between two phases, in every order that tasks can bring about. No Redis is started: the tests give the replies.
 
 use std::sync::Arc;
 
@@ -13,11 +12,11 @@ use tidecast::{
 use super::{channel::BUFFERED_BYTES_TOTAL_MAX, *};
 use crate::codec::written_trailer;
 
-/// A broker that only hands out what it was given.
+/// A broker that only hands out its deliveries.
 #[derive(Debug, Default)]
-struct Nowhere(Mutex<Option<Deliveries>>);
+struct TestBroker(Mutex<Option<Deliveries>>);
 
-impl Broker for Nowhere {
+impl Broker for TestBroker {
     fn start(&self, deliveries: Deliveries) {
         *self.0.lock() = Some(deliveries);
     }
@@ -59,53 +58,57 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let broker = Arc::new(Nowhere::default());
+        let broker = Arc::new(TestBroker::default());
         let hub = Hub::builder().broker(broker.clone()).build();
         let subscriptions = Subscriptions::new();
-        assert!(subscriptions.start(broker.0.lock().take().unwrap()));
+        subscriptions.start(broker.0.lock().take().unwrap());
         let channel = Channel::default();
         Self { hub, subscriptions, name: name(&channel), channel, epoch: Epoch::random() }
     }
 
-    /// With a channel that is listened to at ear 0 and being filled.
-    fn filling() -> (Self, BackfillTask) {
+    /// Creates a rig whose channel is subscribed to by worker 0 and is being backfilled.
+    fn backfilling() -> (Self, BackfillTask) {
         let rig = Self::new();
         assert!(rig.subscriptions.add(&rig.name, &rig.channel, Some(0)));
-        let fill = rig.confirmed();
-        (rig, fill)
+        let task = rig.confirmed();
+        (rig, task)
     }
 
     fn confirmed(&self) -> BackfillTask {
-        self.subscriptions.confirmed(&self.name, 0).expect("it is to be filled")
+        self.subscriptions.confirmed(&self.name, 0).expect("a backfill begins")
     }
 
     fn at(&self, offset: u64) -> Position {
         Position { epoch: self.epoch, offset }
     }
 
-    /// What comes of an event of ours, of this epoch or another.
-    fn arrive(&self, position: Position) -> Call {
-        self.subscriptions
-            .arrive(&self.name, &[br#"{"data":"x"}"#.as_slice(), &written_trailer(position, false)].concat())
+    /// Delivers an event with a position.
+    fn arrive(&self, position: Position) -> Option<BackfillTask> {
+        let payload = [br#"{"data":"x"}"#.as_slice(), &written_trailer(position, false)].concat();
+        self.subscriptions.on_message(&self.name, &payload)
     }
 
-    /// Redis is asked, says this, and the log is brought there.
-    fn answer(&self, fill: &mut BackfillTask, offset: u64) -> GoLive {
-        assert!(self.subscriptions.begin_round(fill));
-        self.put(fill, offset)
+    /// Begins a round whose reply has the head at an offset, and applies it.
+    fn round(&self, task: &mut BackfillTask, offset: u64) -> GoLive {
+        assert!(self.subscriptions.begin_round(task));
+        self.apply(task, offset)
     }
 
-    fn put(&self, fill: &BackfillTask, offset: u64) -> GoLive {
+    fn apply(&self, task: &BackfillTask, offset: u64) -> GoLive {
         let head = Head::new(self.at(offset));
-        self.subscriptions.deliveries().unwrap().open_at(&self.channel, &head);
-        self.subscriptions.go_live(fill, &head)
+        self.deliveries().open_at(&self.channel, &head);
+        self.subscriptions.go_live(task, &head)
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.subscriptions.deliveries().unwrap()
     }
 
     fn subscribe(&self) -> Subscription {
         self.hub.subscribe([self.channel.clone()], Start::Live).unwrap()
     }
 
-    /// Whether who comes now begins at once.
+    /// Returns whether a new reader begins at once.
     fn is_live(&self) -> bool {
         let first = self.subscribe().first_block(FirstBlock::default());
         first.windows(4).any(|line| line == b"\nid:")
@@ -116,25 +119,25 @@ fn name(channel: &Channel) -> Name {
     channel.as_str().as_bytes().into()
 }
 
-/// The numbers of turns once began anew with each life of a channel. Who had it filled for readers that had left, and
-/// whom Redis answered late, made it live for those who came then, before it was subscribed to again: what was published
-/// in between came late, by the next event or the next comparison, and what was foreign never.
+/// Generations once began again with each subscription of a channel. A late backfill for readers that had left made the
+/// channel live for new ones before it was subscribed to again: events published in between came late, and foreign ones
+/// never.
 #[test]
-fn a_fill_for_who_has_left_makes_nothing_live() {
-    let (rig, mut late) = Rig::filling();
+fn a_stale_backfill_makes_no_channel_live() {
+    let (rig, mut late) = Rig::backfilling();
     assert!(rig.subscriptions.begin_round(&mut late));
     assert_eq!(rig.subscriptions.remove(&rig.name, &rig.channel), Some(0));
     assert!(rig.subscriptions.add(&rig.name, &rig.channel, Some(0)));
-    assert_eq!(rig.put(&late, 3), GoLive::Done);
+    assert_eq!(rig.apply(&late, 3), GoLive::Done);
     assert!(!rig.is_live());
-    let mut fill = rig.confirmed();
-    assert_eq!(rig.answer(&mut fill, 4), GoLive::Done);
+    let mut task = rig.confirmed();
+    assert_eq!(rig.round(&mut task, 4), GoLive::Done);
     assert!(rig.is_live());
 }
 
-/// A slot that moves gives its channels to another ear. What the ear before had under way was once taken for the other's.
+/// A slot that moves gives its channels to another worker. What the first one had under way was taken for the other's.
 #[test]
-fn only_the_ear_that_listens_confirms() {
+fn only_the_assigned_worker_confirms() {
     let rig = Rig::new();
     rig.subscriptions.add(&rig.name, &rig.channel, Some(0));
     rig.subscriptions.assign(&rig.name, Some(1));
@@ -143,64 +146,83 @@ fn only_the_ear_that_listens_confirms() {
 }
 
 #[test]
-fn a_channel_that_is_cut_off_has_who_comes_wait() {
-    let (rig, mut fill) = Rig::filling();
-    assert_eq!(rig.answer(&mut fill, 0), GoLive::Done);
+fn a_lost_connection_has_new_readers_wait() {
+    let (rig, mut task) = Rig::backfilling();
+    assert_eq!(rig.round(&mut task, 0), GoLive::Done);
     let _stays = rig.subscribe();
     assert!(rig.is_live());
     assert_eq!(rig.subscriptions.disconnected(0).len(), 1);
     assert!(!rig.is_live());
-    // And who filled it before can't undo that.
-    assert_eq!(rig.subscriptions.go_live(&fill, &Head::new(rig.at(0))), GoLive::Done);
+    // An earlier backfill cannot undo that.
+    assert_eq!(rig.subscriptions.go_live(&task, &Head::new(rig.at(0))), GoLive::Done);
     assert!(!rig.is_live());
 }
 
-/// A failover to a replica that was behind, right after an event had arrived that did not follow the log: Redis said,
-/// again and again and as fast as it was asked, that there is no such event, and the channel was never live again.
+/// After a failover to a replica that was behind, right after an event had arrived that did not follow the log, Redis
+/// replied again and again that there is no such event, and the channel never went live.
 #[test]
-fn what_redis_has_lost_is_not_waited_for() {
-    let (rig, mut fill) = Rig::filling();
+fn an_event_that_redis_has_lost_is_not_waited_for() {
+    let (rig, mut task) = Rig::backfilling();
     rig.arrive(rig.at(25));
-    // One after the question is another matter: the answer could not have it.
-    assert!(rig.subscriptions.begin_round(&mut fill));
+    // An event that arrives after the request is another matter: the reply could not have it.
+    assert!(rig.subscriptions.begin_round(&mut task));
     rig.arrive(rig.at(26));
-    assert_eq!(rig.put(&fill, 20), GoLive::Retry);
-    assert_eq!(rig.answer(&mut fill, 20), GoLive::Done);
-    assert!(matches!(rig.arrive(rig.at(21)), Call::Nothing), "it goes on from there");
+    assert_eq!(rig.apply(&task, 20), GoLive::Retry);
+    assert_eq!(rig.round(&mut task, 20), GoLive::Done);
+    assert!(rig.arrive(rig.at(21)).is_none(), "the log continues there");
 }
 
-/// A hub on another database that publishes on the same name without a pause once kept a channel from going live: each
-/// of its events that came while one was looked up was looked up in its turn.
+/// A hub on another database that published on the same name without a pause kept a channel from going live: each of its
+/// events that came during a round caused another round.
 #[test]
-fn who_publishes_elsewhere_does_not_keep_a_channel_from_going_live() {
-    let (rig, mut fill) = Rig::filling();
-    let elsewhere = Epoch::random();
-    let stranger = |offset| rig.arrive(Position { epoch: elsewhere, offset });
-    stranger(7);
-    assert!(rig.subscriptions.begin_round(&mut fill));
-    stranger(8);
-    assert_eq!(rig.put(&fill, 3), GoLive::Done);
-    assert!(matches!(stranger(9), Call::Nothing));
+fn events_of_another_database_do_not_keep_a_channel_from_going_live() {
+    let (rig, mut task) = Rig::backfilling();
+    let epoch = Epoch::random();
+    let foreign = |offset| rig.arrive(Position { epoch, offset });
+    foreign(7);
+    assert!(rig.subscriptions.begin_round(&mut task));
+    foreign(8);
+    assert_eq!(rig.apply(&task, 3), GoLive::Done);
+    assert!(foreign(9).is_none());
     assert_eq!(rig.subscriptions.counters.stats(true, 1).elsewhere, 3);
 }
 
 /// After a failover one connection may be at the new primary and the other still at the old one, which knows nothing of
-/// the new epoch. Its events were once taken to be another database's for as long as the connection stood, and no
-/// comparison looked at the channel, as something arrived on it all the time.
+/// the new epoch. Its events were taken for another database's as long as the connection lasted, and no lag check looked
+/// at the channel, because something arrived on it all the time.
 #[test]
-fn what_was_taken_to_be_from_elsewhere_is_looked_up_again() {
-    let (rig, mut fill) = Rig::filling();
+fn a_foreign_epoch_is_looked_up_again() {
+    let (rig, mut task) = Rig::backfilling();
     let next = Position { epoch: Epoch::random(), offset: 21 };
     rig.arrive(next);
-    assert_eq!(rig.answer(&mut fill, 20), GoLive::Done);
-    assert!(rig.subscriptions.idle(0).is_empty(), "it has just gone live");
-    assert!(matches!(rig.arrive(Position { offset: 22, ..next }), Call::Nothing));
-    assert_eq!(rig.subscriptions.idle(0).len(), 1, "it is compared");
+    assert_eq!(rig.round(&mut task, 20), GoLive::Done);
+    assert!(rig.subscriptions.take_idle(0).is_empty(), "it has just gone live");
+    assert!(rig.arrive(Position { offset: 22, ..next }).is_none());
+    assert_eq!(rig.subscriptions.take_idle(0).len(), 1, "its lag is checked");
     rig.subscriptions.clear_foreign_epochs(0);
-    assert!(matches!(rig.arrive(Position { offset: 23, ..next }), Call::Fill(_)));
+    assert!(rig.arrive(Position { offset: 23, ..next }).is_some());
 }
 
-/// An event of an epoch that Redis no longer had was taken for one of another database, and nobody was told.
+/// The event of a live channel whose log is empty. The log itself accepts any epoch's first event, also another database's
+/// and, right after this node deleted the channel, that of the deleted epoch.
+#[test]
+fn an_empty_log_takes_no_event_of_another_epoch() {
+    let (rig, mut task) = Rig::backfilling();
+    assert_eq!(rig.round(&mut task, 0), GoLive::Done);
+    let foreign = Position { epoch: Epoch::random(), offset: 1 };
+    let mut task = rig.arrive(foreign).expect("redis is asked");
+    assert_eq!(rig.round(&mut task, 0), GoLive::Done);
+    assert_eq!(rig.deliveries().position(&rig.channel), Some(rig.at(0)));
+
+    let start = Position { epoch: Epoch::random(), offset: 0 };
+    rig.subscriptions.expect_epoch(&rig.name, start.epoch);
+    rig.deliveries().open_at(&rig.channel, &Head::new(start));
+    assert!(rig.arrive(Position { offset: 1, ..start }).is_none());
+    assert_eq!(rig.deliveries().position(&rig.channel), Some(Position { offset: 1, ..start }));
+    assert!(rig.arrive(rig.at(1)).is_some());
+}
+
+/// An event of an epoch that Redis no longer had was taken for one of another database, and readers were not told.
 #[test]
 fn an_epoch_that_came_and_went_is_told_once() {
     let begins = || Position { epoch: Epoch::random(), offset: 1 };
@@ -208,11 +230,11 @@ fn an_epoch_that_came_and_went_is_told_once() {
     let here = Position { offset: 3, ..begins() };
     let ended = next();
     let with_lineage = next().with_lineage(vec![(ended.position.epoch, 1)]);
-    let idle = Head::new(Position { offset: 0, ..begins() });
+    let empty = Head::new(Position { offset: 0, ..begins() });
     for (case, here, arrival, head, lost) in [
         ("in between", here, begins(), next(), true),
-        ("in between, now silent", here, begins(), idle.clone(), true),
-        ("silent as before", idle.position, begins(), idle.clone(), true),
+        ("in between, now empty", here, begins(), empty.clone(), true),
+        ("empty as before, of another database", empty.position, begins(), empty.clone(), false),
         ("the log's own", Position { offset: 0, ..here }, Position { offset: 1, ..here }, next(), true),
         ("goes on counting", here, Position { offset: 4, ..begins() }, next(), true),
         ("of another database", here, Position { offset: 7, ..begins() }, next(), false),
@@ -220,104 +242,105 @@ fn an_epoch_that_came_and_went_is_told_once() {
         ("of the head", here, ended.position, ended.clone(), false),
         ("before the head", here, ended.position, with_lineage, false),
     ] {
-        let (rig, mut fill) = Rig::filling();
+        let (rig, mut task) = Rig::backfilling();
         rig.arrive(arrival);
-        assert!(!rig.subscriptions.has_lost(&fill, here, &head), "redis was asked before it came: {case}");
-        assert!(rig.subscriptions.begin_round(&mut fill));
-        assert_eq!(rig.subscriptions.has_lost(&fill, here, &head), lost && here.epoch != head.position.epoch, "{case}");
-        let known_lost = |rig: &Rig| rig.subscriptions.state.lock().channels[&rig.name].has_lost;
-        assert_eq!(known_lost(&rig), lost, "{case}");
-        rig.subscriptions.loss_reported(&fill);
-        rig.subscriptions.has_lost(&fill, here, &head);
-        assert!(!known_lost(&rig), "once: {case}");
+        assert!(!rig.subscriptions.has_lost(&task, here, &head), "redis was asked before it came: {case}");
+        assert!(rig.subscriptions.begin_round(&mut task));
+        assert_eq!(rig.subscriptions.has_lost(&task, here, &head), lost && here.epoch != head.position.epoch, "{case}");
+        let has_lost = |rig: &Rig| rig.subscriptions.table.lock().channels[&rig.name].has_lost;
+        assert_eq!(has_lost(&rig), lost, "{case}");
+        rig.subscriptions.loss_reported(&task);
+        rig.subscriptions.has_lost(&task, here, &head);
+        assert!(!has_lost(&rig), "once: {case}");
     }
 }
 
 /// Redis had lost the last event of an epoch, and the log was in the next one before the event arrived.
 #[test]
-fn what_followed_in_the_epoch_that_was_left_is_told() {
+fn a_lost_event_of_the_epoch_that_was_left_is_told() {
     for (offset, lost) in [(3, false), (4, true)] {
-        let (rig, mut fill) = Rig::filling();
+        let (rig, mut task) = Rig::backfilling();
         let left = Position { epoch: Epoch::random(), offset: 3 };
-        rig.subscriptions.epoch_left(&fill, left);
+        rig.subscriptions.epoch_left(&task, left);
         rig.arrive(Position { offset, ..left });
-        assert!(rig.subscriptions.begin_round(&mut fill));
-        assert_eq!(rig.subscriptions.has_lost(&fill, rig.at(0), &Head::new(rig.at(5))), lost, "{offset}");
+        assert!(rig.subscriptions.begin_round(&mut task));
+        assert_eq!(rig.subscriptions.has_lost(&task, rig.at(0), &Head::new(rig.at(5))), lost, "{offset}");
     }
 }
 
-/// Another node deletes the channel while it is filled here, after Redis has answered: that it has to be asked again was
-/// once forgotten, and the readers heard of it with the next event only.
+/// Another node deleted the channel during a backfill, after Redis had replied. The request for another round was
+/// forgotten, and the readers were told with the next event only.
 #[test]
-fn a_channel_that_is_deleted_while_it_is_filled_is_filled_once_more() {
-    let (rig, mut fill) = Rig::filling();
-    assert!(rig.subscriptions.begin_round(&mut fill));
-    assert!(rig.subscriptions.request_backfill(&rig.name).is_none(), "somebody is at it");
-    assert_eq!(rig.put(&fill, 3), GoLive::Retry);
-    assert_eq!(rig.answer(&mut fill, 3), GoLive::Done);
+fn a_channel_deleted_during_its_backfill_is_read_again() {
+    let (rig, mut task) = Rig::backfilling();
+    assert!(rig.subscriptions.begin_round(&mut task));
+    assert!(rig.subscriptions.request_backfill(&rig.name).is_none(), "one is under way");
+    assert_eq!(rig.apply(&task, 3), GoLive::Retry);
+    assert_eq!(rig.round(&mut task, 3), GoLive::Done);
     assert!(rig.subscriptions.request_backfill(&rig.name).is_some());
 }
 
-/// An array has no room for an id, so such an event is looked up; where they came faster than they could be looked up,
-/// who began to read once waited for a pause.
+/// An array has no room for an id, so such an event is read from the history. If they came faster than they could be
+/// read, new readers waited for a pause.
 #[test]
-fn a_busy_channel_is_live_once_it_is_filled() {
-    let (rig, mut fill) = Rig::filling();
+fn a_busy_channel_is_live_after_a_round() {
+    let (rig, mut task) = Rig::backfilling();
     let mut reader = rig.subscribe();
-    assert!(rig.subscriptions.begin_round(&mut fill));
+    assert!(rig.subscriptions.begin_round(&mut task));
     rig.arrive(rig.at(9));
-    assert_eq!(rig.put(&fill, 3), GoLive::Retry);
+    assert_eq!(rig.apply(&task, 3), GoLive::Retry);
     assert!(reader.first_block(FirstBlock::default()).ends_with(format!("id: {}\n\n", rig.at(3)).as_bytes()));
 }
 
-/// A log without a reader may be forgotten while it is filled. The channel was then live with a log that nobody had
-/// opened, and who came next waited for ever.
+/// A log without a reader may be dropped during a backfill. The channel was then live with a log that was not open, and
+/// its next reader waited for ever.
 #[test]
-fn a_log_that_was_forgotten_meanwhile_is_opened_again() {
-    let (rig, mut fill) = Rig::filling();
-    assert!(rig.subscriptions.begin_round(&mut fill));
-    // Never opened, as the one that was is gone.
-    assert_eq!(rig.subscriptions.go_live(&fill, &Head::new(rig.at(3))), GoLive::Retry);
-    assert_eq!(rig.answer(&mut fill, 3), GoLive::Done);
+fn a_log_dropped_during_its_backfill_is_opened_again() {
+    let (rig, mut task) = Rig::backfilling();
+    assert!(rig.subscriptions.begin_round(&mut task));
+    // The log is not open.
+    assert_eq!(rig.subscriptions.go_live(&task, &Head::new(rig.at(3))), GoLive::Retry);
+    assert_eq!(rig.round(&mut task, 3), GoLive::Done);
     assert!(rig.is_live());
 }
 
-/// An event that came before the channel was subscribed to anew is held back; the one after it came while nobody
-/// listened. The log must get as far as Redis said, not only as far as what is held back.
+/// An event that came before the channel was subscribed to again is buffered; the next one came while the connection was
+/// down. The log must reach the head, not only the buffered event.
 #[test]
-fn what_is_held_back_need_not_be_all_there_is() {
-    let (rig, mut fill) = Rig::filling();
+fn buffered_events_may_end_before_the_head() {
+    let (rig, mut task) = Rig::backfilling();
     rig.arrive(rig.at(5));
-    assert!(rig.subscriptions.begin_round(&mut fill));
-    assert_eq!(rig.subscriptions.first_buffered(&fill), Some(rig.at(5)));
-    rig.subscriptions.deliveries().unwrap().open_at(&rig.channel, &Head::new(rig.at(4)));
-    assert_eq!(rig.subscriptions.go_live(&fill, &Head::new(rig.at(6))), GoLive::Retry);
-    assert_eq!(rig.subscriptions.deliveries().unwrap().position(&rig.channel), Some(rig.at(5)));
-    assert_eq!(rig.answer(&mut fill, 6), GoLive::Done);
+    assert!(rig.subscriptions.begin_round(&mut task));
+    assert_eq!(rig.subscriptions.first_buffered(&task), Some(rig.at(5)));
+    rig.deliveries().open_at(&rig.channel, &Head::new(rig.at(4)));
+    assert_eq!(rig.subscriptions.go_live(&task, &Head::new(rig.at(6))), GoLive::Retry);
+    assert_eq!(rig.deliveries().position(&rig.channel), Some(rig.at(5)));
+    assert_eq!(rig.round(&mut task, 6), GoLive::Done);
 }
 
-/// There was a bound for each channel, and none for all: 10,000 channels filled at once may hold back 40 GB.
+/// Each channel had a bound, and all together had none: 10,000 channels backfilled at once could buffer 40 GB.
 #[test]
-fn what_is_held_back_is_bounded_for_all_channels_together() {
+fn buffered_bytes_are_bounded_for_all_channels_together() {
     let rig = Rig::new();
     let data = "x".repeat(1024 * 1024);
     let payload = format!(r#"{{"data":"{data}"}}"#);
-    let channels: Vec<_> = (0..100).map(|id| Channel::new(&format!("channel {id}")).unwrap()).collect();
+    let channels: Vec<_> = (0..100).map(|number| Channel::new(&format!("channel {number}")).unwrap()).collect();
     for channel in &channels {
         rig.subscriptions.add(&name(channel), channel, Some(0));
-        rig.subscriptions.arrive(&name(channel), payload.as_bytes());
+        rig.subscriptions.on_message(&name(channel), payload.as_bytes());
     }
     let buffered = BUFFERED_BYTES_TOTAL_MAX / data.len();
-    assert_eq!(rig.subscriptions.state.lock().buffered_bytes, BUFFERED_BYTES_TOTAL_MAX);
+    let buffered_bytes = || rig.subscriptions.table.lock().buffered_bytes;
+    assert_eq!(buffered_bytes(), BUFFERED_BYTES_TOTAL_MAX);
     assert_eq!(rig.subscriptions.counters.stats(true, 0).overflowed, (channels.len() - buffered) as u64);
-    // What is settled makes room, and so does what is released.
-    let mut fill = rig.subscriptions.confirmed(&name(&channels[0]), 0).unwrap();
-    assert!(rig.subscriptions.begin_round(&mut fill));
-    rig.subscriptions.deliveries().unwrap().open_at(&channels[0], &Head::new(rig.at(1)));
-    assert_eq!(rig.subscriptions.go_live(&fill, &Head::new(rig.at(1))), GoLive::Done);
-    assert_eq!(rig.subscriptions.state.lock().buffered_bytes, BUFFERED_BYTES_TOTAL_MAX - data.len());
+    // A channel that goes live or is removed makes room.
+    let mut task = rig.subscriptions.confirmed(&name(&channels[0]), 0).unwrap();
+    assert!(rig.subscriptions.begin_round(&mut task));
+    rig.deliveries().open_at(&channels[0], &Head::new(rig.at(1)));
+    assert_eq!(rig.subscriptions.go_live(&task, &Head::new(rig.at(1))), GoLive::Done);
+    assert_eq!(buffered_bytes(), BUFFERED_BYTES_TOTAL_MAX - data.len());
     for channel in &channels {
         rig.subscriptions.remove(&name(channel), channel);
     }
-    assert_eq!(rig.subscriptions.state.lock().buffered_bytes, 0);
+    assert_eq!(buffered_bytes(), 0);
 }

@@ -64,7 +64,7 @@ fn what_may_have_been_missed_changes_it() {
 fn it_is_good_for_as_long_as_a_hash_lives() {
     const IDLE: Duration = Duration::from_millis(800);
     let mut rig = Rig::new();
-    rig.keep.idle_age_max = IDLE;
+    rig.retention.idle_age_max = IDLE;
     let (meta, began) = (rig.keys.meta.clone(), std::time::Instant::now());
     let (epoch, _) = rig.silent();
     rig.publish("missed");

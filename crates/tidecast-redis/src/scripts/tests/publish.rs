@@ -92,12 +92,12 @@ fn a_known_key_answers_as_the_first_time_and_delivers_nothing() {
     let mut listener = Listener::new(&rig, "SUBSCRIBE", "sse");
     let first = rig.publish_once("first", "key {1}:\u{e9}", "3 receivers\nand an id");
     assert!(!first.repeated);
-    assert_eq!(first.answer, "3 receivers\nand an id");
+    assert_eq!(first.receipt, "3 receivers\nand an id");
     rig.publish("second");
     let again = rig.publish_once("other", "key {1}:\u{e9}", "ignored");
     assert_eq!(again, Accepted { repeated: true, redis_receivers: 0, ..first.clone() });
     let other = rig.publish_once("third", "key 2", "");
-    assert_eq!((other.repeated, other.position.offset, &*other.answer), (false, 3, ""));
+    assert_eq!((other.repeated, other.position.offset, &*other.receipt), (false, 3, ""));
     for text in ["first", "second", "third"] {
         assert_eq!(listener.next_of_ours().1.data(), text);
     }
@@ -109,11 +109,11 @@ fn a_known_key_answers_as_the_first_time_and_delivers_nothing() {
 #[test]
 fn a_key_is_forgotten_in_time_and_with_its_channel() {
     let mut rig = Rig::new();
-    rig.keep.idempotency_age_max = Duration::from_millis(50);
+    rig.retention.idempotency_age_max = Duration::from_millis(50);
     rig.publish_once("x", "key", "");
     assert!(server::wait_until(|| !rig.publish_once("x", "key", "").repeated));
 
-    rig.keep.idempotency_age_max = DAY;
+    rig.retention.idempotency_age_max = DAY;
     rig.publish_once("x", "other", "");
     rig.forget();
     let after = rig.publish_once("x", "other", "");
@@ -124,7 +124,7 @@ fn a_key_is_forgotten_in_time_and_with_its_channel() {
     rig.command(&["DEL", &meta]);
     assert!(!rig.publish_once("x", "other", "").repeated);
 
-    rig.keep.idempotency_age_max = Duration::ZERO;
+    rig.retention.idempotency_age_max = Duration::ZERO;
     assert!(!rig.publish_once("x", "third", "").repeated);
     assert!(!rig.publish_once("x", "third", "").repeated);
 }
@@ -244,7 +244,7 @@ fn a_damaged_stream_loses_no_publish() {
 fn events_are_trimmed_by_count() {
     let mut rig = Rig::new();
     rig.command(&["CONFIG", "SET", "stream-node-max-entries", "10"]);
-    rig.keep.events_max = 5;
+    rig.retention.events_max = 5;
     let (mut newest, events) = (0, rig.keys.events.clone());
     for _ in 0..100 {
         newest = rig.publish("x").offset;
@@ -261,7 +261,7 @@ fn events_are_trimmed_by_count() {
 fn events_are_trimmed_by_age_and_never_before_it() {
     const AGE_MS: u64 = 400;
     let mut rig = Rig::new();
-    rig.keep.events_age_max = Duration::from_millis(AGE_MS);
+    rig.retention.events_age_max = Duration::from_millis(AGE_MS);
     let events = rig.keys.events.clone();
     // When each event was published, by the server's clock.
     let mut published = Vec::new();
@@ -307,7 +307,7 @@ fn without_history_nothing_is_kept_and_nothing_stale_either() {
     let mut rig = Rig::new();
     rig.publish("kept");
     let (meta, events) = (rig.keys.meta.clone(), rig.keys.events.clone());
-    rig.keep.events_max = 0;
+    rig.retention.events_max = 0;
     let mut listener = Listener::new(&rig, "SUBSCRIBE", "sse");
     let position = rig.publish("not kept");
     assert_eq!(position.offset, 2);
@@ -317,7 +317,7 @@ fn without_history_nothing_is_kept_and_nothing_stale_either() {
     let filled = rig.fill(Some(1));
     assert_eq!((filled.head, filled.complete, filled.events.len()), (position, false, 0));
     // Another node keeps some: its stream must end some day too.
-    rig.keep.events_max = 10;
+    rig.retention.events_max = 10;
     rig.publish("kept");
     assert!(rig.number(&["PTTL", &events]) > 0);
 }

@@ -42,9 +42,9 @@ fn out_of_memory_nothing_is_half_done() {
     rig.command(&["HSET", &meta, "r", "another"]);
     rig.command(&["CONFIG", "SET", "maxmemory", "1"]);
     every_kind_of_publish(&mut rig, "OOM");
-    rig.keep.events_max = 0;
+    rig.retention.events_max = 0;
     every_kind_of_publish(&mut rig, "OOM");
-    rig.keep.events_max = 100;
+    rig.retention.events_max = 100;
 
     // Reading and deleting go on.
     assert_eq!(offsets(&rig.fill(Some(0))), [1]);
@@ -80,8 +80,8 @@ fn a_replica_is_read_from() {
     rig.command(&["REPLICAOF", "127.0.0.1", &nowhere]);
     every_kind_of_publish(&mut rig, "READONLY");
     assert_eq!(offsets(&rig.fill(Some(0))), [1]);
-    let control = Keys::new("tidecast", 0).control();
-    let call = Forget { keys: &rig.keys, idle_age_max: DAY, control: &control, message: b"" }.call();
+    let names = Keys::new("tidecast", 0);
+    let call = Forget { keys: &rig.keys, idle_age_max: DAY, control: names.control(), message: b"" }.call();
     let error = run(&mut rig.connection, &call).unwrap_err();
     assert!(code(&error).contains("READONLY"), "{error}");
 }
@@ -93,7 +93,7 @@ fn the_documented_rights_suffice() {
     user.extend(COMMANDS.split_whitespace());
     rig.command(&user);
     rig.connection = connect(&format!("redis://hub:secret@127.0.0.1:{}/0", rig.server.port));
-    rig.keep.events_age_max = Duration::from_millis(1);
+    rig.retention.events_age_max = Duration::from_millis(1);
     for _ in 0..10 {
         rig.publish_once("x", "a", "");
         rig.publish("x");

@@ -118,9 +118,9 @@ fn a_node_of_a_cluster_runs_them_and_sharded_channels_lie_with_the_keys() {
         keys: &rig.keys,
         event: &event,
         idempotency_key: Some(&key),
-        answer: "",
+        receipt: "",
         target: PublishTarget { name: &own, sharded: true, format: PlainFormat::Object },
-        keep: &rig.keep,
+        retention: &rig.retention,
         seen: &rig.servers.snapshot(),
     };
     let accepted = Publish::parse(run(&mut rig.connection, &publish.call()).unwrap()).unwrap();

@@ -10,9 +10,11 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tidecast_test::{HttpConnection, eventually};
 
-use crate::redis::server::free_port;
+use crate::{
+    redis::server::free_port,
+    support::{Connection, eventually},
+};
 
 const PAGE: &str = include_str!("../../../../../docs/proxies.md");
 
@@ -74,8 +76,8 @@ impl Proxy {
     }
 
     /// Asks through the proxy, as a client that does not go on if it gets no answer.
-    pub(super) async fn connection(&self) -> HttpConnection {
-        HttpConnection::open(self.plain).await
+    pub(super) async fn connection(&self) -> Connection {
+        Connection::open(self.plain).await
     }
 }
 

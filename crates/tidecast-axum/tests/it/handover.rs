@@ -1,0 +1,143 @@
+//! A stream that a server takes from its body.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use axum::{Router, extract::State, routing::get as route};
+use tidecast::{Event, FeedOptions, Hub, Publisher, Start};
+use tidecast_axum::{Handover, Sse, router};
+
+use crate::exchange::{data, get, is_silent, next, open, publish};
+
+fn with_handover() -> (axum::extract::Request, Handover) {
+    let handover = Handover::new();
+    let mut request = get("/");
+    request.extensions_mut().insert(handover.clone());
+    (request, handover)
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_can_be_taken_while_it_has_nothing_to_say() {
+    let hub = Hub::new();
+    let (request, handover) = with_handover();
+    let (mut body, _) = open(&router(hub.clone()), request).await;
+    assert!(handover.is_filled());
+    assert!(handover.take().is_none(), "it has not been asked yet");
+    assert!(is_silent(&mut body));
+    let first = handover.armed();
+    assert!(first.is_some());
+    assert!(is_silent(&mut body));
+    assert_eq!(handover.armed(), first, "it has said nothing since");
+
+    publish(&hub, "sse", "one");
+    assert_eq!(data(&next(&mut body).await), ["one"]);
+    assert_eq!(handover.armed(), None);
+    assert!(is_silent(&mut body));
+    assert!(handover.armed().is_some_and(|armed| Some(armed) != first), "another time");
+
+    let mut taken = handover.take().unwrap();
+    assert_eq!((handover.armed(), handover.is_filled()), (None, false));
+    publish(&hub, "sse", "two");
+    assert!(is_silent(&mut body), "two would say it");
+    drop(body);
+    let delivered = taken.subscription.next().await;
+    assert!(matches!(delivered, Some(tidecast::Delivery::Event(_))), "{delivered:?}");
+    assert_eq!(hub.stats().subscriptions, 1);
+    drop(taken);
+    assert_eq!(hub.stats().subscriptions, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_goes_with_whoever_has_the_stream() {
+    let hub = Hub::new();
+    let kept = Arc::new(());
+    let (request, handover) = with_handover();
+    handover.keep(kept.clone());
+    assert_eq!(Arc::strong_count(&kept), 1, "there is no stream");
+    let (body, _) = open(&router(hub.clone()), request).await;
+    handover.keep(kept.clone());
+    handover.keep(kept.clone());
+    assert_eq!(Arc::strong_count(&kept), 3);
+    drop(body);
+    assert_eq!((Arc::strong_count(&kept), hub.stats().subscriptions), (1, 0));
+
+    let (request, handover) = with_handover();
+    let (mut body, _) = open(&router(hub), request).await;
+    handover.keep(kept.clone());
+    assert!(is_silent(&mut body));
+    let taken = handover.take();
+    drop(body);
+    assert_eq!(Arc::strong_count(&kept), 2);
+    drop(taken);
+    assert_eq!(Arc::strong_count(&kept), 1);
+}
+
+/// Two responses of one request can't both have their stream there: the second is served without.
+#[tokio::test(start_paused = true)]
+async fn a_cell_has_one_stream() {
+    async fn twice(State(hub): State<Hub>, handover: axum::Extension<Handover>) -> Sse {
+        let sse = || Sse::new(hub.subscribe(["sse"], Start::Live).unwrap()).handover(Some(handover.0.clone()));
+        let first = axum::response::IntoResponse::into_response(sse());
+        tokio::spawn(async move {
+            let _kept = first;
+            std::future::pending::<()>().await;
+        });
+        sse()
+    }
+    let hub = Hub::new();
+    let app = Router::new().route("/", route(twice)).with_state(hub.clone());
+    let (request, handover) = with_handover();
+    let (mut body, _) = open(&app, request).await;
+    assert!(is_silent(&mut body));
+    assert_eq!(handover.armed(), None, "that is the first one's");
+    publish(&hub, "sse", "served");
+    assert_eq!(data(&next(&mut body).await), ["served"]);
+}
+
+/// A server that takes a stream goes on with a subscription, which a feed is not.
+#[tokio::test(start_paused = true)]
+async fn a_feed_stays_in_its_body() {
+    async fn join(State(publisher): State<Publisher<()>>, handover: axum::Extension<Handover>) -> Sse {
+        let options = FeedOptions { initial: vec![Event::text("welcome")], ..FeedOptions::default() };
+        Sse::from(publisher.subscribe(["chat"], (), options).unwrap()).handover(Some(handover.0))
+    }
+    let publisher = Publisher::new();
+    let say = |text| publisher.publish_now(["chat"], Event::text(text)).unwrap();
+    let app = Router::new().route("/", route(join)).with_state(publisher.clone());
+    let (request, handover) = with_handover();
+    let (mut body, _) = open(&app, request).await;
+    assert!(!handover.is_filled(), "so that no server says that it will take it");
+    assert_eq!(data(&next(&mut body).await), ["welcome"]);
+    for text in ["one", "two"] {
+        assert!(is_silent(&mut body));
+        assert_eq!(handover.armed(), None);
+        assert!(handover.take().is_none());
+        assert_eq!(say(text), 1, "it is there still");
+        assert_eq!(data(&next(&mut body).await), [text]);
+    }
+    drop(handover);
+    say("three");
+    assert_eq!(data(&next(&mut body).await), ["three"]);
+    drop(body);
+    assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 0);
+}
+
+/// A taken subscription needs no runtime: whoever took it polls it by a waker of their own.
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_is_read_from_any_thread() {
+    let hub = Hub::new();
+    let (request, handover) = with_handover();
+    let (mut body, _) = open(&router(hub.clone()), request).await;
+    assert!(is_silent(&mut body));
+    let mut taken = handover.take().unwrap();
+    hub.publish("sse", Event::text("elsewhere")).await.unwrap();
+    let read = std::thread::spawn(move || {
+        let mut batch = tidecast::Batch::new();
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(taken.subscription.poll_batch(&mut context, &mut batch, 1), Poll::Ready(true));
+        batch.take_bytes()
+    });
+    assert!(read.join().unwrap().starts_with(b"data: elsewhere\nid: "));
+}

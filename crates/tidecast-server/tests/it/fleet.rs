@@ -1,0 +1,194 @@
+//! Many subscribers, several publishers, and connections that are cut anywhere: nothing is lost, doubled or reordered.
+//!
+//! What the hub answered to each publish says where the event stands, so the publishers' answers together are what every
+//! subscriber must see. The end is an event of its own in each channel, after which nothing may come: so what would be
+//! doubled at the very end is seen too.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde_json::{Value, json};
+use tidecast::wire::{Item, Message};
+
+use crate::support::{Connection, Hub, Source, request, times, within};
+
+const CHANNELS: usize = 20;
+const SUBSCRIBERS: usize = 500;
+/// Each of the four publishers publishes so many to each channel.
+static ROUNDS: LazyLock<usize> = LazyLock::new(|| 30 * times() as usize);
+static CUTS_MAX: LazyLock<usize> = LazyLock::new(|| 6 * times() as usize);
+const LAST_WORD: &str = "the end";
+
+/// What was published, per channel and in the order of its offsets: data and own id.
+type Published = BTreeMap<String, BTreeMap<u64, (String, Option<String>)>>;
+
+#[tokio::test]
+async fn five_hundred_subscribers_cut_at_random_see_everything_once_and_in_order() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let hub = Hub::start(&[]);
+    let mut rng = fastrand::Rng::with_seed(seed);
+
+    let mut readers = tokio::task::JoinSet::new();
+    for number in 0..SUBSCRIBERS {
+        let more = if number % 5 == 0 { rng.usize(1..8) } else { 0 };
+        let first = number % CHANNELS;
+        let channels: Vec<_> = (first..=first + more).map(|channel| format!("c{}", channel % CHANNELS)).collect();
+        let target = format!("/stream?channel={}", channels.join("&channel="));
+        let mut source = hub.source(&target);
+        // Connected before anything is published, so that it is to see all of it.
+        let stream = source.connected().await;
+        stream.until_live().await;
+        let rng = rng.fork();
+        readers.spawn(async move { (channels.clone(), read(source, channels.len(), rng).await) });
+    }
+
+    let published = publish_all(&hub).await;
+    for channel in published.keys() {
+        let last = hub.publish(&json!({ "channel": channel, "data": LAST_WORD }).to_string()).await;
+        assert!(last["position"].as_str().unwrap().ends_with(&format!(".{}", 4 * *ROUNDS + 1)), "{last}");
+    }
+    let mut cuts = 0;
+    while let Some(read) = within("the subscribers", readers.join_next()).await {
+        let (channels, (messages, cut)) = read.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        cuts += cut;
+        compare(&channels, &messages, &published);
+    }
+    assert!(cuts > SUBSCRIBERS, "too few cuts to mean anything: {cuts}");
+    hub.until_metric("tidecast_subscriptions", 0).await;
+    let all = (CHANNELS * (4 * *ROUNDS + 1)) as u64;
+    assert_eq!(hub.metric("tidecast_events_published_total").await, all);
+    for reason in ["expired", "restarted", "unknown-id", "too-slow"] {
+        assert_eq!(hub.metric(&format!("tidecast_resets_total{{reason=\"{reason}\"}}")).await, 0, "{reason}");
+    }
+}
+
+/// Reads until the last word was heard in every channel, and cuts the connection now and then: after a number of bytes
+/// that has nothing to do with where chunks, lines or characters end.
+async fn read(mut source: Source, channels: usize, mut rng: fastrand::Rng) -> (Vec<Message>, usize) {
+    let (mut messages, mut last_words, mut cuts) = (Vec::new(), 0, 0);
+    let mut budget = rng.usize(1..4_000);
+    while last_words < channels {
+        let cutting = cuts < *CUTS_MAX;
+        let stream = source.connected().await;
+        let before = stream.bytes_read;
+        let goes_on = stream.fill(if cutting { budget.min(1 + rng.usize(..700)) } else { 64 * 1024 }).await;
+        assert!(goes_on, "the hub ended the stream");
+        budget = budget.saturating_sub(stream.bytes_read - before);
+        let mut items: Vec<_> = std::iter::from_fn(|| stream.take_item()).collect();
+        if cutting && budget == 0 {
+            items.extend(source.cut());
+            cuts += 1;
+            budget = rng.usize(1..4_000);
+        }
+        for item in items {
+            let Item::Message(message) = item else { continue };
+            last_words += usize::from(message.data == LAST_WORD);
+            messages.push(message);
+        }
+    }
+    (messages, cuts)
+}
+
+fn compare(channels: &[String], messages: &[Message], published: &Published) {
+    let mut seen: BTreeMap<&str, Vec<&Message>> = BTreeMap::new();
+    for message in messages {
+        assert_ne!(message.event_type, "stream-reset", "{message:?}");
+        if message.data != LAST_WORD {
+            let channel = message.data.split('|').next().expect("data begin with their channel");
+            seen.entry(channel).or_default().push(message);
+        }
+    }
+    for channel in channels {
+        let expected = &published[channel];
+        let seen = seen.remove(channel.as_str()).unwrap_or_default();
+        let data: Vec<_> = seen.iter().map(|message| message.data.as_str()).collect();
+        let expected_data: Vec<_> = expected.values().map(|(data, _)| data.as_str()).collect();
+        assert_eq!(data, expected_data, "{channel} of {channels:?}");
+        for (message, (_, id)) in seen.iter().zip(expected.values()) {
+            match id {
+                Some(id) if channels.len() == 1 => assert_eq!(message.last_event_id, *id),
+                _ => assert_eq!(message.last_event_id.split(',').count(), channels.len()),
+            }
+        }
+    }
+    assert!(seen.is_empty(), "events of channels that were not asked for: {seen:?}");
+}
+
+/// Publishes in all four forms at once.
+async fn publish_all(hub: &Hub) -> Published {
+    let mut publishers = tokio::task::JoinSet::new();
+    for form in ["json", "array", "form", "text"] {
+        let address = hub.address;
+        publishers.spawn(async move {
+            let mut connection = Connection::open(address).await;
+            let mut answers = Vec::new();
+            for round in 0..*ROUNDS {
+                // Data with characters of one to four bytes, line breaks, and a size that varies.
+                let filler = "é🌊\n".repeat(round % 7);
+                let events: Vec<_> = (0..CHANNELS)
+                    .map(|channel| {
+                        let data = format!("c{channel}|{form}|{round}|{filler}");
+                        let id = (form == "form" || round % 3 == 0).then(|| format!("{form} {round} ü"));
+                        (format!("c{channel}"), data, id)
+                    })
+                    .collect();
+                for request in requests(form, address, &events) {
+                    connection.send(&request).await;
+                    let answer = connection.answer("POST").await;
+                    assert_eq!(answer.head.status, 200, "{answer:?}");
+                    match answer.json() {
+                        Value::Array(several) => answers.extend(several),
+                        one => answers.push(one),
+                    }
+                }
+                let from = answers.len() - events.len();
+                for (answer, (channel, data, id)) in answers[from..].iter_mut().zip(events) {
+                    assert_eq!(answer["channel"], channel);
+                    answer["told"] = json!([data, id]);
+                }
+            }
+            answers
+        });
+    }
+    let mut published = Published::new();
+    while let Some(answers) = within("publishing", publishers.join_next()).await {
+        for answer in answers.expect("publishing works") {
+            let position: tidecast::Position = answer["position"].as_str().and_then(|p| p.parse().ok()).expect("one");
+            let told: (String, Option<String>) = serde_json::from_value(answer["told"].clone()).expect("what was told");
+            let channel = answer["channel"].as_str().unwrap_or_default();
+            let before = published.entry(channel.to_owned()).or_default().insert(position.offset, told);
+            assert!(before.is_none(), "two events at {position}");
+        }
+    }
+    published
+}
+
+/// The requests of one round.
+fn requests(form: &str, address: std::net::SocketAddr, events: &[(String, String, Option<String>)]) -> Vec<Vec<u8>> {
+    let post = |target: &str, media_type: &str, body: &str| {
+        request(address, "POST", target, &[("Content-Type", media_type)], body.as_bytes())
+    };
+    let object =
+        |(channel, data, id): &(String, String, Option<String>)| json!({ "channel": channel, "data": data, "id": id });
+    if form == "array" {
+        let array: Value = events.iter().map(object).collect();
+        return vec![post("/publish", "application/json", &array.to_string())];
+    }
+    let one = |event: &(String, String, Option<String>)| {
+        let (channel, data, id) = event;
+        let pairs = format!("channel={channel}&id={}", escape(id.as_deref().unwrap_or_default()));
+        match form {
+            "json" => post("/publish", "application/json", &object(event).to_string()),
+            "form" => post("/publish", "application/x-www-form-urlencoded", &format!("{pairs}&data={}", escape(data))),
+            _ => post(&format!("/publish?{pairs}"), "text/plain; charset=utf-8", data),
+        }
+    };
+    events.iter().map(one).collect()
+}
+
+/// Percent-encodes every byte but letters and digits.
+fn escape(text: &str) -> String {
+    let byte =
+        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(byte).collect()
+}

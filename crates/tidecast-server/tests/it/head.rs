@@ -1,0 +1,219 @@
+//! How a stream begins: its head, its first block, and from where it goes on.
+
+use tidecast::wire::Item;
+
+use crate::support::{Connection, Hub, Stream, eventually, request};
+
+#[tokio::test]
+async fn the_head_and_the_first_block_are_these_bytes() {
+    let hub = Hub::start(&[]);
+    let mut stream = hub.stream("/stream").await;
+    for (name, value) in [
+        ("content-type", "text/event-stream; charset=utf-8"),
+        ("cache-control", "no-cache, no-transform"),
+        ("x-accel-buffering", "no"),
+        ("transfer-encoding", "chunked"),
+    ] {
+        assert_eq!(stream.head.header(name), Some(value));
+    }
+    for name in ["content-length", "content-encoding", "set-cookie"] {
+        assert_eq!(stream.head.header(name), None, "{name}");
+    }
+    // A stream is the last answer on its connection.
+    assert_eq!(stream.head.header("connection"), Some("close"));
+    let block = stream.body_until("\n\n").await;
+    let id = block.strip_prefix(": tidecast\nretry: 3000\nid: ").and_then(|rest| rest.strip_suffix("\n\n"));
+    let id = id.unwrap_or_else(|| panic!("{block:?}"));
+    let (epoch, offset) = id.split_once('.').unwrap();
+    assert!(epoch.len() == 12 && epoch.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+    assert_eq!(offset, "0");
+    assert_eq!(stream.last_event_id(), id);
+}
+
+#[tokio::test]
+async fn the_first_block_says_what_the_hub_was_told() {
+    let hub = Hub::start(&["--retry", "1500ms"]);
+    let mut stream = hub.stream("/stream?channel=a&channel=b&channel=a&channel=").await;
+    let block = stream.body_until("\n\n").await;
+    assert!(block.starts_with(": tidecast\nretry: 1500\nid: "), "{block:?}");
+    assert_eq!(stream.last_event_id().split(',').count(), 3, "a, b and sse, each once: {block:?}");
+
+    let mut stream = hub.stream("/stream?open=1").await;
+    let open = stream.message().await;
+    assert_eq!(open.event_type, "stream-open");
+    let data: serde_json::Value = serde_json::from_str(&open.data).unwrap();
+    assert_eq!(data, serde_json::json!({ "position": open.last_event_id }));
+    let mut stream = hub.stream("/stream?open=0").await;
+    assert!(!stream.body_until("\n\n").await.contains("event:"));
+}
+
+#[tokio::test]
+async fn head_answers_the_head_and_is_no_subscription() {
+    let hub = Hub::start(&[]);
+    let mut connection = Connection::open(hub.address).await;
+    for _ in 0..3 {
+        connection.send(&request(hub.address, "HEAD", "/stream?channel=a", &[], b"")).await;
+        let answer = connection.answer("HEAD").await;
+        assert_eq!(answer.head.status, 200);
+        assert_eq!(answer.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
+        assert_eq!(answer.head.header("cache-control"), Some("no-cache, no-transform"));
+        // It once said `content-length: 0`, which is what a GET is then taken to answer.
+        assert_eq!(answer.head.header("content-length"), None, "{answer:?}");
+    }
+    assert_eq!(hub.metric("tidecast_subscriptions_opened_total").await, 0);
+    hub.get("/channels/a").await.problem(404);
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_no_chunks_and_an_end_by_close() {
+    let mut hub = Hub::start(&[]);
+    let mut connection = Connection::open(hub.address).await;
+    connection.send(format!("GET /stream HTTP/1.0\r\nHost: {}\r\n\r\n", hub.address).as_bytes()).await;
+    let mut stream = Stream::begin(connection).await;
+    assert_eq!(stream.head.header("transfer-encoding"), None);
+    assert_eq!(stream.head.header("content-length"), None);
+    stream.until_live().await;
+    hub.publish(r#"{"data":"old and well"}"#).await;
+    assert_eq!(stream.message().await.data, "old and well");
+
+    hub.signal(crate::support::Signal::TERM);
+    let rest = stream.rest().await;
+    assert!(matches!(rest[..], [Item::Retry(_)]), "{rest:?}");
+    assert!(hub.ended().await.0.success());
+}
+
+#[tokio::test]
+async fn a_connection_that_did_other_things_first_becomes_a_stream() {
+    let hub = Hub::start(&[]);
+    let mut connection = Connection::open(hub.address).await;
+    for target in ["/healthz", "/channels", "/nothing", "/"] {
+        connection.send(&request(hub.address, "GET", target, &[], b"")).await;
+        connection.answer("GET").await;
+    }
+    connection.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
+    let mut stream = Stream::begin(connection).await;
+    hub.publish(r#"{"data":1}"#).await;
+    assert_eq!(stream.message().await.data, "1");
+}
+
+#[tokio::test]
+async fn requests_in_one_write_are_answered_in_order() {
+    let hub = Hub::start(&[]);
+    let form = [("Content-Type", "text/plain")];
+    let mut bytes = request(hub.address, "GET", "/healthz", &[], b"");
+    bytes.extend(request(hub.address, "POST", "/publish", &form, b"before"));
+    bytes.extend(request(hub.address, "GET", "/stream?last=1", &[], b""));
+    // Behind a stream nothing is ever answered; it must not disturb the stream either.
+    bytes.extend(request(hub.address, "POST", "/publish", &form, b"never"));
+    let mut connection = Connection::open(hub.address).await;
+    connection.send(&bytes).await;
+    assert_eq!(connection.answer("GET").await.text(), "alive\n");
+    assert_eq!(connection.answer("POST").await.json()["receivers"], 0);
+    let mut stream = Stream::begin(connection).await;
+    assert_eq!(stream.message().await.data, "before");
+    hub.publish(r#"{"data":"after"}"#).await;
+    assert_eq!(stream.message().await.data, "after");
+}
+
+#[tokio::test]
+async fn from_where_a_stream_goes_on() {
+    let hub = Hub::start(&[]);
+    let mut positions = Vec::new();
+    for number in 1..=5 {
+        let answer = hub.publish(&format!(r#"{{"channel":"a","data":{number}}}"#)).await;
+        positions.push(answer["position"].as_str().unwrap().to_owned());
+    }
+    let (first, third) = (positions[0].as_str(), positions[2].as_str());
+    let garbage = "not-an-id";
+    // Query, header, and the first event that is expected; 6 is the one that is published afterwards.
+    let cases: &[(String, Option<&str>, &str)] = &[
+        ("".into(), None, "6"),
+        ("&last=2".into(), None, "4"),
+        ("&last=0".into(), None, "6"),
+        ("&last=1000".into(), None, "1"),
+        (format!("&last_event_id={third}"), None, "4"),
+        (format!("&lastEventId={third}"), None, "4"),
+        (format!("&last_event_id={third}&lastEventId={first}"), None, "4"),
+        (format!("&last_event_id={third}&last=5"), None, "4"),
+        (format!("&last_event_id={garbage}"), Some(third), "4"),
+        (format!("&last_event_id={third}"), Some(first), "2"),
+        // An empty id is none: what comes after it in the order of precedence counts.
+        (format!("&last_event_id={third}"), Some(""), "4"),
+        ("&last_event_id=&last=1".into(), Some(""), "5"),
+        ("&last=2".into(), Some(third), "4"),
+    ];
+    let mut streams = Vec::new();
+    for (query, header, _) in cases {
+        let header = header.map(|id| ("Last-Event-ID", id));
+        streams.push(Stream::open(hub.address, &format!("/stream?channel=a{query}"), header.as_slice()).await);
+    }
+    hub.publish(r#"{"channel":"a","data":6}"#).await;
+    for (stream, (query, header, expected)) in streams.iter_mut().zip(cases) {
+        let first: u32 = expected.parse().unwrap();
+        for number in first..=6 {
+            let message = stream.message().await;
+            assert_eq!(message.data, number.to_string(), "{query:?} with {header:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_stream_of_several_channels_goes_on_in_each() {
+    let hub = Hub::start(&[]);
+    let mut source = hub.source("/stream?channel=a&channel=b&last=10");
+    for (channel, data) in [("a", 1), ("b", 2), ("a", 3)] {
+        hub.publish(&format!(r#"{{"channel":"{channel}","data":{data},"id":"own-{data}"}}"#)).await;
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let first = Item::Message(source.message().await);
+        for item in [first].into_iter().chain(source.cut()) {
+            let Item::Message(message) = item else { continue };
+            // An own id could not say where the other channel stands, so it is not sent.
+            assert_eq!(message.last_event_id.split(',').count(), 2, "{message:?}");
+            seen.push(message.data);
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, ["1", "2", "3"]);
+    hub.publish(r#"{"channel":"b","data":4}"#).await;
+    assert_eq!(source.message().await.data, "4");
+}
+
+#[tokio::test]
+async fn keep_alive_comments_fill_silence_and_can_be_turned_off() {
+    let hub = Hub::start(&["--keep-alive", "100ms"]);
+    let mut stream = hub.stream("/stream").await;
+    let begun = std::time::Instant::now();
+    let body = stream.body_until("\n\n:\n:\n").await;
+    // Two of 100 ms each: never much sooner, and with a wide margin not later.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}: {body:?}", begun.elapsed());
+    hub.publish(r#"{"data":"x"}"#).await;
+    assert_eq!(stream.message().await.data, "x");
+
+    // Without: the stream is still there after as long, and has said nothing.
+    let quiet_hub = Hub::start(&["--keep-alive", "0"]);
+    let mut quiet = quiet_hub.stream("/stream").await;
+    quiet.until_live().await;
+    let before = stream.seen.len();
+    stream.body(before + 4 * ":\n".len()).await;
+    quiet_hub.publish(r#"{"data":"y"}"#).await;
+    assert_eq!(quiet.message().await.data, "y");
+    assert!(!String::from_utf8_lossy(&quiet.seen).contains("\n:\n"), "{:?}", quiet.seen.escape_ascii().to_string());
+}
+
+#[tokio::test]
+async fn a_client_that_goes_is_noticed_while_nothing_happens() {
+    let hub = Hub::start(&["--keep-alive", "0"]);
+    let subscribers = async || hub.get("/channels/a").await.json()["subscribers"].clone();
+    let closes = hub.stream("/stream?channel=a").await;
+    let resets = hub.stream("/stream?channel=a").await;
+    assert_eq!(subscribers().await, 2);
+    drop(closes);
+    eventually("one subscriber", async || subscribers().await == 1).await;
+    // A zero linger sends a reset instead of an orderly end.
+    socket2::SockRef::from(&resets.connection.socket).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(resets);
+    eventually("no subscriber", async || subscribers().await == 0).await;
+    hub.until_metric("tidecast_streams", 0).await;
+}

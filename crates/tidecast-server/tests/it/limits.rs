@@ -1,0 +1,133 @@
+//! How many connections and streams there may be: whoever finds no place is told when to come back, or waits.
+
+use std::time::Duration;
+
+use tidecast::wire::Item;
+
+use crate::support::{Connection, Hub, Stream, eventually, request};
+
+/// Asks for a stream that finds no place: 200, one time to come back in, and the end.
+async fn turned_away(hub: &Hub) -> Duration {
+    turned_away_from(hub, "/stream").await
+}
+
+async fn turned_away_from(hub: &Hub, address: &str) -> Duration {
+    let mut stream = hub.stream(address).await;
+    assert_eq!(stream.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
+    let rest = stream.rest().await;
+    let [Item::Retry(retry)] = rest[..] else { panic!("{rest:?}") };
+    assert!((5_000..=30_000).contains(&retry.as_millis()), "{retry:?}");
+    assert_eq!(stream.seen, format!("retry: {}\n", retry.as_millis()).into_bytes());
+    retry
+}
+
+#[tokio::test]
+async fn a_full_hub_tells_when_to_come_back() {
+    let hub = Hub::start(&["--streams-max", "3"]);
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(hub.stream("/stream").await);
+    }
+    let mut retries = std::collections::HashSet::new();
+    for _ in 0..10 {
+        retries.insert(turned_away(&hub).await);
+    }
+    assert!(retries.len() > 3, "all would come back together: {retries:?}");
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 10);
+    assert_eq!(hub.metric("tidecast_streams").await, 3);
+    // Nothing in the log said that the hub was full, or which setting it is.
+    let warnings = || hub.stderr().lines().filter(|line| line.contains("WARN") && line.contains("streams_max")).count();
+    eventually("a warning, and not one for each", async || (1..10).contains(&warnings())).await;
+    // Everything else works, and so do those who have a place.
+    assert_eq!(hub.ask("HEAD", "/stream", &[], b"").await.head.status, 200);
+    assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 3);
+    for stream in &mut streams {
+        assert_eq!(stream.message().await.data, "1");
+    }
+    // A place that is left can be taken.
+    streams.pop();
+    hub.until_metric("tidecast_streams", 2).await;
+    let mut stream = hub.stream("/stream?last=1").await;
+    assert_eq!(stream.message().await.data, "1");
+    turned_away(&hub).await;
+    // The connection of a client that waits elsewhere is closed: others need its place.
+    let mut connection = Connection::open(hub.address).await;
+    connection.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
+    let answer = connection.answer("GET").await;
+    assert_eq!(answer.head.header("connection"), Some("close"));
+    assert!(answer.text().starts_with("retry: "));
+    assert!(connection.is_cut().await);
+}
+
+#[tokio::test]
+async fn one_client_gets_no_more_than_its_share() {
+    let hub = Hub::start(&["--streams-per-client-max", "2", "--streams-max", "3"]);
+    let first = hub.stream("/stream").await;
+    let _second = hub.stream("/stream").await;
+    turned_away(&hub).await;
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"client-full\"}").await, 1);
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 0);
+    // A refused request gives its place back, and so does a stream that ends.
+    hub.get("/stream?last=x").await;
+    drop(first);
+    hub.until_metric("tidecast_streams", 1).await;
+    hub.get("/stream?last=x").await.problem(400);
+    let _third = hub.stream("/stream").await;
+    turned_away(&hub).await;
+    // Another address of this machine is another client.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = Connection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
+    other.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
+    let mut other = Stream::begin(other).await;
+    other.until_live().await;
+    assert!(!other.last_event_id().is_empty());
+    turned_away(&hub).await;
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 1);
+}
+
+#[tokio::test]
+async fn where_no_connection_is_idle_the_next_one_waits() {
+    let hub = Hub::start(&["--connections-max", "2", "--streams-max", "2"]);
+    let first = hub.stream("/stream").await;
+    let mut second = hub.stream("/stream").await;
+    // The kernel takes it, the hub does not: it is neither refused nor answered.
+    let mut waiting = Connection::open(hub.address).await;
+    waiting.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), waiting.fill(1024)).await;
+    assert!(early.is_err(), "answered beyond the limit: {early:?}");
+    eventually("a warning", async || hub.stderr().contains("connections_max=2")).await;
+    drop(first);
+    assert_eq!(waiting.answer("GET").await.text(), "alive\n");
+    drop(waiting);
+    // And the one that was there all the time is as good as before.
+    assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 1);
+    assert_eq!(second.message().await.data, "1");
+    drop(second);
+    eventually("no streams", async || hub.metric("tidecast_streams").await == 0).await;
+}
+
+/// A client that read fresh names had the history of every channel dropped.
+#[tokio::test]
+async fn channels_that_are_only_read_are_bounded() {
+    let hub = Hub::start(&["--read-channels-max", "2", "--logs-bytes", "64KiB"]);
+    hub.publish(r#"{"channel":"published","data":1}"#).await;
+    let mut both = hub.stream("/stream?channel=a&channel=b").await;
+    both.body_until(".0\n\n").await;
+    turned_away_from(&hub, "/stream?channel=c").await;
+    turned_away_from(&hub, "/stream?channel=published&channel=c").await;
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"channels-full\"}").await, 2);
+    // What had an event, and what is read already, may be read.
+    let mut stream = hub.stream("/stream?channel=published&channel=a&last=1").await;
+    assert_eq!(stream.message().await.data, "1");
+    // A channel that is published to counts no more.
+    hub.publish(r#"{"channel":"a","data":2}"#).await;
+    hub.stream("/stream?channel=c").await.body_until(".0\n\n").await;
+}
+
+#[tokio::test]
+async fn without_places_for_streams_there_are_none() {
+    let hub = Hub::start(&["--streams-max", "0"]);
+    turned_away(&hub).await;
+    assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 0);
+}

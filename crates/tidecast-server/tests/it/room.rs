@@ -1,0 +1,145 @@
+//! Room for health and publishing, whatever readers and other clients without rights do.
+
+use std::time::Duration;
+
+use tokio::{net::TcpSocket, time::timeout};
+
+use crate::support::{Connection, Hub, request};
+
+/// Publishing and health, each on a connection of its own.
+async fn is_served(hub: &Hub, after: &str) {
+    let key = [("Authorization", "Bearer k"), ("Content-Type", "text/plain")];
+    let answer = hub.ask("POST", "/publish", &key, b"x").await;
+    assert_eq!(answer.head.status, 200, "after {after}");
+    assert_eq!(hub.ask("GET", "/healthz", &[], b"").await.text(), "alive\n", "after {after}");
+}
+
+/// Readers who were told to come back kept their connections, until no place was left: no publish, and no health check, for
+/// as long as those were idle. A GET whose body did not end, and answers that nobody read, did not even count as idle.
+#[tokio::test]
+async fn whoever_holds_connections_keeps_nobody_out() {
+    const STREAMS: usize = 8;
+    const CONNECTIONS: usize = 12;
+    let (streams_max, connections_max) = (STREAMS.to_string(), CONNECTIONS.to_string());
+    let arguments = ["--publish-key", "k", "--streams-max", &streams_max, "--connections-max", &connections_max];
+    // Long enough that nothing here ends by a time-out.
+    let hub = Hub::start(
+        &[
+            &arguments[..],
+            &["--header-timeout", "10m", "--idle-timeout", "10m", "--body-timeout", "10m", "--stall-timeout", "10m"],
+        ]
+        .concat(),
+    );
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(hub.stream("/stream").await);
+    }
+    let open = async |bytes: &[u8]| {
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(bytes).await;
+        connection
+    };
+    let stream = request(hub.address, "GET", "/stream", &[], b"");
+    let health = request(hub.address, "GET", "/healthz", &[], b"");
+    let part = b"GET /stream HTTP/1.1\r\nHost: loc";
+    let unfinished =
+        |target: &str| format!("GET {target} HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
+    let (alive, refused_stream) = (unfinished("/healthz"), unfinished("/stream"));
+    let body = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
+    // More than any buffer on the way holds.
+    let pages = request(hub.address, "GET", "/console/console.css", &[], b"").repeat(1_000);
+    let scripts = request(hub.address, "GET", "/tidecast.js", &[], b"").repeat(300);
+    for (name, bytes) in [
+        ("readers who are told to come back", &stream[..]),
+        ("connections that say nothing", b""),
+        ("connections that are kept", &health),
+        ("half a request", part),
+        ("bodies that nobody wants", body.as_bytes()),
+        ("answers that nobody reads", &pages),
+        ("small answers that nobody reads", &scripts),
+        ("a GET with an unfinished body", alive.as_bytes()),
+        ("a reader who is told to come back, with an unfinished body", refused_stream.as_bytes()),
+    ] {
+        let mut kept = Vec::new();
+        for _ in 0..2 * CONNECTIONS {
+            kept.push(open(bytes).await);
+        }
+        is_served(&hub, name).await;
+        drop(kept);
+    }
+    assert!(hub.get("/metrics").await.text().contains("tidecast_connections_closed_total{reason=\"idle\"}"));
+    // None of the streams was touched.
+    for stream in &mut streams {
+        assert_eq!(stream.message().await.data, "x");
+    }
+}
+
+/// Of a burst near the limit, connections that had only just come were closed as idle, with their requests unread.
+#[tokio::test]
+async fn of_a_burst_each_request_is_answered() {
+    let hub = Hub::start(&["--connections-max", "30", "--streams-max", "20"]);
+    let stream = request(hub.address, "GET", "/stream", &[], b"");
+    let mut connections = Vec::new();
+    for _ in 0..300 {
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(&stream).await;
+        connections.push(connection);
+    }
+    for (number, connection) in connections.iter_mut().enumerate() {
+        let answered = connection.fill(1024).await;
+        assert!(matches!(answered, Ok(true)), "{number}: {answered:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_connection_that_was_idle_for_longest_goes_first() {
+    let hub = Hub::start(&["--connections-max", "4", "--streams-max", "2"]);
+    let health = request(hub.address, "GET", "/healthz", &[], b"");
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(&health).await;
+        connection.answer("GET").await;
+        connections.push(connection);
+    }
+    // The first is used again, so that the second has been idle for longest.
+    connections[0].send(&health).await;
+    connections[0].answer("GET").await;
+    let mut next = Connection::open(hub.address).await;
+    next.send(&health).await;
+    next.answer("GET").await;
+    assert!(connections[1].is_cut().await);
+    for index in [0, 2, 3] {
+        connections[index].send(&health).await;
+        assert_eq!(connections[index].answer("GET").await.text(), "alive\n", "{index}");
+    }
+}
+
+#[tokio::test]
+async fn one_client_has_no_more_connections_than_it_may() {
+    let hub = Hub::start(&["--connections-per-client-max", "2"]);
+    let first = hub.stream("/stream").await;
+    let mut second = hub.stream("/stream").await;
+    let mut third = Connection::open(hub.address).await;
+    assert!(third.is_cut().await);
+    // Another address is another client.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = Connection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
+    other.send(&request(hub.address, "POST", "/publish", &[("Content-Type", "text/plain")], b"x")).await;
+    assert_eq!(other.answer("POST").await.json()["receivers"], 2);
+    assert_eq!(second.message().await.data, "x");
+    // A place that is left can be taken.
+    drop(first);
+    let again = async {
+        loop {
+            let mut connection = Connection::open(hub.address).await;
+            // It may be closed before it has said anything.
+            let _ = connection.socket.try_write(&request(hub.address, "GET", "/healthz", &[], b""));
+            if matches!(connection.fill(1024).await, Ok(true)) {
+                break;
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), again).await.expect("a place");
+}

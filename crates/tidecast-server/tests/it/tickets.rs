@@ -1,0 +1,424 @@
+//! Streams for those with a ticket only: who is let in, which page may read it, and that no ticket is ever written.
+
+use serde_json::json;
+
+use crate::support::{Answer, Connection, Head, Hub, Stream, eventually, now, request, ticket, ticket_of};
+
+const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
+
+const APP: &str = "https://app.example";
+
+fn start(more: &[&str]) -> Hub {
+    Hub::start(&[&["--publish-key", KEY, "--tickets"], more].concat())
+}
+
+async fn publish(hub: &Hub, channel: &str, data: &str) -> Answer {
+    let authorization = format!("Bearer {KEY}");
+    let body = json!({"channel": channel, "data": data}).to_string();
+    let headers = [("Content-Type", "application/json"), ("Authorization", authorization.as_str())];
+    let answer = hub.ask("POST", "/publish", &headers, body.as_bytes()).await;
+    assert_eq!(answer.head.status, 200, "{answer:?}");
+    answer
+}
+
+async fn refused(hub: &Hub, status: u16, target: &str, headers: &[(&str, &str)]) -> String {
+    let answer = hub.ask("GET", target, headers, b"").await;
+    let detail = answer.problem(status);
+    assert_eq!(answer.head.header("www-authenticate").is_some(), status == 401, "{answer:?}");
+    assert_eq!(answer.head.header("cache-control"), Some("no-store"));
+    detail
+}
+
+#[tokio::test]
+async fn a_stream_is_for_who_has_a_ticket_for_all_its_channels() {
+    let hub = start(&[]);
+    let both = ticket(KEY, &["a", "b c"], 3_600);
+    let default = ticket(KEY, &["sse"], 3_600);
+    let key = format!("Bearer {KEY}");
+    let bearer = format!("Bearer {both}");
+    // Beside one in the address, what a proxy wants is none of ours.
+    for (target, authorization) in [
+        (format!("/stream?channel=a&ticket={both}"), None),
+        (format!("/stream?ticket={both}&channel=b%20c&channel=a"), None),
+        (format!("/stream?channel=a&ticket={both}"), Some("Basic czNjcmV0IQ==")),
+        (format!("/stream?channel=a&ticket={both}"), Some("Bearer of-a-proxy")),
+        (format!("/stream?ticket={default}"), None),
+        (format!("/stream?channel=&ticket={default}"), None),
+        ("/stream?channel=a&channel=b+c".to_owned(), Some(bearer.as_str())),
+        ("/stream?channel=whatever".to_owned(), Some(key.as_str())),
+        (format!("/stream?channel=whatever&ticket={both}"), Some(key.as_str())),
+    ] {
+        let headers: Vec<_> = authorization.iter().map(|value| ("Authorization", *value)).collect();
+        let mut stream = Stream::open(hub.address, &target, &headers).await;
+        let channel = if target.contains("whatever") {
+            "whatever"
+        } else if target.contains("channel=a") {
+            "a"
+        } else {
+            "sse"
+        };
+        publish(&hub, channel, "hello").await;
+        assert_eq!(stream.message().await.data, "hello", "{target}");
+        let head = hub.ask("HEAD", &target, &headers, b"").await.head;
+        assert_eq!(head.status, 200, "{target}");
+    }
+    for (target, names) in [
+        (format!("/stream?ticket={both}"), "`sse`"),
+        (format!("/stream?channel=&ticket={both}"), "`sse`"),
+        (format!("/stream?channel=c&ticket={both}"), "`c`"),
+        (format!("/stream?channel=a&channel=analytics&ticket={both}"), "`analytics`"),
+        (format!("/stream?channel=A&ticket={both}"), "`A`"),
+    ] {
+        let detail = refused(&hub, 403, &target, &[]).await;
+        assert!(detail.contains(names) && detail.contains("`subscribe`"), "{target}: {detail}");
+        assert_eq!(hub.ask("HEAD", &target, &[], b"").await.head.status, 403, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_no_ticket_is_told_what_is_wrong_with_it() {
+    let hub = start(&[]);
+    let good = ticket(KEY, &["a"], 3_600);
+    let (signed, signature) = good.rsplit_once('.').unwrap();
+    let first = if signature.starts_with('A') { 'B' } else { 'A' };
+    let changed = format!("{signed}.{first}{}", &signature[1..]);
+    let claims = |claims: &serde_json::Value| ticket_of(KEY, claims);
+    let long = "x".repeat(40 * 1024);
+    for (given, status, says) in [
+        (String::new(), 401, "three parts"),
+        ("nonsense".to_owned(), 401, "three parts"),
+        ("%ff%00".to_owned(), 401, "three parts"),
+        (long, 401, "longer than 32 KiB"),
+        (changed, 401, "signature"),
+        (ticket("another key", &["a"], 3_600), 401, "earlier key"),
+        (ticket(KEY, &["a"], -1), 401, "expired"),
+        (claims(&json!({"use": "publish", "subscribe": ["a"], "exp": now() + 60})), 401, "`use`"),
+        (claims(&json!({"use": "ticket", "subscribe": ["a"]})), 401, "`exp`"),
+        (claims(&json!({"use": "ticket", "subscribe": ["a"], "exp": (now() + 60).to_string()})), 401, "`exp`"),
+        (claims(&json!({"use": "ticket", "subscribe": "a", "exp": now() + 60})), 401, "`subscribe`"),
+        (format!("{good}&ticket={good}"), 400, "more than once"),
+        (format!("{good}&last=x"), 200, ""),
+        (format!("{good}&channel=%ff"), 400, "UTF-8"),
+    ] {
+        let target = format!("/stream?channel=a&ticket={given}");
+        if status == 200 {
+            // A ticket that is in order does not hide what else is wrong.
+            assert!(refused(&hub, 400, &target, &[]).await.contains("`last`"));
+            continue;
+        }
+        let detail = refused(&hub, status, &target, &[]).await;
+        assert!(detail.contains(says), "{says}: {detail}");
+        assert!(!detail.contains("eyJ"), "{detail}");
+    }
+    for headers in [&[][..], &[("Authorization", "Basic czNjcmV0IQ==")], &[("Authorization", "Bearer")]] {
+        let detail = refused(&hub, 401, "/stream?channel=a", headers).await;
+        for part in ["?ticket=", "Bearer TICKET", "publish key"] {
+            assert!(detail.contains(part), "{part}: {detail}");
+        }
+    }
+    let wrong_key = refused(&hub, 401, "/stream", &[("Authorization", "Bearer s3cret")]).await;
+    assert!(wrong_key.contains("neither the publish key nor a ticket"), "{wrong_key}");
+    assert_eq!(hub.ask("POST", "/stream", &[], b"").await.problem(405), "POST is not a way to ask for a stream");
+}
+
+/// Who is refused takes no place, and is refused also where there is none.
+#[tokio::test]
+async fn who_is_refused_is_refused_before_places_are_counted() {
+    let hub = start(&["--streams-max", "0"]);
+    refused(&hub, 401, "/stream?channel=a", &[]).await;
+    let good = ticket(KEY, &["a"], 3_600);
+    refused(&hub, 403, &format!("/stream?channel=b&ticket={good}"), &[]).await;
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 0);
+    let full = hub.ask("GET", &format!("/stream?channel=a&ticket={good}"), &[("Origin", APP)], b"").await;
+    assert_eq!(full.head.status, 200);
+    assert!(full.text().starts_with("retry: "), "{full:?}");
+    // A page has to be able to read that too, else its browser gives up.
+    assert_eq!(full.head.header("access-control-allow-origin"), Some(APP));
+    assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 1);
+}
+
+#[tokio::test]
+async fn a_ticket_opens_nothing_but_streams() {
+    let hub = start(&[]);
+    let good = ticket(KEY, &["a"], 3_600);
+    let bearer = format!("Bearer {good}");
+    let headers = [("Content-Type", "text/plain"), ("Authorization", bearer.as_str())];
+    for (method, path) in [
+        ("POST", "/publish"),
+        ("GET", "/channels"),
+        ("GET", "/channels/a"),
+        ("GET", "/channels/a/events"),
+        ("DELETE", "/channels/a"),
+        ("GET", "/metrics"),
+    ] {
+        let answer = hub.ask(method, path, &headers, b"x").await;
+        assert!(answer.problem(401).contains("a ticket opens streams only"), "{answer:?}");
+        let in_address = format!("{path}?channel=a&ticket={good}");
+        let answer = hub.ask(method, &in_address, &[("Content-Type", "text/plain")], b"x").await;
+        assert!(answer.problem(401).contains("is missing"), "{answer:?}");
+    }
+    assert_eq!(hub.metric("tidecast_events_published_total").await, 0);
+}
+
+/// A browser that lost its stream comes back with the ticket that it has, and where it was.
+#[tokio::test]
+async fn a_stream_goes_on_with_the_same_ticket() {
+    let hub = start(&[]);
+    let mut source = hub.source(&format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], 3_600)));
+    source.connected().await;
+    for number in 0..6 {
+        publish(&hub, "a", &number.to_string()).await;
+        if number % 2 == 1 {
+            let other = source.cut();
+            assert!(!other.iter().any(|item| matches!(item, tidecast::wire::Item::Message(_))), "{other:?}");
+        }
+        assert_eq!(source.message().await.data, number.to_string());
+    }
+}
+
+/// The time of a ticket is that until which one may come.
+#[tokio::test]
+async fn a_stream_that_runs_outlives_its_ticket() {
+    let hub = start(&[]);
+    let (mut stream, target) = about_to_expire(&hub).await;
+    let asked = async || hub.ask("HEAD", &target, &[], b"").await.head.status;
+    eventually("the end of the ticket", async || asked().await == 401).await;
+    assert!(refused(&hub, 401, &target, &[]).await.contains("expired"));
+    publish(&hub, "a", "still here").await;
+    assert_eq!(stream.message().await.data, "still here");
+}
+
+/// A stream with a ticket that ends soon. How soon depends on the machine: it has to be opened before.
+async fn about_to_expire(hub: &Hub) -> (Stream, String) {
+    for seconds in [2, 4, 8, 16] {
+        let target = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], seconds));
+        let mut connection = Connection::open(hub.address).await;
+        connection.send(&request(hub.address, "GET", &target, &[], b"")).await;
+        let head = connection.head().await;
+        if head.status == 200 {
+            return (Stream::after(head, connection), target);
+        }
+    }
+    panic!("no ticket was taken");
+}
+
+fn may_read(head: &Head, origin: &str) -> bool {
+    let given = head.header("access-control-allow-origin");
+    assert!(given.is_none_or(|given| given == origin), "{head:?}");
+    let vary = head.header("vary").unwrap_or_default();
+    assert!(vary.to_lowercase().split(',').any(|name| name.trim() == "origin"), "{head:?}");
+    assert_eq!(head.header("access-control-allow-credentials"), given.map(|_| "true"), "{head:?}");
+    given.is_some()
+}
+
+#[tokio::test]
+async fn a_page_with_a_ticket_may_read_wherever_it_is_from() {
+    let hub = start(&["--cors-origin", "https://known.example"]);
+    let own = format!("http://{}", hub.address);
+    let good = ticket(KEY, &["a"], 3_600);
+    for origin in [own.as_str(), APP, "null", "https://known.example"] {
+        let headers = [("Origin", origin)];
+        let knows = origin == "https://known.example";
+        let target = format!("/stream?channel=a&ticket={good}");
+        let stream = Stream::open(hub.address, &target, &headers).await;
+        assert!(may_read(&stream.head, origin));
+        // Also what is wrong with what it asks.
+        for target in [format!("/stream?channel=b&ticket={good}"), format!("/stream?channel=a&last=x&ticket={good}")] {
+            assert!(may_read(&hub.ask("GET", &target, &headers, b"").await.head, origin), "{target}");
+        }
+        let without = hub.ask("GET", "/stream?channel=a", &headers, b"").await;
+        assert_eq!((without.head.status, may_read(&without.head, origin)), (401, knows));
+        let expired = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], -1));
+        let expired = hub.ask("GET", &expired, &headers, b"").await;
+        assert_eq!((expired.head.status, may_read(&expired.head, origin)), (401, knows));
+    }
+    let stream = Stream::open(hub.address, &format!("/stream?channel=a&ticket={good}"), &[]).await;
+    assert!(!may_read(&stream.head, ""));
+}
+
+/// Who puts a ticket in for a browser has let it pass by its cookies, and those come with another site's page too.
+#[tokio::test]
+async fn a_ticket_that_is_not_the_pages_own_lets_no_other_origin_read() {
+    let hub = start(&["--cors-origin", "https://known.example"]);
+    let claims = serde_json::json!({"use": "ticket", "subscribe": ["a"], "exp": now() + 60, "cors": false});
+    let ticket = ticket_of(KEY, &claims);
+    let target = format!("/stream?channel=a&ticket={ticket}");
+    for origin in [APP, "null"] {
+        let answer = hub.ask("GET", &target, &[("Origin", origin)], b"").await;
+        assert!(answer.problem(403).contains("--cors-origin") || origin == "null", "{answer:?}");
+        assert!(!may_read(&answer.head, origin));
+    }
+    let stream = Stream::open(hub.address, &target, &[("Origin", "https://known.example")]).await;
+    assert!(may_read(&stream.head, "https://known.example"));
+    // A page of the application's own, which a browser says; and whoever is no browser.
+    for headers in [&[][..], &[("Sec-Fetch-Site", "same-origin"), ("Origin", APP)]] {
+        assert_eq!(Stream::open(hub.address, &target, headers).await.head.status, 200);
+    }
+    hub.ask("GET", &target, &[("Sec-Fetch-Site", "cross-site")], b"").await.problem(403);
+}
+
+#[tokio::test]
+async fn a_browser_that_asks_first_is_told_what_it_may() {
+    let own: [&[&str]; 2] = [&[], &["--cors-origin", "https://known.example"]];
+    for more in own {
+        let hub = start(more);
+        for origin in [APP, "null", "https://known.example"] {
+            let asked = [
+                ("Origin", origin),
+                ("Access-Control-Request-Method", "GET"),
+                (
+                    "Access-Control-Request-Headers",
+                    "authorization,cache-control,last-event-id,traceparent,datastar-request",
+                ),
+            ];
+            let answer = hub.ask("OPTIONS", "/stream?channel=a", &asked, b"").await;
+            assert_eq!((answer.head.status, answer.body.len()), (204, 0));
+            assert!(may_read(&answer.head, origin));
+            assert_eq!(answer.head.header("access-control-allow-methods"), Some("GET"));
+            let allowed = answer.head.header("access-control-allow-headers");
+            assert_eq!(allowed, Some(asked[2].1));
+            assert_eq!(answer.head.header("access-control-max-age"), Some("7200"));
+        }
+    }
+}
+
+/// Without `--tickets` a ticket says nothing, to whomever it belongs.
+#[tokio::test]
+async fn a_hub_that_wants_no_tickets_passes_them_over() {
+    let hub = Hub::start(&["--publish-key", KEY]);
+    for given in [ticket(KEY, &["a"], 3_600), ticket(KEY, &["b"], -1), "nonsense".to_owned()] {
+        let target = format!("/stream?channel=a&ticket={given}");
+        assert_eq!(hub.stream(&target).await.head.status, 200);
+        let of_others = hub.ask("GET", &target, &[("Origin", APP)], b"").await;
+        of_others.problem(403);
+        assert_eq!(of_others.head.header("access-control-allow-origin"), None);
+    }
+    let asked = [("Origin", APP), ("Access-Control-Request-Method", "GET")];
+    assert_eq!(hub.ask("OPTIONS", "/stream", &asked, b"").await.head.status, 405);
+}
+
+/// Whoever reached a hub read every channel, on Redis also those of other programs.
+#[tokio::test]
+async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
+    let anonymous = ["--anonymous-subscribe", "news/*", "--anonymous-subscribe", "a\\*b"];
+    let hub = Hub::start(&[&["--publish-key", KEY], &anonymous[..]].concat());
+    let key = format!("Bearer {KEY}");
+    let good = ticket(KEY, &["secret"], 3_600);
+    let expired = ticket(KEY, &["secret"], -1);
+    for (target, status) in [
+        ("/stream?channel=news/1&channel=news/2".to_owned(), 200),
+        ("/stream?channel=a*b".to_owned(), 200),
+        ("/stream?channel=aXb".to_owned(), 401),
+        ("/stream".to_owned(), 401),
+        ("/stream?channel=celery.pidbox".to_owned(), 401),
+        ("/stream?channel=news/1&channel=secret".to_owned(), 401),
+        (format!("/stream?channel=news/1&channel=secret&ticket={good}"), 200),
+        (format!("/stream?channel=other&ticket={good}"), 403),
+        (format!("/stream?channel=secret&ticket={expired}"), 401),
+        // What anybody may read needs no ticket that is in order.
+        (format!("/stream?channel=news/1&ticket={expired}"), 200),
+    ] {
+        assert_eq!(hub.ask("HEAD", &target, &[], b"").await.head.status, status, "{target}");
+        assert_eq!(hub.ask("HEAD", &target, &[("Authorization", &key)], b"").await.head.status, 200, "{target}");
+    }
+    // A ticket lets a page of another origin read; that anybody may read does not.
+    let page = [("Origin", APP)];
+    hub.ask("GET", "/stream?channel=news/1", &page, b"").await.problem(403);
+    let stream = Stream::open(hub.address, &format!("/stream?channel=news/1&ticket={good}"), &page).await;
+    assert!(may_read(&stream.head, APP));
+    let refused = async |cause: &str| {
+        let name = format!("tidecast_requests_refused_total{{cause=\"{cause}\"}}");
+        let scrape = hub.ask("GET", "/metrics", &[("Authorization", &key)], b"").await.text();
+        scrape.lines().any(|line| line.starts_with(&name) && !line.ends_with(" 0"))
+    };
+    for cause in ["ticket-missing", "ticket-expired", "channel-not-in-ticket", "origin"] {
+        assert!(refused(cause).await, "{cause}");
+    }
+    // A stream takes the key too, so what is sent in its place is counted as a guess.
+    let guess = [("Authorization", "Bearer guess")];
+    for number in 1..=11 {
+        let answer = hub.ask("GET", "/stream?channel=secret", &guess, b"").await;
+        assert_eq!(answer.head.status, if number <= 10 { 401 } else { 429 }, "{number}: {answer:?}");
+    }
+    // With tickets nothing else is read; without a key nobody can have a ticket, and the answer says so.
+    let hub = start(&["--anonymous-subscribe", "news/*"]);
+    assert_eq!(hub.ask("HEAD", "/stream?channel=news/1", &[], b"").await.head.status, 200);
+    refused_with(&hub, "/stream?channel=a", "?ticket=").await;
+    let hub = Hub::start(&anonymous);
+    refused_with(&hub, "/stream?channel=a", "--ticket-key").await;
+}
+
+async fn refused_with(hub: &Hub, target: &str, remedy: &str) {
+    assert!(refused(hub, 401, target, &[]).await.contains(remedy), "{remedy}");
+}
+
+/// Whatever goes wrong around a request, and however much is logged.
+#[tokio::test]
+async fn no_ticket_is_ever_written() {
+    for format in ["text", "json"] {
+        let hub = start(&["--log", "trace", "--log-format", format]);
+        let tickets = [ticket(KEY, &["a"], 3_600), ticket(KEY, &["a"], -1), ticket("another key", &["a"], 3_600)];
+        let mut answers = Vec::new();
+        for ticket in &tickets {
+            let bearer = format!("Bearer {ticket}");
+            for path in
+                ["stream?channel=a", "stream?channel=b", "stream?last=x", "", "nothing", "channels/a", "metrics"]
+            {
+                let separator = if path.contains('?') { '&' } else { '?' };
+                let target = format!("/{path}{separator}ticket={ticket}");
+                for (method, target) in [("GET", &target), ("POST", &target), ("OPTIONS", &target), ("BREW", &target)] {
+                    let mut connection = Connection::open(hub.address).await;
+                    let headers = [("Authorization", bearer.as_str()), ("Referer", target.as_str())];
+                    connection.send(&request(hub.address, method, target, &headers, b"")).await;
+                    let head = connection.head().await;
+                    // A stream does not end.
+                    if head.header("content-type").is_none_or(|kind| !kind.starts_with("text/event-stream")) {
+                        answers.push(format!("{head:?}"));
+                    }
+                }
+            }
+            // What never becomes a request.
+            for bytes in [
+                format!("GET /stream?ticket={ticket} HTTP/9.9\r\n\r\n"),
+                format!("GET /stream?ticket={ticket}\r\n\r\n"),
+                format!("GET /stream?channel=a&ticket={ticket} HTTP/1.1\r\nHost: a\r\nno header\r\n\r\n"),
+                format!("GET /stream?channel=a&ticket={ticket}{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)),
+            ] {
+                answers.push(format!("{:?}", hub.ask_raw(bytes.as_bytes(), "GET").await));
+            }
+        }
+        answers.push(hub.get("/metrics").await.text());
+        // A stream from its first to its last line.
+        let mut stream = Stream::open(hub.address, &format!("/stream?channel=a&ticket={}", tickets[0]), &[]).await;
+        publish(&hub, "a", "hello").await;
+        assert_eq!(stream.message().await.data, "hello");
+        drop(stream);
+        hub.until_metric("tidecast_streams", 0).await;
+
+        let logged = hub.stderr();
+        // There is nothing at the level of traces, neither of ours nor of what is below.
+        assert!(logged.contains("DEBUG") && logged.contains("request refused"), "{logged}");
+        let written = [logged, hub.stdout(), answers.join("\n")].join("\n");
+        for ticket in &tickets {
+            for part in ticket.split('.').skip(1) {
+                assert!(!written.contains(&part[..20]), "{written}");
+            }
+        }
+        assert!(!written.contains(KEY), "{written}");
+    }
+}
+
+/// Without the flag an application's tickets protected nothing, and nobody said so.
+#[tokio::test]
+async fn a_hub_that_looks_at_no_ticket_says_so_once() {
+    let hub = Hub::start(&["--publish-key", KEY]);
+    let secret = ticket(KEY, &["a"], 3_600);
+    drop(Stream::open(hub.address, "/stream?channel=other", &[]).await);
+    assert!(!hub.stderr().contains("ticket"), "{}", hub.stderr());
+    for _ in 0..2 {
+        drop(Stream::open(hub.address, &format!("/stream?channel=other&ticket={secret}"), &[]).await);
+    }
+    let said = || hub.stderr().matches("start it with --tickets").count();
+    eventually("it is said", async || said() == 1).await;
+    assert!(!hub.stderr().contains(&secret));
+}
