@@ -37,7 +37,7 @@ def test_twice_is_harmless_and_elsewhere_is_said(app: Flask, blueprint: ServerSe
     app.register_blueprint(blueprint, url_prefix="/events")
     blueprint.init_app(app)
     blueprint.init_app(app, url_prefix="/events")
-    with pytest.raises(RuntimeError, match=r"at \['/events'\], so it can't be at '/stream'"):
+    with pytest.raises(RuntimeError, match=r"registered at \['/events'\], so it cannot be at '/stream'"):
         blueprint.init_app(app, url_prefix="/stream")
     assert status_of(app, "/events") == 200 and status_of(app, "/stream") == 404
 
@@ -94,7 +94,7 @@ def test_commands_of_the_applications_own_stay(app: Flask, blueprint: ServerSent
     blueprint.init_app(app)
     runner = app.test_cli_runner()
     assert runner.invoke(args=["sse", "publish"]).output == "own\n"
-    assert "Print the events" in runner.invoke(args=["sse", "tail", "--help"]).output
+    assert "Prints the events" in runner.invoke(args=["sse", "tail", "--help"]).output
 
 
 def test_a_client_of_the_applications_own_is_published_through(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_what_is_wrong_with_a_command_is_said(app: Flask, monkeypatch: pytest.Mo
     tidecast.flask_sse.sse.init_app(app)
     runner = app.test_cli_runner()
     refused = runner.invoke(args=["sse", "publish", "sse", "{", "--json"])
-    assert refused.exit_code == 2 and "DATA: it is no JSON" in refused.output
+    assert refused.exit_code == 2 and "DATA: not valid JSON" in refused.output
     refused = runner.invoke(args=["sse", "publish", "sse", "x", "--type", "a\nb"])
     assert refused.exit_code == 1 and "event type has a control character" in refused.output
     refused = runner.invoke(args=["sse", "publish", "sse", "x"])

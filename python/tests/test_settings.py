@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from tidecast.settings import Settings
+import pytest
+from flask import Flask
+
+from tidecast import apps
+from tidecast.settings import NAMES, Settings
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,35 @@ def test_numbers_and_switches() -> None:
 def test_what_is_no_number_is_refused_by_its_name(value: object) -> None:
     with pytest.raises(ValueError, match="SSE_RETRY_MS"):
         Settings.of({"SSE_RETRY_MS": value})
+
+
+def test_an_application_is_read_again_only_if_its_configuration_has_changed(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every publish and every stream read all settings anew, which took longer than publishing."""
+    reads = []
+    read = Settings.of
+
+    def counted(config: dict[str, Any]) -> Settings:
+        reads.append(config)
+        return read(config)
+
+    monkeypatch.setattr(Settings, "of", counted)
+    assert apps.settings_of(app) is apps.settings_of(app)
+    assert len(reads) == 1
+    app.config["SSE_RETRY_MS"] = 7
+    assert [apps.settings_of(app).retry_ms for _ in range(2)] == [7, 7]
+    assert len(reads) == 2
+
+
+def test_every_setting_has_its_name_in_the_list() -> None:
+    """A name that is missing there would be read once and never again."""
+    names = set()
+
+    class Recording(dict[str, Any]):
+        def get(self, name: str, default: Any = None) -> Any:
+            names.add(name)
+            return super().get(name, default)
+
+    Settings.of(Recording(SSE_HUB_URL="http://hub", SSE_HUB_KEY="key"))
+    assert names == set(NAMES)

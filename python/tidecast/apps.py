@@ -1,6 +1,6 @@
-"""The applications of this process: whose settings count where none is at hand, and what is said to them once.
+"""The applications of this process: whose settings apply if there is no current one, and warnings that are logged once.
 
-Flask is not imported here: whoever publishes from elsewhere need not have an application at all.
+Flask is not imported here: a program may publish without it.
 """
 
 from __future__ import annotations
@@ -21,62 +21,76 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("tidecast")
 
-#: The applications that stream, in the order in which they were registered. They may be gone.
+#: The applications that stream, in the order of their registration.
 _apps: list[ref[Flask]] = []
 
+#: The warnings of each process, by its id: a child of a fork inherits its parent's.
 _logged: set[tuple[int, str]] = set()
 
-#: How an application comes to share its channels with other processes.
+#: The settings with which several processes share channels.
 HOW_TO_SHARE = 'set app.config["SSE_REDIS_URL"], or app.config["SSE_HUB_URL"] and app.config["SSE_HUB_KEY"]'
 
 
 def register(app: Flask) -> None:
-    """Remembers an application that streams, for as long as it lives. Its settings are read when they are needed."""
+    """Remembers an application that streams, for as long as it lives. Its settings are read on use."""
     _apps[:] = [*(known for known in _apps if known() not in (None, app)), ref(app)]
 
 
+def settings_of(app: Flask) -> Settings:
+    """Returns the settings of an application, which are read again only if its configuration has changed.
+
+    :raises ValueError: A setting is invalid.
+    """
+    return Settings.cached(app.config, app.extensions)
+
+
 def current() -> tuple[Settings, Callable[[Any], str]]:
-    """Returns the settings that count here, and what writes JSON: of the current application; else of the application
-    that was registered last of those of this process; else of the environment."""
+    """Returns the settings that apply here, and the function that writes JSON.
+
+    They are those of the current application; without one, of the application that was registered last; without any, of
+    the environment.
+
+    :raises ValueError: A setting is invalid.
+    """
     flask = sys.modules.get("flask")
     if flask is not None and flask.has_app_context():
-        return Settings.of(flask.current_app.config), flask.json.dumps
+        return settings_of(flask.current_app), flask.json.dumps
     for known in reversed(_apps):
         if (app := known()) is not None:
-            return Settings.of(app.config), app.json.dumps
+            return settings_of(app), app.json.dumps
     return Settings.of_environment(), _dumps
 
 
 def reset() -> None:
-    """Forgets the applications, and what was said."""
+    """Forgets the applications, and which warnings were logged."""
     _apps.clear()
     _logged.clear()
 
 
 def _dumps(value: Any) -> str:
-    """Writes JSON as an application without a provider of its own does."""
+    """Writes JSON as an application with Flask's own provider does."""
     try:
         return json.dumps(value)
     except TypeError:
-        # A date, a UUID, a Decimal. Flask is imported for those alone.
-        from flask import json as of_flask
+        # A date, a UUID or a Decimal: only these need Flask.
+        from flask import json as flask_json
 
-        return of_flask.dumps(value)
+        return flask_json.dumps(value)
 
 
 def in_request() -> bool:
-    """Returns whether this is called within a request."""
+    """Returns whether Flask is serving a request here."""
     flask = sys.modules.get("flask")
     return flask is not None and bool(flask.has_request_context())
 
 
 def channel_name(name: Any) -> str:
-    """A channel's name, of what Flask-SSE takes for one: text, bytes or a number.
+    """Returns the name of a channel that is given as Flask-SSE takes it: as text, bytes or a number.
 
-    :raises tidecast.errors.InvalidError: It is something else, or bytes that are not UTF-8.
+    :raises tidecast.errors.InvalidError: The name is something else, or bytes that are not UTF-8.
     """
     if isinstance(name, str):
-        # Of an enumeration its value.
+        # The value of an enumeration's member.
         return str.__str__(name)
     if isinstance(name, (int, float)) and not isinstance(name, bool):
         return str(name)
@@ -89,7 +103,7 @@ def channel_name(name: Any) -> str:
 
 
 def warn_memory_not_shared() -> None:
-    """Say, once, that what is in this process' memory is in no other one."""
+    """Warns, once, that several processes do not share events in memory."""
     _warn_once(
         "this server runs several processes, and without a Redis or a hub an event reaches only the streams of the "
         f"process that published it: {HOW_TO_SHARE}, or run one process with threads"
@@ -97,41 +111,41 @@ def warn_memory_not_shared() -> None:
 
 
 def warn_no_stream_here() -> None:
-    """Say, once, that what was published here is in this process alone, which nobody has listened to."""
+    """Warns, once, that an event was published in the memory of a process that serves no stream."""
     _warn_once(
-        f"an event was published in the memory of process {os.getpid()}, which serves no stream: the pages of another "
-        f"process can't get it; {HOW_TO_SHARE}, in both; without an application, set the environment variables of "
-        "these names"
+        f"an event was published in the memory of process {os.getpid()}, which serves no stream, so no page of another "
+        f"process receives it: {HOW_TO_SHARE}, in both processes; without an application, set the environment "
+        "variables of these names"
     )
 
 
 def warn_streams_take_turns(seconds: float) -> None:
-    """Say, once, that streams take turns where a worker serves one request at a time."""
-    turn = f"for {seconds:g} s (SSE_MAX_STREAM_SECONDS), and comes back" if seconds else "for as long as it lasts"
+    """Warns, once, that a stream occupies a worker that serves one request at a time."""
+    turn = f"for {seconds:g} s (SSE_MAX_STREAM_SECONDS), then its page reconnects" if seconds else "until it ends"
     _warn_once(
-        f"a stream has this worker, which serves one request at a time, {turn}; `gunicorn -k gevent` serves many"
+        f"a stream occupies this worker, which serves one request at a time, {turn}: `gunicorn -k gevent` serves many"
     )
 
 
 def warn_disconnects_unseen(seconds: float) -> None:
-    """Say, once, that the server may never tell that a page was closed."""
-    turn = f"so a stream ends after {seconds:g} s (SSE_MAX_STREAM_SECONDS), and its page comes back" if seconds else ""
-    risk = "and each closed page may keep a thread for ever, as SSE_MAX_STREAM_SECONDS is 0"
+    """Warns, once, that the server may never report a closed page."""
+    turn = f"so a stream ends after {seconds:g} s (SSE_MAX_STREAM_SECONDS), and its page reconnects"
+    risk = "so each closed page may occupy a thread for ever, as SSE_MAX_STREAM_SECONDS is 0"
     _warn_once(
-        f"this server does not tell when a page is closed, {turn or risk}; docs/servers.md says which servers do"
+        f"this server does not tell when a page is closed, {turn if seconds else risk}: docs/servers.md lists servers "
+        "that do"
     )
 
 
 def warn_hub_unused() -> None:
-    """Say, once, that a client of the application's own comes before the hub that it names."""
+    """Warns, once, that the application's custom Redis client takes precedence over its hub."""
     _warn_once(
-        "SSE_HUB_URL is set, and goes unused here: `redis` is overridden or StrictRedis replaced, and such a client is "
-        "what events go through; take it away to use the hub"
+        "SSE_HUB_URL is set and ignored: events go through a custom Redis client, because `redis` is overridden or "
+        "StrictRedis replaced; remove it to use the hub"
     )
 
 
 def _warn_once(text: str) -> None:
-    # A child has what its parent has said.
     if (os.getpid(), text) not in _logged:
         _logged.add((os.getpid(), text))
         _logger.warning(text)

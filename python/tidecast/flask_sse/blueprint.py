@@ -1,7 +1,7 @@
-"""The blueprint: what Flask-SSE's is, on whatever carries the events.
+"""Flask-SSE's blueprint, on any backend.
 
-``redis``, ``messages`` and ``stream`` may be overridden, and then are what runs; so is a client of the application's
-own.
+An application may override ``redis``, ``publish``, ``messages`` and ``stream``, or use a custom Redis client; then
+these run.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from .query import Query
 
 
 class ServerSentEventsBlueprint(Blueprint):
-    """A :class:`flask.Blueprint` that publishes, subscribes to, and streams server-sent events."""
+    """A :class:`flask.Blueprint` that publishes and streams server-sent events."""
 
     @property
     def redis(self) -> Any:
-        """A ``redis.StrictRedis`` on the URL that the application has; a new one at each access.
+        """A new ``redis.StrictRedis`` for the application's Redis URL.
 
-        The engine does not need it: it speaks to Redis by itself.
+        The engine does not use it: it has its own connections.
 
-        :raises KeyError: The application has none.
+        :raises KeyError: The application has no Redis URL.
         :raises ImportError: redis-py is not installed.
         """
         url = redis_url(current_app.config)
@@ -52,32 +52,32 @@ class ServerSentEventsBlueprint(Blueprint):
         return redis_py.strict_redis().from_url(url)
 
     def publish(self, data: Any, type: Any = None, id: Any = None, retry: Any = None, channel: Any = "sse") -> Any:
-        """Publish data as a server-sent event.
+        """Publishes data as a server-sent event.
 
-        :param data: Anything that the application's JSON provider can write; a string is sent as it is.
-        :param type: The event's type. Default: none, which a page gets as ``message``.
+        :param data: Anything that the application's JSON provider can write. A string is sent as it is.
+        :param type: The event's type. Default: none, which a page receives as ``message``.
         :param id: The event's own id. Default: its position.
-        :param retry: How long a page is to wait before it connects again, in milliseconds.
-        :param channel: Who gets it: those who listen to this channel.
-        :return: How many streams of this process listen; through a client of the application's own, how many on that
-            Redis.
-        :raises TypeError: The data can't be written as JSON, or the type or the id is neither text nor a number.
-        :raises ValueError: A control character in a type or an id, JSON nested deeper than 128 levels, a channel
-            without a name.
-        :raises tidecast.errors.UnavailableError: Redis could not be asked.
+        :param retry: How long a page waits before it reconnects, in milliseconds.
+        :param channel: The channel whose subscribers receive the event.
+        :return: How many streams of this process receive the event; with a custom Redis client, how many subscribers
+            that Redis has.
+        :raises TypeError: JSON cannot represent the data, or the type or the id is neither text nor a number.
+        :raises ValueError: The type or the id has a control character, the JSON is nested deeper than 128 levels, or
+            the channel's name is empty or malformed.
+        :raises tidecast.errors.UnavailableError: Redis or the hub could not be reached.
         """
-        message = Message(data, type=type, id=id, retry=retry)
         event = Event.of(data, type, id, retry, json.dumps)
         if self._uses_custom_client():
             event.check()
-            return custom_client.publish(self.redis, message, channel)
-        backend = current_backend(current_settings())
-        return backend.publish(apps.channel_name(channel), event).receivers
+            return custom_client.publish(self.redis, Message(data, type=type, id=id, retry=retry), channel)
+        return current_backend(current_settings()).publish(apps.channel_name(channel), event).receivers
 
     def messages(self, channel: Any = "sse") -> Generator[Message, None, None]:
-        """The messages of a channel, from the first ``next`` on: what was published, as Flask-SSE has it, and so no
-        ``stream-reset``, by which :func:`tidecast.subscribe` tells that events are missing. In a request they end when
-        its client has gone, if the server lets one see that, else when its stream would end by itself.
+        """Yields the messages of a channel, from the first ``next`` on.
+
+        As in Flask-SSE these are the published ones alone, without the ``stream-reset`` that reports missing events:
+        for that use :func:`tidecast.subscribe`. In a request they end when its client disconnects, if the server
+        reports that, else after ``SSE_MAX_STREAM_SECONDS``.
 
         :param channel: A channel, or a list of them.
         """
@@ -93,7 +93,7 @@ class ServerSentEventsBlueprint(Blueprint):
         try:
             while (events := stream.events()) is not None:
                 for name, event_type, data, is_json, id, retry_ms in events:
-                    # Nobody publishes one, so whoever was written for Flask-SSE does not expect its data.
+                    # Programs written for Flask-SSE do not expect it.
                     if event_type == "stream-reset":
                         continue
                     try:
@@ -109,17 +109,17 @@ class ServerSentEventsBlueprint(Blueprint):
             stream.close()
 
     def stream(self) -> Response:
-        """The view: streams the channel that ``?channel=`` names, or ``sse``; or says where a hub does."""
+        """Handles a request for a stream of the channel in ``?channel=``, or of ``sse``."""
         query = Query.of(request, (chosen := current_settings()).multi_channel)
         if self._uses_custom_client() or self._overrides("messages"):
             if request.method == "HEAD":
                 return response(())
-            # Theirs may need the request, so it stays; and their bytes are Flask-SSE's.
+            # Overridden messages may need the request. Their bytes are Flask-SSE's.
             channel = query.channels[0]
             peer = Peer(request.environ, chosen.stall_seconds)
             return response(stream_with_context(message_texts(self.messages(channel=channel), channel, peer)))
 
-        # Outside of what follows: a setting that can't be is not the browser's fault.
+        # Outside of the `try`: an invalid setting is not the browser's fault.
         backend = current_backend(chosen)
         try:
             stream = backend.open(
@@ -148,46 +148,48 @@ class ServerSentEventsBlueprint(Blueprint):
         )
 
     def init_app(self, app: Flask, url_prefix: str | None = None, **options: Any) -> None:
-        """Register the blueprint with an application, as extensions are; beside ``app.register_blueprint``, which does
-        as well. Where it is registered already, nothing happens.
+        """Registers the blueprint with an application, as ``app.register_blueprint`` does. Does nothing if it is
+        already registered.
 
         :param app: The application.
-        :param url_prefix: Where the view is. Default: ``/stream``.
+        :param url_prefix: The address of the view. Default: ``/stream``.
         :param options: Further options of ``app.register_blueprint``.
-        :raises RuntimeError: It is registered already, at another address.
+        :raises RuntimeError: The blueprint is already registered, at another address.
         """
         endpoint = f"{options.get('name', self.name)}.stream"
         if endpoint in app.view_functions:
             present = [rule.rule for rule in app.url_map.iter_rules(endpoint)]
             if url_prefix is not None and url_prefix not in present:
                 raise RuntimeError(
-                    f"{endpoint!r} is registered already, at {present}, so it can't be at {url_prefix!r}"
+                    f"{endpoint!r} is already registered at {present}, so it cannot be at {url_prefix!r}"
                 )
             return
         prefix = "/stream" if url_prefix is None else url_prefix
         app.register_blueprint(self, url_prefix=prefix, **options)
         if endpoint not in app.view_functions:
-            # One of the application's own that has been given no view.
+            # A blueprint that the application has created without a view.
             app.add_url_rule(prefix, endpoint, self.stream)
 
-    # Flask says `App` of what is shared with Quart; here it is always Flask.
+    # Flask types `app` as the base class that it shares with Quart.
     def register(self, app: Flask, options: dict[str, Any]) -> None:  # type: ignore[override]
-        """Register the blueprint, and make the application the one that ``tidecast.publish`` speaks for. The first one
-        is ``app.extensions["sse"]``, which ``flask sse`` publishes by."""
+        """Registers the blueprint, and makes the application the default one of :func:`tidecast.publish`.
+
+        The first blueprint becomes ``app.extensions["sse"]``, which ``flask sse`` uses.
+        """
         super().register(app, options)
         apps.register(app)
         app.extensions.setdefault("sse", self)
         commands.add(app)
 
     def reaches_other_processes(self) -> bool:
-        """Whether what the current application publishes reaches pages that another process serves."""
+        """Returns whether the current application's events reach pages that another process serves."""
         return self._uses_custom_client() or backends.choose(current_settings()).reaches_other_processes
 
     def _uses_custom_client(self) -> bool:
-        is_own = redis_py.is_custom(self, ServerSentEventsBlueprint.__dict__["redis"])
-        if is_own and current_app.config.get("SSE_HUB_URL"):
+        is_custom = redis_py.is_custom(self, ServerSentEventsBlueprint.__dict__["redis"])
+        if is_custom and current_app.config.get("SSE_HUB_URL"):
             apps.warn_hub_unused()
-        return is_own
+        return is_custom
 
     def _overrides(self, name: str) -> bool:
         bound = getattr(self, name)
@@ -195,8 +197,8 @@ class ServerSentEventsBlueprint(Blueprint):
 
 
 def _max_seconds(peer: Peer, chosen: Settings) -> float:
-    """Returns when a stream of this request is to end by itself, in seconds; 0 is never."""
-    # uWSGI tells of its greenlets by another name.
+    """Returns when a stream of this request ends by itself, in seconds; 0 for never."""
+    # uWSGI reports its greenlets under a name of its own.
     if not request.environ.get("wsgi.multithread") and "uwsgi.core" not in request.environ:
         apps.warn_streams_take_turns(chosen.max_stream_seconds)
     elif peer.disconnect_may_be_unseen:
@@ -207,8 +209,8 @@ def _max_seconds(peer: Peer, chosen: Settings) -> float:
 
 
 def message_texts(messages: Iterable[Message], channel: str, peer: Peer) -> Iterator[str]:
-    """Yields what Flask-SSE sends of messages. One that can't be written is passed over."""
-    # So that the head goes out now: most servers send it with the first piece, even if that is none.
+    """Yields messages as Flask-SSE writes them. Those that cannot be written are skipped."""
+    # Most servers send the response's head with the first piece, even if that is empty.
     yield ""
     for message in messages:
         try:
@@ -224,12 +226,12 @@ def message_texts(messages: Iterable[Message], channel: str, peer: Peer) -> Iter
 
 
 def current_settings() -> Settings:
-    """What the current application has set."""
-    return Settings.of(current_app.config)
+    """Returns the settings of the current application."""
+    return apps.settings_of(current_app)
 
 
 def current_backend(chosen: Settings) -> backends.Backend:
-    """What carries the events, with a word where that is not what a server with several processes needs."""
+    """Returns the backend of these settings. Warns if the server runs processes that would not share it."""
     backend = backends.choose(chosen)
     if has_request_context() and request.environ.get("wsgi.multiprocess") and not backend.reaches_other_processes:
         apps.warn_memory_not_shared()
@@ -237,8 +239,6 @@ def current_backend(chosen: Settings) -> backends.Backend:
 
 
 def response(body: Any) -> Response:
-    """A response that nothing on its way stores, changes or holds back."""
-    made = current_app.response_class(body, mimetype="text/event-stream")
-    made.headers["Cache-Control"] = "no-cache, no-transform"
-    made.headers["X-Accel-Buffering"] = "no"
-    return made
+    """Returns a response that proxies neither store nor change nor buffer."""
+    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+    return current_app.response_class(body, headers=headers, mimetype="text/event-stream")

@@ -1,6 +1,6 @@
-"""Flask's command line: ``flask sse publish`` and ``flask sse tail``.
+"""The commands ``flask sse publish`` and ``flask sse tail``.
 
-Both go through ``app.extensions["sse"]``, so what an application overrides is what they run.
+Both use ``app.extensions["sse"]``, and so the application's overrides.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def add(app: Flask) -> None:
-    """Add the commands to an application, but for those that it has under these names."""
+    """Adds the commands to an application. Its own commands of the same names stay."""
     present = app.cli.commands.get("sse")
-    # A blueprint that has commands of its own has brought such a group.
+    # A blueprint with commands of its own has added such a group.
     group = present if isinstance(present, click.Group) else AppGroup("sse", help="Server-sent events.")
     for command in (publish, tail):
         group.commands.setdefault(str(command.name), command)
@@ -33,16 +33,16 @@ def add(app: Flask) -> None:
 @click.command()
 @click.argument("channel")
 @click.argument("data")
-@click.option("--type", "event_type", metavar="NAME", help="The event's type; a page gets `message` without one.")
+@click.option("--type", "event_type", metavar="NAME", help="The event's type. Default: `message`.")
 @click.option("--id", "own_id", metavar="ID", help="The event's own id. Default: its position.")
 @click.option("--json", "is_json", is_flag=True, help="DATA is JSON. Default: text.")
 @with_appcontext
 def publish(channel: str, data: str, event_type: str | None, own_id: str | None, is_json: bool) -> None:
-    """Publish DATA to CHANNEL."""
+    """Publishes DATA to CHANNEL."""
     try:
         value = json.loads(data) if is_json else data
     except ValueError as error:
-        raise click.BadParameter(f"it is no JSON: {error}", param_hint="DATA") from error
+        raise click.BadParameter(f"not valid JSON: {error}", param_hint="DATA") from error
     with _errors_without_traceback():
         _shared_blueprint().publish(value, type=event_type, id=own_id, channel=channel)
 
@@ -51,7 +51,7 @@ def publish(channel: str, data: str, event_type: str | None, own_id: str | None,
 @click.argument("channel", default="sse")
 @with_appcontext
 def tail(channel: str) -> None:
-    """Print the events of CHANNEL as they come, an object per line. Ctrl+C ends it."""
+    """Prints the events of CHANNEL as they arrive, one JSON object per line, until Ctrl+C."""
     with _errors_without_traceback(), contextlib.suppress(KeyboardInterrupt):
         for message in _shared_blueprint().messages(channel=channel):
             click.echo(json.dumps(message.to_dict()))
@@ -59,7 +59,7 @@ def tail(channel: str) -> None:
 
 @contextlib.contextmanager
 def _errors_without_traceback() -> Iterator[None]:
-    """What is set wrongly, or refused, told without a traceback."""
+    """Reports invalid settings and refused events without a traceback."""
     try:
         yield
     except (TidecastError, ValueError) as error:
@@ -67,14 +67,14 @@ def _errors_without_traceback() -> Iterator[None]:
 
 
 def _shared_blueprint() -> ServerSentEventsBlueprint:
-    """The application's blueprint.
+    """Returns the application's blueprint.
 
-    :raises click.ClickException: What it publishes reaches no other process.
+    :raises click.ClickException: Its events reach no other process.
     """
     blueprint: ServerSentEventsBlueprint = current_app.extensions["sse"]
     if not blueprint.reaches_other_processes():
         raise click.ClickException(
             "this application keeps its events in memory, so a command, which is another process than the server, can "
-            f"neither publish to its pages nor hear what it publishes: {HOW_TO_SHARE}"
+            f"neither publish to its pages nor receive its events: {HOW_TO_SHARE}"
         )
     return blueprint

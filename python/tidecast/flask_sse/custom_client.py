@@ -1,4 +1,4 @@
-"""A Redis client of the application's own, spoken to as Flask-SSE does: with the same calls, and the same bytes."""
+"""A custom Redis client of the application, used as Flask-SSE uses it: with the same calls, and the same bytes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .redis_py import ConnectionError
 
 
 def publish(client: Any, message: Message, channel: Any) -> Any:
-    """Publish a message; answers with what the client does, which is how many listen on that Redis."""
+    """Publishes a message. Returns the client's result, which is the number of subscribers on that Redis."""
     return client.publish(channel=channel, message=json.dumps(message.to_dict()))
 
 
 def messages(client: Any, channel: Any) -> Generator[Message, None, None]:
-    """Yields the messages of a channel. What can't be loaded is passed over."""
+    """Yields the messages of a channel. Those that cannot be decoded are skipped."""
     pubsub = client.pubsub()
     pubsub.subscribe(channel)
     try:
-        for heard in pubsub.listen():
-            if heard["type"] != "message":
+        for item in pubsub.listen():
+            if item["type"] != "message":
                 continue
             try:
-                message = read(heard["data"])
+                message = decode(item["data"])
             except DECODE_ERRORS as error:
                 log_skipped(channel, error)
                 continue
@@ -38,13 +38,13 @@ def messages(client: Any, channel: Any) -> Generator[Message, None, None]:
             pubsub.unsubscribe(channel)
 
 
-def read(payload: str | bytes) -> Message:
-    """Reads what Flask-SSE writes, an object, or what the older extension does: an array of type and data.
+def decode(payload: str | bytes) -> Message:
+    """Decodes an object, as Flask-SSE writes it, or an array of type and data, as the legacy extension does.
 
-    It is checked as at publishing: anybody who may publish on that Redis can write a line break into a type.
+    Its fields are checked as in publishing, because any program on that Redis can write a line break into a type.
 
-    :raises TypeError, ValueError: It is neither, or its type, id or reconnection time can't be one.
-    :raises RecursionError: It is nested too deep.
+    :raises TypeError, ValueError: The payload is neither, or its type, id or reconnection time is invalid.
+    :raises RecursionError: The payload is nested too deep.
     """
     value = plain_json.loads(payload)
     if isinstance(value, list):

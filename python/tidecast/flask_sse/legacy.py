@@ -1,4 +1,4 @@
-"""What the older extension of that name had: `send_event`."""
+"""The interface of the legacy extension that was also called Flask-SSE: ``send_event``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .blueprint import current_backend, current_settings
 
 
 def send_event(event_name: Any, data: Any, channel: Any = "sse") -> None:
-    """Send an event to whoever listens to a channel.
+    """Sends an event to the subscribers of a channel.
 
     :param event_name: The event's type.
-    :param data: A string, or a list of them, which are the lines of one; anything else is sent as JSON.
-    :param channel: Who gets it.
-    :raises TypeError: The data can't be written as JSON, or the name is neither text nor a number.
-    :raises ValueError: A name with a line break, a channel without one.
-    :raises tidecast.errors.UnavailableError: Redis could not be asked.
+    :param data: A string, or a list of strings, which become the lines of one. Anything else is sent as JSON.
+    :param channel: The channel.
+    :raises TypeError: JSON cannot represent the data, or the type is neither text nor a number.
+    :raises ValueError: The type has a line break, or the channel's name is empty or malformed.
+    :raises tidecast.errors.UnavailableError: Redis or the hub could not be reached.
     """
     if isinstance(data, (list, tuple)) and data and all(isinstance(line, str) for line in data):
         data = "\n".join(data)

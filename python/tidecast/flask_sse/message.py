@@ -1,6 +1,6 @@
-"""An event as Flask-SSE has it, and its bytes as Flask-SSE writes them.
+"""Flask-SSE's ``Message``, with the bytes that Flask-SSE writes.
 
-Streams of the engine are written by the engine; these bytes are for those who write a stream themselves.
+The engine writes its own streams. These bytes are for applications that write a stream themselves.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from ..event import check, milliseconds_of, text_of
 class Message:
     """Data that is published as a server-sent event.
 
-    :param data: Anything that can be written as JSON; a string is sent as it is.
-    :param type: What a page passes to ``addEventListener``; without one it is ``message``.
+    :param data: Anything that can be written as JSON. A string is sent as it is.
+    :param type: The event's type, which a page passes to ``addEventListener``. Default: none, which a page receives as
+        ``message``.
     :param id: The event's own id.
-    :param retry: How long a page is to wait before it connects again, in milliseconds.
+    :param retry: How long a page waits before it reconnects, in milliseconds.
     """
 
     def __init__(self, data: Any, type: Any = None, id: Any = None, retry: Any = None) -> None:
@@ -28,7 +29,7 @@ class Message:
         self.retry = retry
 
     def to_dict(self) -> dict[str, Any]:
-        """The message as it is kept in Redis: ``data``, and of the rest what is not empty."""
+        """Returns the message as Redis carries it: ``data``, and the other fields that are not empty."""
         present = {name: value for name, value in self._optional() if value}
         return {"data": self.data, **present}
 
@@ -36,10 +37,10 @@ class Message:
         return ("type", self.type), ("id", self.id), ("retry", self.retry)
 
     def __str__(self) -> str:
-        """Returns the message as bytes of an event stream, without a space after the colons, as Flask-SSE writes them.
+        """Returns the message as text of an event stream, without a space after the colons, as Flask-SSE writes it.
 
-        :raises TypeError: The data can't be written as JSON, or a type or an id is neither text nor a number.
-        :raises tidecast.errors.InvalidError: A type or an id has a control character, or ``retry`` is not a whole
+        :raises TypeError: JSON cannot represent the data, or the type or the id is neither text nor a number.
+        :raises tidecast.errors.InvalidError: The type or the id has a control character, or ``retry`` is not a whole
             number of milliseconds.
         """
         event_type, id, retry = self.fields()
@@ -53,7 +54,8 @@ class Message:
         return "\n".join(lines) + "\n\n"
 
     def fields(self) -> tuple[str | None, str | None, int | None]:
-        """Returns type, id and reconnection time as they are written, each in a line that it can't break out of.
+        """Returns the type, the id and the reconnection time as they are written, none of which can break out of its
+        line.
 
         :raises TypeError, ValueError: See :meth:`__str__`.
         """
@@ -67,13 +69,7 @@ class Message:
         return f"{type(self).__name__}({self.data!r}{optional})"
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, self.__class__)
-            and self.data == other.data
-            and self.type == other.type
-            and self.id == other.id
-            and self.retry == other.retry
-        )
+        return isinstance(other, self.__class__) and self.data == other.data and self._optional() == other._optional()
 
-    # As Flask-SSE has it: what can be changed is in no set.
+    # As in Flask-SSE: a mutable object is not hashable.
     __hash__ = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What a request for a stream asks for."""
+"""The parameters of a request for a stream."""
 
 from __future__ import annotations
 
@@ -17,40 +17,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Query:
-    """What a request for a stream asks for."""
+    """The parameters of a request for a stream."""
 
     #: The channels, at least one.
     channels: list[str]
 
-    #: The id after which it goes on, as it came.
+    #: The last event id, as it was sent; ``None`` for none.
     after: bytes | None
 
-    #: How many of the newest events it begins with.
+    #: How many of the newest events the stream begins with; ``None`` for none.
     last: int | None
 
-    #: Whether it begins with an event ``stream-open``.
+    #: Whether the stream begins with an event ``stream-open``.
     open_event: bool
 
-    #: Whether the client commits an id that comes without an event at the empty line behind it.
+    #: See :func:`tidecast._native.commits_at_empty_line`.
     commits_at_empty_line: bool
 
     @classmethod
     def of(cls, request: Request, multi_channel: bool) -> Query:
-        """Read a request. The header comes before the address, because a browser that reconnects repeats the address.
+        """Reads a request, and aborts with 400 if a parameter is invalid.
 
-        :param multi_channel: Whether every ``channel`` counts; else the first one does.
+        The header ``Last-Event-ID`` takes precedence over the address, which a browser repeats when it reconnects.
+
+        :param multi_channel: Whether the stream has every ``channel``; else only the first.
         """
-        _refuse_unreadable(request.query_string)
+        _require_utf8(request.query_string)
         channels = [name or "sse" for name in request.args.getlist("channel")] or ["sse"]
         given = {name: _given(request, name) for name in ("last_event_id", "lastEventId", "last", "open")}
-        # WSGI has the bytes of a header as Latin-1.
+        # WSGI decodes the bytes of a header as Latin-1.
         after = request.headers.get("Last-Event-ID", "").encode("latin-1", "replace")
         after = after or (given["last_event_id"] or given["lastEventId"] or "").encode()
         return cls(
             channels=channels if multi_channel else channels[:1],
             after=after or None,
             last=_last(given["last"]),
-            open_event=_switch("open", given["open"]),
+            open_event=_boolean("open", given["open"]),
             commits_at_empty_line=commits_at_empty_line(
                 *map(request.headers.get, ("Cache-Control", "User-Agent", "Sec-Fetch-Mode"))
             ),
@@ -58,16 +60,15 @@ class Query:
 
 
 def _given(request: Request, name: str) -> str | None:
-    """The value of a parameter that is not empty; 400 if there are several, as a hub answers."""
+    """Returns the value of a parameter, unless it is empty. Aborts with 400 if there are several, as a hub does."""
     values = [value for value in request.args.getlist(name) if value]
     if len(values) > 1:
-        abort(400, f"`{name}` is given more than once")
+        abort(400, f"`{name}` is given more than once: give it once")
     return values[0] if values else None
 
 
-def _refuse_unreadable(query: bytes) -> None:
-    """Answers 400 if a parameter that is text is no UTF-8, as a hub does. ``request.args`` has it escaped or
-    replaced."""
+def _require_utf8(query: bytes) -> None:
+    """Aborts with 400 if a parameter is not UTF-8, as a hub does. ``request.args`` would replace the bytes."""
     for pair in query.split(b"&"):
         name, _, value = (unquote_to_bytes(part) for part in pair.partition(b"="))
         if name not in (b"channel", b"last", b"open"):
@@ -75,10 +76,10 @@ def _refuse_unreadable(query: bytes) -> None:
         try:
             value.decode()
         except UnicodeDecodeError:
-            abort(400, f"`{name.decode()}` is not UTF-8")
+            abort(400, f"`{name.decode()}` is not UTF-8: percent-encode its UTF-8 bytes")
 
 
-def _switch(name: str, text: str | None) -> bool:
+def _boolean(name: str, text: str | None) -> bool:
     if text not in (None, "1", "true", "0", "false"):
         abort(400, f"`{name}` must be 1, 0, true or false")
     return text in ("1", "true")

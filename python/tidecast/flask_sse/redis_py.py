@@ -1,12 +1,11 @@
-"""redis-py, where it is installed, and whether a client of it is the application's own.
+"""redis-py, if it is installed, and whether an application uses a custom client of it.
 
-Whoever overrides ``redis``, or puts something else in the place of ``StrictRedis``, means that client to be used:
-another pool, a proxy, a fake in a test. Whether it is so is seen without making one.
+An application that overrides ``redis``, or replaces ``StrictRedis``, wants its own client to be used: another pool, a
+proxy, a fake in a test. No client is created to find that out.
 """
 
 from __future__ import annotations
 
-import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -24,37 +23,37 @@ try:
 except ImportError:
 
     class _Missing:
-        """Stands in for redis-py's client, where that is not installed."""
+        """Stands in for redis-py's client if that is not installed."""
 
         def __init__(self, *_: Any, **__: Any) -> None:
             raise ImportError("`sse.redis` needs redis-py: pip install 'tidecast[redis]'")
 
         @classmethod
         def from_url(cls, url: str, **options: Any) -> _Missing:
-            """Say what to install."""
+            """Raises the error that says what to install."""
             return cls(url, **options)
 
     class _NeverRaised(Exception):
-        """Stands in for redis-py's, where that is not installed."""
+        """Stands in for redis-py's exception if that is not installed."""
 
     StrictRedis, ConnectionError = _Missing, _NeverRaised
 
-#: The modules that a `from_url` of nobody's own comes from.
+#: The modules whose `from_url` no application has replaced.
 _DEFAULT_MODULES = ("redis.client", __name__)
 
 
 def strict_redis() -> Any:
-    """What stands under the name ``StrictRedis`` in ``tidecast.flask_sse``, where a program may have replaced it."""
+    """Returns the ``StrictRedis`` of ``tidecast.flask_sse``, which an application may have replaced."""
     return sys.modules[__package__ or ""].__dict__["StrictRedis"]
 
 
 def is_custom(blueprint: Blueprint, default: object) -> bool:
-    """Whether a blueprint's client is the application's own.
+    """Returns whether a blueprint's Redis client is a custom one.
 
     :param blueprint: The blueprint.
-    :param default: The property ``redis`` that nobody has overridden.
+    :param default: The property ``redis`` that an application may override.
     """
-    if inspect.getattr_static(blueprint, "redis") is not default or strict_redis() is not StrictRedis:
+    if getattr(type(blueprint), "redis", None) is not default or strict_redis() is not StrictRedis:
         return True
-    from_url = inspect.getattr_static(StrictRedis, "from_url", None)
+    from_url = getattr(StrictRedis, "from_url", None)
     return getattr(getattr(from_url, "__func__", None), "__module__", None) not in _DEFAULT_MODULES
