@@ -1,7 +1,6 @@
-//! What a hub sends, read: its event streams, for those that follow one from here.
+//! A decoder of a hub's event streams, and the check of the channels of a stream that a hub is to serve.
 //!
-//! It knows no socket: whoever has read bytes feeds them. And the rule for channels' names, for those that ask a hub to
-//! serve a stream.
+//! It knows no socket: the caller feeds it bytes.
 
 use std::time::Duration;
 
@@ -17,19 +16,19 @@ use crate::error::{invalid, raise};
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Decoder(Mutex<Reading>);
+pub(crate) struct Decoder(Mutex<State>);
 
 #[derive(Default)]
-struct Reading {
+struct State {
     decoder: wire::Decoder,
-    /// What the stream said last of when to come back.
+    /// The last reconnection time of the stream.
     retry: Option<Duration>,
-    /// The same, where it was said before an event that has not come yet.
-    of_event: Option<Duration>,
+    /// The reconnection time of the event that is being decoded.
+    event_retry: Option<Duration>,
 }
 
-/// An event as a tuple: type, data, own id, reconnection time in milliseconds, the id to go on behind it.
-type Heard = (Option<String>, String, Option<String>, Option<u64>, String);
+/// An event as a tuple: type, data, own id, reconnection time in milliseconds, the id that resumes after it.
+type DecodedEvent = (Option<String>, String, Option<String>, Option<u64>, String);
 
 #[pymethods]
 impl Decoder {
@@ -38,18 +37,18 @@ impl Decoder {
         Self(Mutex::default())
     }
 
-    fn feed(&self, data: &[u8]) -> PyResult<Vec<Heard>> {
-        let mut reading = self.0.lock();
-        let Reading { decoder, retry, of_event } = &mut *reading;
-        let mut heard = Vec::new();
+    fn feed(&self, data: &[u8]) -> PyResult<Vec<DecodedEvent>> {
+        let mut state = self.0.lock();
+        let State { decoder, retry, event_retry } = &mut *state;
+        let mut events = Vec::new();
         let fed = decoder.feed(data, |item| match item {
-            // What stands before an event is of that event, but for what a stream begins with.
-            Item::Retry(time) => *of_event = retry.replace(time).and(Some(time)),
-            Item::Message(message) => heard.push(told(message, of_event.take())),
+            // A reconnection time belongs to the event after it, except for the first one, which belongs to the stream.
+            Item::Retry(time) => *event_retry = retry.replace(time).and(Some(time)),
+            Item::Message(message) => events.push(decoded_event(message, event_retry.take())),
             _ => {}
         });
         fed.map_err(raise)?;
-        Ok(heard)
+        Ok(events)
     }
 
     #[getter]
@@ -65,7 +64,7 @@ impl Decoder {
 
 /// See `_native.pyi`.
 #[pyfunction]
-// The interpreter hands over a list.
+// Python passes a list.
 #[allow(clippy::needless_pass_by_value)]
 pub(crate) fn check_channels(channels: Vec<String>) -> PyResult<()> {
     if channels.is_empty() || channels.len() > SUBSCRIPTION_CHANNELS_MAX {
@@ -75,11 +74,11 @@ pub(crate) fn check_channels(channels: Vec<String>) -> PyResult<()> {
     channels.iter().try_for_each(|name| Channel::new(name).map(drop)).map_err(raise)
 }
 
-fn told(message: wire::Message, retry: Option<Duration>) -> Heard {
+fn decoded_event(message: wire::Message, retry: Option<Duration>) -> DecodedEvent {
     let event_type = Some(message.event_type).filter(|event_type| event_type != "message");
-    // A position is where it stands, and not an id that somebody gave it.
-    let own = Some(message.last_event_id.clone()).filter(|id| !id.is_empty() && id.parse::<Cursor>().is_err());
-    (event_type, message.data, own, retry.map(milliseconds), message.last_event_id)
+    // An id that is a position was not given by a publisher.
+    let own_id = Some(message.last_event_id.clone()).filter(|id| !id.is_empty() && id.parse::<Cursor>().is_err());
+    (event_type, message.data, own_id, retry.map(milliseconds), message.last_event_id)
 }
 
 fn milliseconds(time: Duration) -> u64 {

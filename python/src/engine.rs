@@ -1,14 +1,10 @@
-//! The engine: settings that outlive a fork, and the node that this process made of them.
-//!
-//! A process that forks leaves its child the memory of a node, but none of its threads, and sockets that two would read
-//! from. So the child leaves that node untouched, neither used nor dropped, and makes one of its own; the pid tells, at
-//! every call.
+//! The engine: settings that survive a fork, and the hub that each process creates from them.
 
 pub(crate) mod process_hub;
 pub(crate) mod publish;
 pub(crate) mod stream;
 
-use std::{mem::ManuallyDrop, process, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyValueError, prelude::*};
@@ -19,23 +15,23 @@ use tidecast::{
 use tidecast_redis::{PlainFormat, RedisConfig};
 
 use crate::{
-    engine::process_hub::ProcessHub,
-    engine::publish::{PendingPublish, Published},
-    engine::stream::Stream,
+    engine::{
+        process_hub::ProcessHub,
+        publish::{PendingPublish, Published},
+        stream::Stream,
+    },
     error::raise,
+    fork_local::ForkLocal,
 };
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Engine {
     redis: Option<RedisConfig>,
-    /// Taken for a moment, and only by a thread that is attached to the interpreter: so it is never held by another one
-    /// at the moment of a fork, which the interpreter makes attached too.
-    node: Mutex<Option<ForkedHub>>,
+    /// Locked only by threads that are attached to the interpreter. The interpreter forks while attached, so no fork finds
+    /// the lock held.
+    hub: Mutex<Option<ForkLocal<Arc<ProcessHub>>>>,
 }
-
-/// A node that may be a parent's.
-type ForkedHub = ManuallyDrop<Arc<ProcessHub>>;
 
 #[pymethods]
 impl Engine {
@@ -45,15 +41,10 @@ impl Engine {
         let format = match plain_format {
             "object" => PlainFormat::Object,
             "array" => PlainFormat::Array,
-            _ => return Err(PyValueError::new_err("plain_format is neither 'object' nor 'array'")),
+            _ => return Err(PyValueError::new_err("plain_format must be 'object' or 'array'")),
         };
         let redis = redis_url.map(RedisConfig::from_url).transpose().map_err(raise)?;
-        Ok(Self { redis: redis.map(|redis| redis.plain_format(format)), node: Mutex::new(None) })
-    }
-
-    #[getter]
-    fn in_memory(&self) -> bool {
-        self.redis.is_none()
+        Ok(Self { redis: redis.map(|redis| redis.plain_format(format)), hub: Mutex::new(None) })
     }
 
     #[getter]
@@ -74,7 +65,7 @@ impl Engine {
         retry_ms: Option<u64>,
         idempotency_key: Option<&str>,
     ) -> PyResult<PublishResult> {
-        let node = self.node()?;
+        let hub = self.hub()?;
         let publication = py
             .detach(|| {
                 let event = event(data, json, event_type, id, retry_ms)?;
@@ -82,10 +73,10 @@ impl Engine {
                 Ok(Publication { channel: Channel::new(channel)?, event, idempotency_key: key })
             })
             .map_err(raise)?;
-        if node.waits() {
-            return PendingPublish::begin(py, &node, publication).map(PublishResult::Pending);
+        if !hub.is_in_memory() {
+            return PendingPublish::begin(py, &hub, publication).map(PublishResult::Pending);
         }
-        let published = py.detach(|| node.publish_now(publication)).map_err(raise)?;
+        let published = py.detach(|| hub.hub().publish_publication_now(&publication)).map_err(raise)?;
         Ok(PublishResult::Done(published.into()))
     }
 
@@ -110,53 +101,41 @@ impl Engine {
         };
         let commit = if commits_at_empty_line { IdCommit::EmptyLine } else { IdCommit::Line };
         let first = FirstBlock { retry: Duration::from_millis(retry_ms), open_event, commit };
-        Stream::open(&self.node()?, channels, start, first)
+        Stream::open(&*self.hub()?, channels, start, first)
     }
 
     fn receivers(&self, channel: &str) -> PyResult<usize> {
         let channel = Channel::new(channel).map_err(raise)?;
-        Ok(self.node()?.hub().channel(&channel).map_or(0, |known| known.subscribers))
+        Ok(self.hub()?.hub().channel(&channel).map_or(0, |known| known.subscribers))
     }
 
     fn close(&self) {
-        let node = self.node.lock().take();
-        if let Some(node) = node.and_then(own) {
-            node.close();
+        let hub = self.hub.lock().take();
+        if let Some(hub) = hub.as_ref().and_then(ForkLocal::get) {
+            hub.close();
         }
     }
 }
 
 impl Engine {
-    /// The node of this process, made at the first call in it.
-    fn node(&self) -> PyResult<Arc<ProcessHub>> {
-        let mut slot = self.node.lock();
-        if let Some(node) = slot.as_ref().filter(|node| node.pid() == process::id()) {
-            return Ok(Arc::clone(node));
+    /// Returns the hub of this process, which is created at the first call.
+    fn hub(&self) -> PyResult<Arc<ProcessHub>> {
+        let mut slot = self.hub.lock();
+        if let Some(hub) = slot.as_ref().and_then(ForkLocal::get) {
+            return Ok(hub.clone());
         }
-        // Attached, though it reads certificates where there are any: it happens once, and nobody may fork meanwhile.
-        let node = ProcessHub::new(self.redis.as_ref())?;
-        // What was there is a parent's, and is left as it is.
-        *slot = Some(ManuallyDrop::new(node.clone()));
-        Ok(node)
+        // Attached, though it may read certificates: no fork may come meanwhile.
+        let hub = ProcessHub::new(self.redis.as_ref())?;
+        *slot = Some(ForkLocal::new(hub.clone()));
+        Ok(hub)
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-/// What `publish` answers with.
+/// The result of `publish`.
 #[derive(IntoPyObject)]
 enum PublishResult {
     Done(Published),
     Pending(PendingPublish),
-}
-
-/// The node, if it is not a parent's.
-fn own(node: ForkedHub) -> Option<Arc<ProcessHub>> {
-    (node.pid() == process::id()).then(|| ManuallyDrop::into_inner(node))
 }
 
 fn event(
@@ -166,7 +145,7 @@ fn event(
     id: Option<&str>,
     retry_ms: Option<u64>,
 ) -> tidecast::Result<Event> {
-    // What Python writes as JSON and no standard knows, `NaN`, reaches a page as the same bytes when it goes as text.
+    // Python's `NaN` and `Infinity` are not JSON. As text a page receives the same bytes.
     let raw = json.then(|| serde_json::from_str(data).ok()).flatten();
     let mut event = raw.map_or_else(|| Event::text(data), Event::raw_json);
     if let Some(event_type) = event_type {

@@ -1,4 +1,4 @@
-//! The engine's errors as the package's exceptions, which `tidecast/errors.py` states.
+//! The engine's errors as the exceptions of `tidecast/errors.py`.
 
 use std::error::Error as _;
 
@@ -14,16 +14,16 @@ mod exceptions {
     pyo3::import_exception!(tidecast.errors, UnavailableError);
 }
 
-/// The exception of an error, with the text of all its levels.
-// It is handed to `map_err`.
+/// Returns the exception for an error, with the text of the error and its sources.
+// Passed to `map_err`.
 #[allow(clippy::needless_pass_by_value)]
 pub(crate) fn raise(error: Error) -> PyErr {
     let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(source) = below {
+    let mut next = error.source();
+    while let Some(source) = next {
         text.push_str(": ");
         text.push_str(&source.to_string());
-        below = source.source();
+        next = source.source();
     }
     if error.is_invalid() {
         exceptions::InvalidError::new_err(text)
@@ -40,7 +40,7 @@ pub(crate) fn raise(error: Error) -> PyErr {
     }
 }
 
-/// The exception of what was passed and is at fault.
+/// Returns the exception for an invalid argument.
 pub(crate) fn invalid(why: String) -> PyErr {
     exceptions::InvalidError::new_err(why)
 }

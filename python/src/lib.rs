@@ -1,16 +1,18 @@
-//! What the Python package `tidecast` stands on: the engine as an object of the interpreter.
+//! The native module of the Python package `tidecast`: the engine as objects of the interpreter.
 //!
-//! It converts and calls. Nothing here waits: what may take time is begun, and a file descriptor tells when there is
-//! something to be had; the waiting is Python's, where gevent can replace it. What the package is for, and all that knows
-//! Flask, is Python's too.
+//! It converts arguments and calls the engine. No call waits: an operation that may take time is started, and a file
+//! descriptor becomes readable when it has a result. Python does the waiting, where gevent can replace it, and knows
+//! Flask.
 
 // In the order in which a call meets them.
 mod engine;
 mod publisher;
 
 mod decoder;
+mod fork_local;
 mod notify;
 mod peer_socket;
+mod reader;
 mod shutdown;
 
 mod error;
@@ -18,7 +20,7 @@ mod error;
 use pyo3::prelude::*;
 
 /// The engine of the package `tidecast`.
-// What a fork may find locked is reasoned about with the interpreter's lock, so a build without one has to take it back.
+// The reasoning about locks at a fork relies on the interpreter's lock, so free-threaded builds must enable it.
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
@@ -28,7 +30,7 @@ mod _native {
         engine::publish::{PendingPublish, Published},
         engine::stream::{Stream, commits_at_empty_line},
         notify::selector::Selector,
-        peer_socket::{hang_up, peer_has_closed, unsent},
+        peer_socket::{hang_up, peer_has_closed, unsent_bytes},
         publisher::Publisher,
         publisher::feed::Feed,
         publisher::pending_send::PendingSend,

@@ -1,4 +1,4 @@
-//! How a reader that waits in `poll` is woken: a file descriptor, a stream's own or one that many streams share.
+//! Waking a reader that waits in `poll`: by a file descriptor of a stream, or by one that many streams share.
 
 pub(crate) mod selector;
 pub(crate) mod stream_waker;

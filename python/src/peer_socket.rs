@@ -1,4 +1,4 @@
-//! A client's socket: a look at it that takes nothing from it, and its end.
+//! A client's socket: whether it was closed, how much of it is unsent, and its end.
 
 use std::os::fd::{BorrowedFd, RawFd};
 
@@ -9,15 +9,15 @@ use rustix::{
 };
 
 /// See `_native.pyi`.
-// Here, and not in Python: there a socket may be gevent's, which would wait, or TLS, which can't be looked into.
+// Not in Python, where the socket may be gevent's, which would wait, or TLS, which cannot be peeked.
 #[pyfunction]
 #[allow(unsafe_code)]
 pub(crate) fn peer_has_closed(fileno: RawFd) -> bool {
     if fileno < 0 {
         return true;
     }
-    // SAFETY: it is borrowed for this one call. Where the number is no open socket any more the kernel says so; where it
-    // has become another one, one byte of that is looked at and left where it is.
+    // SAFETY: the descriptor is borrowed for this call alone. If it is closed, the call fails; if its number was reused, one
+    // byte of another descriptor is peeked and stays there.
     let socket = unsafe { BorrowedFd::borrow_raw(fileno) };
     let mut byte = [0];
     loop {
@@ -31,14 +31,14 @@ pub(crate) fn peer_has_closed(fileno: RawFd) -> bool {
 }
 
 /// See `_native.pyi`.
-// Here, and not in Python: gevent's would have whoever writes fail by another error than the one that servers expect.
+// Not in Python, where gevent's socket would make the writer fail with an error that servers do not expect.
 #[pyfunction]
 #[allow(unsafe_code)]
 pub(crate) fn hang_up(fileno: RawFd) {
     if fileno >= 0 {
-        // SAFETY: as above. The caller asks the socket for its number, with the interpreter's lock held from then on.
+        // SAFETY: as above. The caller has just read the number from the socket, and has held the interpreter's lock since.
         let socket = unsafe { BorrowedFd::borrow_raw(fileno) };
-        // It may have been closed by its client meanwhile.
+        // Fails if the client has closed it meanwhile.
         let _ = shutdown(socket, Shutdown::Both);
     }
 }
@@ -46,9 +46,9 @@ pub(crate) fn hang_up(fileno: RawFd) {
 /// See `_native.pyi`.
 #[pyfunction]
 #[allow(unsafe_code)]
-pub(crate) fn unsent(fileno: RawFd) -> Option<i32> {
+pub(crate) fn unsent_bytes(fileno: RawFd) -> Option<i32> {
     let mut bytes = 0;
-    // SAFETY: the call writes an integer to where there is room for one.
-    let asked = unsafe { libc::ioctl(fileno, libc::TIOCOUTQ, &raw mut bytes) };
-    (asked == 0).then_some(bytes)
+    // SAFETY: the call writes one integer, for which there is room.
+    let result = unsafe { libc::ioctl(fileno, libc::TIOCOUTQ, &raw mut bytes) };
+    (result == 0).then_some(bytes)
 }

@@ -1,39 +1,34 @@
-//! A publisher as an object of the interpreter: subscribers and channels are numbers here.
+//! A publisher as an object of the interpreter. Subscribers and channels are numbers here.
 //!
-//! What a number stands for, properties and names of any kind, is Python's to know: so nothing of Python's lies where its
-//! collector can't see it, and no code of the program runs in here.
+//! Python maps the numbers to properties and names. So no object of Python's is hidden from its garbage collector, and no
+//! code of the program runs in here.
 
 pub(crate) mod feed;
 pub(crate) mod pending_send;
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    mem::ManuallyDrop,
-    process,
-};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use pyo3::{exceptions::PyValueError, prelude::*};
 use tidecast::{Error, Event, FeedOptions, WhenFull};
 
 use crate::{
     error::raise,
-    publisher::feed::Feed,
-    publisher::pending_send::{PendingSend, SendResult},
+    fork_local::ForkLocal,
+    publisher::{
+        feed::Feed,
+        pending_send::{PendingSend, SendResult},
+    },
 };
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Publisher {
-    pid: u32,
-    /// `Some` until it is dropped. In the child of a fork it is the parent's, and left as it is.
-    inner: ManuallyDrop<Option<tidecast::Publisher<u64>>>,
-}
+pub(crate) struct Publisher(ForkLocal<tidecast::Publisher<u64>>);
 
 #[pymethods]
 impl Publisher {
     #[new]
     fn new() -> Self {
-        Self { pid: process::id(), inner: ManuallyDrop::new(Some(tidecast::Publisher::new())) }
+        Self(ForkLocal::new(tidecast::Publisher::new()))
     }
 
     #[pyo3(signature = (channels, number, initial, *, events_max, bytes_max, when_full))]
@@ -52,7 +47,7 @@ impl Publisher {
             "drop_oldest" => WhenFull::DropOldest,
             "end" => WhenFull::End,
             "wait" => WhenFull::Wait,
-            _ => return Err(PyValueError::new_err("when_full is neither 'drop_oldest' nor 'end' nor 'wait'")),
+            _ => return Err(PyValueError::new_err("when_full must be 'drop_oldest', 'end' or 'wait'")),
         };
         let publisher = self.inner()?;
         let feed = py.detach(|| {
@@ -88,13 +83,13 @@ impl Publisher {
     ) -> PyResult<SendResult> {
         let publisher = self.inner()?.clone();
         PendingSend::begin(py, async move {
-            // Several for one who is there several times.
-            let mut of: HashMap<u64, VecDeque<String>> = HashMap::with_capacity(made.len());
+            // A subscriber of several of the channels has several.
+            let mut by_subscriber: HashMap<u64, VecDeque<String>> = HashMap::with_capacity(made.len());
             for (number, data) in made {
-                of.entry(number).or_default().push_back(data);
+                by_subscriber.entry(number).or_default().push_back(data);
             }
             let event_for = |number: &u64| {
-                let data = of.get_mut(number).and_then(VecDeque::pop_front);
+                let data = by_subscriber.get_mut(number).and_then(VecDeque::pop_front);
                 data.map(|data| event(data, event_type.as_deref())).transpose()
             };
             publisher.publish_with(names(channels), event_for).await
@@ -103,8 +98,8 @@ impl Publisher {
 
     fn subscribers(&self, py: Python<'_>, channels: Vec<u64>) -> PyResult<Vec<u64>> {
         let publisher = self.inner()?;
-        let there = py.detach(|| publisher.subscribers(names(channels))).map_err(raise)?;
-        Ok(there.iter().map(|subscriber| *subscriber.properties()).collect())
+        let subscribers = py.detach(|| publisher.subscribers(names(channels))).map_err(raise)?;
+        Ok(subscribers.iter().map(|subscriber| *subscriber.properties()).collect())
     }
 
     fn unsubscribe(&self, py: Python<'_>, channels: Vec<u64>, numbers: HashSet<u64>) -> PyResult<usize> {
@@ -121,16 +116,7 @@ impl Publisher {
 
 impl Publisher {
     fn inner(&self) -> PyResult<&tidecast::Publisher<u64>> {
-        let own = self.inner.as_ref().filter(|_| self.pid == process::id());
-        own.ok_or_else(|| raise(Error::unavailable("the publisher is another process' own")))
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        if self.pid == process::id() {
-            drop(self.inner.take());
-        }
+        self.0.get().ok_or_else(|| raise(Error::unavailable("the publisher belongs to another process")))
     }
 }
 

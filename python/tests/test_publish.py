@@ -193,4 +193,4 @@ try:
 except RuntimeError as error:
     print(error)
 """
-    assert "is imported already" in python(code)
+    assert "is already imported" in python(code)

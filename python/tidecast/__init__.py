@@ -1,7 +1,7 @@
 """Server-sent events on an engine in Rust.
 
-:mod:`tidecast.flask_sse` is what Flask-SSE is, and :mod:`tidecast.sse` what was called ``sse``;
-:func:`tidecast.publish` publishes from anywhere, and :func:`tidecast.subscribe` listens.
+:mod:`tidecast.flask_sse` replaces Flask-SSE, and :mod:`tidecast.sse` replaces the module ``sse``.
+:func:`tidecast.publish` publishes from anywhere; :func:`tidecast.subscribe` reads events anywhere.
 """
 
 from . import apps, backends
@@ -39,11 +39,10 @@ __all__ = [
 
 
 def reset() -> None:
-    """Ends what this process has: streams, connections, the events in memory, and what is known of its applications.
-    The next call begins anew.
+    """Ends the streams and connections of this process, and forgets its events in memory and its applications.
 
-    It is for tests: events and applications of one are not those of the next. A :class:`tidecast.sse.Publisher` is
-    closed by itself.
+    It is meant for tests, so that one leaves nothing to the next. The next call starts afresh. A
+    :class:`tidecast.sse.Publisher` is not affected: close it by itself.
     """
     backends.reset()
     apps.reset()

@@ -1,4 +1,5 @@
-"""The engine. It never waits: what may take time is begun, and ``fileno()`` tells when there is something to be had."""
+"""The engine. No call waits: an operation that may take time is started, and ``fileno()`` becomes readable when it has
+a result."""
 
 from typing import ClassVar, final
 
@@ -19,21 +20,21 @@ __all__ = [
     "hang_up",
     "peer_has_closed",
     "streams_are_ending",
-    "unsent",
+    "unsent_bytes",
 ]
 
 @final
 class Decoder:
-    """Reads an event stream, from its beginning."""
+    """A decoder of an event stream, from its beginning."""
 
     def __new__(cls) -> Decoder: ...
     def feed(self, data: bytes) -> list[tuple[str | None, str, str | None, int | None, str]]:
-        """Read on.
+        """Decodes the next bytes of the stream.
 
-        :param data: What came next of the stream, of any length.
-        :return: Every event that is complete with it: type, data, own id, reconnection time in milliseconds, and the id
-            with which a client would go on behind it.
-        :raises tidecast.errors.TooLargeError: An event grows past 16 MiB. The decoder is then of no more use.
+        :param data: Any number of bytes.
+        :return: The events that they complete: type, data, own id, reconnection time in milliseconds, and the id that
+            resumes after the event.
+        :raises tidecast.errors.TooLargeError: An event exceeds 16 MiB. The decoder can no longer be used.
         """
 
     @property
@@ -42,29 +43,26 @@ class Decoder:
 
     @property
     def retry_ms(self) -> int | None:
-        """What the stream said last of when to come back, in milliseconds."""
+        """The last reconnection time of the stream, in milliseconds; ``None`` for none."""
 
 @final
 class Engine:
-    """Channels, in this process' memory or on a Redis. Opens nothing before it is first used.
+    """Channels in the memory of this process, or on a Redis. Nothing is opened before the first use.
 
-    After a fork the child has an engine of its own, with nothing in it; its parent's goes on untouched.
+    After a fork the child has an empty engine of its own. The parent's is not affected.
     """
 
     def __new__(cls, redis_url: str | None = None, *, plain_format: str = "object") -> Engine:
-        """
-        :param redis_url: A Redis, as redis-py reads a URL; ``None``, the default, is this process' memory.
-        :param plain_format: ``object`` or ``array``: how an event is written for other programs on that Redis.
-        :raises tidecast.errors.InvalidError: The URL can't be one.
-        """
+        """Creates an engine.
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether nothing is shared with other processes."""
+        :param redis_url: A URL as redis-py reads it. ``None``, the default, means the memory of this process.
+        :param plain_format: ``object`` or ``array``: how events are written for other programs on that Redis.
+        :raises tidecast.errors.InvalidError: The URL is malformed.
+        """
 
     @property
     def warnings(self) -> list[str]:
-        """What the URL says that means nothing here."""
+        """Parts of the URL that have no effect."""
 
     def publish(
         self,
@@ -77,17 +75,17 @@ class Engine:
         retry_ms: int | None = None,
         idempotency_key: str | None = None,
     ) -> Published | PendingPublish:
-        """Publish an event: in memory at once, on Redis begun.
+        """Publishes an event: at once in memory, in the background on Redis.
 
         :param channel: 1 to 255 bytes without control characters.
         :param data: Text, or JSON text.
-        :param json: Whether ``data`` is JSON. What is no JSON then goes as text.
+        :param json: Whether ``data`` is JSON. Invalid JSON is sent as text.
         :param event_type: 1 to 255 bytes without control characters.
-        :param id: 1 to 255 bytes without control characters, and no space at either end.
-        :param retry_ms: How long a browser waits before it connects again, in milliseconds; up to a day.
-        :param idempotency_key: The same key in the same channel within 5 minutes publishes nothing, and answers as the
-            first time.
-        :raises tidecast.errors.InvalidError: One of them can't be what it is to be.
+        :param id: 1 to 255 bytes without control characters, and without a space at either end.
+        :param retry_ms: How long a browser waits before it reconnects, in milliseconds, from 0 to a day.
+        :param idempotency_key: If the key was used in the channel within 5 minutes, nothing is published, and the first
+            result is returned.
+        :raises tidecast.errors.InvalidError: An argument is invalid.
         :raises tidecast.errors.ClosedError: The engine was closed.
         """
 
@@ -101,28 +99,29 @@ class Engine:
         open_event: bool = False,
         commits_at_empty_line: bool = True,
     ) -> Stream:
-        """Subscribe to 1 to 64 channels.
+        """Subscribes to 1 to 64 channels.
 
         :param channels: Their names.
-        :param after: The bytes of a ``Last-Event-ID``, whatever they are. What can't be resumed is told in the stream.
-        :param last: Without ``after``: begin with the newest so many of each channel, at most 1,000.
-        :param retry_ms: What the first block says of reconnecting, in milliseconds; 0 is at once.
+        :param after: The bytes of a ``Last-Event-ID``. If the stream cannot resume from it, it sends ``stream-reset``.
+        :param last: Without ``after``: begin with this many of the newest events of each channel, at most 1,000.
+        :param retry_ms: The reconnection time in the first block, in milliseconds; 0 for an immediate reconnect.
         :param open_event: Whether the stream begins with an event ``stream-open``.
-        :param commits_at_empty_line: Whether the client is one for which the first block ends with an empty line; see
+        :param commits_at_empty_line: Whether the first block ends with an empty line; see
             :func:`commits_at_empty_line`.
-        :raises tidecast.errors.InvalidError: A channel can't be one, or there are too many.
+        :raises tidecast.errors.InvalidError: A channel is invalid, or there are too many.
+        :raises tidecast.errors.UnavailableError: This process reads as many channels without events as it may.
         :raises tidecast.errors.ClosedError: The engine was closed.
         """
 
     def receivers(self, channel: str) -> int:
-        """How many streams of this process read a channel."""
+        """Returns how many streams of this process read a channel."""
 
     def close(self) -> None:
-        """End it in this process, and every stream after what was published before. It begins anew when it is used."""
+        """Closes the engine in this process. Streams end after the events published before. The next use reopens it."""
 
 @final
 class Published:
-    """What came of a publish."""
+    """The result of a publish."""
 
     def __new__(
         cls,
@@ -135,7 +134,7 @@ class Published:
         differs: bool = False,
         delayed: bool = False,
     ) -> Published:
-        """What a hub has answered."""
+        """Creates the result of a publish to a hub."""
 
     @property
     def channel(self) -> str:
@@ -147,103 +146,104 @@ class Published:
 
     @property
     def position(self) -> str:
-        """Where it stands in its channel."""
+        """The event's position in its channel."""
 
     @property
     def receivers(self) -> int:
-        """How many streams of this process read the channel at that moment."""
+        """How many streams of the publishing process read the channel at that moment."""
 
     @property
     def repeated(self) -> bool:
-        """Whether the idempotency key was known, so that this is the answer of the first time."""
+        """Whether the idempotency key was known, so that this is the first result again."""
 
     @property
     def differs(self) -> bool:
-        """Whether the idempotency key was known for another event. The event of this time is dropped."""
+        """Whether the idempotency key was known with another event. This event was dropped."""
 
     @property
     def delayed(self) -> bool:
-        """Whether the node that published it can't hear Redis at the moment. The event is accepted, and the streams of
-        that node get it once the node hears Redis again."""
+        """Whether the publishing node cannot hear Redis at the moment. The event is accepted, and the streams of that
+        node receive it once the node hears Redis again."""
 
 @final
 class PendingPublish:
-    """A publish on its way."""
+    """A publish that runs in the background."""
 
     def fileno(self) -> int:
-        """A descriptor that is readable once it has arrived or failed."""
+        """Returns a descriptor that is readable once the publish is done."""
 
     def outcome(self) -> Published | None:
-        """What came of it; ``None`` while it is on its way. It is told once.
+        """Returns the result, once; ``None`` while the publish runs.
 
-        :raises tidecast.errors.UnavailableError: Redis could not be asked.
-        :raises tidecast.errors.InDoubtError: The same, and it may have been published.
+        :raises tidecast.errors.UnavailableError: Redis could not be reached.
+        :raises tidecast.errors.InDoubtError: The answer was lost, so the event may have been published.
         """
 
 @final
 class Stream:
-    """A subscription, as bytes for a socket or as events; one or the other.
+    """A subscription, read as bytes for a socket or as events, but not both.
 
-    Drain it until there is nothing, then wait for ``fileno()``. In the child of a fork it has ended.
+    Drain it until nothing is ready, then wait for ``fileno()``. In the child of a fork it has ended.
     """
 
     KEEP_ALIVE: ClassVar[bytes]
 
     def fileno(self) -> int:
-        """A descriptor that becomes readable when there is something new. It is made when it is first asked for."""
+        """Returns a descriptor that is readable when events are ready. It is created at the first call."""
 
     def select(self, selector: Selector, number: int) -> None:
-        """Tells a selector when there is something new, in the place of one that was told before.
+        """Registers with a selector, in place of an earlier one.
 
-        :param selector: It.
-        :param number: By which the stream is known there.
+        :param selector: The selector.
+        :param number: The number of the stream in the selector.
         """
 
     def drain(self) -> bytes | None:
-        """Everything that is ready, as it goes to a browser: first the first block. Up to 64 KiB, and what the last
-        event has beyond.
+        """Returns the bytes that are ready for a browser, beginning with the first block. These are up to 64 KiB, and
+        the rest of the last event.
 
-        :return: Bytes; ``b""`` for nothing; ``None`` at the end, which is when the engine is closed or the process is
-            told to end by SIGTERM, and everything before was drained.
+        :return: ``b""`` if nothing is ready. ``None`` at the end: once the engine is closed or the process was told to
+            stop, and all events published before were drained.
         """
 
     def events(self, events_max: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
-        """Every event that is ready: channel, type, data, whether that is JSON, own id, reconnection time.
+        """Returns the events that are ready: channel, type, data, whether the data is JSON, own id, reconnection time
+        in milliseconds.
 
-        :return: Events; none for nothing; ``None`` at the end.
+        :return: An empty list if none is ready; ``None`` at the end.
         """
 
     def cursor(self) -> str | None:
-        """Where it stands after what ``events`` has given: what to pass as ``after`` to go on there. ``None`` at the
-        end."""
+        """Returns the ``after`` that resumes behind the events returned so far; ``None`` at the end."""
 
     def close(self) -> None:
-        """Leave the channels. Whoever waits for ``fileno()`` is woken, and finds the end."""
+        """Ends the stream, and wakes the thread that waits for ``fileno()``."""
 
 @final
 class Selector:
-    """One descriptor for many streams, of which each has a number of the caller's choice."""
+    """A descriptor for many streams, each of which has a number that the caller chooses."""
 
     def __new__(cls) -> Selector: ...
     def fileno(self) -> int:
-        """A descriptor that becomes readable when one of them has something new."""
+        """Returns a descriptor that is readable when a stream has events."""
 
-    def take(self) -> set[int]:
-        """Returns the numbers of those that have, each once until it was drained."""
+    def take_ready(self) -> set[int]:
+        """Removes and returns the numbers of the streams that have events. Each is added again only after its stream
+        was drained."""
 
 def check_channels(channels: list[str]) -> None:
-    """Check that these can be the channels of a stream: 1 to 64 names of 1 to 255 bytes without control characters.
+    """Checks that a stream can have these channels: 1 to 64 names of 1 to 255 bytes without control characters.
 
-    :raises tidecast.errors.InvalidError: They can't.
+    :raises tidecast.errors.InvalidError: It cannot.
     """
 
 def commits_at_empty_line(cache_control: str | None, user_agent: str | None, fetch_mode: str | None) -> bool:
-    """Returns whether a client commits an id that no event comes with at the empty line behind it, as a browser's own
-    ``EventSource`` does: by the headers ``Cache-Control``, ``User-Agent`` and ``Sec-Fetch-Mode`` of its request."""
+    """Returns whether a client needs an empty line to commit an id that comes without an event, as a browser's own
+    ``EventSource`` does. The arguments are the headers ``Cache-Control``, ``User-Agent`` and ``Sec-Fetch-Mode``."""
 
 @final
 class Publisher:
-    """Subscribers that differ, in this process' memory. Subscribers and channels are numbers of the caller's choice.
+    """A publisher in the memory of this process. Subscribers and channels are numbers that the caller chooses.
 
     In the child of a fork every call raises :class:`tidecast.errors.UnavailableError`.
     """
@@ -252,99 +252,101 @@ class Publisher:
     def subscribe(
         self, channels: list[int], number: int, initial: list[str], *, events_max: int, bytes_max: int, when_full: str
     ) -> Feed:
-        """
-        :param channels: Where it is to be; twice where it is named twice.
-        :param number: What it is to be known by.
-        :param initial: Data of events that it is given first: at most 8 MiB.
-        :param events_max: Most events that wait; 0 is taken as 1.
+        """Subscribes to channels.
+
+        :param channels: The channels. A subscriber of a channel that is named twice receives its events twice.
+        :param number: The subscriber's number.
+        :param initial: Data of events that the subscriber receives first: at most 8 MiB.
+        :param events_max: Most events that wait; 0 counts as 1.
         :param bytes_max: Most bytes that wait, as they are sent. A single event may be larger.
         :param when_full: ``drop_oldest``, ``end`` or ``wait``.
-        :raises ValueError: ``when_full`` is something else.
+        :raises ValueError: ``when_full`` is invalid.
         :raises tidecast.errors.TooLargeError: The initial events are too large.
         """
 
     def publish(self, channels: list[int], data: str, *, event_type: str | None = None) -> int | PendingSend:
-        """Publish to all who are in these channels.
+        """Publishes to the subscribers of these channels.
 
         :param data: Text, of at most 1 MiB.
         :param event_type: 1 to 255 bytes without control characters.
-        :return: How many copies; what it waits for where a subscriber has no room that is waited for.
-        :raises tidecast.errors.InvalidError: One of them can't be what it is to be.
+        :return: The number of copies; a pending send if a subscriber with ``when_full="wait"`` is full.
+        :raises tidecast.errors.InvalidError: The data or the type is invalid.
         """
 
     def publish_each(
         self, channels: list[int], made: list[tuple[int, str]], *, event_type: str | None = None
     ) -> int | PendingSend:
-        """Publish what was made for each, in the order of :meth:`subscribers`. Who is not there any more gets nothing.
+        """Publishes a text for each subscriber, in the order of :meth:`subscribers`. Subscribers that have left are
+        skipped.
 
-        :param made: Subscribers' numbers, and the text for each.
-        :raises tidecast.errors.InvalidError: One of them can't be what it is to be; who came before has its event.
+        :param made: The subscribers' numbers and the texts.
+        :raises tidecast.errors.InvalidError: A text or the type is invalid. The subscribers before have their event.
         """
 
     def subscribers(self, channels: list[int]) -> list[int]:
-        """The numbers of those who are in these channels, in the order in which they came, channel by channel."""
+        """Returns the numbers of the subscribers of these channels, channel by channel in the order of subscription."""
 
     def unsubscribe(self, channels: list[int], numbers: set[int]) -> int:
-        """Take those with these numbers out of these channels.
+        """Removes the subscribers with these numbers from these channels.
 
-        :return: How many places that were.
+        :return: How many subscriptions were removed.
         """
 
     def close(self) -> None:
-        """End every feed after what was published before."""
+        """Ends every feed after the events published before."""
 
 @final
 class PendingSend:
-    """A publish that waits for room. It goes on only when it is asked, and letting go of it calls it off."""
+    """A publish that waits for room. It proceeds only when its outcome is asked for; dropping it cancels it."""
 
     def fileno(self) -> int:
-        """A descriptor that becomes readable when it is worth asking."""
+        """Returns a descriptor that is readable when the outcome may be ready."""
 
     def outcome(self) -> int | None:
-        """Go on, and answer with how many copies that were; ``None`` while it waits. It is told once.
+        """Proceeds, and returns the number of copies, once; ``None`` while there is no room.
 
-        :raises tidecast.errors.UnavailableError: It was begun in another process.
+        :raises tidecast.errors.UnavailableError: The publish was started in another process.
         """
 
 @final
 class Feed:
-    """What a subscriber of a publisher reads. In the child of a fork it has ended."""
+    """The stream of a publisher's subscriber. In the child of a fork it has ended."""
 
     def fileno(self) -> int:
-        """A descriptor that becomes readable when there is something new, and stays so after the end."""
+        """Returns a descriptor that is readable when events are ready, and after the end."""
 
     def drain(self) -> bytes | None:
-        """Everything that is ready, as it goes to a browser. Up to 64 KiB, and what the last event has beyond.
+        """Returns the bytes that are ready for a browser: up to 64 KiB, and the rest of the last event.
 
-        :return: Bytes; ``b""`` for nothing; ``None`` at the end, after everything that was published before.
+        :return: ``b""`` if nothing is ready; ``None`` at the end, after all events published before.
         """
 
     def waiting(self) -> int:
-        """How many events wait to be drained."""
+        """Returns how many events wait to be drained."""
 
     def end(self) -> None:
-        """End it after what it has."""
+        """Ends the feed after the events that wait."""
 
     def close(self) -> None:
-        """Leave the channels, at once. Whoever waits for it is woken."""
+        """Leaves the channels at once, and wakes the thread that waits for ``fileno()``."""
 
 def peer_has_closed(fileno: int) -> bool:
-    """Whether the other end of a socket has closed it. Takes nothing from it, and never waits."""
+    """Returns whether the other end of a socket has closed it. Reads no byte, and never waits."""
 
 def end_streams() -> None:
-    """Ends the streams of this process, each after what was published before, and those that are opened later."""
+    """Ends the streams of this process, each after the events published before, and streams that are opened later."""
 
 def end_streams_on_signal(signal: int) -> bool:
-    """Ends them at a signal too, after the handler that is there.
+    """Ends the streams also at a signal, after its present handler has run.
 
-    :return: Whether there is one; if there is none, nothing changes.
+    :return: Whether the signal has a handler; if not, nothing changes.
     """
 
 def streams_are_ending() -> bool:
-    """Returns whether this process was told to go."""
+    """Returns whether the streams of this process were told to end."""
 
 def hang_up(fileno: int) -> None:
-    """Ends a connection both ways, so that whoever reads or writes it finds its end. It is still to be closed."""
+    """Shuts a socket down both ways, so that reading and writing it fail. The caller still closes it."""
 
-def unsent(fileno: int) -> int | None:
-    """Returns how many bytes of a connection its other end has not taken; ``None`` if the system does not tell."""
+def unsent_bytes(fileno: int) -> int | None:
+    """Returns how many bytes of a socket its other end has not received; ``None`` if the system does not tell."""

@@ -1,30 +1,31 @@
-"""What goes wrong. Every exception of this package is a :class:`TidecastError`."""
+"""The exceptions of this package. Each is a :class:`TidecastError`."""
 
 
 class TidecastError(Exception):
-    """Something that this package could not do."""
+    """The base of this package's exceptions."""
 
 
 class InvalidError(TidecastError, ValueError):
-    """What was passed is at fault, and would be refused again: a line break in a type or an id, a channel without a
-    name, a Redis URL that is none."""
+    """An argument is invalid and would be refused again: a line break in a type or an id, an empty channel name, a
+    malformed Redis URL."""
 
 
 class TooLargeError(InvalidError):
-    """An event is larger than the limits allow: 1 MiB of data, 2 MiB on the wire."""
+    """An event exceeds the limits: 1 MiB of data, 2 MiB as it is sent."""
 
 
 class RefusedError(TidecastError):
-    """The hub does not take ``SSE_HUB_KEY``."""
+    """The hub rejects ``SSE_HUB_KEY``."""
 
 
 class UnavailableError(TidecastError):
-    """Redis, or the hub, could not be asked just now; nothing was done. The same call may pass later."""
+    """Redis or the hub could not be reached, or a limit of this process is reached. Nothing was done; the same call may
+    succeed later."""
 
 
 class InDoubtError(UnavailableError):
-    """As its parent, but the event may have been published all the same, as the answer was lost. Repeat such a publish
-    under an ``idempotency_key``."""
+    """The answer was lost, so the event may have been published all the same. Repeat such a publish with an
+    ``idempotency_key``."""
 
 
 class ClosedError(TidecastError):

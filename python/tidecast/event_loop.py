@@ -1,4 +1,4 @@
-"""Waiting for subscriptions as tasks of asyncio: one descriptor an event loop, however many there are."""
+"""Waiting for subscriptions in tasks of asyncio, with one descriptor for each event loop."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 async def wait_readable(stream: EventReader) -> None:
-    """Waits until a subscription, which was found empty, has something to read."""
+    """Waits until a subscription that had no events has some."""
     loop = get_running_loop()
-    waiters = _of_loops.get(loop)
+    waiters = _by_loop.get(loop)
     if waiters is None:
-        waiters = _of_loops[loop] = _LoopWaiters()
+        waiters = _by_loop[loop] = _LoopWaiters()
     await waiters.wait(loop, stream)
 
 
 class _LoopWaiters:
-    """The tasks of one event loop that wait."""
+    """The waiting tasks of one event loop."""
 
     def __init__(self) -> None:
         self._selector = Selector()
@@ -36,7 +36,7 @@ class _LoopWaiters:
             loop.add_reader(self._selector.fileno(), self._on_ready)
         self._futures[number] = future
         try:
-            # Told at once, if something has come since it was found empty.
+            # Ready at once if an event has arrived since the subscription was read.
             stream.select(self._selector, number)
             await future
         finally:
@@ -45,10 +45,10 @@ class _LoopWaiters:
                 loop.remove_reader(self._selector.fileno())
 
     def _on_ready(self) -> None:
-        for number in self._selector.take():
-            # It may have been cancelled by now.
+        for number in self._selector.take_ready():
+            # A task may have been cancelled meanwhile.
             if (future := self._futures.get(number)) is not None and not future.done():
                 future.set_result(None)
 
 
-_of_loops: WeakKeyDictionary[AbstractEventLoop, _LoopWaiters] = WeakKeyDictionary()
+_by_loop: WeakKeyDictionary[AbstractEventLoop, _LoopWaiters] = WeakKeyDictionary()

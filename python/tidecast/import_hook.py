@@ -1,4 +1,4 @@
-"""The names that code which can't be edited imports: ``flask_sse`` and ``sse``."""
+"""The import names ``flask_sse`` and ``sse``, for code that cannot be edited."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from types import ModuleType
 
 
 def install_as_flask_sse() -> None:
-    """Makes ``import flask_sse`` mean :mod:`tidecast.flask_sse`, and ``import sse`` :mod:`tidecast.sse`, for code that
-    can't be edited.
+    """Makes ``import flask_sse`` load :mod:`tidecast.flask_sse`, and ``import sse`` load :mod:`tidecast.sse`.
 
-    To be called before anything imports them, at the latest in ``sitecustomize``. A program of your own that is called
-    ``sse`` stays what it is, whenever its folder comes on ``sys.path``: one that has neither a class ``Publisher`` nor
-    a class ``Sse``.
+    Call it before anything imports these names, in ``sitecustomize`` at the latest. A program of your own with the name
+    ``sse`` still loads, even if its folder is added to ``sys.path`` later. A module counts as such a program if it has
+    neither a class ``Publisher`` nor a class ``Sse``.
 
-    :raises RuntimeError: Another ``flask_sse`` is imported already.
+    :raises RuntimeError: Another ``flask_sse`` is already imported.
     """
     ours = import_module("tidecast.flask_sse")
     if sys.modules.setdefault("flask_sse", ours) is not ours:
-        raise RuntimeError("another flask_sse is imported already: call tidecast.install_as_flask_sse() before it is")
+        raise RuntimeError("another flask_sse is already imported: call tidecast.install_as_flask_sse() first")
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder(MetaPathFinder):
-    """Finds ``sse`` when it is imported: ours, unless a program is called so.
+    """Finds the module ``sse``: ours, unless a program has that name.
 
-    Not before: a server adds the folder of its program to the path after ``sitecustomize`` has run.
+    The search runs at the import, because a server adds the program's folder to the path after ``sitecustomize``.
     """
 
     def find_spec(
@@ -41,18 +40,19 @@ class _Finder(MetaPathFinder):
             return None
         found = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
         spec = next((spec for spec in found if spec is not None), None)
-        return spec if spec is not None and _is_a_program(spec) else ModuleSpec(fullname, _Loader())
+        return spec if spec is not None and _is_program(spec) else ModuleSpec(fullname, _Loader())
 
 
 class _Loader(Loader):
-    """Loads :mod:`tidecast.sse`, which is one module under both names."""
+    """Loads :mod:`tidecast.sse`, so that both names are one module."""
 
     def exec_module(self, module: ModuleType) -> None:
         sys.modules[module.__name__] = import_module("tidecast.sse")
 
 
-def _is_a_program(spec: ModuleSpec) -> bool:
-    # Flask-SSE's documentation has people call their program so. It is not imported to be seen: that may do anything.
+def _is_program(spec: ModuleSpec) -> bool:
+    # Flask-SSE's documentation names its example program `sse`. The source is only read, as importing it could have any
+    # effect.
     find_source = getattr(spec.loader, "get_source", None)
     source = find_source(spec.name) if find_source else None
     return source is not None and not re.search(r"^class (Publisher|Sse)\b", source, re.MULTILINE)

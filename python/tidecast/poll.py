@@ -1,7 +1,7 @@
-"""The one way in which this package waits: ``select.poll``, which gevent replaces, or ``select.select``, which eventlet
-replaces and which is all that it leaves there.
+"""Waiting for descriptors: by ``select.poll``, which gevent replaces, or by ``select.select`` under eventlet, which
+removes ``select.poll``.
 
-They are looked up at each call, so it does not matter whether a patch came before this module or after it.
+Both are looked up at each call, so a monkey patch may come before or after the import of this module.
 """
 
 from __future__ import annotations
@@ -11,33 +11,32 @@ import select
 
 
 def wait(fileno: int, seconds: float | None = None) -> bool:
-    """Wait until a descriptor is readable.
+    """Waits until a descriptor is readable.
 
     :param fileno: The descriptor.
-    :param seconds: How long at most; ``None``, the default, is for ever.
-    :return: Whether it is readable; ``False`` when the time is up.
+    :param seconds: The longest wait in seconds. ``None``, the default, waits for ever.
+    :return: Whether the descriptor is readable; ``False`` after a time-out.
     """
     return bool(wait_any_readable([fileno], seconds))
 
 
 def wait_any_readable(filenos: list[int], seconds: float | None = None) -> list[int]:
-    """Wait until one of several descriptors is readable, or has failed.
+    """Waits until one of several descriptors is readable, or has failed.
 
     :param filenos: The descriptors.
-    :param seconds: How long at most; ``None``, the default, is for ever.
-    :return: Those that are; none when the time is up.
+    :param seconds: The longest wait in seconds. ``None``, the default, waits for ever.
+    :return: The descriptors that are; an empty list after a time-out.
     """
     if not hasattr(select, "poll"):
         return select.select(filenos, [], [], seconds)[0]
     poll = select.poll()
     for fileno in filenos:
-        # Readable, or its peer has gone.
         poll.register(fileno, select.POLLIN)
-    # Rounded up: a wait of less than a millisecond would be none, and be repeated until the time is up.
+    # Rounded up: a fraction of a millisecond would not wait, and the caller would spin until its time is up.
     milliseconds = None if seconds is None else math.ceil(seconds * 1000)
     return [fileno for fileno, _ in poll.poll(milliseconds)]
 
 
 def is_readable(fileno: int) -> bool:
     """Returns whether a descriptor is readable, or has failed, without waiting."""
-    return bool(wait_any_readable([fileno], 0))
+    return wait(fileno, 0)

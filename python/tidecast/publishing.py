@@ -1,4 +1,4 @@
-"""PendingPublish from anywhere: a view, a task of Celery, a script, a shell."""
+"""Publishing from anywhere: a view, a Celery task, a script, a shell."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ def publish(
     *,
     idempotency_key: str | None = None,
 ) -> Published:
-    """Publish data as a server-sent event; needs no app context.
+    """Publishes data as a server-sent event. No application context is needed.
 
-    Where the events go is what the current application has set; without one, what the application has that was
-    registered last of those that stream in this process; without any, what the environment says under the same names,
-    ``SSE_REDIS_URL`` first.
+    The settings of the current application decide where the event goes. Without one, those of the application that was
+    registered last in this process apply; without any, those of the environment, under the same names.
 
-    :param data: Anything that can be written as JSON; a string is sent as it is.
-    :param type: The event's type. Default: none, which a page gets as ``message``.
+    :param data: Anything that can be written as JSON. A string is sent as it is.
+    :param type: The event's type. Default: none, which a page receives as ``message``.
     :param id: The event's own id. Default: its position.
-    :param retry: How long a page is to wait before it connects again, in milliseconds.
-    :param channel: Who gets it: those who listen to this channel.
-    :param idempotency_key: The same key in the same channel within 5 minutes publishes nothing, and answers as the
-        first time.
-    :raises TypeError: The data can't be written as JSON, or the type or the id is neither text nor a number.
-    :raises ValueError: A control character in a type or an id, JSON nested deeper than 128 levels, a channel without a
-        name.
-    :raises tidecast.errors.UnavailableError: Redis could not be asked.
+    :param retry: How long a page waits before it reconnects, in milliseconds.
+    :param channel: The channel whose subscribers receive the event.
+    :param idempotency_key: If the key was used in the channel within 5 minutes, nothing is published, and the first
+        result is returned.
+    :raises TypeError: JSON cannot represent the data, or the type or the id is neither text nor a number.
+    :raises ValueError: The type or the id has a control character, the JSON is nested deeper than 128 levels, or the
+        channel's name is empty or malformed.
+    :raises tidecast.errors.UnavailableError: Redis or the hub could not be reached.
     """
     settings, dumps = apps.current()
     event = Event.of(data, type, id, retry, dumps)

@@ -1,4 +1,4 @@
-"""An event as whoever subscribes receives it."""
+"""An event as a subscriber receives it."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Received:
-    """An event as whoever subscribes receives it: what a page has of it, and its channel."""
+    """An event as a subscriber receives it: the fields that a page has, and the channel."""
 
-    #: The channel it was published to.
+    #: The channel to which it was published.
     channel: str
 
-    #: Its type; ``message`` where its publisher gave none. ``stream-reset`` says that events are missing here.
+    #: Its type; ``message`` if it has none. A ``stream-reset`` reports that events are missing here.
     type: str
 
     #: Its data, as text.
     data: str
 
-    #: What to pass to :func:`tidecast.subscribe` as ``after``, for the same channels, to go on behind it. On one
-    #: channel that is the event's own id, if it has one.
+    #: The ``after`` for :func:`tidecast.subscribe` to the same channels that resumes behind this event. On one channel
+    #: it is the event's own id, if it has one.
     id: str
 
-    #: What it says of reconnecting, in milliseconds; ``None`` for nothing.
+    #: Its reconnection time in milliseconds; ``None`` if it has none.
     retry: int | None = None
 
     def json(self) -> Any:
         """Loads the data as JSON, anew at each call.
 
-        :raises ValueError: It is no JSON, or can't be loaded here: it is nested too deep, or a number has too many
-            digits.
+        :raises ValueError: The data is not JSON, is nested too deep, or has a number with too many digits.
         """
         try:
             return json.loads(self.data)

@@ -1,4 +1,4 @@
-"""Listening from anywhere: by ``async for`` under asyncio, by ``for`` in a thread, a greenlet or a script."""
+"""Reading events anywhere: by ``async for`` under asyncio, by ``for`` in a thread, a greenlet or a script."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .errors import InvalidError
 from .poll import wait
 from .received_event import Received
 
-#: Most of the newest events of each channel that one may begin with.
+#: Most of the newest events of each channel that a subscription may begin with.
 LAST_MAX = 1000
 
-#: How many events one task takes before others have their turn, where more are there than it can read.
+#: How many events of a backlog a task reads before it yields to other tasks.
 EVENTS_PER_TURN = 256
 
 
 def subscribe(
     channel: str | Iterable[str] = "sse", *, after: str | None = None, last: int | None = None
 ) -> Subscription:
-    """Subscribe to a channel, or to several; needs no app context, and never waits.
+    """Subscribes to one or several channels, without waiting. No application context is needed.
 
-    Where the events come from is what :func:`tidecast.publish` goes by.
+    The settings apply as for :func:`tidecast.publish`.
 
     .. code-block:: python
 
@@ -30,15 +30,16 @@ def subscribe(
             print(event.type, event.data)
 
     :param channel: A channel, or up to 64.
-    :param after: The ``id`` of an event: begin with what followed it. What is gone by now is told by an event of type
-        ``stream-reset``.
-    :param last: Without ``after``: begin with the newest so many of each channel, at most 1,000. Default: 0.
-    :raises ValueError: A channel that can't be one, or too many, or another ``last``.
+    :param after: The ``id`` of an event: begin with the event after it. If events since then are gone, an event of type
+        ``stream-reset`` reports it.
+    :param last: Without ``after``: begin with this many of the newest events of each channel, from 0 to 1,000. Default:
+        0.
+    :raises ValueError: A channel's name is malformed, there are too many channels, or ``last`` is out of range.
     :raises TypeError: ``after`` is not a string.
     """
     names = [channel] if isinstance(channel, (str, bytes, int, float)) else list(channel)
     channels = [apps.channel_name(name) for name in names]
-    # Here, as a hub would say it only once it is asked.
+    # Checked here, because a hub would report it only with the first event.
     if last is not None and not 0 <= last <= LAST_MAX:
         raise InvalidError(f"last must be 0 to {LAST_MAX}, not {last!r}")
     if after is not None and not isinstance(after, str):
@@ -49,31 +50,32 @@ def subscribe(
 
 
 class Subscription(AsyncIterator[Received], Iterator[Received]):
-    """Events as they come; made by :func:`tidecast.subscribe`.
+    """An iterator over events as they arrive, created by :func:`tidecast.subscribe`.
 
-    It ends when it is closed, from whichever task or thread, and when the process is told to end by SIGTERM, after what
-    was published before. Used as a context manager, or forgotten, it is closed. In the child of a fork it has ended.
+    It ends when any task or thread closes it, and when the process receives SIGTERM, in both cases after the events
+    that were published before. It is closed at the end of a ``with`` block, and when it is garbage collected. In the
+    child of a fork it has ended.
 
-    A task that is cancelled while it waits has taken nothing: whoever reads on misses no event.
+    A task that is cancelled while it waits consumes nothing: the next one receives the event.
     """
 
     def __init__(self, stream: backends.EventReader, channels: list[str]) -> None:
-        """This is for internal use. Its signature may change at any time."""
+        """For internal use. The signature may change at any time."""
         self._stream = stream
         self._has_one_channel = len(set(channels)) == 1
         self._is_awaited = False
         self._in_turn = 0
-        #: What was read and not told yet.
+        #: Events that were read and not returned yet.
         self._pending: deque[Received] = deque()
 
     async def __anext__(self) -> Received:
-        """Wait for the next event, as a task of asyncio.
+        """Waits for the next event in a task of asyncio.
 
-        :raises RuntimeError: Another task waits for it.
+        :raises RuntimeError: Another task is waiting.
         """
         if self._is_awaited:
-            raise RuntimeError("another task waits for this subscription: subscribe in each")
-        # Imported where it is run: a program without asyncio should not have to load it.
+            raise RuntimeError("another task waits for this subscription: subscribe in each task")
+        # Imported on use, so that a program without asyncio does not load it.
         from . import event_loop
 
         self._is_awaited = True
@@ -92,7 +94,7 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
         return event
 
     def __next__(self) -> Received:
-        """Wait for the next event, as a thread or a greenlet."""
+        """Waits for the next event in a thread or a greenlet."""
         try:
             while (event := self._next()) is None:
                 wait(self._stream.fileno())
@@ -101,11 +103,11 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
         return event
 
     def close(self) -> None:
-        """End it, and wake whoever waits for it. Closing it again does nothing."""
+        """Ends the subscription, and wakes the task or thread that waits for it. Closing it again does nothing."""
         self._stream.close()
 
     async def aclose(self) -> None:
-        """The same, for those who expect something to await."""
+        """Ends the subscription, as :meth:`close` does."""
         self.close()
 
     def __enter__(self) -> Subscription:
@@ -121,13 +123,12 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
         self.close()
 
     def _next(self) -> Received | None:
-        """The next event; ``None`` where there is none yet.
+        """Returns the next event; ``None`` if there is none yet.
 
-        :raises _EndOfStream: There will be none.
+        :raises _EndOfStream: The stream has ended.
         """
         if not self._pending:
-            # One at a time, so that where the stream stands is behind it. Several may come all the same: what was
-            # missed on several channels.
+            # One at a time, so that the cursor stands behind it. A reset on several channels still comes as several.
             events = self._stream.events(1)
             if events is None:
                 raise _EndOfStream
@@ -137,10 +138,10 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
     def _received(
         self, channel: str, event_type: str | None, data: str, _: bool, own_id: str | None, retry_ms: int | None
     ) -> Received:
-        # What the wire has as `id:`, so it is also what a page can resume by.
+        # The same id as on the wire, with which a page resumes.
         id = own_id if own_id is not None and self._has_one_channel else self._stream.cursor()
         return Received(channel, event_type or "message", data, id or "", retry_ms)
 
 
 class _EndOfStream(Exception):
-    """There is nothing more to read."""
+    """The stream has ended."""

@@ -1,9 +1,9 @@
-//! What an engine is in one process: a hub, and a runtime where the broker needs one.
+//! The hub of an engine in one process, with a runtime if its broker needs one.
 //!
-//! Made at the first call, and ended with the engine. One thread of its own, from the first stream on, sweeps the hub
-//! every second; it never enters the interpreter.
+//! It is created at the first call, and closed with the engine. From the first stream on a thread sweeps it every second.
+//! The thread never enters the interpreter.
 
-use std::{process, sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use parking_lot::Mutex;
 use pyo3::PyResult;
@@ -14,64 +14,41 @@ use tokio::runtime::{Builder, Runtime};
 use crate::error::raise;
 
 pub(crate) struct ProcessHub {
-    pid: u32,
     hub: Hub,
-    /// Only where the broker is Redis. `None` again once it is closed.
+    /// The runtime of a Redis broker, until the hub is closed.
     runtime: Mutex<Option<Runtime>>,
-    waits: bool,
-    /// Whether its thread was started.
+    is_in_memory: bool,
+    /// Whether the sweeping thread was started.
     is_swept: Mutex<bool>,
 }
 
 impl ProcessHub {
     pub(crate) fn new(redis: Option<&RedisConfig>) -> PyResult<Arc<Self>> {
-        let mut hub = Hub::builder();
-        let mut runtime = None;
-        if let Some(config) = redis {
-            let made =
-                Builder::new_multi_thread().worker_threads(1).thread_name("tidecast-redis").enable_all().build()?;
-            let inside = made.enter();
-            hub = hub.broker(Arc::new(RedisBroker::new(config.clone()).map_err(raise)?));
-            drop(inside);
-            runtime = Some(made);
-        }
-        let hub = {
-            let _inside = runtime.as_ref().map(Runtime::enter);
-            hub.build()
+        let (hub, runtime) = match redis {
+            None => (Hub::new(), None),
+            Some(config) => {
+                let mut runtime = Builder::new_multi_thread();
+                let runtime = runtime.worker_threads(1).thread_name("tidecast-redis").enable_all().build()?;
+                let inside = runtime.enter();
+                let hub = Hub::builder().broker(Arc::new(RedisBroker::new(config.clone()).map_err(raise)?)).build();
+                drop(inside);
+                (hub, Some(runtime))
+            }
         };
-        Ok(Arc::new(Self {
-            pid: process::id(),
-            hub,
-            waits: runtime.is_some(),
-            runtime: Mutex::new(runtime),
-            is_swept: Mutex::default(),
-        }))
-    }
-
-    /// The process that made it, and that alone may use it.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        let is_in_memory = runtime.is_none();
+        Ok(Arc::new(Self { hub, runtime: Mutex::new(runtime), is_in_memory, is_swept: Mutex::default() }))
     }
 
     pub(crate) fn hub(&self) -> &Hub {
         &self.hub
     }
 
-    /// Whether publishing may have to wait.
-    pub(crate) fn waits(&self) -> bool {
-        self.waits
+    /// Returns whether the hub is in memory, so that a publish never waits.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.is_in_memory
     }
 
-    /// Publishes where nothing waits.
-    pub(crate) fn publish_now(&self, publication: Publication) -> tidecast::Result<Published> {
-        let Publication { channel, event, idempotency_key } = publication;
-        match idempotency_key {
-            Some(key) => self.hub.publish_once_now(channel, event, key),
-            None => self.hub.publish_now(channel, event),
-        }
-    }
-
-    /// Publishes where it may wait, in the background, and hands on what came of it.
+    /// Publishes in the background, and passes the result to `done`.
     pub(crate) fn publish(
         &self,
         publication: Publication,
@@ -84,8 +61,8 @@ impl ProcessHub {
         }
     }
 
-    /// Sweeps the hub from now on, every second. To be called when it has its first stream.
-    pub(crate) fn sweep(&self) -> PyResult<()> {
+    /// Starts the thread that sweeps the hub every second, unless it runs.
+    pub(crate) fn start_sweeping(&self) -> PyResult<()> {
         let mut is_swept = self.is_swept.lock();
         if !*is_swept && let Some(sweeper) = self.hub.sweeper() {
             let sweep = move || {
@@ -99,7 +76,7 @@ impl ProcessHub {
         Ok(())
     }
 
-    /// Ends the hub, and all streams after what was published before.
+    /// Closes the hub, and ends its streams after the events published before.
     pub(crate) fn close(&self) {
         self.hub.close();
         if let Some(runtime) = self.runtime.lock().take() {
@@ -116,5 +93,5 @@ impl Drop for ProcessHub {
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// It calls little, and nothing deep.
+/// The thread makes no deep calls.
 const STACK_BYTES: usize = 256 * 1024;

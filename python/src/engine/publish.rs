@@ -1,36 +1,28 @@
-//! What came of a publish, and one that is still on its way.
+//! The result of a publish, and a publish that runs in the background.
 
-use std::{os::fd::RawFd, process, sync::Arc};
+use std::{os::fd::RawFd, sync::Arc};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tidecast::{Error, Publication};
 
-use crate::{engine::process_hub::ProcessHub, error::raise, notify::wake_fd::WakeFd};
+use crate::{engine::process_hub::ProcessHub, error::raise, fork_local::ForkLocal, notify::wake_fd::WakeFd};
 
 /// See `_native.pyi`.
-#[pyclass(frozen, module = "tidecast._native")]
+#[pyclass(frozen, module = "tidecast._native", get_all)]
 #[derive(Clone)]
 pub(crate) struct Published {
-    #[pyo3(get)]
     channel: String,
-    #[pyo3(get)]
     id: String,
-    #[pyo3(get)]
     position: String,
-    #[pyo3(get)]
     receivers: usize,
-    #[pyo3(get)]
     repeated: bool,
-    #[pyo3(get)]
     differs: bool,
-    #[pyo3(get)]
     delayed: bool,
 }
 
 #[pymethods]
 impl Published {
-    /// For what another hub has answered.
     #[new]
     #[pyo3(signature = (channel, id, position, receivers, *, repeated = false, differs = false, delayed = false))]
     fn new(
@@ -67,38 +59,37 @@ impl From<tidecast::Published> for Published {
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct PendingPublish {
-    pid: u32,
-    outcome: Arc<Mutex<Option<tidecast::Result<tidecast::Published>>>>,
-    readable: Arc<WakeFd>,
+    outcome: ForkLocal<Arc<Outcome>>,
+    ready: Arc<WakeFd>,
 }
 
+/// `None` until the publish is done, and once its result was returned.
+type Outcome = Mutex<Option<tidecast::Result<tidecast::Published>>>;
+
 impl PendingPublish {
-    pub(crate) fn begin(py: Python<'_>, node: &ProcessHub, publication: Publication) -> PyResult<Self> {
-        let readable = WakeFd::new()?;
-        let outcome = Arc::new(Mutex::new(None));
-        let (put, tell) = (outcome.clone(), readable.clone());
+    pub(crate) fn begin(py: Python<'_>, hub: &ProcessHub, publication: Publication) -> PyResult<Self> {
+        let (outcome, ready) = (Arc::<Outcome>::default(), WakeFd::new()?);
+        let (done, notify) = (outcome.clone(), ready.clone());
         py.detach(|| {
-            node.publish(publication, move |result| {
-                *put.lock() = Some(result);
-                tell.set();
+            hub.publish(publication, move |result| {
+                *done.lock() = Some(result);
+                notify.set();
             });
         });
-        Ok(Self { pid: node.pid(), outcome, readable })
+        Ok(Self { outcome: ForkLocal::new(outcome), ready })
     }
 }
 
 #[pymethods]
 impl PendingPublish {
     fn fileno(&self) -> RawFd {
-        self.readable.fileno()
+        self.ready.fileno()
     }
 
     fn outcome(&self) -> PyResult<Option<Published>> {
-        if self.pid != process::id() {
-            return Err(raise(Error::unavailable("it was begun in another process").in_doubt()));
-        }
-        // It was put there whole before anybody was told, and is taken once.
-        let outcome = self.outcome.lock().take();
-        outcome.map(|result| result.map(Published::from).map_err(raise)).transpose()
+        let outcome =
+            self.outcome.get().ok_or_else(|| raise(Error::unavailable("another process started it").in_doubt()))?;
+        let result = outcome.lock().take();
+        result.map(|result| result.map(Published::from).map_err(raise)).transpose()
     }
 }

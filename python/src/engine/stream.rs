@@ -1,210 +1,119 @@
-//! A subscription as an object that is drained: bytes for a socket, or events one by one.
+//! A subscription as an object of the interpreter, drained as bytes for a socket or read event by event.
 //!
-//! It never waits. `fileno()` becomes readable when there is something, or a selector tells its number; whoever has
-//! drained it until there was nothing may wait for that.
+//! No call waits: `fileno()` is readable when events are ready, or a selector reports the stream's number.
 
 use std::{
-    future::Future as _,
-    mem::ManuallyDrop,
     os::fd::RawFd,
     pin::pin,
-    process,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyBytes};
 use tidecast::{
-    Batch, Delivery, Error, Start, Subscription,
+    Batch, Delivery, Start, Subscription,
     limits::READ_BYTES_DEFAULT,
     wire::{FirstBlock, IdCommit, final_block},
 };
 
 use crate::{
-    engine::process_hub::ProcessHub, error::raise, notify::selector::Selector, notify::stream_waker::StreamWaker,
-    shutdown::Process,
+    engine::process_hub::ProcessHub,
+    error::raise,
+    notify::selector::Selector,
+    reader::{Reader, Reading, Source},
 };
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Stream {
-    pid: u32,
-    waker: Arc<StreamWaker>,
-    /// `None` once it has ended. In the child of a fork it is the parent's, and left as it is.
-    reading: ManuallyDrop<Mutex<Option<Reading>>>,
-}
+pub(crate) struct Stream(Reader<StreamSource>);
 
-/// What reads.
-struct Reading {
+struct StreamSource {
     subscription: Subscription,
-    process: Arc<Process>,
-    number: u64,
-    waker: Waker,
-    batch: Batch,
+    /// The first block, until it was drained.
     first: Option<FirstBlock>,
-    /// Whether the last block was handed out.
-    ended: bool,
+    /// Whether the last block was drained.
+    has_ended: bool,
 }
 
-/// An event as a tuple: channel, type, data, whether that is JSON, own id, reconnection time in milliseconds.
-type Told = (String, Option<String>, String, bool, Option<String>, Option<u64>);
+/// An event as a tuple: channel, type, data, whether the data is JSON, own id, reconnection time in milliseconds.
+type EventTuple = (String, Option<String>, String, bool, Option<String>, Option<u64>);
 
 impl Stream {
-    pub(crate) fn open(
-        node: &Arc<ProcessHub>,
-        channels: Vec<String>,
-        start: Start,
-        first: FirstBlock,
-    ) -> PyResult<Self> {
-        let subscription = node.hub().subscribe(channels, start).map_err(raise)?;
-        node.sweep()?;
-        let process = Process::present()?;
-        let waker = Arc::<StreamWaker>::default();
-        let reading = Reading {
-            subscription,
-            number: process.streams.enter(&waker),
-            process,
-            waker: waker.clone().into(),
-            batch: Batch::new(),
-            first: Some(first),
-            ended: false,
-        };
-        Ok(Self { pid: node.pid(), waker, reading: ManuallyDrop::new(Mutex::new(Some(reading))) })
-    }
-
-    /// What reads, unless it has ended or is another process'.
-    fn with<T>(&self, read: impl FnOnce(&mut Reading) -> Option<T>) -> Option<T> {
-        if self.pid != process::id() {
-            return None;
-        }
-        let mut slot = self.reading.lock();
-        let answer = slot.as_mut().and_then(|reading| {
-            self.waker.clear();
-            read(reading)
-        });
-        if answer.is_none() {
-            *slot = None;
-        }
-        answer
-    }
-
-    fn leave(&self) {
-        self.with(|_| None::<()>);
+    pub(crate) fn open(hub: &ProcessHub, channels: Vec<String>, start: Start, first: FirstBlock) -> PyResult<Self> {
+        let subscription = hub.hub().subscribe(channels, start).map_err(raise)?;
+        hub.start_sweeping()?;
+        Reader::new(StreamSource { subscription, first: Some(first), has_ended: false }).map(Self)
     }
 }
 
 #[pymethods]
 impl Stream {
-    /// What is sent when there was nothing to send for a while.
+    /// The comment that is sent after a silence.
     #[classattr]
     const KEEP_ALIVE: &'static [u8] = b":\n";
 
     fn fileno(&self) -> PyResult<RawFd> {
-        // In a child its lock may have been taken for ever.
-        if self.pid != process::id() {
-            return Err(raise(Error::closed()));
-        }
-        Ok(self.waker.fileno()?)
+        self.0.fileno()
     }
 
     fn select(&self, selector: &Selector, number: u64) {
-        if self.pid == process::id() {
-            self.waker.select(selector.ready(), number);
+        if let Some(waker) = self.0.waker() {
+            waker.select(selector.ready(), number);
         }
     }
 
-    // Attached to the interpreter: it copies some 64 KiB, and coming back may take longer than that.
+    // Attached to the interpreter: copying 64 KiB is faster than detaching and attaching again.
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        self.with(|reading| reading.drain(py).transpose()).transpose()
+        let drained = self.0.read(|reading| {
+            if let Some(first) = reading.source.first.take() {
+                return Some(Ok(PyBytes::new(py, &reading.source.subscription.first_block(first))));
+            }
+            if reading.source.has_ended {
+                return None;
+            }
+            reading.drain(py).transpose().or_else(|| {
+                reading.source.has_ended = true;
+                let retry = Duration::from_millis(fastrand::u64(END_RETRY_MS));
+                Some(Ok(PyBytes::new(py, &final_block(retry))))
+            })
+        });
+        drained.transpose()
     }
 
     #[pyo3(signature = (events_max=256))]
-    fn events(&self, events_max: usize) -> Option<Vec<Told>> {
-        self.with(|reading| reading.events(events_max))
+    fn events(&self, events_max: usize) -> Option<Vec<EventTuple>> {
+        self.0.read(|reading| reading.events(events_max))
     }
 
     fn cursor(&self) -> Option<String> {
-        // Past `with`, which takes back that there is something: this does not look for it.
-        let slot = (self.pid == process::id()).then(|| self.reading.lock())?;
-        slot.as_ref().map(|reading| reading.subscription.cursor().to_string())
+        self.0.access(|reading| reading.source.subscription.cursor().to_string())
     }
 
     fn close(&self) {
-        self.leave();
-        // Whoever waits for it, in whichever thread, is to see that it has ended. In a child that would be its parent.
-        if self.pid == process::id() {
-            self.waker.set();
-        }
+        self.0.close();
     }
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.leave();
+impl Source for StreamSource {
+    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<bool> {
+        self.subscription.poll_batch(context, batch, READ_BYTES_DEFAULT)
     }
 }
 
-// === impl Reading ===
-
-impl Reading {
-    /// All that is ready, up to 64 KiB and what the last frame has beyond; empty for nothing, `None` at the end.
-    fn drain<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(PyBytes::new(py, &self.subscription.first_block(first))));
-        }
-        if self.ended {
-            return Ok(None);
-        }
-        // Before it is looked for, so that what was published before is sent.
-        let ending = self.process.streams.is_ending();
-        let mut context = Context::from_waker(&self.waker);
-        match self.subscription.poll_batch(&mut context, &mut self.batch, READ_BYTES_DEFAULT) {
-            Poll::Ready(true) => {
-                let bytes = PyBytes::new_with(py, self.batch.len(), |mut room| {
-                    for part in self.batch.parts() {
-                        let (here, rest) = room.split_at_mut(part.len());
-                        here.copy_from_slice(part);
-                        room = rest;
-                    }
-                    Ok(())
-                });
-                // The log's memory is not kept until the next time.
-                self.batch.clear();
-                bytes.map(Some)
-            }
-            Poll::Pending if !ending => {
-                self.batch.release();
-                Ok(Some(PyBytes::new(py, b"")))
-            }
-            Poll::Ready(false) | Poll::Pending => {
-                self.ended = true;
-                let retry = Duration::from_millis(fastrand::u64(END_RETRY_MS));
-                Ok(Some(PyBytes::new(py, &final_block(retry))))
-            }
-        }
-    }
-
-    /// The events that are ready, up to so many; none for nothing, `None` at the end.
-    fn events(&mut self, events_max: usize) -> Option<Vec<Told>> {
-        let ending = self.process.streams.is_ending();
+impl Reading<StreamSource> {
+    /// Returns the events that are ready, up to `events_max`; empty for none, `None` at the end.
+    fn events(&mut self, events_max: usize) -> Option<Vec<EventTuple>> {
+        let is_ending = self.process_is_ending();
         let mut context = Context::from_waker(&self.waker);
         let mut events = Vec::new();
         while events.len() < events_max.max(1) {
-            match pin!(self.subscription.next()).poll(&mut context) {
-                Poll::Ready(Some(delivery)) => events.push(told(&delivery)),
+            match pin!(self.source.subscription.next()).poll(&mut context) {
+                Poll::Ready(Some(delivery)) => events.push(event_tuple(&delivery)),
                 Poll::Ready(None) => return Some(events).filter(|events| !events.is_empty()),
-                Poll::Pending => return Some(events).filter(|events| !ending || !events.is_empty()),
+                Poll::Pending => return Some(events).filter(|events| !is_ending || !events.is_empty()),
             }
         }
         Some(events)
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.process.streams.leave(self.number);
     }
 }
 
@@ -220,7 +129,7 @@ pub(crate) fn commits_at_empty_line(
     IdCommit::of_request(cache_control, user_agent, fetch_mode) == IdCommit::EmptyLine
 }
 
-fn told(delivery: &Delivery) -> Told {
+fn event_tuple(delivery: &Delivery) -> EventTuple {
     match delivery {
         Delivery::Event(delivered) => {
             let event = delivered.event();
@@ -246,5 +155,5 @@ fn told(delivery: &Delivery) -> Told {
     }
 }
 
-/// From which the time is drawn after which a client is to come back, so that not all do in one moment.
+/// The range of the reconnection time in the last block. It is drawn, so that clients do not all reconnect at once.
 const END_RETRY_MS: std::ops::RangeInclusive<u64> = 1000..=5000;

@@ -1,4 +1,4 @@
-//! One descriptor for the streams of a whole event loop.
+//! One descriptor for all streams of an event loop.
 
 use std::{collections::HashSet, os::fd::RawFd, sync::Arc};
 
@@ -11,16 +11,16 @@ use crate::notify::wake_fd::WakeFd;
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Selector(Arc<ReadyNumbers>);
 
-/// The streams of a selector that have something to read, by their numbers there.
+/// The numbers of a selector's streams that have events.
 pub(crate) struct ReadyNumbers {
-    readable: Arc<WakeFd>,
+    wake_fd: Arc<WakeFd>,
     numbers: Mutex<HashSet<u64>>,
 }
 
 impl ReadyNumbers {
     pub(crate) fn add(&self, number: u64) {
         self.numbers.lock().insert(number);
-        self.readable.set();
+        self.wake_fd.set();
     }
 }
 
@@ -34,15 +34,15 @@ impl Selector {
 impl Selector {
     #[new]
     fn new() -> PyResult<Self> {
-        Ok(Self(Arc::new(ReadyNumbers { readable: WakeFd::new()?, numbers: Mutex::default() })))
+        Ok(Self(Arc::new(ReadyNumbers { wake_fd: WakeFd::new()?, numbers: Mutex::default() })))
     }
 
     fn fileno(&self) -> RawFd {
-        self.0.readable.fileno()
+        self.0.wake_fd.fileno()
     }
 
-    fn take(&self) -> HashSet<u64> {
-        self.0.readable.clear();
+    fn take_ready(&self) -> HashSet<u64> {
+        self.0.wake_fd.clear();
         std::mem::take(&mut self.0.numbers.lock())
     }
 }

@@ -1,6 +1,6 @@
-//! What wakes the reader of a stream: a descriptor of the stream's own, or a selector that many streams share.
+//! The waker of a stream: it wakes by a descriptor of the stream's own, or by a selector.
 //!
-//! The descriptor is made when it is first asked for, so that a stream whose reader is told through a selector has none.
+//! The descriptor is created when it is first asked for, so that a stream in a selector has none.
 
 use std::{
     io,
@@ -19,61 +19,61 @@ use crate::{notify::selector::ReadyNumbers, notify::wake_fd::WakeFd};
 #[derive(Default)]
 pub(crate) struct StreamWaker {
     is_set: AtomicBool,
-    told: Mutex<Told>,
+    targets: Mutex<Targets>,
 }
 
-/// Who is told.
+/// The ways to wake the reader.
 #[derive(Default)]
-struct Told {
-    readable: Option<Arc<WakeFd>>,
-    /// The selector, and the stream's number there.
+struct Targets {
+    wake_fd: Option<Arc<WakeFd>>,
+    /// The selector, and the stream's number in it.
     selector: Option<(Arc<ReadyNumbers>, u64)>,
 }
 
 impl StreamWaker {
-    /// Returns the stream's own descriptor, which is readable from `set` to `clear`.
+    /// Returns the stream's descriptor, which is readable from `set` to `clear`.
     pub(crate) fn fileno(&self) -> io::Result<RawFd> {
-        let mut told = self.told.lock();
-        let readable = match &told.readable {
-            Some(readable) => readable,
-            None => told.readable.insert(WakeFd::new()?),
+        let mut targets = self.targets.lock();
+        let wake_fd = match &targets.wake_fd {
+            Some(wake_fd) => wake_fd,
+            None => targets.wake_fd.insert(WakeFd::new()?),
         };
-        // What sets it from now on finds the descriptor; what has set it before has found none.
+        // A `set` before this call found no descriptor.
         if self.is_set.load(Ordering::Acquire) {
-            readable.set();
+            wake_fd.set();
         }
-        Ok(readable.fileno())
+        Ok(wake_fd.fileno())
     }
 
-    /// Sets the selector that is told from now on, in the place of another one.
+    /// Registers with a selector, in place of an earlier one.
     pub(crate) fn select(&self, selector: Arc<ReadyNumbers>, number: u64) {
-        let mut told = self.told.lock();
+        let mut targets = self.targets.lock();
         if self.is_set.load(Ordering::Acquire) {
             selector.add(number);
         }
-        told.selector = Some((selector, number));
+        targets.selector = Some((selector, number));
     }
 
     /// Wakes the reader.
     pub(crate) fn set(&self) {
         if !self.is_set.swap(true, Ordering::AcqRel) {
-            let told = self.told.lock();
-            if let Some(readable) = &told.readable {
-                readable.set();
+            let targets = self.targets.lock();
+            if let Some(wake_fd) = &targets.wake_fd {
+                wake_fd.set();
             }
-            if let Some((selector, number)) = &told.selector {
+            if let Some((selector, number)) = &targets.selector {
                 selector.add(*number);
             }
         }
     }
 
-    /// Takes that back; to be called before looking for what it told of. A `set` in between is at worst a look for
-    /// nothing, and never missed.
+    /// Resets it. Must be called before looking for what it reported: a `set` in between may cause one look for nothing,
+    /// and is never missed.
     pub(crate) fn clear(&self) {
-        if let Some(readable) = &self.told.lock().readable {
-            readable.clear();
+        if let Some(wake_fd) = &self.targets.lock().wake_fd {
+            wake_fd.clear();
         }
-        // A swap, not a store: it takes over what happened before whoever set it and found it set.
+        // A swap, not a store, to acquire what a thread published before it found the flag set.
         self.is_set.swap(false, Ordering::AcqRel);
     }
 }

@@ -1,6 +1,6 @@
-//! A file descriptor that becomes readable: how a thread that waits in `poll` is told that there is something.
+//! A file descriptor that becomes readable to wake a thread that waits in `poll`.
 //!
-//! On Linux an eventfd, elsewhere a pipe. However often it is set, it is written to once, until it is cleared.
+//! It is an eventfd on Linux, and a pair of sockets elsewhere. Setting it again before it is cleared writes nothing.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 #[derive(Debug)]
 pub(crate) struct WakeFd {
     read: OwnedFd,
-    /// `None` where one descriptor is both.
+    /// `None` if `read` is also written to.
     write: Option<OwnedFd>,
     is_set: AtomicBool,
 }
@@ -33,27 +33,27 @@ impl WakeFd {
         self.read.as_raw_fd()
     }
 
-    /// Makes it readable. Takes no lock and no memory, so a signal handler may do it.
+    /// Makes it readable. Neither locks nor allocates, so a signal handler may call it.
     pub(crate) fn set(&self) {
         if !self.is_set.swap(true, Ordering::AcqRel) {
-            // Where it is full it is readable.
+            // If it is full, it is readable.
             let _ = rustix::io::write(self.write.as_ref().unwrap_or(&self.read), &1_u64.to_ne_bytes());
         }
     }
 
-    /// Makes it no longer readable; to be called before looking for what it told of. Whoever sets it in between, and
-    /// writes only after, is read of once more for nothing, never missed.
+    /// Makes it no longer readable. Must be called before looking for what it reported: a `set` in between may cause one
+    /// look for nothing, and is never missed.
     pub(crate) fn clear(&self) {
-        // Once is enough: it is written to again only after the flag is taken back.
+        // One read suffices: it is written again only after the flag was reset.
         let _ = rustix::io::read(&self.read, &mut [0; 64]);
-        // A swap, not a store: it takes over what happened before whoever set it and found it set.
+        // A swap, not a store, to acquire what a thread published before it found the flag set.
         self.is_set.swap(false, Ordering::AcqRel);
     }
 
-    /// Waits until it is readable; `false` when the time is up.
-    pub(crate) fn wait(&self, at_most: Duration) -> bool {
+    /// Waits until it is readable; returns `false` after the time-out.
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let mut polled = [PollFd::new(&self.read, PollFlags::IN)];
-        let timeout = Timespec::try_from(at_most).ok();
+        let timeout = Timespec::try_from(timeout).ok();
         poll(&mut polled, timeout.as_ref()).is_ok_and(|ready| ready > 0)
     }
 }

@@ -1,12 +1,10 @@
-//! A publish of a publisher, on its way: it waits where a subscriber has no room that publishers wait for.
+//! A publisher's publish that waits for room in a subscriber's feed.
 //!
-//! Nobody moves it on but whoever asks for its outcome, and dropping it is calling it off.
+//! It proceeds only when its outcome is asked for, and dropping it cancels it.
 
 use std::{
-    mem::ManuallyDrop,
     os::fd::RawFd,
     pin::Pin,
-    process,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -15,21 +13,20 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tidecast::Error;
 
-use crate::{error::raise, notify::wake_fd::WakeFd};
+use crate::{error::raise, fork_local::ForkLocal, notify::wake_fd::WakeFd};
 
-/// What comes of it: how many copies were published.
+/// Resolves to the number of copies.
 type Outcome = Pin<Box<dyn Future<Output = tidecast::Result<usize>> + Send>>;
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct PendingSend {
-    pid: u32,
-    readable: Arc<WakeFd>,
-    /// `None` once it was told. In the child of a fork it is the parent's, and left as it is.
-    outcome: ManuallyDrop<Mutex<Option<Outcome>>>,
+    ready: Arc<WakeFd>,
+    /// `None` once it was returned.
+    outcome: ForkLocal<Mutex<Option<Outcome>>>,
 }
 
-/// What publishing answers with.
+/// The result of a publish.
 #[derive(IntoPyObject)]
 pub(crate) enum SendResult {
     Sent(usize),
@@ -37,20 +34,19 @@ pub(crate) enum SendResult {
 }
 
 impl PendingSend {
-    /// Publishes at once, unless somebody has to be waited for.
+    /// Publishes at once, unless a subscriber has no room.
     pub(crate) fn begin(
         py: Python<'_>,
         outcome: impl Future<Output = tidecast::Result<usize>> + Send + 'static,
     ) -> PyResult<SendResult> {
         let mut outcome: Outcome = Box::pin(outcome);
-        // Nobody is woken by this first look; the one that comes with the first question names who waits, then looks.
+        // Polled without a waker: the first call of `outcome` polls it again, with one.
         let polled = py.detach(|| outcome.as_mut().poll(&mut Context::from_waker(Waker::noop())));
         match polled {
-            Poll::Ready(posted) => posted.map(SendResult::Sent).map_err(raise),
+            Poll::Ready(sent) => sent.map(SendResult::Sent).map_err(raise),
             Poll::Pending => Ok(SendResult::Pending(Self {
-                pid: process::id(),
-                readable: WakeFd::new()?,
-                outcome: ManuallyDrop::new(Mutex::new(Some(outcome))),
+                ready: WakeFd::new()?,
+                outcome: ForkLocal::new(Mutex::new(Some(outcome))),
             })),
         }
     }
@@ -59,18 +55,16 @@ impl PendingSend {
 #[pymethods]
 impl PendingSend {
     fn fileno(&self) -> RawFd {
-        self.readable.fileno()
+        self.ready.fileno()
     }
 
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<usize>> {
-        if self.pid != process::id() {
-            return Err(raise(Error::unavailable("it was begun in another process")));
-        }
+        let outcome = self.outcome.get().ok_or_else(|| raise(Error::unavailable("another process started it")))?;
         let polled = py.detach(|| {
-            let mut slot = self.outcome.lock();
+            let mut slot = outcome.lock();
             let Some(outcome) = slot.as_mut() else { return Poll::Pending };
-            self.readable.clear();
-            let waker = self.readable.clone().into();
+            self.ready.clear();
+            let waker = self.ready.clone().into();
             let polled = outcome.as_mut().poll(&mut Context::from_waker(&waker));
             if polled.is_ready() {
                 *slot = None;
@@ -78,16 +72,8 @@ impl PendingSend {
             polled
         });
         match polled {
-            Poll::Ready(posted) => posted.map(Some).map_err(raise),
+            Poll::Ready(sent) => sent.map(Some).map_err(raise),
             Poll::Pending => Ok(None),
-        }
-    }
-}
-
-impl Drop for PendingSend {
-    fn drop(&mut self) {
-        if self.pid == process::id() {
-            drop(self.outcome.get_mut().take());
         }
     }
 }

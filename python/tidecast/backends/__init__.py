@@ -1,6 +1,6 @@
-"""The ways to run, chosen by what is set alone: a file each.
+"""The backends that carry events, a file each. The settings alone choose one.
 
-A mode is what publishing and streaming go through. Nothing outside of this folder asks which one it is.
+Publishing and streaming go through a backend. Nothing outside of this folder asks which one it is.
 """
 
 from __future__ import annotations
@@ -17,44 +17,47 @@ if TYPE_CHECKING:
 
 
 class EventReader(Protocol):
-    """What is read event by event: a stream of an engine, or a hub's."""
+    """A stream that is read event by event: an engine's or a hub's."""
 
     def fileno(self) -> int:
-        """A descriptor that becomes readable when there is something new."""
+        """Returns a descriptor that is readable when events are ready."""
         ...
 
     def select(self, selector: Selector, number: int) -> None:
-        """Tells a selector when there is something new, as :meth:`tidecast._native.Stream.select` does."""
+        """Registers with a selector, as :meth:`tidecast._native.Stream.select` does."""
         ...
 
     def events(self, events_max: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
-        """Every event that is ready, as :meth:`tidecast._native.Stream.events` has it."""
+        """Returns the events that are ready, as :meth:`tidecast._native.Stream.events` does."""
         ...
 
     def cursor(self) -> str | None:
-        """What to pass as ``after`` to go on behind what ``events`` has given; ``None`` at the end."""
+        """Returns the ``after`` that resumes behind the events returned so far; ``None`` at the end."""
         ...
 
     def close(self) -> None:
-        """Leave the channels."""
+        """Ends the stream."""
         ...
 
 
 class Backend(Protocol):
-    """What carries the events of this process."""
+    """A carrier of events."""
+
+    #: Whether an event that is published here reaches streams of other processes.
+    reaches_other_processes: bool
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """Publish an event, and wait until it is accepted.
+        """Publishes an event, and waits until it is accepted.
 
-        :raises tidecast.errors.InvalidError: The event can't be one.
-        :raises tidecast.errors.UnavailableError: What carries the events can't be asked.
+        :raises tidecast.errors.InvalidError: The channel or the event is invalid.
+        :raises tidecast.errors.UnavailableError: The backend cannot be reached.
         """
         ...
 
     def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> EventReader:
-        """Subscribe to channels, to read their events here. Never waits.
+        """Subscribes to channels, to read their events here. Never waits.
 
-        :raises tidecast.errors.InvalidError: A channel can't be one.
+        :raises tidecast.errors.InvalidError: A channel is invalid.
         """
         ...
 
@@ -68,23 +71,20 @@ class Backend(Protocol):
         open_event: bool = False,
         commits_at_empty_line: bool = True,
     ) -> Stream | Redirect:
-        """Open a stream for a browser: one to be sent from here, or where the browser gets it. Never waits.
+        """Opens a stream for a browser: a stream to send from here, or a redirect to it. Never waits.
 
-        :param commits_at_empty_line: See :func:`tidecast._native.commits_at_empty_line`. A hub sees for itself.
-        :raises tidecast.errors.InvalidError: A channel can't be one.
+        The parameters are those of :meth:`tidecast._native.Engine.subscribe`. A hub has its own reconnection time, and
+        looks at the request's headers itself.
+
+        :raises tidecast.errors.InvalidError: A channel is invalid.
         """
-        ...
-
-    @property
-    def reaches_other_processes(self) -> bool:
-        """Whether what is published here reaches streams of other processes too."""
         ...
 
 
 def choose(settings: Settings) -> Backend:
-    """The mode that these settings ask for. The same settings have the same one, for as long as the process lives.
+    """Returns the backend for these settings. Equal settings share one in each process.
 
-    :raises tidecast.errors.InvalidError: The Redis URL can't be one.
+    :raises tidecast.errors.InvalidError: The Redis URL is malformed.
     """
     if settings.hub is not None:
         return hub.backend(settings.hub)
@@ -94,6 +94,6 @@ def choose(settings: Settings) -> Backend:
 
 
 def reset() -> None:
-    """Ends every mode of this process, its streams and its connections. The next call begins anew."""
+    """Ends every backend of this process, with its streams and its connections. The next call starts afresh."""
     for kind in (hub, memory, redis):
         kind.reset()

@@ -1,4 +1,4 @@
-"""What the modes over an engine of this process have in common."""
+"""The common part of the backends that run an engine in this process."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class EngineBackend:
-    """A mode over an engine."""
+    """A backend over an engine of this process."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        #: The process that has had a stream last; in a child it may be its parent.
+        #: The last process that had a stream. In the child of a fork it may be the parent.
         self.pid_of_streams: int | None = None
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
         """See :class:`tidecast.backends.Backend`."""
-        answer = self.engine.publish(
+        published = self.engine.publish(
             channel,
             event.data,
             json=event.json,
@@ -31,12 +31,11 @@ class EngineBackend:
             retry_ms=event.retry_ms,
             idempotency_key=idempotency_key,
         )
-        return finished(answer) if isinstance(answer, PendingPublish) else answer
+        return _outcome(published) if isinstance(published, PendingPublish) else published
 
     def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Stream:
         """See :class:`tidecast.backends.Backend`."""
-        self.pid_of_streams = os.getpid()
-        return self.engine.subscribe(channels, after=after, last=last)
+        return self.open(channels, after=after, last=last)
 
     def open(
         self,
@@ -48,7 +47,7 @@ class EngineBackend:
         open_event: bool = False,
         commits_at_empty_line: bool = True,
     ) -> Stream:
-        """See :class:`tidecast.backends.Backend`: it is sent from here."""
+        """See :class:`tidecast.backends.Backend`."""
         self.pid_of_streams = os.getpid()
         return self.engine.subscribe(
             channels,
@@ -60,9 +59,9 @@ class EngineBackend:
         )
 
 
-def finished(publishing: PendingPublish) -> Published:
-    """Wait for what comes of a publish. It comes in any case: the engine gives Redis 5 seconds, or the URL's
-    ``socket_timeout``."""
-    while (published := publishing.outcome()) is None:
-        wait(publishing.fileno())
+def _outcome(pending: PendingPublish) -> Published:
+    """Waits for the outcome of a publish. The engine bounds the wait: 5 seconds, or the ``socket_timeout`` of the Redis
+    URL."""
+    while (published := pending.outcome()) is None:
+        wait(pending.fileno())
     return published

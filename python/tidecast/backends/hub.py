@@ -1,6 +1,7 @@
-"""A hub's address and key: events go to a running hub, and browsers get their streams there.
+"""The backend of ``SSE_HUB_URL``: events go to a running hub, and browsers are redirected to it for their streams.
 
-So a stream occupies no worker, however many there are. The application has its say first, whenever a browser asks it.
+A stream then occupies no worker of the application. The application still decides about each one, because every browser
+asks it first.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..event import Event
     from ..settings import HubSettings
 
-#: For how long a ticket is good that only nginx sees, in seconds: until it asks the hub, by clocks that may differ.
+#: The lifetime of a ticket that only nginx sees, in seconds. It covers the request to the hub, and clocks that differ.
 ACCEL_TICKET_SECONDS = 60
 
 _backends: dict[HubSettings, HubBackend] = {}
@@ -34,11 +35,11 @@ class HubBackend:
         self._client = Client(settings.url, settings.key)
         self._secret = settings.ticket_key or settings.key
         self._signer = Signer(self._secret)
-        # For what is followed from here; it has nothing in it else.
+        # For the streams that are read here, and nothing else.
         self._engine = Engine()
 
     def close(self) -> None:
-        """Ends what is followed, and closes the connections that are kept."""
+        """Ends the streams that are read here, and closes the idle connections."""
         self._engine.close()
         self._client.close()
 
@@ -61,40 +62,41 @@ class HubBackend:
         open_event: bool = False,
         commits_at_empty_line: bool = True,
     ) -> Redirect:
-        """See :class:`tidecast.backends.Backend`. After how long a browser comes back is the hub's to say.
+        """See :class:`tidecast.backends.Backend`.
 
-        :raises ValueError: The key that would sign is so short that it could be found from a ticket.
+        :raises ValueError: The key that signs tickets is so short that a ticket would reveal it.
         """
         if len(self._secret) < SECRET_BYTES_MIN:
             name = "SSE_HUB_TICKET_KEY" if self._settings.ticket_key else "SSE_HUB_KEY"
             raise ValueError(
-                f"{name} has {len(self._secret)} characters, and tickets are signed with it: use at least "
-                f"{SECRET_BYTES_MIN}, such as secrets.token_urlsafe({SECRET_BYTES_MIN}) makes"
+                f"{name} has {len(self._secret)} characters, too few to sign tickets: use at least {SECRET_BYTES_MIN}, "
+                f"such as from secrets.token_urlsafe({SECRET_BYTES_MIN})"
             )
         check_channels(channels)
         channels = _unique(channels)
         through_nginx = self._settings.via == "accel"
         if through_nginx:
-            # It goes in for whoever passed the guard, perhaps by cookies that another site's page has sent along.
+            # Another site's page may have sent the cookies that passed the application's guard, so it must not read
+            # this.
             ticket = self._signer.ticket(channels, ACCEL_TICKET_SECONDS, cors=False)
         else:
             ticket = self._signer.ticket(channels, self._settings.ticket_seconds)
-        # Where it goes on may stand in a header too, which browsers send along and nginx passes on: the hub goes by it.
-        asked = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
+        # A `Last-Event-ID` header that reaches the hub too takes precedence there over this `after`.
+        parameters = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
         if through_nginx:
             return Redirect(
                 200,
                 {
-                    "X-Accel-Redirect": f"{self._settings.accel_prefix}/stream?{asked}",
+                    "X-Accel-Redirect": f"{self._settings.accel_prefix}/stream?{parameters}",
                     "Content-Type": "text/event-stream; charset=utf-8",
                 },
                 b": SSE_HUB_VIA is `accel`, and no nginx has acted on this answer\n",
             )
         return Redirect(
-            # Never one that a browser keeps: Firefox would not ask the application again.
+            # Temporary: a browser that caches the redirect would not ask the application again.
             302,
             {
-                "Location": f"{self._settings.public_url}/stream?{asked}",
+                "Location": f"{self._settings.public_url}/stream?{parameters}",
                 "Cache-Control": "no-store",
                 "Referrer-Policy": "no-referrer",
             },
@@ -102,15 +104,15 @@ class HubBackend:
 
 
 def reset() -> None:
-    """Ends all of this process, and what is followed."""
+    """Closes the hub backends of this process."""
     while _backends:
         _backends.popitem()[1].close()
 
 
 def backend(settings: HubSettings) -> HubBackend:
-    """The one of this process for these settings."""
+    """Returns the backend of this process for these settings."""
     if settings not in _backends:
-        # In one step, and without a lock, which a fork might find taken.
+        # Atomic without a lock, which a fork might find taken.
         return _backends.setdefault(settings, HubBackend(settings))
     return _backends[settings]
 

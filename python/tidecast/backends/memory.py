@@ -1,4 +1,4 @@
-"""Nothing set: events live in this process' memory, and reach the streams of this process."""
+"""The default backend: events stay in the memory of this process, and reach its streams."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
 
 
 class MemoryBackend(EngineBackend):
-    """Events in this process' memory."""
+    """Events in the memory of this process."""
 
     reaches_other_processes = False
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.backends.Backend`. Warns once if the event seems meant for another process, which it
-        cannot reach."""
+        """See :class:`tidecast.backends.Backend`. Warns once if the event seems meant for another process."""
         published = super().publish(channel, event, idempotency_key)
         if not published.receivers and self._has_no_reader_here():
             apps.warn_no_stream_here()
         return published
 
     def _has_no_reader_here(self) -> bool:
-        """Returns whether this process has had no stream, and was made by one that has, or to do work for another."""
+        """Returns whether this process has had no stream, and is the child of one that has, or works for another
+        one."""
         if self.pid_of_streams == os.getpid() or apps.in_request():
             return False
-        return self.pid_of_streams is not None or _is_a_child()
+        return self.pid_of_streams is not None or _is_child_process()
 
 
 _BACKEND = MemoryBackend(Engine())
 
 
 def reset() -> None:
-    """Ends its streams, and forgets its events."""
+    """Ends the streams in memory, and forgets the events."""
     _BACKEND.engine.close()
 
 
 def backend() -> MemoryBackend:
-    """The one of this process: channels are the same for all of its applications, as on a Redis."""
+    """Returns the backend of this process. All of its applications share the channels, as they would on a Redis."""
     return _BACKEND
 
 
-def _is_a_child() -> bool:
-    """Returns whether multiprocessing has made this process, or Celery, which has its own."""
+def _is_child_process() -> bool:
+    """Returns whether multiprocessing has started this process, or Celery's copy of it, billiard."""
     kinds = (sys.modules.get(name) for name in ("multiprocessing.process", "billiard.process"))
     return any(kind is not None and kind.current_process().name != "MainProcess" for kind in kinds)

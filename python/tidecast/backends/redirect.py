@@ -1,4 +1,4 @@
-"""The answer to a browser whose stream somebody else serves."""
+"""The answer to a browser whose stream a hub serves."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Redirect:
-    """The answer to a browser whose stream somebody else serves."""
+    """The answer to a browser whose stream a hub serves: by an HTTP redirect, or by nginx's ``X-Accel-Redirect``."""
 
     status: int
     headers: dict[str, str]
 
-    #: What is seen of it only where nobody has acted on it.
+    #: A client sees it only if nothing has followed the redirect.
     body: bytes = b""

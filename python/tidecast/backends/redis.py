@@ -1,4 +1,4 @@
-"""A Redis URL: the engine's own Redis broker, two connections a process, whoever publishes or listens in it."""
+"""The backend of a Redis URL: the engine's own Redis broker, with two connections for each process."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ class RedisBackend(EngineBackend):
 
 
 def reset() -> None:
-    """Ends all of this process, and their streams."""
+    """Closes the Redis backends of this process, and ends their streams."""
     while _backends:
         _backends.popitem()[1].engine.close()
 
 
 def backend(url: str, plain_format: str) -> RedisBackend:
-    """The one of this process for a Redis URL.
+    """Returns the backend of this process for a Redis URL.
 
-    :raises tidecast.errors.InvalidError: The URL can't be one.
+    :raises tidecast.errors.InvalidError: The URL is malformed.
     """
     key = (url, plain_format)
     if key not in _backends:
-        made = RedisBackend(Engine(url, plain_format=plain_format))
-        # In one step, and without a lock, which a fork might find taken. An engine that was made for nothing has opened
-        # nothing.
-        if _backends.setdefault(key, made) is made:
-            for warning in made.engine.warnings:
+        created = RedisBackend(Engine(url, plain_format=plain_format))
+        # Atomic without a lock, which a fork might find taken. An engine that loses here has opened nothing.
+        if _backends.setdefault(key, created) is created:
+            for warning in created.engine.warnings:
                 _logger.warning("Redis URL: %s", warning)
     return _backends[key]

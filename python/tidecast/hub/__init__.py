@@ -1,4 +1,4 @@
-"""A running hub, as a program on its key speaks to it: publishing, tickets for browsers, following streams.
+"""A client of a running hub: publishing, tickets for browsers, reading streams.
 
-Nothing here knows Flask, and all of it waits by plain sockets, which gevent replaces.
+Nothing here knows Flask. All waiting is on plain sockets, which gevent replaces.
 """

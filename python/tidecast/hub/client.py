@@ -1,4 +1,4 @@
-"""What a hub is asked, and what its answers mean."""
+"""The requests to a hub, and the meaning of its responses."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .connections import ConnectionPool, HubResponse, describe
 if TYPE_CHECKING:
     from ..event import Event
 
-#: How long an open stream may be silent, in seconds: four of the hub's keep-alives, as it has them by default.
+#: How long an open stream may be silent, in seconds. The hub's keep-alives come more often.
 SILENCE_SECONDS_MAX = 60.0
 
-#: Most of a error_of that is read, in bytes.
+#: Most bytes of an error response that are read.
 ERROR_BYTES_MAX = 4096
 
 
 class Client:
-    """A hub, as who has its key speaks to it.
+    """A client of a hub, with its publish key.
 
-    :param url: Its address.
-    :param key: Its publish key.
+    :param url: The hub's address.
+    :param key: The hub's publish key.
     """
 
     def __init__(self, url: str, key: str) -> None:
@@ -35,60 +35,60 @@ class Client:
         self._authorization = f"Bearer {key}"
 
     def close(self) -> None:
-        """Closes the connections that are kept. It may be used again."""
+        """Closes the idle connections. The client can still be used."""
         self._pool.close()
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """Publish an event, and wait for the hub's answer.
+        """Publishes an event, and waits for the hub's response.
 
-        It is asked once more only where that can't publish twice: under an idempotency key.
+        A lost request is repeated only with an idempotency key, because it could publish twice.
 
-        :raises tidecast.errors.InvalidError: The hub takes it for none.
-        :raises tidecast.errors.RefusedError: The key is not the hub's.
-        :raises tidecast.errors.UnavailableError: The hub can't be reached, or can't publish just now.
-        :raises tidecast.errors.InDoubtError: The same, and it may have been published.
+        :raises tidecast.errors.InvalidError: The hub rejects the event or the channel.
+        :raises tidecast.errors.RefusedError: The hub rejects the key.
+        :raises tidecast.errors.UnavailableError: The hub cannot be reached, or cannot publish at the moment.
+        :raises tidecast.errors.InDoubtError: The response was lost, so the event may have been published.
         """
         if not channel:
-            # The hub takes it for the default.
+            # The hub would use its default channel.
             raise InvalidError("channel name is empty")
         headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
-        answer = self._pool.post(
+        response = self._pool.post(
             "/publish", publish_body(channel, event, idempotency_key), headers, repeatable=idempotency_key is not None
         )
-        if answer.status != 200:
-            raise error_of(self._pool.url, answer)
+        if response.status != 200:
+            raise error_of(self._pool.url, response)
         try:
-            published = json.loads(answer.body)
+            published = json.loads(response.body)
             channel, id, position, receivers = (published[name] for name in ("channel", "id", "position", "receivers"))
             flags = {name: published.get(name, False) for name in ("repeated", "differs", "delayed")}
             return Published(channel, id, position, receivers, **flags)
         except (ValueError, TypeError, LookupError) as error:
-            raise TidecastError(f"what answers at {self._pool.url} is no hub") from error
+            raise TidecastError(f"the server at {self._pool.url} is not a hub: check SSE_HUB_URL") from error
 
     def open_stream(
         self, channels: list[str], after: bytes, last: int | None
     ) -> tuple[http.client.HTTPResponse, socket.socket]:
-        """Open a stream; whoever reads it closes it.
+        """Opens a stream, which the caller closes.
 
         :param after: The last event id; empty for none.
-        :param last: Without one: begin with the newest so many of each channel.
-        :return: The answer, and what it comes through.
-        :raises tidecast.errors.InvalidError: The hub takes the channels for none.
-        :raises tidecast.errors.RefusedError: The key is not the hub's.
-        :raises tidecast.errors.UnavailableError: There is no stream to be had just now.
+        :param last: Without ``after``: begin with this many of the newest events of each channel.
+        :return: The response, and its socket.
+        :raises tidecast.errors.InvalidError: The hub rejects the channels.
+        :raises tidecast.errors.RefusedError: The hub rejects the key.
+        :raises tidecast.errors.UnavailableError: The hub cannot be reached, or opens no stream at the moment.
         """
         connection = self._pool.open()
-        through = connection.sock
+        connected = connection.sock
         is_open = False
         try:
-            asked = query(channels, after=after, last=last)
+            parameters = query(channels, after=after, last=last)
             headers = {"Authorization": self._authorization, "Accept": "text/event-stream"}
-            connection.request("GET", f"{self._pool.path}/stream?{asked}", headers=headers)
+            connection.request("GET", f"{self._pool.path}/stream?{parameters}", headers=headers)
             response = connection.getresponse()
             is_open = response.status == 200
             if is_open:
-                through.settimeout(SILENCE_SECONDS_MAX)
-                return response, through
+                connected.settimeout(SILENCE_SECONDS_MAX)
+                return response, connected
             with response:
                 raise error_of(self._pool.url, HubResponse(response.status, response.read(ERROR_BYTES_MAX)))
         except (OSError, http.client.HTTPException) as error:
@@ -106,7 +106,7 @@ def query(
     open_event: bool = False,
     ticket: str | None = None,
 ) -> str:
-    """The query of an address of a stream."""
+    """Returns the query of a stream's address."""
     pairs: list[tuple[str, str | bytes]] = [("channel", name) for name in channels]
     if after:
         pairs.append(("last_event_id", after))
@@ -116,12 +116,12 @@ def query(
         pairs.append(("open", "1"))
     if ticket is not None:
         pairs.append(("ticket", ticket))
-    # Without a plus for a space, which not everything between here and there reads alike.
+    # A space becomes `%20`: not every proxy decodes a plus.
     return urlencode(pairs, quote_via=quote)
 
 
 def publish_body(channel: str, event: Event, idempotency_key: str | None) -> bytes:
-    """An event as a hub takes it."""
+    """Returns the body of a publish request."""
     members = {
         "channel": channel,
         "type": event.type,
@@ -134,21 +134,21 @@ def publish_body(channel: str, event: Event, idempotency_key: str | None) -> byt
     return f'{rest[:-1]}, "data": {data}}}'.encode()
 
 
-def error_of(url: str, answer: HubResponse) -> TidecastError:
-    """The exception of an answer that says no."""
-    problem = _problem(answer.body)
-    detail = problem.get("detail") or http.client.responses.get(answer.status, "unknown")
-    why = f"{url} answers {answer.status}: {detail}"
-    if answer.status in (401, 403):
+def error_of(url: str, response: HubResponse) -> TidecastError:
+    """Returns the exception for an error response."""
+    problem = _problem(response.body)
+    detail = problem.get("detail") or http.client.responses.get(response.status, "unknown")
+    why = f"{url} responded {response.status}: {detail}"
+    if response.status in (401, 403):
         return RefusedError(f"{why} (SSE_HUB_KEY must be the hub's publish key)")
-    if answer.status == 413:
+    if response.status == 413:
         return TooLargeError(why)
-    if answer.status in (400, 415, 422):
+    if response.status in (400, 415, 422):
         return InvalidError(why)
-    if answer.status in (408, 429) or (answer.status == 503 and not problem.get("in_doubt")):
+    if response.status in (408, 429) or (response.status == 503 and not problem.get("in_doubt")):
         return UnavailableError(why)
-    if answer.status >= 500:
-        # Also what a proxy says for a hub that it has lost.
+    if response.status >= 500:
+        # Also sent by a proxy that has lost its hub.
         return InDoubtError(why)
     return TidecastError(f"{why} (SSE_HUB_URL must be the hub's own address)")
 
@@ -162,7 +162,7 @@ def _problem(text: bytes) -> Mapping[str, Any]:
 
 
 def _is_standard_json(data: str) -> bool:
-    """Returns whether the hub takes JSON as it is written here: it refuses what Python writes and no standard knows."""
+    """Returns whether Python wrote standard JSON, which is all that a hub accepts, and not ``NaN`` or ``Infinity``."""
     if "NaN" not in data and "Infinity" not in data:
         return True
     try:

@@ -1,7 +1,7 @@
-"""ConnectionPool to a hub, kept open between requests.
+"""A pool of connections to a hub, which stay open between requests.
 
-There is no lock: one that is made before gevent's patch would stop a worker. What several threads share is a deque,
-whose ends are taken from and put to in one step.
+There is no lock, because one that is created before gevent's patch would block a worker. Threads share a deque, whose
+operations are atomic.
 """
 
 from __future__ import annotations
@@ -21,31 +21,29 @@ from ..poll import is_readable
 if TYPE_CHECKING:
     import ssl
 
-#: How long a connection, or an answer, is waited for, in seconds.
+#: The time-out of connecting and of a response, in seconds.
 TIMEOUT_SECONDS = 5.0
 
-#: Most connections that are kept. As many more as publish at once are opened, and closed.
+#: Most idle connections that are kept. Further ones are opened on demand, and closed after use.
 IDLE_MAX = 16
 
-#: For how long one is kept that is of no use, in seconds: less than what is between two programs gives it.
+#: How long an idle connection is kept, in seconds: less than the usual time-outs of proxies.
 IDLE_SECONDS = 30.0
 
-#: Most of an answer that is read, in bytes.
+#: Most bytes of a response that are read.
 RESPONSE_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True)
 class HubResponse:
-    """What a hub has answered."""
+    """A hub's response."""
 
     status: int
     body: bytes
 
 
 class ConnectionPool:
-    """ConnectionPool to a hub.
-
-    After a fork the child has none, and opens its own.
+    """A pool of connections to a hub. The child of a fork starts with an empty pool.
 
     :param url: The hub's address.
     """
@@ -58,12 +56,12 @@ class ConnectionPool:
         self._process_pool: _ProcessPool | None = None
 
     def post(self, path: str, body: bytes, headers: dict[str, str], *, repeatable: bool) -> HubResponse:
-        """Post something, and wait for the answer.
+        """Sends a POST request, and waits for the response.
 
-        :param path: Under the hub's address.
-        :param repeatable: Whether the hub does it once, however often it is asked.
-        :raises tidecast.errors.UnavailableError: The hub can't be reached, so it was not asked.
-        :raises tidecast.errors.InDoubtError: It did not answer, and may have done it.
+        :param path: The path below the hub's address.
+        :param repeatable: Whether the request can be repeated without being carried out twice.
+        :raises tidecast.errors.UnavailableError: The hub cannot be reached, so the request was not sent.
+        :raises tidecast.errors.InDoubtError: No response came, so the request may have been carried out.
         """
         kept = self._current()
         while True:
@@ -74,16 +72,16 @@ class ConnectionPool:
             try:
                 return self._post_on(kept, connection, path, body, headers)
             except TimeoutError as error:
-                raise InDoubtError(f"{self.url} has not answered in {TIMEOUT_SECONDS:g} s") from error
+                raise InDoubtError(f"{self.url} did not respond within {TIMEOUT_SECONDS:g} s") from error
             except (OSError, http.client.HTTPException) as error:
-                # One that was kept may have been closed while the request was on its way.
+                # The hub may have closed an idle connection while the request was on its way.
                 if is_new or not repeatable:
                     raise InDoubtError(f"the connection to {self.url} was lost: {describe(error)}") from error
 
     def open(self, kept: _ProcessPool | None = None) -> http.client.HTTPConnection:
-        """A new connection, which is not kept.
+        """Opens a connection outside of the pool.
 
-        :raises tidecast.errors.UnavailableError: The hub can't be reached.
+        :raises tidecast.errors.UnavailableError: The hub cannot be reached.
         """
         connection: http.client.HTTPConnection
         try:
@@ -96,11 +94,11 @@ class ConnectionPool:
                 connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
             connection.connect()
         except (OSError, UnicodeError) as error:
-            raise UnavailableError(f"{self.url} can't be reached: {describe(error)}") from error
+            raise UnavailableError(f"{self.url} cannot be reached: {describe(error)}") from error
         return connection
 
     def close(self) -> None:
-        """Closes those that are kept."""
+        """Closes the idle connections."""
         kept, self._process_pool = self._process_pool, None
         if kept is not None:
             kept.close()
@@ -119,11 +117,11 @@ class ConnectionPool:
             with connection.getresponse() as response:
                 answer = HubResponse(response.status, response.read(RESPONSE_BYTES_MAX))
                 if not response.isclosed() and response.read(1):
-                    raise TidecastError(f"{self.url} has answered more than a hub does")
+                    raise TidecastError(f"{self.url} sent a longer response than a hub does: check SSE_HUB_URL")
                 is_good = not response.will_close
             return answer
         finally:
-            # Also where a greenlet is stopped: what half an answer is left in must not be another request's.
+            # Also if a greenlet is killed: a connection with half a response must not serve another request.
             if is_good:
                 kept.put(connection)
             else:
@@ -132,17 +130,16 @@ class ConnectionPool:
     def _current(self) -> _ProcessPool:
         kept = self._process_pool
         if kept is None or kept.pid != os.getpid():
-            made = _ProcessPool()
-            self._process_pool = made
+            created = self._process_pool = _ProcessPool()
             if kept is not None:
-                # The parent's go on: closing ours says nothing to the hub.
+                # Closing the child's copies leaves the parent's connections open.
                 kept.close()
-            return made
+            return created
         return kept
 
 
 class _ProcessPool:
-    """What one process has."""
+    """The idle connections of one process."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -150,27 +147,27 @@ class _ProcessPool:
         self._tls: ssl.SSLContext | None = None
 
     def take(self) -> http.client.HTTPConnection | None:
-        """The one that was used last, if it is still of use."""
+        """Removes and returns the connection that was used last; ``None`` if there is no live one."""
         while True:
             try:
                 connection, since = self._idle.pop()
             except IndexError:
                 return None
-            # A hub that is silent may have something to say only after it was asked: else it has hung up.
+            # A hub sends nothing before a request, so a readable socket means that it has disconnected.
             if time.monotonic() - since < IDLE_SECONDS and not is_readable(connection.sock.fileno()):
                 return connection
             connection.close()
 
     def put(self, connection: http.client.HTTPConnection) -> None:
-        """Keep one."""
+        """Adds an idle connection, and closes the oldest one above the limit."""
         self._idle.append((connection, time.monotonic()))
         if len(self._idle) > IDLE_MAX:
-            # Another thread may have taken it meanwhile.
+            # Another thread may have removed the last one.
             with contextlib.suppress(IndexError):
                 self._idle.popleft()[0].close()
 
     def tls(self) -> ssl.SSLContext:
-        """The settings of TLS. Made once, as it reads the system's authorities."""
+        """Returns the TLS context, which is created once because that reads the system's certificates."""
         if self._tls is None:
             import ssl
 
@@ -178,7 +175,7 @@ class _ProcessPool:
         return self._tls
 
     def close(self) -> None:
-        """Close all of them."""
+        """Closes the idle connections."""
         while self._idle:
             self._idle.pop()[0].close()
 
@@ -186,5 +183,5 @@ class _ProcessPool:
 
 
 def describe(error: Exception) -> str:
-    """An error in words, also where it has none of its own."""
+    """Returns the text of an error, or its type's name if it has none."""
     return str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Tickets: what lets a browser read channels of a hub that refuses streams without one.
+"""Tickets, with which a browser may read channels of a hub.
 
-A ticket is a JSON Web Token, signed with HMAC-SHA256. Its key is derived from the hub's ticket key, or from its publish
-key if it has no other, so that no ticket tells what that is.
+A ticket is a JSON Web Token, signed with HMAC-SHA256. The signing key is derived from the hub's ticket key, or from its
+publish key if it has no ticket key.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any
 
-#: Shortest secret that may sign, in bytes: who sees a ticket can try shorter ones on a machine of its own.
+#: The shortest secret that may sign, in bytes. A shorter one could be found from a ticket by trying.
 SECRET_BYTES_MIN = 32
 
-#: What the key is derived with; another kind of token would have another one.
+#: The context of the key derivation, which separates tickets from other kinds of tokens.
 KEY_CONTEXT = b"tidecast ticket 1"
 
 
 class Signer:
     """Signs tickets.
 
-    :param secret: The hub's ticket key, or its publish key if it has no other.
+    :param secret: The hub's ticket key, or its publish key if it has no ticket key.
     """
 
     def __init__(self, secret: str) -> None:
@@ -32,13 +32,12 @@ class Signer:
         self._header = _part({"alg": "HS256", "typ": "JWT", "kid": kid})
 
     def ticket(self, channels: Sequence[str], seconds: int, *, cors: bool = True, now: float | None = None) -> str:
-        """A ticket for exactly these channels.
+        """Returns a ticket for exactly these channels.
 
         :param channels: Their names.
-        :param seconds: For how long it opens them. A stream that is open by then stays.
-        :param cors: Whether a page gets it, which then may read wherever it is from. ``False`` for one that a
-            proxy puts in for whoever asked.
-        :param now: From when on, in seconds since 1970; ``None``, the default, is from now.
+        :param seconds: Its lifetime. Streams that are open at its end stay open.
+        :param cors: Whether a page of any origin may use it. ``False`` for a ticket that a proxy adds to requests.
+        :param now: When its lifetime begins, in seconds since 1970. ``None``, the default, is now.
         """
         expires = int(time.time() if now is None else now) + seconds
         claims: dict[str, Any] = {"use": "ticket", "subscribe": list(channels), "exp": expires}

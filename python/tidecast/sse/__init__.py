@@ -1,4 +1,4 @@
-"""What was called ``sse``: the small module with a ``Publisher``, and ``Sse`` of the package on PyPI.
+"""The module ``sse``: its ``Publisher``, and ``Sse`` of the package on PyPI.
 
 ``from tidecast.sse import Publisher`` is the whole migration.
 """

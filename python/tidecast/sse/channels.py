@@ -1,4 +1,4 @@
-"""The channels of a publisher: names of any kind, and the numbers that the engine knows them by."""
+"""The channels of a publisher: names of any hashable type, and the numbers by which the engine knows them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 
 class Channel:
-    """A channel, for as long as somebody has a stream that named it."""
+    """A channel. It lives as long as a stream of a subscriber that named it."""
 
     __slots__ = ("__weakref__", "number")
 
@@ -21,43 +21,43 @@ class Channels:
     """The channels of a publisher in one process."""
 
     def __init__(self) -> None:
-        # Held while a channel is made, so not while anybody waits. Entered again where the garbage collector, or a
-        # name's own `__eq__`, comes back here.
+        # Held while a channel is created, never while waiting. Reentrant, because the garbage collector or a name's own
+        # `__eq__` may call back here.
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._by_name: WeakValueDictionary[Hashable, Channel] = WeakValueDictionary()
 
     def get_or_create(self, channel: str | Iterable[Hashable]) -> list[Channel]:
-        """The channels of these names, made where they are not there.
+        """Returns the channels of these names, and creates those that do not exist.
 
-        :param channel: See :func:`names`.
+        :param channel: See :func:`channel_names`.
         """
         with self._lock:
-            return [self._made(name) for name in names(channel)]
+            return [self._get_or_create(name) for name in channel_names(channel)]
 
     def numbers(self, channel: str | Iterable[Hashable]) -> list[int]:
-        """The numbers of those of these channels that are there.
+        """Returns the numbers of the channels that exist.
 
-        :param channel: See :func:`names`.
+        :param channel: See :func:`channel_names`.
         """
-        found = (self._by_name.get(name) for name in names(channel))
-        return [there.number for there in found if there is not None]
+        found = (self._by_name.get(name) for name in channel_names(channel))
+        return [known.number for known in found if known is not None]
 
     def names(self) -> list[Hashable]:
-        """The names of all that are there."""
+        """Returns the names of all channels."""
         with self._lock:
             return list(self._by_name)
 
-    def _made(self, name: Hashable) -> Channel:
-        there = self._by_name.get(name)
-        if there is None:
-            there = self._by_name[name] = Channel(next(self._numbers))
-        return there
+    def _get_or_create(self, name: Hashable) -> Channel:
+        channel = self._by_name.get(name)
+        if channel is None:
+            channel = self._by_name[name] = Channel(next(self._numbers))
+        return channel
 
 
-def names(channel: str | Iterable[Hashable]) -> list[Hashable]:
-    """The names that are meant by what is passed for a channel: a string is one, all else has several.
+def channel_names(channel: str | Iterable[Hashable]) -> list[Hashable]:
+    """Returns the names in an argument ``channel``: a string is one name, anything else an iterable of names.
 
-    :raises TypeError: It is neither a string nor can it be iterated over.
+    :raises TypeError: The argument is neither a string nor iterable.
     """
     return [channel] if isinstance(channel, str) else list(channel)

@@ -1,4 +1,4 @@
-"""Who publishes to subscribers that differ, in this process: threads and all."""
+"""A publisher whose subscribers differ, in one process. It is safe to use from several threads."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from .channels import Channels
 from .subscriber import END_STREAM, Subscriber, SubscriberEntry
 from .subscriber_stream import SubscriberStream
 
-#: The channel of those who name none.
+#: The default channel.
 DEFAULT_CHANNEL = "default channel"
 
-#: Most streams that were let go of without a word and are still taken for subscribers.
+#: Most streams that were dropped unread and still count as subscribers.
 ABANDONED_MAX = 1000
 
-#: What happens where a subscriber has as much to read as it may.
+#: What happens if a subscriber has as much unread as is kept for it.
 WhenFull = Literal["drop_oldest", "end", "wait"]
 
 
 class Publisher:
-    """Publishes events to subscribers of this process.
+    """A publisher for subscribers of this process.
 
-    A channel is named by a string; anything else is several channels, whose names are anything that can be hashed. It
-    is there while somebody reads it. What one thread publishes arrives in that order, and what several publish arrives
-    in the same order everywhere.
+    A channel is named by a string; anything else is an iterable of several names, each of any hashable type. A channel
+    exists while a subscriber reads it. Events of one thread arrive in their order, and events of several threads in the
+    same order everywhere.
 
-    After a fork the child begins without subscribers; its parent's go on untouched.
+    After a fork the child starts without subscribers. The parent's are not affected.
     """
 
-    #: Put into the queue of a subscriber it ends its stream.
+    #: Ends a subscriber's stream if it is put into the subscriber's queue.
     END_STREAM: ClassVar[dict[str, Any]] = END_STREAM
 
     def __init__(self) -> None:
-        # By process. A child leaves what is its parent's as it is, neither used nor let go of.
+        # By process id. A child neither uses nor drops its parent's state.
         self._states: dict[int, _ProcessState] = {}
 
     def subscribe(
@@ -56,22 +56,23 @@ class Publisher:
         bytes_max: int = 1024 * 1024,
         keep_alive_seconds: float = 8,
     ) -> SubscriberStream:
-        """Subscribe. From this call on what is published is kept for it, not only from when it is read.
+        """Subscribes. Events are kept for the subscriber from this call on, even before it reads.
 
-        :param channel: A channel, or several. Who names one twice gets everything twice.
-        :param properties: What a function is given that is published.
-        :param initial_data: What it gets before anything that is published: at most 8 MiB.
-        :param when_full: What happens where it has not read as much as is kept. ``drop_oldest``: the oldest goes, and
-            in its entry comes an event ``stream-reset`` with data ``{"missed": 3, "reason": "too-slow"}``. ``end``: the
-            stream ends after what it has; a browser comes back. ``wait``: who publishes waits.
-        :param events_max: How many events are kept; 0 is taken as 1.
+        :param channel: A channel, or several. A subscriber that names one twice receives its events twice.
+        :param properties: The argument of functions that are published.
+        :param initial_data: Events that the subscriber receives first: at most 8 MiB.
+        :param when_full: What happens if the subscriber has as much unread as is kept. ``drop_oldest``: the oldest
+            event is dropped, and an event ``stream-reset`` with data ``{"missed": 3, "reason": "too-slow"}`` takes its
+            place. ``end``: the stream ends after the events that are kept; a browser reconnects. ``wait``: publishing
+            waits.
+        :param events_max: How many events are kept; 0 counts as 1.
         :param bytes_max: How many bytes are kept, as they are sent. A single event may be larger.
-        :param keep_alive_seconds: After how long without anything to send a comment is; 0 is never. In a request of
-            Flask's the first one comes at once, so that the page hears that it is connected.
-        :return: A generator of the lines of an event stream. Whoever closes it, or lets go of it, has left; who lets go
-            of it without having read any of it has left by the next publish.
-        :raises TypeError: The channel is neither a string nor several, or a name can't be hashed.
-        :raises ValueError: ``when_full`` is something else.
+        :param keep_alive_seconds: A comment is sent after a silence of this many seconds; 0 for never. In a request of
+            Flask the first comment is sent at once, so that the page knows that it is connected.
+        :return: A generator of the lines of an event stream. Closing or dropping it unsubscribes; if it is dropped
+            unread, the next publish does.
+        :raises TypeError: The channel is neither a string nor iterable, or a name is not hashable.
+        :raises ValueError: ``when_full`` is invalid.
         :raises tidecast.errors.TooLargeError: The initial data is too large.
         """
         state = self._state()
@@ -97,17 +98,17 @@ class Publisher:
         type: str | None = None,
         wait_seconds: float | None = None,
     ) -> None:
-        """Publish to all who are in a channel.
+        """Publishes to the subscribers of a channel.
 
-        :param data: What is sent, as ``str`` has it. A function is called at once with the properties of each who is
-            there, and what it returns is sent to that one, unless it is falsy. Where it fails for one, who came before
-            has its event.
-        :param channel: A channel, or several. Who is in two of them gets it twice.
-        :param type: The event's type. Default: none, which a page gets as ``message``.
-        :param wait_seconds: How long to wait at most for subscribers with ``when_full="wait"`` that have no room.
-            ``None``, the default, is as long as it takes.
+        :param data: The data, which ``str`` converts. A function is called at once with the properties of each
+            subscriber, and its result is sent to that one, unless it is falsy. If it raises, the subscribers before
+            have their event.
+        :param channel: A channel, or several. A subscriber of two of them receives the event twice.
+        :param type: The event's type. Default: none, which a page receives as ``message``.
+        :param wait_seconds: The longest wait for subscribers with ``when_full="wait"`` that are full, in seconds.
+            ``None``, the default, waits for ever.
         :raises ValueError: The type has a line break, or the event is larger than 1 MiB.
-        :raises tidecast.errors.UnavailableError: The time is up. Nobody was given it.
+        :raises tidecast.errors.UnavailableError: The time is up. Nobody has received the event.
         """
         state = self._state()
         state.close_abandoned()
@@ -125,65 +126,67 @@ class Publisher:
             _wait(state.native.publish_each(channels, made, event_type=type), wait_seconds)
 
     def get_subscribers(self, channel: str | Iterable[Hashable] = DEFAULT_CHANNEL) -> Iterator[Subscriber]:
-        """Those who are in a channel, in the order in which they came.
+        """Yields the subscribers of a channel, in the order in which they subscribed.
 
-        :param channel: A channel, or several. Who is in two of them is there twice.
+        :param channel: A channel, or several. A subscriber of two of them is yielded twice.
         """
         state = self._state()
         for _, subscriber in state.subscribers(state.channels.numbers(channel)):
             yield subscriber
 
     def unsubscribe(self, channel: str | Iterable[Hashable] = DEFAULT_CHANNEL, properties: Any = None) -> None:
-        """Take subscribers out of a channel. Their streams do not end: a browser whose stream ends comes back by
-        itself, and would be in again.
+        """Removes subscribers from a channel. Their streams stay open, because a browser would reconnect and subscribe
+        again.
 
         :param channel: A channel, or several.
-        :param properties: Those who subscribed with what is equal to it; ``None``, the default, is all.
+        :param properties: Only subscribers with equal properties. ``None``, the default, means all.
         """
         state = self._state()
         channels = state.channels.numbers(channel)
-        there = state.subscribers(channels)
-        meant = {number for number, who in there if properties is None or who.properties == properties}
-        state.native.unsubscribe(channels, meant)
+        matching = {
+            number
+            for number, subscriber in state.subscribers(channels)
+            if properties is None or subscriber.properties == properties
+        }
+        state.native.unsubscribe(channels, matching)
 
     def close(self) -> None:
-        """End the stream of every subscriber, after what was published before. The publisher goes on, with those who
-        subscribe later."""
+        """Ends the stream of every subscriber, after the events published before. The publisher can still be used."""
         self._state().native.close()
 
     @property
     def subscribers_by_channel(self) -> Mapping[Hashable, tuple[Subscriber, ...]]:
-        """Those who are in each channel, to be read. A channel that is not there has none."""
+        """The subscribers by channel, as a read-only mapping. A channel that does not exist has none."""
         return _SubscribersByChannel(self)
 
     def _state(self) -> _ProcessState:
         pid = os.getpid()
-        # In one step, and without a lock, which a fork might find taken.
+        # Atomic without a lock, which a fork might find taken.
         return self._states.get(pid) or self._states.setdefault(pid, _ProcessState())
 
 
 class _ProcessState:
-    """A publisher in one process."""
+    """The state of a publisher in one process."""
 
     def __init__(self) -> None:
         self.native = _native.Publisher()
         self.channels = Channels()
         self.numbers = itertools.count(1)
-        #: Weak, so that whoever lets go of a stream has left.
+        #: Weak, so that dropping a stream unsubscribes.
         self.entries: WeakValueDictionary[int, SubscriberEntry] = WeakValueDictionary()
-        #: Those whose streams nobody has read, closed or kept. They were subscribers for ever; here they are until
-        #: something is published, or there are too many.
+        #: Subscribers whose streams were dropped unread. They count until the next publish, or until there are too
+        #: many.
         self.abandoned: deque[SubscriberEntry] = deque(maxlen=ABANDONED_MAX)
 
     def subscribers(self, channels: list[int]) -> Iterator[tuple[int, Subscriber]]:
         for number in self.native.subscribers(channels):
-            # One that is still to be handed its stream counts as not there yet.
+            # A subscriber without an entry is still subscribing.
             if (entry := self.entries.get(number)) is not None:
                 yield number, entry.subscriber
 
     def close_abandoned(self) -> None:
         while self.abandoned:
-            # Another thread may have taken the last one.
+            # Another thread may have removed the last one.
             with suppress(IndexError):
                 self.abandoned.popleft().feed.close()
 
@@ -208,10 +211,10 @@ class _SubscribersByChannel(Mapping[Hashable, tuple[Subscriber, ...]]):
         return self._publisher._state().channels.names()
 
 
-def _wait(posted: int | _native.PendingSend, seconds: float | None) -> None:
+def _wait(sent: int | _native.PendingSend, seconds: float | None) -> None:
     ends_at = None if seconds is None else monotonic() + seconds
-    while isinstance(posted, _native.PendingSend) and posted.outcome() is None:
+    while isinstance(sent, _native.PendingSend) and sent.outcome() is None:
         left = None if ends_at is None else ends_at - monotonic()
         if left is not None and left <= 0:
-            raise UnavailableError("a subscriber that publishers wait for has no room; nobody was given the event")
-        wait(posted.fileno(), left)
+            raise UnavailableError(f"a subscriber had no room for {seconds:g} s, so nobody has received the event")
+        wait(sent.fileno(), left)

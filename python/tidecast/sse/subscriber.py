@@ -1,4 +1,4 @@
-"""Who is there: what is known about a subscriber, and what waits for it."""
+"""The subscribers of a publisher, and the events that wait for them."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from typing import Any, NamedTuple
 from .._native import Feed
 from .channels import Channel
 
-#: Put into a subscriber's queue it ends its stream. Told by what it is, not by what is in it.
+#: Ends a subscriber's stream if it is put into the queue. Compared by identity.
 END_STREAM: dict[str, Any] = {}
 
 
 class SubscriberQueue:
-    """What waits for a subscriber to read it."""
+    """The events that wait for a subscriber, with the interface of a queue."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
 
     def qsize(self) -> int:
-        """How many events that are."""
+        """Returns how many events wait."""
         return self._feed.waiting()
 
     def empty(self) -> bool:
-        """Whether that is none."""
+        """Returns whether no event waits."""
         return not self.qsize()
 
     def put(self, item: object) -> None:
-        """End the stream after what it has to read.
+        """Ends the stream after the events that wait.
 
         :param item: :attr:`tidecast.sse.Publisher.END_STREAM`.
-        :raises TypeError: It is something else: events are published.
+        :raises TypeError: The item is anything else.
         """
         if item is not END_STREAM:
-            raise TypeError("only Publisher.END_STREAM can be put here: events are published")
+            raise TypeError("only Publisher.END_STREAM can be put here: use Publisher.publish for events")
         self._feed.end()
 
 
 class Subscriber(NamedTuple):
-    """Somebody who is there. It may have left meanwhile."""
+    """A subscriber. It may have left meanwhile."""
 
-    #: What waits for it.
+    #: The events that wait for it.
     queue: SubscriberQueue
 
-    #: What it subscribed with; what was falsy is an empty dictionary.
+    #: Its properties. A falsy value became an empty dictionary.
     properties: Any
 
 
 class SubscriberEntry:
-    """What a publisher keeps of a subscriber, for as long as there is its stream."""
+    """A subscriber's entry in its publisher. It lives as long as its stream.
+
+    :param feed: The subscriber's feed.
+    :param properties: The properties that it subscribed with.
+    :param channels: The channels that it named, which live as long as the entry.
+    """
 
     def __init__(self, feed: Feed, properties: Any, channels: list[Channel]) -> None:
-        """
-        :param feed: What it reads.
-        :param properties: What it subscribed with.
-        :param channels: Which it named; they are there for as long as this is.
-        """
         self.feed = feed
         self.subscriber = Subscriber(SubscriberQueue(feed), properties or {})
         self._channels = channels

@@ -1,4 +1,4 @@
-"""What a subscriber of a publisher reads: the pieces of an event stream, as text."""
+"""The stream that a subscriber of a publisher reads, as text."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from .subscriber import SubscriberEntry
 
 
 class SubscriberStream(Generator[str, None, None]):
-    """A generator of lines, one for each of an event and an empty one after it.
+    """A generator of the lines of an event stream, with an empty line after each event.
 
-    It ends when the publisher is closed, by its subscriber's policy, and with the process, each time after what was
-    published before. Unlike a generator that is a function it can be closed while another thread waits for it.
+    It ends after the events that were published before: when the publisher is closed, by the subscriber's
+    ``when_full``, and with the process. Unlike a generator function's it may be closed while another thread waits for
+    it.
+
+    :param entry: The subscriber.
+    :param abandoned: Receives the entry if the stream is dropped without having been read or closed.
+    :param keep_alive_seconds: See :meth:`tidecast.sse.Publisher.subscribe`.
     """
 
     def __init__(self, entry: SubscriberEntry, abandoned: deque[SubscriberEntry], *, keep_alive_seconds: float) -> None:
-        """
-        :param entry: Whose stream it is.
-        :param abandoned: Where its entry goes if nobody has read or closed it.
-        :param keep_alive_seconds: See :meth:`tidecast.sse.Publisher.subscribe`.
-        """
         self._entry = entry
-        self._let_go = abandoned
+        self._abandoned = abandoned
         self._begun = False
-        self._pieces: deque[str] = deque()
+        self._lines: deque[str] = deque()
         environ = _environ()
-        # Within a request they are those of its application.
+        # Only a request has an application whose settings apply.
         settings = apps.current()[0] if environ is not None else Settings()
         peer = Peer(environ, settings.stall_seconds)
+        max_seconds: float = 0
         if peer.disconnect_may_be_unseen:
             apps.warn_disconnects_unseen(settings.max_stream_seconds)
+            max_seconds = settings.max_stream_seconds
         self._body = StreamBody(
             entry.feed,
             peer,
             keep_alive_seconds=keep_alive_seconds,
-            max_seconds=settings.max_stream_seconds if peer.disconnect_may_be_unseen else 0,
-            # A server sends the head of its response with the first piece.
+            max_seconds=max_seconds,
+            # A server sends the response's head with the first piece.
             comment_at_start=environ is not None,
         )
 
@@ -51,36 +53,36 @@ class SubscriberStream(Generator[str, None, None]):
         self._begun = True
         while True:
             try:
-                return self._pieces.popleft()
+                return self._lines.popleft()
             except IndexError:
-                # Whole lines, each with its end. The engine has ended them by this and nothing else.
-                self._pieces.extend(f"{line}\n" for line in next(self._body).decode().split("\n")[:-1])
+                # The engine drains whole lines, and ends them with LF alone.
+                self._lines.extend(f"{line}\n" for line in next(self._body).decode().split("\n")[:-1])
 
     def send(self, value: Any, /) -> str:
-        """The same as ``next``: what is sent means nothing here."""
+        """Returns the next line. The value is ignored."""
         return next(self)
 
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None, /) -> str:
-        """Close it, and raise what is thrown."""
+        """Closes the stream, and raises the exception."""
         self.close()
         return super().throw(typ, val, tb)
 
     def close(self) -> None:
-        """Leave the channels. A thread that waits for the next piece comes to the end."""
+        """Leaves the channels. A thread that waits for the next line comes to the end."""
         self._begun = True
-        self._pieces.clear()
+        self._lines.clear()
         self._body.close()
 
     def __del__(self) -> None:
         if self._begun:
             self._entry.feed.close()
         else:
-            self._let_go.append(self._entry)
+            self._abandoned.append(self._entry)
 
 
 def _environ() -> Mapping[str, Any] | None:
-    """The WSGI environment of the request that is served here, where Flask serves it."""
-    # Not imported: a program on another framework need not have it.
+    """Returns the WSGI environment of the request that Flask is serving here; ``None`` for none."""
+    # Not imported: a program on another framework may not have Flask.
     flask = sys.modules.get("flask")
     if flask is None or not flask.has_request_context():
         return None

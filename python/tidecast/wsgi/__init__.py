@@ -1,1 +1,1 @@
-"""Streams as the bodies of WSGI responses, and the process and clients that they are served to."""
+"""Streams as bodies of WSGI responses, and the clients and the process that they are served to and by."""

@@ -1,6 +1,6 @@
-"""A stream as the body of a response.
+"""A stream as the body of a WSGI response.
 
-It holds neither a request nor an application: only what it reads and whom it writes for.
+It holds neither a request nor an application.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 class ByteStream(Protocol):
-    """What is drained until there is nothing, and then waited for."""
+    """A native stream or feed, drained as bytes."""
 
     def fileno(self) -> int:
-        """A descriptor that becomes readable when there is something new."""
+        """Returns a descriptor that is readable when bytes are ready."""
         ...
 
     def drain(self) -> bytes | None:
-        """Everything that is ready; ``b""`` for nothing; ``None`` at the end."""
+        """Returns the bytes that are ready; ``b""`` for none, ``None`` at the end."""
         ...
 
     def close(self) -> None:
-        """Leave the channels."""
+        """Ends the stream."""
         ...
 
 
 class StreamBody(Iterator[bytes]):
-    """What a WSGI server iterates over and closes.
+    """The iterable that a WSGI server sends and closes.
 
-    :param stream: What is read.
-    :param peer: Whom it is for.
-    :param keep_alive_seconds: After how long without anything sent a comment is; 0 is never.
-    :param max_seconds: After how long it ends by itself; 0 is never.
-    :param comment_at_start: Whether the first comment is sent at once, where there is nothing else to begin with.
+    :param stream: The stream.
+    :param peer: The client that receives it.
+    :param keep_alive_seconds: A comment is sent after a silence of this many seconds; 0 for never.
+    :param max_seconds: When the body ends by itself, in seconds; 0, the default, for never.
+    :param comment_at_start: Whether the first comment is sent at once if no data is ready.
     """
 
     def __init__(
@@ -68,14 +68,12 @@ class StreamBody(Iterator[bytes]):
             data = self._stream.drain()
             if data is None:
                 break
+            if not data and self._keep_alive_seconds and now >= self._sent_at + self._keep_alive_seconds:
+                data = Stream.KEEP_ALIVE
             if data:
-                self._sent_at = monotonic()
-                self._peer.write_started()
-                return data
-            if self._keep_alive_seconds and now >= self._sent_at + self._keep_alive_seconds:
                 self._sent_at = now
                 self._peer.write_started()
-                return Stream.KEEP_ALIVE
+                return data
             if not self._peer.wait(self._stream.fileno(), self._seconds_left(now)):
                 break
         self._has_ended = True
@@ -83,7 +81,7 @@ class StreamBody(Iterator[bytes]):
         raise StopIteration
 
     def close(self) -> None:
-        """Leave the channels. The server calls it when the client has gone."""
+        """Ends the stream. The server calls it when the client has disconnected."""
         if not self._has_ended:
             self._has_ended = True
             self._peer.note_early_close()

@@ -1,7 +1,7 @@
-"""The process that serves streams: whether it was told to go, and which of its clients take nothing.
+"""A watch over the process that serves streams: whether its server was told to stop, and which clients read nothing.
 
-One thread a process (under gevent or eventlet a greenlet) looks every half second, from the first stream on. It costs
-streams that wait nothing: it knows only those whose server is writing_peers.
+One thread of the process (under gevent or eventlet a greenlet) looks every half second, from the first stream on. It
+knows only the streams that a server is writing to, so idle streams cost nothing.
 """
 
 from __future__ import annotations
@@ -15,50 +15,50 @@ from typing import Protocol
 
 from .._native import end_streams, end_streams_on_signal, streams_are_ending
 
-#: How often it looks, in seconds.
+#: How often the thread looks, in seconds.
 INTERVAL_SECONDS = 0.5
 
-#: How long a client that takes nothing may hold up a process that was told to go, in seconds.
+#: How long a client that reads nothing may delay the end of a process that was told to stop, in seconds.
 STOP_STALL_SECONDS = 2.0
 
 
 class WritingPeer(Protocol):
-    """A client of a stream that a server writes to."""
+    """A client that a server is writing to."""
 
-    #: When it was given the last piece, by the clock of :func:`time.monotonic`.
+    #: When the write began, by :func:`time.monotonic`.
     write_started_at: float
 
-    #: How long it may take nothing, in seconds; 0 is for ever.
+    #: How long the client may read nothing, in seconds; 0 for ever.
     stall_seconds: float
 
     def unsent_bytes(self) -> int | None:
-        """Returns how many bytes it has not taken; ``None`` if that is not known."""
+        """Returns how many bytes the client has not received; ``None`` if unknown."""
         ...
 
     def hang_up(self) -> None:
-        """Ends its connection, so that its server's write fails."""
+        """Shuts the connection down, so that the server's write fails."""
         ...
 
 
 class WorkerMonitor:
-    """What is known of this process."""
+    """The watch over one process."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        #: Those that a server is writing_peers to.
+        #: The clients that the server is writing to.
         self.writing_peers: set[WritingPeer] = set()
         self._stopping_since: float | None = None
-        # A server that is ended by Ctrl+C as it is by SIGTERM says so by one handler for both.
+        # One handler for SIGTERM and SIGINT means that Ctrl+C stops the server in the same way.
         on_sigterm = signal.getsignal(signal.SIGTERM)
         if callable(on_sigterm) and signal.getsignal(signal.SIGINT) == on_sigterm:
             end_streams_on_signal(signal.SIGINT)
-        # Redirect it means something else, such as to read the configuration again.
+        # Only uWSGI's workers end at SIGHUP. Other servers reload their configuration.
         if "uwsgi" in sys.modules:
             end_streams_on_signal(signal.SIGHUP)
         threading.Thread(target=self._watch, name="tidecast-worker", daemon=True).start()
 
     def _watch(self) -> None:
-        #: Of those: when it was given the piece, how much of that was not taken, and since when.
+        #: By client: when its write began, how many bytes were unsent, and since when both have not changed.
         stalled: dict[WritingPeer, tuple[float, int | None, float]] = {}
         while True:
             time.sleep(INTERVAL_SECONDS)
@@ -67,25 +67,24 @@ class WorkerMonitor:
                 self._stopping_since = time.monotonic()
             now = time.monotonic()
             before, stalled = stalled, {}
-            # Another thread may add one meanwhile.
+            # A copy, because other threads add to it.
             for peer in self.writing_peers.copy():
                 write_started_at, unsent = peer.write_started_at, peer.unsent_bytes()
                 known = before.get(peer)
                 since = known[2] if known is not None and known[:2] == (write_started_at, unsent) else now
                 stalled[peer] = (write_started_at, unsent, since)
-                # If it has taken everything, it is not what the server waits for.
+                # With nothing unsent, the server waits for something else than this client.
                 is_stalled = peer.stall_seconds and unsent != 0 and now >= since + peer.stall_seconds
                 if is_stalled or self._delays_stop(write_started_at, now):
                     peer.hang_up()
 
     def _delays_stop(self, write_started_at: float, now: float) -> bool:
-        return (
-            self._stopping_since is not None and now >= max(write_started_at, self._stopping_since) + STOP_STALL_SECONDS
-        )
+        since = self._stopping_since
+        return since is not None and now >= max(write_started_at, since) + STOP_STALL_SECONDS
 
 
 def current() -> WorkerMonitor:
-    """Returns what is known of this process, from now on watched."""
+    """Returns the watch over this process, which is started at the first call."""
     global _current
     known = _current
     if known is None or known.pid != os.getpid():
@@ -97,9 +96,9 @@ _current: WorkerMonitor | None = None
 
 
 def _server_is_stopping() -> bool:
-    """Returns whether the server of this process says that it was told to go, by whatever did.
+    """Returns whether the server of this process was told to stop, by whatever means.
 
-    gunicorn's worker and uvicorn's server have a flag for it, and are what handles SIGTERM.
+    gunicorn's worker and uvicorn's server handle SIGTERM, and have a flag that says so.
     """
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return getattr(server, "alive", None) is False or getattr(server, "should_exit", None) is True
