@@ -1,8 +1,8 @@
 //! A subscription or a feed as the body of a response.
 //!
-//! It begins with the first block, goes on with whatever is ready, says something when nothing was to be said for a
-//! while, and ends with when to come back once its source has ended or its lifetime is over. It holds no event: a client
-//! that does not read costs a cursor or what its feed may keep, and what hyper has buffered for it.
+//! The body begins with the first block and goes on with whatever is ready. It sends a comment after a time of silence,
+//! and ends with a reconnection time when its source has ended or its lifetime is over. It stores no event: a client that
+//! does not read costs a cursor or the bound of its feed, and the bytes that hyper has buffered.
 
 use std::{
     convert::Infallible,
@@ -13,50 +13,61 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame;
 use tidecast::{
-    Batch,
+    Batch, Feed, Subscription,
     limits::READ_BYTES_DEFAULT,
     wire::{FirstBlock, KEEP_ALIVE, final_block},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
-    Handover,
-    options::{StreamOptions, random_between},
-    source::Source,
+    handoff::StreamHandoff,
+    lazy_timer::LazyTimer,
+    options::{StreamOptions, jitter},
 };
 
-/// A stream's body. The stream lies where a server may take it from.
+/// The body of a stream. The stream itself is in the hand-off, where a server may take it.
 #[derive(Debug)]
 pub(crate) struct SseBody {
-    handover: Handover,
+    handoff: StreamHandoff,
     ended: bool,
 }
 
-/// What a stream is.
+/// A stream that is served.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) source: Source,
     pub(crate) options: StreamOptions,
     pub(crate) sent_at: Instant,
-    /// When it ends by itself; `None` is never.
+    /// The end of its lifetime; `None` is never.
     pub(crate) ends_at: Option<Instant>,
     first: Option<FirstBlock>,
     batch: Batch,
-    /// Made when there is first something to wait for.
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: LazyTimer,
 }
 
-/// What a stream says next.
-enum Said {
+/// The source of a stream's events.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Subscription(Subscription),
+    Feed(Feed),
+}
+
+/// The next bytes of a stream.
+pub(crate) enum NextChunk {
     More(Bytes),
     Last(Bytes),
 }
 
 impl SseBody {
-    pub(crate) fn new(source: Source, options: StreamOptions, first: FirstBlock, handover: Option<Handover>) -> Self {
+    pub(crate) fn new(
+        source: Source,
+        options: StreamOptions,
+        first: FirstBlock,
+        handoff: Option<StreamHandoff>,
+    ) -> Self {
         let now = Instant::now();
-        // A cell of its own is one that no server looks at.
-        let mut handover = handover.filter(|_| source.may_leave()).unwrap_or_default();
+        // Without a server that may take the stream, the body has a cell of its own.
+        let mut handoff = handoff.filter(|_| source.can_leave_body()).unwrap_or_default();
         let stream = Stream {
             first: Some(FirstBlock { retry: options.retry, ..first }),
             source,
@@ -64,69 +75,84 @@ impl SseBody {
             options,
             batch: Batch::new(),
             sent_at: now,
-            timer: None,
+            timer: LazyTimer::default(),
         };
-        if let Some(stream) = handover.fill(stream) {
-            // One response to a request: a second has to do without its server.
-            handover = Handover::new();
-            let _ = handover.fill(stream);
+        if let Some(stream) = handoff.put(stream) {
+            // The cell is for one response: a second one to the same request cannot be taken.
+            handoff = StreamHandoff::new();
+            let _ = handoff.put(stream);
         }
-        Self { handover, ended: false }
+        Self { handoff, ended: false }
     }
 }
 
 impl Stream {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Said> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<NextChunk> {
         if let Some(first) = self.first.take() {
             let block = self.source.first_block(first);
-            return self.say(block);
+            return self.send(block);
         }
-        if self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at) {
-            // Each ends at a time of its own, so they need not be kept from coming back together.
-            return Poll::Ready(Said::Last(final_block(self.options.retry)));
+        if self.is_over() {
+            return self.send_end_of_lifetime();
         }
         match self.source.poll_batch(context, &mut self.batch, READ_BYTES_DEFAULT) {
             Poll::Ready(true) => {
                 let bytes = self.batch.take_bytes();
-                self.say(bytes)
+                self.send(bytes)
             }
-            Poll::Ready(false) => Poll::Ready(Said::Last(final_block(random_between(&self.options.end_retry)))),
+            Poll::Ready(false) => Poll::Ready(NextChunk::Last(final_block(jitter(&self.options.end_retry)))),
             Poll::Pending => {
-                // Many streams wait for long: none keeps the memory of its last backlog.
+                // Most streams wait for long, and should not keep the memory of their last backlog.
                 self.batch.release();
-                match self.poll_silence(context) {
-                    Poll::Ready(()) if self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at) => {
-                        Poll::Ready(Said::Last(final_block(self.options.retry)))
-                    }
-                    Poll::Ready(()) => self.say(KEEP_ALIVE),
+                match self.timer.poll(context, self.next_deadline()) {
+                    Poll::Ready(()) if self.is_over() => self.send_end_of_lifetime(),
+                    Poll::Ready(()) => self.send(KEEP_ALIVE),
                     Poll::Pending => Poll::Pending,
                 }
             }
         }
     }
 
-    fn say(&mut self, bytes: Bytes) -> Poll<Said> {
+    fn send(&mut self, bytes: Bytes) -> Poll<NextChunk> {
         self.sent_at = Instant::now();
-        Poll::Ready(Said::More(bytes))
+        Poll::Ready(NextChunk::More(bytes))
     }
 
-    /// Waits until nothing was sent for the time of a keep-alive, or the stream's lifetime is over. The timer is not moved
-    /// at each event: when it rings it is set again for what is left.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // A time past all that can be told is never, as zero is.
-        let due = self.sent_at.checked_add(self.options.keep_alive);
-        let due = due.filter(|_| !self.options.keep_alive.is_zero());
-        let Some(due) = due.into_iter().chain(self.ends_at).min() else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        while timer.as_mut().poll(context).is_ready() {
-            if Instant::now() >= due {
-                // Set anew when it is next asked, as what is sent now is the last word.
-                self.timer = None;
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(due);
+    fn send_end_of_lifetime(&self) -> Poll<NextChunk> {
+        // Lifetimes are drawn, so clients return at different times without jitter.
+        Poll::Ready(NextChunk::Last(final_block(self.options.retry)))
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at)
+    }
+
+    /// Returns the time of the next keep-alive or of the end of the lifetime, whichever is first; `None` is never.
+    fn next_deadline(&self) -> Option<Instant> {
+        let keep_alive = self.options.keep_alive;
+        let keep_alive_at = self.sent_at.checked_add(keep_alive).filter(|_| !keep_alive.is_zero());
+        keep_alive_at.into_iter().chain(self.ends_at).min()
+    }
+}
+
+impl Source {
+    /// Returns whether a server may take the stream from its body. It has no means to serve a feed.
+    pub(crate) fn can_leave_body(&self) -> bool {
+        matches!(self, Self::Subscription(_))
+    }
+
+    fn first_block(&mut self, block: FirstBlock) -> Bytes {
+        match self {
+            Self::Subscription(subscription) => subscription.first_block(block),
+            Self::Feed(feed) => feed.first_block(block),
         }
-        Poll::Pending
+    }
+
+    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
+        match self {
+            Self::Subscription(subscription) => subscription.poll_batch(context, batch, bytes_max),
+            Self::Feed(feed) => feed.poll_batch(context, batch, bytes_max),
+        }
     }
 }
 
@@ -139,16 +165,11 @@ impl http_body::Body for SseBody {
         if this.ended {
             return Poll::Ready(None);
         }
-        let said = this.handover.with(|stream| {
-            let said = stream.poll(context);
-            let arms = said.is_pending() && stream.source.may_leave();
-            (said, arms)
-        });
-        // Whoever took the stream goes on with it: here is no end.
-        let Some(Poll::Ready(said)) = said else { return Poll::Pending };
-        let bytes = match said {
-            Said::More(bytes) => bytes,
-            Said::Last(bytes) => {
+        // A stream that was taken goes on elsewhere, so the body must not end.
+        let Some(Poll::Ready(next)) = this.handoff.poll_stream(context) else { return Poll::Pending };
+        let bytes = match next {
+            NextChunk::More(bytes) => bytes,
+            NextChunk::Last(bytes) => {
                 this.ended = true;
                 bytes
             }
@@ -163,6 +184,6 @@ impl http_body::Body for SseBody {
 
 impl Drop for SseBody {
     fn drop(&mut self) {
-        self.handover.clear();
+        self.handoff.clear();
     }
 }

@@ -1,33 +1,46 @@
 #![doc = include_str!("../README.md")]
 
+mod query;
+mod resume_from;
 mod router;
 
-mod last_event_id;
-pub mod query;
-
 mod body;
-mod handover;
+mod handoff;
+mod lazy_timer;
 mod options;
 mod response;
-mod source;
 
 mod problem;
 
 pub use crate::{
-    handover::{Handover, TakenStream},
-    last_event_id::ResumeFrom,
-    options::{FULL_RETRY, StreamOptions, close_on, end_with, random_between},
+    options::{StreamOptions, close_on, with_shutdown_timeout},
     problem::Problem,
-    response::{Sse, come_back_in},
+    response::{Sse, retry_later},
+    resume_from::ResumeFrom,
     router::{StreamRequest, Streams, router},
 };
 
-/// So that the example in the repository's README is compiled too.
+/// The parts that Tidecast's own server needs. They may change in any release.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::{
+        handoff::{StreamHandoff, TakenStream},
+        lazy_timer::LazyTimer,
+        options::{FULL_RETRY, jitter},
+        response::sweep_until_closed,
+    };
+
+    pub mod query {
+        pub use crate::query::{PAIRS_MAX, channels, is_channel_alias, names, pairs, parse_last, values};
+    }
+}
+
+/// Compiles the example in the repository's README.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod repository_readme {}
 
-/// The same for the page on publishers.
+/// Compiles the examples of the page on publishers.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/publisher.md")]
 mod publisher_page {}

@@ -1,23 +1,34 @@
-//! How streams are served, and how they are ended.
+//! How streams are served, and how a server with streams shuts down.
 
 use std::{future::IntoFuture, io, ops::RangeInclusive, time::Duration};
 
 use tidecast::{Hub, wire::FirstBlock};
 use tokio::time::sleep;
 
-/// How streams are served.
+/// Options of streams.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tidecast_axum::StreamOptions;
+///
+/// let options = StreamOptions::default().keep_alive(Duration::from_secs(15)).lifetime(Duration::from_secs(3600));
+/// assert_eq!(options.retry, Duration::from_secs(3));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StreamOptions {
-    /// After how long without anything sent a comment is. Default 8 s, so that clients which
-    /// take 10 s of silence for a lost connection keep theirs; zero is never.
+    /// The time of silence after which a stream sends a comment. Default 8 s, so that clients which take 10 s of silence
+    /// for a lost connection keep theirs. Zero is never.
     pub keep_alive: Duration,
-    /// How long a browser is to wait before it connects again. Default 3 s; zero is at once.
+    /// The time that a browser waits before it reconnects. Default 3 s. Zero is at once.
     pub retry: Duration,
-    /// The same at the end of a hub, drawn for each stream from this range, so that not all come back in one moment.
-    /// Default 1 to 5 s.
+    /// The same when the hub closes, drawn for each stream from this range, so that clients do not all return at the same
+    /// moment. Default 1 to 5 s.
     pub end_retry: RangeInclusive<Duration>,
-    /// How long a stream lasts at most, whatever happens on it: it ends by itself after 80 to 100 % of it, drawn for each,
-    /// and its client comes back where it left off; on a publisher's feed it begins anew. Default zero, which is for ever.
+    /// The longest that a stream lasts. It ends after 80 to 100 % of this time, drawn for each stream, and its client
+    /// resumes where it left off; the feed of a publisher begins anew. Default zero, which is for ever.
     pub lifetime: Duration,
 }
 
@@ -33,31 +44,56 @@ impl Default for StreamOptions {
 }
 
 impl StreamOptions {
-    /// How long one stream is to last; `None` is for ever.
+    /// Sets [`keep_alive`](Self#structfield.keep_alive).
+    #[must_use]
+    pub fn keep_alive(self, keep_alive: Duration) -> Self {
+        Self { keep_alive, ..self }
+    }
+
+    /// Sets [`retry`](Self#structfield.retry).
+    #[must_use]
+    pub fn retry(self, retry: Duration) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Sets [`end_retry`](Self#structfield.end_retry).
+    #[must_use]
+    pub fn end_retry(self, end_retry: RangeInclusive<Duration>) -> Self {
+        Self { end_retry, ..self }
+    }
+
+    /// Sets [`lifetime`](Self#structfield.lifetime).
+    #[must_use]
+    pub fn lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime, ..self }
+    }
+
+    /// Draws the lifetime of one stream; `None` is for ever.
     pub(crate) fn draw_lifetime(&self) -> Option<Duration> {
         let lifetime = self.lifetime;
-        (!lifetime.is_zero()).then(|| random_between(&(lifetime / 5 * 4..=lifetime)))
+        (!lifetime.is_zero()).then(|| jitter(&(lifetime / 5 * 4..=lifetime)))
     }
 }
 
-/// How long a client is told to wait before it comes back to a server that is full: drawn from this range by
-/// [`random_between`], so that many clients don't come back in one moment.
+/// The reconnection times of clients of a full server: 5 to 30 s.
 pub const FULL_RETRY: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(30);
 
-/// Draws a time from a range, so that many clients don't come back in one moment.
+/// Draws a time from a range, so that many clients do not return at the same moment. Of a reversed range it returns the
+/// start.
 #[must_use]
-pub fn random_between(range: &RangeInclusive<Duration>) -> Duration {
+pub fn jitter(range: &RangeInclusive<Duration>) -> Duration {
     let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let (from, to) = (millis(range.start()), millis(range.end()));
     Duration::from_millis(fastrand::u64(from..=to.max(from)))
 }
 
-/// Waits for a signal, then closes the hub: for `axum::serve(…).with_graceful_shutdown(…)`, which waits for open streams,
-/// which by themselves never end.
+/// Waits for a signal, then closes the hub.
+///
+/// It is for `axum::serve(…).with_graceful_shutdown(…)`, which waits for open streams. These end only when the hub closes.
 ///
 /// # Cancel safety
 ///
-/// Dropped before the signal, it closes nothing.
+/// If it is dropped before the signal, the hub stays open.
 ///
 /// # Examples
 ///
@@ -69,20 +105,20 @@ pub fn random_between(range: &RangeInclusive<Duration>) -> Duration {
 /// # }
 /// ```
 ///
-/// A client that reads nothing keeps the server waiting: [`end_with`] bounds that.
+/// A client that reads nothing delays the end of the server. [`with_shutdown_timeout`] bounds that.
 pub async fn close_on(hub: Hub, signal: impl Future) {
     signal.await;
     hub.close();
 }
 
-/// How often it is looked whether a hub is closed.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The interval at which [`with_shutdown_timeout`] checks whether its hub is closed.
+const CLOSED_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs a server to its end, or until so long after its hub was closed.
+/// Runs a server until it ends, but at most for `timeout` after its hub was closed.
 ///
-/// Graceful shutdown waits for every connection. A stream ends by itself once its hub is closed, but its last block does not
-/// leave while its client reads nothing: an HTTP server asks a body for more only when the socket has taken what came
-/// before, so no body can end such a connection. What is still open then ends with the runtime.
+/// Graceful shutdown waits for every connection. A stream ends when its hub is closed, but its last block is not sent
+/// while its client reads nothing: an HTTP server polls a body only once the socket has taken the bytes before. So no body
+/// can end such a connection. Connections that are open after the timeout end with the runtime.
 ///
 /// # Errors
 ///
@@ -90,30 +126,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// # Cancel safety
 ///
-/// Dropped, it drops the server.
+/// If it is dropped, so is the server.
 ///
 /// # Examples
 ///
 /// ```no_run
 /// # async fn run(listener: tokio::net::TcpListener, app: axum::Router, hub: tidecast::Hub) -> std::io::Result<()> {
 /// use std::time::Duration;
-/// use tidecast_axum::{close_on, end_with};
+/// use tidecast_axum::{close_on, with_shutdown_timeout};
 ///
 /// let server =
 ///     axum::serve(listener, app).with_graceful_shutdown(close_on(hub.clone(), tokio::signal::ctrl_c()));
-/// end_with(&hub, Duration::from_secs(5), server).await
+/// with_shutdown_timeout(&hub, Duration::from_secs(5), server).await
 /// # }
 /// ```
-pub async fn end_with(
+pub async fn with_shutdown_timeout(
     hub: &Hub,
-    patience: Duration,
+    timeout: Duration,
     server: impl IntoFuture<Output = io::Result<()>>,
 ) -> io::Result<()> {
     let overdue = async {
         while !hub.is_closed() {
-            sleep(LOOK_EVERY).await;
+            sleep(CLOSED_CHECK_INTERVAL).await;
         }
-        sleep(patience).await;
+        sleep(timeout).await;
     };
     tokio::select! {
         ended = server.into_future() => ended,

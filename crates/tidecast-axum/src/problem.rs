@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 has them: a JSON document that says what is wrong.
+//! Errors as problem documents (RFC 9457).
 
 use std::{borrow::Cow, time::Duration};
 
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-/// A problem document (RFC 9457), with `type` `about:blank`.
+/// An error as a problem document (RFC 9457): JSON with the status and the cause. Its `type` is `about:blank`.
 ///
 /// # Examples
 ///
@@ -25,42 +25,41 @@ pub struct Problem {
     retry_after: Option<Duration>,
 }
 
-/// When to ask again where the broker is away or the hub is ending: about as long as either takes to start anew. Whoever
-/// is still refused then is told so again.
-const BACK_IN: Duration = Duration::from_secs(1);
+/// The value of `Retry-After` while the broker is unavailable or the hub is closing: about the time in which either restarts.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Problem {
-    /// A problem with a status, and a sentence on what is wrong and what to do.
+    /// Creates a problem with a status, and a sentence that names the cause and the remedy.
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status, detail: detail.into(), members: serde_json::Map::new(), retry_after: None }
     }
 
-    /// A problem with status 400.
+    /// Creates a problem with status 400.
     pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// Adds a member of its own to the document, such as the index of the entry that is wrong.
+    /// Adds a member to the document, such as the index of an invalid entry.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Adds `Retry-After`: in how long asking again makes sense, in whole seconds, rounded up.
+    /// Sets `Retry-After`, in seconds, rounded up.
     #[must_use]
     pub fn retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = Some(retry_after);
         self
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The sentence.
+    /// Returns the sentence.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -74,7 +73,7 @@ impl From<tidecast::Error> for Problem {
         } else if error.is_too_large() {
             StatusCode::PAYLOAD_TOO_LARGE
         } else if error.is_unavailable() || error.is_closed() {
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(BACK_IN);
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(RETRY_AFTER);
         } else {
             StatusCode::INTERNAL_SERVER_ERROR
         };

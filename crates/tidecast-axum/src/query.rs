@@ -1,4 +1,4 @@
-//! Queries and form bodies, read strictly: what is not UTF-8 is an error and not a replacement character.
+//! Parses queries and form bodies strictly: bytes that are not UTF-8 are an error, not a replacement character.
 
 use std::borrow::Cow;
 
@@ -7,32 +7,32 @@ use tidecast::{Channel, limits::SUBSCRIPTION_CHANNELS_MAX};
 
 use crate::Problem;
 
-/// Most pairs that are looked at in one query or form body. More is an error.
+/// The most pairs in one query or form body. More are an error.
 pub const PAIRS_MAX: usize = 1_000;
 
-/// What a query asks of a stream.
+/// The parameters of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct StreamQuery {
-    /// At least one, each once, in the order in which they were first named.
+    /// At least one, each once, in the order of the query.
     pub(crate) channels: Vec<Channel>,
     pub(crate) last_event_id: Option<Vec<u8>>,
     pub(crate) last: Option<usize>,
     pub(crate) open_event: bool,
-    /// A name that was most likely meant as `channel`, where that is not there.
-    mistaken: Option<String>,
-    /// A name that is there more than once, but not `channel`.
+    /// An alias of `channel`, if the query has no `channel`.
+    alias: Option<String>,
+    /// A parameter other than `channel` that is given more than once.
     repeated: Option<&'static str>,
 }
 
 impl StreamQuery {
-    /// Reads a query of the stream endpoint. Names that say nothing to a stream are passed over, as they may be the
-    /// application's, unless they were most likely meant as `channel` and there is none.
+    /// Parses a query of the stream endpoint. Unknown parameters may be the application's and are ignored, except for an
+    /// alias of `channel` in a query without `channel`.
     pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
         let parsed = Self::parse_leniently(query)?;
         if let Some(name) = parsed.repeated {
             return Err(Problem::bad_request(format!("`{name}` is given more than once")));
         }
-        match &parsed.mistaken {
+        match &parsed.alias {
             Some(name) => Err(Problem::bad_request(format!(
                 "`{name}` is not known here; did you mean `channel`? Several channels are `channel=a&channel=b`"
             ))),
@@ -40,7 +40,7 @@ impl StreamQuery {
         }
     }
 
-    /// Reads a query of which only some may be meant for a stream. What is empty counts as not given, and of several
+    /// Parses a query in which some parameters may be the application's. Empty values count as not given, and of several
     /// values the first counts.
     pub(crate) fn parse_leniently(query: &str) -> Result<Self, Problem> {
         const ONCE: [&str; 4] = ["last_event_id", "lastEventId", "last", "open"];
@@ -68,7 +68,7 @@ impl StreamQuery {
                     }
                 }
                 _ if value.is_empty() => {}
-                // Whatever bytes it has: an unreadable one is answered in the stream.
+                // Any bytes: the stream reports an id that the hub cannot read.
                 b"last_event_id" | b"lastEventId" if parsed.last_event_id.is_none() => {
                     parsed.last_event_id = Some(value.into_owned());
                 }
@@ -77,9 +77,9 @@ impl StreamQuery {
                     open_event = Some(parse_switch("open", &utf8("open", value)?)?);
                 }
                 _ => {
-                    if parsed.mistaken.is_none() {
-                        parsed.mistaken =
-                            std::str::from_utf8(&name).ok().filter(|name| means_channel(name)).map(str::to_owned);
+                    if parsed.alias.is_none() {
+                        parsed.alias =
+                            std::str::from_utf8(&name).ok().filter(|name| is_channel_alias(name)).map(str::to_owned);
                     }
                 }
             }
@@ -88,17 +88,17 @@ impl StreamQuery {
         if parsed.channels.is_empty() {
             parsed.channels.push(Channel::default());
         } else {
-            parsed.mistaken = None;
+            parsed.alias = None;
         }
         Ok(parsed)
     }
 }
 
-/// Reads how many of the newest events are asked for: a number from 0 to 1,000.
+/// Parses the value of `last`, the number of newest events: 0 to 1,000.
 ///
 /// # Errors
 ///
-/// A 400 that names what is wrong.
+/// A 400 for any other value.
 pub fn parse_last(text: &str) -> Result<usize, Problem> {
     let max = tidecast::limits::LAST_MAX;
     match text.parse() {
@@ -107,20 +107,11 @@ pub fn parse_last(text: &str) -> Result<usize, Problem> {
     }
 }
 
-/// The pairs of a query or of an `application/x-www-form-urlencoded` body, decoded.
+/// Returns the pairs of a query or of an `application/x-www-form-urlencoded` body, decoded.
 ///
 /// # Errors
 ///
 /// A 400 for a name or a value that is not UTF-8, and for more than [`PAIRS_MAX`] pairs.
-///
-/// # Examples
-///
-/// ```
-/// let pairs = tidecast_axum::query::pairs(b"channel=a%20b&data=1+2").unwrap();
-/// assert_eq!(pairs[0], ("channel".to_owned(), "a b".to_owned()));
-/// assert_eq!(pairs[1].1, "1 2");
-/// assert!(tidecast_axum::query::pairs(b"channel=%ff").is_err());
-/// ```
 pub fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, Problem> {
     raw_pairs(text)?
         .map(|(name, value)| {
@@ -131,71 +122,40 @@ pub fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, Problem> {
         .collect()
 }
 
-/// Returns the names of the pairs of a query, decoded, in their order; bytes that are not UTF-8 are replaced.
+/// Returns the names of the pairs of a query, decoded, in order. Bytes that are not UTF-8 are replaced.
 ///
 /// # Errors
 ///
 /// A 400 for more than [`PAIRS_MAX`] pairs.
-///
-/// # Examples
-///
-/// ```
-/// assert_eq!(tidecast_axum::query::names(b"channel=a&t%6Fpic=b").unwrap(), ["channel", "topic"]);
-/// ```
-#[doc(hidden)]
 pub fn names(text: &[u8]) -> Result<Vec<String>, Problem> {
     Ok(raw_pairs(text)?.map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect())
 }
 
-/// Returns whether a parameter's name was most likely meant as `channel`: what a library makes of a list (`channel[]`), and
-/// what other servers call a channel.
-///
-/// # Examples
-///
-/// ```
-/// use tidecast_axum::query::means_channel;
-///
-/// assert!(means_channel("channel[]") && means_channel("topic") && !means_channel("channel"));
-/// ```
-#[doc(hidden)]
+/// Returns whether a parameter's name was probably meant as `channel`: the name that a library makes of a list
+/// (`channel[]`), or the name of a channel at another server.
 #[must_use]
-pub fn means_channel(name: &str) -> bool {
+pub fn is_channel_alias(name: &str) -> bool {
     const ALIASES: [&str; 7] = ["channel", "channels", "chan", "stream", "streams", "topic", "topics"];
     let stem = name.split('[').next().unwrap_or_default();
     name != "channel" && ALIASES.iter().any(|alias| stem.eq_ignore_ascii_case(alias))
 }
 
-/// All values of a parameter, decoded, in their order; they need not be UTF-8.
+/// Returns all values of a parameter, decoded, in order. They need not be UTF-8.
 ///
 /// # Errors
 ///
 /// A 400 for more than [`PAIRS_MAX`] pairs.
-///
-/// # Examples
-///
-/// ```
-/// let tickets = tidecast_axum::query::values(b"ticket=a%2Eb&channel=%ff", "ticket").unwrap();
-/// assert_eq!(tickets, [&b"a.b"[..]]);
-/// ```
 pub fn values<'a>(text: &'a [u8], name: &str) -> Result<Vec<Cow<'a, [u8]>>, Problem> {
     let named = raw_pairs(text)?.filter(|(given, _)| **given == *name.as_bytes());
     Ok(named.map(|(_, value)| value).collect())
 }
 
-/// The channels that a query asks a stream for, each once and at least one, as [`Streams`](crate::Streams) reads them:
-/// for a layer around it that decides on a request before anything is counted or subscribed.
+/// Returns the channels of a stream's query, each once and at least one, as [`Streams`](crate::Streams) parses them: for a
+/// layer that decides on a request before it is counted or subscribed.
 ///
 /// # Errors
 ///
-/// A 400 for a query that would not get a stream.
-///
-/// # Examples
-///
-/// ```
-/// let channels = tidecast_axum::query::channels("channel=a&channel=b&channel=a").unwrap();
-/// assert_eq!(channels, ["a", "b"]);
-/// assert_eq!(tidecast_axum::query::channels("").unwrap(), ["sse"]);
-/// ```
+/// A 400 for a query that [`Streams`](crate::Streams) refuses.
 pub fn channels(query: &str) -> Result<Vec<Channel>, Problem> {
     Ok(StreamQuery::parse(query)?.channels)
 }
@@ -214,8 +174,8 @@ fn raw_pairs(text: &[u8]) -> Result<impl Iterator<Item = RawPair<'_>>, Problem> 
     }))
 }
 
-/// Undoes percent-encoding, and `+` for a space. A percent sign that begins no escape stands for itself, as the URL
-/// standard has it.
+/// Decodes percent-encoding, and `+` as a space. A percent sign that begins no escape stands for itself, as in the URL
+/// standard.
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'+') {
         return percent_decode(text).into();
@@ -233,5 +193,22 @@ fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
         _ => Err(Problem::bad_request(format!("`{name}` must be 1, 0, true or false"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_decoded() {
+        let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(pairs(b"channel=a%20b&data=1+2").unwrap(), [owned("channel", "a b"), owned("data", "1 2")]);
+        assert!(pairs(b"channel=%ff").is_err());
+        assert_eq!(names(b"channel=a&t%6Fpic=b").unwrap(), ["channel", "topic"]);
+        assert_eq!(values(b"ticket=a%2Eb&channel=%ff", "ticket").unwrap(), [&b"a.b"[..]]);
+        assert!(is_channel_alias("channel[]") && is_channel_alias("topic") && !is_channel_alias("channel"));
+        assert_eq!(channels("channel=a&channel=b&channel=a").unwrap(), ["a", "b"]);
+        assert_eq!(channels("").unwrap(), ["sse"]);
     }
 }

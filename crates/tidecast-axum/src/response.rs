@@ -1,4 +1,4 @@
-//! A stream as a response, and the response that asks to come back later.
+//! A stream as a response, and the response that tells a client to reconnect later.
 
 use std::{
     convert::Infallible,
@@ -15,28 +15,35 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Frame;
 use tidecast::{
-    Feed, Hub, Subscription,
+    Feed, Subscription, Sweeper,
     wire::{CONTENT_TYPE, FirstBlock, IdCommit, final_block},
 };
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    time::{MissedTickBehavior, interval},
+};
 
-use crate::{Handover, StreamOptions, body::SseBody, source::Source};
+use crate::{
+    StreamOptions,
+    body::{Source, SseBody},
+    handoff::StreamHandoff,
+};
 
-/// How often a hub that serves streams is swept.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// The interval at which a hub is swept.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// What every event stream's head says, besides its media type: it is not to be stored, changed or buffered on its way.
-const HEAD: [(HeaderName, HeaderValue); 3] = [
+/// The headers of every event stream: its media type, and that it must not be stored, changed or buffered.
+const STREAM_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
 
-/// A subscription, or a publisher's feed, as a response: for handlers that choose the channels themselves.
+/// A subscription, or the feed of a publisher, as a response: for handlers that choose the channels themselves.
 ///
-/// The first stream of a hub also starts the task that sweeps it every second, for as long as the hub lives.
+/// The first stream of a hub also starts the task that sweeps the hub every second until it closes.
 ///
 /// # Examples
 ///
@@ -55,7 +62,7 @@ const HEAD: [(HeaderName, HeaderValue); 3] = [
 /// # let _: axum::Router = axum::Router::new().route("/{shop}", axum::routing::get(orders)).with_state(Hub::new());
 /// ```
 ///
-/// Of a publisher, whose subscribers differ:
+/// The feed of a publisher, whose subscribers differ:
 ///
 /// ```
 /// use axum::extract::{Path, State};
@@ -77,11 +84,11 @@ pub struct Sse {
     source: Source,
     options: StreamOptions,
     first: FirstBlock,
-    handover: Option<Handover>,
+    handoff: Option<StreamHandoff>,
 }
 
 impl Sse {
-    /// A response with the default options.
+    /// Creates a response with the default options.
     pub fn new(subscription: Subscription) -> Self {
         Self::of(Source::Subscription(subscription))
     }
@@ -92,16 +99,17 @@ impl Sse {
         self
     }
 
-    /// Sets whether the stream begins with an event `stream-open`; see [`open_event`](tidecast::wire::FirstBlock::open_event).
+    /// Sets whether the stream begins with an event `stream-open`, as in
+    /// [`FirstBlock::open_event`](tidecast::wire::FirstBlock::open_event).
     pub fn open_event(mut self, open_event: bool) -> Self {
         self.first.open_event = open_event;
         self
     }
 
-    /// Sets how the stream begins by the headers of its request: without an empty message in clients that hand one out
-    /// for each empty line. See [`IdCommit`].
+    /// Chooses the beginning of the stream by the headers of the request: clients that return a message for each empty line
+    /// get none. See [`IdCommit`].
     ///
-    /// [`Streams`](crate::Streams) do so by themselves. By default it begins as for a browser's own `EventSource`.
+    /// [`Streams`](crate::Streams) does this by itself. By default the stream begins as for a browser's own `EventSource`.
     pub fn for_request(mut self, headers: &HeaderMap) -> Self {
         let value = |name| headers.get(name).map(HeaderValue::as_bytes);
         self.first.commit =
@@ -109,16 +117,17 @@ impl Sse {
         self
     }
 
-    /// Sets where a server may take the stream from: what it left in the request's extensions, if anything.
+    /// Sets the cell from which a server may take the stream, if the server put one into the request's extensions.
     ///
-    /// [`Streams`](crate::Streams) do so by themselves. A publisher's feed stays in its body whatever is set.
-    pub fn handover(mut self, handover: Option<Handover>) -> Self {
-        self.handover = handover;
+    /// [`Streams`](crate::Streams) does this by itself. A publisher's feed stays in its body in any case.
+    #[doc(hidden)]
+    pub fn handoff(mut self, handoff: Option<StreamHandoff>) -> Self {
+        self.handoff = handoff;
         self
     }
 
     fn of(source: Source) -> Self {
-        Self { source, options: StreamOptions::default(), first: FirstBlock::default(), handover: None }
+        Self { source, options: StreamOptions::default(), first: FirstBlock::default(), handoff: None }
     }
 }
 
@@ -128,8 +137,8 @@ impl From<Subscription> for Sse {
     }
 }
 
-/// It has no ids but those that events were given, and no event `stream-open`. A client that is slower than the feed
-/// allows holds up nobody, unless the feed has publishers wait.
+/// The stream has only the ids that publishers gave, and no event `stream-open`. A client that is slower than the bounds of
+/// the feed delays nobody, unless the feed makes publishers wait.
 impl From<Feed> for Sse {
     fn from(feed: Feed) -> Self {
         Self::of(Source::Feed(feed))
@@ -138,19 +147,22 @@ impl From<Feed> for Sse {
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
-        if let Source::Subscription(subscription) = &self.source {
-            start_sweeping(&subscription.hub());
+        if let Source::Subscription(subscription) = &self.source
+            && let Ok(runtime) = Handle::try_current()
+            && let Some(sweeper) = subscription.hub().sweeper()
+        {
+            runtime.spawn(async move { sweep_until_closed(&sweeper).await });
         }
-        (HEAD, Body::new(SseBody::new(self.source, self.options, self.first, self.handover))).into_response()
+        (STREAM_HEADERS, Body::new(SseBody::new(self.source, self.options, self.first, self.handoff))).into_response()
     }
 }
 
-/// The head of an event stream without a body: the answer to `HEAD`.
-pub(crate) fn head_only() -> Response {
-    (HEAD, Body::new(NoBody)).into_response()
+/// Returns the head of an event stream without a body: the answer to `HEAD`.
+pub(crate) fn head_response() -> Response {
+    (STREAM_HEADERS, Body::new(NoBody)).into_response()
 }
 
-/// No body, and no word on how long it is: an empty one would answer `Content-Length: 0`, as if that were a stream's.
+/// No body of unknown length. An empty body would send `Content-Length: 0`, which is not the length of the stream.
 struct NoBody;
 
 impl http_body::Body for NoBody {
@@ -162,27 +174,24 @@ impl http_body::Body for NoBody {
     }
 }
 
-/// A stream that says only when to come back, for what will pass: a full or an ending server.
+/// Returns a stream that only tells the client to reconnect after `retry`, for what will pass: a full or a closing server.
 ///
-/// Never an error status, at which an `EventSource` would give up for good. The head says `Connection: close`, as a client
-/// that waits elsewhere would keep a connection that others need.
+/// It is not an error status, at which an `EventSource` would give up for good. It closes the connection, which a waiting
+/// client would otherwise keep from others.
 #[must_use]
-pub fn come_back_in(retry: Duration) -> Response {
+pub fn retry_later(retry: Duration) -> Response {
     let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
-    (HEAD, close, final_block(retry)).into_response()
+    (STREAM_HEADERS, close, final_block(retry)).into_response()
 }
 
-fn start_sweeping(hub: &Hub) {
-    let Ok(runtime) = Handle::try_current() else { return };
-    let Some(sweeper) = hub.sweeper() else { return };
-    runtime.spawn(async move {
-        let mut ticks = tokio::time::interval(SWEEP_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if !sweeper.sweep() {
-                break;
-            }
+/// Sweeps a hub every second until it is closed.
+pub async fn sweep_until_closed(sweeper: &Sweeper) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if !sweeper.sweep() {
+            break;
         }
-    });
+    }
 }

@@ -12,16 +12,17 @@ use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use tidecast::{Channel, Hub};
 
 use crate::{
-    Handover, Problem, Sse, StreamOptions, last_event_id,
-    options::{FULL_RETRY, random_between},
+    Problem, ResumeFrom, Sse, StreamOptions,
+    handoff::StreamHandoff,
+    options::{FULL_RETRY, jitter},
     query::StreamQuery,
-    response::{come_back_in, head_only},
+    response::{head_response, retry_later},
 };
 
-/// A router that serves a hub's streams at its root, for everybody, with the default options.
+/// Creates a router that serves a hub's streams at `/`, to every client, with the default options.
 ///
-/// Nest it under any path, or `merge` it for `/`. A client names its channels by `?channel=`, once or more often;
-/// without any it gets `sse`. [`Streams`] makes one with access control and other options.
+/// Nest it under a path, or `merge` it for `/`. A client names its channels by `?channel=`, once or more often; without
+/// any it gets the channel `sse`. [`Streams`] creates a router with access control or other options.
 ///
 /// # Examples
 ///
@@ -40,10 +41,10 @@ pub fn router<S: Clone + Send + Sync + 'static>(hub: Hub) -> Router<S> {
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET ?channel=a&channel=b` | the event stream of 1 to 64 channels; none, or an empty name, is `sse` |
-/// | the same with `Last-Event-ID`, `?last_event_id=` or `?last=N` | the same, beginning earlier; see [`ResumeFrom`](crate::ResumeFrom) |
-/// | the same with `?open=1` | the same, beginning with an event `stream-open` |
-/// | `HEAD` | its head |
+/// | `GET ?channel=a&channel=b` | the event stream of 1 to 64 channels; no name, or an empty one, is `sse` |
+/// | also with `Last-Event-ID`, `?last_event_id=` or `?last=N` | the stream, resumed as [`ResumeFrom`] describes |
+/// | also with `?open=1` | the stream, beginning with an event `stream-open` |
+/// | `HEAD` | the head of the stream |
 /// | anything else | 405 |
 ///
 /// # Examples
@@ -72,17 +73,18 @@ pub struct Streams {
 
 type Authorize = dyn Fn(StreamRequest) -> Pin<Box<dyn Future<Output = Result<(), Response>> + Send>> + Send + Sync;
 
-/// A request for a stream, as an `authorize` hook sees it.
+/// A request for a stream, as passed to the hook of [`Streams::authorize`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct StreamRequest {
-    /// The request's head: its address, headers, and extensions that earlier layers left.
+    /// The head of the request: its URI, its headers, and the extensions of earlier layers.
     pub parts: Parts,
-    /// All the channels that it asks for, each once: at least one.
+    /// The requested channels, each once; at least one.
     pub channels: Vec<Channel>,
 }
 
 impl StreamRequest {
-    /// Whether a channel of this name is among those that are asked for, wherever in the request.
+    /// Returns whether the request asks for the channel of this name.
     #[must_use]
     pub fn asks_for(&self, name: &str) -> bool {
         self.channels.iter().any(|channel| channel == name)
@@ -90,7 +92,7 @@ impl StreamRequest {
 }
 
 impl Streams {
-    /// The endpoint for everybody, with the default options.
+    /// Creates the endpoint for every client, with the default options.
     #[must_use]
     pub fn new(hub: Hub) -> Self {
         Self { hub, options: StreamOptions::default(), authorize: None }
@@ -103,9 +105,9 @@ impl Streams {
         self
     }
 
-    /// Sets who decides on each request, after it was read and before it subscribes. An error is the answer.
+    /// Sets the hook that decides on each request, after it is parsed and before it subscribes. Its error is the response.
     ///
-    /// An `EventSource` gives up for good on anything but 200, so refuse with what is final.
+    /// An `EventSource` gives up for good on any status but 200, so use an error for what is final.
     #[must_use]
     pub fn authorize<F, R, E>(mut self, decide: F) -> Self
     where
@@ -120,21 +122,21 @@ impl Streams {
         self
     }
 
-    /// The endpoint as a router with it at `/`.
+    /// Returns a router with the endpoint at `/`.
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         Router::new().route("/", self.into_method_router())
     }
 
-    /// The endpoint as what answers at one path, whatever that is.
+    /// Returns the endpoint as the method router of a path.
     pub fn into_method_router<S: Clone + Send + Sync + 'static>(self) -> MethodRouter<S> {
         get(serve).fallback(method_not_allowed).with_state(self)
     }
 
-    async fn answer(&self, mut parts: Parts) -> Result<Response, Response> {
+    async fn respond(&self, mut parts: Parts) -> Result<Response, Response> {
         let query = StreamQuery::parse(parts.uri.query().unwrap_or_default()).map_err(IntoResponse::into_response)?;
-        let start = last_event_id::start(&parts.headers, &query);
+        let ResumeFrom(start) = ResumeFrom::new(&parts.headers, &query);
         let is_head = parts.method == Method::HEAD;
-        let handover = parts.extensions.remove::<Handover>();
+        let handoff = parts.extensions.remove::<StreamHandoff>();
         let channels = query.channels;
         let headers = match &self.authorize {
             None => parts.headers,
@@ -145,16 +147,16 @@ impl Streams {
             }
         };
         if is_head {
-            return Ok(head_only());
+            return Ok(head_response());
         }
         match self.hub.subscribe(channels, start) {
             Ok(subscription) => {
                 let sse = Sse::new(subscription).options(self.options.clone());
                 let sse = sse.open_event(query.open_event).for_request(&headers);
-                Ok(sse.handover(handover).into_response())
+                Ok(sse.handoff(handoff).into_response())
             }
-            Err(error) if error.is_full() => Ok(come_back_in(random_between(&FULL_RETRY))),
-            Err(error) if error.is_closed() => Ok(come_back_in(random_between(&self.options.end_retry))),
+            Err(error) if error.is_full() => Ok(retry_later(jitter(&FULL_RETRY))),
+            Err(error) if error.is_closed() => Ok(retry_later(jitter(&self.options.end_retry))),
             Err(error) => Err(Problem::from(error).into_response()),
         }
     }
@@ -167,7 +169,7 @@ impl fmt::Debug for Streams {
 }
 
 async fn serve(State(streams): State<Streams>, request: Request) -> Response {
-    streams.answer(request.into_parts().0).await.unwrap_or_else(|refusal| refusal)
+    streams.respond(request.into_parts().0).await.unwrap_or_else(|refusal| refusal)
 }
 
 async fn method_not_allowed(method: Method) -> Response {

@@ -22,7 +22,7 @@ use http::{Request, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tidecast::NotifyBatch;
-use tidecast_axum::TakenStream;
+use tidecast_axum::internals::TakenStream;
 use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
@@ -112,7 +112,7 @@ async fn serve_requests(
         let version = request.version();
         let offered = detach::offer(&request, has_reactors);
         if let Some(offer) = &offered {
-            request.extensions_mut().insert(offer.handover.clone());
+            request.extensions_mut().insert(offer.handoff.clone());
         }
         let answered = routes.clone().answer(peer, control.clone(), request);
         let resting = control.clone();
@@ -189,8 +189,8 @@ async fn serve_requests(
             tracing::debug!(%peer, %error, "connection failed");
         }
         Ended::Failed(error) => tracing::debug!(%peer, %error, "connection failed"),
-        Ended::Detachable(Offer { handover, chunked, .. }) => {
-            let Some(TakenStream { subscription, sent_at, ends_at, kept, .. }) = handover.take() else { return };
+        Ended::Detachable(Offer { handoff, chunked, .. }) => {
+            let Some(TakenStream { subscription, sent_at, ends_at, attached, .. }) = handoff.take() else { return };
             // With the response's body, what hyper has read ahead is dropped: it told the client that it would be.
             drop(connection.into_parts());
             let Some((socket, unwritten)) = socket.take() else { return };
@@ -201,7 +201,7 @@ async fn serve_requests(
                     return;
                 }
             };
-            let seat = Seat { _place: place, _kept: kept };
+            let seat = Seat { _place: place, _kept: attached };
             app.reactors.adopt(Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, seat });
         }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use tidecast::Subscription;
-use tidecast_axum::Handover;
+use tidecast_axum::internals::StreamHandoff;
 use tokio::time::Instant;
 
 use crate::places::Place;
@@ -39,7 +39,7 @@ pub(crate) struct Seat {
 /// A cell for the stream that may be the answer to a request, and how it would be served.
 #[derive(Debug, Clone)]
 pub(crate) struct Offer {
-    pub(crate) handover: Handover,
+    pub(crate) handoff: StreamHandoff,
     /// Whether it may leave hyper.
     pub(crate) detaches: bool,
     pub(crate) chunked: bool,
@@ -49,7 +49,7 @@ pub(crate) struct Offer {
 /// which reads it.
 pub(crate) fn offer<B: Body>(request: &Request<B>, has_reactors: bool) -> Option<Offer> {
     (request.method() == Method::GET).then(|| Offer {
-        handover: Handover::new(),
+        handoff: StreamHandoff::new(),
         detaches: has_reactors && request.body().is_end_stream(),
         chunked: request.version() != Version::HTTP_10,
     })
@@ -57,7 +57,7 @@ pub(crate) fn offer<B: Body>(request: &Request<B>, has_reactors: bool) -> Option
 
 /// Returns whether an answer is such a stream. If so it is the last on its connection, which its head then says.
 pub(crate) fn accept<B>(offer: &mut Offer, response: &mut Response<B>) -> bool {
-    let is_stream = response.status() == StatusCode::OK && offer.handover.is_filled();
+    let is_stream = response.status() == StatusCode::OK && offer.handoff.has_stream();
     if is_stream {
         offer.detaches &= is_plain_stream(response.headers());
         // Whatever the client has sent behind its request is not answered, and with this it knows.
@@ -110,7 +110,7 @@ mod tests {
         let accepted = |change: &dyn Fn(&mut Response<axum::body::Body>)| {
             let mut offer = offer(&Request::get("/").body(Empty::<Bytes>::new()).unwrap(), true).unwrap();
             let subscription = hub.subscribe(["a"], tidecast::Start::Live).unwrap();
-            let stream = tidecast_axum::Sse::new(subscription).handover(Some(offer.handover.clone()));
+            let stream = tidecast_axum::Sse::new(subscription).handoff(Some(offer.handoff.clone()));
             let mut response = stream.into_response();
             change(&mut response);
             let accepted = accept(&mut offer, &mut response);

@@ -1,13 +1,14 @@
 //! What every request shares.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use tidecast::{Hub, broker::Broker};
+use tidecast_axum::internals::sweep_until_closed;
 
 use crate::{
-    auth::access::Access,
-    config::Config,
+    auth::Auth,
+    config::{Config, ConfigHandle},
     http::body::BodyMemory,
     observe::{metrics::Counters, terminal},
     reactor::Reactors,
@@ -15,16 +16,15 @@ use crate::{
     supervise::Tasks,
 };
 
-/// How often the hub is swept.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
 /// The hub and all around it.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: Config,
+    /// The configuration in force. A request reads the settings that may change from here.
+    pub(crate) settings: Arc<ConfigHandle>,
     pub(crate) hub: Hub,
     pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) access: Arc<Access>,
+    pub(crate) auth: Arc<Auth>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) reactors: Reactors,
@@ -37,19 +37,21 @@ impl App {
     /// Builds everything, within a runtime.
     pub(crate) fn new(config: Config, address: SocketAddr, tasks: Arc<Tasks>) -> anyhow::Result<Arc<Self>> {
         let counters = Arc::new(Counters::default());
+        let settings = Arc::new(ConfigHandle::new(config.clone()));
         let broker = config.broker.build().context("failed to start the broker")?;
         let hub = Hub::builder().limits(config.limits.clone()).broker(broker.clone()).build();
         sweep(&hub, &tasks);
         let reactors = Reactors::start(&config, &counters, &tasks).context("failed to start the reactors")?;
         Ok(Arc::new(Self {
-            access: Arc::new(Access::new(&config.access, address, counters.clone())),
-            admission: Arc::new(Admission::new(&config, hub.clone(), counters.clone())),
+            auth: Arc::new(Auth::new(settings.clone(), address, counters.clone())),
+            admission: Arc::new(Admission::new(settings.clone(), hub.clone(), counters.clone())),
             hub,
             broker,
             counters,
             reactors,
             bodies: BodyMemory::new(config.bodies_bytes_max),
             tasks,
+            settings,
             config,
             address,
         }))
@@ -90,17 +92,5 @@ impl App {
 fn sweep(hub: &Hub, tasks: &Tasks) {
     let task = tasks.add("sweeper");
     let Some(sweeper) = hub.sweeper() else { return };
-    tokio::spawn(async move {
-        let sweeping = || async {
-            let mut ticks = tokio::time::interval(SWEEP_EVERY);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                if !sweeper.sweep() {
-                    break;
-                }
-            }
-        };
-        task.supervise(sweeping).await;
-    });
+    tokio::spawn(async move { task.supervise(|| sweep_until_closed(&sweeper)).await });
 }

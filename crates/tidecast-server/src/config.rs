@@ -4,6 +4,7 @@ mod access;
 mod broker;
 pub(crate) mod document;
 mod flask;
+mod handle;
 mod options;
 mod sources;
 mod spec;
@@ -20,6 +21,7 @@ use self::sources::nearest;
 pub(crate) use self::{
     access::{AccessConfig, Anonymous, Secret},
     broker::BrokerConfig,
+    handle::ConfigHandle,
     options::OPTIONS,
     sources::{Setting, Settings, Source},
     spec::{Kind, OptionSpec, Zero},
@@ -132,8 +134,17 @@ impl Config {
             ));
         }
         let warnings = Vec::new();
-        let mut access =
-            AccessConfig { publish_key, ticket_key, open_publish, anonymous, allowed_hosts, cors_origins, warnings };
+        let mut access = AccessConfig {
+            publish_key,
+            ticket_key,
+            open_publish,
+            anonymous,
+            allowed_hosts,
+            cors_origins,
+            ticket_verifier: None,
+            warnings,
+        };
+        access.derive_ticket_verifier();
         read.mistakes.extend(access.check_keys(settings));
         if matches!(broker, BrokerConfig::Redis { .. })
             && access.anonymous == Anonymous::All
@@ -162,7 +173,7 @@ impl Config {
             listen,
             access,
             broker,
-            streams: StreamOptions { keep_alive, retry, lifetime, ..StreamOptions::default() },
+            streams: StreamOptions::default().keep_alive(keep_alive).retry(retry).lifetime(lifetime),
             limits,
             header_timeout,
             idle_timeout,
@@ -545,9 +556,9 @@ mod tests {
     fn tickets_need_a_key_to_be_signed_with() {
         for key in ["publish_key", "ticket_key"] {
             let config = Config::from_settings(&flags(&[("tickets", "true"), (key, KEY)])).unwrap();
-            assert!(config.access.ticket_secret().is_some() && config.warnings().is_empty());
+            assert!(config.access.ticket_verifier.is_some() && config.warnings().is_empty());
         }
-        assert!(Config::from_settings(&flags(&[("publish_key", KEY)])).unwrap().access.ticket_secret().is_none());
+        assert!(Config::from_settings(&flags(&[("publish_key", KEY)])).unwrap().access.ticket_verifier.is_none());
         let mistakes = Config::from_settings(&flags(&[("tickets", "true")])).unwrap_err();
         assert!(mistakes.len() == 1 && mistakes[0].starts_with("--tickets: "), "{mistakes:?}");
         // A key that is wrong is one mistake and not two.

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use tidecast::{Channel, Hub, Publication, limits::SUBSCRIPTION_CHANNELS_MAX};
-use tidecast_axum::query as axum_query;
+use tidecast_axum::internals::query as axum_query;
 
 pub use self::fast_path::fast_path;
 use crate::{

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod body_drain;
+pub(crate) mod cors;
 pub(crate) mod parameters;
 pub(crate) mod publish;
 pub(crate) mod router;

@@ -1,4 +1,20 @@
 #![doc = include_str!("../README.md")]
-#![allow(clippy::missing_panics_doc, reason = "every function here panics if a test's preparation fails")]
 
+mod event_source;
+mod event_stream;
+mod http;
+mod hub;
+mod process;
+mod program;
 pub mod redis;
+mod wait;
+
+pub use self::{
+    event_source::EventSource,
+    event_stream::{BROWSER_HEADERS, EventStream},
+    http::{HttpConnection, HttpResponse, ResponseHead, request, request_bytes},
+    hub::HubProcess,
+    process::{Finished, Process, Signal},
+    program::{EXTRA_SERVE_ARGUMENTS, Program},
+    wait::{PATIENCE, eventually, free_port, soak_factor, wait_for, wait_until, within},
+};

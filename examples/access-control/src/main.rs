@@ -18,7 +18,7 @@ use axum::{
 };
 use serde_json::json;
 use tidecast::{Event, Hub};
-use tidecast_axum::{Problem, StreamRequest, Streams, close_on, end_with};
+use tidecast_axum::{Problem, StreamRequest, Streams, close_on, with_shutdown_timeout};
 use tokio::{net::TcpListener, signal::ctrl_c};
 
 #[tokio::main]
@@ -28,7 +28,7 @@ async fn main() -> std::io::Result<()> {
     println!("http://127.0.0.1:8000");
     let server = axum::serve(listener, app(hub.clone())).with_graceful_shutdown(close_on(hub.clone(), ctrl_c()));
     // A page that reads nothing must not delay the end.
-    end_with(&hub, Duration::from_secs(5), server).await
+    with_shutdown_timeout(&hub, Duration::from_secs(5), server).await
 }
 
 fn app(hub: Hub) -> Router {

@@ -1,89 +1,80 @@
-//! The program on real sockets, as browsers meet it.
+//! The program over real sockets, as browsers use it.
 
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use tidecast::Publisher;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use serde_json::{Value, json};
+use tidecast::{Publisher, wire::Message};
+use tidecast_test::{EventStream, eventually, request, within};
+use tokio::{net::TcpListener, sync::oneshot};
 
 #[tokio::test]
-async fn what_is_said_reaches_all_and_what_is_whispered_two() {
+async fn public_messages_reach_all_users_and_private_ones_two() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let address = listener.local_addr().unwrap();
     let publisher = Publisher::new();
     let closing = publisher.clone();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, super::app(publisher.clone())).with_graceful_shutdown(async move {
         stopped.await.unwrap();
         closing.close_for_good();
     });
     let server = tokio::spawn(server.into_future());
 
-    let mut page = request(&address, "GET /", "").await;
-    assert!(read_until(&mut page, "</script>").await.contains(r#"new EventSource("/subscribe/""#));
+    let page = request(address, "GET", "/", &[], b"").await.text();
+    assert!(page.contains(r#"new EventSource("/subscribe/""#), "{page}");
 
-    let mut ada = request(&address, "GET /subscribe/ada", "").await;
-    read_until(&mut ada, "data: {\"text\":\"Welcome, ada!\"}\n\n").await;
-    let mut bob = request(&address, "GET /subscribe/bob", "").await;
-    read_until(&mut bob, "event: here\ndata: [\"ada\",\"bob\"]\n\n").await;
-    let mut eve = request(&address, "GET /subscribe/eve", "").await;
-    read_until(&mut ada, "event: here\ndata: [\"ada\",\"bob\",\"eve\"]\n\n").await;
+    let mut ada = join(address, "ada").await;
+    assert_eq!(json_of(&ada.message().await), json!({"text": "Welcome, ada!"}));
+    let mut bob = join(address, "bob").await;
+    until_present(&mut bob, &["ada", "bob"]).await;
+    let mut eve = join(address, "eve").await;
+    until_present(&mut ada, &["ada", "bob", "eve"]).await;
 
-    let whisper = r#"{"from":"ada","to":"bob","text":"a secret"}"#;
-    assert!(say(&address, whisper).await.starts_with("HTTP/1.1 204 "));
-    assert!(say(&address, r#"{"from":"bob","text":"hello, all"}"#).await.starts_with("HTTP/1.1 204 "));
-    for whispered_to in [&mut ada, &mut bob] {
-        let read = read_until(whispered_to, r#""text":"hello, all""#).await;
-        assert!(
-            read.contains("event: private\ndata: {\"from\":\"ada\",\"text\":\"a secret\",\"to\":\"bob\"}\n\n"),
-            "{read}"
-        );
+    let private = json!({"from": "ada", "to": "bob", "text": "a secret"});
+    let public = json!({"from": "bob", "to": "", "text": "hello, all"});
+    assert_eq!(send(address, &private).await, 204);
+    assert_eq!(send(address, &public).await, 204);
+    for recipient in [&mut ada, &mut bob] {
+        let messages = messages_until(recipient, &public).await;
+        assert!(messages.iter().any(|message| message.event_type == "private" && json_of(message) == private));
     }
-    let read = read_until(&mut eve, r#""text":"hello, all""#).await;
-    assert!(!read.contains("secret"), "{read}");
+    let messages = messages_until(&mut eve, &public).await;
+    assert!(!messages.iter().any(|message| message.data.contains("secret")), "{messages:?}");
 
-    // Who has gone is not there any more, without having said goodbye.
+    // A closed connection is noticed although its page did not say goodbye.
     drop(eve);
-    let gone = async {
-        while publisher.subscribers(["chat"]).unwrap().len() > 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(10), gone).await.expect("its going is noticed");
-    assert!(say(&address, r#"{"from":"ada","to":"eve","text":"?"}"#).await.starts_with("HTTP/1.1 404 "));
+    eventually("eve has left", async || publisher.subscribers(["chat"]).unwrap().len() == 2).await;
+    assert_eq!(send(address, &json!({"from": "ada", "to": "eve", "text": "?"})).await, 404);
 
-    drop(page);
     stop.send(()).unwrap();
-    for stream in [&mut ada, &mut bob] {
-        read_until(stream, "retry: ").await;
+    ada.rest().await;
+    bob.rest().await;
+    within("the end of the server", server).await.unwrap().unwrap();
+}
+
+async fn join(address: SocketAddr, name: &str) -> EventStream {
+    EventStream::open(address, &format!("/subscribe/{name}"), &[]).await
+}
+
+/// Sends a message and returns the status.
+async fn send(address: SocketAddr, message: &Value) -> u16 {
+    let headers = [("Content-Type", "application/json")];
+    request(address, "POST", "/publish", &headers, message.to_string().as_bytes()).await.head.status
+}
+
+async fn until_present(stream: &mut EventStream, names: &[&str]) {
+    messages_until(stream, &json!(names)).await;
+}
+
+/// Reads until a message has these data, and returns all messages.
+async fn messages_until(stream: &mut EventStream, data: &Value) -> Vec<Message> {
+    let mut messages = Vec::new();
+    while messages.last().is_none_or(|last| json_of(last) != *data) {
+        messages.push(stream.message().await);
     }
-    timeout(Duration::from_secs(10), server).await.expect("streams end with the publisher").unwrap().unwrap();
+    messages
 }
 
-async fn say(address: &str, message: &str) -> String {
-    let mut socket = request(address, "POST /publish", message).await;
-    read_until(&mut socket, "\r\n\r\n").await
-}
-
-async fn request(address: &str, request: &str, body: &str) -> TcpStream {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let length = body.len();
-    let head = format!("{request} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n");
-    let request = format!("{head}Content-Length: {length}\r\n\r\n{body}");
-    socket.write_all(request.as_bytes()).await.unwrap();
-    socket
-}
-
-async fn read_until(socket: &mut TcpStream, end: &str) -> String {
-    let mut read = Vec::new();
-    let reading = async {
-        while !String::from_utf8_lossy(&read).contains(end) {
-            assert_ne!(socket.read_buf(&mut read).await.unwrap(), 0, "it ended before {end:?}");
-        }
-    };
-    timeout(Duration::from_secs(10), reading).await.unwrap_or_else(|_| panic!("no {end:?}"));
-    String::from_utf8(read).unwrap()
+fn json_of(message: &Message) -> Value {
+    serde_json::from_str(&message.data).unwrap()
 }

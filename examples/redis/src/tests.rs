@@ -1,99 +1,63 @@
 //! Two programs on a real Redis, which the test starts.
 
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use tidecast::Hub;
-use tidecast_test::redis::server::Server;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
-
-/// Far longer than anything here takes.
-const DEADLINE: Duration = Duration::from_secs(30);
+use tidecast_test::{EventStream, eventually, redis::server::Server, request};
+use tokio::net::TcpListener;
 
 #[tokio::test]
-async fn what_one_page_says_both_show() {
+async fn both_pages_show_every_message() {
     let redis = Server::start(&[]);
     let (here, there) = (serve(&redis).await, serve(&redis).await);
 
-    let mut page = request(&here, "GET /", "").await;
-    assert!(read_until(&mut page, &["</script>"]).await.contains(r#"new EventSource("/stream?channel=messages")"#));
+    let page = request(here, "GET", "/", &[], b"").await.text();
+    assert!(page.contains(r#"new EventSource("/stream?channel=messages")"#), "{page}");
 
-    let mut streams = [stream(&here, "").await, stream(&there, "").await];
-    assert!(ask(&there, "POST /say", "hello").await.starts_with("HTTP/1.1 204 "));
-    let mut last = String::new();
+    let mut streams = [stream(here, "").await, stream(there, "").await];
+    assert_eq!(say(there, "hello").await, 204);
     for stream in &mut streams {
-        // The id is the last line of an event.
-        let read = read_until(stream, &["data: hello\n", "\n\n"]).await;
-        let id = read.lines().rev().find_map(|line| line.strip_prefix("id: "));
-        last = id.unwrap_or_else(|| panic!("no id in {read}")).to_owned();
+        assert_eq!(stream.message().await.data, "hello");
     }
-
-    // The page of one program goes on at the other.
+    let last = streams[0].last_event_id().to_owned();
     drop(streams);
-    assert!(ask(&here, "POST /say", "again").await.starts_with("HTTP/1.1 204 "));
-    let mut resumed = stream(&there, &format!("&last_event_id={last}")).await;
-    assert!(!read_until(&mut resumed, &["data: again\n"]).await.contains("data: hello"));
+
+    // The page of one program resumes at the other.
+    assert_eq!(say(here, "again").await, 204);
+    let mut resumed = stream(there, &format!("&last_event_id={last}")).await;
+    assert_eq!(resumed.message().await.data, "again");
 }
 
 #[tokio::test]
-async fn without_redis_a_program_says_so() {
+async fn without_redis_a_program_is_not_ready() {
     let mut redis = Server::start(&[]);
     let address = serve(&redis).await;
     redis.kill();
-    assert!(ask(&address, "POST /say", "hello").await.starts_with("HTTP/1.1 503 "));
+    assert_eq!(say(address, "hello").await, 503);
     redis.run();
-    let ready = async { while !ask(&address, "GET /ready", "").await.starts_with("HTTP/1.1 200 ") {} };
-    timeout(DEADLINE, ready).await.expect("it finds the new Redis");
+    eventually("the program finds the new Redis", async || ready(address).await == 200).await;
 }
 
-/// Starts a program on a free port, and waits until it has found Redis.
-async fn serve(redis: &Server) -> String {
-    let hub: Hub = super::hub(&redis.url()).unwrap();
+/// Starts a program on a free port and waits until it has found Redis.
+async fn serve(redis: &Server) -> SocketAddr {
+    let hub = super::hub(&redis.url()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let address = listener.local_addr().unwrap();
     tokio::spawn(axum::serve(listener, super::app(hub)).into_future());
-    assert!(ask(&address, "GET /ready", "").await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(ready(address).await, 200);
     address
 }
 
-/// Opens a stream, and waits until it misses nothing any more.
-async fn stream(address: &str, query: &str) -> TcpStream {
-    let mut stream = request(address, &format!("GET /stream?channel=messages{query}"), "").await;
-    read_until(&mut stream, &["\nid: "]).await;
+/// Opens a stream and waits until it misses no later message.
+async fn stream(address: SocketAddr, query: &str) -> EventStream {
+    let mut stream = EventStream::open(address, &format!("/stream?channel=messages{query}"), &[]).await;
+    stream.until_live().await;
     stream
 }
 
-/// Sends a request, and returns the whole answer.
-async fn ask(address: &str, line: &str, body: &str) -> String {
-    let mut socket = request(address, line, body).await;
-    let mut read = String::new();
-    timeout(DEADLINE, socket.read_to_string(&mut read)).await.expect("an answer").unwrap();
-    read
+async fn say(address: SocketAddr, text: &str) -> u16 {
+    request(address, "POST", "/say", &[], text.as_bytes()).await.head.status
 }
 
-async fn request(address: &str, line: &str, body: &str) -> TcpStream {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let len = body.len();
-    let head = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n");
-    socket.write_all((head + body).as_bytes()).await.unwrap();
-    socket
-}
-
-/// Reads until these texts have come, one behind the other.
-async fn read_until(socket: &mut TcpStream, texts: &[&str]) -> String {
-    let mut read = Vec::new();
-    let have_come = |read: &[u8]| {
-        let read = String::from_utf8_lossy(read);
-        texts.iter().try_fold(&*read, |rest, text| rest.split_once(text).map(|(_, rest)| rest)).is_some()
-    };
-    let reading = async {
-        while !have_come(&read) {
-            assert_ne!(socket.read_buf(&mut read).await.unwrap(), 0, "it ended before {texts:?}");
-        }
-    };
-    timeout(DEADLINE, reading).await.unwrap_or_else(|_| panic!("no {texts:?}"));
-    String::from_utf8(read).unwrap()
+async fn ready(address: SocketAddr) -> u16 {
+    request(address, "GET", "/ready", &[], b"").await.head.status
 }

@@ -33,7 +33,7 @@ async fn it_sees_the_whole_request_and_every_channel_once() {
     request.headers_mut().insert(header::COOKIE, "session=1".parse().unwrap());
     assert_eq!(answer(&app, request).await.status(), 200);
 
-    let StreamRequest { parts, channels } = requests.recv().await.unwrap();
+    let StreamRequest { parts, channels, .. } = requests.recv().await.unwrap();
     assert_eq!(channels, ["b", "a", "sse"]);
     assert_eq!(parts.method, Method::GET);
     assert_eq!(parts.uri.query(), Some("channel=b&token=t%20t&channel=a&channel=b&channel="));
@@ -65,7 +65,7 @@ async fn it_may_refuse_with_problems_statuses_and_responses() {
     let problem = Problem::new(StatusCode::FORBIDDEN, "no");
     assert_eq!(status(streams().authorize(move |_| std::future::ready(Err(problem.clone())))).await, 403);
     assert_eq!(status(streams().authorize(|_| async { Err(StatusCode::NOT_FOUND) })).await, 404);
-    let later = || tidecast_axum::come_back_in(Duration::from_secs(9)).into_response();
+    let later = || tidecast_axum::retry_later(Duration::from_secs(9)).into_response();
     assert_eq!(status(streams().authorize(move |_| async move { Err(later()) })).await, 200);
     assert_eq!(status(streams().authorize(|_| async { Ok::<(), StatusCode>(()) })).await, 200);
 }

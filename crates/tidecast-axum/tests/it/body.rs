@@ -56,13 +56,13 @@ async fn no_comment_comes_while_events_flow() {
 #[tokio::test(start_paused = true)]
 async fn the_time_of_a_comment_is_an_option_and_zero_is_never() {
     let hub = Hub::new();
-    let options = StreamOptions { keep_alive: Duration::from_millis(40), ..StreamOptions::default() };
+    let options = StreamOptions::default().keep_alive(Duration::from_millis(40));
     let (mut body, _) = open(&with(&hub, options), get("/")).await;
     let quiet_since = Instant::now();
     assert_eq!(next(&mut body).await, ":\n");
     assert!(quiet_since.elapsed() <= Duration::from_millis(40) + TICK);
 
-    let options = StreamOptions { keep_alive: Duration::ZERO, ..StreamOptions::default() };
+    let options = StreamOptions::default().keep_alive(Duration::ZERO);
     let (mut body, _) = open(&with(&hub, options), get("/")).await;
     timeout(Duration::from_secs(86_400), next(&mut body)).await.expect_err("not a word in a day");
     publish(&hub, "sse", "news");
@@ -71,7 +71,7 @@ async fn the_time_of_a_comment_is_an_option_and_zero_is_never() {
 
 #[tokio::test]
 async fn retry_is_an_option() {
-    let options = StreamOptions { retry: Duration::from_millis(250), ..StreamOptions::default() };
+    let options = StreamOptions::default().retry(Duration::from_millis(250));
     let (_body, first) = open(&with(&Hub::new(), options), get("/")).await;
     assert!(first.starts_with(": tidecast\nretry: 250\n"), "{first}");
 }
@@ -154,7 +154,7 @@ async fn a_body_that_waits_is_woken_by_the_end() {
 async fn clients_are_spread_over_the_range_of_end_retry() {
     let hub = Hub::new();
     let end_retry = Duration::from_secs(7)..=Duration::from_secs(9);
-    let app = with(&hub, StreamOptions { end_retry, ..StreamOptions::default() });
+    let app = with(&hub, StreamOptions::default().end_retry(end_retry));
     let mut bodies = Vec::new();
     for _ in 0..50 {
         bodies.push(open(&app, get("/")).await.0);
@@ -177,7 +177,7 @@ async fn clients_are_spread_over_the_range_of_end_retry() {
 async fn a_lifetime_ends_a_stream_whatever_happens_on_it() {
     let hub = Hub::new();
     let lifetime = Duration::from_secs(100);
-    let options = StreamOptions { lifetime, ..StreamOptions::default() };
+    let options = StreamOptions::default().lifetime(lifetime);
     let app = with(&hub, options);
     let mut lasted = Vec::new();
     for _ in 0..4 {
@@ -205,8 +205,7 @@ async fn a_lifetime_ends_a_stream_whatever_happens_on_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lifetime_ends_a_stream_on_which_nothing_happens() {
-    let options =
-        StreamOptions { lifetime: Duration::from_secs(100), keep_alive: Duration::ZERO, ..StreamOptions::default() };
+    let options = StreamOptions::default().lifetime(Duration::from_secs(100)).keep_alive(Duration::ZERO);
     let (body, _) = open(&with(&Hub::new(), options), get("/")).await;
     let begun = Instant::now();
     assert_eq!(rest(body).await, "retry: 3000\n");

@@ -17,7 +17,7 @@ use crate::exchange::{answer, data, get, is_silent, next, open, rest, try_next};
 async fn join(State(publisher): State<Publisher<String>>, Path(name): Path<String>) -> Result<Sse, Problem> {
     let initial = vec![Event::text(format!("hello, {name}"))];
     let options = FeedOptions { initial, events_max: 2, when_full: WhenFull::End, ..FeedOptions::default() };
-    let served = StreamOptions { retry: Duration::from_millis(250), ..StreamOptions::default() };
+    let served = StreamOptions::default().retry(Duration::from_millis(250));
     // Where there is no position there is no event `stream-open`.
     Ok(Sse::from(publisher.subscribe(["chat"], name, options)?).options(served).open_event(true))
 }
@@ -81,7 +81,7 @@ async fn closing_the_publisher_ends_it_after_everything_before() {
 async fn a_lifetime_ends_it() {
     async fn join(State(publisher): State<Publisher<()>>) -> Result<Sse, Problem> {
         let lifetime = Duration::from_secs(100);
-        let served = StreamOptions { lifetime, keep_alive: Duration::ZERO, ..StreamOptions::default() };
+        let served = StreamOptions::default().lifetime(lifetime).keep_alive(Duration::ZERO);
         Ok(Sse::from(publisher.subscribe(["chat"], (), FeedOptions::default())?).options(served))
     }
     let publisher = Publisher::new();

@@ -8,7 +8,7 @@ mod authorize;
 mod body;
 mod exchange;
 mod feed;
-mod handover;
+mod handoff;
 mod problem;
 mod query;
 mod response;

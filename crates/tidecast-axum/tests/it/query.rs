@@ -3,7 +3,7 @@
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use proptest::{collection::vec, prelude::*};
 use tidecast::{Hub, limits::SUBSCRIPTION_CHANNELS_MAX};
-use tidecast_axum::{query, router};
+use tidecast_axum::{internals::query, router};
 
 use crate::exchange::{answer, get};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{Router, response::IntoResponse, routing};
 use http::header;
 use tidecast::{Hub, Start};
-use tidecast_axum::{Sse, StreamOptions, come_back_in, random_between};
+use tidecast_axum::{Sse, StreamOptions, internals::jitter, retry_later};
 
 use crate::exchange::{data, get, messages, next, open, publish, rest};
 
@@ -17,7 +17,7 @@ async fn a_handler_chooses_channels_and_options() {
         "/",
         routing::get(move || async move {
             let subscription = handler.subscribe(["orders", "prices"], Start::Last(1)).unwrap();
-            let options = StreamOptions { retry: Duration::ZERO, ..StreamOptions::default() };
+            let options = StreamOptions::default().retry(Duration::ZERO);
             Sse::new(subscription).options(options).open_event(true)
         }),
     );
@@ -40,7 +40,7 @@ fn a_response_can_be_made_without_a_runtime() {
 
 #[tokio::test]
 async fn come_back_in_is_a_stream_with_one_block() {
-    let response = come_back_in(Duration::from_millis(12_345));
+    let response = retry_later(Duration::from_millis(12_345));
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache, no-transform");
@@ -50,13 +50,13 @@ async fn come_back_in_is_a_stream_with_one_block() {
 #[test]
 fn a_time_is_drawn_from_the_whole_range() {
     let millis = Duration::from_millis;
-    let mut drawn: Vec<_> = (0..1_000).map(|_| random_between(&(millis(1)..=millis(3)))).collect();
+    let mut drawn: Vec<_> = (0..1_000).map(|_| jitter(&(millis(1)..=millis(3)))).collect();
     drawn.sort_unstable();
     drawn.dedup();
     assert_eq!(drawn, [millis(1), millis(2), millis(3)]);
-    assert_eq!(random_between(&(millis(7)..=millis(7))), millis(7));
+    assert_eq!(jitter(&(millis(7)..=millis(7))), millis(7));
     // A range the wrong way round is nobody's panic.
     let reversed = millis(9)..=millis(7);
-    assert_eq!(random_between(&reversed), millis(9));
-    assert!(random_between(&(Duration::MAX..=Duration::MAX)) > Duration::from_secs(1));
+    assert_eq!(jitter(&reversed), millis(9));
+    assert!(jitter(&(Duration::MAX..=Duration::MAX)) > Duration::from_secs(1));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tidecast::Hub;
-use tidecast_axum::{close_on, end_with};
+use tidecast_axum::{close_on, with_shutdown_timeout};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -94,7 +94,7 @@ async fn a_client_that_reads_nothing_does_not_hold_up_the_end() {
     let server = axum::serve(listener, tidecast_axum::router(hub.clone()))
         .with_graceful_shutdown(close_on(hub.clone(), stopped));
     let ending = hub.clone();
-    let server = tokio::spawn(async move { end_with(&ending, Duration::from_millis(200), server).await });
+    let server = tokio::spawn(async move { with_shutdown_timeout(&ending, Duration::from_millis(200), server).await });
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     read_until(&mut stream, "\nid: ").await;

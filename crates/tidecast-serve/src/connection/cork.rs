@@ -147,7 +147,7 @@ impl CorkedSocket {
             return Streaming::TooMuchInput;
         }
         // Once all that it said has come out of hyper, and it has nothing more to say.
-        let has_said_all = offer.handover.armed().is_some_and(|armed| corked.flushed == Some(armed));
+        let has_said_all = offer.handoff.idle_epoch().is_some_and(|armed| corked.flushed == Some(armed));
         match has_said_all {
             true if offer.detaches => Streaming::Detachable(offer),
             true if corked.input_ended => {
@@ -284,7 +284,7 @@ impl AsyncWrite for CorkedSocket {
     /// hyper asks for this only when it has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut corked = self.0.lock();
-        corked.flushed = corked.offer.as_ref().and_then(|offer| offer.handover.armed());
+        corked.flushed = corked.offer.as_ref().and_then(|offer| offer.handoff.idle_epoch());
         Poll::Ready(Ok(()))
     }
 
@@ -377,9 +377,9 @@ mod tests {
         let hub = tidecast::Hub::new();
         let request = http::Request::get("/").body(http_body_util::Empty::<Bytes>::new()).unwrap();
         let offer = crate::detach::offer(&request, true).unwrap();
-        let handover = offer.handover.clone();
+        let handoff = offer.handoff.clone();
         let subscription = hub.subscribe(["a"], tidecast::Start::Live).unwrap();
-        let stream = tidecast_axum::Sse::new(subscription).handover(Some(handover.clone()));
+        let stream = tidecast_axum::Sse::new(subscription).handoff(Some(handoff.clone()));
         let mut body = axum::response::IntoResponse::into_response(stream).into_body();
         ours.offer(offer);
         body.frame().await.unwrap().unwrap();

@@ -13,7 +13,7 @@ use std::{
 
 use rustix::event::epoll;
 use tidecast::{Batch, ReaderGroups};
-use tidecast_axum::{StreamOptions, random_between};
+use tidecast_axum::{StreamOptions, internals::jitter};
 
 use super::{
     Member,
@@ -275,7 +275,7 @@ impl Connections {
                 Seen::CaughtUp => {
                     if self.ending {
                         look.count(&self.taps, key);
-                        self.end_stream(token, random_between(&self.options.end_retry));
+                        self.end_stream(token, jitter(&self.options.end_retry));
                     }
                     return Served::Done;
                 }

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use tidecast::{LogCursor, limits::READ_BYTES_DEFAULT};
-use tidecast_axum::random_between;
+use tidecast_axum::internals::jitter;
 
 use super::{
     chunk::{Pending, Written, write},
@@ -42,7 +42,7 @@ impl Connections {
                     }
                 }
                 Poll::Ready(false) => {
-                    self.end_stream(token, random_between(&self.options.end_retry));
+                    self.end_stream(token, jitter(&self.options.end_retry));
                     break;
                 }
                 Poll::Pending => {

@@ -1,7 +1,7 @@
-//! How many wrong keys came from an address lately.
+//! Counts the recent wrong keys of each client address.
 //!
-//! A table of fixed size, made with the first wrong key: two addresses that meet in it share a slot, and the newer one
-//! takes it. So an address may be forgotten too early, but nobody is counted for another, and memory has a bound.
+//! The counts are in a table of fixed size, which the first wrong key creates. If two addresses hash to one slot, the newer
+//! one takes it: an address may be forgotten early, but is never blamed for another, and memory is bounded.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -17,10 +17,10 @@ use crate::{
     places::client_of,
 };
 
-/// See the module.
+/// Counts wrong keys by client address. See the module.
 pub(super) struct GuessCounter {
     slots: OnceLock<Box<[Mutex<Option<Slot>>]>>,
-    /// Drawn at the start, so that nobody can choose addresses that meet.
+    /// Seeded at random, so that a client cannot choose addresses that share a slot.
     hasher: RandomState,
 }
 
@@ -31,17 +31,11 @@ struct Slot {
     count: u32,
 }
 
-/// Whether an address may have another wrong key answered at once.
+/// The number of wrong keys of an address, against [`GUESSES_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Count {
+pub(super) enum Guesses {
     Few,
     TooMany,
-}
-
-impl Count {
-    pub(super) fn is_too_many(self) -> bool {
-        self == Self::TooMany
-    }
 }
 
 impl GuessCounter {
@@ -49,8 +43,8 @@ impl GuessCounter {
         Self { slots: OnceLock::new(), hasher: RandomState::new() }
     }
 
-    /// Counts a wrong key of an address. A window begins with an address' first one and ends by its time, whatever comes.
-    pub(super) fn count(&self, address: IpAddr, now: Instant) -> Count {
+    /// Counts a wrong key of an address. A window begins with the first one, and later ones do not extend it.
+    pub(super) fn count(&self, address: IpAddr, now: Instant) -> Guesses {
         let address = client_of(address);
         let slots = self.slots.get_or_init(|| (0..GUESS_ADDRESSES_MAX).map(|_| Mutex::default()).collect());
         let at = self.hasher.hash_one(address) % slots.len() as u64;
@@ -59,7 +53,7 @@ impl GuessCounter {
         let mut counted = same.unwrap_or(Slot { address, since: now, count: 0 });
         counted.count = counted.count.saturating_add(1);
         *slot = Some(counted);
-        if counted.count > GUESSES_MAX { Count::TooMany } else { Count::Few }
+        if counted.count > GUESSES_MAX { Guesses::TooMany } else { Guesses::Few }
     }
 }
 
@@ -72,21 +66,21 @@ mod tests {
         let (guesses, begin) = (GuessCounter::new(), Instant::now());
         let counts = |address: &str, now| guesses.count(address.parse().unwrap(), now);
         for _ in 0..GUESSES_MAX {
-            assert_eq!(counts("192.0.2.1", begin), Count::Few);
+            assert_eq!(counts("192.0.2.1", begin), Guesses::Few);
         }
-        assert_eq!(counts("192.0.2.1", begin), Count::TooMany);
-        assert_eq!(counts("::ffff:192.0.2.1", begin), Count::TooMany);
-        assert_eq!(counts("192.0.2.1", begin + GUESS_WINDOW), Count::Few);
-        // Of IPv6 a network of 64 bits is one address.
+        assert_eq!(counts("192.0.2.1", begin), Guesses::TooMany);
+        assert_eq!(counts("::ffff:192.0.2.1", begin), Guesses::TooMany);
+        assert_eq!(counts("192.0.2.1", begin + GUESS_WINDOW), Guesses::Few);
+        // An IPv6 network of 64 bits counts as one address.
         for number in 0..GUESSES_MAX {
-            assert_eq!(counts(&format!("2001:db8::{number}"), begin), Count::Few);
+            assert_eq!(counts(&format!("2001:db8::{number}"), begin), Guesses::Few);
         }
-        assert_eq!(counts("2001:db8::ffff:1", begin), Count::TooMany);
-        assert_eq!(counts("2001:db8:0:1::1", begin), Count::Few);
+        assert_eq!(counts("2001:db8::ffff:1", begin), Guesses::TooMany);
+        assert_eq!(counts("2001:db8:0:1::1", begin), Guesses::Few);
     }
 
     #[test]
-    fn however_many_addresses_come_the_table_stays_as_large() {
+    fn the_table_does_not_grow_with_the_number_of_addresses() {
         let (guesses, begin) = (GuessCounter::new(), Instant::now());
         for number in 0..20_000_u32 {
             guesses.count(IpAddr::V4(number.into()), begin);

@@ -1,5 +1,5 @@
-//! Refuses requests for their key, ticket, host or origin: the answer, a count by cause, a line in the log, and slower
-//! answers to clients that guess keys.
+//! Responds to requests that are refused for their key, ticket, host or origin: with a problem document, a count by cause,
+//! a log line, and a delay for clients that guess keys.
 
 use std::{
     fmt,
@@ -15,7 +15,10 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use tidecast_axum::Problem;
 
-use super::guess_counter::GuessCounter;
+use super::{
+    cause::RefusalCause,
+    guess_counter::{GuessCounter, Guesses},
+};
 use crate::{
     limits::{DELAYED_REFUSALS_MAX, GUESS_WINDOW, REFUSAL_DELAY},
     observe::{log_limit::LogLimit, metrics::Counters},
@@ -24,87 +27,22 @@ use crate::{
 /// A request that is refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    /// `None` if the request itself is wrong, whoever asks.
-    cause: Option<Cause>,
+    /// `None` if the request itself is invalid, whatever its rights are.
+    cause: Option<RefusalCause>,
     problem: Problem,
 }
 
-/// Why a request is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    KeyMissing,
-    KeyWrong,
-    /// A token was sent where the key is asked for.
-    TokenForKey,
-    /// The address has sent too many wrong keys.
-    Guessing,
-    TicketMissing,
-    TicketWrong,
-    TicketExpired,
-    /// The ticket is for other channels.
-    ChannelNotInTicket,
-    /// The `Host` is not one of the hub's.
-    Host,
-    /// A page of another origin asks.
-    Origin,
-}
-
-impl Cause {
-    /// All of them, in the order of their declaration.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::KeyMissing,
-        Self::KeyWrong,
-        Self::TokenForKey,
-        Self::Guessing,
-        Self::TicketMissing,
-        Self::TicketWrong,
-        Self::TicketExpired,
-        Self::ChannelNotInTicket,
-        Self::Host,
-        Self::Origin,
-    ];
-
-    /// Returns the value of the label `cause`.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::KeyMissing => "key-missing",
-            Self::KeyWrong => "key-wrong",
-            Self::TokenForKey => "token-for-key",
-            Self::Guessing => "guessing",
-            Self::TicketMissing => "ticket-missing",
-            Self::TicketWrong => "ticket-wrong",
-            Self::TicketExpired => "ticket-expired",
-            Self::ChannelNotInTicket => "channel-not-in-ticket",
-            Self::Host => "host",
-            Self::Origin => "origin",
-        }
-    }
-
-    fn status(self) -> StatusCode {
-        match self {
-            Self::KeyMissing
-            | Self::KeyWrong
-            | Self::TokenForKey
-            | Self::TicketMissing
-            | Self::TicketWrong
-            | Self::TicketExpired => StatusCode::UNAUTHORIZED,
-            Self::ChannelNotInTicket | Self::Host | Self::Origin => StatusCode::FORBIDDEN,
-            Self::Guessing => StatusCode::TOO_MANY_REQUESTS,
-        }
-    }
-}
-
 impl Refusal {
-    /// Creates the refusal of a cause, with a sentence on what is wrong and what to do.
-    pub(crate) fn new(cause: Cause, detail: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+    /// Creates a refusal with a sentence that names the cause and the remedy.
+    pub(crate) fn new(cause: RefusalCause, detail: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { cause: Some(cause), problem: Problem::new(cause.status(), detail) }
     }
 
-    /// Returns the refusal of a request that holds a wrong publish key, and is refused without one for this reason.
+    /// Adds to a refusal that the request's bearer token is a wrong publish key.
     pub(crate) fn with_wrong_key(self) -> Self {
         let why = self.problem.detail();
         Self::new(
-            Cause::KeyWrong,
+            RefusalCause::KeyWrong,
             format!("the bearer token is neither the publish key nor a ticket; without it: {why}"),
         )
     }
@@ -116,17 +54,18 @@ impl From<Problem> for Refusal {
     }
 }
 
-/// Answers, counts and logs refusals.
-pub(crate) struct Refusals {
+/// Responds to refused requests, and counts and logs them.
+pub(crate) struct RefusalResponder {
     counters: Arc<Counters>,
-    logged: [LogLimit; Cause::ALL.len()],
+    logged: [LogLimit; RefusalCause::ALL.len()],
     guesses: GuessCounter,
-    /// How many answers are being delayed, and for how long each is.
+    /// The number of responses that are being delayed.
     delayed: AtomicUsize,
+    /// How long a response is delayed.
     delay: Duration,
 }
 
-impl Refusals {
+impl RefusalResponder {
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
         Self {
             counters,
@@ -137,49 +76,51 @@ impl Refusals {
         }
     }
 
-    /// Returns the answer to a request that is refused, and counts and logs it. A wrong key after too many of the same
-    /// address is answered late, by 429, and its connection closed; a right key never comes here.
-    pub(crate) async fn answer(&self, peer: SocketAddr, refusal: Refusal) -> Response {
+    /// Returns the response to a refused request, and counts and logs the refusal. If an address has sent too many wrong
+    /// keys, the response to the next one is delayed, has status 429, and closes the connection. A request with the right
+    /// key is not delayed.
+    pub(crate) async fn respond(&self, peer: SocketAddr, refusal: Refusal) -> Response {
         let Refusal { cause, problem } = refusal;
         let Some(cause) = cause else { return problem.into_response() };
-        let guesses = cause == Cause::KeyWrong && self.guesses.count(peer.ip(), Instant::now()).is_too_many();
-        if !guesses {
-            self.note(cause, peer, problem.detail());
-            return respond(problem);
+        let is_guessing =
+            cause == RefusalCause::KeyWrong && self.guesses.count(peer.ip(), Instant::now()) == Guesses::TooMany;
+        if !is_guessing {
+            self.record(cause, peer, problem.detail());
+            return into_response(problem);
         }
-        self.note(Cause::Guessing, peer, problem.detail());
+        self.record(RefusalCause::Guessing, peer, problem.detail());
         self.delay().await;
-        let why = "too many wrong keys came from this address: look at the key before the next attempt; the right one is \
+        let why = "too many wrong keys came from this address: check the key before the next attempt; the right one is \
                    accepted at once";
-        let problem = Problem::new(Cause::Guessing.status(), why).retry_after(GUESS_WINDOW);
-        let mut response = respond(problem);
+        let problem = Problem::new(RefusalCause::Guessing.status(), why).retry_after(GUESS_WINDOW);
+        let mut response = into_response(problem);
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
 
-    /// Counts a refusal. Each has a line at the level of debugging; at the usual one a cause has a line at once, and then
-    /// one for all that came up within [`LOG_INTERVAL`](crate::limits::LOG_INTERVAL).
-    fn note(&self, cause: Cause, peer: SocketAddr, why: &str) {
+    /// Counts and logs a refusal. At level `debug` each has a line. At `info` or `warn` the first of a cause has a line, and
+    /// then at most one each [`LOG_INTERVAL`](crate::limits::LOG_INTERVAL), with a count.
+    fn record(&self, cause: RefusalCause, peer: SocketAddr, why: &str) {
         self.counters.count_refusal(cause);
         let (client, status, label) = (peer.ip(), cause.status().as_u16(), cause.label());
         tracing::debug!(%client, status, cause = label, why, "request refused");
         let Some(count) = self.logged[cause as usize].due(Instant::now()) else { return };
         match cause {
-            // Pages that stayed open, and programs that were not told: nothing that anybody tries.
-            Cause::KeyMissing
-            | Cause::TokenForKey
-            | Cause::TicketMissing
-            | Cause::TicketExpired
-            | Cause::ChannelNotInTicket => {
+            // Pages that stayed open and programs that were not configured cause these, not attacks.
+            RefusalCause::KeyMissing
+            | RefusalCause::TokenForKey
+            | RefusalCause::TicketMissing
+            | RefusalCause::TicketExpired
+            | RefusalCause::ChannelNotInTicket => {
                 tracing::info!(%client, status, cause = label, count, "requests refused");
             }
             _ => tracing::warn!(%client, status, cause = label, count, "requests refused"),
         }
     }
 
-    /// Waits, unless as many answers as may wait at once do so already.
+    /// Waits, unless [`DELAYED_REFUSALS_MAX`] responses are being delayed.
     async fn delay(&self) {
-        /// Counts the answer for as long as it waits, also if its client leaves.
+        /// Counts a delayed response, also if its client disconnects meanwhile.
         struct Waiting<'a>(&'a AtomicUsize);
 
         impl Drop for Waiting<'_> {
@@ -196,14 +137,14 @@ impl Refusals {
     }
 }
 
-impl fmt::Debug for Refusals {
+impl fmt::Debug for RefusalResponder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusals").finish_non_exhaustive()
+        f.debug_struct("RefusalResponder").finish_non_exhaustive()
     }
 }
 
-/// Returns a refusal's answer; that of a 401 names how a key or a ticket is sent.
-fn respond(problem: Problem) -> Response {
+/// Returns the response of a refusal. That of a 401 names the scheme by which a key or a ticket is sent.
+fn into_response(problem: Problem) -> Response {
     let unauthorized = problem.status() == StatusCode::UNAUTHORIZED;
     let mut response = problem.into_response();
     if unauthorized {
@@ -219,16 +160,16 @@ mod tests {
 
     const DELAY: Duration = Duration::from_millis(50);
 
-    fn refusals() -> Refusals {
-        Refusals { delay: DELAY, ..Refusals::new(Arc::default()) }
+    fn refusals() -> RefusalResponder {
+        RefusalResponder { delay: DELAY, ..RefusalResponder::new(Arc::default()) }
     }
 
     /// 172,000 wrong keys a second left no trace, and each was answered at once.
     #[tokio::test]
-    async fn who_guesses_is_answered_late_and_counted() {
+    async fn a_client_that_guesses_is_delayed_and_counted() {
         let refusals = refusals();
         let peer: SocketAddr = "192.0.2.1:5000".parse().unwrap();
-        let wrong = || refusals.answer(peer, Refusal::new(Cause::KeyWrong, "the publish key is wrong"));
+        let wrong = || refusals.respond(peer, Refusal::new(RefusalCause::KeyWrong, "the publish key is wrong"));
         for _ in 0..GUESSES_MAX {
             assert_eq!(wrong().await.status(), 401);
         }
@@ -238,8 +179,9 @@ mod tests {
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["connection"], "close");
         assert_eq!(response.headers()["retry-after"], GUESS_WINDOW.as_secs().to_string().as_str());
-        // What is no guess is answered as ever.
-        let missing = refusals.answer(peer, Refusal::new(Cause::KeyMissing, "the publish key is missing")).await;
+        // Other refusals are not delayed.
+        let missing =
+            refusals.respond(peer, Refusal::new(RefusalCause::KeyMissing, "the publish key is missing")).await;
         assert_eq!(missing.status(), 401);
         let mut counts = refusals.counters.refusals();
         counts.retain(|(_, count)| *count > 0);
@@ -247,16 +189,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_answers_wait_than_there_is_room_for() {
-        let with =
-            |waiting, delay| Refusals { delayed: AtomicUsize::new(waiting), delay, ..Refusals::new(Arc::default()) };
+    async fn the_number_of_delayed_responses_is_bounded() {
+        let with = |waiting, delay| RefusalResponder {
+            delayed: AtomicUsize::new(waiting),
+            delay,
+            ..RefusalResponder::new(Arc::default())
+        };
         let (begin, room_for_one) = (Instant::now(), with(DELAYED_REFUSALS_MAX - 1, DELAY));
         room_for_one.delay().await;
         assert!(begin.elapsed() >= DELAY);
         let full = with(DELAYED_REFUSALS_MAX, Duration::from_secs(3_600));
-        tokio::time::timeout(Duration::from_secs(30), full.delay()).await.expect("it does not wait");
+        tokio::time::timeout(Duration::from_secs(30), full.delay())
+            .await
+            .expect("a response beyond the bound is not delayed");
         for refusals in [room_for_one, full] {
-            assert!(refusals.delayed.load(Ordering::Relaxed) >= DELAYED_REFUSALS_MAX - 1, "each gives its place back");
+            assert!(
+                refusals.delayed.load(Ordering::Relaxed) >= DELAYED_REFUSALS_MAX - 1,
+                "each delay is counted until it ends"
+            );
         }
     }
 }

@@ -1,10 +1,15 @@
 //! The settings of access: the publish key, tickets, and the hosts and pages that are answered.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use tidecast::Channel;
 
 use super::{Settings, parse_switch};
-use crate::{auth::pattern::Pattern, limits::TICKET_SECRET_BYTES_MIN};
+use crate::{
+    auth::{pattern::Pattern, ticket::TicketKey},
+    limits::TICKET_SECRET_BYTES_MIN,
+};
 
 /// The settings of access.
 #[derive(Debug, Clone)]
@@ -16,6 +21,8 @@ pub(crate) struct AccessConfig {
     /// Empty for any.
     pub(crate) allowed_hosts: Vec<Pattern>,
     pub(crate) cors_origins: Vec<HeaderValue>,
+    /// The key that tickets are checked with; `None` if no channel needs one, or there is no key.
+    pub(crate) ticket_verifier: Option<Arc<TicketKey>>,
     /// What is allowed and hardly meant.
     pub(super) warnings: Vec<String>,
 }
@@ -34,8 +41,13 @@ pub(crate) enum Anonymous {
 pub(crate) struct Secret(pub(super) String);
 
 impl AccessConfig {
-    /// Returns what tickets are signed with, if they are looked at and there is a key.
-    pub(crate) fn ticket_secret(&self) -> Option<&Secret> {
+    /// Derives the key that tickets are checked with from the other settings.
+    pub(super) fn derive_ticket_verifier(&mut self) {
+        self.ticket_verifier = self.ticket_secret().map(|secret| Arc::new(TicketKey::derive(secret.as_bytes())));
+    }
+
+    /// Returns the secret that tickets are signed with, if a channel needs one and there is a key.
+    fn ticket_secret(&self) -> Option<&Secret> {
         let secret = self.ticket_key.as_ref().or(self.publish_key.as_ref());
         secret.filter(|_| self.anonymous != Anonymous::All)
     }
@@ -81,6 +93,11 @@ impl Anonymous {
 }
 
 impl Secret {
+    #[cfg(test)]
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -4,7 +4,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::{
@@ -17,17 +16,17 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
-use tidecast_axum::Handover;
+use tidecast_axum::internals::StreamHandoff;
 
-use crate::{http::body::drain, places::Control};
+use crate::{config::ConfigHandle, http::body::drain, places::Control};
 
 /// The layer that reads what a handler left of a request's body.
-pub(crate) async fn drain_body(State(timeout_after): State<Duration>, request: Request, next: Next) -> Response {
+pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let control = request.extensions().get::<Arc<Control>>().cloned();
-    let handover = request.extensions().get::<Handover>().cloned();
+    let handoff = request.extensions().get::<StreamHandoff>().cloned();
     let mut rest = SharedBody::default();
     let request = request.map(|body| {
         *rest.0.lock() = Some(body);
@@ -37,11 +36,12 @@ pub(crate) async fn drain_body(State(timeout_after): State<Duration>, request: R
     // Whoever was waited for in vain is not waited for again.
     if response.status() != StatusCode::REQUEST_TIMEOUT {
         // Others may have the place meanwhile, unless it is a stream's.
-        let is_stream = handover.as_ref().is_some_and(Handover::is_filled);
+        let is_stream = handoff.as_ref().is_some_and(StreamHandoff::has_stream);
         if let Some(control) = control.filter(|_| !is_stream) {
             control.rest();
         }
-        drain(&mut rest, timeout_after).await;
+        let timeout = config.read().body_timeout;
+        drain(&mut rest, timeout).await;
     }
     response
 }

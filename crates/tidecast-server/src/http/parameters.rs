@@ -1,6 +1,6 @@
 //! Parameters of addresses, read strictly: one that is not known is most likely a misspelt one.
 
-use tidecast_axum::{Problem, query};
+use tidecast_axum::{Problem, internals::query};
 
 /// How like two names must be, from 0 to 1, for one to be taken for a misspelling of the other.
 const LIKENESS_MIN: f64 = 0.8;
@@ -71,7 +71,7 @@ fn meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = name.to_ascii_lowercase();
     let name = name.split('[').next().unwrap_or_default();
     let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, meant)| *meant);
-    let alias = alias.or_else(|| query::means_channel(name).then_some("channel"));
+    let alias = alias.or_else(|| query::is_channel_alias(name).then_some("channel"));
     if let Some(known) = known.iter().find(|known| alias == Some(**known) || known.eq_ignore_ascii_case(name)) {
         return Some(known);
     }

@@ -24,17 +24,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
 use tidecast_axum::{Problem, Streams};
-use tower::{Layer, ServiceExt, service_fn};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower::ServiceExt;
 
 use crate::{
     app::App,
-    auth::{
-        access::{Permission, guard},
-        ticket_layer::{self, TicketLayer},
-    },
+    auth::{Permission, layer},
     http::{
         body_drain::drain_body,
+        cors::{self, Cors},
         publish::answer as publish,
         routes::{channels, console, health},
     },
@@ -48,14 +45,13 @@ use crate::{
 pub(crate) struct Routes {
     app: Arc<App>,
     router: Router,
-    /// Lets pages of the allowed origins publish, if there are any.
-    cors: Option<CorsLayer>,
+    cors: Cors,
 }
 
 impl Routes {
     pub(crate) fn new(app: &Arc<App>) -> Arc<Self> {
-        let cors = cors(app);
-        Arc::new(Self { app: app.clone(), router: router(app, cors.as_ref()), cors })
+        let cors = Cors::new(app.settings.clone());
+        Arc::new(Self { app: app.clone(), router: router(app, &cors), cors })
     }
 
     /// Answers a client's request. One whose handler panics is answered too.
@@ -94,14 +90,11 @@ impl Routes {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         if request.method() == Method::POST && request.uri().path() == PUBLISH {
-            return match &self.cors {
-                None => Ok(publish::answer(&self.app, peer, &control, request).await),
-                Some(cors) => {
-                    let publish =
-                        service_fn(async |request| Ok(publish::answer(&self.app, peer, &control, request).await));
-                    cors.layer(publish).oneshot(request).await
-                }
-            };
+            if !self.cors.has_origins() {
+                return Ok(publish::answer(&self.app, peer, &control, request).await);
+            }
+            let publish = async |request| Ok(publish::answer(&self.app, peer, &control, request).await);
+            return Ok(self.cors.run(request, publish).await);
         }
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(control);
@@ -122,61 +115,42 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Where events are published.
 pub(crate) const PUBLISH: &str = "/publish";
 
-fn router(app: &Arc<App>, cors: Option<&CorsLayer>) -> Router {
-    let guarded = |permission, route: MethodRouter<Arc<App>>| {
-        route.layer(from_fn_with_state((app.access.clone(), permission), guard))
+fn router(app: &Arc<App>, cors: &Cors) -> Router {
+    let auth = &app.auth;
+    let require = |permission, route: MethodRouter<Arc<App>>| {
+        route.layer(from_fn_with_state((auth.clone(), permission), layer::require))
     };
-    let to_read = |route| guarded(Permission::Subscribe, route);
-    let to_look = |route| guarded(Permission::Inspect, route);
-    let to_change = |route| guarded(Permission::Publish, route);
+    let inspect = |route| require(Permission::Inspect, route);
+    let publish = |route| require(Permission::Publish, route);
+    let open = |route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state(auth.clone(), layer::require_host));
 
     let streams = Streams::new(app.hub.clone()).options(app.config.streams.clone());
-    let admitted = streams.into_method_router().layer(from_fn_with_state(app.admission.clone(), admit));
-    let gate = TicketLayer::new(&app.config.access, app.access.clone());
-    // A gate that asks for tickets says itself what pages may read.
-    let cors_of_streams = cors.filter(|_| !gate.asks());
-    let streams = for_pages_of_others(cors_of_streams, admitted.layer(from_fn_with_state(gate, ticket_layer::ask)));
+    let streams = streams
+        .into_method_router()
+        .layer(from_fn_with_state(app.admission.clone(), admit))
+        .layer(from_fn_with_state((auth.clone(), cors.clone()), layer::require_stream));
     let channel =
-        to_look(get(channels::show)).merge(to_change(delete(channels::forget))).fallback(channels::wrong_method);
+        inspect(get(channels::show)).merge(publish(delete(channels::forget))).fallback(channels::wrong_method);
 
-    // What is posted does not come here: this is for the other methods, which are told that it is what they may do.
-    // With a fallback of its own, as the router's would stand outside of the layers: a page could not read its 405.
-    let publish = post(method_not_allowed).fallback(method_not_allowed);
+    // `Routes::route` answers a POST itself, so this answers the other methods with a 405. The fallback is within the
+    // layers, unlike the router's, so that a page can read its response.
+    let other_methods = publish(post(method_not_allowed).fallback(method_not_allowed))
+        .fallback(method_not_allowed)
+        .layer(from_fn_with_state(cors.clone(), cors::allow_origins));
 
     console::routes()
-        .fold(Router::new(), |router, (path, route)| router.route(path, to_read(route)))
+        .fold(Router::new(), |router, (path, route)| router.route(path, open(route)))
         .route("/stream", streams)
-        .route(PUBLISH, for_pages_of_others(cors, to_change(publish)))
-        .route("/channels", to_look(get(channels::list)))
+        .route(PUBLISH, other_methods)
+        .route("/channels", inspect(get(channels::list)))
         .route("/channels/{*name}", channel)
-        .route("/metrics", to_look(get(health::metrics)))
+        .route("/metrics", inspect(get(health::metrics)))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback_service(to_read(any(not_found)).with_state(app.clone()))
+        .fallback_service(open(any(not_found)).with_state(app.clone()))
         .with_state(app.clone())
-        .layer(from_fn_with_state(app.config.body_timeout, drain_body))
-}
-
-/// What lets pages of the allowed origins use a route, if there are any.
-fn cors(app: &App) -> Option<CorsLayer> {
-    let origins = &app.config.access.cors_origins;
-    let layer = || {
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::list(origins.clone()))
-            .allow_credentials(true)
-            .allow_methods([Method::GET, Method::HEAD, Method::POST])
-            // Whatever the page asks for: tracing and libraries add headers of theirs. It is no longer than a request's head.
-            .allow_headers(AllowHeaders::mirror_request())
-    };
-    (!origins.is_empty()).then(layer)
-}
-
-fn for_pages_of_others(cors: Option<&CorsLayer>, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
-    let Some(cors) = cors else { return route };
-    // With a fallback of its own: the router's takes the place of a default one together with its layer, and then nobody
-    // would answer a browser's question whether it may.
-    route.fallback(method_not_allowed).layer(cors.clone())
+        .layer(from_fn_with_state(app.settings.clone(), drain_body))
 }
 
 /// Returns JSON as an answer, with the newline that each ends with.
@@ -201,4 +175,58 @@ async fn not_found(request: Request) -> Problem {
 pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let right = if uri.path() == PUBLISH { "POST" } else { "GET" };
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not taken here: send a {right}")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+    use crate::config::{Config, Secret, Settings};
+
+    /// Settings that may change while the hub runs are read by each request, and not copied at the start.
+    #[tokio::test]
+    async fn a_request_follows_the_configuration_in_force() {
+        let settings = Settings::default();
+        let config = Config::from_settings(&settings).unwrap();
+        let peer = "127.0.0.1:5000".parse().unwrap();
+        let app = App::new(config.clone(), "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
+        let routes = Routes::new(&app);
+        let ask = async |method: &str, target: &str| {
+            let request = http::Request::builder()
+                .method(method)
+                .uri(target)
+                .header("host", "localhost")
+                .header("origin", "http://localhost")
+                .header("content-type", "text/plain")
+                .body(Body::from("x"))
+                .unwrap();
+            routes.clone().answer(peer, Arc::default(), request).await.unwrap()
+        };
+        let allowed = |response: &Response| response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+
+        let [published, stream] = [ask("POST", "/publish").await, ask("GET", "/stream").await];
+        assert_eq!([published.status(), stream.status()], [StatusCode::OK; 2]);
+        assert!(!allowed(&published) && !allowed(&stream));
+
+        let mut changed = config.clone();
+        changed.access.cors_origins = vec![HeaderValue::from_static("http://localhost")];
+        app.settings.replace(changed.clone());
+        let [published, stream] = [ask("POST", "/publish").await, ask("GET", "/stream").await];
+        assert!(allowed(&published) && allowed(&stream));
+        assert!(allowed(&ask("GET", "/publish").await));
+
+        changed.access.publish_key = Some(Secret::new("key"));
+        app.settings.replace(changed);
+        let statuses = [ask("POST", "/publish").await.status(), ask("GET", "/channels").await.status()];
+        assert_eq!(statuses, [StatusCode::UNAUTHORIZED; 2]);
+
+        app.settings.replace(Config { streams_max: 0, ..config });
+        assert_eq!(ask("POST", "/publish").await.status(), StatusCode::OK);
+        let refused = |rejections: &str| rejections.contains("streams_refused_total{reason=\"full\"} 1");
+        drop(ask("GET", "/stream").await);
+        let metrics = ask("GET", "/metrics").await;
+        let text = axum::body::to_bytes(metrics.into_body(), usize::MAX).await.unwrap();
+        assert!(refused(str::from_utf8(&text).unwrap()));
+    }
 }

@@ -31,7 +31,7 @@ use tidecast::{
 
 use self::declared::PREFIX;
 pub(crate) use self::page::page;
-use crate::auth::refusal::Cause;
+use crate::auth::RefusalCause;
 
 /// The media type of what [`render`] writes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,7 +44,7 @@ pub(crate) struct Counters {
     stalled: AtomicU64,
     detached: AtomicU64,
     refused: [AtomicU64; 3],
-    refusals: [AtomicU64; Cause::ALL.len()],
+    refusals: [AtomicU64; RefusalCause::ALL.len()],
     closed: [AtomicU64; 3],
 }
 
@@ -95,13 +95,13 @@ impl Counters {
         self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_refusal(&self, cause: Cause) {
+    pub(crate) fn count_refusal(&self, cause: RefusalCause) {
         self.refusals[cause as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns how many requests were refused for each cause, by its label.
     pub(crate) fn refusals(&self) -> Vec<(&'static str, u64)> {
-        Cause::ALL.into_iter().map(|cause| (cause.label(), load(&self.refusals[cause as usize]))).collect()
+        RefusalCause::ALL.into_iter().map(|cause| (cause.label(), load(&self.refusals[cause as usize]))).collect()
     }
 
     /// Returns the number of connections that have not ended.

@@ -17,10 +17,13 @@ use axum::{
 use http::Method;
 use parking_lot::Mutex;
 use tidecast::Hub;
-use tidecast_axum::{FULL_RETRY, Handover, come_back_in, query, random_between};
+use tidecast_axum::{
+    internals::{FULL_RETRY, StreamHandoff, jitter, query},
+    retry_later,
+};
 
 use crate::{
-    config::Config,
+    config::ConfigHandle,
     observe::{
         access_log::OpenStream,
         log_limit::LogLimit,
@@ -32,11 +35,7 @@ use crate::{
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    streams_max: usize,
-    /// 0 is no limit.
-    streams_per_client_max: usize,
-    /// 0 is no limit.
-    channels_per_client_max: usize,
+    config: Arc<ConfigHandle>,
     open: Mutex<OpenStreams>,
     /// Asked whether it is ending, when nobody is admitted.
     hub: Hub,
@@ -70,16 +69,8 @@ struct AdmittedStream {
 }
 
 impl Admission {
-    pub(crate) fn new(config: &Config, hub: Hub, counters: Arc<Counters>) -> Self {
-        Self {
-            streams_max: config.streams_max,
-            streams_per_client_max: config.streams_per_client_max,
-            channels_per_client_max: config.channels_per_client_max,
-            open: Mutex::default(),
-            hub,
-            counters,
-            full_logged: LogLimit::default(),
-        }
+    pub(crate) fn new(config: Arc<ConfigHandle>, hub: Hub, counters: Arc<Counters>) -> Self {
+        Self { config, open: Mutex::default(), hub, counters, full_logged: LogLimit::default() }
     }
 
     /// How many streams there are.
@@ -92,16 +83,18 @@ impl Admission {
         if self.hub.is_closed() {
             return Err(StreamRejection::Ending);
         }
-        let client = client.filter(|_| self.counts_clients()).map(client_of);
+        let config = self.config.read();
+        let counts_clients = config.streams_per_client_max > 0 || config.channels_per_client_max > 0;
+        let client = client.filter(|_| counts_clients).map(client_of);
         let mut open = self.open.lock();
-        if open.streams >= self.streams_max {
+        if open.streams >= config.streams_max {
             return Err(StreamRejection::Full);
         }
         if let Some(client) = client {
             let beyond = |count: usize, max: usize| max > 0 && count > max;
             let (streams, read) = open.by_client.get(&client).map_or((0, 0), |share| (share.streams, share.channels));
             let (streams, read) = (streams + 1, read + usize::from(channels));
-            if beyond(streams, self.streams_per_client_max) || beyond(read, self.channels_per_client_max) {
+            if beyond(streams, config.streams_per_client_max) || beyond(read, config.channels_per_client_max) {
                 return Err(StreamRejection::ClientFull);
             }
             open.by_client.insert(client, ClientStreams { streams, channels: read });
@@ -116,18 +109,14 @@ impl Admission {
         if matches!(refused, StreamRejection::Full)
             && let Some(count) = self.full_logged.due(Instant::now())
         {
-            let streams_max = self.streams_max;
+            let streams_max = self.config.read().streams_max;
             tracing::warn!(streams_max, count, "streams were refused, as there are streams_max of them");
         }
     }
 
-    fn counts_clients(&self) -> bool {
-        self.streams_per_client_max > 0 || self.channels_per_client_max > 0
-    }
-
     /// Returns how many channels a request asks for, if that is of interest. What is wrong with it is told elsewhere.
     fn channels(&self, request: &Request) -> u16 {
-        if self.channels_per_client_max == 0 {
+        if self.config.read().channels_per_client_max == 0 {
             return 0;
         }
         let channels = query::channels(request.uri().query().unwrap_or_default());
@@ -160,19 +149,19 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     match admission.take(peer.map(|peer| peer.ip()), admission.channels(&request)) {
         Ok(mut place) => {
-            let handover = request.extensions().get::<Handover>().cloned();
+            let handoff = request.extensions().get::<StreamHandoff>().cloned();
             let response = next.run(request).await;
             // The stream has its place for as long as it lives, in its body or elsewhere. No other answer has one, be it a
             // 200: one that tells the client to come back.
-            if let Some(handover) = handover.filter(Handover::is_filled) {
+            if let Some(handoff) = handoff.filter(StreamHandoff::has_stream) {
                 place.logged = peer.and_then(OpenStream::begin);
-                handover.keep(place);
+                handoff.attach(place);
             }
             response
         }
         Err(refused) => {
             admission.note(refused);
-            come_back_in(random_between(&FULL_RETRY))
+            retry_later(jitter(&FULL_RETRY))
         }
     }
 }
@@ -186,21 +175,15 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::config::{Config, Settings};
 
     /// A request that is still on its way in when the hub begins to stop gets a stream's answer, as an error would end
     /// its `EventSource` for good.
     #[tokio::test]
     async fn who_asks_while_the_hub_is_stopping_is_told_to_come_back() {
         let hub = Hub::new();
-        let admission = Arc::new(Admission {
-            streams_max: 1,
-            streams_per_client_max: 0,
-            channels_per_client_max: 0,
-            open: Mutex::default(),
-            hub: hub.clone(),
-            counters: Arc::default(),
-            full_logged: LogLimit::default(),
-        });
+        let config = Config::from_settings(&Settings::default()).unwrap();
+        let admission = Arc::new(Admission::new(Arc::new(ConfigHandle::new(config)), hub.clone(), Arc::default()));
         let streams = tidecast_axum::router(hub.clone());
         let app: Router = streams.layer(from_fn_with_state(admission.clone(), admit));
         hub.close();

@@ -8,10 +8,9 @@ use std::{
     thread,
 };
 
-use super::{
-    DEADLINE,
-    process::{End, Process, tidecast},
-};
+use tidecast_test::{Finished, PATIENCE, Process};
+
+use crate::TIDECAST;
 
 /// What the hub does with a request.
 #[derive(Clone, Copy)]
@@ -34,11 +33,12 @@ const FIRST: &str = "00c0ffee0001";
 const SECOND: &str = "00c0ffee0002";
 
 /// Publishes two lines, each in a request of its own, to a hub that does this. Answers with the bodies it read, too.
-fn publish(acts: &[Act]) -> (End, Vec<String>) {
+fn publish(acts: &[Act]) -> (Finished, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let url = format!("http://{}", listener.local_addr().expect("it has an address"));
-    let mut publisher =
-        Process::start(tidecast(&["publish", "--url", &url, "--give-up-after", "5s", "-"]).stdin(Stdio::piped()));
+    let mut publisher = Process::start(
+        TIDECAST.command(&["publish", "--url", &url, "--give-up-after", "5s", "-"]).stdin(Stdio::piped()),
+    );
     let mut stdin = publisher.stdin();
     let (first_done, told) = mpsc::channel();
     let acts = acts.to_vec();
@@ -46,17 +46,17 @@ fn publish(acts: &[Act]) -> (End, Vec<String>) {
         let mut bodies = Vec::new();
         for act in acts {
             let (socket, _) = listener.accept().expect("the publisher comes");
-            socket.set_read_timeout(Some(DEADLINE)).expect("a socket has a timeout");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a socket has a timeout");
             bodies.extend(serve(&socket, act));
             let _ = first_done.send(());
         }
         bodies
     });
     stdin.write_all(b"one\n").expect("publish reads");
-    told.recv_timeout(DEADLINE).expect("the first request");
+    told.recv_timeout(PATIENCE).expect("the first request");
     stdin.write_all(b"two\n").expect("publish reads");
     drop(stdin);
-    let end = publisher.end();
+    let end = publisher.finish();
     (end, hub.join().expect("the fake hub served all that came"))
 }
 

@@ -1,28 +1,29 @@
-//! The commands that speak to a hub, by real processes: `publish`, `tail`, `bench`.
+//! The commands that connect to a hub, as real processes: `publish`, `tail`, `bench` and `ticket`.
 //!
-//! Nothing here waits for a time to pass: it waits for what it needs to see, with a deadline far longer than that takes.
+//! No test waits for a fixed time: each waits for a condition.
 
 mod fake_hub;
 mod log;
-mod process;
 mod restart;
 mod ticket;
 mod usage;
 
-use std::time::{Duration, Instant};
+use serde_json::Value;
+use tidecast_test::{HubProcess, Program, wait_for};
+use tokio::runtime::Builder;
 
-/// How long anything may take. No test takes as long unless it fails.
-const DEADLINE: Duration = Duration::from_secs(60);
+const TIDECAST: Program = Program::new(env!("CARGO_BIN_EXE_tidecast"));
 
-/// Looks until there is something, and fails the test if there never is.
-#[track_caller]
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < DEADLINE, "no {what} within {DEADLINE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+/// Returns the body of a response as JSON, or `null` if it is not JSON.
+fn get_json(hub: &HubProcess, target: &str) -> Value {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    serde_json::from_slice(&runtime.block_on(hub.get(target)).body).unwrap_or_default()
+}
+
+/// Waits until a channel has this many subscribers.
+fn until_subscribed(hub: &HubProcess, channel: &str, subscribers: u64) {
+    wait_for("subscribers", || {
+        let shown = get_json(hub, &format!("/channels/{channel}"));
+        (shown["subscribers"].as_u64() == Some(subscribers)).then_some(())
+    });
 }

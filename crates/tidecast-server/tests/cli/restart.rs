@@ -11,10 +11,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
-    eventually, log,
-    process::{End, Hub, Process, Signal, tidecast},
-};
+use tidecast_test::{Finished, HubProcess, Process, Signal, wait_for};
+
+use crate::{TIDECAST, log, until_subscribed};
 
 const LINES: usize = 10_000;
 
@@ -23,7 +22,7 @@ const BEFORE: usize = 5_000;
 
 /// Everything that one of the tests needs.
 struct Scene {
-    hub: Hub,
+    hub: HubProcess,
     tails: [Process; 2],
     publisher: Process,
     lines: Vec<String>,
@@ -33,14 +32,14 @@ struct Scene {
 
 impl Scene {
     fn begin() -> Self {
-        let hub = Hub::start(&[]);
+        let hub = TIDECAST.serve(&[]);
         let url = hub.url();
-        let tail = || Process::start(&mut tidecast(&["tail", "--url", &url, "--channel", "dpkg", "--json"]));
+        let tail = || TIDECAST.start(&["tail", "--url", &url, "--channel", "dpkg", "--json"]);
         let tails = [tail(), tail()];
-        hub.until_followed("dpkg", 2);
+        until_subscribed(&hub, "dpkg", 2);
         let lines = log::lines(LINES);
         let arguments = ["publish", "--url", &url, "--channel", "dpkg", "-"];
-        let mut publisher = Process::start(tidecast(&arguments).stdin(Stdio::piped()));
+        let mut publisher = Process::start(TIDECAST.command(&arguments).stdin(Stdio::piped()));
         let mut stdin = publisher.stdin();
         let (go_on, told) = mpsc::channel();
         let fed = lines.clone();
@@ -54,13 +53,16 @@ impl Scene {
     }
 
     /// Ends the hub in the middle of it all, and starts it again; answers with how `publish` ended.
-    fn through(self, signal: Signal) -> (Hub, [Process; 2], Vec<String>, End) {
+    fn through(self, signal: Signal) -> (HubProcess, [Process; 2], Vec<String>, Finished) {
         let Self { hub, tails, publisher, lines, go_on, feeder } = self;
         // Both wait for each other no longer than that the publisher is busy when the signal comes.
-        eventually("first lines", || (tails[0].lines() > BEFORE / 5).then_some(()));
+        wait_for("first lines", || (tails[0].stdout().lines().count() > BEFORE / 5).then_some(()));
         go_on.send(()).expect("the feeder waits");
-        let hub = hub.restart(signal);
-        let end = publisher.end();
+        hub.signal(signal);
+        let address = hub.address.to_string();
+        hub.finish();
+        let hub = TIDECAST.serve(&["--listen", &address]);
+        let end = publisher.finish();
         feeder.join().expect("everything was read");
         (hub, tails, lines, end)
     }
@@ -69,8 +71,8 @@ impl Scene {
 /// What a tail has printed: how often each line, and the reasons of its resets.
 fn printed(tail: &Process) -> (HashMap<String, usize>, Vec<String>, Vec<String>) {
     let (mut counts, mut order, mut resets) = (HashMap::new(), Vec::new(), Vec::new());
-    for line in tail.stdout() {
-        let event: Value = serde_json::from_str(&line).expect("an object per line");
+    for line in tail.stdout().lines() {
+        let event: Value = serde_json::from_str(line).expect("an object per line");
         let data = event["data"].as_str().expect("data is a string");
         if event["type"] == "stream-reset" {
             let data: Value = serde_json::from_str(data).expect("a reset's data is JSON");
@@ -92,10 +94,7 @@ fn a_hub_that_is_stopped_and_started_loses_and_doubles_nothing() {
     assert_eq!(end.stdout, "published 10000 of 10000 lines");
     assert_eq!(end.stderr, "");
     for tail in tails {
-        eventually("the last line", || {
-            let last = tail.stdout().pop()?;
-            last.contains(lines.last()?.as_str()).then_some(())
-        });
+        wait_for("the last line", || tail.stdout().lines().next_back()?.contains(lines.last()?).then_some(()));
         let (_, order, resets) = printed(&tail);
         assert!(order == lines, "{} lines, of {}", order.len(), lines.len());
         assert_eq!(resets, ["restarted"]);
@@ -114,10 +113,7 @@ fn a_hub_that_is_killed_leaves_no_line_unaccounted_for() {
     };
     assert_eq!(end.stdout, counts);
     for tail in tails {
-        eventually("the last line", || {
-            let last = tail.stdout().pop()?;
-            last.contains(lines.last()?.as_str()).then_some(())
-        });
+        wait_for("the last line", || tail.stdout().lines().next_back()?.contains(lines.last()?).then_some(()));
         let (counts, _, resets) = printed(&tail);
         assert_eq!(resets, ["restarted"], "what is missing is told");
         for (index, line) in lines.iter().enumerate() {

@@ -3,10 +3,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::{
-    eventually,
-    process::{Hub, Process, run, tidecast},
-};
+use tidecast_test::{Process, wait_for};
+
+use crate::TIDECAST;
 
 const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
 
@@ -22,10 +21,10 @@ fn status(address: &str) -> String {
 
 #[test]
 fn a_ticket_opens_its_channels_and_the_address_is_ready_to_be_taken() {
-    let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
+    let hub = TIDECAST.serve(&["--publish-key", KEY, "--tickets"]);
     let url = hub.url();
     let sign = |more: &[&str]| {
-        let end = Process::start(tidecast(&["ticket"]).args(more).env("TIDECAST_PUBLISH_KEY", KEY)).end();
+        let end = Process::start(TIDECAST.command(&["ticket"]).args(more).env("TIDECAST_PUBLISH_KEY", KEY)).finish();
         end.expect(0).stdout.clone()
     };
     let address = sign(&["--channel", "a b", "--channel", "c", "--for", "1h", "--url", &format!("{url}/")]);
@@ -41,46 +40,47 @@ fn a_ticket_opens_its_channels_and_the_address_is_ready_to_be_taken() {
 #[test]
 fn a_key_of_their_own_signs_tickets() {
     let ticket_key = "a-key-for-tickets-and-nothing-else";
-    let hub = Hub::start(&["--publish-key", KEY, "--ticket-key", ticket_key, "--tickets"]);
+    let hub = TIDECAST.serve(&["--publish-key", KEY, "--ticket-key", ticket_key, "--tickets"]);
     let address = |variables: &[(&str, &str)]| {
-        let mut command = tidecast(&["ticket", "--url", &hub.url()]);
-        Process::start(command.envs(variables.iter().copied())).end().expect(0).stdout.clone()
+        let mut command = TIDECAST.command(&["ticket", "--url", &hub.url()]);
+        Process::start(command.envs(variables.iter().copied())).finish().expect(0).stdout.clone()
     };
     let both = [("TIDECAST_PUBLISH_KEY", KEY), ("TIDECAST_TICKET_KEY", ticket_key)];
     assert_eq!(status(&address(&both)), "HTTP/1.1 200");
     assert_eq!(status(&address(&both[..1])), "HTTP/1.1 401");
-    let refused = run(&["publish", "--url", &hub.url(), "--publish-key", ticket_key, "x"]);
+    let refused = TIDECAST.run(&["publish", "--url", &hub.url(), "--publish-key", ticket_key, "x"]);
     assert!(refused.expect(1).stderr.contains("the publish key is wrong"), "{refused:?}");
 }
 
 #[test]
 fn who_follows_shows_the_key_or_a_ticket() {
-    let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
+    let hub = TIDECAST.serve(&["--publish-key", KEY, "--tickets"]);
     let url = hub.url();
-    let ticket = run(&["ticket", "--publish-key", KEY, "--channel", "a"]).stdout;
-    let follow =
-        |key: &str| Process::start(&mut tidecast(&["tail", "--url", &url, "--publish-key", key, "--channel", "a"]));
+    let ticket = TIDECAST.run(&["ticket", "--publish-key", KEY, "--channel", "a"]).stdout;
+    let follow = |key: &str| TIDECAST.start(&["tail", "--url", &url, "--publish-key", key, "--channel", "a"]);
     let followers = [follow(KEY), follow(&ticket)];
     let publish = ["publish", "--url", &url, "--publish-key", KEY, "--channel", "a", "hello"];
     // Whoever is there already gets one, and so it is known that they are.
     for follower in &followers {
-        eventually("an event", || {
-            run(&publish).expect(0);
-            (follower.lines() > 0).then_some(())
+        wait_for("an event", || {
+            TIDECAST.run(&publish).expect(0);
+            (!follower.stdout().is_empty()).then_some(())
         });
     }
-    let refused = run(&["tail", "--url", &url, "--channel", "a"]);
+    let refused = TIDECAST.run(&["tail", "--url", &url, "--channel", "a"]);
     assert!(refused.expect(1).stderr.contains("TIDECAST_PUBLISH_KEY"), "{refused:?}");
-    let refused = run(&["tail", "--url", &url, "--publish-key", &ticket, "--channel", "b"]);
+    let refused = TIDECAST.run(&["tail", "--url", &url, "--publish-key", &ticket, "--channel", "b"]);
     assert!(refused.expect(1).stderr.contains("not for `b`"), "{refused:?}");
-    let refused = run(&["publish", "--url", &url, "--publish-key", &ticket, "--channel", "a", "hello"]);
+    let refused = TIDECAST.run(&["publish", "--url", &url, "--publish-key", &ticket, "--channel", "a", "hello"]);
     assert!(refused.expect(1).stderr.contains("a ticket opens streams only"), "{refused:?}");
 }
 
 #[test]
 fn a_measurement_runs_with_the_key() {
-    let hub = Hub::start(&["--publish-key", KEY, "--tickets"]);
-    run(&["bench", "--url", &hub.url(), "--publish-key", KEY, "--subscribers", "2", "--events", "10"]).expect(0);
+    let hub = TIDECAST.serve(&["--publish-key", KEY, "--tickets"]);
+    TIDECAST
+        .run(&["bench", "--url", &hub.url(), "--publish-key", KEY, "--subscribers", "2", "--events", "10"])
+        .expect(0);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_can_not_be_signed_says_why() {
         (&["ticket", "--publish-key", KEY, "--url", "hub.example"], "--url"),
         (&["ticket", "--publish-key", KEY, "--url", "http://hub.example/?a=b"], "--url"),
     ] {
-        let end = run(arguments);
+        let end = TIDECAST.run(arguments);
         assert!(end.expect(64).stderr.contains(says), "{arguments:?}: {end:?}");
         assert!(end.stdout.is_empty() && !end.stderr.contains("two words"), "{end:?}");
     }

@@ -5,22 +5,21 @@ use std::{
     process::Stdio,
 };
 
-use super::{
-    eventually,
-    process::{Hub, Process, Signal, run, run_with, tidecast},
-};
+use tidecast_test::{Process, Signal, wait_for};
+
+use crate::{TIDECAST, get_json};
 
 #[test]
 fn an_event_is_published_with_all_that_it_is_given() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let url = hub.url();
     let arguments =
         ["publish", "--url", &url, "--channel", "a", "--type", "t", "--id", "7", "--idempotency-key", "k", "hello"];
     for _ in 0..2 {
-        let end = run(&arguments);
+        let end = TIDECAST.run(&arguments);
         assert_eq!(end.expect(0).stdout, "");
     }
-    let events = hub.get("/channels/a/events");
+    let events = get_json(&hub, "/channels/a/events");
     assert_eq!(events["events"].as_array().map(Vec::len), Some(1), "the key makes it one: {events}");
     let event = &events["events"][0];
     assert_eq!((&event["type"], &event["id"], &event["data"]), (&"t".into(), &"7".into(), &"hello".into()));
@@ -28,39 +27,41 @@ fn an_event_is_published_with_all_that_it_is_given() {
 
 #[test]
 fn a_bad_line_is_named_and_the_others_are_published() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let input = b"{\"data\": 1}\n{\"data\": 2, \"channel\": \"b\"}\n{\"date\": 3}\n\n{\"data\": {\"n\": 4.0}}\n";
-    let end = run_with(&["publish", "--url", &hub.url(), "--channel", "a", "--ndjson", "-"], input);
+    let end = TIDECAST.run_with_input(&["publish", "--url", &hub.url(), "--channel", "a", "--ndjson", "-"], input);
     assert_eq!(end.expect(1).stdout, "published 3 of 4 lines; 1 refused");
     assert!(end.stderr.contains("line 3 was refused") && end.stderr.contains("unknown field `date`"), "{end:?}");
-    assert_eq!(hub.get("/channels/a/events")["events"][1]["data"], "{\"n\": 4.0}");
-    assert_eq!(hub.get("/channels/b/events")["events"][0]["data"], "2");
+    assert_eq!(get_json(&hub, "/channels/a/events")["events"][1]["data"], "{\"n\": 4.0}");
+    assert_eq!(get_json(&hub, "/channels/b/events")["events"][0]["data"], "2");
     // What only the hub can tell is named by its line as well.
     let long = format!("{{\"data\": 1}}\n{{\"data\": \"{}\"}}\n{{\"data\": 3}}\n", "x".repeat(1024 * 1024 + 1));
-    let end = run_with(&["publish", "--url", &hub.url(), "--channel", "c", "--ndjson", "-"], long.as_bytes());
+    let end =
+        TIDECAST.run_with_input(&["publish", "--url", &hub.url(), "--channel", "c", "--ndjson", "-"], long.as_bytes());
     assert_eq!(end.expect(1).stdout, "published 2 of 3 lines; 1 refused");
     assert!(end.stderr.contains("line 2 was refused") && end.stderr.contains("1048577 bytes"), "{end:?}");
 }
 
 #[test]
 fn a_key_is_asked_for_and_taken_from_the_environment() {
-    let hub = Hub::start(&["--publish-key", "secret"]);
+    let hub = TIDECAST.serve(&["--publish-key", "secret"]);
     let url = hub.url();
-    let end = run(&["publish", "--url", &url, "x"]);
+    let end = TIDECAST.run(&["publish", "--url", &url, "x"]);
     assert!(end.expect(1).stderr.contains("TIDECAST_PUBLISH_KEY"), "{end:?}");
     // The commands once had names of their own for it; those count still.
     for variable in ["TIDECAST_PUBLISH_KEY", "TIDECAST_KEY"] {
-        let end = Process::start(tidecast(&["publish", "x"]).env("TIDECAST_URL", &url).env(variable, "secret")).end();
+        let end = Process::start(TIDECAST.command(&["publish", "x"]).env("TIDECAST_URL", &url).env(variable, "secret"))
+            .finish();
         end.expect(0);
-        let end = Process::start(tidecast(&["publish", "--help"]).env(variable, "secret")).end();
+        let end = Process::start(TIDECAST.command(&["publish", "--help"]).env(variable, "secret")).finish();
         assert!(!end.expect(0).stdout.contains("secret"), "{end:?}");
     }
     for flag in ["--publish-key", "--key"] {
-        run(&["publish", "--url", &url, flag, "secret", "x"]).expect(0);
+        TIDECAST.run(&["publish", "--url", &url, flag, "secret", "x"]).expect(0);
     }
     let bench = ["bench", "--publish-key", "secret", "--subscribers", "1", "--events", "2"];
-    run(&[&bench[..], &["--url", &url]].concat()).expect(0);
-    run(&[&bench[..], &[&url]].concat()).expect(0);
+    TIDECAST.run(&[&bench[..], &["--url", &url]].concat()).expect(0);
+    TIDECAST.run(&[&bench[..], &[&url]].concat()).expect(0);
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn errors_say_what_to_do() {
         &["tail", "--url", &url],
         &["bench", "--url", &url],
     ] {
-        let end = run(command);
+        let end = TIDECAST.run(command);
         assert!(end.expect(1).stderr.contains("`tidecast serve`"), "{end:?}");
     }
     for (command, part) in [
@@ -89,7 +90,7 @@ fn errors_say_what_to_do() {
         (&["tail", "--channel", "a\nb"], "channel"),
         (&["bench", "--url", "https://a"], "https is not spoken"),
     ] {
-        let end = run(command);
+        let end = TIDECAST.run(command);
         assert!(end.expect(64).stderr.contains(part), "{end:?}");
         assert!(!end.stderr.contains("a\nb"));
     }
@@ -97,59 +98,59 @@ fn errors_say_what_to_do() {
 
 #[test]
 fn a_tail_ends_with_who_reads_it() {
-    let hub = Hub::start(&[]);
-    run(&["publish", "--url", &hub.url(), "hello"]).expect(0);
-    let mut child = tidecast(&["tail", "--url", &hub.url(), "--last", "1"]).spawn().expect("the program starts");
+    let hub = TIDECAST.serve(&[]);
+    TIDECAST.run(&["publish", "--url", &hub.url(), "hello"]).expect(0);
+    let mut child =
+        TIDECAST.command(&["tail", "--url", &hub.url(), "--last", "1"]).spawn().expect("the program starts");
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
     // The reader is gone with its line, and nothing more is ever published.
-    let end = Process::start_with(child).end();
+    let end = Process::watch(child).finish();
     assert!(first.ends_with(" message hello\n"), "{first:?}");
     assert_eq!(end.expect(0).stderr, "");
 }
 
 #[test]
 fn a_tail_shows_lines_without_what_a_terminal_obeys() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let url = hub.url();
-    run(&["publish", "--url", &url, "--channel", "b", "--type", "t", "one\n\u{1b}[2Jtwo"]).expect(0);
-    let tail =
-        Process::start(&mut tidecast(&["tail", "--url", &url, "--channel", "a", "--channel", "b", "--last", "1"]));
-    eventually("two lines", || (tail.lines() == 2).then_some(()));
-    let shown = tail.stdout();
+    TIDECAST.run(&["publish", "--url", &url, "--channel", "b", "--type", "t", "one\n\u{1b}[2Jtwo"]).expect(0);
+    let tail = TIDECAST.start(&["tail", "--url", &url, "--channel", "a", "--channel", "b", "--last", "1"]);
+    let stdout = wait_for("two lines", || Some(tail.stdout()).filter(|stdout| stdout.lines().count() == 2));
+    let shown: Vec<_> = stdout.lines().collect();
     assert!(shown[0].starts_with("0.0,") || shown[0].contains(".0,"), "{shown:?}");
     assert!(shown[0].ends_with(" b t one"), "{shown:?}");
     assert_eq!(shown[1], "    \\x1b[2Jtwo");
     tail.signal(Signal::INT);
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&tail.end().status), Some(2));
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&tail.finish().status), Some(2));
 }
 
 #[test]
 fn what_is_typed_leaves_line_by_line_and_an_interrupt_is_told_the_counts() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let url = hub.url();
-    let mut publisher = Process::start(tidecast(&["publish", "--url", &url, "-"]).stdin(Stdio::piped()));
+    let mut publisher = Process::start(TIDECAST.command(&["publish", "--url", &url, "-"]).stdin(Stdio::piped()));
     let mut stdin = publisher.stdin();
     for (count, line) in [(1, "one\n"), (2, "two\n")] {
         stdin.write_all(line.as_bytes()).expect("publish reads");
-        eventually("the event", || (hub.get("/channels/sse")["events"] == count).then_some(()));
+        wait_for("the event", || (get_json(&hub, "/channels/sse")["events"] == count).then_some(()));
     }
     // The hub has it a moment before the publisher knows.
     publisher.signal(Signal::INT);
-    let end = publisher.end();
+    let end = publisher.finish();
     assert!(matches!(end.status.code(), Some(2 | 130)), "{end:?}");
     assert!(end.stdout.starts_with("published ") && end.stdout.contains(" of 2 lines"), "{end:?}");
 }
 
 #[test]
 fn a_first_figure_counts_every_delivery() {
-    let hub = Hub::start(&[]);
-    let end = run(&["bench", &hub.url(), "--subscribers", "20", "--events", "50", "--rate", "500"]);
+    let hub = TIDECAST.serve(&[]);
+    let end = TIDECAST.run(&["bench", &hub.url(), "--subscribers", "20", "--events", "50", "--rate", "500"]);
     let stdout = &end.expect(0).stdout;
     assert!(stdout.contains("1000 in all") && stdout.contains("lost 0, doubled 0"), "{stdout}");
     assert!(stdout.contains("p50") && stdout.contains("p99"), "{stdout}");
     // The channel itself may be there for as long as its last readers are on their way out.
-    for channel in hub.get("/channels")["channels"].as_array().into_iter().flatten() {
+    for channel in get_json(&hub, "/channels")["channels"].as_array().into_iter().flatten() {
         assert_eq!(channel["events"], 0, "it cleans up");
     }
 }
@@ -157,7 +158,7 @@ fn a_first_figure_counts_every_delivery() {
 /// A line that can't be written was a panic, in each command.
 #[test]
 fn a_command_whose_output_nobody_reads_does_not_panic() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let (there, nowhere) = (hub.url(), "http://127.0.0.1:1".to_owned());
     let broken = || {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -178,10 +179,10 @@ fn a_command_whose_output_nobody_reads_does_not_panic() {
         (&there, &["no-such-command"], &[64]),
         (&there, &["--help"], &[0]),
     ] {
-        let mut command = tidecast(arguments);
+        let mut command = TIDECAST.command(arguments);
         command.env("TIDECAST_URL", url).stdout(broken()).stderr(broken());
         let mut child = command.spawn().unwrap();
-        let status = eventually("end of the command", || child.try_wait().unwrap());
+        let status = wait_for("end of the command", || child.try_wait().unwrap());
         assert!(status.code().is_some_and(|code| codes.contains(&code)), "{arguments:?}: {status}");
     }
 }

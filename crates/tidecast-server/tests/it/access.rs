@@ -1,6 +1,8 @@
 //! Who may do what, and what the hub refuses to be started with.
 
-use crate::support::{DEADLINE, Hub, Stream, within};
+use tidecast_test::{EventStream, PATIENCE, within};
+
+use crate::TIDECAST;
 
 const TEXT: (&str, &str) = ("Content-Type", "text/plain");
 
@@ -16,7 +18,7 @@ async fn with_a_key_publishing_and_looking_need_it() {
     ];
     for (method, target) in asked {
         // A hub of its own: too many wrong keys would be answered late.
-        let hub = Hub::start(&["--publish-key", "s3cret!"]);
+        let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
         for (authorization, says) in [
             (None, "is missing"),
             (Some(""), "is missing"),
@@ -31,56 +33,56 @@ async fn with_a_key_publishing_and_looking_need_it() {
         ] {
             let mut headers = vec![TEXT];
             headers.extend(authorization.map(|value| ("Authorization", value)));
-            let answer = hub.ask(method, target, &headers, b"x").await;
+            let answer = hub.request(method, target, &headers, b"x").await;
             assert!(answer.problem(401).contains(says), "{authorization:?}: {answer:?}");
             assert_eq!(answer.head.header("www-authenticate"), Some("Bearer"));
             assert!(!answer.text().contains("s3cret"), "{answer:?}");
         }
         for authorization in ["Bearer s3cret!", "bearer s3cret!", "BEARER   s3cret!"] {
-            let answer = hub.ask(method, target, &[TEXT, ("Authorization", authorization)], b"x").await;
+            let answer = hub.request(method, target, &[TEXT, ("Authorization", authorization)], b"x").await;
             assert!(matches!(answer.head.status, 200 | 204 | 404), "{method} {target}: {answer:?}");
         }
         assert!(!hub.stderr().contains("s3cret"), "{}", hub.stderr());
     }
-    let hub = Hub::start(&["--publish-key", "s3cret!"]);
+    let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
     // A key is enough: where it is asked for, neither host nor origin count.
     let foreign = [TEXT, ("Authorization", "Bearer s3cret!"), ("Host", "hub.example"), ("Origin", "https://a.example")];
-    assert_eq!(hub.ask("POST", "/publish", &foreign, b"x").await.head.status, 200);
+    assert_eq!(hub.request("POST", "/publish", &foreign, b"x").await.head.status, 200);
     for target in ["/", "/tidecast.js", "/console/console.js", "/healthz", "/readyz"] {
-        assert_eq!(hub.ask("GET", target, &[("Host", "hub.example")], b"").await.head.status, 200, "{target}");
+        assert_eq!(hub.request("GET", target, &[("Host", "hub.example")], b"").await.head.status, 200, "{target}");
     }
-    Stream::open(hub.address, "/stream", &[("Host", "hub.example")]).await;
+    EventStream::open(hub.address, "/stream", &[("Host", "hub.example")]).await;
     assert!(!hub.stderr().contains("s3cret"), "{}", hub.stderr());
 }
 
 #[tokio::test]
 async fn with_open_publish_any_host_may_but_no_page_of_others() {
-    let hub = Hub::start(&["--open-publish"]);
+    let hub = TIDECAST.serve(&["--open-publish"]);
     for host in ["hub.example", "10.0.0.1:8000"] {
-        assert_eq!(hub.ask("POST", "/publish", &[TEXT, ("Host", host)], b"x").await.head.status, 200);
-        assert_eq!(hub.ask("GET", "/channels", &[("Host", host)], b"").await.head.status, 200);
+        assert_eq!(hub.request("POST", "/publish", &[TEXT, ("Host", host)], b"x").await.head.status, 200);
+        assert_eq!(hub.request("GET", "/channels", &[("Host", host)], b"").await.head.status, 200);
     }
     let own = [TEXT, ("Host", "hub.example"), ("Origin", "https://hub.example")];
-    assert_eq!(hub.ask("POST", "/publish", &own, b"x").await.head.status, 200);
+    assert_eq!(hub.request("POST", "/publish", &own, b"x").await.head.status, 200);
     let other = [TEXT, ("Host", "hub.example"), ("Origin", "https://evil.example")];
-    hub.ask("POST", "/publish", &other, b"x").await.problem(403);
+    hub.request("POST", "/publish", &other, b"x").await.problem(403);
 }
 
 /// The 405 of `/publish` once stood outside of the layers and had none of them.
 #[tokio::test]
 async fn allowed_origins_get_their_headers_on_errors_too() {
     const APP: &str = "http://localhost:5000";
-    let hub = Hub::start(&["--cors-origin", "HTTP://LocalHost:5000", "--cors-origin", "https://app.example"]);
+    let hub = TIDECAST.serve(&["--cors-origin", "HTTP://LocalHost:5000", "--cors-origin", "https://app.example"]);
     for origin in [APP, "https://app.example"] {
         let origin_header = ("Origin", origin);
-        let stream = Stream::open(hub.address, "/stream", &[origin_header]).await;
-        let published = hub.ask("POST", "/publish", &[TEXT, origin_header], b"x").await;
+        let stream = EventStream::open(hub.address, "/stream", &[origin_header]).await;
+        let published = hub.request("POST", "/publish", &[TEXT, origin_header], b"x").await;
         assert_eq!(published.head.status, 200);
         let refused = [
-            hub.ask("GET", "/stream?last=x", &[origin_header], b"").await,
-            hub.ask("POST", "/publish", &[origin_header], b"x").await,
-            hub.ask("GET", "/publish", &[origin_header], b"").await,
-            hub.ask("POST", "/publish", &[TEXT, origin_header, ("Host", "evil.example")], b"x").await,
+            hub.request("GET", "/stream?last=x", &[origin_header], b"").await,
+            hub.request("POST", "/publish", &[origin_header], b"x").await,
+            hub.request("GET", "/publish", &[origin_header], b"").await,
+            hub.request("POST", "/publish", &[TEXT, origin_header, ("Host", "evil.example")], b"x").await,
         ];
         assert_eq!(refused.clone().map(|answer| answer.head.status), [400, 415, 405, 403]);
         for head in [stream.head, published.head].into_iter().chain(refused.map(|answer| answer.head)) {
@@ -96,27 +98,27 @@ async fn allowed_origins_get_their_headers_on_errors_too() {
         ("Access-Control-Request-Headers", "content-type,idempotency-key,x-requested-with,traceparent,hx-request"),
     ];
     for target in ["/publish", "/stream"] {
-        let answer = hub.ask("OPTIONS", target, &preflight, b"").await;
+        let answer = hub.request("OPTIONS", target, &preflight, b"").await;
         assert_eq!((answer.head.status, answer.body.len()), (200, 0));
         assert_eq!(answer.head.header("access-control-allow-origin"), Some(APP));
         assert!(answer.head.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST")));
         assert_eq!(answer.head.header("access-control-allow-headers"), Some(preflight[2].1), "{target}");
         let stranger = [("Origin", "https://evil.example"), preflight[1], preflight[2]];
-        let answer = hub.ask("OPTIONS", target, &stranger, b"").await;
+        let answer = hub.request("OPTIONS", target, &stranger, b"").await;
         assert_eq!(answer.head.header("access-control-allow-origin"), None, "{target}");
     }
     // Others get no stream, and can't publish.
     for origin in ["http://localhost:5001", "https://evil.example", "null"] {
-        let stream = hub.ask("GET", "/stream", &[("Origin", origin)], b"").await;
+        let stream = hub.request("GET", "/stream", &[("Origin", origin)], b"").await;
         assert!(stream.problem(403).contains(origin));
         assert_eq!(stream.head.header("access-control-allow-origin"), None, "{origin}");
-        let answer = hub.ask("POST", "/publish", &[TEXT, ("Origin", origin)], b"x").await;
+        let answer = hub.request("POST", "/publish", &[TEXT, ("Origin", origin)], b"x").await;
         assert!(answer.problem(403).contains(origin));
         assert_eq!(answer.head.header("access-control-allow-origin"), None, "{origin}");
     }
     // Elsewhere there is nothing for pages of others at all.
     assert_eq!(
-        hub.ask("GET", "/channels", &[("Origin", APP)], b"").await.head.header("access-control-allow-origin"),
+        hub.request("GET", "/channels", &[("Origin", APP)], b"").await.head.header("access-control-allow-origin"),
         None
     );
 }
@@ -126,7 +128,7 @@ async fn allowed_origins_get_their_headers_on_errors_too() {
 async fn a_page_of_another_site_opens_nothing() {
     const APP: &str = "https://app.example";
     let site = |site: &'static str| ("Sec-Fetch-Site", site);
-    let hub = Hub::start(&["--cors-origin", APP]);
+    let hub = TIDECAST.serve(&["--cors-origin", APP]);
     let own = format!("http://{}", hub.address);
     let link = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
     let frame = [("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "iframe")];
@@ -150,19 +152,19 @@ async fn a_page_of_another_site_opens_nothing() {
         (&[("Origin", "null")], 403),
     ] {
         for target in ["/stream", "/channels"] {
-            let answer = hub.ask("HEAD", target, headers, b"").await;
+            let answer = hub.request("HEAD", target, headers, b"").await;
             assert_eq!(answer.head.status, status, "{target} {headers:?}");
         }
     }
-    let published = hub.ask("POST", "/publish", &[TEXT, site("cross-site")], b"x").await;
+    let published = hub.request("POST", "/publish", &[TEXT, site("cross-site")], b"x").await;
     assert!(published.problem(403).contains("`Sec-Fetch-Site`"), "{published:?}");
     assert_eq!(hub.metric("tidecast_streams").await, 0);
     assert!(hub.metric("tidecast_requests_refused_total{cause=\"origin\"}").await >= 15);
     // With the key a page may: only one that was given it has it.
-    let hub = Hub::start(&["--publish-key", "s3cret!"]);
+    let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
     let with_key = [site("cross-site"), ("Origin", "https://evil.example"), ("Authorization", "Bearer s3cret!")];
-    assert_eq!(hub.ask("HEAD", "/stream", &with_key, b"").await.head.status, 200);
-    hub.ask("GET", "/stream", &with_key[..2], b"").await.problem(403);
+    assert_eq!(hub.request("HEAD", "/stream", &with_key, b"").await.head.status, 200);
+    hub.request("GET", "/stream", &with_key[..2], b"").await.problem(403);
 }
 
 /// A hub that is not on loopback answered to any name, also to one that an attacker's DNS points to it.
@@ -170,7 +172,7 @@ async fn a_page_of_another_site_opens_nothing() {
 async fn allowed_hosts_are_the_only_ones() {
     let hosts = ["--allowed-hosts", "Hub.example", "--allowed-hosts", "*.internal"];
     let key = ("Authorization", "Bearer s3cret!");
-    let hub = Hub::start(&[&["--publish-key", "s3cret!"], &hosts[..]].concat());
+    let hub = TIDECAST.serve(&[&["--publish-key", "s3cret!"], &hosts[..]].concat());
     let targets = [("GET", "/stream"), ("GET", "/channels"), ("POST", "/publish"), ("GET", "/"), ("GET", "/nothing")];
     // A pattern was compared with the port, too, whatever stood in its place.
     for host in [
@@ -186,23 +188,27 @@ async fn allowed_hosts_are_the_only_ones() {
         for (method, target) in targets {
             // Both before hyper is set up and after it.
             for headers in [&[TEXT, key, ("Host", host)][..], &[TEXT, key, ("Host", host), ("Connection", "close")]] {
-                let answer = hub.ask(method, target, headers, b"x").await;
+                let answer = hub.request(method, target, headers, b"x").await;
                 assert!(answer.problem(403).contains("--allowed-hosts"), "{method} {target} {host}: {answer:?}");
             }
         }
         for target in ["/healthz", "/readyz"] {
-            assert_eq!(hub.ask("GET", target, &[("Host", host)], b"").await.head.status, 200, "{host}");
+            assert_eq!(hub.request("GET", target, &[("Host", host)], b"").await.head.status, 200, "{host}");
         }
     }
     for host in ["hub.example", "HUB.example:8443", "a.internal", "localhost:1", "[::1]"] {
-        assert_eq!(hub.ask("HEAD", "/stream", &[("Host", host)], b"").await.head.status, 200, "{host}");
-        assert_eq!(hub.ask("POST", "/publish", &[TEXT, key, ("Host", host)], b"x").await.head.status, 200, "{host}");
+        assert_eq!(hub.request("HEAD", "/stream", &[("Host", host)], b"").await.head.status, 200, "{host}");
+        assert_eq!(
+            hub.request("POST", "/publish", &[TEXT, key, ("Host", host)], b"x").await.head.status,
+            200,
+            "{host}"
+        );
     }
     assert!(hub.metric("tidecast_requests_refused_total{cause=\"host\"}").await > 0);
     // Without a key, they are added to the names of this machine.
-    let hub = Hub::start(&hosts);
-    assert_eq!(hub.ask("POST", "/publish", &[TEXT, ("Host", "hub.example")], b"x").await.head.status, 200);
-    hub.ask("POST", "/publish", &[TEXT, ("Host", "evil.example")], b"x").await.problem(403);
+    let hub = TIDECAST.serve(&hosts);
+    assert_eq!(hub.request("POST", "/publish", &[TEXT, ("Host", "hub.example")], b"x").await.head.status, 200);
+    hub.request("POST", "/publish", &[TEXT, ("Host", "evil.example")], b"x").await.problem(403);
 }
 
 /// The publish key opens every stream, so each refusal of one tells whether a key was right. With an `Origin`, or a wrong
@@ -218,9 +224,10 @@ async fn a_wrong_key_is_a_guess_whatever_else_a_stream_is_refused_for() {
         (&anonymous, "/stream?channel=news"),
     ] {
         let key = "a-secret-of-more-than-32-bytes-for-tickets";
-        let hub = Hub::start(&[&["--publish-key", key][..], arguments].concat());
-        let ask =
-            async |key: &str| hub.ask("HEAD", target, &[page, ("Authorization", &format!("Bearer {key}"))], b"").await;
+        let hub = TIDECAST.serve(&[&["--publish-key", key][..], arguments].concat());
+        let ask = async |key: &str| {
+            hub.request("HEAD", target, &[page, ("Authorization", &format!("Bearer {key}"))], b"").await
+        };
         // A guess that only begins as a token does was not counted.
         for guess in ["guess", "eyJ", "eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1NiJ9.e30", "eyJ.e30.x=y"].repeat(2) {
             assert_eq!(ask(guess).await.head.status, 401, "{target} {guess}");
@@ -232,7 +239,7 @@ async fn a_wrong_key_is_a_guess_whatever_else_a_stream_is_refused_for() {
         // Without a refusal nothing tells whether the key is right.
         if arguments.is_empty() {
             let guess = [("Authorization", "Bearer guess")];
-            assert_eq!(hub.ask("HEAD", target, &guess, b"").await.head.status, 200);
+            assert_eq!(hub.request("HEAD", target, &guess, b"").await.head.status, 200);
         }
     }
 }
@@ -240,8 +247,8 @@ async fn a_wrong_key_is_a_guess_whatever_else_a_stream_is_refused_for() {
 /// 172,000 wrong keys a second were answered without a line and without a count.
 #[tokio::test]
 async fn wrong_keys_are_counted_told_and_answered_late_and_a_right_one_at_once() {
-    let hub = Hub::start(&["--publish-key", "s3cret!"]);
-    let publish = async |key: &str| hub.ask("POST", "/publish", &[TEXT, ("Authorization", key)], b"x").await;
+    let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
+    let publish = async |key: &str| hub.request("POST", "/publish", &[TEXT, ("Authorization", key)], b"x").await;
     for _ in 0..10 {
         publish("Bearer wrong").await.problem(401);
     }
@@ -256,19 +263,19 @@ async fn wrong_keys_are_counted_told_and_answered_late_and_a_right_one_at_once()
         async |cause: &str| hub.metric(&format!("tidecast_requests_refused_total{{cause=\"{cause}\"}}")).await;
     assert_eq!((refused("key-wrong").await, refused("guessing").await, refused("key-missing").await), (10, 1, 1));
     let lines = || hub.stderr().lines().filter(|line| line.contains("requests refused")).count();
-    crate::support::eventually("a line for each cause", async || lines() == 3).await;
+    tidecast_test::eventually("a line for each cause", async || lines() == 3).await;
     assert!(hub.stderr().contains("127.0.0.1") && !hub.stderr().contains("s3cret"), "{}", hub.stderr());
 }
 
 /// Runs the hub with arguments that it must refuse; answers with what it says.
 async fn refusal(arguments: &[&str]) -> String {
-    let mut command = Hub::command(arguments);
+    let mut command = TIDECAST.serve_command(arguments);
     let running = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
         let begun = std::time::Instant::now();
         // Should it start after all, it is ended: it may listen where it must not.
         while child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > DEADLINE / 3 {
+            if begun.elapsed() > PATIENCE / 3 {
                 child.kill().unwrap();
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -348,13 +355,13 @@ async fn all_mistakes_are_told_at_once() {
 /// origin was told to set one that is refused; of two hosts only the first was looked at.
 #[tokio::test]
 async fn origins_and_hosts_are_what_browsers_send() {
-    let hub = Hub::start(&["--cors-origin", "http://localhost:80"]);
+    let hub = TIDECAST.serve(&["--cors-origin", "http://localhost:80"]);
     let plain = ("Content-Type", "text/plain");
-    let answer = hub.ask("POST", "/publish", &[plain, ("Origin", "http://localhost")], b"x").await;
+    let answer = hub.request("POST", "/publish", &[plain, ("Origin", "http://localhost")], b"x").await;
     assert_eq!(answer.head.header("access-control-allow-origin"), Some("http://localhost"), "{answer:?}");
-    let answer = hub.ask("POST", "/publish", &[plain, ("Origin", "null")], b"x").await;
+    let answer = hub.request("POST", "/publish", &[plain, ("Origin", "null")], b"x").await;
     assert!(answer.problem(403).contains("serve it over http"), "{answer:?}");
     let own = hub.address.to_string();
-    let answer = hub.ask("GET", "/channels", &[("Host", &own), ("Host", "evil.example")], b"").await;
+    let answer = hub.request("GET", "/channels", &[("Host", &own), ("Host", "evil.example")], b"").await;
     assert!(answer.problem(403).contains("loopback"), "{answer:?}");
 }

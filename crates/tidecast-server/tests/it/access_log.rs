@@ -1,27 +1,28 @@
 //! The access log: `--log tidecast::access=trace` stood in the documentation and logged nothing, ever.
 
 use serde_json::Value;
+use tidecast_test::{HubProcess, eventually};
 
-use crate::support::{Hub, eventually, ticket};
+use crate::{TIDECAST, support::ticket};
 
 const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
 
 /// The lines of the access log.
-fn lines(hub: &Hub) -> Vec<Value> {
+fn lines(hub: &HubProcess) -> Vec<Value> {
     let lines = hub.stderr().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect::<Vec<_>>();
     lines.into_iter().filter(|line| line["target"] == "tidecast::access").collect()
 }
 
-async fn use_of(hub: &Hub) {
+async fn use_of(hub: &HubProcess) {
     let bearer = format!("Bearer {KEY}");
     let text = ("Content-Type", "text/plain");
     let key = ("Authorization", bearer.as_str());
     let stream = hub.stream(&format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], 3_600))).await;
     // One that is answered before hyper is set up, and one after that.
-    hub.ask("POST", "/publish", &[text, key], b"x").await;
-    hub.ask("POST", "/publish?channel=secret", &[text, key, ("Connection", "close")], b"x").await;
-    hub.ask("POST", "/publish", &[text, ("Authorization", "Bearer wrong-secret")], b"x").await;
-    hub.ask("GET", "/stream?channel=a&ticket=wrong-secret", &[], b"").await;
+    hub.request("POST", "/publish", &[text, key], b"x").await;
+    hub.request("POST", "/publish?channel=secret", &[text, key, ("Connection", "close")], b"x").await;
+    hub.request("POST", "/publish", &[text, ("Authorization", "Bearer wrong-secret")], b"x").await;
+    hub.request("GET", "/stream?channel=a&ticket=wrong-secret", &[], b"").await;
     hub.get("/channels/a%0A%1Bb?_=secret").await;
     drop(stream);
     hub.until_metric("tidecast_streams", 0).await;
@@ -30,7 +31,7 @@ async fn use_of(hub: &Hub) {
 #[tokio::test]
 async fn every_request_has_a_line_without_a_secret() {
     for switch in [&["--access-log"][..], &["--log", "tidecast::access=trace"]] {
-        let hub = Hub::start(&[&["--publish-key", KEY, "--tickets", "--log-format", "json"], switch].concat());
+        let hub = TIDECAST.serve(&[&["--publish-key", KEY, "--tickets", "--log-format", "json"], switch].concat());
         use_of(&hub).await;
         let ended = || lines(&hub).iter().any(|line| line["fields"]["message"] == "stream ended");
         eventually("the line of the stream's end", async || ended()).await;
@@ -58,7 +59,7 @@ async fn every_request_has_a_line_without_a_secret() {
 #[tokio::test]
 async fn it_is_off_unless_it_is_asked_for() {
     for log in ["info", "debug"] {
-        let hub = Hub::start(&["--publish-key", KEY, "--tickets", "--log-format", "json", "--log", log]);
+        let hub = TIDECAST.serve(&["--publish-key", KEY, "--tickets", "--log-format", "json", "--log", log]);
         use_of(&hub).await;
         assert_eq!(lines(&hub), [Value::Null; 0], "{log}");
     }

@@ -1,6 +1,8 @@
 //! Headers that are wrong, above all those by which a page of somebody else gives itself away.
 
-use crate::support::{Connection, Hub, Witness, request};
+use tidecast_test::{HttpConnection, request_bytes};
+
+use crate::{TIDECAST, support::Bystander};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -10,8 +12,8 @@ type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, u16, &'a str);
 
 #[tokio::test]
 async fn headers_that_are_wrong() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     let key = |key: &'static str| ("Idempotency-Key", key);
     let long = "k".repeat(256);
     let cases: &[Case<'_>] = &[
@@ -42,43 +44,43 @@ async fn headers_that_are_wrong() {
         (&[JSON, ("Host", "a b")], r#"{"data":1}"#, 403, "no publish key"),
     ];
     for (headers, body, status, says) in cases {
-        let answer = hub.ask("POST", "/publish", headers, body.as_bytes()).await;
+        let answer = hub.request("POST", "/publish", headers, body.as_bytes()).await;
         assert!(answer.problem(*status).contains(says), "{headers:?}: {answer:?}");
-        witness.sees_the_next_event(says).await;
+        bystander.receives_the_next_event(says).await;
     }
     // A header that is not UTF-8 is written by hand.
-    let mut bytes = request(hub.address, "POST", "/publish", &[JSON, key("KEY")], br#"{"data":1}"#);
+    let mut bytes = request_bytes(hub.address, "POST", "/publish", &[JSON, key("KEY")], br#"{"data":1}"#);
     let at = bytes.windows(3).position(|window| window == b"KEY").unwrap();
     bytes[at] = 0xff;
-    let answer = hub.ask_raw(&bytes, "POST").await;
+    let answer = hub.send_raw(&bytes, "POST").await;
     assert!(answer.problem(400).contains("not UTF-8"), "{answer:?}");
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 }
 
 #[tokio::test]
 async fn a_host_that_is_not_this_machine_is_refused_everything() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     for target in
         ["/", "/stream", "/channels", "/channels/a", "/channels/a/events", "/metrics", "/console.js", "/nothing"]
     {
         for host in ["evil.example", "localhost.evil.example", "169.254.169.254", "[::2]:80"] {
-            hub.ask("GET", target, &[("Host", host)], b"").await.problem(403);
+            hub.request("GET", target, &[("Host", host)], b"").await.problem(403);
         }
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes()).await;
-        let status = connection.answer("GET").await.head.status;
+        let status = connection.response("GET").await.head.status;
         assert_eq!(status, 403, "{target} without a host");
-        witness.sees_the_next_event(target).await;
+        bystander.receives_the_next_event(target).await;
     }
-    hub.ask("DELETE", "/channels/witness", &[("Host", "evil.example")], b"").await.problem(403);
-    hub.ask("DELETE", "/channels/witness", &[("Origin", "http://evil.example")], b"").await.problem(403);
+    hub.request("DELETE", "/channels/bystander", &[("Host", "evil.example")], b"").await.problem(403);
+    hub.request("DELETE", "/channels/bystander", &[("Origin", "http://evil.example")], b"").await.problem(403);
     // Probes come from orchestrators, by whatever name.
     for target in ["/healthz", "/readyz"] {
-        assert_eq!(hub.ask("GET", target, &[("Host", "10.1.2.3:8000")], b"").await.head.status, 200);
+        assert_eq!(hub.request("GET", target, &[("Host", "10.1.2.3:8000")], b"").await.head.status, 200);
     }
     for host in ["localhost", "LOCALHOST:1", "hub.localhost", "127.9.9.9", "[::1]:8000"] {
-        assert_eq!(hub.ask("GET", "/channels", &[("Host", host)], b"").await.head.status, 200, "{host}");
+        assert_eq!(hub.request("GET", "/channels", &[("Host", host)], b"").await.head.status, 200, "{host}");
     }
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 }

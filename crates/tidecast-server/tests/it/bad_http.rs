@@ -3,26 +3,27 @@
 
 use std::time::{Duration, Instant};
 
+use tidecast_test::{HttpConnection, request_bytes, within};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Connection, Hub, Witness, request, within};
+use crate::{TIDECAST, support::Bystander};
 
 /// A 404 did not say what the right address is, nor a 405 the right method.
 #[tokio::test]
 async fn an_address_that_is_nearly_right_is_told_the_right_one() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     for target in ["/events", "/stream/", "/stream/news", "/sse"] {
         let answer = hub.get(target).await;
         assert!(answer.problem(404).contains("`/stream?channel=NAME`"), "{target}: {answer:?}");
     }
-    let answer = hub.ask("POST", "/publish/news", &[], b"x").await;
+    let answer = hub.request("POST", "/publish/news", &[], b"x").await;
     assert!(answer.problem(404).contains("POST to `/publish`"), "{answer:?}");
     assert!(hub.get("/channels?x=1").await.problem(400).ends_with("known is `after`"));
 }
 
 #[tokio::test]
 async fn wrong_methods_are_told_the_right_ones() {
-    let hub = Hub::start(&["--publish-key", "k"]);
+    let hub = TIDECAST.serve(&["--publish-key", "k"]);
     let bearer = [("Authorization", "Bearer k")];
     let cases = [
         ("/stream", "GET,HEAD", &["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"][..]),
@@ -37,7 +38,7 @@ async fn wrong_methods_are_told_the_right_ones() {
     ];
     for (target, allowed, methods) in cases {
         for method in methods {
-            let answer = hub.ask(method, target, &bearer, b"").await;
+            let answer = hub.request(method, target, &bearer, b"").await;
             assert_eq!(answer.head.status, 405, "{method} {target}: {answer:?}");
             let allow = answer.head.header("allow").unwrap_or_default();
             let mut allow: Vec<_> = allow.split(',').map(str::trim).collect();
@@ -53,25 +54,25 @@ async fn wrong_methods_are_told_the_right_ones() {
 
 #[tokio::test]
 async fn unknown_paths_are_not_found() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     for target in ["/nothing", "/stream/", "/publish/x", "/channels/", "//", "/%ff", "/../etc/passwd"] {
         for method in ["GET", "POST"] {
-            hub.ask(method, target, &[], b"").await.problem(404);
+            hub.request(method, target, &[], b"").await.problem(404);
         }
-        witness.sees_the_next_event(target).await;
+        bystander.receives_the_next_event(target).await;
     }
     let not_utf8 = hub.get("/channels/%ff").await.problem(400);
     assert!(not_utf8.contains("not UTF-8"), "{not_utf8}");
     hub.get(&format!("/channels/{}", "c".repeat(256))).await.problem(400);
     hub.get("/channels/a%0Ab").await.problem(400);
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 }
 
 #[tokio::test]
 async fn what_is_no_http_gets_a_4xx_and_the_end() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     let host = hub.address.to_string();
     let long_line = format!("GET /stream?x={} HTTP/1.1\r\nHost: {host}\r\n\r\n", "y".repeat(100_000));
     let headers: String = (0..1_000).map(|number| format!("X-{number}: y\r\n")).collect();
@@ -96,24 +97,24 @@ async fn what_is_no_http_gets_a_4xx_and_the_end() {
         ("huge chunk", format!("{post}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n").into_bytes(), &[400]),
     ];
     for (name, bytes, statuses) in cases {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(bytes).await;
         if !statuses.is_empty() {
             println!("{name}");
-            let answer = connection.answer("GET").await;
+            let answer = connection.response("GET").await;
             assert!(statuses.contains(&answer.head.status), "{name}: {answer:?}");
         }
         assert!(connection.is_cut().await, "{name}");
-        witness.sees_the_next_event(name).await;
+        bystander.receives_the_next_event(name).await;
     }
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 }
 
 #[tokio::test]
 async fn a_head_without_end_is_not_kept() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
-    let mut connection = Connection::open(hub.address).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
+    let mut connection = HttpConnection::open(hub.address).await;
     connection.send(format!("GET /stream HTTP/1.1\r\nHost: {}\r\nX: ", hub.address).as_bytes()).await;
     // The answer comes before all is written; whoever writes on may lose it to the reset that follows.
     let mut sent = 0;
@@ -124,27 +125,27 @@ async fn a_head_without_end_is_not_kept() {
     while matches!(connection.fill(1024).await, Ok(true)) {}
     let answer = String::from_utf8_lossy(&connection.buffer).into_owned();
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    witness.sees_the_next_event("a long head").await;
+    bystander.receives_the_next_event("a long head").await;
 }
 
 #[tokio::test]
 async fn a_body_that_is_cut_short_publishes_nothing() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     for framing in ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n"] {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         let head = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n", hub.address);
         connection.send(format!("{head}{framing}").as_bytes()).await;
         drop(connection);
-        witness.sees_the_next_event(framing).await;
+        bystander.receives_the_next_event(framing).await;
     }
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 }
 
 #[tokio::test]
 async fn who_sends_too_much_sees_the_answer() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     let three_mib = vec![b'x'; 3 * 1024 * 1024];
     let text = ("Content-Type", "text/plain");
     let chunked = [text, ("Transfer-Encoding", "chunked")];
@@ -153,36 +154,36 @@ async fn who_sends_too_much_sees_the_answer() {
     chunks.extend(b"\r\n0\r\n\r\n");
     let origin = [text, ("Origin", "https://evil.example")];
     for (name, bytes, status) in [
-        ("length", request(hub.address, "POST", "/publish", &[text], &three_mib), 413),
-        ("chunks", request(hub.address, "POST", "/publish", &chunked, &chunks), 413),
+        ("length", request_bytes(hub.address, "POST", "/publish", &[text], &three_mib), 413),
+        ("chunks", request_bytes(hub.address, "POST", "/publish", &chunked, &chunks), 413),
         // Refused before the body was looked at.
-        ("origin", request(hub.address, "POST", "/publish", &origin, &three_mib), 403),
-        ("method", request(hub.address, "PUT", "/publish", &[text], &three_mib), 405),
-        ("path", request(hub.address, "POST", "/nothing", &[text], &three_mib), 404),
-        ("media type", request(hub.address, "POST", "/publish", &[], &three_mib), 413),
+        ("origin", request_bytes(hub.address, "POST", "/publish", &origin, &three_mib), 403),
+        ("method", request_bytes(hub.address, "PUT", "/publish", &[text], &three_mib), 405),
+        ("path", request_bytes(hub.address, "POST", "/nothing", &[text], &three_mib), 404),
+        ("media type", request_bytes(hub.address, "POST", "/publish", &[], &three_mib), 413),
     ] {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         // All of it is written before anything is read: it must be taken, or the answer would be lost to a reset.
         connection.send(&bytes).await;
-        connection.answer("POST").await.problem(status);
+        connection.response("POST").await.problem(status);
         // And the connection is still good.
-        connection.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
-        assert_eq!(connection.answer("GET").await.text(), "alive\n", "{name}");
-        witness.sees_the_next_event(name).await;
+        connection.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
+        assert_eq!(connection.response("GET").await.text(), "alive\n", "{name}");
+        bystander.receives_the_next_event(name).await;
     }
     // Who waits to be told to go on is told.
     let expect = [text, ("Expect", "100-continue")];
-    let answer = hub.ask("POST", "/publish", &expect, b"hello").await;
+    let answer = hub.request("POST", "/publish", &expect, b"hello").await;
     assert_eq!(answer.head.status, 200, "{answer:?}");
 }
 
 #[tokio::test]
 async fn a_head_that_comes_too_slowly_is_cut() {
-    let hub = Hub::start(&["--header-timeout", "300ms", "--idle-timeout", "300ms"]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&["--header-timeout", "300ms", "--idle-timeout", "300ms"]);
+    let mut bystander = Bystander::new(&hub).await;
     for beginning in ["", "GET /str", "GET /stream HTTP/1.1\r\nHost: loc"] {
         let begun = Instant::now();
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(beginning.as_bytes()).await;
         // A byte now and then does not buy more time.
         within("the cut", async {
@@ -198,34 +199,34 @@ async fn a_head_that_comes_too_slowly_is_cut() {
         })
         .await;
         assert!(begun.elapsed() < Duration::from_secs(3), "{beginning:?}: {:?}", begun.elapsed());
-        witness.sees_the_next_event(beginning).await;
+        bystander.receives_the_next_event(beginning).await;
     }
     // Who says nothing at all is cut as well, also after a request.
-    let mut connection = Connection::open(hub.address).await;
+    let mut connection = HttpConnection::open(hub.address).await;
     let begun = Instant::now();
     assert!(connection.is_cut().await);
-    connection = Connection::open(hub.address).await;
-    connection.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
-    connection.answer("GET").await;
+    connection = HttpConnection::open(hub.address).await;
+    connection.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
+    connection.response("GET").await;
     assert!(connection.is_cut().await);
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-    witness.sees_the_next_event("silence").await;
+    bystander.receives_the_next_event("silence").await;
 }
 
 /// It was waited for twice: first by the handler, then by the layer that reads the rest of what was refused.
 #[tokio::test]
 async fn a_body_that_never_comes_is_a_timeout() {
-    let hub = Hub::start(&["--body-timeout", "500ms"]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&["--body-timeout", "500ms"]);
+    let mut bystander = Bystander::new(&hub).await;
     for framing in ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n"] {
         let begun = Instant::now();
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         let head = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n", hub.address);
         connection.send(format!("{head}{framing}").as_bytes()).await;
-        connection.answer("POST").await.problem(408);
+        connection.response("POST").await.problem(408);
         assert!(connection.is_cut().await);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-        witness.sees_the_next_event(framing).await;
+        bystander.receives_the_next_event(framing).await;
     }
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 }

@@ -1,6 +1,6 @@
 //! `POST /publish` with every field wrong in every way: the right status, a problem document, and nothing published.
 
-use crate::support::{Hub, Witness};
+use crate::{TIDECAST, support::Bystander};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -11,17 +11,17 @@ type Case = ((&'static str, &'static str), Vec<u8>, u16, &'static str);
 
 /// Sends each body to each of the addresses' targets in turn, with a stream of somebody else open throughout.
 async fn all_are_refused(target: &str, cases: Vec<Case>) {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     for (media_type, body, status, says) in cases {
         let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-        let answer = hub.ask("POST", target, &[media_type], &body).await;
+        let answer = hub.request("POST", target, &[media_type], &body).await;
         assert_eq!(answer.head.status, status, "{shown}: {answer:?}");
         let detail = answer.problem(status);
         assert!(detail.contains(says), "{shown}: {detail:?} does not say {says:?}");
-        witness.sees_the_next_event(&shown).await;
+        bystander.receives_the_next_event(&shown).await;
     }
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 }
 
 fn json(body: &str, status: u16, says: &'static str) -> Case {
@@ -130,8 +130,8 @@ async fn what_is_too_large() {
 
 #[tokio::test]
 async fn arrays_are_checked_whole() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     let thousand = |last: &str| format!("[{}{last}]", r#"{"data":1},"#.repeat(1_000));
     for (body, status, index, says) in [
         (r#"[{"data":1},{"data":1,"type":"a\nb"},{"data":1}]"#.to_owned(), 400, Some(1), "entry 1: event type"),
@@ -142,15 +142,15 @@ async fn arrays_are_checked_whole() {
         (format!(r#"[{{"data":1}},{{"data":"{}"}}]"#, "\\n".repeat(300_000)), 413, Some(1), "entry 1: event with"),
         (thousand(r#"{"data":1}"#), 400, None, "1001 events at once"),
     ] {
-        let answer = hub.ask("POST", "/publish", &[JSON], body.as_bytes()).await;
+        let answer = hub.request("POST", "/publish", &[JSON], body.as_bytes()).await;
         assert!(answer.problem(status).contains(says), "{answer:?}");
         assert_eq!(answer.json()["index"].as_u64(), index, "{answer:?}");
-        witness.sees_the_next_event(says).await;
+        bystander.receives_the_next_event(says).await;
     }
     let key = ("Idempotency-Key", "k");
-    let answer = hub.ask("POST", "/publish", &[JSON, key], br#"[{"data":1}]"#).await;
+    let answer = hub.request("POST", "/publish", &[JSON, key], br#"[{"data":1}]"#).await;
     assert!(answer.problem(400).contains("for a single event"));
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 
     // What is just allowed.
     assert_eq!(hub.publish("[]").await, serde_json::json!([]));
@@ -216,7 +216,7 @@ async fn forms_and_texts_that_are_wrong() {
 /// Of text it is kept, as all else: the body is the data.
 #[tokio::test]
 async fn a_byte_order_mark_is_skipped_where_there_is_a_syntax() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for (media_type, body, data) in [
         ("application/json", "\u{feff}{\"data\":\"json\"}", "json"),
@@ -224,7 +224,7 @@ async fn a_byte_order_mark_is_skipped_where_there_is_a_syntax() {
         ("application/x-www-form-urlencoded", "\u{feff}data=form", "form"),
         ("text/plain", "\u{feff}text", "\u{feff}text"),
     ] {
-        let answer = hub.ask("POST", "/publish", &[("Content-Type", media_type)], body.as_bytes()).await;
+        let answer = hub.request("POST", "/publish", &[("Content-Type", media_type)], body.as_bytes()).await;
         assert_eq!(answer.head.status, 200, "{media_type}: {answer:?}");
         assert_eq!(stream.message().await.data, data);
     }
@@ -232,7 +232,7 @@ async fn a_byte_order_mark_is_skipped_where_there_is_a_syntax() {
 
 #[tokio::test]
 async fn what_is_just_allowed() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let longest = "é".repeat(127) + "x";
     for name in ["channel", "type", "id", "idempotency_key"] {
         hub.publish(&format!(r#"{{"data":1,"{name}":"{longest}"}}"#)).await;
@@ -258,18 +258,18 @@ async fn what_is_just_allowed() {
         "application/json; charset=utf8",
         "application/json; charset=UNICODE-1-1-UTF-8",
     ] {
-        let answer = hub.ask("POST", "/publish", &[("Content-Type", media_type)], br#"{"data":1}"#).await;
+        let answer = hub.request("POST", "/publish", &[("Content-Type", media_type)], br#"{"data":1}"#).await;
         assert_eq!(answer.head.status, 200, "{answer:?}");
     }
     for media_type in ["text/plain; charset=utf8", "application/x-www-form-urlencoded; charset=utf8"] {
-        let answer = hub.ask("POST", "/publish", &[("Content-Type", media_type)], b"data=1").await;
+        let answer = hub.request("POST", "/publish", &[("Content-Type", media_type)], b"data=1").await;
         assert_eq!(answer.head.status, 200, "{media_type}: {answer:?}");
     }
     let own = format!("http://{}", hub.address);
     for headers in
         [&[JSON, ("Origin", own.as_str())][..], &[JSON, ("Host", "localhost:1"), ("Origin", "http://LOCALHOST:1")]]
     {
-        let answer = hub.ask("POST", "/publish", headers, br#"{"data":1}"#).await;
+        let answer = hub.request("POST", "/publish", headers, br#"{"data":1}"#).await;
         assert_eq!(answer.head.status, 200, "{answer:?}");
     }
 }

@@ -7,8 +7,9 @@ use std::{
 };
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use tidecast_test::{HubProcess, Signal, eventually};
 
-use crate::support::{Hub, Signal, eventually, ticket};
+use crate::{TIDECAST, support::ticket};
 
 const DROPPED: &str = "tidecast_log_lines_dropped_total";
 
@@ -31,15 +32,15 @@ fn full() -> (PipeReader, PipeWriter) {
 }
 
 /// Publishes, reads a stream, and has a line logged for as many requests as said.
-async fn works(hub: &Hub, lines: usize) {
+async fn works(hub: &HubProcess, lines: usize) {
     let key = format!("Bearer {KEY}");
     let bearer = [("Authorization", key.as_str()), ("Content-Type", "text/plain")];
     let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
     for number in 0..lines {
-        hub.ask("GET", "/stream?ticket=wrong", &[], b"").await.problem(401);
+        hub.request("GET", "/stream?ticket=wrong", &[], b"").await.problem(401);
         if number % 100 == 0 {
             hub.signal(Signal::HUP);
-            let answer = hub.ask("POST", "/publish", &bearer, number.to_string().as_bytes()).await;
+            let answer = hub.request("POST", "/publish", &bearer, number.to_string().as_bytes()).await;
             assert_eq!(answer.head.status, 200);
             assert_eq!(stream.message().await.data, number.to_string());
         }
@@ -56,7 +57,7 @@ const ARGUMENTS: &[&str] = &["--publish-key", KEY, "--tickets", "--log", "debug"
 /// client can send, and at the end, which cut all streams.
 #[tokio::test]
 async fn a_broken_standard_error_breaks_nothing() {
-    let mut hub = Hub::start_to(Stdio::from(broken()), ARGUMENTS);
+    let mut hub = TIDECAST.serve_with(ARGUMENTS, |command| command.stderr(broken()));
     works(&hub, 10).await;
     eventually("dropped lines", async || hub.metric(DROPPED).await >= 10).await;
     assert_eq!(hub.metric("tidecast_tasks_restarted_total").await, 0);
@@ -71,7 +72,7 @@ async fn a_broken_standard_error_breaks_nothing() {
 #[tokio::test]
 async fn a_full_standard_error_stops_nothing() {
     let (reader, writer) = full();
-    let mut hub = Hub::start_to(Stdio::from(writer), ARGUMENTS);
+    let mut hub = TIDECAST.serve_with(ARGUMENTS, |command| command.stderr(writer));
     // More than may wait to be written.
     works(&hub, 1_300).await;
     assert!(hub.metric(DROPPED).await >= 200);
@@ -87,7 +88,7 @@ async fn a_full_standard_error_stops_nothing() {
 async fn a_hub_that_can_not_start_ends_though_nobody_reads_why() {
     let (reader, writer) = full();
     for stderr in [Stdio::from(broken()), Stdio::from(writer)] {
-        let mut child = Hub::command(&["--retry", "25h"]).stderr(stderr).spawn().unwrap();
+        let mut child = TIDECAST.serve_command(&["--retry", "25h"]).stderr(stderr).spawn().unwrap();
         let mut status = None;
         eventually("the end", async || {
             status = child.try_wait().unwrap();
@@ -107,12 +108,12 @@ async fn a_standard_output_that_nobody_reads_does_not_hold_up_the_start() {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = probe.local_addr().unwrap();
         drop(probe);
-        let mut child = Hub::command(&["--listen", &address.to_string()]).stdout(stdout).spawn().unwrap();
+        let mut child = TIDECAST.serve_command(&["--listen", &address.to_string()]).stdout(stdout).spawn().unwrap();
         eventually("an answer", async || tokio::net::TcpStream::connect(address).await.is_ok()).await;
         let answer = {
-            let mut connection = crate::support::Connection::open(address).await;
-            connection.send(&crate::support::request(address, "GET", "/healthz", &[], b"")).await;
-            connection.answer("GET").await
+            let mut connection = tidecast_test::HttpConnection::open(address).await;
+            connection.send(&tidecast_test::request_bytes(address, "GET", "/healthz", &[], b"")).await;
+            connection.response("GET").await
         };
         assert_eq!(answer.text(), "alive\n");
         child.kill().unwrap();

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::support::{
-    Hub,
-    metrics::{documented_names, scraped_names},
+use crate::{
+    TIDECAST,
+    support::metrics::{documented_names, scraped_names},
 };
 
 fn escape(text: &str) -> String {
@@ -15,7 +15,7 @@ fn escape(text: &str) -> String {
 
 #[tokio::test]
 async fn channels_come_in_pages_by_name() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     assert_eq!(hub.get("/channels").await.json(), json!({ "channels": [], "next": null }));
     let names: Vec<_> = (0..1_200).map(|number| format!("c{number:04}/ü")).collect();
     for half in names.chunks(600) {
@@ -44,7 +44,7 @@ async fn channels_come_in_pages_by_name() {
 /// Only `chat%2F1` was found, and some proxies decode that on the way: every example of a name has a slash.
 #[tokio::test]
 async fn a_name_may_have_slashes() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     for name in ["chat/1", "chat/1/events"] {
         hub.publish(&json!({ "channel": name, "data": name }).to_string()).await;
     }
@@ -54,9 +54,9 @@ async fn a_name_may_have_slashes() {
     assert!(hub.get("/channels/chat/1/events?last=1001").await.problem(400).contains("from 0 to 1000"));
     assert_eq!(hub.get("/channels/chat/1%2Fevents").await.json()["channel"], "chat/1/events");
     assert_eq!(hub.get("/channels/chat/1%2Fevents/events").await.json()["events"][0]["data"], "chat/1/events");
-    hub.ask("DELETE", "/channels/chat/1/events", &[], b"").await.problem(405);
+    hub.request("DELETE", "/channels/chat/1/events", &[], b"").await.problem(405);
     for path in ["/channels/chat/1", "/channels/chat/1%2Fevents"] {
-        assert_eq!(hub.ask("DELETE", path, &[], b"").await.head.status, 204, "{path}");
+        assert_eq!(hub.request("DELETE", path, &[], b"").await.head.status, 204, "{path}");
         hub.get(path).await.problem(404);
     }
 }
@@ -64,18 +64,18 @@ async fn a_name_may_have_slashes() {
 /// A shell's prompt stuck to answers, and a browser could take what somebody published for a page.
 #[tokio::test]
 async fn every_answer_ends_its_line_and_is_what_it_says() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     for _ in 0..2 {
         // Both the answer before hyper is set up and the one after it.
         for headers in
             [&[("Content-Type", "text/plain")][..], &[("Content-Type", "text/plain"), ("Connection", "close")]]
         {
-            let answer = hub.ask("POST", "/publish", headers, b"x").await;
+            let answer = hub.request("POST", "/publish", headers, b"x").await;
             assert!(answer.text().ends_with("}\n"), "{answer:?}");
             assert_eq!(answer.head.header("x-content-type-options"), Some("nosniff"));
         }
     }
-    let batch = hub.ask("POST", "/publish", &[("Content-Type", "application/json")], br#"[{"data":1}]"#).await;
+    let batch = hub.request("POST", "/publish", &[("Content-Type", "application/json")], br#"[{"data":1}]"#).await;
     assert!(batch.text().ends_with("}]\n"), "{batch:?}");
     for target in [
         "/channels",
@@ -99,7 +99,7 @@ async fn every_answer_ends_its_line_and_is_what_it_says() {
 
 #[tokio::test]
 async fn odd_names_are_found_by_their_escapes() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     for name in
         ["a/b", "/", "//x", ".", "..", "a b", "ü🌊", "100%", "%2f", "a?b#c", "{name}", "*", "a+b", "events", "\u{2028}"]
     {
@@ -115,14 +115,14 @@ async fn odd_names_are_found_by_their_escapes() {
         let events = hub.get(&format!("{path}/events")).await.json();
         let expected = json!([{ "id": "own", "position": channel["head"], "type": "t", "data": name }]);
         assert_eq!(events, json!({ "channel": name, "events": expected }));
-        assert_eq!(hub.ask("DELETE", &path, &[], b"").await.head.status, 204, "{name}");
+        assert_eq!(hub.request("DELETE", &path, &[], b"").await.head.status, 204, "{name}");
         drop(stream);
     }
 }
 
 #[tokio::test]
 async fn the_past_is_answered_in_order() {
-    let hub = Hub::start(&["--log-events", "150"]);
+    let hub = TIDECAST.serve(&["--log-events", "150"]);
     for _ in 0..2 {
         let batch: Vec<_> = (0..100).map(|number| json!({ "channel": "a", "data": number })).collect();
         hub.publish(&json!(batch).to_string()).await;
@@ -146,11 +146,11 @@ async fn the_past_is_answered_in_order() {
 
 #[tokio::test]
 async fn a_channel_that_is_forgotten_tells_its_readers() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream?channel=a").await;
     let before = hub.publish(r#"{"channel":"a","data":1}"#).await;
     assert_eq!(stream.message().await.data, "1");
-    let answer = hub.ask("DELETE", "/channels/a", &[], b"").await;
+    let answer = hub.request("DELETE", "/channels/a", &[], b"").await;
     assert_eq!((answer.head.status, answer.body.len()), (204, 0));
     let reset = stream.reset().await;
     assert_eq!((reset["channel"].as_str(), reset["reason"].as_str()), (Some("a"), Some("restarted")));
@@ -159,15 +159,15 @@ async fn a_channel_that_is_forgotten_tells_its_readers() {
     assert_eq!(stream.message().await.data, "2");
     assert_eq!(hub.metric("tidecast_resets_total{reason=\"restarted\"}").await, 1);
 
-    hub.ask("DELETE", "/channels/b", &[], b"").await.problem(404);
+    hub.request("DELETE", "/channels/b", &[], b"").await.problem(404);
     hub.publish(r#"{"channel":"b","data":1}"#).await;
-    assert_eq!(hub.ask("DELETE", "/channels/b", &[], b"").await.head.status, 204);
-    hub.ask("DELETE", "/channels/b", &[], b"").await.problem(404);
+    assert_eq!(hub.request("DELETE", "/channels/b", &[], b"").await.head.status, 204);
+    hub.request("DELETE", "/channels/b", &[], b"").await.problem(404);
 }
 
 #[tokio::test]
 async fn probes_answer() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     assert_eq!(hub.get("/healthz").await.text(), "alive\n");
     assert_eq!(hub.get("/readyz").await.text(), "ready\n");
     let page = hub.get("/").await;
@@ -198,7 +198,7 @@ fn parse(scrape: &str) -> BTreeMap<String, u64> {
 
 #[tokio::test]
 async fn metrics_agree_with_what_was_done() {
-    let hub = Hub::start(&["--streams-max", "2"]);
+    let hub = TIDECAST.serve(&["--streams-max", "2"]);
     let mut both = hub.stream("/stream?channel=a&channel=b").await;
     let mut one = hub.stream("/stream?channel=a&last_event_id=x").await;
     one.reset().await;
@@ -209,7 +209,7 @@ async fn metrics_agree_with_what_was_done() {
     for _ in 0..2 {
         hub.publish(r#"{"channel":"c","data":4,"idempotency_key":"k"}"#).await;
     }
-    hub.ask("POST", "/publish", &[], b"").await.problem(415);
+    hub.request("POST", "/publish", &[], b"").await.problem(415);
     for _ in 0..3 {
         both.message().await;
     }

@@ -3,12 +3,13 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use tidecast_test::{HttpConnection, HubProcess, request_bytes, within};
 
-use crate::support::{Connection, Hub, request, within};
+use crate::TIDECAST;
 
 /// The resident memory of the hub.
 #[cfg(target_os = "linux")]
-fn resident_bytes(hub: &Hub) -> usize {
+fn resident_bytes(hub: &HubProcess) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
@@ -18,12 +19,12 @@ fn resident_bytes(hub: &Hub) -> usize {
 /// them, `body.rs`.
 #[tokio::test]
 async fn a_body_without_room_is_told_to_try_again_and_small_ones_are_always_taken() {
-    let hub = Hub::start(&["--bodies-bytes", "300KiB"]);
+    let hub = TIDECAST.serve(&["--bodies-bytes", "300KiB"]);
     let text = [("Content-Type", "text/plain")];
     let publish = async |bytes: usize| {
-        let mut connection = Connection::open(hub.address).await;
-        connection.send(&request(hub.address, "POST", "/publish", &text, &vec![b'x'; bytes])).await;
-        connection.answer("POST").await
+        let mut connection = HttpConnection::open(hub.address).await;
+        connection.send(&request_bytes(hub.address, "POST", "/publish", &text, &vec![b'x'; bytes])).await;
+        connection.response("POST").await
     };
     let refused = publish(400_000).await;
     assert!(refused.problem(503).contains("bodies_bytes"));
@@ -40,20 +41,20 @@ async fn a_body_without_room_is_told_to_try_again_and_small_ones_are_always_take
 async fn past_events_are_written_as_they_are_read() {
     const EVENTS: usize = 70;
     const CLIENTS: usize = 100;
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let data = |number: usize| format!("{number} \"ä\"{}", "x".repeat(100_000));
     for number in 0..EVENTS {
         hub.publish(&json!({"channel": "a", "data": data(number)}).to_string()).await;
     }
-    let ask = request(hub.address, "GET", "/channels/a/events?last=1000", &[], b"");
+    let ask = request_bytes(hub.address, "GET", "/channels/a/events?last=1000", &[], b"");
     // All that is asked once, and read.
-    let mut connection = Connection::open(hub.address).await;
+    let mut connection = HttpConnection::open(hub.address).await;
     connection.send(&ask).await;
-    connection.answer("GET").await;
+    connection.response("GET").await;
     let before = resident_bytes(&hub);
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        let mut connection = Connection::open_small(hub.address, 4096).await;
+        let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 4096).await;
         connection.send(&ask).await;
         // The answer has begun.
         assert!(connection.fill(1024).await.unwrap());
@@ -63,7 +64,7 @@ async fn past_events_are_written_as_they_are_read() {
     let grown = resident_bytes(&hub).saturating_sub(before);
     assert!(grown < 100 << 20, "{} MiB", grown >> 20);
     // And what is read is whole.
-    let answer = clients[0].answer("GET").await.json();
+    let answer = clients[0].response("GET").await.json();
     let events = answer["events"].as_array().unwrap();
     assert_eq!(events.len(), EVENTS);
     for (number, event) in events.iter().enumerate() {
@@ -74,7 +75,7 @@ async fn past_events_are_written_as_they_are_read() {
 
 #[tokio::test]
 async fn any_number_of_past_events_is_what_it_was() {
-    let hub = Hub::start(&["--log-events", "300"]);
+    let hub = TIDECAST.serve(&["--log-events", "300"]);
     let events: Vec<Value> = (0..400).map(|number| json!({"channel": "a", "data": number.to_string()})).collect();
     hub.publish(&Value::from(events).to_string()).await;
     for last in [0, 1, 2, 7, 100, 299, 300, 301, 1000] {
@@ -87,13 +88,13 @@ async fn any_number_of_past_events_is_what_it_was() {
     hub.get("/channels/unknown/events").await.problem(404);
     let _reader = hub.stream("/stream?channel=silent").await;
     assert_eq!(hub.get("/channels/silent/events").await.json(), json!({"channel": "silent", "events": []}));
-    assert_eq!(hub.ask("HEAD", "/channels/a/events", &[], b"").await.head.status, 200);
+    assert_eq!(hub.request("HEAD", "/channels/a/events", &[], b"").await.head.status, 200);
 }
 
 /// Each stream could name 64 channels of its own, so one client could have the hub keep any number of them.
 #[tokio::test]
 async fn the_channels_of_one_client_have_a_bound() {
-    let hub = Hub::start(&["--channels-per-client-max", "10"]);
+    let hub = TIDECAST.serve(&["--channels-per-client-max", "10"]);
     let query = |from: usize, to: usize| {
         let names: Vec<_> = (from..to).map(|number| format!("channel=c{number}")).collect();
         format!("/stream?{}", names.join("&"))

@@ -3,9 +3,10 @@
 //! The system's buffers are as small as it makes them, frames have every length, and clients read as little as one byte
 //! at a time, so that the places at which writes end move through all there are.
 
+use tidecast_test::{BROWSER_HEADERS, EventStream, HttpConnection, HubProcess, request_bytes, within};
 use tokio::task::JoinSet;
 
-use crate::support::{BROWSER, Connection, Hub, Stream, request, within};
+use crate::TIDECAST;
 
 /// Frames of every length up to here, and some around what the hub reads, frames and copies at once.
 const SHORT_MAX: usize = 500;
@@ -17,17 +18,17 @@ fn data(number: usize, bytes: usize) -> String {
 }
 
 /// A client with hardly any room that has read the first block.
-async fn tiny(hub: &Hub, target: &str) -> Stream {
-    let mut connection = Connection::open_small(hub.address, 1).await;
-    connection.send(&request(hub.address, "GET", target, BROWSER, b"")).await;
-    let mut stream = Stream::begin(connection).await.keep_all();
+async fn tiny(hub: &HubProcess, target: &str) -> EventStream {
+    let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 1).await;
+    connection.send(&request_bytes(hub.address, "GET", target, BROWSER_HEADERS, b"")).await;
+    let mut stream = EventStream::read_head(connection).await.keep_all();
     stream.until_live().await;
     stream
 }
 
 #[tokio::test]
 async fn a_stream_is_the_same_wherever_its_writes_are_cut() {
-    let hub = Hub::start(&["--send-buffer", "1", "--stall-timeout", "10m", "--keep-alive", "0"]);
+    let hub = TIDECAST.serve(&["--send-buffer", "1", "--stall-timeout", "10m", "--keep-alive", "0"]);
     let mut sizes: Vec<usize> = (0..SHORT_MAX).collect();
     sizes.extend(LONG);
     fastrand::Rng::with_seed(11).shuffle(&mut sizes);
@@ -83,7 +84,7 @@ async fn a_stream_is_the_same_wherever_its_writes_are_cut() {
             assert!(message.data == *text, "{target}: {:.40} where there was {text:.40}", message.data);
         }
         if target == "/stream?channel=a" {
-            assert!(stream.seen == healthy.seen, "{target}: a byte of {} is another", healthy.seen.len());
+            assert!(stream.body == healthy.body, "{target}: a byte of {} is another", healthy.body.len());
         }
     }
     assert_eq!(hub.metric("tidecast_connections_stalled_total").await, 0);

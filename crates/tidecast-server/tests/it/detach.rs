@@ -5,31 +5,32 @@
 use std::time::{Duration, Instant};
 
 use tidecast::wire::Item;
+use tidecast_test::{EventStream, HttpConnection, HubProcess, Signal, request_bytes, within};
 use tokio::{io::AsyncWriteExt, net::TcpSocket, task::JoinSet};
 
-use crate::support::{Connection, Hub, Signal, Stream, request, within};
+use crate::TIDECAST;
 
 const DETACHED: &str = "tidecast_connections_detached_total";
 
-fn get(hub: &Hub, target: &str) -> Vec<u8> {
-    request(hub.address, "GET", target, &[], b"")
+fn get(hub: &HubProcess, target: &str) -> Vec<u8> {
+    request_bytes(hub.address, "GET", target, &[], b"")
 }
 
-async fn publish(hub: &Hub, channel: &str, data: &str) {
+async fn publish(hub: &HubProcess, channel: &str, data: &str) {
     hub.publish(&serde_json::json!({ "channel": channel, "data": data }).to_string()).await;
 }
 
 /// A connection whose client has room for little.
-async fn small(hub: &Hub) -> Connection {
+async fn small(hub: &HubProcess) -> HttpConnection {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     let socket = within("connecting", socket.connect(hub.address)).await.unwrap();
-    Connection { socket, buffer: Vec::new() }
+    HttpConnection { socket, buffer: Vec::new() }
 }
 
 #[tokio::test]
 async fn a_stream_is_detached_and_counted() {
-    let hub = Hub::start(&["--keep-alive", "100ms"]);
+    let hub = TIDECAST.serve(&["--keep-alive", "100ms"]);
     let mut one = hub.stream("/stream?channel=a").await;
     let mut several = hub.stream("/stream?channel=a&channel=b").await;
     hub.until_metric(DETACHED, 2).await;
@@ -45,7 +46,7 @@ async fn a_stream_is_detached_and_counted() {
     assert_eq!(hub.metric("tidecast_events_delivered_total").await, 41);
     // A comment comes, and after it events do.
     for stream in [&mut one, &mut several] {
-        stream.seen.clear();
+        stream.body.clear();
         stream.body_until(":\n").await;
     }
     publish(&hub, "a", "after a comment").await;
@@ -58,10 +59,10 @@ async fn a_stream_is_detached_and_counted() {
 
 #[tokio::test]
 async fn what_is_no_plain_stream_stays() {
-    let hub = Hub::start(&[]);
-    let mut with_body = Connection::open(hub.address).await;
-    with_body.send(&request(hub.address, "GET", "/stream", &[], b"a body")).await;
-    let mut with_body = Stream::begin(with_body).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut with_body = HttpConnection::open(hub.address).await;
+    with_body.send(&request_bytes(hub.address, "GET", "/stream", &[], b"a body")).await;
+    let mut with_body = EventStream::read_head(with_body).await;
     with_body.until_live().await;
     publish(&hub, "sse", "all the same").await;
     assert_eq!(with_body.message().await.data, "all the same");
@@ -72,12 +73,12 @@ async fn what_is_no_plain_stream_stays() {
 /// it is told otherwise.
 #[tokio::test]
 async fn streams_of_http_1_0_are_detached_and_have_no_chunks() {
-    let hub = Hub::start(&["--keep-alive", "100ms"]);
+    let hub = TIDECAST.serve(&["--keep-alive", "100ms"]);
     let open = async |channels: &str, headers: &str| {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         let head = format!("GET /stream?{channels} HTTP/1.0\r\nHost: {}\r\n{headers}\r\n", hub.address);
         connection.send(head.as_bytes()).await;
-        let mut stream = Stream::begin(connection).await;
+        let mut stream = EventStream::read_head(connection).await;
         assert_eq!(stream.head.header("transfer-encoding"), None);
         assert_eq!(stream.head.header("connection"), Some("close"));
         stream.until_live().await;
@@ -98,8 +99,8 @@ async fn streams_of_http_1_0_are_detached_and_have_no_chunks() {
         }
     }
     for stream in &mut streams {
-        stream.seen.clear();
-        assert!(stream.body(2).await.starts_with(":\n"), "a comment without a chunk around it");
+        stream.body.clear();
+        assert!(stream.body_of_at_least(2).await.starts_with(":\n"), "a comment without a chunk around it");
     }
     hub.signal(Signal::TERM);
     for mut stream in streams {
@@ -111,7 +112,7 @@ async fn streams_of_http_1_0_are_detached_and_have_no_chunks() {
 /// core, and delayed everybody's events.
 #[tokio::test]
 async fn a_client_that_goes_on_sending_is_cut() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut quiet = hub.stream("/stream").await;
     let mut sending = hub.stream("/stream").await;
     sending.until_live().await;
@@ -129,24 +130,24 @@ async fn a_client_that_goes_on_sending_is_cut() {
 
 #[tokio::test]
 async fn requests_before_and_behind_do_no_harm() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     // One after the other, then all in one packet, then byte by byte.
     for way in 0..3 {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         let health = get(&hub, "/healthz");
         let ask = get(&hub, "/stream?channel=a");
         match way {
             0 => {
                 for _ in 0..3 {
                     connection.send(&health).await;
-                    assert_eq!(connection.answer("GET").await.head.status, 200);
+                    assert_eq!(connection.response("GET").await.head.status, 200);
                 }
                 connection.send(&ask).await;
             }
             1 => {
                 connection.send(&[&health[..], &health, &health, &ask, &health, &health].concat()).await;
                 for _ in 0..3 {
-                    assert_eq!(connection.answer("GET").await.head.status, 200);
+                    assert_eq!(connection.response("GET").await.head.status, 200);
                 }
             }
             _ => {
@@ -156,7 +157,7 @@ async fn requests_before_and_behind_do_no_harm() {
                 }
             }
         }
-        let mut stream = Stream::begin(connection).await;
+        let mut stream = EventStream::read_head(connection).await;
         stream.until_live().await;
         hub.until_metric(DETACHED, way + 1).await;
         publish(&hub, "a", "one").await;
@@ -170,8 +171,8 @@ async fn requests_before_and_behind_do_no_harm() {
 
 #[tokio::test]
 async fn who_closes_one_side_is_gone() {
-    let hub = Hub::start(&[]);
-    let mut early = Connection::open(hub.address).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut early = HttpConnection::open(hub.address).await;
     early.send(&get(&hub, "/stream")).await;
     early.socket.shutdown().await.unwrap();
     let mut late = hub.stream("/stream").await;
@@ -186,7 +187,7 @@ async fn who_closes_one_side_is_gone() {
 #[tokio::test]
 async fn a_stream_behind_a_large_answer_that_nobody_reads_yet() {
     const EVENTS: usize = 6;
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let large = "x".repeat(1_000_000);
     for number in 0..EVENTS {
         publish(&hub, "large", &format!("{number}{large}")).await;
@@ -199,10 +200,10 @@ async fn a_stream_behind_a_large_answer_that_nobody_reads_yet() {
         connection.send(&[get(&hub, "/channels/large/events"), get(&hub, "/stream?channel=a")].concat()).await;
         readers.spawn(async move {
             tokio::time::sleep(Duration::from_millis(20 * reader)).await;
-            let page = connection.answer("GET").await;
+            let page = connection.response("GET").await;
             assert_eq!(page.head.status, 200);
             assert!(page.body.len() > EVENTS * large_bytes, "{}", page.body.len());
-            let mut stream = Stream::begin(connection).await;
+            let mut stream = EventStream::read_head(connection).await;
             stream.until_live().await;
             stream
         });
@@ -222,17 +223,17 @@ async fn a_stream_behind_a_large_answer_that_nobody_reads_yet() {
 #[tokio::test]
 async fn four_hundred_join_while_events_are_published() {
     const STREAMS: usize = 400;
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let publishing = {
         let address = hub.address;
         tokio::spawn(async move {
-            let mut connection = Connection::open(address).await;
+            let mut connection = HttpConnection::open(address).await;
             let mut number = 0;
             loop {
                 let body = format!(r#"{{"channel":"a","data":"{number}"}}"#);
                 let json = [("Content-Type", "application/json")];
-                connection.send(&request(address, "POST", "/publish", &json, body.as_bytes())).await;
-                assert_eq!(connection.answer("POST").await.head.status, 200);
+                connection.send(&request_bytes(address, "POST", "/publish", &json, body.as_bytes())).await;
+                assert_eq!(connection.response("POST").await.head.status, 200);
                 number += 1;
                 if number % 8 == 0 {
                     tokio::task::yield_now().await;
@@ -245,7 +246,7 @@ async fn four_hundred_join_while_events_are_published() {
         let address = hub.address;
         readers.spawn(async move {
             let channels = if number % 4 == 0 { "channel=a&channel=b" } else { "channel=a" };
-            let mut stream = Stream::open(address, &format!("/stream?{channels}"), &[]).await;
+            let mut stream = EventStream::open(address, &format!("/stream?{channels}"), &[]).await;
             let first: usize = stream.message().await.data.parse().unwrap();
             for expected in first + 1..first + 200 {
                 assert_eq!(stream.message().await.data, expected.to_string());
@@ -264,10 +265,10 @@ async fn four_hundred_join_while_events_are_published() {
 #[tokio::test]
 async fn writes_are_cut_anywhere() {
     const EVENTS: usize = 60;
-    let hub = Hub::start(&["--send-buffer", "4KiB", "--stall-timeout", "10m", "--keep-alive", "20ms"]);
+    let hub = TIDECAST.serve(&["--send-buffer", "4KiB", "--stall-timeout", "10m", "--keep-alive", "20ms"]);
     let mut connection = small(&hub).await;
     connection.send(&get(&hub, "/stream?channel=a")).await;
-    let mut stream = Stream::begin(connection).await;
+    let mut stream = EventStream::read_head(connection).await;
     stream.until_live().await;
     hub.until_metric(DETACHED, 1).await;
     let data = |number: usize| format!("{number}|{}", "y".repeat(number * 1_237 % 20_011));
@@ -287,12 +288,12 @@ async fn writes_are_cut_anywhere() {
         }
     }
     // And at the end of a cut write, whole comments.
-    stream.seen.clear();
+    stream.body.clear();
     stream.body_until(":\n").await;
 }
 
 /// The resident memory of the hub.
-fn resident_bytes(hub: &Hub) -> usize {
+fn resident_bytes(hub: &HubProcess) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
@@ -301,12 +302,12 @@ fn resident_bytes(hub: &Hub) -> usize {
 #[tokio::test]
 async fn who_takes_nothing_is_cut_and_costs_little_until_then() {
     const STALLED: usize = 100;
-    let hub = Hub::start(&["--stall-timeout", "1s", "--log-bytes", "1MiB", "--keep-alive", "0"]);
+    let hub = TIDECAST.serve(&["--stall-timeout", "1s", "--log-bytes", "1MiB", "--keep-alive", "0"]);
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
         let mut connection = small(&hub).await;
         connection.send(&get(&hub, "/stream?channel=a")).await;
-        let mut stream = Stream::begin(connection).await;
+        let mut stream = EventStream::read_head(connection).await;
         stream.until_live().await;
         stalled.push(stream);
     }
@@ -333,7 +334,7 @@ async fn who_takes_nothing_is_cut_and_costs_little_until_then() {
 /// Those that have something to read, have something unread in their socket, or are whole subscriptions: all end properly.
 #[tokio::test]
 async fn the_end_reaches_every_stream_before_it_is_cut() {
-    let mut hub = Hub::start(&[]);
+    let mut hub = TIDECAST.serve(&[]);
     let mut streams = Vec::new();
     for number in 0..60 {
         let target = if number % 3 == 0 { "/stream?channel=a&channel=b" } else { "/stream?channel=a" };

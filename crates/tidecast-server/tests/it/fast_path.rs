@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tidecast_test::{HttpConnection, HttpResponse, request_bytes, soak_factor, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Answer, Connection, Hub, request, times, within};
+use crate::TIDECAST;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -12,7 +13,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 /// What can be compared: not when it was said, nor where an event stands, whose number may have one digit more.
-fn comparable(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+fn comparable(answer: &HttpResponse) -> (u16, Vec<(String, String)>, String) {
     let mut text = answer.text();
     let mut headers = answer.head.headers.clone();
     for (name, value) in &mut headers {
@@ -30,7 +31,7 @@ fn comparable(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 /// are refused, and those that are none for here.
 #[tokio::test]
 async fn hyper_answers_the_same() {
-    let hub = Hub::start(&["--publish-key", "secret"]);
+    let hub = TIDECAST.serve(&["--publish-key", "secret"]);
     let key = ("Authorization", "Bearer secret");
     let long = "x".repeat(70_000);
     let long = format!(r#"{{"data":"{long}"}}"#);
@@ -63,18 +64,18 @@ async fn hyper_answers_the_same() {
         ("/nowhere", &[JSON, key], r#"{"data":"x"}"#),
     ];
     // So that both answers are those of a repetition.
-    hub.ask("POST", "/publish", &[JSON, key, ("Idempotency-Key", "once")], br#"{"data":"x"}"#).await;
+    hub.request("POST", "/publish", &[JSON, key, ("Idempotency-Key", "once")], br#"{"data":"x"}"#).await;
     for (target, headers, body) in cases {
-        let bytes = request(hub.address, "POST", target, headers, body.as_bytes());
-        let mut direct = Connection::open(hub.address).await;
+        let bytes = request_bytes(hub.address, "POST", target, headers, body.as_bytes());
+        let mut direct = HttpConnection::open(hub.address).await;
         direct.send(&bytes).await;
-        let here = comparable(&direct.answer("POST").await);
+        let here = comparable(&direct.response("POST").await);
         // From something else on it is hyper's connection.
-        let mut through_hyper = Connection::open(hub.address).await;
-        through_hyper.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
-        assert_eq!(through_hyper.answer("GET").await.head.status, 200);
+        let mut through_hyper = HttpConnection::open(hub.address).await;
+        through_hyper.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
+        assert_eq!(through_hyper.response("GET").await.head.status, 200);
         through_hyper.send(&bytes).await;
-        let there = comparable(&through_hyper.answer("POST").await);
+        let there = comparable(&through_hyper.response("POST").await);
         assert_eq!(here, there, "{target} {headers:?} {:?}", &body[..body.len().min(100)]);
     }
 }
@@ -108,9 +109,9 @@ async fn random_requests_are_answered_the_same_on_both_paths() {
     ];
     const TARGETS: [&str; 4] = ["/publish", "/publish?channel=c", "/publish?", "/readyz"];
     let first_seed = fastrand::u64(..);
-    for seed in (first_seed..).take(30 * times() as usize) {
+    for seed in (first_seed..).take(30 * soak_factor() as usize) {
         let mut random = fastrand::Rng::with_seed(seed);
-        let hubs = [Hub::start(&[]), Hub::start(&[])];
+        let hubs = [TIDECAST.serve(&[]), TIDECAST.serve(&[])];
         let mut bytes = Vec::new();
         for _ in 0..random.usize(1..40) {
             // Mostly what is served here, as anything else ends that.
@@ -123,13 +124,13 @@ async fn random_requests_are_answered_the_same_on_both_paths() {
             if random.u8(..) < 30 {
                 headers.push(EXTRAS[random.usize(..if plain { 3 } else { EXTRAS.len() })]);
             }
-            bytes.extend(request(hubs[0].address, "POST", target, &headers, body.as_bytes()));
+            bytes.extend(request_bytes(hubs[0].address, "POST", target, &headers, body.as_bytes()));
         }
         let last = [("Host", "localhost"), ("Connection", "close")];
-        bytes.extend(request(hubs[0].address, "GET", "/readyz", &last, b""));
+        bytes.extend(request_bytes(hubs[0].address, "GET", "/readyz", &last, b""));
         let mut outcomes = Vec::new();
         for (number, hub) in hubs.iter().enumerate() {
-            let mut connection = Connection::open(hub.address).await;
+            let mut connection = HttpConnection::open(hub.address).await;
             let mut rest = &bytes[..];
             if number == 0 {
                 connection.socket.set_nodelay(true).expect("a socket");
@@ -140,8 +141,8 @@ async fn random_requests_are_answered_the_same_on_both_paths() {
                     rest = after;
                 }
             } else {
-                connection.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
-                assert_eq!(connection.answer("GET").await.head.status, 200);
+                connection.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
+                assert_eq!(connection.response("GET").await.head.status, 200);
             }
             connection.send(rest).await;
             within("the answers", async { while connection.fill(64 * 1024).await.expect("answers") {} }).await;
@@ -169,7 +170,7 @@ fn masked(text: &str) -> String {
 /// A stream of requests, some of them for hyper, cut anywhere into packets: each is answered, in order, and published once.
 #[tokio::test]
 async fn requests_that_come_in_any_pieces_are_answered_in_order() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     for round in 0..24 {
         let mut random = fastrand::Rng::with_seed(round);
         // Whether each is one for here.
@@ -179,9 +180,9 @@ async fn requests_that_come_in_any_pieces_are_answered_in_order() {
         for (number, plain) in plain.iter().enumerate() {
             let body = format!(r#"{{"channel":"{channel}","data":"{number}"}}"#);
             let target = if *plain { "/publish" } else { "/publish?" };
-            bytes.extend(request(hub.address, "POST", target, &[JSON], body.as_bytes()));
+            bytes.extend(request_bytes(hub.address, "POST", target, &[JSON], body.as_bytes()));
         }
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.socket.set_nodelay(true).expect("a socket");
         let mut rest = &bytes[..];
         for _ in 0..random.usize(0..40) {
@@ -192,11 +193,11 @@ async fn requests_that_come_in_any_pieces_are_answered_in_order() {
         }
         connection.send(rest).await;
         for number in 1..=plain.len() {
-            let answer = connection.answer("POST").await.json();
+            let answer = connection.response("POST").await.json();
             let position = answer["position"].as_str().expect("a position");
             assert!(position.ends_with(&format!(".{number}")), "{position} of the publish {number}");
         }
-        let events = hub.ask("GET", &format!("/channels/{channel}/events?last=1000"), &[], b"").await.json();
+        let events = hub.request("GET", &format!("/channels/{channel}/events?last=1000"), &[], b"").await.json();
         let data: Vec<_> =
             events["events"].as_array().expect("events").iter().map(|event| event["data"].clone()).collect();
         let expected: Vec<_> = (0..plain.len()).map(|number| number.to_string()).collect();
@@ -209,15 +210,15 @@ async fn requests_that_come_in_any_pieces_are_answered_in_order() {
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answers_is_waited_for() {
     const COUNT: usize = 60_000;
-    let hub = Hub::start(&[]);
-    let one = request(hub.address, "POST", "/publish", &[JSON], br#"{"channel":"c","data":"x"}"#);
-    let (mut read, mut write) = Connection::open(hub.address).await.socket.into_split();
+    let hub = TIDECAST.serve(&[]);
+    let one = request_bytes(hub.address, "POST", "/publish", &[JSON], br#"{"channel":"c","data":"x"}"#);
+    let (mut read, mut write) = HttpConnection::open(hub.address).await.socket.into_split();
     let sending = tokio::spawn(async move {
         write.write_all(&one.repeat(COUNT)).await.expect("all is taken in the end");
         write
     });
     let published = async || {
-        let head = hub.ask("GET", "/channels/c", &[], b"").await.json()["head"].clone();
+        let head = hub.request("GET", "/channels/c", &[], b"").await.json()["head"].clone();
         head.as_str().and_then(|head| head.split_once('.')?.1.parse::<usize>().ok()).unwrap_or(0)
     };
     let mut before = 0;

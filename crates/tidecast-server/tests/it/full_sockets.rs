@@ -5,9 +5,10 @@
 //! own buffer be full at every point of the stream's beginning, and read nothing until the stream has something to say.
 
 use tidecast::Position;
+use tidecast_test::{EventStream, HttpConnection, HubProcess, request_bytes, within};
 use tokio::task::JoinSet;
 
-use crate::support::{Connection, Hub, Stream, request, within};
+use crate::TIDECAST;
 
 const CONNECTIONS: usize = 400;
 const BEFORE: usize = 20;
@@ -53,7 +54,7 @@ impl Asked {
         }
     }
 
-    fn request(self, hub: &Hub) -> Vec<u8> {
+    fn request(self, hub: &HubProcess) -> Vec<u8> {
         let (target, body) = match self {
             Self::Page(page) => (format!("/channels/page-{page}/events"), ""),
             Self::Alive | Self::Head => ("/healthz".to_owned(), ""),
@@ -62,11 +63,11 @@ impl Asked {
         };
         let text = [("Content-Type", "text/plain")];
         let headers = if body.is_empty() { &[][..] } else { &text[..] };
-        request(hub.address, self.method(), &target, headers, body.as_bytes())
+        request_bytes(hub.address, self.method(), &target, headers, body.as_bytes())
     }
 
-    async fn check(self, connection: &mut Connection) {
-        let answer = connection.answer(self.method()).await;
+    async fn check(self, connection: &mut HttpConnection) {
+        let answer = connection.response(self.method()).await;
         match self {
             Self::Page(page) => {
                 let filler = "p".repeat(page);
@@ -82,7 +83,7 @@ impl Asked {
 
 #[tokio::test]
 async fn no_byte_is_lost_or_doubled_where_a_stream_begins_in_a_full_socket() {
-    let hub = Hub::start(&["--send-buffer", "16KiB", "--stall-timeout", "10m", "--keep-alive", "0"]);
+    let hub = TIDECAST.serve(&["--send-buffer", "16KiB", "--stall-timeout", "10m", "--keep-alive", "0"]);
     let swept: Vec<_> = SWEPT.step_by(SWEPT.len() / SWEEP).collect();
     for bytes in PAGES.iter().chain(&swept) {
         let event = serde_json::json!({ "channel": format!("page-{bytes}"), "data": "p".repeat(*bytes) });
@@ -99,11 +100,11 @@ async fn no_byte_is_lost_or_doubled_where_a_stream_begins_in_a_full_socket() {
         let channels = if number % 5 == 0 { "channel=a&channel=b" } else { "channel=a" };
         let last = if number % 7 == 0 { "&last=100" } else { "" };
         let target = format!("/stream?{channels}{last}");
-        bytes.extend(request(hub.address, "GET", &target, &[], b""));
+        bytes.extend(request_bytes(hub.address, "GET", &target, &[], b""));
         if number % 3 == 0 {
             bytes.extend(Asked::Publish.request(&hub));
         }
-        let mut connection = Connection::open_small(hub.address, random.u32(1..20_000)).await;
+        let mut connection = HttpConnection::open_with_receive_buffer(hub.address, random.u32(1..20_000)).await;
         connection.send(&bytes).await;
         waiting.push((connection, asked));
         if number % (CONNECTIONS / BEFORE) == 0 {
@@ -125,7 +126,7 @@ async fn no_byte_is_lost_or_doubled_where_a_stream_begins_in_a_full_socket() {
             for asked in asked {
                 asked.check(&mut connection).await;
             }
-            let mut stream = Stream::begin(connection).await.keep_all();
+            let mut stream = EventStream::read_head(connection).await.keep_all();
             stream.until_live().await;
             (number, stream)
         });
@@ -142,13 +143,13 @@ async fn no_byte_is_lost_or_doubled_where_a_stream_begins_in_a_full_socket() {
     assert_eq!(hub.metric("tidecast_connections_detached_total").await, CONNECTIONS as u64);
 }
 
-async fn publish(hub: &Hub, number: usize) {
+async fn publish(hub: &HubProcess, number: usize) {
     hub.publish(&serde_json::json!({ "channel": "a", "data": data(number) }).to_string()).await;
 }
 
 /// Everything from where the stream says that it begins, to the last event, once.
-async fn check(number: usize, stream: &mut Stream) {
-    let body = String::from_utf8_lossy(&stream.seen);
+async fn check(number: usize, stream: &mut EventStream) {
+    let body = String::from_utf8_lossy(&stream.body);
     let id = body.lines().find_map(|line| line.strip_prefix("id: ")).expect("the first block has an id");
     let position: Position = id.split(',').next().and_then(|first| first.parse().ok()).expect("which is a position");
     for expected in position.offset as usize..=BEFORE + AFTER {

@@ -7,9 +7,10 @@ use tidecast::{
     Position,
     wire::{Item, Message},
 };
+use tidecast_test::{EventStream, HttpConnection, HubProcess, Signal, eventually, request_bytes, within};
 use tokio::{io::AsyncWriteExt, task::JoinSet};
 
-use crate::support::{Connection, Hub, Signal, Stream, eventually, request, within};
+use crate::TIDECAST;
 
 const STREAMS: usize = 400;
 
@@ -19,7 +20,7 @@ fn offset(id: &str) -> u64 {
 }
 
 /// The channel's events have their own offset for data, from 1 on, in batches of all kinds.
-async fn publish(hub: &Hub, events: u64) {
+async fn publish(hub: &HubProcess, events: u64) {
     let mut random = fastrand::Rng::with_seed(3);
     let mut published = 0;
     while published < events {
@@ -40,9 +41,9 @@ fn check_next(at: &mut u64, message: &Message) {
 }
 
 /// Where a stream says that it begins.
-async fn beginning(stream: &mut Stream) -> u64 {
+async fn beginning(stream: &mut EventStream) -> u64 {
     let body = loop {
-        let body = String::from_utf8_lossy(&stream.seen).into_owned();
+        let body = String::from_utf8_lossy(&stream.body).into_owned();
         if body.split_once("\nid: ").is_some_and(|(_, behind)| behind.contains('\n')) {
             break body;
         }
@@ -55,20 +56,20 @@ async fn beginning(stream: &mut Stream) -> u64 {
 #[tokio::test]
 async fn who_joins_has_everything_after_its_first_id() {
     const EVENTS: u64 = 1_400;
-    let hub = Hub::start(&["--keep-alive", "0"]);
+    let hub = TIDECAST.serve(&["--keep-alive", "0"]);
     let mut readers = JoinSet::new();
     for number in 0..STREAMS {
         let address = hub.address;
         readers.spawn(async move {
             let target = ["/stream?channel=a", "/stream?channel=a&channel=b", "/stream?channel=a&last=7"][number % 3];
-            let mut connection = Connection::open(address).await;
-            let ask = request(address, "GET", target, &[], b"");
+            let mut connection = HttpConnection::open(address).await;
+            let ask = request_bytes(address, "GET", target, &[], b"");
             // Some in two pieces, so that they do not all come in the order in which they were made.
             let (begin, rest) = ask.split_at(number % 50);
             connection.send(begin).await;
             tokio::task::yield_now().await;
             connection.send(rest).await;
-            let mut stream = Stream::begin(connection).await;
+            let mut stream = EventStream::read_head(connection).await;
             let mut at = beginning(&mut stream).await;
             let began = at;
             while at < EVENTS {
@@ -97,7 +98,7 @@ async fn who_joins_has_everything_after_its_first_id() {
 #[tokio::test]
 async fn a_stop_while_streams_are_set_up() {
     for round in 0..6 {
-        let mut hub = Hub::start(&["--keep-alive", "0", "--stop-timeout", "10m"]);
+        let mut hub = TIDECAST.serve(&["--keep-alive", "0", "--stop-timeout", "10m"]);
         let mut readers = JoinSet::new();
         for number in 0..100 {
             let address = hub.address;
@@ -130,11 +131,11 @@ async fn a_stop_while_streams_are_set_up() {
 async fn join_until_the_end(address: std::net::SocketAddr, number: u64) -> Option<u64> {
     // Refused, as nobody listens any more.
     let socket = tokio::net::TcpStream::connect(address).await.ok()?;
-    let mut connection = Connection { socket, buffer: Vec::new() };
+    let mut connection = HttpConnection { socket, buffer: Vec::new() };
     let target = if number.is_multiple_of(4) { "/stream?channel=a&channel=b" } else { "/stream?channel=a" };
-    let mut ask = request(address, "GET", target, &[], b"");
+    let mut ask = request_bytes(address, "GET", target, &[], b"");
     if number.is_multiple_of(3) {
-        ask = [request(address, "GET", "/healthz", &[], b""), ask].concat();
+        ask = [request_bytes(address, "GET", "/healthz", &[], b""), ask].concat();
     }
     connection.socket.write_all(&ask).await.ok()?;
     // Closed before it was read.
@@ -143,15 +144,15 @@ async fn join_until_the_end(address: std::net::SocketAddr, number: u64) -> Optio
         return None;
     }
     if number.is_multiple_of(3) {
-        assert_eq!(connection.answer("GET").await.text(), "alive\n");
+        assert_eq!(connection.response("GET").await.text(), "alive\n");
         if connection.buffer.is_empty() && !matches!(connection.fill(64 * 1024).await, Ok(true)) {
             return None;
         }
     }
-    let mut stream = Stream::begin(connection).await;
+    let mut stream = EventStream::read_head(connection).await;
     let rest = stream.rest().await;
     assert!(matches!(rest.last(), Some(Item::Retry(_))), "{number}: no last block: {rest:?}");
-    let body = String::from_utf8_lossy(&stream.seen).into_owned();
+    let body = String::from_utf8_lossy(&stream.body).into_owned();
     if !body.contains("id: ") {
         // It came when the hub was ending, and is told when to come back.
         assert!(rest.len() == 1, "{number}: {body:?}");
@@ -170,14 +171,14 @@ async fn join_until_the_end(address: std::net::SocketAddr, number: u64) -> Optio
 /// it had asked before.
 #[tokio::test]
 async fn who_goes_at_any_moment_is_gone() {
-    let hub = Hub::start(&["--keep-alive", "0"]);
+    let hub = TIDECAST.serve(&["--keep-alive", "0"]);
     let mut going = JoinSet::new();
     for number in 0..STREAMS as u64 {
         let address = hub.address;
         going.spawn(async move {
-            let mut connection = Connection::open(address).await;
-            let ask = request(address, "GET", "/stream?channel=a", &[], b"");
-            let alive = request(address, "GET", "/healthz", &[], b"");
+            let mut connection = HttpConnection::open(address).await;
+            let ask = request_bytes(address, "GET", "/stream?channel=a", &[], b"");
+            let alive = request_bytes(address, "GET", "/healthz", &[], b"");
             let pipelined = match number % 4 {
                 0 => ask,
                 1 => [alive.clone(), alive, ask].concat(),

@@ -1,15 +1,16 @@
 //! A publish that is repeated under its key: one event, and the same answer each time.
 
 use serde_json::Value;
+use tidecast_test::{request_bytes, within};
 use tokio::task::JoinSet;
 
-use crate::support::{Hub, request, within};
+use crate::TIDECAST;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 #[tokio::test]
 async fn ten_publishes_with_one_key_are_one_event() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     let mut answers = Vec::new();
     let mut later = Vec::new();
@@ -20,16 +21,16 @@ async fn ten_publishes_with_one_key_are_one_event() {
         let plain = format!(r#"{{"data":{number}}}"#);
         let header = ("Idempotency-Key", "key ü");
         let answer = match number % 5 {
-            0 => hub.ask("POST", "/publish", &[JSON], member.as_bytes()).await,
-            1 => hub.ask("POST", "/publish", &[JSON, header], plain.as_bytes()).await,
-            2 => hub.ask("POST", "/publish", &[JSON, header], member.as_bytes()).await,
+            0 => hub.request("POST", "/publish", &[JSON], member.as_bytes()).await,
+            1 => hub.request("POST", "/publish", &[JSON, header], plain.as_bytes()).await,
+            2 => hub.request("POST", "/publish", &[JSON, header], member.as_bytes()).await,
             3 => {
                 let form = ("Content-Type", "application/x-www-form-urlencoded");
-                hub.ask("POST", "/publish", &[form], b"data=x&idempotency_key=key+%C3%BC").await
+                hub.request("POST", "/publish", &[form], b"data=x&idempotency_key=key+%C3%BC").await
             }
             _ => {
                 let target = "/publish?idempotency_key=key%20%C3%BC";
-                hub.ask("POST", target, &[("Content-Type", "text/plain")], b"x").await
+                hub.request("POST", target, &[("Content-Type", "text/plain")], b"x").await
             }
         };
         assert_eq!(answer.head.status, 200, "{answer:?}");
@@ -52,18 +53,18 @@ async fn ten_publishes_with_one_key_are_one_event() {
 
 #[tokio::test]
 async fn concurrent_publishes_with_one_key_are_one_event() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for round in 0..20 {
         let mut publishers = JoinSet::new();
         for number in 0..10 {
             let body = format!(r#"{{"data":"{number}","idempotency_key":"round {round}"}}"#);
-            let bytes = request(hub.address, "POST", "/publish", &[JSON], body.as_bytes());
+            let bytes = request_bytes(hub.address, "POST", "/publish", &[JSON], body.as_bytes());
             let address = hub.address;
             publishers.spawn(async move {
-                let mut connection = crate::support::Connection::open(address).await;
+                let mut connection = tidecast_test::HttpConnection::open(address).await;
                 connection.send(&bytes).await;
-                connection.answer("POST").await
+                connection.response("POST").await
             });
         }
         let mut answers: Vec<Value> = Vec::new();
@@ -87,23 +88,23 @@ async fn concurrent_publishes_with_one_key_are_one_event() {
 /// the event was there twice.
 #[tokio::test]
 async fn a_key_counts_under_the_name_with_x_too() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let text = ("Content-Type", "text/plain");
     for headers in [
         &[text, ("X-Idempotency-Key", "k")][..],
         &[text, ("Idempotency-Key", "k")],
         &[text, ("Idempotency-Key", "k"), ("X-Idempotency-Key", "k")],
     ] {
-        let answer = hub.ask("POST", "/publish", headers, b"x").await;
+        let answer = hub.request("POST", "/publish", headers, b"x").await;
         assert!(answer.json()["position"].as_str().unwrap().ends_with(".1"), "{headers:?}: {answer:?}");
     }
     let differ = [text, ("Idempotency-Key", "k"), ("X-Idempotency-Key", "l")];
-    assert!(hub.ask("POST", "/publish", &differ, b"x").await.problem(400).contains("differ"));
+    assert!(hub.request("POST", "/publish", &differ, b"x").await.problem(400).contains("differ"));
 }
 
 #[tokio::test]
 async fn a_key_is_of_its_channel() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut offsets = Vec::new();
     for channel in ["a", "b", "a", "c", "b"] {
         let answer = hub.publish(&format!(r#"{{"channel":"{channel}","data":1,"idempotency_key":"k"}}"#)).await;
@@ -122,7 +123,7 @@ async fn other_data_under_a_key_is_a_conflict_if_the_publisher_says_so() {
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     let text = ("Content-Type", "text/plain");
     let in_address = "/publish?idempotency_key=k&idempotency_conflict=error";
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     hub.publish(r#"{"data":"first","idempotency_key":"k"}"#).await;
     for (target, header, same, other) in [
         (
@@ -140,9 +141,9 @@ async fn other_data_under_a_key_is_a_conflict_if_the_publisher_says_so() {
         (in_address, text, "first", "other"),
         ("/publish", form, "data=first&idempotency_key=k", "data=other&idempotency_key=k&idempotency_conflict=error"),
     ] {
-        let repeated = hub.ask("POST", target, &[header], same.as_bytes()).await;
+        let repeated = hub.request("POST", target, &[header], same.as_bytes()).await;
         assert_eq!((repeated.head.status, repeated.json()["repeated"].as_bool()), (200, Some(true)), "{repeated:?}");
-        let conflict = hub.ask("POST", target, &[header], other.as_bytes()).await;
+        let conflict = hub.request("POST", target, &[header], other.as_bytes()).await;
         assert!(conflict.problem(409).contains("another event"), "{conflict:?}");
         assert_eq!(conflict.json()["position"], repeated.json()["position"]);
     }
@@ -151,21 +152,21 @@ async fn other_data_under_a_key_is_a_conflict_if_the_publisher_says_so() {
     let same = hub.publish(r#"{"data":"first","idempotency_key":"k"}"#).await;
     assert_eq!((&same["repeated"], &same["differs"]), (&Value::Bool(true), &Value::Null));
     let batch = br#"[{"data":1},{"data":"other","idempotency_key":"k","idempotency_conflict":"error"},{"data":2}]"#;
-    let answer = hub.ask("POST", "/publish", &[JSON], batch).await;
+    let answer = hub.request("POST", "/publish", &[JSON], batch).await;
     // The events before it are published, so the problem speaks of this one only.
     assert!(answer.problem(409).contains("this event is not published"), "{answer:?}");
     assert_eq!((answer.problem(409).is_empty(), &answer.json()["index"]), (false, &Value::from(1)));
     assert_eq!(answer.json()["published"].as_array().map(Vec::len), Some(1));
     let wrong = br#"{"data":1,"idempotency_conflict":"perhaps"}"#;
-    assert!(hub.ask("POST", "/publish", &[JSON], wrong).await.problem(400).contains("`error` or `ignore`"));
+    assert!(hub.request("POST", "/publish", &[JSON], wrong).await.problem(400).contains("`error` or `ignore`"));
     assert_eq!(hub.metric("tidecast_events_published_total").await, 2);
 }
 
 #[tokio::test]
 async fn a_refused_publish_does_not_use_up_its_key() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let bad = br#"{"data":1,"type":"stream-open","idempotency_key":"k"}"#;
-    hub.ask("POST", "/publish", &[JSON], bad).await.problem(400);
+    hub.request("POST", "/publish", &[JSON], bad).await.problem(400);
     let answer = hub.publish(r#"{"data":1,"idempotency_key":"k"}"#).await;
     assert!(answer["position"].as_str().unwrap().ends_with(".1"), "{answer}");
     assert_eq!(hub.metric("tidecast_events_repeated_total").await, 0);

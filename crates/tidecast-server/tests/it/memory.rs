@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Hub, Stream, eventually, request};
+use tidecast_test::{EventStream, HttpConnection, HubProcess, eventually, request_bytes};
+
+use crate::TIDECAST;
 
 const STALLED: usize = 200;
 
 /// The memory that is the process' own, without what it shares with others.
-fn memory_bytes(hub: &Hub) -> usize {
+fn memory_bytes(hub: &HubProcess) -> usize {
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", hub.pid())).unwrap();
     let kib = |name: &str| {
         let line = rollup.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
@@ -16,10 +18,10 @@ fn memory_bytes(hub: &Hub) -> usize {
     (kib("Private_Clean:") + kib("Private_Dirty:")) * 1024
 }
 
-async fn stall(hub: &Hub, target: &str) -> Stream {
-    let mut connection = Connection::open_small(hub.address, 4 * 1024).await;
-    connection.send(&request(hub.address, "GET", target, &[], b"")).await;
-    let mut stream = Stream::begin(connection).await;
+async fn stall(hub: &HubProcess, target: &str) -> EventStream {
+    let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 4 * 1024).await;
+    connection.send(&request_bytes(hub.address, "GET", target, &[], b"")).await;
+    let mut stream = EventStream::read_head(connection).await;
     stream.until_live().await;
     stream
 }
@@ -30,7 +32,7 @@ async fn who_takes_nothing_is_cut_and_its_memory_is_back() {
     const STALL_TIMEOUT: Duration = Duration::from_secs(2);
     const SLACK: usize = 2 << 20;
     let hub =
-        Hub::start(&["--stall-timeout", "2s", "--send-buffer", "4KiB", "--log-bytes", "1MiB", "--keep-alive", "0"]);
+        TIDECAST.serve(&["--stall-timeout", "2s", "--send-buffer", "4KiB", "--log-bytes", "1MiB", "--keep-alive", "0"]);
     let publish = async || {
         // No larger than one read, of which a connection keeps what was not taken.
         let event = serde_json::json!({ "channel": "a", "data": "m".repeat(60_000) });

@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::json;
+use tidecast_test::{EventSource, EventStream, HubProcess, Signal, eventually, request_bytes, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -20,10 +21,8 @@ use self::{
     http2::Http2,
     setup::{Kind, Proxy},
 };
-use crate::{
-    redis::{hub_on, server::Server},
-    support::{Hub, Signal, Source, Stream, eventually, request, within},
-};
+use crate::TIDECAST;
+use crate::redis::{hub_on, server::Server};
 
 /// How many streams are open at the same time.
 const STREAMS: usize = 40;
@@ -65,11 +64,11 @@ async fn lighttpd() {
 /// after a minute.
 async fn check_one(kind: Kind) {
     // Nothing comes but what is published: a block that arrives was not pushed out by the next.
-    let mut hub = Hub::start(&["--keep-alive", "1h"]);
+    let mut hub = TIDECAST.serve(&["--keep-alive", "1h"]);
     let proxy = Proxy::start(kind, &[hub.address]).await;
     let target = "/stream?channel=one";
-    let mut stream = Stream::open(proxy.plain, target, &[]).await;
-    stream.body(1).await;
+    let mut stream = EventStream::open(proxy.plain, target, &[]).await;
+    stream.body_of_at_least(1).await;
 
     let mut fastest = Duration::MAX;
     for number in 0..10 {
@@ -85,7 +84,7 @@ async fn check_one(kind: Kind) {
     for data in ["while away", "and again"] {
         hub.publish(&json!({"channel": "one", "data": data}).to_string()).await;
     }
-    let mut stream = Stream::open(proxy.plain, target, &[("Last-Event-ID", &resume)]).await;
+    let mut stream = EventStream::open(proxy.plain, target, &[("Last-Event-ID", &resume)]).await;
     assert_eq!(stream.message().await.data, "while away");
     assert_eq!(stream.message().await.data, "and again");
 
@@ -99,16 +98,16 @@ async fn check_one(kind: Kind) {
     hub.signal(Signal::TERM);
     stream.rest().await;
     hub.ended().await;
-    let hub = Hub::start(&["--listen", &listen, "--keep-alive", "50ms"]);
+    let hub = TIDECAST.serve(&["--listen", &listen, "--keep-alive", "50ms"]);
     let headers = [("Last-Event-ID", resume.as_str())];
-    let asked = request(proxy.plain, "GET", target, &headers, b"");
+    let asked = request_bytes(proxy.plain, "GET", target, &headers, b"");
     let mut stream = None;
     eventually("the proxy finds the hub again", async || {
         let mut connection = proxy.connection().await;
         connection.send(&asked).await;
         let head = connection.head().await;
         if head.status == 200 {
-            stream = Some(Stream::after(head, connection));
+            stream = Some(EventStream::after_head(head, connection));
         }
         stream.is_some()
     })
@@ -126,10 +125,10 @@ async fn check_one(kind: Kind) {
 }
 
 /// Forty streams on connections of their own, and as many as the proxy takes on one, hear one event.
-async fn many_streams(hub: &Hub, proxy: &Proxy) {
+async fn many_streams(hub: &HubProcess, proxy: &Proxy) {
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
-        streams.push(Stream::open(proxy.plain, "/stream?channel=many", &[]).await);
+        streams.push(EventStream::open(proxy.plain, "/stream?channel=many", &[]).await);
     }
     let over_http2 = match proxy.http2 {
         Some(address) => {
@@ -186,7 +185,7 @@ async fn check_two(kind: Kind) {
 
     let mut readers = tokio::task::JoinSet::new();
     for _ in 0..READERS {
-        let mut source = Source::new(proxy.plain, "/stream?channel=two");
+        let mut source = EventSource::new(proxy.plain, "/stream?channel=two");
         source.connected().await.until_live().await;
         readers.spawn(read_to(source, "the end"));
     }
@@ -225,7 +224,7 @@ async fn check_two(kind: Kind) {
 /// Publishes through the proxy until it is answered by 200, always as the same event.
 async fn publish(address: SocketAddr, data: &str) {
     let body = json!({"channel": "two", "data": data, "idempotency_key": data}).to_string();
-    let asked = request(address, "POST", "/publish", &[("Content-Type", "application/json")], body.as_bytes());
+    let asked = request_bytes(address, "POST", "/publish", &[("Content-Type", "application/json")], body.as_bytes());
     let attempt = async || -> std::io::Result<bool> {
         let mut socket = TcpStream::connect(address).await?;
         socket.write_all(&asked).await?;
@@ -238,7 +237,7 @@ async fn publish(address: SocketAddr, data: &str) {
 
 /// Reads until an event has these data; answers with the data of all and how many connections it took. Any status but 200
 /// fails, as it is the end of an `EventSource`.
-async fn read_to(mut source: Source, last: &str) -> (Vec<String>, usize) {
+async fn read_to(mut source: EventSource, last: &str) -> (Vec<String>, usize) {
     let (mut data, mut connections) = (Vec::<String>::new(), 1);
     while data.last().is_none_or(|data| data != last) {
         match source.message_or_cut().await {

@@ -19,19 +19,20 @@ use std::{
 };
 
 pub(crate) use tidecast_test::redis::server;
+use tidecast_test::{HubProcess, eventually};
 
 use self::server::Server;
-use crate::support::{Hub, eventually};
+use crate::TIDECAST;
 
 /// A hub on database 0 of this Redis, ready to publish.
-pub(crate) async fn hub_on(redis: &Server, arguments: &[&str]) -> Hub {
+pub(crate) async fn hub_on(redis: &Server, arguments: &[&str]) -> HubProcess {
     let url = redis.url();
-    let hub = Hub::start(&[&["--redis", &url], arguments].concat());
+    let hub = TIDECAST.serve(&[&["--redis", &url], arguments].concat());
     until_ready(&hub).await;
     hub
 }
 
-async fn until_ready(hub: &Hub) {
+async fn until_ready(hub: &HubProcess) {
     eventually("the hub is ready", async || hub.get("/readyz").await.head.status == 200).await;
 }
 

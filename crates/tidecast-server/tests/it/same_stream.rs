@@ -13,12 +13,13 @@ use std::collections::HashMap;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use tidecast::wire::Item;
+use tidecast_test::{BROWSER_HEADERS, EventStream, HttpConnection, HubProcess, Signal, request_bytes, soak_factor};
 
 use self::{
     names::Names,
     session::{Session, is_reset_of},
 };
-use crate::support::{BROWSER, Connection, Hub, Signal, Stream, request, times};
+use crate::TIDECAST;
 
 const SCHEDULES: u64 = 4;
 const STEPS: usize = 70;
@@ -27,7 +28,7 @@ const CHANNELS: [&str; 3] = ["a", "b", "c"];
 
 /// The two hubs, and all that was connected to them.
 struct Pair {
-    hubs: [Hub; 2],
+    hubs: [HubProcess; 2],
     random: Rng,
     open: Vec<Session>,
     closed: Vec<Session>,
@@ -39,7 +40,7 @@ struct Pair {
 
 #[tokio::test]
 async fn the_same_schedule_gives_the_same_streams() {
-    for seed in 0..SCHEDULES * u64::from(times()) {
+    for seed in 0..SCHEDULES * u64::from(soak_factor()) {
         println!("schedule {seed}");
         let mut pair = Pair::start(seed);
         for _ in 0..STEPS {
@@ -57,7 +58,7 @@ impl Pair {
             ["--keep-alive", "0", "--stall-timeout", "10m", "--stop-timeout", "10m", "--send-buffer", send_buffer];
         let bodies = [&given[..], &["--reactors", "0"]].concat();
         Self {
-            hubs: [Hub::start(&given), Hub::start(&bodies)],
+            hubs: [TIDECAST.serve(&given), TIDECAST.serve(&bodies)],
             random: Rng::with_seed(seed),
             open: Vec::new(),
             closed: Vec::new(),
@@ -175,14 +176,14 @@ impl Pair {
         let mut streams = Vec::new();
         for (hub, id) in self.hubs.iter().zip(&resume) {
             let mut connection = if slow {
-                Connection::open_small(hub.address, 4_096).await
+                HttpConnection::open_with_receive_buffer(hub.address, 4_096).await
             } else {
-                Connection::open(hub.address).await
+                HttpConnection::open(hub.address).await
             };
             let id = id.as_ref().map(|id| ("Last-Event-ID", id.as_str()));
-            let headers = [if is_browser { BROWSER } else { &[] }, id.as_slice()].concat();
-            connection.send(&request(hub.address, "GET", &target, &headers, b"")).await;
-            let mut stream = Stream::begin(connection).await.keep_all();
+            let headers = [if is_browser { BROWSER_HEADERS } else { &[] }, id.as_slice()].concat();
+            connection.send(&request_bytes(hub.address, "GET", &target, &headers, b"")).await;
+            let mut stream = EventStream::read_head(connection).await.keep_all();
             stream.until_live().await;
             streams.push(stream);
         }
@@ -236,7 +237,7 @@ impl Pair {
         }
         let mut statuses = Vec::new();
         for hub in &self.hubs {
-            statuses.push(hub.ask("DELETE", &format!("/channels/{channel}"), &[], b"").await.head.status);
+            statuses.push(hub.request("DELETE", &format!("/channels/{channel}"), &[], b"").await.head.status);
         }
         assert_eq!(statuses[0], statuses[1]);
         self.newest.remove(channel);
@@ -253,7 +254,7 @@ impl Pair {
     fn close(&mut self, mut session: Session) {
         for (which, mut stream) in session.streams.drain(..).enumerate() {
             session.taken[which].extend(std::iter::from_fn(|| stream.take_item()));
-            session.bodies[which] = stream.seen;
+            session.bodies[which] = stream.body;
         }
         self.closed.push(session);
     }
@@ -269,8 +270,8 @@ impl Pair {
             for (stream, taken) in session.streams.iter_mut().zip(&mut session.taken) {
                 taken.extend(stream.rest().await);
                 assert!(matches!(taken.pop(), Some(Item::Retry(_))), "the last word is when to come back");
-                let last = stream.seen.windows(7).rposition(|window| window == b"retry: ").expect("it is in the body");
-                stream.seen.truncate(last);
+                let last = stream.body.windows(7).rposition(|window| window == b"retry: ").expect("it is in the body");
+                stream.body.truncate(last);
             }
             self.close(session);
         }

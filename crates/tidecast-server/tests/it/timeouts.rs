@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use crate::support::{Connection, Hub, Witness, request, within};
+use tidecast_test::{HttpConnection, HubProcess, request_bytes, within};
+
+use crate::{TIDECAST, support::Bystander};
 
 /// A publish, which a connection that says nothing else has answered before hyper, and a request that hyper answers.
-fn requests(hub: &Hub) -> [Vec<u8>; 2] {
+fn requests(hub: &HubProcess) -> [Vec<u8>; 2] {
     let text = [("Content-Type", "text/plain")];
     [
-        request(hub.address, "POST", "/publish?channel=other", &text, b"x"),
-        request(
+        request_bytes(hub.address, "POST", "/publish?channel=other", &text, b"x"),
+        request_bytes(
             hub.address,
             "POST",
             "/publish",
@@ -23,25 +25,25 @@ fn requests(hub: &Hub) -> [Vec<u8>; 2] {
 /// of a hundred publishers in Go some sent a request while the hub closed.
 #[tokio::test]
 async fn an_idle_connection_has_a_time_of_its_own() {
-    let hub = Hub::start(&["--header-timeout", "200ms", "--idle-timeout", "10m"]);
+    let hub = TIDECAST.serve(&["--header-timeout", "200ms", "--idle-timeout", "10m"]);
     for request in requests(&hub) {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         for _ in 0..3 {
             connection.send(&request).await;
-            assert_eq!(connection.answer("POST").await.head.status, 200);
+            assert_eq!(connection.response("POST").await.head.status, 200);
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         connection.send(&request).await;
-        assert_eq!(connection.answer("POST").await.head.status, 200);
+        assert_eq!(connection.response("POST").await.head.status, 200);
     }
     // A connection that never said anything is not idle, but slow with its first request.
-    assert!(Connection::open(hub.address).await.is_cut().await);
+    assert!(HttpConnection::open(hub.address).await.is_cut().await);
 
-    let hub = Hub::start(&["--header-timeout", "10m", "--idle-timeout", "200ms"]);
+    let hub = TIDECAST.serve(&["--header-timeout", "10m", "--idle-timeout", "200ms"]);
     for request in requests(&hub) {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(&request).await;
-        assert_eq!(connection.answer("POST").await.head.status, 200);
+        assert_eq!(connection.response("POST").await.head.status, 200);
         assert!(connection.is_cut().await);
     }
 }
@@ -49,15 +51,15 @@ async fn an_idle_connection_has_a_time_of_its_own() {
 /// After one publish a byte now and then of the next request kept a connection for ever: each counted as a sign of life.
 #[tokio::test]
 async fn times_count_from_a_requests_first_byte() {
-    let hub = Hub::start(&["--header-timeout", "500ms", "--body-timeout", "500ms", "--idle-timeout", "10m"]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&["--header-timeout", "500ms", "--body-timeout", "500ms", "--idle-timeout", "10m"]);
+    let mut bystander = Bystander::new(&hub).await;
     for first in requests(&hub) {
         let head = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n", hub.address);
         for (name, start) in [("head", format!("{head}X: ")), ("body", format!("{head}Content-Length: 100000\r\n\r\n"))]
         {
-            let mut connection = Connection::open(hub.address).await;
+            let mut connection = HttpConnection::open(hub.address).await;
             connection.send(&first).await;
-            assert_eq!(connection.answer("POST").await.head.status, 200);
+            assert_eq!(connection.response("POST").await.head.status, 200);
             connection.send(start.as_bytes()).await;
             within("the cut", async {
                 while connection.socket.try_write(b"a").is_ok() {
@@ -71,7 +73,7 @@ async fn times_count_from_a_requests_first_byte() {
             let said = String::from_utf8_lossy(&connection.buffer).into_owned();
             let expected = if name == "head" { said.is_empty() } else { said.starts_with("HTTP/1.1 408 ") };
             assert!(expected, "{name}: {said}");
-            witness.sees_the_next_event(name).await;
+            bystander.receives_the_next_event(name).await;
         }
     }
 }

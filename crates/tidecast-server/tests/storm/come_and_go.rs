@@ -2,10 +2,10 @@
 
 use std::{io::Write, net::TcpStream, time::Duration};
 
-use crate::{
-    alone, as_many_as_fit,
-    support::{Hub, eventually, request},
-};
+use tidecast_test::{HubProcess, eventually, request_bytes};
+
+use crate::TIDECAST;
+use crate::{alone, as_many_as_fit};
 
 const CLIENTS: usize = 15_000;
 const ROUNDS: usize = 5;
@@ -16,25 +16,25 @@ const AT_ONCE: usize = 1_000;
 /// What the hub may have grown by between the first and the last time.
 const GROWTH_BYTES_MAX: usize = 4 << 20;
 
-fn files(hub: &Hub) -> usize {
+fn files(hub: &HubProcess) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", hub.pid())).unwrap().count()
 }
 
-fn resident_bytes(hub: &Hub) -> usize {
+fn resident_bytes(hub: &HubProcess) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
 /// What a client says, by its number: most ask for a stream, some only begin to.
-fn said(hub: &Hub, number: usize) -> Vec<u8> {
-    let stream = |query: &str| request(hub.address, "GET", &format!("/stream?{query}"), &[], b"");
+fn said(hub: &HubProcess, number: usize) -> Vec<u8> {
+    let stream = |query: &str| request_bytes(hub.address, "GET", &format!("/stream?{query}"), &[], b"");
     match number % 100 {
         0 => Vec::new(),
         1 => b"GET /str".to_vec(),
         2..10 => stream("channel=a&channel=b"),
         10..20 => stream(&format!("channel=c{}&open=1", number % 50)),
-        20..30 => [request(hub.address, "GET", "/healthz", &[], b""), stream("channel=a&last=3")].concat(),
+        20..30 => [request_bytes(hub.address, "GET", "/healthz", &[], b""), stream("channel=a&last=3")].concat(),
         _ => stream("channel=a"),
     }
 }
@@ -44,7 +44,7 @@ async fn thousands_come_and_go_and_leave_nothing() {
     let _alone = alone().await;
     let clients = as_many_as_fit(CLIENTS);
     // Those that only begin to ask stay as well, however long the others take to come.
-    let hub = Hub::start(&["--keep-alive", "1m", "--header-timeout", "10m"]);
+    let hub = TIDECAST.serve(&["--keep-alive", "1m", "--header-timeout", "10m"]);
     for channel in ["a", "b"] {
         hub.publish(&format!(r#"{{"channel":"{channel}","data":"first"}}"#)).await;
     }

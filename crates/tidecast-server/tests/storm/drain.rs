@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use tidecast::wire::Item;
+use tidecast_test::{EventStream, HttpConnection, HubProcess, Signal, request_bytes, within};
 use tokio::task::JoinSet;
 
-use crate::{
-    alone, as_many_as_fit,
-    support::{Connection, Hub, Signal, Stream, request, within},
-};
+use crate::TIDECAST;
+use crate::{alone, as_many_as_fit};
 
 const STREAMS: usize = 1_000;
 const EVENTS: usize = 12;
@@ -19,27 +18,27 @@ fn data(number: usize) -> String {
 }
 
 /// Streams whose clients have read the first block, and have room for little.
-async fn streams(hub: &Hub, count: usize) -> Vec<Stream> {
+async fn streams(hub: &HubProcess, count: usize) -> Vec<EventStream> {
     let mut streams = Vec::new();
     for number in 0..count {
-        let mut connection = Connection::open_small(hub.address, 4 * 1024).await;
+        let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 4 * 1024).await;
         let target = if number % 10 == 0 { "/stream?channel=a&channel=b" } else { "/stream?channel=a" };
-        connection.send(&request(hub.address, "GET", target, &[], b"")).await;
-        let mut stream = Stream::begin(connection).await;
+        connection.send(&request_bytes(hub.address, "GET", target, &[], b"")).await;
+        let mut stream = EventStream::read_head(connection).await;
         stream.until_live().await;
         streams.push(stream);
     }
     streams
 }
 
-async fn publish(hub: &Hub) {
+async fn publish(hub: &HubProcess) {
     let events: Vec<_> =
         (0..EVENTS).map(|number| serde_json::json!({ "channel": "a", "data": data(number) })).collect();
     hub.publish(&serde_json::Value::from(events).to_string()).await;
 }
 
 /// Reads to the proper end, which is behind everything.
-async fn check(mut stream: Stream) {
+async fn check(mut stream: EventStream) {
     let rest = stream.rest().await;
     assert!(matches!(rest.last(), Some(Item::Retry(_))), "{:?}", rest.last());
     let messages = rest.iter().filter_map(|item| if let Item::Message(message) = item { Some(message) } else { None });
@@ -54,7 +53,7 @@ async fn check(mut stream: Stream) {
 #[tokio::test]
 async fn a_thousand_streams_with_a_backlog_get_all_of_it() {
     let _alone = alone().await;
-    let mut hub = Hub::start(&["--send-buffer", "4KiB", "--stop-timeout", "10m", "--stall-timeout", "10m"]);
+    let mut hub = TIDECAST.serve(&["--send-buffer", "4KiB", "--stop-timeout", "10m", "--stall-timeout", "10m"]);
     let streams = streams(&hub, as_many_as_fit(STREAMS)).await;
     hub.until_metric("tidecast_connections_detached_total", streams.len() as u64).await;
     publish(&hub).await;
@@ -75,7 +74,7 @@ async fn a_thousand_streams_with_a_backlog_get_all_of_it() {
 async fn one_that_takes_nothing_is_not_waited_for() {
     const STOP_TIMEOUT: Duration = Duration::from_secs(3);
     let _alone = alone().await;
-    let mut hub = Hub::start(&["--stop-timeout", "3s", "--stall-timeout", "10m"]);
+    let mut hub = TIDECAST.serve(&["--stop-timeout", "3s", "--stall-timeout", "10m"]);
     let mut healthy = JoinSet::new();
     for _ in 0..as_many_as_fit(STREAMS) {
         let mut stream = hub.stream("/stream?channel=a").await;

@@ -1,15 +1,14 @@
 //! A channel with thousands of readers under a flood of events, and one with two: the small one does not wait until the
 //! flood is over, and the large one gets all of it.
 
+use tidecast_test::{EventStream, HttpConnection, HubProcess, request_bytes, within};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
-use crate::{
-    alone, as_many_as_fit,
-    support::{Connection, Hub, Stream, request, within},
-};
+use crate::TIDECAST;
+use crate::{alone, as_many_as_fit};
 
 const READERS: usize = 4_000;
 const SMALL_EVENTS: usize = 40;
@@ -17,17 +16,17 @@ const SMALL_EVENTS: usize = 40;
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 /// Publishes to the large channel without pause until it is told to stop, and then says that this was all.
-fn flood(hub: &Hub, mut stop: watch::Receiver<bool>) -> JoinHandle<usize> {
+fn flood(hub: &HubProcess, mut stop: watch::Receiver<bool>) -> JoinHandle<usize> {
     let address = hub.address;
     tokio::spawn(async move {
-        let mut connection = Connection::open(address).await;
+        let mut connection = HttpConnection::open(address).await;
         let mut published = 0;
         loop {
             let last = *stop.borrow_and_update();
             let data = if last { "last".to_owned() } else { format!("{published}{}", "f".repeat(100)) };
             let body = serde_json::json!({ "channel": "large", "data": data }).to_string();
-            connection.send(&request(address, "POST", "/publish", &[JSON], body.as_bytes())).await;
-            assert_eq!(connection.answer("POST").await.head.status, 200);
+            connection.send(&request_bytes(address, "POST", "/publish", &[JSON], body.as_bytes())).await;
+            assert_eq!(connection.response("POST").await.head.status, 200);
             published += 1;
             if last {
                 return published;
@@ -40,7 +39,7 @@ fn flood(hub: &Hub, mut stop: watch::Receiver<bool>) -> JoinHandle<usize> {
 async fn a_flood_to_thousands_does_not_hold_up_a_channel_of_two() {
     let _alone = alone().await;
     let readers = as_many_as_fit(READERS);
-    let hub = Hub::start(&["--keep-alive", "0", "--log-events", "1000000"]);
+    let hub = TIDECAST.serve(&["--keep-alive", "0", "--log-events", "1000000"]);
     let mut large = JoinSet::new();
     for _ in 0..readers {
         let mut stream = hub.stream("/stream?channel=large").await;
@@ -74,7 +73,7 @@ async fn a_flood_to_thousands_does_not_hold_up_a_channel_of_two() {
 }
 
 /// Reads until the last event; answers with how many there were.
-async fn read_to_the_last(mut stream: Stream) -> usize {
+async fn read_to_the_last(mut stream: EventStream) -> usize {
     for count in 1.. {
         if stream.message().await.data == "last" {
             return count;

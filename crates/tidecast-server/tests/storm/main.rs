@@ -1,24 +1,20 @@
-//! The hub with thousands of clients: nothing of them is left when they have gone, none of them holds up another, and all
-//! are ended properly.
+//! The hub with thousands of clients: it frees everything when they leave, serves them fairly, and ends all streams
+//! properly.
 //!
-//! A program of its own, so that nobody else's files count against its limit, and one test at a time for the same reason.
+//! A program of its own that runs one test at a time, as the clients need most of the files that a process may open.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "tests say what they expect by unwrapping, in what they share as well")]
-#![allow(dead_code, unused_imports, reason = "some of what the tests share is for those that are not here")]
-
-/// What every hub is told besides.
-const SERVE: &[&str] = &[];
-
-#[path = "../it/support/mod.rs"]
-mod support;
+#![allow(clippy::unwrap_used, reason = "a helper of a test may unwrap as the test itself does")]
 
 mod come_and_go;
 mod drain;
 mod fairness;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tidecast_test::Program;
 use tokio::sync::{Mutex, MutexGuard};
+
+const TIDECAST: Program = Program::new(env!("CARGO_BIN_EXE_tidecast"));
 
 static ALONE: Mutex<()> = Mutex::const_new(());
 
@@ -27,7 +23,7 @@ async fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().await
 }
 
-/// As many clients as are wanted, or as this process may have files for, beside its own.
+/// Returns how many clients fit into this process' limit of open files, up to the wanted number.
 fn as_many_as_fit(wanted: usize) -> usize {
     const OWN_FILES: u64 = 1_000;
     let limit = getrlimit(Resource::Nofile);

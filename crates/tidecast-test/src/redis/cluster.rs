@@ -1,6 +1,7 @@
 //! A real Cluster of three primaries on free ports of the loopback interface, each with a third of the slots.
 
-use super::server::{Server, free_port, wait_until};
+use super::server::Server;
+use crate::{free_port, wait_until};
 
 /// A running Cluster, ended when it is dropped.
 #[derive(Debug)]

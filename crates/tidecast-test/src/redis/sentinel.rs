@@ -3,9 +3,10 @@
 //! A primary that is silent for a second is down, which is as short as a busy machine allows. The functions wait for their
 //! effect by asking the Sentinels and the servers; none sleeps for a fixed time.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use super::server::{Server, free_port, wait_until};
+use super::server::Server;
+use crate::{free_port, process::send_signal, wait_until};
 
 /// The name under which the Sentinels watch the primary.
 pub const SERVICE: &str = "tidecast";
@@ -109,17 +110,12 @@ impl Sentinels {
 
 /// Freezes a server: it keeps its connections and does not reply.
 pub fn freeze(server: &Server) {
-    signal(server, Signal::STOP);
+    send_signal(server.pid(), Signal::STOP);
 }
 
 /// Lets a frozen server continue. It then handles everything that it received meanwhile.
 pub fn thaw(server: &Server) {
-    signal(server, Signal::CONT);
-}
-
-fn signal(server: &Server, signal: Signal) {
-    let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).expect("a process has an id");
-    kill_process(pid, signal).expect("the server can be signalled");
+    send_signal(server.pid(), Signal::CONT);
 }
 
 fn start_sentinel(primary: &str) -> Server {

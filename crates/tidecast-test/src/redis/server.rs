@@ -3,16 +3,14 @@
 use std::{
     env, fs,
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-/// How long a test waits for a condition before it fails: far longer than the condition takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub use crate::{PATIENCE, free_port, wait_until};
 
 /// A server, which may be stopped and started again on the same port.
 #[derive(Debug)]
@@ -119,22 +117,4 @@ impl Drop for Server {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-/// Returns a port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
-}
-
-/// Checks a condition again and again until it holds. Returns whether it did within [`PATIENCE`].
-pub fn wait_until(mut holds: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + PATIENCE;
-    while Instant::now() < until {
-        if holds() {
-            return true;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    false
 }

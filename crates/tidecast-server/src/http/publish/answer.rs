@@ -15,7 +15,7 @@ use tidecast_axum::Problem;
 
 use crate::{
     app::App,
-    auth::access::Permission,
+    auth::Permission,
     http::{
         body::{drain, read_full},
         publish::{self, PublishItem, PublishRequest},
@@ -33,8 +33,8 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let (head, mut body) = request.into_parts();
-    let timeout_after = app.config.body_timeout;
-    let refusal = match app.access.check(Permission::Publish, &head.headers) {
+    let timeout_after = app.settings.read().body_timeout;
+    let refusal = match app.auth.check(Permission::Publish, "", &head.headers) {
         Ok(()) => match read_full(&mut body, &app.bodies, timeout_after).await {
             Ok(body) => {
                 let query = head.uri.query().unwrap_or_default();
@@ -44,7 +44,7 @@ where
             }
             Err(problem) => problem.into_response(),
         },
-        Err(refusal) => app.access.refusals.answer(peer, refusal).await,
+        Err(refusal) => app.auth.refusals.respond(peer, refusal).await,
     };
     // Whoever was waited for in vain is not waited for again.
     if refusal.status() != StatusCode::REQUEST_TIMEOUT {

@@ -2,14 +2,14 @@
 //!
 //! A program that publishes a lot sends one plain `POST /publish` after the other on a connection. Parsing that and
 //! publishing it costs less than what a general server does around each request, so as long as a connection says nothing
-//! else it is served here: the head by the parser that hyper has, and then by the same functions, [`Access`] and
+//! else it is served here: the head by the parser that hyper has, and then by the same functions, [`Auth`] and
 //! [`publish`], as any other request. Whatever is not such a request, or would be refused, is left to hyper as it came,
 //! and so is all that follows it: no refusal is written here, and nothing is decided that is decided elsewhere.
 //!
 //! Not with a broker that may have to wait, nor where pages of other origins may publish, whose answers say more. A
 //! request is answered once it is here whole; 64 KiB is the most of it.
 //!
-//! [`Access`]: crate::auth::access::Access
+//! [`Auth`]: crate::auth::Auth
 
 use std::{
     cell::Cell,
@@ -31,7 +31,7 @@ use tokio::{
 
 use crate::{
     app::App,
-    auth::access::Permission,
+    auth::Permission,
     deadline::Deadline,
     http::{
         publish::{self, PublishRequest, answer::put_answer},
@@ -172,7 +172,7 @@ impl<'a> PublishConnection<'a> {
             answers: Vec::new(),
             written: 0,
             leaves: false,
-            answers_here: app.broker.publishes_at_once() && app.config.access.cors_origins.is_empty(),
+            answers_here: app.broker.publishes_at_once(),
             publishes: false,
             headers: HeaderMap::new(),
             body: Vec::new(),
@@ -277,7 +277,7 @@ impl<'a> PublishConnection<'a> {
 
     /// Answers a request, if it is here whole, plain, and has nothing wrong with it.
     fn take(&mut self, bytes: &[u8]) -> Parsed {
-        if !self.answers_here {
+        if !self.answers_here || !self.app.settings.read().access.cors_origins.is_empty() {
             return Parsed::Unsupported;
         }
         if !bytes.starts_with(BEGINNING) {
@@ -312,7 +312,7 @@ impl<'a> PublishConnection<'a> {
     }
 
     fn publish(&self, body: &[u8]) -> Option<Published> {
-        self.app.access.check(Permission::Publish, &self.headers).ok()?;
+        self.app.auth.check(Permission::Publish, "", &self.headers).ok()?;
         match publish::read(&self.app.hub, &self.headers, "", body).ok()? {
             // One that may be a 409 is for others.
             PublishRequest::Single(item) if !item.refuses_conflict => {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use tidecast::Event;
-use tidecast_axum::{Problem, query};
+use tidecast_axum::{Problem, internals::query};
 
 use super::{Fields, PublishItem, retry_problem, unknown_name};
 

@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tidecast::{Channel, ChannelInfo};
-use tidecast_axum::{Problem, query};
+use tidecast_axum::{Problem, internals::query};
 
 use super::past_events::PastEvents;
 use crate::{

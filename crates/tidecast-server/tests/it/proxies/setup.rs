@@ -10,11 +10,9 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use tidecast_test::{HttpConnection, eventually};
 
-use crate::{
-    redis::server::free_port,
-    support::{Connection, eventually},
-};
+use crate::redis::server::free_port;
 
 const PAGE: &str = include_str!("../../../../../docs/proxies.md");
 
@@ -76,8 +74,8 @@ impl Proxy {
     }
 
     /// Asks through the proxy, as a client that does not go on if it gets no answer.
-    pub(super) async fn connection(&self) -> Connection {
-        Connection::open(self.plain).await
+    pub(super) async fn connection(&self) -> HttpConnection {
+        HttpConnection::open(self.plain).await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tidecast_test::{HubProcess, Signal, eventually, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -13,17 +14,17 @@ use super::{
     server::{Server, free_port},
     until_ready,
 };
-use crate::support::{Hub, Signal, eventually, within};
+use crate::TIDECAST;
 
 /// What is answered to a publish that can't be made.
-async fn refused(hub: &Hub) -> String {
-    let answer = hub.ask("POST", "/publish", &[("Content-Type", "application/json")], br#"{"data":"lost"}"#).await;
+async fn refused(hub: &HubProcess) -> String {
+    let answer = hub.request("POST", "/publish", &[("Content-Type", "application/json")], br#"{"data":"lost"}"#).await;
     let detail = answer.problem(503);
     assert_eq!(answer.head.header("retry-after"), Some("1"), "{answer:?}");
     detail
 }
 
-async fn until_away(hub: &Hub) {
+async fn until_away(hub: &HubProcess) {
     eventually("the hub is not ready", async || hub.get("/readyz").await.head.status == 503).await;
 }
 
@@ -31,7 +32,7 @@ async fn until_away(hub: &Hub) {
 async fn a_hub_begins_without_its_redis_and_waits_for_it() {
     let port = free_port();
     let url = format!("redis://127.0.0.1:{port}");
-    let hub = Hub::start(&["--redis", &url, "--keep-alive", "100ms"]);
+    let hub = TIDECAST.serve(&["--redis", &url, "--keep-alive", "100ms"]);
     assert_eq!(hub.get("/healthz").await.text(), "alive\n");
     assert!(!hub.get("/readyz").await.problem(503).is_empty());
     assert!(!refused(&hub).await.is_empty());
@@ -60,7 +61,7 @@ async fn a_redis_that_refuses_every_attempt_does_not_fill_the_log() {
     let redis = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("redis://:wrong@{}", redis.local_addr().expect("an address"));
     let begun = Instant::now();
-    let hub = Hub::start(&["--redis", &url]);
+    let hub = TIDECAST.serve(&["--redis", &url]);
     for _ in 0..8 {
         let (mut attempt, _) = within("an attempt", redis.accept()).await.expect("a connection");
         tokio::spawn(async move {
@@ -82,7 +83,7 @@ async fn a_redis_that_refuses_every_attempt_does_not_fill_the_log() {
 #[tokio::test]
 async fn no_password_is_said_while_redis_is_away() {
     let url = format!("redis://me:hunter2@127.0.0.1:{}/0?password=hunter2", free_port());
-    let hub = Hub::start(&["--redis", &url, "--log", "trace"]);
+    let hub = TIDECAST.serve(&["--redis", &url, "--log", "trace"]);
     let said = hub.get("/readyz").await.problem(503) + &refused(&hub).await + &hub.stdout() + &hub.stderr();
     assert!(!said.contains("hunter2"), "{said}");
 }

@@ -1,14 +1,15 @@
 //! Hubs that share a server and not their channels: on different databases, or under different prefixes.
 
 use serde_json::{Value, json};
+use tidecast_test::HubProcess;
 
 use super::{hub_on, server::Server, until_ready};
-use crate::support::Hub;
+use crate::TIDECAST;
 
 /// Three hubs that have nothing in common but the server: another database, another prefix.
-async fn strangers(redis: &Server, more: &[&str]) -> [Hub; 3] {
+async fn strangers(redis: &Server, more: &[&str]) -> [HubProcess; 3] {
     let elsewhere = format!("redis://127.0.0.1:{}/1", redis.port);
-    let other_database = Hub::start(&[&["--redis", &elsewhere], more].concat());
+    let other_database = TIDECAST.serve(&[&["--redis", &elsewhere], more].concat());
     until_ready(&other_database).await;
     let other_prefix = hub_on(redis, &[&["--redis-prefix", "other"], more].concat()).await;
     [hub_on(redis, more).await, other_database, other_prefix]

@@ -12,13 +12,13 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
+use tidecast_test::{EventStream, HttpConnection, HttpResponse, eventually, request_bytes};
 use tokio::net::TcpStream;
 
 use super::{
     hub_on,
     server::{Server, free_port},
 };
-use crate::support::{Answer, Connection, Stream, eventually, request};
 
 /// A running Flask program.
 struct Flask {
@@ -56,17 +56,19 @@ impl Flask {
     /// Publishes under the names that `sse.publish` has; answers how many connections of Redis had the channel.
     async fn publish(&self, message: &Value) -> u64 {
         let headers = [("Content-Type", "application/json")];
-        let mut connection = Connection::open(self.address).await;
-        connection.send(&request(self.address, "POST", "/publish", &headers, message.to_string().as_bytes())).await;
-        let answer: Answer = connection.answer("POST").await;
+        let mut connection = HttpConnection::open(self.address).await;
+        connection
+            .send(&request_bytes(self.address, "POST", "/publish", &headers, message.to_string().as_bytes()))
+            .await;
+        let answer: HttpResponse = connection.response("POST").await;
         assert_eq!(answer.head.status, 200, "{answer:?}");
         answer.json()["receivers"].as_u64().expect("a number")
     }
 
     /// Asks for a stream. Flask-SSE sends nothing before the first event, not even a head.
-    async fn ask_for(&self, target: &str) -> Connection {
-        let mut connection = Connection::open(self.address).await;
-        connection.send(&request(self.address, "GET", target, &[], b"")).await;
+    async fn ask_for(&self, target: &str) -> HttpConnection {
+        let mut connection = HttpConnection::open(self.address).await;
+        connection.send(&request_bytes(self.address, "GET", target, &[], b"")).await;
         connection
     }
 }
@@ -149,7 +151,7 @@ async fn what_we_publish_is_seen_by_its_subscribers() {
         hub.publish(&event.to_string()).await;
     }
     for connection in asked {
-        let mut stream = Stream::begin(connection).await;
+        let mut stream = EventStream::read_head(connection).await;
         assert_eq!(stream.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
         let mut messages = Vec::new();
         for _ in 0..5 {
@@ -187,7 +189,7 @@ async fn what_we_publish_as_arrays_is_seen_by_subscribers_of_the_older_extension
         (json!({ "data": 7, "type": "é🌊", "id": "own" }), "é🌊", "7"),
         (json!({ "data": "after", "retry": 1500 }), "message", "after"),
     ];
-    let mut theirs = Stream::begin(asked).await;
+    let mut theirs = EventStream::read_head(asked).await;
     for (event, event_type, data) in told {
         let mut body = event.clone();
         body["channel"] = json!("news");

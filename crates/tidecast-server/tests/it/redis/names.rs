@@ -75,7 +75,7 @@ async fn every_name_is_a_channel_of_its_own() {
             assert_eq!(hub.metric("tidecast_redis_foreign_events_total").await, 0);
         }
         // Forgetting one leaves the others alone.
-        assert_eq!(one.ask("DELETE", &format!("/channels/{}", escape("{a}")), &[], b"").await.head.status, 204);
+        assert_eq!(one.request("DELETE", &format!("/channels/{}", escape("{a}")), &[], b"").await.head.status, 204);
         for (name, count) in [("{a}", 0), ("{b}", 2), ("{{a}}", 2), ("%7Ba%7D", 2)] {
             let events = third.get(&format!("/channels/{}/events", escape(name))).await.json();
             assert_eq!(events["events"].as_array().map_or(0, Vec::len), count, "{name} with compat {compat}");

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde_json::{Value, json};
 use tidecast::{Position, wire::Message};
+use tidecast_test::{EventSource, HttpConnection, HubProcess, Signal, request_bytes, within};
 use tokio::task::JoinSet;
 
 use super::{hub_on, server::Server};
-use crate::support::{Connection, Hub, Signal, Source, request, within};
 
 const READERS: usize = 24;
 const ROUNDS: usize = 300;
@@ -72,7 +72,7 @@ async fn an_idempotency_key_is_known_at_every_hub() {
     // Another event under the key is one at every hub, too.
     let conflict = r#"{"channel":"news","data":"other","idempotency_key":"k","idempotency_conflict":"error"}"#;
     let json = ("Content-Type", "application/json");
-    other.ask("POST", "/publish", &[json], conflict.as_bytes()).await.problem(409);
+    other.request("POST", "/publish", &[json], conflict.as_bytes()).await.problem(409);
     one.publish(r#"{"channel":"news","data":"more"}"#).await;
     assert_eq!(stream.data_until("more").await, (vec!["once".to_owned(), "more".to_owned()], 0));
 }
@@ -85,7 +85,7 @@ async fn a_channel_that_is_forgotten_is_so_at_every_hub() {
     stream.until_live().await;
     one.publish(r#"{"channel":"news","data":"before"}"#).await;
     assert_eq!(stream.message().await.data, "before");
-    assert_eq!(one.ask("DELETE", "/channels/news", &[], b"").await.head.status, 204);
+    assert_eq!(one.request("DELETE", "/channels/news", &[], b"").await.head.status, 204);
     assert_eq!(stream.reset().await["reason"], "restarted");
     one.publish(r#"{"channel":"news","data":"after"}"#).await;
     assert_eq!(stream.message().await.data, "after");
@@ -94,7 +94,7 @@ async fn a_channel_that_is_forgotten_is_so_at_every_hub() {
 }
 
 /// Reads to the last word. One whose hub dies goes on at the other.
-async fn read(mut source: Source, other: SocketAddr) -> (Vec<Message>, usize) {
+async fn read(mut source: EventSource, other: SocketAddr) -> (Vec<Message>, usize) {
     let (mut messages, mut cuts) = (Vec::new(), 0);
     loop {
         match source.message_or_cut().await {
@@ -109,7 +109,7 @@ async fn read(mut source: Source, other: SocketAddr) -> (Vec<Message>, usize) {
     }
 }
 
-async fn publish(hub: &Hub, data: &str, id: Option<String>, published: &mut Published) {
+async fn publish(hub: &HubProcess, data: &str, id: Option<String>, published: &mut Published) {
     let answer = hub.publish(&json!({ "channel": "news", "data": data, "id": id }).to_string()).await;
     let position: Position = answer["position"].as_str().and_then(|text| text.parse().ok()).expect("a position");
     assert_eq!(answer["id"], id.clone().map_or_else(|| position.to_string().into(), Value::from));
@@ -118,12 +118,12 @@ async fn publish(hub: &Hub, data: &str, id: Option<String>, published: &mut Publ
 }
 
 /// Sends publishes that nobody waits for: the hub is killed with some of them done, and nobody knows which.
-async fn leave_requests_unanswered(hub: &Hub) {
-    let mut connection = Connection::open(hub.address).await;
+async fn leave_requests_unanswered(hub: &HubProcess) {
+    let mut connection = HttpConnection::open(hub.address).await;
     for number in 0..50 {
         let body = json!({ "channel": "news", "data": format!("unknown {number}") }).to_string();
         let headers = [("Content-Type", "application/json")];
-        connection.send(&request(hub.address, "POST", "/publish", &headers, body.as_bytes())).await;
+        connection.send(&request_bytes(hub.address, "POST", "/publish", &headers, body.as_bytes())).await;
     }
     // The first of them is under way, so that the end comes in the middle.
     assert_eq!(connection.head().await.status, 200);

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use super::{hub_on, server::Server, until_ready};
-use crate::support::{Hub, eventually};
+use tidecast_test::{HubProcess, eventually};
 
-async fn refused(hub: &Hub) -> String {
+use super::{hub_on, server::Server, until_ready};
+
+async fn refused(hub: &HubProcess) -> String {
     let body = br#"{"channel":"news","data":"refused"}"#;
-    let answer = hub.ask("POST", "/publish", &[("Content-Type", "application/json")], body).await;
+    let answer = hub.request("POST", "/publish", &[("Content-Type", "application/json")], body).await;
     let detail = answer.problem(503);
     assert!(answer.head.header("retry-after").is_some(), "{answer:?}");
     detail
@@ -29,7 +30,7 @@ async fn no_memory_is_a_503_that_says_so() {
     assert!(refused(&hub).await.contains("OOM"));
     assert!(hub.metric("tidecast_publishes_failed_total").await >= 1);
     // It said `ready` here, so that whoever spreads publishers over hubs went on sending them to this one.
-    let ready = hub.ask("GET", "/readyz", &[], b"").await;
+    let ready = hub.request("GET", "/readyz", &[], b"").await;
     assert!(ready.problem(503).contains("OOM"), "{ready:?}");
     // What is there can be read all the same, by who is here and by who comes.
     let mut late = hub.stream("/stream?channel=news&last=1").await;

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{server::Server, until_ready};
-use crate::support::Hub;
+use crate::TIDECAST;
 
 /// The rule as the page has it.
 fn documented_rule() -> Vec<String> {
@@ -23,7 +23,7 @@ async fn the_documented_rights_are_enough() {
     for arguments in [&["--redis", url.as_str()][..], &["--redis", &url, "--redis-history-events", "0"]] {
         // Soon silent, so that it is probed, and its heads are compared.
         let often = ["--redis-probe-interval", "100ms", "--redis-compare-interval", "100ms"];
-        let hub = Hub::start(&[arguments, &often].concat());
+        let hub = TIDECAST.serve(&[arguments, &often].concat());
         until_ready(&hub).await;
         let mut stream = hub.stream("/stream?channel=news").await;
         stream.until_live().await;
@@ -32,7 +32,7 @@ async fn the_documented_rights_are_enough() {
         }
         stream.data_until("two").await;
         hub.get("/channels/news/events").await;
-        assert_eq!(hub.ask("DELETE", "/channels/news", &[], b"").await.head.status, 204);
+        assert_eq!(hub.request("DELETE", "/channels/news", &[], b"").await.head.status, 204);
         stream.reset().await;
         hub.publish(r#"{"channel":"news","data":"three"}"#).await;
         stream.data_until("three").await;
@@ -41,7 +41,7 @@ async fn the_documented_rights_are_enough() {
         // Released, and so unsubscribed from.
         drop((stream, resumed));
         hub.until_metric("tidecast_redis_channels_subscribed", 0).await;
-        hub.ask("DELETE", "/channels/news", &[], b"").await;
+        hub.request("DELETE", "/channels/news", &[], b"").await;
     }
     assert_eq!(redis.command(&["ACL", "LOG"]).as_deref(), Some("*0\r\n"), "nothing was refused");
 }

@@ -2,10 +2,11 @@
 
 use std::{fs, path::PathBuf};
 
-use super::server::{free_port, wait_until};
-use crate::support::{
-    Hub, eventually,
-    metrics::{documented_names, scraped_names},
+use tidecast_test::{eventually, free_port, wait_until};
+
+use crate::{
+    TIDECAST,
+    support::metrics::{documented_names, scraped_names},
 };
 
 /// Ends with the test.
@@ -31,7 +32,7 @@ impl Drop for File {
 
 /// What a hub says of its broker when it starts.
 async fn broker_line(variables: &[(&str, &str)], arguments: &[&str]) -> String {
-    let hub = Hub::start_with(variables, arguments);
+    let hub = TIDECAST.serve_with(arguments, |command| command.envs(variables.iter().copied()));
     let mut line = None;
     eventually("the broker is said", async || {
         line = hub.stdout().lines().find_map(|line| line.strip_prefix("broker: ").map(str::to_owned));
@@ -47,7 +48,7 @@ async fn broker_line(variables: &[(&str, &str)], arguments: &[&str]) -> String {
 
 /// Runs a command that ends by itself; answers with its exit status and all that it said.
 fn program(command: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
-    let mut program = Hub::program();
+    let mut program = TIDECAST.command(&[]);
     let child = program.arg(command).args(arguments).envs(variables.iter().copied()).spawn();
     let mut child = child.expect("the program starts");
     if !wait_until(|| child.try_wait().expect("it is our child").is_some()) {
@@ -92,7 +93,7 @@ async fn the_first_that_names_a_redis_is_taken_and_said() {
 #[tokio::test]
 async fn what_a_url_says_to_others_is_a_warning() {
     let url = format!("redis://:hunter2@127.0.0.1:{}/0?decode_responses=True&max_connections=10", free_port());
-    let hub = Hub::start_with(&[("REDIS_URL", &url)], &[]);
+    let hub = TIDECAST.serve_with(&[], |command| command.env("REDIS_URL", &url));
     for option in ["decode_responses", "max_connections"] {
         let is_warned = |line: &str| line.contains("WARN") && line.contains("REDIS_URL") && line.contains(option);
         eventually(option, async || hub.stderr().lines().any(is_warned)).await;
@@ -134,7 +135,7 @@ fn what_is_in_force_is_shown_with_the_password_masked() {
 async fn redis_has_its_metrics_and_memory_has_none_of_them() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     for (arguments, end) in [(&["--redis", url.as_str()][..], "## Alerts"), (&[], "## Of a hub on Redis")] {
-        let hub = Hub::start(arguments);
+        let hub = TIDECAST.serve(arguments);
         let scrape = hub.get("/metrics").await.text();
         assert_eq!(scraped_names(&scrape), documented_names(end));
     }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use tidecast::wire::{Item, Message};
+use tidecast_test::EventStream;
 
 use super::{CHANNELS, names::Names};
-use crate::support::Stream;
 
 /// One client of each hub.
 pub(super) struct Session {
@@ -16,7 +16,7 @@ pub(super) struct Session {
     /// Whether nothing but epochs may differ.
     pub(super) exact: bool,
     /// None once it is closed.
-    pub(super) streams: Vec<Stream>,
+    pub(super) streams: Vec<EventStream>,
     pub(super) taken: [Vec<Item>; 2],
     /// The bodies, once it is closed.
     pub(super) bodies: [Vec<u8>; 2],
@@ -43,7 +43,7 @@ impl Session {
 
     pub(super) async fn read_until(&mut self, which: usize, is_last: impl Fn(&Message) -> bool) {
         loop {
-            let item = self.streams[which].next().await.expect("the stream goes on");
+            let item = self.streams[which].next_item().await.expect("the stream goes on");
             let ends = matches!(&item, Item::Message(message) if is_last(message));
             self.taken[which].push(item);
             if ends {

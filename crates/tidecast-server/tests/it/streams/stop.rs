@@ -7,9 +7,10 @@ use std::{
 };
 
 use tidecast::wire::Item;
+use tidecast_test::{EventStream, HttpConnection, Signal, eventually, request_bytes, within};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Connection, Hub, Signal, Stream, eventually, request, within};
+use crate::TIDECAST;
 
 /// The last thing that a stream says: when to come back, within the range that the hub draws from.
 fn last_retry(items: &[Item]) -> Duration {
@@ -26,18 +27,18 @@ fn data(items: &[Item]) -> Vec<&str> {
 #[tokio::test]
 async fn streams_get_everything_and_a_last_block() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut hub = Hub::start(&[]);
+        let mut hub = TIDECAST.serve(&[]);
         let mut idle = Vec::new();
         for _ in 0..40 {
             idle.push(hub.stream("/stream?channel=idle").await);
         }
         let mut several = hub.stream("/stream?channel=a&channel=b&channel=c").await;
         let mut old = {
-            let mut connection = Connection::open(hub.address).await;
+            let mut connection = HttpConnection::open(hub.address).await;
             connection
                 .send(format!("GET /stream?channel=a HTTP/1.0\r\nHost: {}\r\n\r\n", hub.address).as_bytes())
                 .await;
-            Stream::begin(connection).await
+            EventStream::read_head(connection).await
         };
         // None of it is read before the hub is told to stop.
         let events: Vec<_> = (0..900)
@@ -72,7 +73,7 @@ async fn streams_get_everything_and_a_last_block() {
 #[tokio::test]
 async fn nothing_is_accepted_and_lost_while_it_stops() {
     for _ in 0..5 {
-        let mut hub = Hub::start(&[]);
+        let mut hub = TIDECAST.serve(&[]);
         let mut streams = Vec::new();
         for _ in 0..5 {
             streams.push(hub.stream("/stream").await);
@@ -81,12 +82,12 @@ async fn nothing_is_accepted_and_lost_while_it_stops() {
         for publisher in 0..4 {
             let address = hub.address;
             publishers.spawn(async move {
-                let mut connection = Connection::open(address).await;
+                let mut connection = HttpConnection::open(address).await;
                 let mut accepted = Vec::new();
                 for number in 0..1_000_000 {
                     let data = format!("{publisher}.{number}");
                     let bytes =
-                        request(address, "POST", "/publish", &[("Content-Type", "text/plain")], data.as_bytes());
+                        request_bytes(address, "POST", "/publish", &[("Content-Type", "text/plain")], data.as_bytes());
                     let Some(status) = try_ask(&mut connection, &bytes).await else { break };
                     match status {
                         200 => accepted.push(data),
@@ -122,7 +123,7 @@ async fn nothing_is_accepted_and_lost_while_it_stops() {
 }
 
 /// The status of an answer, or nothing if the hub ended the connection first.
-async fn try_ask(connection: &mut Connection, bytes: &[u8]) -> Option<u16> {
+async fn try_ask(connection: &mut HttpConnection, bytes: &[u8]) -> Option<u16> {
     use tokio::io::AsyncWriteExt;
     connection.socket.write_all(bytes).await.ok()?;
     while !connection.buffer.ends_with(b"}\n") {
@@ -130,17 +131,17 @@ async fn try_ask(connection: &mut Connection, bytes: &[u8]) -> Option<u16> {
             return None;
         }
     }
-    Some(connection.answer("POST").await.head.status)
+    Some(connection.response("POST").await.head.status)
 }
 
 #[tokio::test]
 async fn nobody_is_waited_for_beyond_the_deadline() {
-    let mut hub = Hub::start(&["--stop-timeout", "500ms"]);
+    let mut hub = TIDECAST.serve(&["--stop-timeout", "500ms"]);
     // A client that takes nothing of what waits for it,
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     let mut stalled = socket.connect(hub.address).await.unwrap();
-    let bytes = request(hub.address, "GET", "/stream?channel=big", &[], b"");
+    let bytes = request_bytes(hub.address, "GET", "/stream?channel=big", &[], b"");
     tokio::io::AsyncWriteExt::write_all(&mut stalled, &bytes).await.unwrap();
     hub.until_metric("tidecast_streams", 1).await;
     let big = "x".repeat(1024 * 1024);
@@ -153,15 +154,15 @@ async fn nobody_is_waited_for_beyond_the_deadline() {
         "GET /str",
         "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nhel",
     ] {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(beginning.as_bytes()).await;
         unfinished.push(connection);
     }
     // and connections without any, new and used.
-    unfinished.push(Connection::open(hub.address).await);
-    let mut used = Connection::open(hub.address).await;
-    used.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
-    used.answer("GET").await;
+    unfinished.push(HttpConnection::open(hub.address).await);
+    let mut used = HttpConnection::open(hub.address).await;
+    used.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
+    used.response("GET").await;
     let mut healthy = hub.stream("/stream").await;
     let others = unfinished.len() as u64 + 4;
     hub.until_metric("tidecast_connections", others).await;
@@ -178,24 +179,24 @@ async fn nobody_is_waited_for_beyond_the_deadline() {
 
 #[tokio::test]
 async fn without_anybody_it_ends_at_once() {
-    let mut hub = Hub::start(&["--stop-timeout", "1h"]);
-    let mut idle = Connection::open(hub.address).await;
-    idle.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
-    idle.answer("GET").await;
+    let mut hub = TIDECAST.serve(&["--stop-timeout", "1h"]);
+    let mut idle = HttpConnection::open(hub.address).await;
+    idle.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
+    idle.response("GET").await;
     hub.signal(Signal::TERM);
     assert!(hub.ended().await.0.success());
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let mut hub = Hub::start(&["--stop-timeout", "1h"]);
-    let mut half = Connection::open(hub.address).await;
+    let mut hub = TIDECAST.serve(&["--stop-timeout", "1h"]);
+    let mut half = HttpConnection::open(hub.address).await;
     half.send(b"GET /str").await;
     hub.until_metric("tidecast_connections", 2).await;
-    let mut witness = hub.stream("/stream").await;
+    let mut bystander = hub.stream("/stream").await;
     hub.signal(Signal::TERM);
     // It has begun to stop, and waits for the half request.
-    witness.rest().await;
+    bystander.rest().await;
     hub.signal(Signal::INT);
     let (status, _) = hub.ended().await;
     assert_eq!(status.code(), Some(130));
@@ -203,7 +204,7 @@ async fn a_second_signal_ends_it_at_once() {
 
 #[tokio::test]
 async fn a_hub_that_is_started_again_takes_its_port_and_tells_those_who_resume() {
-    let mut hub = Hub::start(&[]);
+    let mut hub = TIDECAST.serve(&[]);
     let listen = hub.address.to_string();
     let mut one = hub.source("/stream?channel=a");
     let mut two = hub.source("/stream?channel=a&channel=b");
@@ -220,7 +221,7 @@ async fn a_hub_that_is_started_again_takes_its_port_and_tells_those_who_resume()
     }
     assert!(hub.ended().await.0.success());
 
-    let hub = Hub::start(&["--listen", &listen]);
+    let hub = TIDECAST.serve(&["--listen", &listen]);
     hub.publish(r#"{"channel":"a","data":"after"}"#).await;
     for (source, channels) in [(&mut one, &["a"][..]), (&mut two, &["a", "b"])] {
         for channel in channels {
@@ -237,7 +238,7 @@ async fn a_hub_that_is_started_again_takes_its_port_and_tells_those_who_resume()
 /// streams without their last block.
 #[tokio::test]
 async fn sighup_is_ignored_with_a_log_line() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for times in 1..=2 {
         hub.signal(Signal::HUP);

@@ -3,27 +3,28 @@
 use std::time::Duration;
 
 use tidecast::wire::Item;
+use tidecast_test::{EventStream, HttpConnection, HubProcess, eventually, request_bytes};
 
-use crate::support::{Connection, Hub, Stream, eventually, request};
+use crate::TIDECAST;
 
 /// Asks for a stream that finds no place: 200, one time to come back in, and the end.
-async fn turned_away(hub: &Hub) -> Duration {
+async fn turned_away(hub: &HubProcess) -> Duration {
     turned_away_from(hub, "/stream").await
 }
 
-async fn turned_away_from(hub: &Hub, address: &str) -> Duration {
+async fn turned_away_from(hub: &HubProcess, address: &str) -> Duration {
     let mut stream = hub.stream(address).await;
     assert_eq!(stream.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
     let rest = stream.rest().await;
     let [Item::Retry(retry)] = rest[..] else { panic!("{rest:?}") };
     assert!((5_000..=30_000).contains(&retry.as_millis()), "{retry:?}");
-    assert_eq!(stream.seen, format!("retry: {}\n", retry.as_millis()).into_bytes());
+    assert_eq!(stream.body, format!("retry: {}\n", retry.as_millis()).into_bytes());
     retry
 }
 
 #[tokio::test]
 async fn a_full_hub_tells_when_to_come_back() {
-    let hub = Hub::start(&["--streams-max", "3"]);
+    let hub = TIDECAST.serve(&["--streams-max", "3"]);
     let mut streams = Vec::new();
     for _ in 0..3 {
         streams.push(hub.stream("/stream").await);
@@ -39,7 +40,7 @@ async fn a_full_hub_tells_when_to_come_back() {
     let warnings = || hub.stderr().lines().filter(|line| line.contains("WARN") && line.contains("streams_max")).count();
     eventually("a warning, and not one for each", async || (1..10).contains(&warnings())).await;
     // Everything else works, and so do those who have a place.
-    assert_eq!(hub.ask("HEAD", "/stream", &[], b"").await.head.status, 200);
+    assert_eq!(hub.request("HEAD", "/stream", &[], b"").await.head.status, 200);
     assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 3);
     for stream in &mut streams {
         assert_eq!(stream.message().await.data, "1");
@@ -51,9 +52,9 @@ async fn a_full_hub_tells_when_to_come_back() {
     assert_eq!(stream.message().await.data, "1");
     turned_away(&hub).await;
     // The connection of a client that waits elsewhere is closed: others need its place.
-    let mut connection = Connection::open(hub.address).await;
-    connection.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
-    let answer = connection.answer("GET").await;
+    let mut connection = HttpConnection::open(hub.address).await;
+    connection.send(&request_bytes(hub.address, "GET", "/stream", &[], b"")).await;
+    let answer = connection.response("GET").await;
     assert_eq!(answer.head.header("connection"), Some("close"));
     assert!(answer.text().starts_with("retry: "));
     assert!(connection.is_cut().await);
@@ -61,7 +62,7 @@ async fn a_full_hub_tells_when_to_come_back() {
 
 #[tokio::test]
 async fn one_client_gets_no_more_than_its_share() {
-    let hub = Hub::start(&["--streams-per-client-max", "2", "--streams-max", "3"]);
+    let hub = TIDECAST.serve(&["--streams-per-client-max", "2", "--streams-max", "3"]);
     let first = hub.stream("/stream").await;
     let _second = hub.stream("/stream").await;
     turned_away(&hub).await;
@@ -77,9 +78,9 @@ async fn one_client_gets_no_more_than_its_share() {
     // Another address of this machine is another client.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let mut other = Connection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
-    other.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
-    let mut other = Stream::begin(other).await;
+    let mut other = HttpConnection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
+    other.send(&request_bytes(hub.address, "GET", "/stream", &[], b"")).await;
+    let mut other = EventStream::read_head(other).await;
     other.until_live().await;
     assert!(!other.last_event_id().is_empty());
     turned_away(&hub).await;
@@ -88,17 +89,17 @@ async fn one_client_gets_no_more_than_its_share() {
 
 #[tokio::test]
 async fn where_no_connection_is_idle_the_next_one_waits() {
-    let hub = Hub::start(&["--connections-max", "2", "--streams-max", "2"]);
+    let hub = TIDECAST.serve(&["--connections-max", "2", "--streams-max", "2"]);
     let first = hub.stream("/stream").await;
     let mut second = hub.stream("/stream").await;
     // The kernel takes it, the hub does not: it is neither refused nor answered.
-    let mut waiting = Connection::open(hub.address).await;
-    waiting.send(&request(hub.address, "GET", "/healthz", &[], b"")).await;
+    let mut waiting = HttpConnection::open(hub.address).await;
+    waiting.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
     let early = tokio::time::timeout(Duration::from_millis(300), waiting.fill(1024)).await;
     assert!(early.is_err(), "answered beyond the limit: {early:?}");
     eventually("a warning", async || hub.stderr().contains("connections_max=2")).await;
     drop(first);
-    assert_eq!(waiting.answer("GET").await.text(), "alive\n");
+    assert_eq!(waiting.response("GET").await.text(), "alive\n");
     drop(waiting);
     // And the one that was there all the time is as good as before.
     assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 1);
@@ -110,7 +111,7 @@ async fn where_no_connection_is_idle_the_next_one_waits() {
 /// A client that read fresh names had the history of every channel dropped.
 #[tokio::test]
 async fn channels_that_are_only_read_are_bounded() {
-    let hub = Hub::start(&["--read-channels-max", "2", "--logs-bytes", "64KiB"]);
+    let hub = TIDECAST.serve(&["--read-channels-max", "2", "--logs-bytes", "64KiB"]);
     hub.publish(r#"{"channel":"published","data":1}"#).await;
     let mut both = hub.stream("/stream?channel=a&channel=b").await;
     both.body_until(".0\n\n").await;
@@ -127,7 +128,7 @@ async fn channels_that_are_only_read_are_bounded() {
 
 #[tokio::test]
 async fn without_places_for_streams_there_are_none() {
-    let hub = Hub::start(&["--streams-max", "0"]);
+    let hub = TIDECAST.serve(&["--streams-max", "0"]);
     turned_away(&hub).await;
     assert_eq!(hub.publish(r#"{"data":1}"#).await["receivers"], 0);
 }

@@ -8,14 +8,15 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde_json::{Value, json};
 use tidecast::wire::{Item, Message};
+use tidecast_test::{EventSource, HttpConnection, HubProcess, request_bytes, soak_factor, within};
 
-use crate::support::{Connection, Hub, Source, request, times, within};
+use crate::TIDECAST;
 
 const CHANNELS: usize = 20;
 const SUBSCRIBERS: usize = 500;
 /// Each of the four publishers publishes so many to each channel.
-static ROUNDS: LazyLock<usize> = LazyLock::new(|| 30 * times() as usize);
-static CUTS_MAX: LazyLock<usize> = LazyLock::new(|| 6 * times() as usize);
+static ROUNDS: LazyLock<usize> = LazyLock::new(|| 30 * soak_factor() as usize);
+static CUTS_MAX: LazyLock<usize> = LazyLock::new(|| 6 * soak_factor() as usize);
 const LAST_WORD: &str = "the end";
 
 /// What was published, per channel and in the order of its offsets: data and own id.
@@ -25,7 +26,7 @@ type Published = BTreeMap<String, BTreeMap<u64, (String, Option<String>)>>;
 async fn five_hundred_subscribers_cut_at_random_see_everything_once_and_in_order() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut rng = fastrand::Rng::with_seed(seed);
 
     let mut readers = tokio::task::JoinSet::new();
@@ -64,7 +65,7 @@ async fn five_hundred_subscribers_cut_at_random_see_everything_once_and_in_order
 
 /// Reads until the last word was heard in every channel, and cuts the connection now and then: after a number of bytes
 /// that has nothing to do with where chunks, lines or characters end.
-async fn read(mut source: Source, channels: usize, mut rng: fastrand::Rng) -> (Vec<Message>, usize) {
+async fn read(mut source: EventSource, channels: usize, mut rng: fastrand::Rng) -> (Vec<Message>, usize) {
     let (mut messages, mut last_words, mut cuts) = (Vec::new(), 0, 0);
     let mut budget = rng.usize(1..4_000);
     while last_words < channels {
@@ -115,12 +116,12 @@ fn compare(channels: &[String], messages: &[Message], published: &Published) {
 }
 
 /// Publishes in all four forms at once.
-async fn publish_all(hub: &Hub) -> Published {
+async fn publish_all(hub: &HubProcess) -> Published {
     let mut publishers = tokio::task::JoinSet::new();
     for form in ["json", "array", "form", "text"] {
         let address = hub.address;
         publishers.spawn(async move {
-            let mut connection = Connection::open(address).await;
+            let mut connection = HttpConnection::open(address).await;
             let mut answers = Vec::new();
             for round in 0..*ROUNDS {
                 // Data with characters of one to four bytes, line breaks, and a size that varies.
@@ -134,7 +135,7 @@ async fn publish_all(hub: &Hub) -> Published {
                     .collect();
                 for request in requests(form, address, &events) {
                     connection.send(&request).await;
-                    let answer = connection.answer("POST").await;
+                    let answer = connection.response("POST").await;
                     assert_eq!(answer.head.status, 200, "{answer:?}");
                     match answer.json() {
                         Value::Array(several) => answers.extend(several),
@@ -166,7 +167,7 @@ async fn publish_all(hub: &Hub) -> Published {
 /// The requests of one round.
 fn requests(form: &str, address: std::net::SocketAddr, events: &[(String, String, Option<String>)]) -> Vec<Vec<u8>> {
     let post = |target: &str, media_type: &str, body: &str| {
-        request(address, "POST", target, &[("Content-Type", media_type)], body.as_bytes())
+        request_bytes(address, "POST", target, &[("Content-Type", media_type)], body.as_bytes())
     };
     let object =
         |(channel, data, id): &(String, String, Option<String>)| json!({ "channel": channel, "data": data, "id": id });

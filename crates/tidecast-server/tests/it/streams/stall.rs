@@ -2,21 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use tidecast_test::{EventStream, HttpConnection, HubProcess, request_bytes, within};
 use tokio::{net::TcpSocket, task::JoinSet};
 
-use crate::support::{Connection, Hub, Stream, request, within};
+use crate::TIDECAST;
 
 const STALLED: usize = 64;
 const EVENT_BYTES: usize = 256 * 1024;
 
 /// A stream whose client has little room of its own, so that what it does not read stays with the hub.
-async fn small_stream(hub: &Hub, target: &str) -> Stream {
+async fn small_stream(hub: &HubProcess, target: &str) -> EventStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     let socket = within("connecting", socket.connect(hub.address)).await.unwrap();
-    let mut connection = Connection { socket, buffer: Vec::new() };
-    connection.send(&request(hub.address, "GET", target, &[], b"")).await;
-    let mut stream = Stream::begin(connection).await;
+    let mut connection = HttpConnection { socket, buffer: Vec::new() };
+    connection.send(&request_bytes(hub.address, "GET", target, &[], b"")).await;
+    let mut stream = EventStream::read_head(connection).await;
     stream.until_live().await;
     stream
 }
@@ -34,15 +35,15 @@ fn number_of(text: &str, bytes: usize) -> usize {
     number
 }
 
-async fn publish(connection: &mut Connection, hub: &Hub, body: &str) {
+async fn publish(connection: &mut HttpConnection, hub: &HubProcess, body: &str) {
     let text = [("Content-Type", "text/plain")];
-    connection.send(&request(hub.address, "POST", "/publish", &text, body.as_bytes())).await;
-    assert_eq!(connection.answer("POST").await.head.status, 200);
+    connection.send(&request_bytes(hub.address, "POST", "/publish", &text, body.as_bytes())).await;
+    assert_eq!(connection.response("POST").await.head.status, 200);
 }
 
 /// The memory that the process holds.
 #[cfg(target_os = "linux")]
-fn resident_bytes(hub: &Hub) -> usize {
+fn resident_bytes(hub: &HubProcess) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
@@ -50,7 +51,7 @@ fn resident_bytes(hub: &Hub) -> usize {
 
 /// What waits in the kernel to be sent, for each connection of the hub.
 #[cfg(target_os = "linux")]
-fn waiting_in_kernel(hub: &Hub) -> Vec<usize> {
+fn waiting_in_kernel(hub: &HubProcess) -> Vec<usize> {
     let port = format!(":{:04X}", hub.address.port());
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -64,14 +65,14 @@ fn waiting_in_kernel(hub: &Hub) -> Vec<usize> {
 #[tokio::test]
 async fn stalled_readers_cost_little_and_hurt_nobody() {
     const EVENTS: usize = 800;
-    let hub = Hub::start(&["--log-events", "100", "--log-bytes", "4MiB", "--stall-timeout", "10m"]);
+    let hub = TIDECAST.serve(&["--log-events", "100", "--log-bytes", "4MiB", "--stall-timeout", "10m"]);
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
         stalled.push(small_stream(&hub, "/stream").await);
     }
     let mut healthy = hub.stream("/stream").await;
     let before = resident_bytes(&hub);
-    let mut publisher = Connection::open(hub.address).await;
+    let mut publisher = HttpConnection::open(hub.address).await;
     let (mut resident_max, mut kernel_max) = (0, 0);
     for number in 0..EVENTS {
         publish(&mut publisher, &hub, &data(number, EVENT_BYTES)).await;
@@ -123,13 +124,13 @@ async fn stalled_readers_cost_little_and_hurt_nobody() {
 
 #[tokio::test]
 async fn who_takes_nothing_for_too_long_is_cut() {
-    let hub = Hub::start(&["--stall-timeout", "500ms"]);
+    let hub = TIDECAST.serve(&["--stall-timeout", "500ms"]);
     let mut stalled = Vec::new();
     for _ in 0..8 {
         stalled.push(small_stream(&hub, "/stream").await);
     }
     let mut healthy = hub.stream("/stream").await;
-    let mut publisher = Connection::open(hub.address).await;
+    let mut publisher = HttpConnection::open(hub.address).await;
     let begun = Instant::now();
     for number in 0..8 {
         publish(&mut publisher, &hub, &data(number, EVENT_BYTES)).await;
@@ -154,7 +155,7 @@ async fn who_takes_nothing_for_too_long_is_cut() {
 async fn a_slow_reader_is_not_a_stalled_one() {
     const STALL_TIMEOUT: Duration = Duration::from_secs(3);
     const EVENTS: usize = 7;
-    let hub = Hub::start(&["--stall-timeout", "3s", "--send-buffer", "16KiB"]);
+    let hub = TIDECAST.serve(&["--stall-timeout", "3s", "--send-buffer", "16KiB"]);
     let mut slow = small_stream(&hub, "/stream").await;
     let events: Vec<_> = (0..EVENTS).map(|number| serde_json::json!({ "data": data(number, EVENT_BYTES) })).collect();
     hub.publish(&serde_json::Value::from(events).to_string()).await;

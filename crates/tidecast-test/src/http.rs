@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: bytes out, bytes in, and framing that is checked rather than forgiven.
+//! A client of HTTP/1.1 that sends bytes as they are given and fails on every error of framing in a response.
 
 use std::{fmt, net::SocketAddr};
 
@@ -8,10 +8,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use super::within;
+use crate::within;
 
-/// The bytes of a request. `Host` and `Content-Length` are added unless the headers say otherwise.
-pub(crate) fn request(
+/// Returns the bytes of a request. `Host` and `Content-Length` are added unless the headers have them.
+pub fn request_bytes(
     address: SocketAddr,
     method: &str,
     target: &str,
@@ -34,34 +34,70 @@ pub(crate) fn request(
     bytes
 }
 
-/// A connection to the hub.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) socket: TcpStream,
-    /// Read, but not yet taken.
-    pub(crate) buffer: Vec<u8>,
+/// Sends a request on a new connection and reads the response.
+///
+/// # Panics
+///
+/// If the connection ends first, or the response is malformed.
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> HttpResponse {
+    let mut connection = HttpConnection::open(address).await;
+    connection.send(&request_bytes(address, method, target, headers, body)).await;
+    connection.response(method).await
 }
 
-impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Self {
-        let socket = within("connecting", TcpStream::connect(address)).await.expect("the hub accepts");
+/// A connection to a server.
+#[derive(Debug)]
+pub struct HttpConnection {
+    /// The socket.
+    pub socket: TcpStream,
+    /// The bytes that were read and not used yet.
+    pub buffer: Vec<u8>,
+}
+
+impl HttpConnection {
+    /// Connects.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not accept.
+    pub async fn open(address: SocketAddr) -> Self {
+        let socket = within("connecting", TcpStream::connect(address)).await.expect("the server accepts");
         Self { socket, buffer: Vec::new() }
     }
 
-    /// One whose client has room for so little, so that what it does not read stays with the hub.
-    pub(crate) async fn open_small(address: SocketAddr, room_bytes: u32) -> Self {
+    /// Connects with a small receive buffer, so that unread data stay with the server.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not accept.
+    pub async fn open_with_receive_buffer(address: SocketAddr, bytes: u32) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(room_bytes).expect("a socket has room");
-        let socket = within("connecting", socket.connect(address)).await.expect("the hub accepts");
+        socket.set_recv_buffer_size(bytes).expect("a socket has a receive buffer");
+        let socket = within("connecting", socket.connect(address)).await.expect("the server accepts");
         Self { socket, buffer: Vec::new() }
     }
 
-    pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        within("sending", self.socket.write_all(bytes)).await.expect("the hub takes what is sent");
+    /// Sends bytes.
+    ///
+    /// # Panics
+    ///
+    /// If the server closes the connection first.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        within("sending", self.socket.write_all(bytes)).await.expect("the server reads");
     }
 
-    /// Reads more, at most this much; nothing more is `false`.
-    pub(crate) async fn fill(&mut self, bytes_max: usize) -> std::io::Result<bool> {
+    /// Reads at most this many bytes more. Returns `false` if the connection was ended.
+    ///
+    /// # Errors
+    ///
+    /// If the connection was reset.
+    pub async fn fill(&mut self, bytes_max: usize) -> std::io::Result<bool> {
         // Without room a vector offers its reader 64 bytes.
         self.buffer.reserve(bytes_max);
         let mut limited = (&mut self.socket).take(bytes_max as u64);
@@ -69,53 +105,63 @@ impl Connection {
         Ok(read > 0)
     }
 
-    /// Whether the hub ends the connection, with nothing before it that was not asked for.
-    pub(crate) async fn is_cut(&mut self) -> bool {
+    /// Waits for a byte or the end of the connection. Returns whether it ended without any further byte.
+    pub async fn is_cut(&mut self) -> bool {
         self.buffer.is_empty() && !matches!(self.fill(1).await, Ok(true))
     }
 
-    /// Reads the head of an answer.
-    pub(crate) async fn head(&mut self) -> Head {
+    /// Reads the head of a response; informational ones are skipped.
+    ///
+    /// # Panics
+    ///
+    /// If the connection ends first, or the head is malformed.
+    pub async fn head(&mut self) -> ResponseHead {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 let text = String::from_utf8(self.buffer.drain(..end + 4).collect()).expect("a head is ASCII");
-                let head = Head::parse(text.trim_end());
+                let head = ResponseHead::parse(text.trim_end());
                 if head.status == 100 {
                     continue;
                 }
                 return head;
             }
-            let more = self.fill(64 * 1024).await.expect("an answer comes");
+            let more = self.fill(64 * 1024).await.expect("a response arrives");
             assert!(more, "the connection ended in the head: {:?}", String::from_utf8_lossy(&self.buffer));
         }
     }
 
-    /// Reads an answer with its body.
-    pub(crate) async fn answer(&mut self, method: &str) -> Answer {
+    /// Reads a response to a request of this method.
+    ///
+    /// # Panics
+    ///
+    /// If the connection ends first, or the response is malformed.
+    pub async fn response(&mut self, method: &str) -> HttpResponse {
         let head = self.head().await;
-        let mut framing = if method == "HEAD" { Framing::Ended } else { Framing::of(&head) };
+        let mut framing = if method == "HEAD" { BodyFraming::Ended } else { BodyFraming::of(&head) };
         let mut body = Vec::new();
         loop {
             framing.take(&mut self.buffer, &mut body);
-            if framing == Framing::Ended {
-                return Answer { head, body };
+            if framing == BodyFraming::Ended {
+                return HttpResponse { head, body };
             }
-            if !self.fill(64 * 1024).await.expect("the body comes") {
-                assert_eq!(framing, Framing::ToTheEnd, "the connection ended in the body of {head:?}");
-                return Answer { head, body };
+            if !self.fill(64 * 1024).await.expect("the body arrives") {
+                assert_eq!(framing, BodyFraming::UntilClose, "the connection ended in the body of {head:?}");
+                return HttpResponse { head, body };
             }
         }
     }
 }
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug, Clone)]
-pub(crate) struct Head {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
+pub struct ResponseHead {
+    /// The status code.
+    pub status: u16,
+    /// The names in lower case, and the values.
+    pub headers: Vec<(String, String)>,
 }
 
-impl Head {
+impl ResponseHead {
     fn parse(text: &str) -> Self {
         let mut lines = text.split("\r\n");
         let first = lines.next().unwrap_or_default();
@@ -128,44 +174,49 @@ impl Head {
         Self { status: status.unwrap_or_else(|| panic!("a status: {first:?}")), headers: headers.collect() }
     }
 
-    /// A header's value; a header that is there twice fails the test.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    /// Returns the value of a header, whose name is given in lower case.
+    ///
+    /// # Panics
+    ///
+    /// If the response has the header twice.
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(given, _)| given == name);
         let value = values.next().map(|(_, value)| value.as_str());
-        assert!(values.next().is_none(), "{name} is there twice: {self:?}");
+        assert!(values.next().is_none(), "{name} occurs twice: {self:?}");
         value
     }
 }
 
-/// How a body's end is found.
+/// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(crate) enum BodyFraming {
     Ended,
+    /// How many bytes are left.
     Length(usize),
-    /// What is left of the chunk; its line end is still to come where it is 0.
+    /// How many bytes of the chunk are left; if none, its line end is.
     Chunk(usize),
     ChunkHead,
-    ToTheEnd,
+    UntilClose,
 }
 
-impl Framing {
-    pub(crate) fn of(head: &Head) -> Self {
+impl BodyFraming {
+    pub(crate) fn of(head: &ResponseHead) -> Self {
         match (head.header("transfer-encoding"), head.header("content-length")) {
             (Some("chunked"), None) => Self::ChunkHead,
             (None, Some("0")) => Self::Ended,
             (None, Some(length)) => Self::Length(length.parse().expect("a length")),
             (None, None) if matches!(head.status, 204 | 304) => Self::Ended,
-            (None, None) => Self::ToTheEnd,
+            (None, None) => Self::UntilClose,
             other => panic!("a framing: {other:?}"),
         }
     }
 
-    /// Moves what is of the body from the bytes that were read.
+    /// Moves the bytes of the body from the bytes that were read.
     pub(crate) fn take(&mut self, read: &mut Vec<u8>, body: &mut Vec<u8>) {
         loop {
             match *self {
                 Self::Ended => return,
-                Self::ToTheEnd => {
+                Self::UntilClose => {
                     body.append(read);
                     return;
                 }
@@ -208,25 +259,41 @@ impl Framing {
     }
 }
 
-/// An answer with its body.
+/// A response with its body.
 #[derive(Clone)]
-pub(crate) struct Answer {
-    pub(crate) head: Head,
-    pub(crate) body: Vec<u8>,
+pub struct HttpResponse {
+    /// The status and the headers.
+    pub head: ResponseHead,
+    /// The body, without its framing.
+    pub body: Vec<u8>,
 }
 
-impl Answer {
-    pub(crate) fn text(&self) -> String {
+impl HttpResponse {
+    /// Returns the body as text.
+    ///
+    /// # Panics
+    ///
+    /// If it is not UTF-8.
+    pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("a body in UTF-8")
     }
 
-    pub(crate) fn json(&self) -> Value {
+    /// Returns the body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// If it is not JSON.
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Checks that this is a problem document with a status, and answers with its detail.
+    /// Checks that this is a problem document (RFC 9457) with a status, and returns its detail.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
     #[track_caller]
-    pub(crate) fn problem(&self, status: u16) -> String {
+    pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.head.status, status, "{self:?}");
         assert_eq!(self.head.header("content-type"), Some("application/problem+json"), "{self:?}");
         let document = self.json();
@@ -237,9 +304,9 @@ impl Answer {
     }
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = String::from_utf8_lossy(&self.body[..self.body.len().min(1024)]);
-        f.debug_struct("Answer").field("head", &self.head).field("body", &body).finish()
+        f.debug_struct("HttpResponse").field("head", &self.head).field("body", &body).finish()
     }
 }

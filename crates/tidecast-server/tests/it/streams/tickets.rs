@@ -1,28 +1,32 @@
 //! Streams for those with a ticket only: who is let in, which page may read it, and that no ticket is ever written.
 
 use serde_json::json;
+use tidecast_test::{EventStream, HttpConnection, HttpResponse, HubProcess, ResponseHead, eventually, request_bytes};
 
-use crate::support::{Answer, Connection, Head, Hub, Stream, eventually, now, request, ticket, ticket_of};
+use crate::{
+    TIDECAST,
+    support::{now, ticket, ticket_of},
+};
 
 const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
 
 const APP: &str = "https://app.example";
 
-fn start(more: &[&str]) -> Hub {
-    Hub::start(&[&["--publish-key", KEY, "--tickets"], more].concat())
+fn start(more: &[&str]) -> HubProcess {
+    TIDECAST.serve(&[&["--publish-key", KEY, "--tickets"], more].concat())
 }
 
-async fn publish(hub: &Hub, channel: &str, data: &str) -> Answer {
+async fn publish(hub: &HubProcess, channel: &str, data: &str) -> HttpResponse {
     let authorization = format!("Bearer {KEY}");
     let body = json!({"channel": channel, "data": data}).to_string();
     let headers = [("Content-Type", "application/json"), ("Authorization", authorization.as_str())];
-    let answer = hub.ask("POST", "/publish", &headers, body.as_bytes()).await;
+    let answer = hub.request("POST", "/publish", &headers, body.as_bytes()).await;
     assert_eq!(answer.head.status, 200, "{answer:?}");
     answer
 }
 
-async fn refused(hub: &Hub, status: u16, target: &str, headers: &[(&str, &str)]) -> String {
-    let answer = hub.ask("GET", target, headers, b"").await;
+async fn refused(hub: &HubProcess, status: u16, target: &str, headers: &[(&str, &str)]) -> String {
+    let answer = hub.request("GET", target, headers, b"").await;
     let detail = answer.problem(status);
     assert_eq!(answer.head.header("www-authenticate").is_some(), status == 401, "{answer:?}");
     assert_eq!(answer.head.header("cache-control"), Some("no-store"));
@@ -49,7 +53,7 @@ async fn a_stream_is_for_who_has_a_ticket_for_all_its_channels() {
         (format!("/stream?channel=whatever&ticket={both}"), Some(key.as_str())),
     ] {
         let headers: Vec<_> = authorization.iter().map(|value| ("Authorization", *value)).collect();
-        let mut stream = Stream::open(hub.address, &target, &headers).await;
+        let mut stream = EventStream::open(hub.address, &target, &headers).await;
         let channel = if target.contains("whatever") {
             "whatever"
         } else if target.contains("channel=a") {
@@ -59,7 +63,7 @@ async fn a_stream_is_for_who_has_a_ticket_for_all_its_channels() {
         };
         publish(&hub, channel, "hello").await;
         assert_eq!(stream.message().await.data, "hello", "{target}");
-        let head = hub.ask("HEAD", &target, &headers, b"").await.head;
+        let head = hub.request("HEAD", &target, &headers, b"").await.head;
         assert_eq!(head.status, 200, "{target}");
     }
     for (target, names) in [
@@ -71,7 +75,7 @@ async fn a_stream_is_for_who_has_a_ticket_for_all_its_channels() {
     ] {
         let detail = refused(&hub, 403, &target, &[]).await;
         assert!(detail.contains(names) && detail.contains("`subscribe`"), "{target}: {detail}");
-        assert_eq!(hub.ask("HEAD", &target, &[], b"").await.head.status, 403, "{target}");
+        assert_eq!(hub.request("HEAD", &target, &[], b"").await.head.status, 403, "{target}");
     }
 }
 
@@ -118,7 +122,7 @@ async fn whatever_is_no_ticket_is_told_what_is_wrong_with_it() {
     }
     let wrong_key = refused(&hub, 401, "/stream", &[("Authorization", "Bearer s3cret")]).await;
     assert!(wrong_key.contains("neither the publish key nor a ticket"), "{wrong_key}");
-    assert_eq!(hub.ask("POST", "/stream", &[], b"").await.problem(405), "POST is not a way to ask for a stream");
+    assert_eq!(hub.request("POST", "/stream", &[], b"").await.problem(405), "POST is not a way to ask for a stream");
 }
 
 /// Who is refused takes no place, and is refused also where there is none.
@@ -129,7 +133,7 @@ async fn who_is_refused_is_refused_before_places_are_counted() {
     let good = ticket(KEY, &["a"], 3_600);
     refused(&hub, 403, &format!("/stream?channel=b&ticket={good}"), &[]).await;
     assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 0);
-    let full = hub.ask("GET", &format!("/stream?channel=a&ticket={good}"), &[("Origin", APP)], b"").await;
+    let full = hub.request("GET", &format!("/stream?channel=a&ticket={good}"), &[("Origin", APP)], b"").await;
     assert_eq!(full.head.status, 200);
     assert!(full.text().starts_with("retry: "), "{full:?}");
     // A page has to be able to read that too, else its browser gives up.
@@ -151,10 +155,10 @@ async fn a_ticket_opens_nothing_but_streams() {
         ("DELETE", "/channels/a"),
         ("GET", "/metrics"),
     ] {
-        let answer = hub.ask(method, path, &headers, b"x").await;
+        let answer = hub.request(method, path, &headers, b"x").await;
         assert!(answer.problem(401).contains("a ticket opens streams only"), "{answer:?}");
         let in_address = format!("{path}?channel=a&ticket={good}");
-        let answer = hub.ask(method, &in_address, &[("Content-Type", "text/plain")], b"x").await;
+        let answer = hub.request(method, &in_address, &[("Content-Type", "text/plain")], b"x").await;
         assert!(answer.problem(401).contains("is missing"), "{answer:?}");
     }
     assert_eq!(hub.metric("tidecast_events_published_total").await, 0);
@@ -181,7 +185,7 @@ async fn a_stream_goes_on_with_the_same_ticket() {
 async fn a_stream_that_runs_outlives_its_ticket() {
     let hub = start(&[]);
     let (mut stream, target) = about_to_expire(&hub).await;
-    let asked = async || hub.ask("HEAD", &target, &[], b"").await.head.status;
+    let asked = async || hub.request("HEAD", &target, &[], b"").await.head.status;
     eventually("the end of the ticket", async || asked().await == 401).await;
     assert!(refused(&hub, 401, &target, &[]).await.contains("expired"));
     publish(&hub, "a", "still here").await;
@@ -189,20 +193,20 @@ async fn a_stream_that_runs_outlives_its_ticket() {
 }
 
 /// A stream with a ticket that ends soon. How soon depends on the machine: it has to be opened before.
-async fn about_to_expire(hub: &Hub) -> (Stream, String) {
+async fn about_to_expire(hub: &HubProcess) -> (EventStream, String) {
     for seconds in [2, 4, 8, 16] {
         let target = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], seconds));
-        let mut connection = Connection::open(hub.address).await;
-        connection.send(&request(hub.address, "GET", &target, &[], b"")).await;
+        let mut connection = HttpConnection::open(hub.address).await;
+        connection.send(&request_bytes(hub.address, "GET", &target, &[], b"")).await;
         let head = connection.head().await;
         if head.status == 200 {
-            return (Stream::after(head, connection), target);
+            return (EventStream::after_head(head, connection), target);
         }
     }
     panic!("no ticket was taken");
 }
 
-fn may_read(head: &Head, origin: &str) -> bool {
+fn may_read(head: &ResponseHead, origin: &str) -> bool {
     let given = head.header("access-control-allow-origin");
     assert!(given.is_none_or(|given| given == origin), "{head:?}");
     let vary = head.header("vary").unwrap_or_default();
@@ -220,19 +224,19 @@ async fn a_page_with_a_ticket_may_read_wherever_it_is_from() {
         let headers = [("Origin", origin)];
         let knows = origin == "https://known.example";
         let target = format!("/stream?channel=a&ticket={good}");
-        let stream = Stream::open(hub.address, &target, &headers).await;
+        let stream = EventStream::open(hub.address, &target, &headers).await;
         assert!(may_read(&stream.head, origin));
         // Also what is wrong with what it asks.
         for target in [format!("/stream?channel=b&ticket={good}"), format!("/stream?channel=a&last=x&ticket={good}")] {
-            assert!(may_read(&hub.ask("GET", &target, &headers, b"").await.head, origin), "{target}");
+            assert!(may_read(&hub.request("GET", &target, &headers, b"").await.head, origin), "{target}");
         }
-        let without = hub.ask("GET", "/stream?channel=a", &headers, b"").await;
+        let without = hub.request("GET", "/stream?channel=a", &headers, b"").await;
         assert_eq!((without.head.status, may_read(&without.head, origin)), (401, knows));
         let expired = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], -1));
-        let expired = hub.ask("GET", &expired, &headers, b"").await;
+        let expired = hub.request("GET", &expired, &headers, b"").await;
         assert_eq!((expired.head.status, may_read(&expired.head, origin)), (401, knows));
     }
-    let stream = Stream::open(hub.address, &format!("/stream?channel=a&ticket={good}"), &[]).await;
+    let stream = EventStream::open(hub.address, &format!("/stream?channel=a&ticket={good}"), &[]).await;
     assert!(!may_read(&stream.head, ""));
 }
 
@@ -244,17 +248,17 @@ async fn a_ticket_that_is_not_the_pages_own_lets_no_other_origin_read() {
     let ticket = ticket_of(KEY, &claims);
     let target = format!("/stream?channel=a&ticket={ticket}");
     for origin in [APP, "null"] {
-        let answer = hub.ask("GET", &target, &[("Origin", origin)], b"").await;
+        let answer = hub.request("GET", &target, &[("Origin", origin)], b"").await;
         assert!(answer.problem(403).contains("--cors-origin") || origin == "null", "{answer:?}");
         assert!(!may_read(&answer.head, origin));
     }
-    let stream = Stream::open(hub.address, &target, &[("Origin", "https://known.example")]).await;
+    let stream = EventStream::open(hub.address, &target, &[("Origin", "https://known.example")]).await;
     assert!(may_read(&stream.head, "https://known.example"));
     // A page of the application's own, which a browser says; and whoever is no browser.
     for headers in [&[][..], &[("Sec-Fetch-Site", "same-origin"), ("Origin", APP)]] {
-        assert_eq!(Stream::open(hub.address, &target, headers).await.head.status, 200);
+        assert_eq!(EventStream::open(hub.address, &target, headers).await.head.status, 200);
     }
-    hub.ask("GET", &target, &[("Sec-Fetch-Site", "cross-site")], b"").await.problem(403);
+    hub.request("GET", &target, &[("Sec-Fetch-Site", "cross-site")], b"").await.problem(403);
 }
 
 #[tokio::test]
@@ -271,7 +275,7 @@ async fn a_browser_that_asks_first_is_told_what_it_may() {
                     "authorization,cache-control,last-event-id,traceparent,datastar-request",
                 ),
             ];
-            let answer = hub.ask("OPTIONS", "/stream?channel=a", &asked, b"").await;
+            let answer = hub.request("OPTIONS", "/stream?channel=a", &asked, b"").await;
             assert_eq!((answer.head.status, answer.body.len()), (204, 0));
             assert!(may_read(&answer.head, origin));
             assert_eq!(answer.head.header("access-control-allow-methods"), Some("GET"));
@@ -285,23 +289,23 @@ async fn a_browser_that_asks_first_is_told_what_it_may() {
 /// Without `--tickets` a ticket says nothing, to whomever it belongs.
 #[tokio::test]
 async fn a_hub_that_wants_no_tickets_passes_them_over() {
-    let hub = Hub::start(&["--publish-key", KEY]);
+    let hub = TIDECAST.serve(&["--publish-key", KEY]);
     for given in [ticket(KEY, &["a"], 3_600), ticket(KEY, &["b"], -1), "nonsense".to_owned()] {
         let target = format!("/stream?channel=a&ticket={given}");
         assert_eq!(hub.stream(&target).await.head.status, 200);
-        let of_others = hub.ask("GET", &target, &[("Origin", APP)], b"").await;
+        let of_others = hub.request("GET", &target, &[("Origin", APP)], b"").await;
         of_others.problem(403);
         assert_eq!(of_others.head.header("access-control-allow-origin"), None);
     }
     let asked = [("Origin", APP), ("Access-Control-Request-Method", "GET")];
-    assert_eq!(hub.ask("OPTIONS", "/stream", &asked, b"").await.head.status, 405);
+    assert_eq!(hub.request("OPTIONS", "/stream", &asked, b"").await.head.status, 405);
 }
 
 /// Whoever reached a hub read every channel, on Redis also those of other programs.
 #[tokio::test]
 async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
     let anonymous = ["--anonymous-subscribe", "news/*", "--anonymous-subscribe", "a\\*b"];
-    let hub = Hub::start(&[&["--publish-key", KEY], &anonymous[..]].concat());
+    let hub = TIDECAST.serve(&[&["--publish-key", KEY], &anonymous[..]].concat());
     let key = format!("Bearer {KEY}");
     let good = ticket(KEY, &["secret"], 3_600);
     let expired = ticket(KEY, &["secret"], -1);
@@ -318,17 +322,17 @@ async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
         // What anybody may read needs no ticket that is in order.
         (format!("/stream?channel=news/1&ticket={expired}"), 200),
     ] {
-        assert_eq!(hub.ask("HEAD", &target, &[], b"").await.head.status, status, "{target}");
-        assert_eq!(hub.ask("HEAD", &target, &[("Authorization", &key)], b"").await.head.status, 200, "{target}");
+        assert_eq!(hub.request("HEAD", &target, &[], b"").await.head.status, status, "{target}");
+        assert_eq!(hub.request("HEAD", &target, &[("Authorization", &key)], b"").await.head.status, 200, "{target}");
     }
     // A ticket lets a page of another origin read; that anybody may read does not.
     let page = [("Origin", APP)];
-    hub.ask("GET", "/stream?channel=news/1", &page, b"").await.problem(403);
-    let stream = Stream::open(hub.address, &format!("/stream?channel=news/1&ticket={good}"), &page).await;
+    hub.request("GET", "/stream?channel=news/1", &page, b"").await.problem(403);
+    let stream = EventStream::open(hub.address, &format!("/stream?channel=news/1&ticket={good}"), &page).await;
     assert!(may_read(&stream.head, APP));
     let refused = async |cause: &str| {
         let name = format!("tidecast_requests_refused_total{{cause=\"{cause}\"}}");
-        let scrape = hub.ask("GET", "/metrics", &[("Authorization", &key)], b"").await.text();
+        let scrape = hub.request("GET", "/metrics", &[("Authorization", &key)], b"").await.text();
         scrape.lines().any(|line| line.starts_with(&name) && !line.ends_with(" 0"))
     };
     for cause in ["ticket-missing", "ticket-expired", "channel-not-in-ticket", "origin"] {
@@ -337,18 +341,18 @@ async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
     // A stream takes the key too, so what is sent in its place is counted as a guess.
     let guess = [("Authorization", "Bearer guess")];
     for number in 1..=11 {
-        let answer = hub.ask("GET", "/stream?channel=secret", &guess, b"").await;
+        let answer = hub.request("GET", "/stream?channel=secret", &guess, b"").await;
         assert_eq!(answer.head.status, if number <= 10 { 401 } else { 429 }, "{number}: {answer:?}");
     }
     // With tickets nothing else is read; without a key nobody can have a ticket, and the answer says so.
     let hub = start(&["--anonymous-subscribe", "news/*"]);
-    assert_eq!(hub.ask("HEAD", "/stream?channel=news/1", &[], b"").await.head.status, 200);
+    assert_eq!(hub.request("HEAD", "/stream?channel=news/1", &[], b"").await.head.status, 200);
     refused_with(&hub, "/stream?channel=a", "?ticket=").await;
-    let hub = Hub::start(&anonymous);
+    let hub = TIDECAST.serve(&anonymous);
     refused_with(&hub, "/stream?channel=a", "--ticket-key").await;
 }
 
-async fn refused_with(hub: &Hub, target: &str, remedy: &str) {
+async fn refused_with(hub: &HubProcess, target: &str, remedy: &str) {
     assert!(refused(hub, 401, target, &[]).await.contains(remedy), "{remedy}");
 }
 
@@ -367,9 +371,9 @@ async fn no_ticket_is_ever_written() {
                 let separator = if path.contains('?') { '&' } else { '?' };
                 let target = format!("/{path}{separator}ticket={ticket}");
                 for (method, target) in [("GET", &target), ("POST", &target), ("OPTIONS", &target), ("BREW", &target)] {
-                    let mut connection = Connection::open(hub.address).await;
+                    let mut connection = HttpConnection::open(hub.address).await;
                     let headers = [("Authorization", bearer.as_str()), ("Referer", target.as_str())];
-                    connection.send(&request(hub.address, method, target, &headers, b"")).await;
+                    connection.send(&request_bytes(hub.address, method, target, &headers, b"")).await;
                     let head = connection.head().await;
                     // A stream does not end.
                     if head.header("content-type").is_none_or(|kind| !kind.starts_with("text/event-stream")) {
@@ -384,12 +388,12 @@ async fn no_ticket_is_ever_written() {
                 format!("GET /stream?channel=a&ticket={ticket} HTTP/1.1\r\nHost: a\r\nno header\r\n\r\n"),
                 format!("GET /stream?channel=a&ticket={ticket}{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)),
             ] {
-                answers.push(format!("{:?}", hub.ask_raw(bytes.as_bytes(), "GET").await));
+                answers.push(format!("{:?}", hub.send_raw(bytes.as_bytes(), "GET").await));
             }
         }
         answers.push(hub.get("/metrics").await.text());
         // A stream from its first to its last line.
-        let mut stream = Stream::open(hub.address, &format!("/stream?channel=a&ticket={}", tickets[0]), &[]).await;
+        let mut stream = EventStream::open(hub.address, &format!("/stream?channel=a&ticket={}", tickets[0]), &[]).await;
         publish(&hub, "a", "hello").await;
         assert_eq!(stream.message().await.data, "hello");
         drop(stream);
@@ -411,12 +415,12 @@ async fn no_ticket_is_ever_written() {
 /// Without the flag an application's tickets protected nothing, and nobody said so.
 #[tokio::test]
 async fn a_hub_that_looks_at_no_ticket_says_so_once() {
-    let hub = Hub::start(&["--publish-key", KEY]);
+    let hub = TIDECAST.serve(&["--publish-key", KEY]);
     let secret = ticket(KEY, &["a"], 3_600);
-    drop(Stream::open(hub.address, "/stream?channel=other", &[]).await);
+    drop(EventStream::open(hub.address, "/stream?channel=other", &[]).await);
     assert!(!hub.stderr().contains("ticket"), "{}", hub.stderr());
     for _ in 0..2 {
-        drop(Stream::open(hub.address, &format!("/stream?channel=other&ticket={secret}"), &[]).await);
+        drop(EventStream::open(hub.address, &format!("/stream?channel=other&ticket={secret}"), &[]).await);
     }
     let said = || hub.stderr().matches("start it with --tickets").count();
     eventually("it is said", async || said() == 1).await;

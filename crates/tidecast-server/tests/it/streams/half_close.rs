@@ -1,12 +1,13 @@
 //! Clients that close their side once they have asked, as `nc -N`, `socat` and some health checks do: they are answered.
 
 use tidecast::wire::Item;
+use tidecast_test::{EventStream, HttpConnection, HubProcess, request_bytes};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Connection, Hub, Stream, request};
+use crate::TIDECAST;
 
-async fn ask_and_close(hub: &Hub, bytes: &[u8]) -> Connection {
-    let mut connection = Connection::open(hub.address).await;
+async fn ask_and_close(hub: &HubProcess, bytes: &[u8]) -> HttpConnection {
+    let mut connection = HttpConnection::open(hub.address).await;
     connection.send(bytes).await;
     connection.socket.shutdown().await.unwrap();
     connection
@@ -15,31 +16,31 @@ async fn ask_and_close(hub: &Hub, bytes: &[u8]) -> Connection {
 /// They were closed without a byte.
 #[tokio::test]
 async fn a_whole_request_is_answered() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let json = [("Content-Type", "application/json")];
     let host = hub.address;
     for (method, bytes, expected) in [
-        ("GET", request(host, "GET", "/healthz", &[], b""), "alive\n"),
-        ("GET", request(host, "GET", "/readyz", &[], b""), "ready\n"),
+        ("GET", request_bytes(host, "GET", "/healthz", &[], b""), "alive\n"),
+        ("GET", request_bytes(host, "GET", "/readyz", &[], b""), "ready\n"),
         ("GET", format!("GET /healthz HTTP/1.0\r\nHost: {host}\r\n\r\n").into_bytes(), "alive\n"),
         // One that the fast path answers, and one that hyper does.
-        ("POST", request(host, "POST", "/publish", &json, br#"{"data":1}"#), "\"receivers\":0"),
+        ("POST", request_bytes(host, "POST", "/publish", &json, br#"{"data":1}"#), "\"receivers\":0"),
         (
             "POST",
-            request(host, "POST", "/publish?channel=b", &[("Content-Type", "text/plain")], b"x"),
+            request_bytes(host, "POST", "/publish?channel=b", &[("Content-Type", "text/plain")], b"x"),
             "\"receivers\":0",
         ),
     ] {
         let mut connection = ask_and_close(&hub, &bytes).await;
-        let text = connection.answer(method).await.text();
+        let text = connection.response(method).await.text();
         assert!(text.contains(expected), "{text}");
         assert!(connection.is_cut().await, "and then the end");
     }
     // Several in one write are all answered.
-    let health = request(host, "GET", "/healthz", &[], b"");
+    let health = request_bytes(host, "GET", "/healthz", &[], b"");
     let mut connection = ask_and_close(&hub, &[&health[..], &health, &health].concat()).await;
     for _ in 0..3 {
-        assert_eq!(connection.answer("GET").await.text(), "alive\n");
+        assert_eq!(connection.response("GET").await.text(), "alive\n");
     }
     // Half a request is not.
     for part in ["GET /heal", "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhel"] {
@@ -54,7 +55,7 @@ async fn a_whole_request_is_answered() {
 /// On a stream it can't be told from a client that has gone: it gets the first block, what it has missed, and the end.
 #[tokio::test]
 async fn a_stream_gets_what_there_is_and_ends() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     hub.publish(r#"{"data":"before"}"#).await;
     for (target, body) in [
         ("/stream", &b""[..]),
@@ -63,8 +64,8 @@ async fn a_stream_gets_what_there_is_and_ends() {
         // One that stays with hyper.
         ("/stream?last=1", b"a body"),
     ] {
-        let connection = ask_and_close(&hub, &request(hub.address, "GET", target, &[], body)).await;
-        let mut stream = Stream::begin(connection).await;
+        let connection = ask_and_close(&hub, &request_bytes(hub.address, "GET", target, &[], body)).await;
+        let mut stream = EventStream::read_head(connection).await;
         let rest = stream.rest().await;
         let messages: Vec<_> = rest
             .iter()
@@ -79,9 +80,9 @@ async fn a_stream_gets_what_there_is_and_ends() {
     stream.connection.socket.shutdown().await.unwrap();
     stream.rest().await;
     // With an event that was written in part: its rest never came, and no last chunk.
-    let mut connection = Connection::open_small(hub.address, 64 * 1024).await;
-    connection.send(&request(hub.address, "GET", "/stream?channel=large", &[], b"")).await;
-    let mut stream = Stream::begin(connection).await;
+    let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 64 * 1024).await;
+    connection.send(&request_bytes(hub.address, "GET", "/stream?channel=large", &[], b"")).await;
+    let mut stream = EventStream::read_head(connection).await;
     stream.until_live().await;
     let data = "x".repeat(1 << 20);
     hub.publish(&serde_json::json!({ "channel": "large", "data": data }).to_string()).await;
@@ -89,10 +90,10 @@ async fn a_stream_gets_what_there_is_and_ends() {
     stream.connection.socket.shutdown().await.unwrap();
     assert_eq!(stream.message().await.data.len(), data.len());
     stream.rest().await;
-    let mut old = Connection::open(hub.address).await;
+    let mut old = HttpConnection::open(hub.address).await;
     old.send(format!("GET /stream HTTP/1.0\r\nHost: {}\r\n\r\n", hub.address).as_bytes()).await;
     old.socket.shutdown().await.unwrap();
-    let mut old = Stream::begin(old).await;
+    let mut old = EventStream::read_head(old).await;
     old.rest().await;
     assert!(!old.last_event_id().is_empty());
     hub.until_metric("tidecast_streams", 0).await;

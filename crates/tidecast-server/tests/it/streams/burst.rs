@@ -1,15 +1,16 @@
 //! Many events at once: whoever reads, however busy the machine, is told of no reset and misses nothing.
 
+use tidecast_test::{HttpConnection, request_bytes, within};
 use tokio::task::JoinSet;
 
-use crate::support::{Connection, Hub, request, within};
+use crate::TIDECAST;
 
 const EVENTS: usize = 5_000;
 const READERS: usize = 50;
 
 #[tokio::test]
 async fn a_burst_resets_no_healthy_reader() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut readers = JoinSet::new();
     for _ in 0..READERS {
         let mut stream = hub.stream("/stream").await;
@@ -25,9 +26,9 @@ async fn a_burst_resets_no_healthy_reader() {
     let mut bytes = Vec::new();
     for number in 0..EVENTS {
         let text = [("Content-Type", "text/plain")];
-        bytes.extend(request(hub.address, "POST", "/publish", &text, number.to_string().as_bytes()));
+        bytes.extend(request_bytes(hub.address, "POST", "/publish", &text, number.to_string().as_bytes()));
     }
-    let mut connection = Connection::open(hub.address).await;
+    let mut connection = HttpConnection::open(hub.address).await;
     let (mut reads, mut writes) = tokio::io::split(&mut connection.socket);
     let writing = async {
         tokio::io::AsyncWriteExt::write_all(&mut writes, &bytes).await.unwrap();
@@ -55,7 +56,7 @@ async fn a_burst_resets_no_healthy_reader() {
 
 #[tokio::test]
 async fn batches_of_a_thousand_reset_nobody_either() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut streams = Vec::new();
     for _ in 0..READERS {
         streams.push(hub.stream("/stream?channel=a&channel=b").await);

@@ -1,12 +1,14 @@
 //! `GET /stream` asked wrongly: a 400 for what no browser asks by itself, and never a 4xx for a `Last-Event-ID`, because
 //! that would stop an `EventSource` for good.
 
-use crate::support::{Connection, Hub, Stream, Witness, request};
+use tidecast_test::{EventStream, HttpConnection, request_bytes};
+
+use crate::{TIDECAST, support::Bystander};
 
 #[tokio::test]
 async fn queries_that_are_wrong() {
-    let hub = Hub::start(&[]);
-    let mut witness = Witness::new(&hub).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut bystander = Bystander::new(&hub).await;
     let many: String = (0..65).map(|number| format!("channel=c{number}&")).collect();
     let pairs = "_=1&".repeat(1_001);
     let long = format!("channel={}", "c".repeat(300));
@@ -46,21 +48,21 @@ async fn queries_that_are_wrong() {
     ];
     for (query, says) in cases {
         for method in ["GET", "HEAD"] {
-            let answer = hub.ask(method, &format!("/stream?{query}"), &[], b"").await;
+            let answer = hub.request(method, &format!("/stream?{query}"), &[], b"").await;
             assert_eq!(answer.head.status, 400, "{method} {query}");
             if method == "GET" {
                 assert!(answer.problem(400).contains(says), "{query}: {answer:?}");
             }
         }
-        witness.sees_the_next_event(query).await;
+        bystander.receives_the_next_event(query).await;
     }
     assert_eq!(hub.metric("tidecast_streams").await, 1, "who was refused has no place");
-    witness.saw_everything().await;
+    bystander.received_everything().await;
 }
 
 #[tokio::test]
 async fn queries_that_are_odd_but_right() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let longest = "%C3%A9".repeat(127) + "x";
     let sixty_four: String = (0..64).map(|number| format!("channel=c{number}&channel=c{number}&")).collect();
     for (query, channels) in [
@@ -88,7 +90,7 @@ async fn queries_that_are_odd_but_right() {
 
 #[tokio::test]
 async fn an_id_that_says_nothing_is_told_in_the_stream() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     for (channel, data) in [("a", 1), ("b", 2)] {
         hub.publish(&format!(r#"{{"channel":"{channel}","data":{data}}}"#)).await;
     }
@@ -116,12 +118,12 @@ async fn an_id_that_says_nothing_is_told_in_the_stream() {
         (b"0123456789ab.01", "unknown-id"),
     ];
     for (id, reason) in cases {
-        let mut bytes = request(hub.address, "GET", "/stream?channel=a", &[("Last-Event-ID", "HERE")], b"");
+        let mut bytes = request_bytes(hub.address, "GET", "/stream?channel=a", &[("Last-Event-ID", "HERE")], b"");
         let at = bytes.windows(4).position(|window| window == b"HERE").unwrap();
         bytes.splice(at..at + 4, id.iter().copied());
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(&bytes).await;
-        let mut by_header = Stream::begin(connection).await;
+        let mut by_header = EventStream::read_head(connection).await;
 
         let escaped: String = id.iter().map(|byte| format!("%{byte:02x}")).collect();
         let mut by_query = hub.stream(&format!("/stream?channel=a&last_event_id={escaped}")).await;
@@ -130,18 +132,18 @@ async fn an_id_that_says_nothing_is_told_in_the_stream() {
             let reset = stream.reset().await;
             assert_eq!(reset["reason"], *reason, "{shown}");
             assert_eq!(reset["channel"], "a", "{shown}");
-            assert_eq!(reset["resumed_at"], stream.resumed_at(), "{shown}");
+            assert_eq!(reset["resumed_at"], stream.reset_position(), "{shown}");
             // It goes on with the oldest that is kept.
             assert_eq!(stream.message().await.data, "1", "{shown}");
         }
     }
 
     // On two channels each is told, in the order of the request; one that is known goes on.
-    let mut stream = Stream::open(hub.address, "/stream?channel=b&channel=a", &[("Last-Event-ID", "17")]).await;
+    let mut stream = EventStream::open(hub.address, "/stream?channel=b&channel=a", &[("Last-Event-ID", "17")]).await;
     assert_eq!(stream.reset().await["channel"], "b");
     assert_eq!(stream.reset().await["channel"], "a");
     let known = format!("0123456789ab.1,{head}");
-    let mut stream = Stream::open(hub.address, "/stream?channel=b&channel=a", &[("Last-Event-ID", &known)]).await;
+    let mut stream = EventStream::open(hub.address, "/stream?channel=b&channel=a", &[("Last-Event-ID", &known)]).await;
     assert_eq!(stream.reset().await["reason"], "restarted");
     assert_eq!(stream.message().await.data, "2");
     hub.publish(r#"{"channel":"a","data":3}"#).await;
@@ -150,12 +152,12 @@ async fn an_id_that_says_nothing_is_told_in_the_stream() {
 
 #[tokio::test]
 async fn what_has_expired_is_told() {
-    let hub = Hub::start(&["--log-events", "2"]);
+    let hub = TIDECAST.serve(&["--log-events", "2"]);
     let first = hub.publish(r#"{"data":1}"#).await["position"].as_str().unwrap().to_owned();
     for data in 2..=4 {
         hub.publish(&format!(r#"{{"data":{data}}}"#)).await;
     }
-    let mut stream = Stream::open(hub.address, "/stream", &[("Last-Event-ID", &first)]).await;
+    let mut stream = EventStream::open(hub.address, "/stream", &[("Last-Event-ID", &first)]).await;
     let reset = stream.reset().await;
     assert_eq!(reset["reason"], "expired");
     assert_eq!(stream.message().await.data, "3");

@@ -7,38 +7,38 @@ use std::{
 
 use axum::{Router, extract::State, routing::get as route};
 use tidecast::{Event, FeedOptions, Hub, Publisher, Start};
-use tidecast_axum::{Handover, Sse, router};
+use tidecast_axum::{Sse, internals::StreamHandoff, router};
 
 use crate::exchange::{data, get, is_silent, next, open, publish};
 
-fn with_handover() -> (axum::extract::Request, Handover) {
-    let handover = Handover::new();
+fn with_handoff() -> (axum::extract::Request, StreamHandoff) {
+    let handoff = StreamHandoff::new();
     let mut request = get("/");
-    request.extensions_mut().insert(handover.clone());
-    (request, handover)
+    request.extensions_mut().insert(handoff.clone());
+    (request, handoff)
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_can_be_taken_while_it_has_nothing_to_say() {
     let hub = Hub::new();
-    let (request, handover) = with_handover();
+    let (request, handoff) = with_handoff();
     let (mut body, _) = open(&router(hub.clone()), request).await;
-    assert!(handover.is_filled());
-    assert!(handover.take().is_none(), "it has not been asked yet");
+    assert!(handoff.has_stream());
+    assert!(handoff.take().is_none(), "it has not been asked yet");
     assert!(is_silent(&mut body));
-    let first = handover.armed();
+    let first = handoff.idle_epoch();
     assert!(first.is_some());
     assert!(is_silent(&mut body));
-    assert_eq!(handover.armed(), first, "it has said nothing since");
+    assert_eq!(handoff.idle_epoch(), first, "it has said nothing since");
 
     publish(&hub, "sse", "one");
     assert_eq!(data(&next(&mut body).await), ["one"]);
-    assert_eq!(handover.armed(), None);
+    assert_eq!(handoff.idle_epoch(), None);
     assert!(is_silent(&mut body));
-    assert!(handover.armed().is_some_and(|armed| Some(armed) != first), "another time");
+    assert!(handoff.idle_epoch().is_some_and(|armed| Some(armed) != first), "another time");
 
-    let mut taken = handover.take().unwrap();
-    assert_eq!((handover.armed(), handover.is_filled()), (None, false));
+    let mut taken = handoff.take().unwrap();
+    assert_eq!((handoff.idle_epoch(), handoff.has_stream()), (None, false));
     publish(&hub, "sse", "two");
     assert!(is_silent(&mut body), "two would say it");
     drop(body);
@@ -53,21 +53,21 @@ async fn it_can_be_taken_while_it_has_nothing_to_say() {
 async fn what_is_kept_goes_with_whoever_has_the_stream() {
     let hub = Hub::new();
     let kept = Arc::new(());
-    let (request, handover) = with_handover();
-    handover.keep(kept.clone());
+    let (request, handoff) = with_handoff();
+    handoff.attach(kept.clone());
     assert_eq!(Arc::strong_count(&kept), 1, "there is no stream");
     let (body, _) = open(&router(hub.clone()), request).await;
-    handover.keep(kept.clone());
-    handover.keep(kept.clone());
+    handoff.attach(kept.clone());
+    handoff.attach(kept.clone());
     assert_eq!(Arc::strong_count(&kept), 3);
     drop(body);
     assert_eq!((Arc::strong_count(&kept), hub.stats().subscriptions), (1, 0));
 
-    let (request, handover) = with_handover();
+    let (request, handoff) = with_handoff();
     let (mut body, _) = open(&router(hub), request).await;
-    handover.keep(kept.clone());
+    handoff.attach(kept.clone());
     assert!(is_silent(&mut body));
-    let taken = handover.take();
+    let taken = handoff.take();
     drop(body);
     assert_eq!(Arc::strong_count(&kept), 2);
     drop(taken);
@@ -77,8 +77,8 @@ async fn what_is_kept_goes_with_whoever_has_the_stream() {
 /// Two responses of one request can't both have their stream there: the second is served without.
 #[tokio::test(start_paused = true)]
 async fn a_cell_has_one_stream() {
-    async fn twice(State(hub): State<Hub>, handover: axum::Extension<Handover>) -> Sse {
-        let sse = || Sse::new(hub.subscribe(["sse"], Start::Live).unwrap()).handover(Some(handover.0.clone()));
+    async fn twice(State(hub): State<Hub>, handoff: axum::Extension<StreamHandoff>) -> Sse {
+        let sse = || Sse::new(hub.subscribe(["sse"], Start::Live).unwrap()).handoff(Some(handoff.0.clone()));
         let first = axum::response::IntoResponse::into_response(sse());
         tokio::spawn(async move {
             let _kept = first;
@@ -88,10 +88,10 @@ async fn a_cell_has_one_stream() {
     }
     let hub = Hub::new();
     let app = Router::new().route("/", route(twice)).with_state(hub.clone());
-    let (request, handover) = with_handover();
+    let (request, handoff) = with_handoff();
     let (mut body, _) = open(&app, request).await;
     assert!(is_silent(&mut body));
-    assert_eq!(handover.armed(), None, "that is the first one's");
+    assert_eq!(handoff.idle_epoch(), None, "that is the first one's");
     publish(&hub, "sse", "served");
     assert_eq!(data(&next(&mut body).await), ["served"]);
 }
@@ -99,25 +99,25 @@ async fn a_cell_has_one_stream() {
 /// A server that takes a stream goes on with a subscription, which a feed is not.
 #[tokio::test(start_paused = true)]
 async fn a_feed_stays_in_its_body() {
-    async fn join(State(publisher): State<Publisher<()>>, handover: axum::Extension<Handover>) -> Sse {
+    async fn join(State(publisher): State<Publisher<()>>, handoff: axum::Extension<StreamHandoff>) -> Sse {
         let options = FeedOptions { initial: vec![Event::text("welcome")], ..FeedOptions::default() };
-        Sse::from(publisher.subscribe(["chat"], (), options).unwrap()).handover(Some(handover.0))
+        Sse::from(publisher.subscribe(["chat"], (), options).unwrap()).handoff(Some(handoff.0))
     }
     let publisher = Publisher::new();
     let say = |text| publisher.publish_now(["chat"], Event::text(text)).unwrap();
     let app = Router::new().route("/", route(join)).with_state(publisher.clone());
-    let (request, handover) = with_handover();
+    let (request, handoff) = with_handoff();
     let (mut body, _) = open(&app, request).await;
-    assert!(!handover.is_filled(), "so that no server says that it will take it");
+    assert!(!handoff.has_stream(), "so that no server says that it will take it");
     assert_eq!(data(&next(&mut body).await), ["welcome"]);
     for text in ["one", "two"] {
         assert!(is_silent(&mut body));
-        assert_eq!(handover.armed(), None);
-        assert!(handover.take().is_none());
+        assert_eq!(handoff.idle_epoch(), None);
+        assert!(handoff.take().is_none());
         assert_eq!(say(text), 1, "it is there still");
         assert_eq!(data(&next(&mut body).await), [text]);
     }
-    drop(handover);
+    drop(handoff);
     say("three");
     assert_eq!(data(&next(&mut body).await), ["three"]);
     drop(body);
@@ -128,10 +128,10 @@ async fn a_feed_stays_in_its_body() {
 #[tokio::test(start_paused = true)]
 async fn what_was_taken_is_read_from_any_thread() {
     let hub = Hub::new();
-    let (request, handover) = with_handover();
+    let (request, handoff) = with_handoff();
     let (mut body, _) = open(&router(hub.clone()), request).await;
     assert!(is_silent(&mut body));
-    let mut taken = handover.take().unwrap();
+    let mut taken = handoff.take().unwrap();
     hub.publish("sse", Event::text("elsewhere")).await.unwrap();
     let read = std::thread::spawn(move || {
         let mut batch = tidecast::Batch::new();

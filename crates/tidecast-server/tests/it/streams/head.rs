@@ -1,12 +1,13 @@
 //! How a stream begins: its head, its first block, and from where it goes on.
 
 use tidecast::wire::Item;
+use tidecast_test::{EventStream, HttpConnection, eventually, request_bytes};
 
-use crate::support::{Connection, Hub, Stream, eventually, request};
+use crate::TIDECAST;
 
 #[tokio::test]
 async fn the_head_and_the_first_block_are_these_bytes() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for (name, value) in [
         ("content-type", "text/event-stream; charset=utf-8"),
@@ -32,7 +33,7 @@ async fn the_head_and_the_first_block_are_these_bytes() {
 
 #[tokio::test]
 async fn the_first_block_says_what_the_hub_was_told() {
-    let hub = Hub::start(&["--retry", "1500ms"]);
+    let hub = TIDECAST.serve(&["--retry", "1500ms"]);
     let mut stream = hub.stream("/stream?channel=a&channel=b&channel=a&channel=").await;
     let block = stream.body_until("\n\n").await;
     assert!(block.starts_with(": tidecast\nretry: 1500\nid: "), "{block:?}");
@@ -49,11 +50,11 @@ async fn the_first_block_says_what_the_hub_was_told() {
 
 #[tokio::test]
 async fn head_answers_the_head_and_is_no_subscription() {
-    let hub = Hub::start(&[]);
-    let mut connection = Connection::open(hub.address).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut connection = HttpConnection::open(hub.address).await;
     for _ in 0..3 {
-        connection.send(&request(hub.address, "HEAD", "/stream?channel=a", &[], b"")).await;
-        let answer = connection.answer("HEAD").await;
+        connection.send(&request_bytes(hub.address, "HEAD", "/stream?channel=a", &[], b"")).await;
+        let answer = connection.response("HEAD").await;
         assert_eq!(answer.head.status, 200);
         assert_eq!(answer.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
         assert_eq!(answer.head.header("cache-control"), Some("no-cache, no-transform"));
@@ -66,17 +67,17 @@ async fn head_answers_the_head_and_is_no_subscription() {
 
 #[tokio::test]
 async fn a_client_of_http_1_0_gets_no_chunks_and_an_end_by_close() {
-    let mut hub = Hub::start(&[]);
-    let mut connection = Connection::open(hub.address).await;
+    let mut hub = TIDECAST.serve(&[]);
+    let mut connection = HttpConnection::open(hub.address).await;
     connection.send(format!("GET /stream HTTP/1.0\r\nHost: {}\r\n\r\n", hub.address).as_bytes()).await;
-    let mut stream = Stream::begin(connection).await;
+    let mut stream = EventStream::read_head(connection).await;
     assert_eq!(stream.head.header("transfer-encoding"), None);
     assert_eq!(stream.head.header("content-length"), None);
     stream.until_live().await;
     hub.publish(r#"{"data":"old and well"}"#).await;
     assert_eq!(stream.message().await.data, "old and well");
 
-    hub.signal(crate::support::Signal::TERM);
+    hub.signal(tidecast_test::Signal::TERM);
     let rest = stream.rest().await;
     assert!(matches!(rest[..], [Item::Retry(_)]), "{rest:?}");
     assert!(hub.ended().await.0.success());
@@ -84,32 +85,32 @@ async fn a_client_of_http_1_0_gets_no_chunks_and_an_end_by_close() {
 
 #[tokio::test]
 async fn a_connection_that_did_other_things_first_becomes_a_stream() {
-    let hub = Hub::start(&[]);
-    let mut connection = Connection::open(hub.address).await;
+    let hub = TIDECAST.serve(&[]);
+    let mut connection = HttpConnection::open(hub.address).await;
     for target in ["/healthz", "/channels", "/nothing", "/"] {
-        connection.send(&request(hub.address, "GET", target, &[], b"")).await;
-        connection.answer("GET").await;
+        connection.send(&request_bytes(hub.address, "GET", target, &[], b"")).await;
+        connection.response("GET").await;
     }
-    connection.send(&request(hub.address, "GET", "/stream", &[], b"")).await;
-    let mut stream = Stream::begin(connection).await;
+    connection.send(&request_bytes(hub.address, "GET", "/stream", &[], b"")).await;
+    let mut stream = EventStream::read_head(connection).await;
     hub.publish(r#"{"data":1}"#).await;
     assert_eq!(stream.message().await.data, "1");
 }
 
 #[tokio::test]
 async fn requests_in_one_write_are_answered_in_order() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let form = [("Content-Type", "text/plain")];
-    let mut bytes = request(hub.address, "GET", "/healthz", &[], b"");
-    bytes.extend(request(hub.address, "POST", "/publish", &form, b"before"));
-    bytes.extend(request(hub.address, "GET", "/stream?last=1", &[], b""));
+    let mut bytes = request_bytes(hub.address, "GET", "/healthz", &[], b"");
+    bytes.extend(request_bytes(hub.address, "POST", "/publish", &form, b"before"));
+    bytes.extend(request_bytes(hub.address, "GET", "/stream?last=1", &[], b""));
     // Behind a stream nothing is ever answered; it must not disturb the stream either.
-    bytes.extend(request(hub.address, "POST", "/publish", &form, b"never"));
-    let mut connection = Connection::open(hub.address).await;
+    bytes.extend(request_bytes(hub.address, "POST", "/publish", &form, b"never"));
+    let mut connection = HttpConnection::open(hub.address).await;
     connection.send(&bytes).await;
-    assert_eq!(connection.answer("GET").await.text(), "alive\n");
-    assert_eq!(connection.answer("POST").await.json()["receivers"], 0);
-    let mut stream = Stream::begin(connection).await;
+    assert_eq!(connection.response("GET").await.text(), "alive\n");
+    assert_eq!(connection.response("POST").await.json()["receivers"], 0);
+    let mut stream = EventStream::read_head(connection).await;
     assert_eq!(stream.message().await.data, "before");
     hub.publish(r#"{"data":"after"}"#).await;
     assert_eq!(stream.message().await.data, "after");
@@ -117,7 +118,7 @@ async fn requests_in_one_write_are_answered_in_order() {
 
 #[tokio::test]
 async fn from_where_a_stream_goes_on() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut positions = Vec::new();
     for number in 1..=5 {
         let answer = hub.publish(&format!(r#"{{"channel":"a","data":{number}}}"#)).await;
@@ -145,7 +146,7 @@ async fn from_where_a_stream_goes_on() {
     let mut streams = Vec::new();
     for (query, header, _) in cases {
         let header = header.map(|id| ("Last-Event-ID", id));
-        streams.push(Stream::open(hub.address, &format!("/stream?channel=a{query}"), header.as_slice()).await);
+        streams.push(EventStream::open(hub.address, &format!("/stream?channel=a{query}"), header.as_slice()).await);
     }
     hub.publish(r#"{"channel":"a","data":6}"#).await;
     for (stream, (query, header, expected)) in streams.iter_mut().zip(cases) {
@@ -159,7 +160,7 @@ async fn from_where_a_stream_goes_on() {
 
 #[tokio::test]
 async fn a_resumed_stream_of_several_channels_goes_on_in_each() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut source = hub.source("/stream?channel=a&channel=b&last=10");
     for (channel, data) in [("a", 1), ("b", 2), ("a", 3)] {
         hub.publish(&format!(r#"{{"channel":"{channel}","data":{data},"id":"own-{data}"}}"#)).await;
@@ -182,7 +183,7 @@ async fn a_resumed_stream_of_several_channels_goes_on_in_each() {
 
 #[tokio::test]
 async fn keep_alive_comments_fill_silence_and_can_be_turned_off() {
-    let hub = Hub::start(&["--keep-alive", "100ms"]);
+    let hub = TIDECAST.serve(&["--keep-alive", "100ms"]);
     let mut stream = hub.stream("/stream").await;
     let begun = std::time::Instant::now();
     let body = stream.body_until("\n\n:\n:\n").await;
@@ -192,19 +193,19 @@ async fn keep_alive_comments_fill_silence_and_can_be_turned_off() {
     assert_eq!(stream.message().await.data, "x");
 
     // Without: the stream is still there after as long, and has said nothing.
-    let quiet_hub = Hub::start(&["--keep-alive", "0"]);
+    let quiet_hub = TIDECAST.serve(&["--keep-alive", "0"]);
     let mut quiet = quiet_hub.stream("/stream").await;
     quiet.until_live().await;
-    let before = stream.seen.len();
-    stream.body(before + 4 * ":\n".len()).await;
+    let before = stream.body.len();
+    stream.body_of_at_least(before + 4 * ":\n".len()).await;
     quiet_hub.publish(r#"{"data":"y"}"#).await;
     assert_eq!(quiet.message().await.data, "y");
-    assert!(!String::from_utf8_lossy(&quiet.seen).contains("\n:\n"), "{:?}", quiet.seen.escape_ascii().to_string());
+    assert!(!String::from_utf8_lossy(&quiet.body).contains("\n:\n"), "{:?}", quiet.body.escape_ascii().to_string());
 }
 
 #[tokio::test]
 async fn a_client_that_goes_is_noticed_while_nothing_happens() {
-    let hub = Hub::start(&["--keep-alive", "0"]);
+    let hub = TIDECAST.serve(&["--keep-alive", "0"]);
     let subscribers = async || hub.get("/channels/a").await.json()["subscribers"].clone();
     let closes = hub.stream("/stream?channel=a").await;
     let resets = hub.stream("/stream?channel=a").await;

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use tidecast_test::{HttpConnection, HubProcess, request_bytes};
 use tokio::{net::TcpSocket, time::timeout};
 
-use crate::support::{Connection, Hub, request};
+use crate::TIDECAST;
 
 /// Publishing and health, each on a connection of its own.
-async fn is_served(hub: &Hub, after: &str) {
+async fn is_served(hub: &HubProcess, after: &str) {
     let key = [("Authorization", "Bearer k"), ("Content-Type", "text/plain")];
-    let answer = hub.ask("POST", "/publish", &key, b"x").await;
+    let answer = hub.request("POST", "/publish", &key, b"x").await;
     assert_eq!(answer.head.status, 200, "after {after}");
-    assert_eq!(hub.ask("GET", "/healthz", &[], b"").await.text(), "alive\n", "after {after}");
+    assert_eq!(hub.request("GET", "/healthz", &[], b"").await.text(), "alive\n", "after {after}");
 }
 
 /// Readers who were told to come back kept their connections, until no place was left: no publish, and no health check, for
@@ -23,7 +24,7 @@ async fn whoever_holds_connections_keeps_nobody_out() {
     let (streams_max, connections_max) = (STREAMS.to_string(), CONNECTIONS.to_string());
     let arguments = ["--publish-key", "k", "--streams-max", &streams_max, "--connections-max", &connections_max];
     // Long enough that nothing here ends by a time-out.
-    let hub = Hub::start(
+    let hub = TIDECAST.serve(
         &[
             &arguments[..],
             &["--header-timeout", "10m", "--idle-timeout", "10m", "--body-timeout", "10m", "--stall-timeout", "10m"],
@@ -35,20 +36,20 @@ async fn whoever_holds_connections_keeps_nobody_out() {
         streams.push(hub.stream("/stream").await);
     }
     let open = async |bytes: &[u8]| {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(bytes).await;
         connection
     };
-    let stream = request(hub.address, "GET", "/stream", &[], b"");
-    let health = request(hub.address, "GET", "/healthz", &[], b"");
+    let stream = request_bytes(hub.address, "GET", "/stream", &[], b"");
+    let health = request_bytes(hub.address, "GET", "/healthz", &[], b"");
     let part = b"GET /stream HTTP/1.1\r\nHost: loc";
     let unfinished =
         |target: &str| format!("GET {target} HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
     let (alive, refused_stream) = (unfinished("/healthz"), unfinished("/stream"));
     let body = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
     // More than any buffer on the way holds.
-    let pages = request(hub.address, "GET", "/console/console.css", &[], b"").repeat(1_000);
-    let scripts = request(hub.address, "GET", "/tidecast.js", &[], b"").repeat(300);
+    let pages = request_bytes(hub.address, "GET", "/console/console.css", &[], b"").repeat(1_000);
+    let scripts = request_bytes(hub.address, "GET", "/tidecast.js", &[], b"").repeat(300);
     for (name, bytes) in [
         ("readers who are told to come back", &stream[..]),
         ("connections that say nothing", b""),
@@ -77,11 +78,11 @@ async fn whoever_holds_connections_keeps_nobody_out() {
 /// Of a burst near the limit, connections that had only just come were closed as idle, with their requests unread.
 #[tokio::test]
 async fn of_a_burst_each_request_is_answered() {
-    let hub = Hub::start(&["--connections-max", "30", "--streams-max", "20"]);
-    let stream = request(hub.address, "GET", "/stream", &[], b"");
+    let hub = TIDECAST.serve(&["--connections-max", "30", "--streams-max", "20"]);
+    let stream = request_bytes(hub.address, "GET", "/stream", &[], b"");
     let mut connections = Vec::new();
     for _ in 0..300 {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(&stream).await;
         connections.push(connection);
     }
@@ -93,49 +94,49 @@ async fn of_a_burst_each_request_is_answered() {
 
 #[tokio::test]
 async fn the_connection_that_was_idle_for_longest_goes_first() {
-    let hub = Hub::start(&["--connections-max", "4", "--streams-max", "2"]);
-    let health = request(hub.address, "GET", "/healthz", &[], b"");
+    let hub = TIDECAST.serve(&["--connections-max", "4", "--streams-max", "2"]);
+    let health = request_bytes(hub.address, "GET", "/healthz", &[], b"");
     let mut connections = Vec::new();
     for _ in 0..4 {
-        let mut connection = Connection::open(hub.address).await;
+        let mut connection = HttpConnection::open(hub.address).await;
         connection.send(&health).await;
-        connection.answer("GET").await;
+        connection.response("GET").await;
         connections.push(connection);
     }
     // The first is used again, so that the second has been idle for longest.
     connections[0].send(&health).await;
-    connections[0].answer("GET").await;
-    let mut next = Connection::open(hub.address).await;
+    connections[0].response("GET").await;
+    let mut next = HttpConnection::open(hub.address).await;
     next.send(&health).await;
-    next.answer("GET").await;
+    next.response("GET").await;
     assert!(connections[1].is_cut().await);
     for index in [0, 2, 3] {
         connections[index].send(&health).await;
-        assert_eq!(connections[index].answer("GET").await.text(), "alive\n", "{index}");
+        assert_eq!(connections[index].response("GET").await.text(), "alive\n", "{index}");
     }
 }
 
 #[tokio::test]
 async fn one_client_has_no_more_connections_than_it_may() {
-    let hub = Hub::start(&["--connections-per-client-max", "2"]);
+    let hub = TIDECAST.serve(&["--connections-per-client-max", "2"]);
     let first = hub.stream("/stream").await;
     let mut second = hub.stream("/stream").await;
-    let mut third = Connection::open(hub.address).await;
+    let mut third = HttpConnection::open(hub.address).await;
     assert!(third.is_cut().await);
     // Another address is another client.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let mut other = Connection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
-    other.send(&request(hub.address, "POST", "/publish", &[("Content-Type", "text/plain")], b"x")).await;
-    assert_eq!(other.answer("POST").await.json()["receivers"], 2);
+    let mut other = HttpConnection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
+    other.send(&request_bytes(hub.address, "POST", "/publish", &[("Content-Type", "text/plain")], b"x")).await;
+    assert_eq!(other.response("POST").await.json()["receivers"], 2);
     assert_eq!(second.message().await.data, "x");
     // A place that is left can be taken.
     drop(first);
     let again = async {
         loop {
-            let mut connection = Connection::open(hub.address).await;
+            let mut connection = HttpConnection::open(hub.address).await;
             // It may be closed before it has said anything.
-            let _ = connection.socket.try_write(&request(hub.address, "GET", "/healthz", &[], b""));
+            let _ = connection.socket.try_write(&request_bytes(hub.address, "GET", "/healthz", &[], b""));
             if matches!(connection.fill(1024).await, Ok(true)) {
                 break;
             }

@@ -1,8 +1,9 @@
 //! What was published is what arrives, character for character, through each form of publishing.
 
 use serde_json::Value;
+use tidecast_test::request_bytes;
 
-use crate::support::{Hub, request};
+use crate::TIDECAST;
 
 /// Text that must come through every form. Line breaks arrive as LF, and nothing else is a line break.
 const TEXTS: [&str; 22] = [
@@ -62,7 +63,7 @@ fn escape(text: &str) -> String {
 
 #[tokio::test]
 async fn texts_arrive_as_they_were() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     let mut expected = Vec::new();
     for text in TEXTS {
@@ -75,7 +76,7 @@ async fn texts_arrive_as_they_were() {
             ("application/json", format!(r#" [ {{"data": {quoted} }} ]"#).into_bytes()),
             ("application/x-www-form-urlencoded", format!("data={}", escape(text)).into_bytes()),
         ] {
-            let answer = hub.ask("POST", "/publish", &[("Content-Type", media_type)], &body).await;
+            let answer = hub.request("POST", "/publish", &[("Content-Type", media_type)], &body).await;
             assert_eq!(answer.head.status, 200, "{text:?} as {media_type}: {answer:?}");
             let message = stream.message().await;
             assert_eq!(message.data, line_feeds(text), "{text:?} as {media_type}");
@@ -94,7 +95,7 @@ async fn texts_arrive_as_they_were() {
 
 #[tokio::test]
 async fn values_arrive_as_the_bytes_they_were() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for value in VALUES {
         for body in [
@@ -112,7 +113,7 @@ async fn values_arrive_as_the_bytes_they_were() {
 
 #[tokio::test]
 async fn types_ids_and_retries_arrive_in_every_form() {
-    let hub = Hub::start(&[]);
+    let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream?channel=ch%20%C3%BC").await;
     let (event_type, id) = (" space and: ü", "id: with 🌊");
     let pairs = format!("channel={}&type={}&id={}&retry=1234", escape("ch ü"), escape(event_type), escape(id));
@@ -123,8 +124,8 @@ async fn types_ids_and_retries_arrive_in_every_form() {
         ("/publish".into(), "application/json", json.to_string()),
         ("/publish".into(), "application/json", Value::Array(vec![json.clone()]).to_string()),
     ] {
-        let bytes = request(hub.address, "POST", &target, &[("Content-Type", media_type)], body.as_bytes());
-        let answer = hub.ask_raw(&bytes, "POST").await;
+        let bytes = request_bytes(hub.address, "POST", &target, &[("Content-Type", media_type)], body.as_bytes());
+        let answer = hub.send_raw(&bytes, "POST").await;
         let first = match answer.json() {
             Value::Array(several) => several[0].clone(),
             one => one,
@@ -135,6 +136,6 @@ async fn types_ids_and_retries_arrive_in_every_form() {
     }
     // The frame as it is: the id last, one space after each colon, LF, and no field that was not given.
     let frame = format!("event: {event_type}\nretry: 1234\ndata: x\nid: {id}\n\n");
-    let body = String::from_utf8_lossy(&stream.seen).into_owned();
+    let body = String::from_utf8_lossy(&stream.body).into_owned();
     assert!(body.ends_with(&frame.repeat(4)), "{body:?}");
 }

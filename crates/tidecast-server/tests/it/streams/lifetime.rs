@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tidecast::wire::Item;
 
-use crate::support::Hub;
+use crate::TIDECAST;
 
 /// Whoever comes back each time misses nothing, also where the stream is never silent.
 #[tokio::test]
 async fn a_stream_ends_by_itself_and_its_client_goes_on() {
     const EVENTS: usize = 40;
-    let hub = Hub::start(&["--stream-lifetime", "200ms"]);
+    let hub = TIDECAST.serve(&["--stream-lifetime", "200ms"]);
     let mut quiet = hub.stream("/stream?channel=quiet").await;
     let rest = quiet.rest().await;
     assert!(matches!(rest[..], [Item::Retry(first), Item::Retry(last)] if first == last), "{rest:?}");

@@ -1,0 +1,126 @@
+//! The layers that ask [`Auth`] before a route runs, and the headers that let pages read the responses of streams.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::{
+    decision::{Auth, Decision, Permission, Rights},
+    refusal::Refusal,
+};
+use crate::http::cors::Cors;
+
+/// Runs a route for requests that have a permission.
+pub(crate) async fn require(
+    State((auth, permission)): State<(Arc<Auth>, Permission)>,
+    connect_info: ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let outcome = auth.check(permission, query, request.headers());
+    run(&auth, outcome, connect_info, request, next).await
+}
+
+/// Runs a route that every client may use, for requests that name one of the hub's hosts.
+pub(crate) async fn require_host(
+    State(auth): State<Arc<Auth>>,
+    connect_info: ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let outcome = auth.check_host(request.headers());
+    run(&auth, outcome, connect_info, request, next).await
+}
+
+/// Runs the stream route for requests with the rights to their channels. It surrounds admission, so that a refused request
+/// takes no place.
+///
+/// If tickets are in use they decide which pages may read the response, else `cors_origin` does.
+pub(crate) async fn require_stream(
+    State((auth, cors)): State<(Arc<Auth>, Cors)>,
+    connect_info: ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if auth.uses_tickets() || !cors.has_origins() {
+        return check_stream(&auth, connect_info, request, next).await;
+    }
+    let check = |request| {
+        let check = check_stream(&auth, connect_info, request, next.clone());
+        async { Ok(check.await) }
+    };
+    cors.run(request, check).await
+}
+
+async fn check_stream(
+    auth: &Auth,
+    connect_info: ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let uses_tickets = auth.uses_tickets();
+    let origin = request.headers().get(header::ORIGIN).cloned().filter(|_| uses_tickets);
+    let decision = match *request.method() {
+        Method::OPTIONS if uses_tickets => return preflight(request.headers(), origin),
+        Method::GET | Method::HEAD => {
+            auth.decide(Permission::Subscribe, request.uri().query().unwrap_or_default(), request.headers())
+        }
+        // The route answers other methods with a 405.
+        _ => Decision { rights: Rights::Anonymous, outcome: auth.check_host(request.headers()) },
+    };
+    let mut response = run(auth, decision.outcome, connect_info, request, next).await;
+    if uses_tickets {
+        let readable = |origin: &HeaderValue| decision.rights.belong_to_page() || auth.allows_origin(origin);
+        let headers = response.headers_mut();
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = origin.filter(readable) {
+            allow(origin, headers);
+        }
+    }
+    response
+}
+
+async fn run(
+    auth: &Auth,
+    outcome: Result<(), Refusal>,
+    ConnectInfo(peer): ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match outcome {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => auth.refusals.respond(peer, refusal).await,
+    }
+}
+
+/// Responds to a browser's preflight request. It has no headers of the page's, so perhaps no ticket either: the request
+/// that follows is checked. Every header that the page asks for is allowed.
+fn preflight(requested: &HeaderMap, origin: Option<HeaderValue>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    let lines = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET"),
+        // Two hours, in seconds: the maximum of Chromium.
+        (header::ACCESS_CONTROL_MAX_AGE, "7200"),
+        (header::VARY, "origin, access-control-request-headers"),
+    ];
+    headers.extend(lines.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    let wanted = requested.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    headers.extend(wanted.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names)));
+    if let Some(origin) = origin {
+        allow(origin, headers);
+    }
+    response
+}
+
+/// Lets pages of an origin read a response.
+fn allow(origin: HeaderValue, headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+}

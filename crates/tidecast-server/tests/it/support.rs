@@ -1,0 +1,10 @@
+//! What several tests of the hub share beside `tidecast-test`.
+
+mod bystander;
+pub(crate) mod metrics;
+mod ticket;
+
+pub(crate) use self::{
+    bystander::Bystander,
+    ticket::{now, ticket, ticket_of},
+};
