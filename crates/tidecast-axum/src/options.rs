@@ -114,7 +114,7 @@ pub async fn close_on(hub: Hub, signal: impl Future) {
 /// The interval at which [`with_shutdown_timeout`] checks whether its hub is closed.
 const CLOSED_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs a server until it ends, but at most for `timeout` after its hub was closed.
+/// Runs a server until it ends, or until `timeout` has passed since its hub was closed.
 ///
 /// Graceful shutdown waits for every connection. A stream ends when its hub is closed, but its last block is not sent
 /// while its client reads nothing: an HTTP server polls a body only once the socket has taken the bytes before. So no body
