@@ -2,7 +2,9 @@
 
 use std::{
     env,
+    env::consts::EXE_SUFFIX,
     io::Write,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -12,21 +14,24 @@ use crate::{Finished, HubProcess, Process};
 /// run against hubs of several configurations.
 pub const EXTRA_SERVE_ARGUMENTS: &str = "TIDECAST_TEST_SERVE_ARGUMENTS";
 
-/// The path of the program, which only cargo knows: `Program::new(env!("CARGO_BIN_EXE_tidecast"))`.
+/// The program, whose path cargo tells to the tests of its own package only: `env!("CARGO_BIN_EXE_tidecast")`.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
-    path: &'static str,
+    path: Option<&'static str>,
 }
 
 impl Program {
-    /// Takes the path of the program.
+    /// The program that `TIDECAST_BIN` names, or else the one that was built beside the test.
+    pub const BUILT: Self = Self { path: None };
+
+    /// Returns the program at this path.
     pub const fn new(path: &'static str) -> Self {
-        Self { path }
+        Self { path: Some(path) }
     }
 
     /// Returns a command with these arguments whose output is captured, in an environment without settings of the program.
     pub fn command(self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.path);
+        let mut command = Command::new(self.path.map_or_else(built, PathBuf::from));
         for (name, _) in env::vars_os() {
             let shown = name.to_string_lossy();
             if ["TIDECAST_", "SSE_REDIS_", "REDIS_URL"].iter().any(|start| shown.starts_with(start)) {
@@ -77,4 +82,14 @@ impl Program {
         let _ = process.stdin().write_all(input);
         process.finish()
     }
+}
+
+fn built() -> PathBuf {
+    env::var_os("TIDECAST_BIN").map(PathBuf::from).unwrap_or_else(|| {
+        let test = env::current_exe().expect("the path of the test program");
+        let folder = test.parent().and_then(|folder| folder.parent()).expect("a target folder");
+        let program = folder.join(format!("tidecast{EXE_SUFFIX}"));
+        assert!(program.exists(), "no hub at {}: run `cargo build --package tidecast-server`", program.display());
+        program
+    })
 }

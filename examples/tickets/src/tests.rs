@@ -1,6 +1,6 @@
 //! The application over a real socket, and its tickets at a real hub.
 
-use std::{env, net::SocketAddr};
+use std::net::SocketAddr;
 
 use tidecast_test::{EventStream, HubProcess, Program, request};
 use tokio::net::TcpListener;
@@ -12,7 +12,7 @@ const TICKET_KEY: &str = "the-key-that-tickets-are-signed-with";
 
 #[tokio::test]
 async fn users_read_only_their_own_channel() {
-    let hub = program().serve(&["--tickets", "--publish-key", PUBLISH_KEY, "--ticket-key", TICKET_KEY]);
+    let hub = Program::BUILT.serve(&["--tickets", "--publish-key", PUBLISH_KEY, "--ticket-key", TICKET_KEY]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let application = listener.local_addr().unwrap();
     let settings = Settings { hub: hub.url(), key: TICKET_KEY.to_owned() };
@@ -42,15 +42,4 @@ async fn stream_target(application: SocketAddr, user: &str, hub: &HubProcess) ->
     let response = request(application, "GET", &format!("/{user}/stream"), &[], b"").await.json();
     let url = response["url"].as_str().expect("a URL");
     url.strip_prefix(&hub.url()).expect("a URL of the hub").to_owned()
-}
-
-/// Returns the hub that was built with this test, in the folder above that of the test's program, unless `TIDECAST_BIN`
-/// names another. If it is missing, `cargo build --package tidecast-server` builds it.
-fn program() -> Program {
-    let path = env::var("TIDECAST_BIN").unwrap_or_else(|_| {
-        let test = env::current_exe().expect("the path of this program");
-        let folder = test.parent().and_then(|folder| folder.parent()).expect("a target folder");
-        folder.join(format!("tidecast{}", env::consts::EXE_SUFFIX)).display().to_string()
-    });
-    Program::new(path.leak())
 }
