@@ -134,7 +134,7 @@ fn exit(result: anyhow::Result<Exit>) -> ExitCode {
 }
 
 fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
-    if let Some(refusal) = config.refusal() {
+    if let Some(refusal) = config.obstacle() {
         anyhow::bail!(refusal);
     }
     let tasks = Arc::new(Tasks::default());

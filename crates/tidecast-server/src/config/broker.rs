@@ -1,52 +1,56 @@
-//! What carries the events: this process' memory, or a Redis that many share.
+//! The settings of the broker: memory, or a Redis that hubs share.
 //!
-//! What a URL means is known by `tidecast-redis`; here it is only told where the URL came from, and what was set beside
-//! it. A setting that was not given leaves what the URL says, or the default of the crate, which a test compares.
+//! `tidecast-redis` parses the URL. A setting beside the URL overrides it; one that is not set leaves the URL's value or the
+//! crate's default, which a test compares with the declared one.
 
 use std::{fmt, sync::Arc};
 
 use tidecast::broker::{Broker, MemoryBroker, Metric};
 use tidecast_redis::{PlainFormat, RedisBroker, RedisConfig, RedisStats};
 
-use super::{Kind, OptionSpec, Reader, parse_count, parse_duration, parse_switch};
+use super::{
+    reader::{SettingReader, parse_count, parse_switch},
+    spec::{Kind, OptionSpec},
+    units::parse_duration,
+};
 
-/// What carries the events.
+/// The broker that carries the events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BrokerConfig {
-    /// Nothing outlives the hub.
+    /// Events are lost when the hub ends.
     Memory,
     Redis {
         redis: Box<RedisConfig>,
-        /// Where the URL came from, in words.
+        /// The source of the URL, for messages.
         source: String,
     },
 }
 
 impl BrokerConfig {
-    /// Reads all that is about Redis. What is set beside a URL that is not there is checked all the same.
-    pub(super) fn read(read: &mut Reader<'_>) -> Self {
-        let url = read.value("redis", |url| RedisConfig::from_url(url).map_err(|error| error.to_string()));
-        let stand_in = || RedisConfig::from_url("redis://").ok();
+    /// Reads the settings of Redis. Those beside the URL are checked also if there is no URL.
+    pub(super) fn read(reader: &mut SettingReader<'_>) -> Self {
+        let url = reader.value("redis", |url| RedisConfig::from_url(url).map_err(|error| error.to_string()));
+        let placeholder = || RedisConfig::from_url("redis://").ok();
         let given = url.is_some();
-        let Some(redis) = url.or_else(stand_in) else { return Self::Memory };
+        let Some(redis) = url.or_else(placeholder) else { return Self::Memory };
 
-        let mut setting = Overrides { read, redis };
-        setting.take("redis_prefix", parse_text, RedisConfig::prefix);
-        setting.take("redis_compat", parse_switch, |redis, compat| Ok(redis.compat(compat)));
-        setting.take("redis_plain_format", parse_format, |redis, format| Ok(redis.plain_format(format)));
-        setting.take("redis_history_events", parse_count, |redis, events| Ok(redis.history_events_max(events)));
-        setting.take("redis_history_age", parse_duration, |redis, age| Ok(redis.history_age_max(age)));
-        setting.take("redis_idle_age", parse_duration, |redis, age| Ok(redis.idle_age_max(age)));
-        setting.take("redis_connect_timeout", parse_duration, |redis, time| Ok(redis.connect_timeout(time)));
-        setting.take("redis_command_timeout", parse_duration, |redis, time| Ok(redis.command_timeout(time)));
-        setting.take("redis_probe_interval", parse_duration, |redis, time| Ok(redis.probe_interval(time)));
-        setting.take("redis_probe_timeout", parse_duration, |redis, time| Ok(redis.probe_timeout(time)));
-        setting.take("redis_compare_interval", parse_duration, |redis, time| Ok(redis.compare_interval(time)));
-        let redis = Box::new(setting.redis);
-        if given { Self::Redis { redis, source: read.settings.origin("redis") } } else { Self::Memory }
+        let mut overrides = Overrides { reader, redis };
+        overrides.apply("redis_prefix", parse_text, RedisConfig::prefix);
+        overrides.apply("redis_compat", parse_switch, |redis, compat| Ok(redis.compat(compat)));
+        overrides.apply("redis_plain_format", parse_format, |redis, format| Ok(redis.plain_format(format)));
+        overrides.apply("redis_history_events", parse_count, |redis, events| Ok(redis.history_events_max(events)));
+        overrides.apply("redis_history_age", parse_duration, |redis, age| Ok(redis.history_age_max(age)));
+        overrides.apply("redis_idle_age", parse_duration, |redis, age| Ok(redis.idle_age_max(age)));
+        overrides.apply("redis_connect_timeout", parse_duration, |redis, time| Ok(redis.connect_timeout(time)));
+        overrides.apply("redis_command_timeout", parse_duration, |redis, time| Ok(redis.command_timeout(time)));
+        overrides.apply("redis_probe_interval", parse_duration, |redis, time| Ok(redis.probe_interval(time)));
+        overrides.apply("redis_probe_timeout", parse_duration, |redis, time| Ok(redis.probe_timeout(time)));
+        overrides.apply("redis_compare_interval", parse_duration, |redis, time| Ok(redis.compare_interval(time)));
+        let redis = Box::new(overrides.redis);
+        if given { Self::Redis { redis, source: reader.settings.source("redis") } } else { Self::Memory }
     }
 
-    /// Builds the broker, within a runtime. A Redis that cannot be reached is no error: the broker keeps trying.
+    /// Builds the broker, within a runtime. If Redis cannot be reached, the broker keeps trying.
     pub(crate) fn build(&self) -> tidecast::Result<Arc<dyn Broker>> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryBroker::new()),
@@ -54,13 +58,13 @@ impl BrokerConfig {
         })
     }
 
-    /// Returns the metrics of every broker that has some, by the broker's name, as a broker has them that has just
+    /// Returns the metrics of each kind of broker that has some, by its name. The values are those of a broker that has just
     /// started.
     pub(crate) fn declared_metrics() -> Vec<(&'static str, Vec<Metric>)> {
         vec![("Redis", RedisStats::default().metrics())]
     }
 
-    /// What in the URL says nothing to us, each with where it came from.
+    /// Returns a warning for each unknown parameter of the URL, with the source of the URL.
     pub(crate) fn warnings(&self) -> Vec<String> {
         match self {
             Self::Memory => Vec::new(),
@@ -71,7 +75,7 @@ impl BrokerConfig {
     }
 }
 
-/// The password masked.
+/// Shows the URL with its password masked.
 impl fmt::Display for BrokerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,7 +85,7 @@ impl fmt::Display for BrokerConfig {
     }
 }
 
-/// A value of an option as it may be shown, where it is not what was set.
+/// Returns the form in which a value may be shown, if it has a secret.
 pub(super) fn masked(option: &OptionSpec, value: &str) -> Option<String> {
     match option.kind {
         Kind::Secret => Some("(masked)".to_owned()),
@@ -93,26 +97,26 @@ pub(super) fn masked(option: &OptionSpec, value: &str) -> Option<String> {
     }
 }
 
-/// What is set beside the URL, put in one after the other.
+/// The settings beside the URL, which override it one by one.
 struct Overrides<'a, 'b> {
-    read: &'a mut Reader<'b>,
+    reader: &'a mut SettingReader<'b>,
     redis: RedisConfig,
 }
 
 impl Overrides<'_, '_> {
-    /// Puts in a setting that was given. One that was not may be what the URL says.
-    fn take<T>(
+    /// Applies a setting if it is set.
+    fn apply<T>(
         &mut self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
         put: impl Fn(RedisConfig, T) -> tidecast::Result<RedisConfig>,
     ) {
-        if self.read.settings.find(key).is_none() {
+        if self.reader.settings.find(key).is_none() {
             return;
         }
         let redis = self.redis.clone();
         let parsed = |text: &str| put(redis.clone(), parse(text)?).map_err(|error| error.to_string());
-        if let Some(redis) = self.read.value(key, parsed) {
+        if let Some(redis) = self.reader.value(key, parsed) {
             self.redis = redis;
         }
     }
@@ -133,21 +137,12 @@ fn parse_format(text: &str) -> Result<PlainFormat, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, OPTIONS, Setting, Settings, Source};
-
-    fn settings(pairs: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::default();
-        for (key, value) in pairs {
-            let option = OPTIONS.iter().find(|option| option.key == *key).expect("a known key");
-            settings.add(option, Setting { values: vec![(*value).to_owned()], source: Source::Flag(option.flag()) });
-        }
-        settings
-    }
+    use crate::config::{Config, OPTIONS, Settings};
 
     #[test]
-    fn without_a_url_it_is_memory_and_what_is_beside_is_checked() {
+    fn settings_of_redis_are_checked_also_without_a_url() {
         assert!(matches!(Config::from_settings(&Settings::default()).unwrap().broker, BrokerConfig::Memory));
-        let prefixed = settings(&[("redis_prefix", "news"), ("redis_compat", "false")]);
+        let prefixed = Settings::of_flags(&[("redis_prefix", "news"), ("redis_compat", "false")]);
         assert!(matches!(Config::from_settings(&prefixed).unwrap().broker, BrokerConfig::Memory));
         let wrong = [
             ("redis_prefix", "{"),
@@ -156,8 +151,8 @@ mod tests {
             ("redis_command_timeout", "0"),
             ("redis_probe_interval", "soon"),
         ];
-        let mistakes = Config::from_settings(&settings(&wrong)).unwrap_err();
-        let flags: Vec<_> = mistakes.iter().filter_map(|mistake| mistake.split(':').next()).collect();
+        let errors = Config::from_settings(&Settings::of_flags(&wrong)).unwrap_err();
+        let flags: Vec<_> = errors.iter().filter_map(|error| error.split(':').next()).collect();
         let expected = [
             "--redis-prefix",
             "--redis-compat",
@@ -165,26 +160,26 @@ mod tests {
             "--redis-command-timeout",
             "--redis-probe-interval",
         ];
-        assert_eq!(flags, expected, "{mistakes:?}");
+        assert_eq!(flags, expected, "{errors:?}");
     }
 
     #[test]
-    fn a_url_that_is_wrong_is_told_with_where_it_came_from_and_without_its_password() {
+    fn an_invalid_url_is_reported_with_its_source_and_without_its_password() {
         for url in ["http://:hunter2@localhost", "redis://:hunter2@localhost:port", "", "localhost"] {
-            let mistakes = Config::from_settings(&settings(&[("redis", url)])).unwrap_err();
-            assert!(mistakes.len() == 1 && mistakes[0].starts_with("--redis: "), "{mistakes:?}");
-            assert!(!mistakes[0].contains("hunter2"), "{mistakes:?}");
+            let errors = Config::from_settings(&Settings::of_flags(&[("redis", url)])).unwrap_err();
+            assert!(errors.len() == 1 && errors[0].starts_with("--redis: "), "{errors:?}");
+            assert!(!errors[0].contains("hunter2"), "{errors:?}");
         }
     }
 
     #[test]
-    fn the_defaults_that_are_declared_are_those_of_the_crate() {
+    fn the_declared_defaults_are_those_of_the_crate() {
         let plain = [("redis", "redis://localhost:6379/0")];
         let options = OPTIONS.iter().filter(|option| option.key.starts_with("redis_"));
         let explicit: Vec<_> = plain.into_iter().chain(options.map(|option| (option.key, option.default))).collect();
-        let broker = |pairs: &[(&str, &str)]| Config::from_settings(&settings(pairs)).unwrap().broker;
+        let broker = |pairs: &[(&str, &str)]| Config::from_settings(&Settings::of_flags(pairs)).unwrap().broker;
         assert_eq!(broker(&explicit), broker(&plain));
-        // What differs is seen: whatever is printed of both is only the URL.
+        // A difference is seen, though `Display` shows the URL only.
         assert_ne!(broker(&[plain[0], ("redis_history_events", "7")]), broker(&plain));
     }
 }

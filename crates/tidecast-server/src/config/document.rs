@@ -1,4 +1,4 @@
-//! The options as documents: the reference page, the sample file, and what is in force.
+//! Documents made from the options: the reference page, the sample file, and the configuration in force.
 
 use super::{
     Config, Settings,
@@ -7,7 +7,7 @@ use super::{
     spec::{Kind, OptionSpec, Zero},
 };
 
-/// The reference page, `docs/configuration.md`.
+/// Returns the reference page, `docs/configuration.md`.
 pub(crate) fn reference() -> String {
     let mut page = String::from(
         "# Configuration\n\n\
@@ -18,9 +18,11 @@ pub(crate) fn reference() -> String {
          2. an environment variable, such as `TIDECAST_KEEP_ALIVE=30s`; an empty one counts as not set;\n\
          3. a TOML file, named by `--config FILE` or `TIDECAST_CONFIG`, such as `keep_alive = \"30s\"`;\n\
          4. the default.\n\n\
-         `tidecast check-config` tells every mistake at once, with where it came from; `tidecast print-config` prints \
-         what is in force, and [`tidecast.sample.toml`](tidecast.sample.toml) is a file with every default in it. What \
-         begins with `redis` is explained in [Redis](redis.md).\n\n\
+         `tidecast check-config` reports every error at once, with the source of the value; `tidecast print-config` prints \
+         the configuration in force, and [`tidecast.sample.toml`](tidecast.sample.toml) has every default. [Redis](redis.md) \
+         explains the settings that begin with `redis`.\n\n\
+         In a file, a list can also be written as repeated tables with one value each, so that a comment can stand beside \
+         each and an error names its line. Flags and variables cannot express tables.\n\n\
          | key | default | what it sets |\n|---|---|---|\n",
     );
     for option in OPTIONS {
@@ -30,22 +32,26 @@ pub(crate) fn reference() -> String {
         page += &format!("\n## `{}`\n\n{}.\n\n", option.key, option.doc);
         page += &format!("- flag `{}`, variable `{}`\n", option.flag(), option.variable());
         page += &format!("- default: {}\n", shown_default(option));
-        let more = if option.kind == Kind::Redis { "; [all of it](redis.md#urls)" } else { "" };
+        let more = if option.kind == Kind::Redis { "; see [URLs](redis.md#urls)" } else { "" };
         page += &format!("- written as: {}{more}\n", option.kind.written());
+        if let Some(key) = option.kind.table_key() {
+            page +=
+                &format!("- as tables in a file: `[[{}]]` with `{key} = {:?}`\n", option.key, option.kind.example());
+        }
         match option.zero {
             Zero::Plain => {}
             Zero::Means(meaning) => page += &format!("- 0: {meaning}\n"),
-            Zero::Invalid(why) => page += &format!("- 0 is a mistake: {why}\n"),
+            Zero::Invalid(why) => page += &format!("- must not be 0: {why}\n"),
         }
     }
     page
 }
 
-/// The sample file, `docs/tidecast.sample.toml`: every option, commented out, at its default.
+/// Returns the sample file, `docs/tidecast.sample.toml`: every option at its default, commented out.
 pub(crate) fn sample() -> String {
     let mut file = String::from(
-        "# Settings of `tidecast serve --config FILE`. Each line is the default; take its `#` away to change it.\n\
-         # Flags and TIDECAST_ variables come first. Written by `cargo xtask docs`.\n",
+        "# Settings of `tidecast serve --config FILE`. Each line has the default; remove its `#` to change it.\n\
+         # Flags and TIDECAST_ variables take precedence. Written by `cargo xtask docs`.\n",
     );
     for option in OPTIONS {
         file += &format!("\n# {}.\n", option.doc.replace('`', ""));
@@ -57,43 +63,35 @@ pub(crate) fn sample() -> String {
         if !option.default_note.is_empty() {
             file += &format!("# The default is {}.\n", option.default_note.replace('`', ""));
         }
-        let example = match (option.default, option.kind) {
-            ("", Kind::Count) => "1000",
-            ("", Kind::Secret) => "a long random text",
-            ("", Kind::Origins) => "http://localhost:5000",
-            ("", Kind::Patterns) => "news/*",
-            ("", Kind::Hosts) => "hub.example",
-            ("", Kind::Redis) => "redis://localhost:6379/0",
-            (default, _) => default,
-        };
+        let example = if option.default.is_empty() { option.kind.example() } else { option.default };
         file += &format!("#{} = {}\n", option.key, toml_value(option.kind, &[example.to_owned()]));
     }
     file
 }
 
-/// What is in force, as a file, with where each value came from. Secrets are masked.
+/// Returns the configuration in force as a file, with the source of each value. Secrets are masked.
 pub(crate) fn in_force(settings: &Settings, config: &Config) -> String {
     let mut file = String::new();
     for option in OPTIONS {
-        let (line, origin) = match settings.find(option.key) {
+        let (line, source) = match settings.find(option.key) {
             Some(set) => {
                 let masked = set.values.iter().find_map(|value| masked(option, value));
                 let line = match masked {
                     Some(masked) => format!("#{} = {}", option.key, toml_value(option.kind, &[masked])),
                     None => format!("{} = {}", option.key, toml_value(option.kind, &set.values)),
                 };
-                (line, settings.origin(option.key))
+                (line, settings.source(option.key))
             }
             None if option.default.is_empty() => {
-                let worked_out = config.worked_out(option.key).map_or_else(String::new, |value| format!(" = {value}"));
-                (format!("#{}{worked_out}", option.key), format!("default: {}", option.shown_default()))
+                let computed = config.computed(option.key).map_or_else(String::new, |value| format!(" = {value}"));
+                (format!("#{}{computed}", option.key), format!("default: {}", option.shown_default()))
             }
             None => {
                 let default = toml_value(option.kind, &[option.default.to_owned()]);
                 (format!("{} = {default}", option.key), "default".to_owned())
             }
         };
-        file += &format!("{line}  # {origin}\n");
+        file += &format!("{line}  # {source}\n");
     }
     file
 }
@@ -108,17 +106,7 @@ fn toml_value(kind: Kind, values: &[String]) -> String {
     match kind {
         Kind::Switch | Kind::Count | Kind::Truth => first,
         kind if kind.is_list() => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
-        Kind::Address
-        | Kind::Choice(_)
-        | Kind::Hosts
-        | Kind::Origins
-        | Kind::Patterns
-        | Kind::Prefix
-        | Kind::Redis
-        | Kind::Secret
-        | Kind::Size
-        | Kind::Text
-        | Kind::Time => quoted(&first),
+        _ => quoted(&first),
     }
 }
 
@@ -129,17 +117,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documents_in_the_repository_are_what_the_declarations_say() {
+    fn the_documents_in_the_repository_match_the_declarations() {
         for (name, text) in [("configuration.md", reference()), ("tidecast.sample.toml", sample())] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
             let kept = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(kept == text, "docs/{name} has drifted: run `cargo xtask docs`");
+            assert!(kept == text, "docs/{name} is out of date: run `cargo xtask docs`");
         }
     }
 
     #[test]
-    fn the_sample_with_every_line_taken_in_is_a_configuration() {
-        // A line that is a setting has its `#` right before the key.
+    fn the_sample_with_every_line_uncommented_is_a_configuration() {
+        // A line with a setting has its `#` right before the key.
         let sample = sample();
         let lines = sample.lines().map(|line| match line.strip_prefix('#') {
             Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
@@ -151,15 +139,15 @@ mod tests {
         for option in OPTIONS.iter().filter(|option| option.key != "open_publish") {
             assert!(settings.find(option.key).is_some(), "{}", option.key);
         }
-        // The keys of the sample have spaces, on purpose: they are to be replaced.
-        let mistakes = Config::from_settings(&settings).unwrap_err();
-        let starts: Vec<_> = mistakes.iter().filter_map(|mistake| mistake.split_once(" in sample, line ")).collect();
-        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        // The keys of the sample have spaces on purpose, so that they must be replaced.
+        let errors = Config::from_settings(&settings).unwrap_err();
+        let starts: Vec<_> = errors.iter().filter_map(|error| error.split_once(" in sample, line ")).collect();
+        assert_eq!(errors.len(), 2, "{errors:?}");
         assert_eq!(starts.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["publish_key", "ticket_key"]);
     }
 
     #[test]
-    fn defaults_of_the_engine_are_those_that_are_declared() {
+    fn the_declared_defaults_are_those_of_the_engine() {
         let config = Config::from_settings(&Settings::default()).unwrap();
         assert_eq!(config.limits, tidecast::Limits::default());
         assert_eq!(config.streams, tidecast_axum::StreamOptions::default());

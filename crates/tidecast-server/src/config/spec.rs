@@ -1,65 +1,87 @@
-//! What an option is: its names, what its value looks like, and what zero means. [`options`](super::options) declares them.
+//! The specification of an option: its names, the form of its value, and the meaning of zero.
 
-/// Something that an operator may set.
+/// The specification of an option. [`options`](super::options) has one for each.
 #[derive(Debug)]
 pub(crate) struct OptionSpec {
-    /// The key in a file; the flag has hyphens for its underscores, the variable is `TIDECAST_` and it in capitals.
+    /// The key in a file. The flag has hyphens for its underscores, the variable is `TIDECAST_` and the key in capitals.
     pub(crate) key: &'static str,
     pub(crate) kind: Kind,
-    /// What is taken where nothing is set; empty where that is nothing, or is worked out.
+    /// The default as it would be written; empty if there is none, or it depends on something.
     pub(crate) default: &'static str,
-    /// The default in words, where it is worked out.
+    /// A description of a default that depends on something.
     pub(crate) default_note: &'static str,
     pub(crate) zero: Zero,
-    /// What it sets, as a sentence without its full stop.
+    /// What the option sets, as sentences without the last full stop.
     pub(crate) doc: &'static str,
 }
 
-/// What an option's value looks like.
+/// The form of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Address,
     Secret,
+    /// A switch that is off by default; its flag takes no value.
     Switch,
+    /// A switch that is on by default; its flag takes a value.
+    Truth,
+    /// A list of origins.
     Origins,
-    /// Patterns of channels.
+    /// A list of patterns of channels.
     Patterns,
-    /// Patterns of hosts.
+    /// A list of patterns of hosts.
     Hosts,
     Time,
     Size,
     Count,
     Choice(&'static [&'static str]),
     Text,
-    /// A switch that is on unless it is told otherwise, so its flag takes a value.
-    Truth,
     Redis,
     Prefix,
 }
 
-/// What zero means.
+/// The meaning of zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Zero {
-    /// Just that, or the value is no number.
+    /// Zero has no special meaning, or the value is not a number.
     Plain,
-    /// Something of its own.
+    /// Zero has this meaning.
     Means(&'static str),
-    /// Nothing that could work, and why.
+    /// Zero is an error, for this reason.
     Invalid(&'static str),
 }
 
 impl OptionSpec {
-    /// The flag, with its hyphens.
+    pub(super) const fn new(key: &'static str, kind: Kind, doc: &'static str) -> Self {
+        Self { key, kind, default: "", default_note: "", zero: Zero::Plain, doc }
+    }
+
+    pub(super) const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    pub(super) const fn default_note(self, default_note: &'static str) -> Self {
+        Self { default_note, ..self }
+    }
+
+    pub(super) const fn zero(self, meaning: &'static str) -> Self {
+        Self { zero: Zero::Means(meaning), ..self }
+    }
+
+    pub(super) const fn not_zero(self, why: &'static str) -> Self {
+        Self { zero: Zero::Invalid(why), ..self }
+    }
+
+    /// Returns the flag, with its hyphens.
     pub(crate) fn flag(&self) -> String {
         format!("--{}", self.key.replace('_', "-"))
     }
 
-    /// The environment variable.
+    /// Returns the name of the environment variable.
     pub(crate) fn variable(&self) -> String {
         format!("TIDECAST_{}", self.key.to_uppercase())
     }
 
-    /// The default as the reference shows it.
+    /// Returns the default as `--help` shows it.
     pub(crate) fn shown_default(&self) -> &'static str {
         match (self.default, self.default_note) {
             ("", "") => "none",
@@ -72,7 +94,17 @@ impl OptionSpec {
 impl Kind {
     /// Returns whether an option takes several values.
     pub(crate) fn is_list(self) -> bool {
-        matches!(self, Self::Origins | Self::Patterns | Self::Hosts)
+        self.table_key().is_some()
+    }
+
+    /// Returns the key of the tables that a list may be written as in a file; `None` if the option is not a list.
+    pub(crate) fn table_key(self) -> Option<&'static str> {
+        match self {
+            Self::Origins => Some("origin"),
+            Self::Patterns => Some("channel"),
+            Self::Hosts => Some("host"),
+            _ => None,
+        }
     }
 
     /// Returns whether a value in a file is a string.
@@ -80,12 +112,13 @@ impl Kind {
         !self.is_list() && !matches!(self, Self::Switch | Self::Truth | Self::Count | Self::Size | Self::Time)
     }
 
-    /// What stands for the value in `--help`.
+    /// Returns the placeholder of the value in `--help`.
     pub(crate) fn placeholder(self) -> &'static str {
         match self {
             Self::Address => "ADDR:PORT",
             Self::Secret => "KEY",
             Self::Switch => "",
+            Self::Truth => "BOOL",
             Self::Origins => "ORIGIN",
             Self::Patterns => "PATTERN",
             Self::Hosts => "HOST",
@@ -94,30 +127,39 @@ impl Kind {
             Self::Count => "N",
             Self::Choice(_) => "FORMAT",
             Self::Text => "FILTER",
-            Self::Truth => "BOOL",
             Self::Redis => "URL",
             Self::Prefix => "PREFIX",
         }
     }
 
-    /// How it is written, in words.
+    /// Returns an example of a value whose default is empty.
+    pub(super) fn example(self) -> &'static str {
+        match self {
+            Self::Count => "1000",
+            Self::Secret => "a long random text",
+            Self::Origins => "http://localhost:5000",
+            Self::Patterns => "news/*",
+            Self::Hosts => "hub.example",
+            Self::Redis => "redis://localhost:6379/0",
+            _ => "",
+        }
+    }
+
+    /// Describes how a value is written.
     pub(crate) fn written(self) -> String {
+        let list =
+            |value: &str| format!("{value}; several: the flag repeated, commas in the variable, an array in a file");
         match self {
             Self::Address => "an IP address and a port, such as `127.0.0.1:8000` or `[::1]:8000`".to_owned(),
             Self::Secret => "visible ASCII characters".to_owned(),
-            Self::Switch => "`true` or `false`; as a flag, given or not".to_owned(),
-            Self::Origins => "scheme, host and port, such as `http://localhost:5000`; several: the flag repeated, \
-                              commas in the variable, an array in a file"
-                .to_owned(),
+            Self::Switch => "`true` or `false`; the flag takes no value".to_owned(),
+            Self::Truth => "`true` or `false`".to_owned(),
+            Self::Origins => list("scheme, host and port, such as `http://localhost:5000`"),
             Self::Patterns => {
-                "a channel, in which `*` is any run of characters, `\\*` a star and `\\\\` a backslash; several: \
-                               the flag repeated, commas in the variable, an array in a file"
-                    .to_owned()
+                list("a channel, in which `*` matches any run of characters, `\\*` an asterisk and `\\\\` a backslash")
             }
             Self::Hosts => {
-                "a name or an address, with its port or without, in which `*` is any run of characters; several: \
-                            the flag repeated, commas in the variable, an array in a file"
-                    .to_owned()
+                list("a name or an address, with or without its port, in which `*` matches any run of characters")
             }
             Self::Time => "a whole number with `ms`, `s`, `m` or `h`, or `0`".to_owned(),
             Self::Size => "bytes, or a whole number with `KiB`, `MiB` or `GiB`".to_owned(),
@@ -127,9 +169,8 @@ impl Kind {
                 quoted.join(" or ")
             }
             Self::Text => "text".to_owned(),
-            Self::Truth => "`true` or `false`".to_owned(),
             Self::Redis => {
-                "`redis://USER:PASSWORD@HOST:PORT/DB`, `rediss://…`, `unix://…`, and those of Sentinel and Cluster"
+                "`redis://USER:PASSWORD@HOST:PORT/DB`, `rediss://…`, `unix://…`, and the URLs of Sentinel and Cluster"
                     .to_owned()
             }
             Self::Prefix => "1 to 64 visible ASCII characters, no braces".to_owned(),

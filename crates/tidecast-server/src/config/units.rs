@@ -1,11 +1,11 @@
-//! Times and sizes as people write them.
+//! Parses durations and sizes.
 
 use std::time::Duration;
 
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, usize); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
 
-/// Reads `500ms`, `15s`, `5m`, `2h` or `0`.
+/// Parses `500ms`, `15s`, `5m`, `2h` or `0`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time: write a whole number with `ms`, `s`, `m` or `h`, or 0");
     if text == "0" {
@@ -17,7 +17,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(*millis).map(Duration::from_millis).ok_or_else(wrong)
 }
 
-/// Reads bytes, `64KiB`, `8MiB` or `1GiB`.
+/// Parses bytes, `64KiB`, `8MiB` or `1GiB`.
 pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
     let wrong = || format!("`{text}` is not a size: write a whole number, alone or with `KiB`, `MiB` or `GiB`");
     let (number, unit) = split(text);

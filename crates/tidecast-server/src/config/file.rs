@@ -1,0 +1,227 @@
+//! Reads settings from a TOML file.
+
+use std::path::Path;
+
+use super::{
+    options::{OPTIONS, find},
+    sources::{Setting, Settings, Source},
+    spec::{Kind, OptionSpec},
+};
+use crate::http::publish::BYTE_ORDER_MARK;
+
+impl Settings {
+    /// Adds a file's settings, and returns its errors.
+    pub(crate) fn add_file(&mut self, path: &Path, text: &str) -> Vec<String> {
+        let file = path.display().to_string();
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => return vec![format!("{file} is not TOML: {}", without_excerpt(text, &error))],
+        };
+        let mut errors = Vec::new();
+        for (key, value) in table {
+            let line = text.lines().position(|line| is_line_of(line, &key)).map(|line| line + 1);
+            let source = Source::File { key: key.clone(), file: file.clone(), line };
+            let Some(option) = find(&key) else {
+                let why = match value {
+                    toml::Value::Table(_) => {
+                        "there is no such key; the file has no sections: write the keys without one"
+                    }
+                    _ => "there is no such key",
+                };
+                errors.push(format!("{source}: {why}{}", suggestion(&key, OPTIONS.iter().map(|option| option.key))));
+                continue;
+            };
+            let read = match (option.kind.table_key(), &value) {
+                (Some(table_key), toml::Value::Array(tables)) if tables.iter().any(toml::Value::is_table) => {
+                    let lines = lines_of_tables(text, &key);
+                    let source = Source::Tables { key, file: file.clone(), lines };
+                    read_tables(tables, table_key, source)
+                }
+                _ => match texts(option.kind, &value) {
+                    Some(values) => Ok(Setting { values, source }),
+                    None => Err(vec![format!("{source}: {}", wrong_shape(option, &value))]),
+                },
+            };
+            match read {
+                Ok(setting) => self.add(option, setting),
+                Err(more) => errors.extend(more),
+            }
+        }
+        errors
+    }
+}
+
+/// Reads the values of a list from repeated tables, each of which has one key.
+fn read_tables(tables: &[toml::Value], table_key: &'static str, source: Source) -> Result<Setting, Vec<String>> {
+    let mut values = Vec::with_capacity(tables.len());
+    let mut errors = Vec::new();
+    for (index, value) in tables.iter().enumerate() {
+        let table = value.as_table();
+        let other = table.and_then(|table| table.keys().find(|key| *key != table_key));
+        let text = table.and_then(|table| table.get(table_key)).and_then(toml::Value::as_str);
+        match (text, other) {
+            (Some(text), None) => values.push(text.to_owned()),
+            (_, Some(key)) => {
+                let guess = suggestion(key, [table_key]);
+                errors.push(format!("{}: there is no key {key} in this table{guess}", source.of_value(index)));
+            }
+            (None, None) => {
+                errors.push(format!("{}: write `{table_key} = \"…\"` in each table", source.of_value(index)));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(Setting { values, source }) } else { Err(errors) }
+}
+
+/// Describes a syntax error by its place. The error's own text shows the line, which may have a secret in it.
+fn without_excerpt(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = before.matches('\n').count() + 1;
+    let column = before[line_start..].chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
+}
+
+fn is_line_of(line: &str, key: &str) -> bool {
+    let line = line.trim_start();
+    let name = line.trim_start_matches('[').trim_start();
+    let end = if line.starts_with('[') { ']' } else { '=' };
+    name.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(end))
+}
+
+/// Returns the lines of a file at which the tables of a key begin.
+fn lines_of_tables(text: &str, key: &str) -> Vec<usize> {
+    let is_header = |line: &str| {
+        let name = line.trim_start().strip_prefix("[[").and_then(|rest| rest.split_once("]]"));
+        name.is_some_and(|(name, _)| name.trim() == key)
+    };
+    text.lines().enumerate().filter(|(_, line)| is_header(line)).map(|(index, _)| index + 1).collect()
+}
+
+/// Returns a file's value as text; `None` if it has not the shape that the option takes.
+fn texts(kind: Kind, value: &toml::Value) -> Option<Vec<String>> {
+    match (kind, value) {
+        (Kind::Switch | Kind::Truth, toml::Value::Boolean(on)) => Some(vec![on.to_string()]),
+        (Kind::Count | Kind::Size | Kind::Time, toml::Value::Integer(number)) => Some(vec![number.to_string()]),
+        (kind, toml::Value::Array(values)) if kind.is_list() => {
+            values.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+        }
+        (Kind::Count | Kind::Switch | Kind::Truth, _) => None,
+        (_, toml::Value::String(text)) => Some(vec![text.clone()]),
+        _ => None,
+    }
+}
+
+/// Returns a question after the known key that a misspelt one is similar to, if there is one.
+fn suggestion(key: &str, known: impl IntoIterator<Item = &'static str>) -> String {
+    match nearest(key, known) {
+        Some(known) => format!("; did you mean {known}?"),
+        None => String::new(),
+    }
+}
+
+/// Returns the known name that a misspelt one is most similar to, if one is similar enough.
+pub(super) fn nearest(name: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    let likeness = |known: &&str| strsim::jaro_winkler(known, name);
+    let best = known.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    best.filter(|known| likeness(known) > 0.8)
+}
+
+/// Describes what is wrong with a value that has not the shape that the option takes.
+fn wrong_shape(option: &OptionSpec, value: &toml::Value) -> String {
+    let written = option.kind.written();
+    match value {
+        toml::Value::Table(_) => {
+            let one = if option.kind.is_text() { "one string" } else { "one setting" };
+            format!("is {one}, and the file has no sections: write `{} = …`, with {written}", option.key)
+        }
+        toml::Value::String(_) | toml::Value::Array(_) => format!("must be {written}"),
+        _ if option.kind.is_text() => format!("write it in quotes: must be {written}"),
+        _ => format!("must be {written}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn errors(file: &str) -> Vec<String> {
+        let mut settings = Settings::default();
+        let mut errors = settings.add_file(Path::new("a.toml"), file);
+        errors.extend(Config::from_settings(&settings).err().into_iter().flatten());
+        errors.sort();
+        errors
+    }
+
+    /// The line was shown, with the key in it.
+    #[test]
+    fn a_syntax_error_is_reported_without_its_line() {
+        for (file, place) in [
+            ("listen = \"x\"\npublish_key = s3cret\n", "line 2, column 15: "),
+            ("publish_key = \"s3cret\n", "line 1, column "),
+            ("publish_key \"s3cret\"\n", "line 1, column "),
+            ("# é\nredis = 'redis://:s3cret@h' x\n", "line 2, column "),
+        ] {
+            let errors = errors(file);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].starts_with(&format!("a.toml is not TOML: {place}")), "{errors:?}");
+            assert!(!errors[0].contains("s3cret") && !errors[0].contains('\n'), "{errors:?}");
+        }
+    }
+
+    /// A terminal showed a link in Markdown, and not that the file has no sections.
+    #[test]
+    fn the_error_of_a_wrong_shape_names_the_right_one() {
+        let errors = errors(
+            "publish_key = 5\n[redis]\nurl = \"redis://localhost\"\n[keep_alive]\nx = 1\n[server]\nlisten = \"x\"\n",
+        );
+        let starts = [
+            "keep_alive in a.toml, line 4: is one setting, and the file has no sections: write `keep_alive = …`",
+            "publish_key in a.toml, line 1: write it in quotes",
+            "redis in a.toml, line 2: is one string, and the file has no sections: write `redis = …`, with `redis://",
+            "server in a.toml, line 6: there is no such key; the file has no sections",
+        ];
+        assert_eq!(errors.len(), starts.len(), "{errors:#?}");
+        for (error, start) in errors.iter().zip(starts) {
+            assert!(error.starts_with(start) && !error.contains("]("), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_can_be_written_as_repeated_tables() {
+        let mut settings = Settings::default();
+        let file = "listen = \"127.0.0.1:0\"\n[[anonymous_subscribe]]\nchannel = \"news/*\"\n\n[[ cors_origin ]]\n\
+                    origin = \"http://a.example\"\n# The second one.\n[[anonymous_subscribe]]\nchannel = \"chat\"\n";
+        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        let tables = Config::from_settings(&settings).unwrap().access;
+        let mut settings = Settings::default();
+        let file = "anonymous_subscribe = [\"news/*\", \"chat\"]\ncors_origin = [\"http://a.example\"]\n";
+        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        let arrays = Config::from_settings(&settings).unwrap().access;
+        assert_eq!((tables.anonymous, tables.cors_origins), (arrays.anonymous, arrays.cors_origins));
+    }
+
+    #[test]
+    fn an_error_in_a_table_names_its_line() {
+        for (file, error) in [
+            (
+                "[[cors_origin]]\norigin = \"http://a\"\n[[cors_origin]]\norigin = \"a\"\n",
+                "[[cors_origin]] in a.toml, line 3: \"a\" is not an origin",
+            ),
+            (
+                "[[allowed_hosts]]\nhsot = \"a\"\n",
+                "[[allowed_hosts]] in a.toml, line 1: there is no key hsot in this table; did you mean host?",
+            ),
+            ("[[allowed_hosts]]\n", "[[allowed_hosts]] in a.toml, line 1: write `host = \"…\"` in each table"),
+            ("[[allowed_hosts]]\nhost = 1\n", "[[allowed_hosts]] in a.toml, line 1: write `host = \"…\"`"),
+            ("cors_origin = [{ origin = \"a\" }]\n", "[[cors_origin]] in a.toml: \"a\" is not an origin"),
+            ("[[keep_alive]]\nx = 1\n", "keep_alive in a.toml, line 1: must be"),
+            ("[[server]]\nx = 1\n", "server in a.toml, line 1: there is no such key"),
+        ] {
+            let errors = errors(file);
+            assert!(errors.len() == 1 && errors[0].starts_with(error), "{error}: {errors:?}");
+        }
+    }
+}
