@@ -1,16 +1,16 @@
 /**
- * What a {@link TidecastSource} dispatches of its own accord. An event that was published with one of the first three types
- * is a `MessageEvent`.
+ * The events of a {@link TidecastSource}. One that was published with the type `open`, `error` or `reconnecting` is a
+ * `MessageEvent`.
  */
 export interface TidecastSourceEventMap {
   open: Event;
   error: Event;
-  /** Before each attempt that the browser would not have made by itself. */
+  /** Precedes each attempt that the browser would not make. */
   reconnecting: CustomEvent<{ delayMs: number }> | MessageEvent<string>;
   message: MessageEvent<string>;
-  /** How the stream began; `data` is `{"position": "…"}`. */
+  /** The beginning of the stream; `data` is `{"position": "…"}`. */
   "stream-open": MessageEvent<string>;
-  /** Something was missed; `data` is a {@link StreamReset} as JSON. Fetch the state anew. */
+  /** Events were missed; `data` is a {@link StreamReset} as JSON. Fetch the state again. */
   "stream-reset": MessageEvent<string>;
 }
 
@@ -18,13 +18,13 @@ export interface TidecastSourceEventMap {
 export interface StreamReset {
   channel: string;
   reason: "expired" | "restarted" | "unknown-id" | "too-slow" | "ambiguous-id";
-  /** The position after which the channel goes on. */
+  /** The position after which the channel resumes. */
   resumed_at: string;
 }
 
 type Listener<E extends Event> = ((event: E) => void) | { handleEvent(event: E): void };
 
-/** An `EventSource` that opens itself again, where it stood, when the browser's own has closed for good. */
+/** An `EventSource` that reopens after the last event when the browser's own has closed for good. */
 export declare class TidecastSource extends EventTarget {
   static readonly CONNECTING: 0;
   static readonly OPEN: 1;
@@ -34,8 +34,8 @@ export declare class TidecastSource extends EventTarget {
   readonly CLOSED: 2;
 
   /**
-   * @param url the stream's address, with its channels; relative to the document
-   * @param options as of an `EventSource`
+   * @param url the stream's address with its channels, relative to the document
+   * @param options the options of an `EventSource`
    */
   constructor(url: string | URL, options?: EventSourceInit);
 
@@ -43,9 +43,9 @@ export declare class TidecastSource extends EventTarget {
   onmessage: ((event: MessageEvent<string>) => void) | null;
   onerror: ((event: Event) => void) | null;
 
-  /** The id of the last event that came, or where the stream began; empty before. */
+  /** The id of the last event, or of the stream's beginning; empty before. */
   readonly lastEventId: string;
-  /** 0 while it connects or waits to, 1 while it is open, 2 once it was closed by `close()`, and only then. */
+  /** 0 while it connects or waits to reconnect, 1 while it is open, 2 after `close()`. */
   readonly readyState: 0 | 1 | 2;
   readonly url: string;
   readonly withCredentials: boolean;
@@ -61,6 +61,6 @@ export declare class TidecastSource extends EventTarget {
     options?: boolean | AddEventListenerOptions,
   ): void;
 
-  /** Ends it for good. */
+  /** Closes it for good. */
   close(): void;
 }

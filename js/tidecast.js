@@ -1,14 +1,14 @@
 // An EventSource that never gives up.
 //
-// A browser's own EventSource connects again by itself when a connection is lost, but closes for good when it is
-// answered with anything but an event stream: one 502 of a proxy, and the page is deaf. A TidecastSource then opens a
-// new one, after a while that grows and is never the same for two pages, and goes on after the last event that it saw.
+// A browser's own EventSource reconnects by itself when a connection is lost, but closes for good on any answer that is
+// not an event stream, such as one 502 of a proxy. A TidecastSource then opens a new one, after a delay that grows and
+// differs between pages, and resumes after the last event.
 //
-// It is used as an EventSource is. Also: `lastEventId`, where it stands, and an event `reconnecting` with
-// `detail.delayMs` before each new attempt of its own. A browser does not say why it gave up, so a refusal (401, 403)
-// is tried again as well: whoever wants to stop calls `close()`.
+// It has the interface of an EventSource, and also `lastEventId`, and an event `reconnecting` with `detail.delayMs` before
+// each new attempt. A browser does not tell a page why it gave up, so a refusal (401, 403) is retried as well, until
+// `close()` is called.
 //
-// Events may be published with the types `open`, `error` and `reconnecting` too: those are `MessageEvent`s, its own are not.
+// Events may be published with the types `open`, `error` and `reconnecting`. Those are `MessageEvent`s; its own are not.
 
 const FIRST_DELAY_MS = 1_000;
 const DELAY_MS_MAX = 30_000;
@@ -31,7 +31,7 @@ export class TidecastSource extends EventTarget {
     super();
     this.#address = new URL(url, globalThis.document?.baseURI);
     this.#options = options;
-    // So that the position is known before the first event: a browser tells a page only of ids that come with data.
+    // A browser shows a page only ids of events, so the first event tells where the stream begins.
     this.#address.searchParams.set("open", "1");
     for (const type of ["open", "message", "error"]) {
       super.addEventListener(type, (event) => this[`on${type}`]?.(event));
@@ -56,7 +56,7 @@ export class TidecastSource extends EventTarget {
     super.addEventListener(type, listener, options);
     if (type === "open" || type === "error" || this.#types.has(type)) return;
     this.#types.add(type);
-    this.#source.addEventListener(type, this.#pass);
+    this.#source.addEventListener(type, this.#dispatch);
   }
 
   close() {
@@ -68,16 +68,16 @@ export class TidecastSource extends EventTarget {
   #open() {
     const source = (this.#source = new EventSource(this.#address, this.#options));
     source.onopen = (event) => {
-      if (event instanceof MessageEvent) return this.#pass(event);
+      if (event instanceof MessageEvent) return this.#dispatch(event);
       this.#attempts = 0;
       this.dispatchEvent(new Event("open"));
     };
     source.onerror = (event) => {
-      if (event instanceof MessageEvent) return this.#pass(event);
+      if (event instanceof MessageEvent) return this.#dispatch(event);
       this.dispatchEvent(new Event("error"));
       if (source.readyState === TidecastSource.CLOSED && !this.#closed) this.#openLater();
     };
-    for (const type of this.#types) source.addEventListener(type, this.#pass);
+    for (const type of this.#types) source.addEventListener(type, this.#dispatch);
   }
 
   #openLater() {
@@ -87,14 +87,14 @@ export class TidecastSource extends EventTarget {
     this.dispatchEvent(new CustomEvent("reconnecting", { detail: { delayMs } }));
   }
 
-  #pass = (event) => {
+  #dispatch = (event) => {
     const { type, data, origin, lastEventId } = event;
     this.lastEventId = lastEventId;
     this.dispatchEvent(new MessageEvent(type, { data, origin, lastEventId }));
   };
 }
 
-// As on an EventSource: on the class and on its instances.
+// An EventSource has its constants on the class and on its instances.
 for (const [name, value] of Object.entries(STATES)) {
   for (const target of [TidecastSource, TidecastSource.prototype]) {
     Object.defineProperty(target, name, { value, enumerable: true });

@@ -1,7 +1,7 @@
-"""What users of Flask-SSE have: a program that publishes and streams, on the Redis that SSE_REDIS_URL names.
+"""An application with Flask-SSE that publishes and streams on the Redis in SSE_REDIS_URL.
 
-The tests of the hub run it under gunicorn with gevent, on the same Redis as hubs. `/older` reads as the older extension
-of that name does, which was never on a package index: two elements of JSON or an exception, and no more.
+The tests of the hub run it under gunicorn with gevent, on the same Redis as hubs. `/older` reads like the legacy
+extension of the same name, which was never on a package index: an array of type and data, or an exception.
 """
 
 import json
@@ -17,7 +17,7 @@ app.register_blueprint(sse, url_prefix="/stream")
 
 @app.post("/publish")
 def publish():
-    """Publishes what a JSON object says, under the names that `sse.publish` has for it."""
+    """Publishes a JSON object, whose members are the arguments of `sse.publish`."""
     return {"receivers": sse.publish(**request.get_json())}
 
 
@@ -25,7 +25,7 @@ def publish():
 def older():
     """Streams a channel whose payloads are arrays."""
     pubsub = sse.redis.pubsub(ignore_subscribe_messages=True)
-    # Before the answer, as that extension does: whoever has the head is subscribed.
+    # Before the response, as in that extension, so that a client with the head is subscribed.
     pubsub.subscribe(request.args["channel"])
 
     def lines():
