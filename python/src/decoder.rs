@@ -14,7 +14,6 @@ use tidecast::{
 
 use crate::error::{invalid, raise};
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Decoder(Mutex<State>);
 
@@ -62,7 +61,6 @@ impl Decoder {
     }
 }
 
-/// See `_native.pyi`.
 #[pyfunction]
 // Python passes a list.
 #[allow(clippy::needless_pass_by_value)]

@@ -24,7 +24,6 @@ use crate::{
     fork_local::ForkLocal,
 };
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Engine {
     redis: Option<RedisConfig>,

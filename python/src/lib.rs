@@ -2,7 +2,7 @@
 //!
 //! It converts arguments and calls the engine. No call waits: an operation that may take time is started, and a file
 //! descriptor becomes readable when it has a result. Python does the waiting, where gevent can replace it, and knows
-//! Flask.
+//! Flask. `tidecast/_native.pyi` documents the objects.
 
 // In the order in which a call meets them.
 mod engine;

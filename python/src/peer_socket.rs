@@ -8,7 +8,6 @@ use rustix::{
     net::{RecvFlags, Shutdown, recv, shutdown},
 };
 
-/// See `_native.pyi`.
 // Not in Python, where the socket may be gevent's, which would wait, or TLS, which cannot be peeked.
 #[pyfunction]
 #[allow(unsafe_code)]
@@ -30,7 +29,6 @@ pub(crate) fn peer_has_closed(fileno: RawFd) -> bool {
     }
 }
 
-/// See `_native.pyi`.
 // Not in Python, where gevent's socket would make the writer fail with an error that servers do not expect.
 #[pyfunction]
 #[allow(unsafe_code)]
@@ -43,7 +41,6 @@ pub(crate) fn hang_up(fileno: RawFd) {
     }
 }
 
-/// See `_native.pyi`.
 #[pyfunction]
 #[allow(unsafe_code)]
 pub(crate) fn unsent_bytes(fileno: RawFd) -> Option<i32> {

@@ -20,7 +20,6 @@ use crate::{
     },
 };
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Publisher(ForkLocal<tidecast::Publisher<u64>>);
 

@@ -143,19 +143,16 @@ impl Drop for OpenStream {
     }
 }
 
-/// See `_native.pyi`.
 #[pyfunction]
 pub(crate) fn end_streams() -> PyResult<()> {
     ProcessStreams::current().map(|process| process.stop.set())
 }
 
-/// See `_native.pyi`.
 #[pyfunction]
 pub(crate) fn end_streams_on_signal(signal: i32) -> PyResult<bool> {
     ProcessStreams::current().map(|process| process.stop_on_signal(signal))
 }
 
-/// See `_native.pyi`.
 #[pyfunction]
 pub(crate) fn streams_are_ending() -> bool {
     CURRENT.lock().as_ref().and_then(ForkLocal::get).is_some_and(|process| process.is_ending())

@@ -6,6 +6,7 @@ import pytest
 
 from tidecast import backends
 from tidecast.backends.hub import HubBackend
+from tidecast.backends.stream_query import StreamQuery
 from tidecast.hub.ticket import Signer
 from tidecast.settings import HubSettings, Settings
 
@@ -80,12 +81,12 @@ def test_a_short_key_signs_nothing() -> None:
     """From a ticket, a publish key of one letter was found in four seconds."""
     for told, named in (({}, "SSE_HUB_KEY"), ({"SSE_HUB_TICKET_KEY": "k" * 31}, "SSE_HUB_TICKET_KEY")):
         with pytest.raises(ValueError, match=named):
-            backends.choose(Settings.of({**BOTH, **told})).open(["news"])
+            backends.choose(Settings.of({**BOTH, **told})).open(StreamQuery(["news"]), 3000)
 
 
 def test_a_ticket_key_signs_in_place_of_the_publish_key() -> None:
     secret = "k" * 32
-    redirect = backends.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(["news"])
+    redirect = backends.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(StreamQuery(["news"]), 3000)
     ticket = redirect.headers["Location"].rpartition("ticket=")[2]
     # The first part names the key.
     assert ticket.split(".")[0] == Signer(secret).ticket(["news"], 60).split(".")[0]

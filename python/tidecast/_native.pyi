@@ -39,11 +39,11 @@ class Decoder:
 
     @property
     def resume_id(self) -> str:
-        """The id with which a client resumes; empty for none."""
+        """Returns the id with which a client resumes; empty for none."""
 
     @property
     def retry_ms(self) -> int | None:
-        """The last reconnection time of the stream, in milliseconds; ``None`` for none."""
+        """Returns the last reconnection time of the stream, in milliseconds; ``None`` for none."""
 
 @final
 class Engine:
@@ -62,7 +62,7 @@ class Engine:
 
     @property
     def warnings(self) -> list[str]:
-        """Parts of the URL that have no effect."""
+        """Returns a warning for each part of the URL that has no effect."""
 
     def publish(
         self,
@@ -138,32 +138,32 @@ class Published:
 
     @property
     def channel(self) -> str:
-        """The channel."""
+        """Returns the channel."""
 
     @property
     def id(self) -> str:
-        """The event's id: its own, or its position."""
+        """Returns the event's id: its own, or its position."""
 
     @property
     def position(self) -> str:
-        """The event's position in its channel."""
+        """Returns the event's position in its channel."""
 
     @property
     def receivers(self) -> int:
-        """How many streams of the publishing process read the channel at that moment."""
+        """Returns how many streams of the publishing process read the channel at that moment."""
 
     @property
     def repeated(self) -> bool:
-        """Whether the idempotency key was known, so that this is the first result again."""
+        """Returns whether the idempotency key was known, so that this is the first result again."""
 
     @property
     def differs(self) -> bool:
-        """Whether the idempotency key was known with another event. This event was dropped."""
+        """Returns whether the idempotency key was known with another event. This event was dropped."""
 
     @property
     def delayed(self) -> bool:
-        """Whether the publishing node cannot hear Redis at the moment. The event is accepted, and the streams of that
-        node receive it once the node hears Redis again."""
+        """Returns whether the publishing node cannot hear Redis at the moment. The event is accepted, and the streams
+        of that node receive it once the node hears Redis again."""
 
 @final
 class PendingPublish:
@@ -303,7 +303,7 @@ class PendingSend:
         """Returns a descriptor that is readable when the outcome may be ready."""
 
     def outcome(self) -> int | None:
-        """Proceeds, and returns the number of copies, once; ``None`` while there is no room.
+        """Returns the number of copies, once; ``None`` while there is no room, which it looks for anew.
 
         :raises tidecast.errors.UnavailableError: The publish was started in another process.
         """

@@ -103,7 +103,7 @@ def channel_name(name: Any) -> str:
 
 
 def warn_memory_not_shared() -> None:
-    """Warns, once, that several processes do not share events in memory."""
+    """Warns once that several processes do not share events in memory."""
     _warn_once(
         "this server runs several processes, and without a Redis or a hub an event reaches only the streams of the "
         f"process that published it: {HOW_TO_SHARE}, or run one process with threads"
@@ -111,7 +111,7 @@ def warn_memory_not_shared() -> None:
 
 
 def warn_no_stream_here() -> None:
-    """Warns, once, that an event was published in the memory of a process that serves no stream."""
+    """Warns once that an event was published in the memory of a process that serves no stream."""
     _warn_once(
         f"an event was published in the memory of process {os.getpid()}, which serves no stream, so no page of another "
         f"process receives it: {HOW_TO_SHARE}, in both processes; without an application, set the environment "
@@ -120,7 +120,7 @@ def warn_no_stream_here() -> None:
 
 
 def warn_streams_take_turns(seconds: float) -> None:
-    """Warns, once, that a stream occupies a worker that serves one request at a time."""
+    """Warns once that a stream occupies a worker that serves one request at a time."""
     turn = f"for {seconds:g} s (SSE_MAX_STREAM_SECONDS), then its page reconnects" if seconds else "until it ends"
     _warn_once(
         f"a stream occupies this worker, which serves one request at a time, {turn}: `gunicorn -k gevent` serves many"
@@ -128,7 +128,7 @@ def warn_streams_take_turns(seconds: float) -> None:
 
 
 def warn_disconnects_unseen(seconds: float) -> None:
-    """Warns, once, that the server may never report a closed page."""
+    """Warns once that the server may never report a closed page."""
     turn = f"so a stream ends after {seconds:g} s (SSE_MAX_STREAM_SECONDS), and its page reconnects"
     risk = "so each closed page may occupy a thread for ever, as SSE_MAX_STREAM_SECONDS is 0"
     _warn_once(
@@ -138,7 +138,7 @@ def warn_disconnects_unseen(seconds: float) -> None:
 
 
 def warn_hub_unused() -> None:
-    """Warns, once, that the application's custom Redis client takes precedence over its hub."""
+    """Warns once that the application's custom Redis client takes precedence over its hub."""
     _warn_once(
         "SSE_HUB_URL is set and ignored: events go through a custom Redis client, because `redis` is overridden or "
         "StrictRedis replaced; remove it to use the hub"

@@ -60,7 +60,7 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
     """
 
     def __init__(self, stream: backends.EventReader, channels: list[str]) -> None:
-        """For internal use. The signature may change at any time."""
+        """Creates a subscription. For internal use: the signature may change at any time."""
         self._stream = stream
         self._has_one_channel = len(set(channels)) == 1
         self._is_awaited = False

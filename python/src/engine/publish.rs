@@ -8,7 +8,6 @@ use tidecast::{Error, Publication};
 
 use crate::{engine::process_hub::ProcessHub, error::raise, fork_local::ForkLocal, notify::wake_fd::WakeFd};
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native", get_all)]
 #[derive(Clone)]
 pub(crate) struct Published {
@@ -56,7 +55,6 @@ impl From<tidecast::Published> for Published {
     }
 }
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct PendingPublish {
     outcome: ForkLocal<Arc<Outcome>>,

@@ -23,7 +23,6 @@ use crate::{
     reader::{Reader, Reading, Source},
 };
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Stream(Reader<StreamSource>);
 
@@ -117,7 +116,6 @@ impl Reading<StreamSource> {
     }
 }
 
-/// See `_native.pyi`.
 #[pyfunction]
 pub(crate) fn commits_at_empty_line(
     cache_control: Option<&str>,

@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 
 use crate::notify::wake_fd::WakeFd;
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Selector(Arc<ReadyNumbers>);
 

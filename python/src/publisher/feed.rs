@@ -6,7 +6,6 @@ use pyo3::{prelude::*, types::PyBytes};
 
 use crate::reader::{Reader, Reading};
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct Feed(Reader<tidecast::Feed>);
 

@@ -18,7 +18,6 @@ use crate::{error::raise, fork_local::ForkLocal, notify::wake_fd::WakeFd};
 /// Resolves to the number of copies.
 type Outcome = Pin<Box<dyn Future<Output = tidecast::Result<usize>> + Send>>;
 
-/// See `_native.pyi`.
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct PendingSend {
     ready: Arc<WakeFd>,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .._native import Published, Selector, Stream
     from ..event import Event
     from ..settings import Settings
+    from .stream_query import StreamQuery
 
 
 class EventReader(Protocol):
@@ -61,21 +62,10 @@ class Backend(Protocol):
         """
         ...
 
-    def open(
-        self,
-        channels: list[str],
-        *,
-        after: bytes | None = None,
-        last: int | None = None,
-        retry_ms: int = 3000,
-        open_event: bool = False,
-        commits_at_empty_line: bool = True,
-    ) -> Stream | Redirect:
+    def open(self, query: StreamQuery, retry_ms: int) -> Stream | Redirect:
         """Opens a stream for a browser: a stream to send from here, or a redirect to it. Never waits.
 
-        The parameters are those of :meth:`tidecast._native.Engine.subscribe`. A hub has its own reconnection time, and
-        looks at the request's headers itself.
-
+        :param retry_ms: How long the browser waits before it reconnects, in milliseconds. A hub has its own setting.
         :raises tidecast.errors.InvalidError: A channel is invalid.
         """
         ...

@@ -10,6 +10,7 @@ from ..poll import wait
 
 if TYPE_CHECKING:
     from ..event import Event
+    from .stream_query import StreamQuery
 
 
 class EngineBackend:
@@ -21,7 +22,7 @@ class EngineBackend:
         self.pid_of_streams: int | None = None
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.backends.Backend`."""
+        """Publishes an event; see :meth:`tidecast.backends.Backend.publish`."""
         published = self.engine.publish(
             channel,
             event.data,
@@ -34,28 +35,20 @@ class EngineBackend:
         return _outcome(published) if isinstance(published, PendingPublish) else published
 
     def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Stream:
-        """See :class:`tidecast.backends.Backend`."""
-        return self.open(channels, after=after, last=last)
+        """Subscribes to channels; see :meth:`tidecast.backends.Backend.subscribe`."""
+        self.pid_of_streams = os.getpid()
+        return self.engine.subscribe(channels, after=after, last=last)
 
-    def open(
-        self,
-        channels: list[str],
-        *,
-        after: bytes | None = None,
-        last: int | None = None,
-        retry_ms: int = 3000,
-        open_event: bool = False,
-        commits_at_empty_line: bool = True,
-    ) -> Stream:
-        """See :class:`tidecast.backends.Backend`."""
+    def open(self, query: StreamQuery, retry_ms: int) -> Stream:
+        """Opens a stream; see :meth:`tidecast.backends.Backend.open`."""
         self.pid_of_streams = os.getpid()
         return self.engine.subscribe(
-            channels,
-            after=after,
-            last=last,
+            query.channels,
+            after=query.after,
+            last=query.last,
             retry_ms=retry_ms,
-            open_event=open_event,
-            commits_at_empty_line=commits_at_empty_line,
+            open_event=query.open_event,
+            commits_at_empty_line=query.commits_at_empty_line,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._native import Engine, check_channels
-from ..hub.client import Client, query
+from ..hub.client import Client, stream_parameters
 from ..hub.hub_stream import HubStream
 from ..hub.ticket import SECRET_BYTES_MIN, Signer
 from .redirect import Redirect
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .._native import Published
     from ..event import Event
     from ..settings import HubSettings
+    from .stream_query import StreamQuery
 
 #: The lifetime of a ticket that only nginx sees, in seconds. It covers the request to the hub, and clocks that differ.
 ACCEL_TICKET_SECONDS = 60
@@ -44,25 +45,16 @@ class HubBackend:
         self._client.close()
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.backends.Backend`."""
+        """Publishes an event; see :meth:`tidecast.backends.Backend.publish`."""
         return self._client.publish(channel, event, idempotency_key)
 
     def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> HubStream:
-        """See :class:`tidecast.backends.Backend`."""
+        """Subscribes to channels; see :meth:`tidecast.backends.Backend.subscribe`."""
         check_channels(channels)
         return HubStream(self._client, self._engine, _unique(channels), after or b"", last)
 
-    def open(
-        self,
-        channels: list[str],
-        *,
-        after: bytes | None = None,
-        last: int | None = None,
-        retry_ms: int = 3000,
-        open_event: bool = False,
-        commits_at_empty_line: bool = True,
-    ) -> Redirect:
-        """See :class:`tidecast.backends.Backend`.
+    def open(self, query: StreamQuery, retry_ms: int) -> Redirect:
+        """Redirects to the hub's stream; see :meth:`tidecast.backends.Backend.open`.
 
         :raises ValueError: The key that signs tickets is so short that a ticket would reveal it.
         """
@@ -72,8 +64,8 @@ class HubBackend:
                 f"{name} has {len(self._secret)} characters, too few to sign tickets: use at least {SECRET_BYTES_MIN}, "
                 f"such as from secrets.token_urlsafe({SECRET_BYTES_MIN})"
             )
-        check_channels(channels)
-        channels = _unique(channels)
+        check_channels(query.channels)
+        channels = _unique(query.channels)
         through_nginx = self._settings.via == "accel"
         if through_nginx:
             # Another site's page may have sent the cookies that passed the application's guard, so it must not read
@@ -82,7 +74,9 @@ class HubBackend:
         else:
             ticket = self._signer.ticket(channels, self._settings.ticket_seconds)
         # A `Last-Event-ID` header that reaches the hub too takes precedence there over this `after`.
-        parameters = query(channels, after=after or b"", last=last, open_event=open_event, ticket=ticket)
+        parameters = stream_parameters(
+            channels, after=query.after or b"", last=query.last, open_event=query.open_event, ticket=ticket
+        )
         if through_nginx:
             return Redirect(
                 200,

@@ -20,7 +20,7 @@ class MemoryBackend(EngineBackend):
     reaches_other_processes = False
 
     def publish(self, channel: str, event: Event, idempotency_key: str | None = None) -> Published:
-        """See :class:`tidecast.backends.Backend`. Warns once if the event seems meant for another process."""
+        """Publishes an event, and warns once if it seems meant for another process."""
         published = super().publish(channel, event, idempotency_key)
         if not published.receivers and self._has_no_reader_here():
             apps.warn_no_stream_here()

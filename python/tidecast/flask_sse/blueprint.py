@@ -31,7 +31,7 @@ from ..wsgi.peer import Peer
 from ..wsgi.stream_body import StreamBody
 from . import commands, custom_client, redis_py
 from .message import Message
-from .query import Query
+from .query import read_query
 
 
 class ServerSentEventsBlueprint(Blueprint):
@@ -39,7 +39,7 @@ class ServerSentEventsBlueprint(Blueprint):
 
     @property
     def redis(self) -> Any:
-        """A new ``redis.StrictRedis`` for the application's Redis URL.
+        """Creates a ``redis.StrictRedis`` for the application's Redis URL.
 
         The engine does not use it: it has its own connections.
 
@@ -110,7 +110,8 @@ class ServerSentEventsBlueprint(Blueprint):
 
     def stream(self) -> Response:
         """Handles a request for a stream of the channel in ``?channel=``, or of ``sse``."""
-        query = Query.of(request, (chosen := current_settings()).multi_channel)
+        chosen = current_settings()
+        query = read_query(request, chosen.multi_channel)
         if self._uses_custom_client() or self._overrides("messages"):
             if request.method == "HEAD":
                 return response(())
@@ -122,14 +123,7 @@ class ServerSentEventsBlueprint(Blueprint):
         # Outside of the `try`: an invalid setting is not the browser's fault.
         backend = current_backend(chosen)
         try:
-            stream = backend.open(
-                query.channels,
-                after=query.after,
-                last=query.last,
-                retry_ms=chosen.retry_ms,
-                open_event=query.open_event,
-                commits_at_empty_line=query.commits_at_empty_line,
-            )
+            stream = backend.open(query, chosen.retry_ms)
         except InvalidError as error:
             abort(400, str(error))
         if isinstance(stream, backends.Redirect):

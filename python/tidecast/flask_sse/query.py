@@ -1,62 +1,42 @@
-"""The parameters of a request for a stream."""
+"""Reading the parameters of a request for a stream."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from flask import abort
 
 from .._native import commits_at_empty_line
+from ..backends.stream_query import StreamQuery
 from ..subscription import LAST_MAX
 
 if TYPE_CHECKING:
     from flask import Request
 
 
-@dataclass(frozen=True)
-class Query:
-    """The parameters of a request for a stream."""
+def read_query(request: Request, multi_channel: bool) -> StreamQuery:
+    """Reads a request, and aborts with 400 if a parameter is invalid.
 
-    #: The channels, at least one.
-    channels: list[str]
+    The header ``Last-Event-ID`` takes precedence over the address, which a browser repeats when it reconnects.
 
-    #: The last event id, as it was sent; ``None`` for none.
-    after: bytes | None
-
-    #: How many of the newest events the stream begins with; ``None`` for none.
-    last: int | None
-
-    #: Whether the stream begins with an event ``stream-open``.
-    open_event: bool
-
-    #: See :func:`tidecast._native.commits_at_empty_line`.
-    commits_at_empty_line: bool
-
-    @classmethod
-    def of(cls, request: Request, multi_channel: bool) -> Query:
-        """Reads a request, and aborts with 400 if a parameter is invalid.
-
-        The header ``Last-Event-ID`` takes precedence over the address, which a browser repeats when it reconnects.
-
-        :param multi_channel: Whether the stream has every ``channel``; else only the first.
-        """
-        _require_utf8(request.query_string)
-        channels = [name or "sse" for name in request.args.getlist("channel")] or ["sse"]
-        given = {name: _given(request, name) for name in ("last_event_id", "lastEventId", "last", "open")}
-        # WSGI decodes the bytes of a header as Latin-1.
-        after = request.headers.get("Last-Event-ID", "").encode("latin-1", "replace")
-        after = after or (given["last_event_id"] or given["lastEventId"] or "").encode()
-        return cls(
-            channels=channels if multi_channel else channels[:1],
-            after=after or None,
-            last=_last(given["last"]),
-            open_event=_boolean("open", given["open"]),
-            commits_at_empty_line=commits_at_empty_line(
-                *map(request.headers.get, ("Cache-Control", "User-Agent", "Sec-Fetch-Mode"))
-            ),
-        )
+    :param multi_channel: Whether the stream has every ``channel``; else only the first.
+    """
+    _require_utf8(request.query_string)
+    channels = [name or "sse" for name in request.args.getlist("channel")] or ["sse"]
+    given = {name: _given(request, name) for name in ("last_event_id", "lastEventId", "last", "open")}
+    # WSGI decodes the bytes of a header as Latin-1.
+    after = request.headers.get("Last-Event-ID", "").encode("latin-1", "replace")
+    after = after or (given["last_event_id"] or given["lastEventId"] or "").encode()
+    return StreamQuery(
+        channels=channels if multi_channel else channels[:1],
+        after=after or None,
+        last=_last(given["last"]),
+        open_event=_boolean("open", given["open"]),
+        commits_at_empty_line=commits_at_empty_line(
+            *map(request.headers.get, ("Cache-Control", "User-Agent", "Sec-Fetch-Mode"))
+        ),
+    )
 
 
 def _given(request: Request, name: str) -> str | None:

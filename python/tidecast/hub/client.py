@@ -81,7 +81,7 @@ class Client:
         connected = connection.sock
         is_open = False
         try:
-            parameters = query(channels, after=after, last=last)
+            parameters = stream_parameters(channels, after=after, last=last)
             headers = {"Authorization": self._authorization, "Accept": "text/event-stream"}
             connection.request("GET", f"{self._pool.path}/stream?{parameters}", headers=headers)
             response = connection.getresponse()
@@ -98,7 +98,7 @@ class Client:
                 connection.close()
 
 
-def query(
+def stream_parameters(
     channels: list[str],
     *,
     after: bytes = b"",

@@ -56,7 +56,7 @@ class Publisher:
         bytes_max: int = 1024 * 1024,
         keep_alive_seconds: float = 8,
     ) -> SubscriberStream:
-        """Subscribes. Events are kept for the subscriber from this call on, even before it reads.
+        """Subscribes to a channel. Events are kept for the subscriber from this call on, even before it reads.
 
         :param channel: A channel, or several. A subscriber that names one twice receives its events twice.
         :param properties: The argument of functions that are published.
@@ -156,7 +156,7 @@ class Publisher:
 
     @property
     def subscribers_by_channel(self) -> Mapping[Hashable, tuple[Subscriber, ...]]:
-        """The subscribers by channel, as a read-only mapping. A channel that does not exist has none."""
+        """Returns the subscribers by channel, as a read-only mapping. A channel that does not exist has none."""
         return _SubscribersByChannel(self)
 
     def _state(self) -> _ProcessState:

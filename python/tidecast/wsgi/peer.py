@@ -45,7 +45,7 @@ class Peer:
 
     @property
     def disconnect_may_be_unseen(self) -> bool:
-        """Whether the server may never report that the client has disconnected."""
+        """Returns whether the server may never report that the client has disconnected."""
         return self._is_served and not self._is_exposed and not _server_reports_close
 
     def note_early_close(self) -> None:
