@@ -23,7 +23,7 @@
 
 mod rig;
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{collections::BTreeSet, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use self::rig::{Rig, both, next_event, publication, until, unused_channel};
 use crate::{
@@ -52,6 +52,7 @@ pub async fn all<B: Broker>(make: impl AsyncFn() -> Arc<B>) {
     forgetting_tells_its_readers(make().await).await;
     a_released_channel_loses_nothing(make().await).await;
     control_messages_reach_every_node([make().await as Arc<dyn Broker>]).await;
+    declarations_hold(make().await).await;
 }
 
 /// A broker that can be reached is ready.
@@ -397,4 +398,17 @@ pub async fn control_messages_reach_every_node(brokers: impl IntoIterator<Item =
             until(|| rig.hub.channel(&channel).is_none()).await;
         }
     }
+}
+
+/// The metrics are the same at every call, each with a name of its own. A broker that declares that it publishes at once
+/// does.
+pub async fn declarations_hold(broker: Arc<dyn Broker>) {
+    let rig = Rig::new(broker);
+    let names = || rig.broker.metrics().iter().map(|metric| metric.name).collect::<Vec<_>>();
+    let before = names();
+    assert_eq!(BTreeSet::from_iter(&before).len(), before.len(), "the names are distinct: {before:?}");
+    let published = rig.broker.publish_now(&publication(&unused_channel(), "x", None));
+    assert!(published.is_some() || !rig.broker.publishes_at_once(), "publishing does not wait");
+    rig.publish(&unused_channel(), "x").await;
+    assert_eq!(names(), before);
 }

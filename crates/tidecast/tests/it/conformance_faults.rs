@@ -11,7 +11,7 @@ use std::{
 
 use tidecast::{
     Channel, Error, Publication, Published, Result,
-    broker::{Broker, BrokerFuture, Deliveries, EncodedEvent, History, MemoryBroker, Since},
+    broker::{Broker, BrokerFuture, Deliveries, EncodedEvent, History, MemoryBroker, Metric, Since},
     conformance,
 };
 
@@ -34,6 +34,8 @@ enum Fault {
     CallsEverythingComplete,
     CountsNoReceivers,
     DropsControlMessages,
+    SharesANameBetweenMetrics,
+    ClaimsToPublishAtOnce,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,15 @@ impl Broker for Faulty {
 
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published> {
         Box::pin(ready(self.answer(publication)))
+    }
+
+    fn publishes_at_once(&self) -> bool {
+        self.fault == Fault::ClaimsToPublishAtOnce
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let count = if self.fault == Fault::SharesANameBetweenMetrics { 2 } else { 1 };
+        vec![Metric::counter("faults", "Faults", 1); count]
     }
 
     fn subscribe(&self, channel: &Channel) {
@@ -157,6 +168,8 @@ fn each_is_found() {
         Fault::CallsEverythingComplete,
         Fault::CountsNoReceivers,
         Fault::DropsControlMessages,
+        Fault::SharesANameBetweenMetrics,
+        Fault::ClaimsToPublishAtOnce,
     ] {
         assert!(!keeps_the_contract(fault), "{fault:?}");
     }
