@@ -27,8 +27,6 @@ mod pubsub;
 mod supervise;
 
 // The tests of what is not public start real servers too.
-#[cfg(test)]
-use tidecast_test::redis::{cluster, sentinel, server};
 
 /// The check of the codec's fuzz target.
 #[cfg(any(test, feature = "fuzzing"))]

@@ -1,5 +1,11 @@
 //! Real Redis servers: one alone, watched by Sentinels, or in a Cluster.
 
-pub mod cluster;
-pub mod sentinel;
-pub mod server;
+mod cluster;
+mod sentinel;
+mod server;
+
+pub use self::{
+    cluster::RedisCluster,
+    sentinel::{SERVICE, SentinelSet, freeze, thaw},
+    server::RedisServer,
+};

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use tidecast_test::{EventStream, eventually, redis::server::Server, request};
+use tidecast_test::{EventStream, eventually, redis::RedisServer, request};
 use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn both_pages_show_every_message() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let (here, there) = (serve(&redis).await, serve(&redis).await);
 
     let page = request(here, "GET", "/", &[], b"").await.text();
@@ -29,7 +29,7 @@ async fn both_pages_show_every_message() {
 
 #[tokio::test]
 async fn without_redis_a_program_is_not_ready() {
-    let mut redis = Server::start(&[]);
+    let mut redis = RedisServer::start(&[]);
     let address = serve(&redis).await;
     redis.kill();
     assert_eq!(say(address, "hello").await, 503);
@@ -38,7 +38,7 @@ async fn without_redis_a_program_is_not_ready() {
 }
 
 /// Starts a program on a free port and waits until it has found Redis.
-async fn serve(redis: &Server) -> SocketAddr {
+async fn serve(redis: &RedisServer) -> SocketAddr {
     let hub = super::hub(&redis.url()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -7,10 +7,10 @@ mod sentinel;
 
 use std::time::Duration;
 
+use tidecast_test::{PATIENCE, free_port, redis::RedisServer};
 use tokio::time::sleep;
 
 use super::*;
-use crate::server::{PATIENCE, Server};
 
 pub(super) fn commands(url: &str) -> Commands {
     commands_within(url, PATIENCE)
@@ -54,7 +54,7 @@ pub(super) const INCREMENT: &str = "return redis.call('INCR', KEYS[1])";
 
 #[tokio::test]
 async fn a_script_is_brought_along_where_it_is_not_known() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let script = Script::new("return {KEYS[1], ARGV[1], ARGV[2]}");
     let call = ScriptCall {
@@ -76,7 +76,7 @@ async fn a_script_is_brought_along_where_it_is_not_known() {
 
 #[tokio::test]
 async fn protocol_2_will_do_for_commands() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     server.command(&["CONFIG", "SET", "requirepass", "right"]);
     let commands = commands(&format!("redis://:right@127.0.0.1:{}/3?protocol=2&client_name=me", server.port));
     assert_eq!(commands.command(None, cmd(&["SET", "k", "v"]), false).await, Ok(Value::Okay));
@@ -88,7 +88,7 @@ async fn protocol_2_will_do_for_commands() {
 
 #[tokio::test]
 async fn a_unix_socket_is_as_good() {
-    let mut server = Server::new("redis-server", crate::server::free_port(), &["--save", "", "--unixsocket", "s"]);
+    let mut server = RedisServer::new("redis-server", free_port(), &["--save", "", "--unixsocket", "s"]);
     server.run();
     let url = format!("unix://{}/s?db=1", server.folder().display());
     assert_eq!(commands(&url).command(None, cmd(&["ECHO", "x"]), true).await, Ok(Value::BulkString(b"x".to_vec())));
@@ -98,7 +98,7 @@ async fn a_unix_socket_is_as_good() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_at_once_are_each_done_once() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let script = Script::new(INCREMENT);
     let calls = (0..10_000).map(|_| commands.call(increment(&script, "n", false)));
@@ -111,7 +111,7 @@ async fn ten_thousand_at_once_are_each_done_once() {
 
 #[tokio::test]
 async fn a_batch_is_run_in_its_order() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let push = Script::new("return redis.call('RPUSH', KEYS[1], ARGV[1])");
     let fail = Script::new("return redis.call('INCR', KEYS[1])");
@@ -138,7 +138,7 @@ async fn a_batch_is_run_in_its_order() {
 /// A caller that goes away takes nothing with it: the replies that come are still those to the calls that wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_call_leaves_the_others_alone() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     commands.ping().await.expect("it is there");
     for round in 0..200_u64 {

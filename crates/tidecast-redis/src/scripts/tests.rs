@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use redis::{Connection, ConnectionLike, RedisResult, ServerErrorKind, Value};
 use tidecast::{Channel, Epoch, Event, IdempotencyKey, Limits, Position};
+use tidecast_test::{PATIENCE, redis::RedisServer};
 
 use super::{
     find_id::IdSearch,
@@ -24,7 +25,6 @@ use crate::{
     codec::{Decoded, decode, decode_stored},
     keys::{ChannelKeys, Keys},
     replication_ids::ReplicationIds,
-    server::{self, Server},
 };
 
 /// The last position of an earlier epoch.
@@ -37,7 +37,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// A server, a connection to it, and a channel on it.
 struct Rig {
-    server: Server,
+    server: RedisServer,
     connection: Connection,
     channel: Channel,
     keys: ChannelKeys,
@@ -48,10 +48,10 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        Self::on(Server::start(&[]))
+        Self::on(RedisServer::start(&[]))
     }
 
-    fn on(server: Server) -> Self {
+    fn on(server: RedisServer) -> Self {
         let connection = connect(&server.url());
         let channel = Channel::default();
         let keys = Keys::new("tidecast", 0).channel(&channel);
@@ -174,7 +174,7 @@ struct Listener(Connection);
 impl Listener {
     fn new(rig: &Rig, command: &str, name: &str) -> Self {
         let mut connection = connect(&rig.server.url());
-        connection.set_read_timeout(Some(server::PATIENCE)).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
         connection.send_packed_command(&redis::cmd(command).arg(name).get_packed_command()).unwrap();
         connection.recv_response().unwrap();
         Self(connection)

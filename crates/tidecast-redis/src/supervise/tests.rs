@@ -6,15 +6,14 @@
 use std::{sync::Arc, time::Duration};
 
 use tidecast::{Delivery, Event, Hub, Start, Subscription, wire::FirstBlock};
+use tidecast_test::{
+    PATIENCE,
+    redis::{RedisCluster, RedisServer, SentinelSet},
+};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::{
-    RedisBroker, RedisConfig,
-    cluster::Cluster,
-    sentinel::Sentinels,
-    server::{PATIENCE, Server},
-};
+use crate::{RedisBroker, RedisConfig};
 
 struct Rig {
     broker: Arc<RedisBroker>,
@@ -78,7 +77,7 @@ async fn publish(rig: &Rig) {
 
 #[tokio::test]
 async fn the_task_that_listens_is_started_again() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let rig = Rig::new(quick(&server.url())).await;
     let broker = rig.broker.clone();
     rig.survives(FailPoint::Listening, read_another).await;
@@ -87,25 +86,25 @@ async fn the_task_that_listens_is_started_again() {
 
 #[tokio::test]
 async fn the_task_that_reads_the_socket_is_started_again() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     Rig::new(quick(&server.url())).await.survives(FailPoint::Push, publish).await;
 }
 
 #[tokio::test]
 async fn a_task_that_fills_channels_is_started_again() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     Rig::new(quick(&server.url())).await.survives(FailPoint::Backfill, read_another).await;
 }
 
 #[tokio::test]
 async fn comparing_is_started_again() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     Rig::new(quick(&server.url())).await.survives(FailPoint::LagCheck, async |_: &Rig| {}).await;
 }
 
 #[tokio::test]
 async fn the_task_that_routes_a_clusters_channels_is_started_again() {
-    let cluster = Cluster::start(&[]);
+    let cluster = RedisCluster::start(&[]);
     let rig = Rig::new(quick(&cluster.url()).compat(false)).await;
     let broker = rig.broker.clone();
     let wake = async |rig: &Rig| rig.broker.context.connected.send_modify(|_| {});
@@ -115,7 +114,7 @@ async fn the_task_that_routes_a_clusters_channels_is_started_again() {
 
 #[tokio::test]
 async fn the_task_that_watches_a_sentinel_is_started_again() {
-    let sentinels = Sentinels::start(&[]);
+    let sentinels = SentinelSet::start(&[]);
     let rig = Rig::new(quick(&sentinels.url())).await;
     rig.survives(FailPoint::Sentinels, async |_: &Rig| sentinels.cut_subscribers()).await;
 }

@@ -5,17 +5,13 @@ use std::fs;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use tidecast_test::{free_port, redis::RedisServer};
 
-use crate::{
-    RedisConfig,
-    commands::Commands,
-    error::CallError,
-    server::{Server, free_port},
-};
+use crate::{RedisConfig, commands::Commands, error::CallError};
 
 /// A server with certificates of an authority of its own, and where the files are.
 struct Trusted {
-    server: Server,
+    server: RedisServer,
     tls_port: u16,
 }
 
@@ -32,7 +28,7 @@ impl Trusted {
             ["--tls-ca-cert-file", "authority.pem"],
             ["--tls-auth-clients", ask_clients],
         ];
-        let mut server = Server::new("redis-server", free_port(), &options.concat());
+        let mut server = RedisServer::new("redis-server", free_port(), &options.concat());
         let authority_key = KeyPair::generate().expect("a key");
         let mut authority = CertificateParams::new(vec![]).expect("no names");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -2,15 +2,13 @@
 
 use tidecast::{Channel, Delivery, Event, IdempotencyKey, ResetReason, Start};
 use tidecast_redis::PlainFormat;
+use tidecast_test::redis::RedisServer;
 
-use crate::rig::{
-    node::{Node, next, next_data, quick},
-    server::Server,
-};
+use crate::node::{Node, next, next_data, quick};
 
 #[tokio::test]
 async fn a_channel_that_one_deletes_starts_over_for_the_readers_of_both() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     for (number, compat) in [true, false].into_iter().enumerate() {
         let config = quick(&server.url()).compat(compat);
         let (one, other) = (Node::new(config.clone()), Node::new(config));
@@ -42,7 +40,7 @@ async fn a_channel_that_one_deletes_starts_over_for_the_readers_of_both() {
 /// Deleted and published to at once, by both: every reader ends up with the last of it, and no reset is missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_while_others_publish_ends_in_agreement() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
     let publishing = async {
@@ -80,7 +78,7 @@ async fn deleting_while_others_publish_ends_in_agreement() {
 
 #[tokio::test]
 async fn a_key_that_was_used_at_one_counts_at_the_other() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let _reader = one.subscribe("sse").await;
     let key = || IdempotencyKey::new("order {17}: é").expect("a key");
@@ -95,7 +93,7 @@ async fn a_key_that_was_used_at_one_counts_at_the_other() {
 /// An array has no room for an id: hubs look it up, and where there is no history do without.
 #[tokio::test]
 async fn an_id_comes_with_an_array_too() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     for (number, (compat, history)) in [(true, 100), (false, 100), (true, 0), (false, 0)].into_iter().enumerate() {
         let config = quick(&server.url()).plain_format(PlainFormat::Array).compat(compat).history_events_max(history);
         let (one, other) = (Node::new(config.clone()), Node::new(config));

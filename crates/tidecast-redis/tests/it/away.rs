@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use tidecast::{Delivery, Start, wire::FirstBlock};
+use tidecast_test::redis::{RedisCluster, freeze, thaw};
 use tokio::time::{sleep, timeout};
 
-use crate::rig::{
-    cluster::Cluster,
-    node::{Node, next, quick},
-    sentinel::{freeze, thaw},
-};
+use crate::node::{Node, next, quick};
 
 /// How long a call to a node may take here, so that what waits for one is seen.
 const CALL: Duration = Duration::from_secs(120);
@@ -21,7 +18,7 @@ fn slot(channel: &str) -> u16 {
 /// A channel that the node with this number has.
 fn channel_at(node: usize, number: usize) -> String {
     let names = (0..).map(|attempt| format!("channel-{number}-{attempt}"));
-    names.into_iter().find(|name| Cluster::first_owner(slot(name)) == node).expect("one of them is there")
+    names.into_iter().find(|name| RedisCluster::first_owner(slot(name)) == node).expect("one of them is there")
 }
 
 /// A page that reads two channels came back while the primary of one was away, and got nothing of the other. And channels
@@ -29,7 +26,7 @@ fn channel_at(node: usize, number: usize) -> String {
 #[tokio::test]
 async fn channels_of_the_other_nodes_are_read() {
     const CHANNELS: usize = 40;
-    let cluster = Cluster::start(&["--cluster-require-full-coverage", "no"]);
+    let cluster = RedisCluster::start(&["--cluster-require-full-coverage", "no"]);
     let node = Node::new(quick(&cluster.url()).command_timeout(CALL));
     let (here, away) = (channel_at(0, 0), channel_at(2, 0));
     let both = [here.as_str(), away.as_str()];

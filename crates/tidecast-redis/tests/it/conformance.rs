@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use tidecast::{broker::Broker, conformance};
 use tidecast_redis::{PlainFormat, RedisBroker, RedisConfig};
-use tokio::time::timeout;
-
-use crate::rig::{
-    cluster::Cluster,
-    sentinel::Sentinels,
-    server::{PATIENCE, Server},
+use tidecast_test::{
+    PATIENCE,
+    redis::{RedisCluster, RedisServer, SentinelSet},
 };
+use tokio::time::timeout;
 
 async fn conforms(config: RedisConfig) {
     let broker = async || Arc::new(RedisBroker::new(config.clone()).expect("a runtime"));
@@ -21,37 +19,37 @@ async fn conforms(config: RedisConfig) {
 
 #[tokio::test]
 async fn a_server_by_itself_conforms() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     conforms(RedisConfig::from_url(&server.url()).unwrap()).await;
 }
 
 #[tokio::test]
 async fn channels_of_our_own_conform() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     conforms(RedisConfig::from_url(&server.url()).unwrap().compat(false)).await;
 }
 
 #[tokio::test]
 async fn the_older_payload_conforms() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     conforms(RedisConfig::from_url(&server.url()).unwrap().plain_format(PlainFormat::Array)).await;
 }
 
 #[tokio::test]
 async fn a_primary_behind_sentinels_conforms() {
-    let sentinels = Sentinels::start(&[]);
+    let sentinels = SentinelSet::start(&[]);
     conforms(RedisConfig::from_url(&sentinels.url()).unwrap()).await;
 }
 
 #[tokio::test]
 async fn a_cluster_conforms() {
-    let cluster = Cluster::start(&[]);
+    let cluster = RedisCluster::start(&[]);
     conforms(RedisConfig::from_url(&cluster.url()).unwrap()).await;
 }
 
 /// Each channel is then heard at the one node that has its slot.
 #[tokio::test]
 async fn sharded_channels_of_a_cluster_conform() {
-    let cluster = Cluster::start(&[]);
+    let cluster = RedisCluster::start(&[]);
     conforms(RedisConfig::from_url(&cluster.url()).unwrap().compat(false)).await;
 }

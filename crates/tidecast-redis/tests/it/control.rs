@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use tidecast::{Channel, broker::Broker};
+use tidecast_test::redis::RedisServer;
 
-use crate::rig::{
-    node::{Node, next_data, quick, until},
-    server::Server,
-};
+use crate::node::{Node, next_data, quick, until};
 
 /// A node that had stopped listening kept the events of a deleted channel, and listed the channel, until they were too old.
 #[tokio::test]
 async fn a_node_that_no_longer_listens_drops_the_log_of_a_deleted_channel() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = other.subscribe("sse").await;
     one.publish("sse", "secret").await;
@@ -32,7 +30,7 @@ async fn a_node_that_no_longer_listens_drops_the_log_of_a_deleted_channel() {
 /// A message of another program, or of a newer node, changes nothing.
 #[tokio::test]
 async fn unknown_control_messages_are_ignored() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     let forged = ["\u{1}", "\u{1}newer sse", "\u{1}forgotten", "\u{1}forgotten sse", "", &"x".repeat(100_000)];
@@ -46,7 +44,7 @@ async fn unknown_control_messages_are_ignored() {
 
 #[tokio::test]
 async fn a_control_message_is_refused_while_redis_is_away() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::new(quick(&server.url()).command_timeout(Duration::from_millis(300)));
     node.broker.ready().await.expect("redis is there");
     drop(server);

@@ -11,14 +11,12 @@ use std::{
 
 use tidecast::{Event, Hub, Limits, Start, Subscription, wire::FirstBlock};
 use tidecast_redis::RedisBroker;
+use tidecast_test::{PATIENCE, redis::RedisServer};
 use tokio::{runtime::Handle, time::timeout};
 
-use crate::rig::{
-    node::{Node, next_data, quick, until},
-    server::{PATIENCE, Server},
-};
+use crate::node::{Node, next_data, quick, until};
 
-fn signal(server: &Server, name: &str) {
+fn signal(server: &RedisServer, name: &str) {
     let status = Command::new("kill").args([name, &server.pid().to_string()]).status();
     assert!(status.expect("kill runs").success());
 }
@@ -26,7 +24,7 @@ fn signal(server: &Server, name: &str) {
 /// A stream whose past was being asked for when Redis froze held up the end of its hub until the command's deadline.
 #[tokio::test]
 async fn a_hub_that_is_closed_while_redis_is_frozen_ends_at_once() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let config = quick(&server.url()).command_timeout(PATIENCE * 10);
     let node = Node::with_limits(config, Limits { log_events_max: 5, ..Limits::default() });
     let mut live = node.subscribe("sse").await;
@@ -52,7 +50,7 @@ async fn a_hub_that_is_closed_while_redis_is_frozen_ends_at_once() {
 
 #[tokio::test]
 async fn a_hub_that_is_dropped_leaves_no_connection_and_no_task() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let tasks = Handle::current().metrics().num_alive_tasks();
     for _ in 0..3 {
         let broker = Arc::new(RedisBroker::new(quick(&server.url())).expect("a configuration"));
@@ -82,7 +80,7 @@ async fn a_hub_that_is_dropped_leaves_no_connection_and_no_task() {
 /// A hub may be asked in a thread that has no runtime, as a program of another kind does. That once panicked.
 #[tokio::test]
 async fn a_hub_is_asked_in_a_thread_without_a_runtime() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let hub = node.hub.clone();
     let asking = thread::spawn(move || {

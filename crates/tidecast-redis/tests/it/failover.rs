@@ -4,13 +4,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use tidecast::{Delivery, ResetReason, Start, Subscription};
+use tidecast_test::{redis::SentinelSet, wait_until};
 use tokio::time::timeout;
 
-use crate::rig::{
-    node::{Node, next, publish_until_accepted, quick, until},
-    sentinel::Sentinels,
-    server::wait_until,
-};
+use crate::node::{Node, next, publish_until_accepted, quick, until};
 
 /// Where each event was seen, by everybody: one position never means two events.
 #[derive(Debug, Default)]
@@ -46,7 +43,7 @@ fn numbers(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
 
 #[tokio::test]
 async fn what_a_lagging_replica_never_got_is_told() {
-    let mut sentinels = Sentinels::start(&[]);
+    let mut sentinels = SentinelSet::start(&[]);
     let (one, other) = (Node::new(quick(&sentinels.url())), Node::new(quick(&sentinels.url())));
     let mut sightings = Sightings::default();
     let mut reader = one.subscribe("sse").await;
@@ -101,7 +98,7 @@ async fn what_a_lagging_replica_never_got_is_told() {
 /// what was acknowledged in that time was in no history afterwards.
 #[tokio::test]
 async fn after_a_planned_failover_the_hubs_move_at_once() {
-    let mut sentinels = Sentinels::start(&[]);
+    let mut sentinels = SentinelSet::start(&[]);
     let (one, other) = (Node::new(quick(&sentinels.url())), Node::new(quick(&sentinels.url())));
     let mut reader = other.subscribe("sse").await;
     publish_until_accepted(&one, "before").await;

@@ -3,16 +3,14 @@
 use std::{process::Command, sync::Arc, time::Duration};
 
 use tidecast::{Delivery, Event, ResetReason, Start, wire::FirstBlock};
+use tidecast_test::{PATIENCE, redis::RedisServer};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::rig::{
-    node::{Node, next, next_data, publish_until_accepted, quick, until},
-    server::{PATIENCE, Server},
-};
+use crate::node::{Node, next, next_data, publish_until_accepted, quick, until};
 
 #[tokio::test]
 async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
-    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = one.subscribe("sse").await;
     other.publish("sse", "before").await;
@@ -52,7 +50,7 @@ async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn after_a_crash_without_its_data_that_is_told() {
-    let mut server = Server::start(&[]);
+    let mut server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     for number in 1..=3 {
@@ -80,7 +78,7 @@ async fn after_a_crash_without_its_data_that_is_told() {
 /// it or told as gone.
 #[tokio::test]
 async fn crashes_under_load_lose_nothing_in_silence() {
-    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (one, other) = (Node::on(&server), Arc::new(Node::on(&server)));
     let mut reader = one.subscribe("sse").await;
     let publishing = tokio::spawn({
@@ -126,7 +124,7 @@ async fn crashes_under_load_lose_nothing_in_silence() {
 /// of silence and 700 ms for the answer here; ten times that is the bound.
 #[tokio::test]
 async fn a_frozen_connection_is_found_by_the_probe() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     let signal = |name: &str| {
@@ -147,7 +145,7 @@ async fn a_frozen_connection_is_found_by_the_probe() {
 /// A listening connection that is cut while events are published: the gap is filled from the history, in order.
 #[tokio::test]
 async fn what_is_published_while_nobody_listens_is_filled_in() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = one.subscribe("sse").await;
     for round in 0..5 {
@@ -164,7 +162,7 @@ async fn what_is_published_while_nobody_listens_is_filled_in() {
 
 #[tokio::test]
 async fn without_a_history_a_gap_is_told() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let config = quick(&server.url()).history_events_max(0);
     let (one, other) = (Node::new(config.clone()), Node::new(config));
     let mut reader = one.subscribe("sse").await;
@@ -197,7 +195,7 @@ async fn without_a_history_a_gap_is_told() {
 /// pause of the connection that listens had grown to that, and nobody told it that Redis was there.
 #[tokio::test]
 async fn hearing_and_publishing_are_back_together() {
-    let mut server = Server::start(&["--appendonly", "yes"]);
+    let mut server = RedisServer::start(&["--appendonly", "yes"]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = one.subscribe("sse").await;
     server.kill();
@@ -222,7 +220,7 @@ async fn hearing_and_publishing_are_back_together() {
 /// A hub that can't hear Redis says so in what it answers to a publish.
 #[tokio::test]
 async fn a_publish_says_that_its_readers_hear_it_later() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     let published = node.hub.publish("sse", Event::text("heard")).await.unwrap();

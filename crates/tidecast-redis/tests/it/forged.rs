@@ -3,11 +3,9 @@
 //! Such an event once stood in the place of the genuine one for every reader, without a word.
 
 use tidecast::{Delivery, Event, ResetReason, Start, Subscription};
+use tidecast_test::redis::RedisServer;
 
-use crate::rig::{
-    node::{Node, next, next_data, quick, until},
-    server::Server,
-};
+use crate::node::{Node, next, next_data, quick, until};
 
 /// The white space that stands for a position behind an event.
 fn tail(position: &str) -> String {
@@ -18,7 +16,7 @@ fn tail(position: &str) -> String {
     digits.chars().flat_map(|digit| white(digit.to_digit(16).expect("a hex digit"))).collect()
 }
 
-fn forge(server: &Server, position: &str, data: &str) {
+fn forge(server: &RedisServer, position: &str, data: &str) {
     let payload = format!("{{\"data\":\"{data}\"}}{}", tail(position));
     server.command(&["PUBLISH", "sse", &payload]).expect("an answer");
 }
@@ -42,7 +40,7 @@ async fn data_or_reason(reader: &mut Subscription) -> String {
 
 #[tokio::test]
 async fn an_event_in_the_place_of_the_next_is_replaced_and_that_is_told() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
     one.publish("sse", "one").await;
@@ -73,7 +71,7 @@ async fn an_event_in_the_place_of_the_next_is_replaced_and_that_is_told() {
 
 #[tokio::test]
 async fn an_event_ahead_of_the_next_displaces_none() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     node.publish("sse", "1").await;
@@ -93,7 +91,7 @@ async fn an_event_ahead_of_the_next_displaces_none() {
 
 #[tokio::test]
 async fn an_event_in_a_place_that_was_passed_changes_nothing() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     for number in 1..=5 {
@@ -113,7 +111,7 @@ async fn an_event_in_a_place_that_was_passed_changes_nothing() {
 /// Without a history nobody can tell which of the two is genuine: readers are told.
 #[tokio::test]
 async fn without_a_history_a_conflict_is_told() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::new(quick(&server.url()).history_events_max(0));
     let mut reader = node.subscribe("sse").await;
     node.publish("sse", "one").await;

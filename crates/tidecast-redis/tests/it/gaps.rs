@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use tidecast_redis::RedisConfig;
+use tidecast_test::redis::RedisServer;
 use tokio::time::sleep;
 
-use crate::rig::{
-    node::{Node, next_data, quick, until},
-    server::Server,
-};
+use crate::node::{Node, next_data, quick, until};
 
 /// More than a page of the history has, and more than is held back for one channel.
 #[tokio::test]
 async fn events_of_a_megabyte_are_filled_in() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = one.subscribe("sse").await;
     let megabyte = "x".repeat(1024 * 1024 - 1);
@@ -33,7 +31,7 @@ async fn events_of_a_megabyte_are_filled_in() {
 /// passed over as lost, though it was at hand.
 #[tokio::test]
 async fn without_a_history_the_first_event_of_a_channel_comes_too() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     for (number, compat) in [true, false].into_iter().enumerate() {
         let config = quick(&server.url()).history_events_max(0).compat(compat);
         let (one, other) = (Node::new(config.clone()), Node::new(config));
@@ -53,7 +51,7 @@ async fn without_a_history_the_first_event_of_a_channel_comes_too() {
 /// Events that are in the history and never came, as if the connection led to a server that the others do not publish to.
 #[tokio::test]
 async fn a_deaf_connection_is_found() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     node.publish("sse", "heard").await;
@@ -72,7 +70,7 @@ async fn a_deaf_connection_is_found() {
 /// Compared all the time, with channels that are busy, silent, or whose counter has expired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_not_deaf_is_not_taken_for_deaf() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let config = || quick(&server.url()).compare_interval(Duration::from_millis(5));
     let (one, other) = (Node::new(config()), Node::new(config()));
     let mut busy = one.subscribe("busy").await;
@@ -99,7 +97,7 @@ async fn one_that_is_not_deaf_is_not_taken_for_deaf() {
 
 #[tokio::test]
 async fn a_node_that_neither_probes_nor_compares_hears_all_the_same() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let never = |config: RedisConfig| config.probe_interval(Duration::ZERO).compare_interval(Duration::ZERO);
     let node = Node::new(never(quick(&server.url())));
     let mut reader = node.subscribe("sse").await;

@@ -4,12 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tidecast::{Channel, Delivery, Hub, Start, Subscription, clock::ManualClock, wire::FirstBlock};
 use tidecast_redis::RedisBroker;
+use tidecast_test::{PATIENCE, redis::RedisServer};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::rig::{
-    node::{Node, next, next_data, quick, until},
-    server::{PATIENCE, Server},
-};
+use crate::node::{Node, next, next_data, quick, until};
 
 const CHANNELS: usize = 5_000;
 
@@ -32,7 +30,7 @@ async fn all_live(hub: &Hub, channels: &[String]) {
 }
 
 /// How often a server was given a command since it started.
-fn calls(server: &Server, command: &str) -> usize {
+fn calls(server: &RedisServer, command: &str) -> usize {
     let stats = server.command(&["INFO", "commandstats"]).expect("an answer");
     let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
     line.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(0)
@@ -40,7 +38,7 @@ fn calls(server: &Server, command: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restart_all_of_them_are_live_again_and_each_was_asked_for_once() {
-    let mut server = Server::start(&["--appendonly", "yes"]);
+    let mut server = RedisServer::start(&["--appendonly", "yes"]);
     let node = Node::on(&server);
     let channels: Vec<String> = (0..CHANNELS).map(|number| format!("channel {number}")).collect();
     let began = Instant::now();
@@ -74,7 +72,7 @@ async fn after_a_restart_all_of_them_are_live_again_and_each_was_asked_for_once(
 /// connection stood.
 #[tokio::test]
 async fn channels_that_are_no_longer_read_are_unsubscribed_from() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let clock = Arc::new(ManualClock::default());
     let broker = Arc::new(RedisBroker::new(quick(&server.url())).expect("a configuration"));
     let hub = Hub::builder().broker(broker.clone()).clock(clock.clone()).build();
@@ -100,7 +98,7 @@ async fn channels_that_are_no_longer_read_are_unsubscribed_from() {
 /// tell each other of deletions was among them, and is no channel's. Hubs of before still publish and listen there.
 #[tokio::test]
 async fn redis_lists_no_name_that_is_not_a_channels() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     // With all that is special in a pattern.
     for prefix in ["tidecast", "a*[b]?^\\"] {
         let config = quick(&server.url()).prefix(prefix).expect("a prefix");
@@ -121,7 +119,7 @@ async fn redis_lists_no_name_that_is_not_a_channels() {
 /// A user that may listen only to names of ours has no right to the pattern: then hubs listen by the name.
 #[tokio::test]
 async fn a_user_without_the_right_to_the_pattern_hears_of_deletions() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let rule = ["ACL", "SETUSER", "hub", "on", ">secret", "~tidecast:*", "resetchannels", "&tidecast:*", "+@all"];
     assert_eq!(server.command(&rule).expect("an answer"), "+OK\r\n");
     let config = quick(&format!("redis://hub:secret@127.0.0.1:{}/0", server.port)).compat(false);

@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use tidecast::{Hub, Start, Subscription};
+use tidecast_test::{redis::RedisServer, wait_until};
 
-use crate::rig::{
-    node::{Node, next_data, quick},
-    server::{Server, wait_until},
-};
+use crate::node::{Node, next_data, quick};
 
 /// For how long a node or the server stands still, so that events come between.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -37,7 +35,7 @@ fn readers(hub: &Hub, channel: &str) -> [Subscription; 2] {
 /// Each of these events was lost without a word: the readers began where the channel stood once it was open.
 #[tokio::test]
 async fn what_is_published_right_after_subscribing_comes() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     for number in 0..12 {
         for (case, publisher) in [("the same", &one), ("another", &other)] {
@@ -57,7 +55,7 @@ async fn what_is_published_right_after_subscribing_comes() {
 
 #[tokio::test]
 async fn what_is_published_while_a_node_or_redis_is_slow_to_open_a_channel_comes() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let pause = PAUSE.as_millis().to_string();
     for number in 0..4 {
@@ -81,7 +79,7 @@ async fn what_is_published_while_a_node_or_redis_is_slow_to_open_a_channel_comes
 /// A reader that comes while its node is cut off from Redis waits as one of a channel that is not open.
 #[tokio::test]
 async fn what_is_published_while_a_node_is_cut_off_comes_to_those_who_wait() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut before = one.subscribe("sse").await;
     for number in 0..4 {
@@ -99,7 +97,7 @@ async fn what_is_published_while_a_node_is_cut_off_comes_to_those_who_wait() {
 /// Without a history nothing tells when an event was published; one that was heard while the channel was opened comes.
 #[tokio::test]
 async fn without_a_history_what_is_heard_while_a_channel_is_opened_comes() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let config = || quick(&server.url()).history_events_max(0);
     let (one, other) = (Node::new(config()), Node::new(config()));
     for number in 0..8 {

@@ -2,11 +2,9 @@
 
 use futures_util::future::join_all;
 use tidecast::{Delivery, Event, Limits, ResetReason, Start};
+use tidecast_test::redis::RedisServer;
 
-use crate::rig::{
-    node::{Node, next, quick},
-    server::Server,
-};
+use crate::node::{Node, next, quick};
 
 async fn publish(node: &Node, data: usize, id: Option<&str>) {
     let event = Event::text(data.to_string());
@@ -32,7 +30,7 @@ async fn come_back(node: &Node, id: &str, last: usize) -> (Vec<ResetReason>, Vec
 #[tokio::test]
 async fn an_own_id_is_looked_up_in_the_history() {
     const AFTER: usize = 300;
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     publish(&node, 0, Some("mine")).await;
     for number in 1..=AFTER {
@@ -52,7 +50,7 @@ async fn an_own_id_is_looked_up_in_the_history() {
 async fn a_lookup_transfers_no_events_and_has_a_bound() {
     const EVENTS: usize = 140;
     const READERS: usize = 20;
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let large = "x".repeat(64 * 1024);
     for number in 0..EVENTS {
@@ -91,7 +89,7 @@ async fn a_lookup_transfers_no_events_and_has_a_bound() {
 async fn repeated_ids_are_resolved_behind_the_oldest_at_every_hub() {
     const EVENTS: usize = 600;
     const IDS: [&str; 6] = ["a", "b", "c", "order-17", "é", "0.0"];
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let small = Limits { log_events_max: 50, ..Limits::default() };
     let nodes = [Node::on(&server), Node::with_limits(quick(&server.url()), small)];
     let _readers = [nodes[0].subscribe("sse").await, nodes[1].subscribe("sse").await];

@@ -1,11 +1,9 @@
 //! Channels that Redis will not let be heard, or that can't be read: the others are none the worse for it.
 
 use tidecast::{Start, Subscription, wire::FirstBlock};
+use tidecast_test::redis::RedisServer;
 
-use crate::rig::{
-    node::{Node, next_data, until},
-    server::Server,
-};
+use crate::node::{Node, next_data, until};
 
 fn is_open(subscription: &mut Subscription) -> bool {
     subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:")
@@ -15,7 +13,7 @@ fn is_open(subscription: &mut Subscription) -> bool {
 /// begun again, for ever: nobody heard anything.
 #[tokio::test]
 async fn a_channel_that_may_not_be_listened_to_deafens_no_other() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let acl = ["ACL", "SETUSER", "default", "resetchannels", "&tidecast:*", "&may*"];
     assert_eq!(server.command(&acl).as_deref(), Some("+OK\r\n"));
     let node = Node::on(&server);
@@ -40,7 +38,7 @@ async fn a_channel_that_may_not_be_listened_to_deafens_no_other() {
 /// was ever live.
 #[tokio::test]
 async fn channels_that_can_not_be_read_hold_up_no_other() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let spoil = "for i = 1, 400 do redis.call('SET', 'tidecast:{bad' .. i .. '}:meta', 'no hash') end";
     server.command(&["EVAL", spoil, "0"]).expect("an answer");
     let node = Node::on(&server);

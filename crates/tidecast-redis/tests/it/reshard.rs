@@ -5,13 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use tidecast::{Delivery, Event, ResetReason};
 use tidecast_redis::RedisConfig;
+use tidecast_test::{PATIENCE, redis::RedisCluster};
 use tokio::time::{sleep, timeout};
 
-use crate::rig::{
-    cluster::Cluster,
-    node::{Node, next, publish_until_accepted, quick},
-    server::PATIENCE,
-};
+use crate::node::{Node, next, publish_until_accepted, quick};
 
 /// The slot of the channel `sse`, whose keys carry the name in a hash tag: the CRC-16 of the Cluster's specification.
 fn slot_of_sse() -> u16 {
@@ -22,7 +19,7 @@ fn slot_of_sse() -> u16 {
 }
 
 async fn a_slot_moves_under_load(configure: impl Fn(RedisConfig) -> RedisConfig) {
-    let cluster = Cluster::start(&[]);
+    let cluster = RedisCluster::start(&[]);
     let node = || Node::new(configure(quick(&cluster.url())));
     let (one, other) = (node(), Arc::new(node()));
     let mut reader = one.subscribe("sse").await;
@@ -58,7 +55,7 @@ async fn a_slot_moves_under_load(configure: impl Fn(RedisConfig) -> RedisConfig)
     });
 
     let slot = slot_of_sse();
-    let mut from = Cluster::first_owner(slot);
+    let mut from = RedisCluster::first_owner(slot);
     for _ in 0..2 {
         sleep(Duration::from_millis(200)).await;
         let to = (from + 1) % 3;

@@ -4,29 +4,27 @@ use std::time::Duration;
 
 use tidecast::{Channel, Delivery, ResetReason, Start};
 use tidecast_redis::RedisConfig;
+use tidecast_test::{redis::RedisServer, wait_until};
 use tokio::time::{sleep, timeout};
 
-use crate::rig::{
-    node::{Node, next, next_data, quick, until},
-    server::{Server, wait_until},
-};
+use crate::node::{Node, next, next_data, quick, until};
 
 /// How long a channel's counter outlives its last event, where that is to pass within a test.
 const IDLE: Duration = Duration::from_millis(800);
 
-fn forgetful(server: &Server) -> RedisConfig {
+fn forgetful(server: &RedisServer) -> RedisConfig {
     quick(&server.url()).history_age_max(IDLE).idle_age_max(IDLE)
 }
 
 /// Whether Redis has nothing of the channel any more.
-fn is_gone(server: &Server) -> bool {
+fn is_gone(server: &RedisServer) -> bool {
     server.command(&["EXISTS", "tidecast:{sse}:meta"]).as_deref() == Some(":0\r\n")
 }
 
 /// The id of a page that came to a silent channel was `0.0`, whatever became of the channel later.
 #[tokio::test]
 async fn a_page_that_was_there_before_the_first_event_misses_nothing_in_silence() {
-    type Loss = fn(&Server);
+    type Loss = fn(&RedisServer);
     let losses: [(&str, Loss); 4] = [
         ("nothing", |_| {}),
         ("emptied", |server| drop(server.command(&["FLUSHALL"]))),
@@ -35,7 +33,7 @@ async fn a_page_that_was_there_before_the_first_event_misses_nothing_in_silence(
     ];
     for (loss, lose) in losses {
         for next_event in [false, true] {
-            let server = Server::start(&[]);
+            let server = RedisServer::start(&[]);
             let config = if loss == "expired" { forgetful(&server) } else { quick(&server.url()) };
             let node = Node::new(config.clone());
             let id = node.subscribe("sse").await.cursor().to_string();
@@ -69,7 +67,7 @@ async fn a_page_that_was_there_before_the_first_event_misses_nothing_in_silence(
 /// Pages wait on a silent channel at one hub and come back at another: nothing happened, and nothing is told.
 #[tokio::test]
 async fn a_silent_channel_is_the_same_at_every_hub() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut stays = one.subscribe("sse").await;
     let mut back = other.hub.subscribe(["sse"], Start::After(stays.cursor().to_string().into())).unwrap();
@@ -85,7 +83,7 @@ async fn a_silent_channel_is_the_same_at_every_hub() {
 /// event after it, though nothing was missing.
 #[tokio::test]
 async fn the_first_event_after_the_counter_expired_resets_no_reader_that_was_there() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let (one, other) = (Node::new(forgetful(&server)), Node::new(forgetful(&server)));
     let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
     for data in ["before", "after", "and again"] {
@@ -106,7 +104,7 @@ async fn the_first_event_after_the_counter_expired_resets_no_reader_that_was_the
 /// The server's name changes with its first replica. Nothing is lost by that.
 #[tokio::test]
 async fn the_first_replica_resets_no_reader_that_was_there() {
-    let server = Server::start(&["--repl-diskless-sync-delay", "0"]);
+    let server = RedisServer::start(&["--repl-diskless-sync-delay", "0"]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
     one.publish("sse", "before").await;
@@ -114,7 +112,7 @@ async fn the_first_replica_resets_no_reader_that_was_there() {
         assert_eq!(next_data(reader).await, "before");
     }
     let id = readers[0].cursor().to_string();
-    let replica = Server::start(&[]);
+    let replica = RedisServer::start(&[]);
     let port = server.port.to_string();
     assert_eq!(replica.command(&["REPLICAOF", "127.0.0.1", &port]).as_deref(), Some("+OK\r\n"));
     let is_linked = || replica.command(&["INFO", "replication"]).is_some_and(|info| info.contains("link_status:up"));
@@ -133,7 +131,7 @@ async fn the_first_replica_resets_no_reader_that_was_there() {
 /// all pages at once, and not never.
 #[tokio::test]
 async fn after_a_restart_the_first_event_of_a_silent_channel_comes_with_a_reset() {
-    let mut server = Server::start(&["--appendonly", "yes"]);
+    let mut server = RedisServer::start(&["--appendonly", "yes"]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     server.kill();
@@ -159,7 +157,7 @@ async fn an_event_whose_epoch_was_gone_before_it_was_looked_up_is_not_lost_in_si
             if !before && wipe[0] == "DEL" {
                 continue;
             }
-            let server = Server::start(&[]);
+            let server = RedisServer::start(&[]);
             // Nothing but an event has a channel looked up.
             let (one, other) = (Node::new(quick(&server.url()).compare_interval(Duration::ZERO)), Node::on(&server));
             let mut reader = one.subscribe("sse").await;

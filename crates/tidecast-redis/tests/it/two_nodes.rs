@@ -10,12 +10,10 @@ use std::{
 };
 
 use tidecast::{Channel, Delivery, Event, Start};
+use tidecast_test::{PATIENCE, redis::RedisServer};
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::rig::{
-    node::Node,
-    server::{PATIENCE, Server},
-};
+use crate::node::Node;
 
 const READERS: usize = 200;
 const EVENTS_EACH: usize = 1_000;
@@ -81,7 +79,7 @@ async fn wander(nodes: Arc<[Node; 2]>, total: Arc<AtomicUsize>, done: Arc<Atomic
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_move_between_nodes_miss_nothing_of_ours_and_see_what_is_foreign_once() {
-    let server = Arc::new(Server::start(&[]));
+    let server = Arc::new(RedisServer::start(&[]));
     let nodes = Arc::new([Node::on(&server), Node::on(&server)]);
     nodes[0].publish("sse", "the first").await;
     // So that both listen from here on: before that, what is foreign passes a node by.

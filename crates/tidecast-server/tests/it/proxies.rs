@@ -11,7 +11,9 @@ use std::{
 };
 
 use serde_json::json;
-use tidecast_test::{EventSource, EventStream, HubProcess, Signal, eventually, request_bytes, within};
+use tidecast_test::{
+    EventSource, EventStream, HubProcess, Signal, eventually, redis::RedisServer, request_bytes, within,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -21,8 +23,7 @@ use self::{
     http2::Http2,
     setup::{Kind, Proxy},
 };
-use crate::TIDECAST;
-use crate::redis::{hub_on, server::Server};
+use crate::{TIDECAST, redis::hub_on};
 
 /// How many streams are open at the same time.
 const STREAMS: usize = 40;
@@ -178,7 +179,7 @@ fn http_version(proxy: &Proxy) -> String {
 /// in 18 s were answered by 502, each of which closes an `EventSource` for good.
 async fn check_two(kind: Kind) {
     const READERS: usize = 8;
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let mut hubs = [hub_on(&redis, &[]).await, hub_on(&redis, &[]).await];
     let addresses = [hubs[0].address, hubs[1].address];
     let proxy = Proxy::start(kind, &addresses).await;

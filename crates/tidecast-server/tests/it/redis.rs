@@ -18,14 +18,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-pub(crate) use tidecast_test::redis::server;
-use tidecast_test::{HubProcess, eventually};
+use tidecast_test::{HubProcess, eventually, redis::RedisServer};
 
-use self::server::Server;
 use crate::TIDECAST;
 
 /// A hub on database 0 of this Redis, ready to publish.
-pub(crate) async fn hub_on(redis: &Server, arguments: &[&str]) -> HubProcess {
+pub(crate) async fn hub_on(redis: &RedisServer, arguments: &[&str]) -> HubProcess {
     let url = redis.url();
     let hub = TIDECAST.serve(&[&["--redis", &url], arguments].concat());
     until_ready(&hub).await;
@@ -37,7 +35,7 @@ async fn until_ready(hub: &HubProcess) {
 }
 
 /// Publishes by `redis-cli`, as anybody may, any bytes.
-fn publish_by_hand(redis: &Server, channel: &str, payload: &[u8]) {
+fn publish_by_hand(redis: &RedisServer, channel: &str, payload: &[u8]) {
     let port = redis.port.to_string();
     let mut command = Command::new("redis-cli");
     command.args(["-h", "127.0.0.1", "-p", &port, "-x", "PUBLISH", channel]);

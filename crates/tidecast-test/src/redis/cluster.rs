@@ -1,16 +1,16 @@
 //! A real Cluster of three primaries on free ports of the loopback interface, each with a third of the slots.
 
-use super::server::Server;
+use super::RedisServer;
 use crate::{free_port, wait_until};
 
 /// A running Cluster, ended when it is dropped.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct RedisCluster {
     /// The three primaries.
-    pub nodes: Vec<Server>,
+    pub nodes: Vec<RedisServer>,
 }
 
-impl Cluster {
+impl RedisCluster {
     /// Starts a Cluster with more options for each node, and waits until every node knows the owner of every slot.
     pub fn start(options: &[&str]) -> Self {
         let mut buses = Vec::new();
@@ -19,7 +19,7 @@ impl Cluster {
             // By default it is the port plus 10,000, which may exceed 65,535.
             let bus = free_port().to_string();
             let own = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "2000"];
-            nodes.push(Server::start(&[&own, options].concat()));
+            nodes.push(RedisServer::start(&[&own, options].concat()));
             buses.push(bus);
         }
         let cluster = Self { nodes };
@@ -30,7 +30,7 @@ impl Cluster {
             let port = node.port.to_string();
             ask(&cluster.nodes[0], &["CLUSTER", "MEET", "127.0.0.1", &port, &buses[index]]);
         }
-        let is_complete = |node: &Server| {
+        let is_complete = |node: &RedisServer| {
             let info = node.command(&["CLUSTER", "INFO"]).unwrap_or_default();
             ["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3"]
                 .iter()
@@ -78,7 +78,7 @@ impl Cluster {
     }
 }
 
-fn ask(node: &Server, arguments: &[&str]) -> String {
+fn ask(node: &RedisServer, arguments: &[&str]) -> String {
     let reply = node.command(arguments).unwrap_or_else(|| panic!("no reply to {arguments:?}"));
     assert!(!reply.starts_with('-'), "{arguments:?}: {reply}");
     reply

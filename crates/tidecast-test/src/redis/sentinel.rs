@@ -5,7 +5,7 @@
 
 use rustix::process::Signal;
 
-use super::server::Server;
+use super::RedisServer;
 use crate::{free_port, process::send_signal, wait_until};
 
 /// The name under which the Sentinels watch the primary.
@@ -13,20 +13,20 @@ pub const SERVICE: &str = "tidecast";
 
 /// A primary and its replica, watched by three Sentinels.
 #[derive(Debug)]
-pub struct Sentinels {
-    servers: [Server; 2],
+pub struct SentinelSet {
+    servers: [RedisServer; 2],
     /// The index of the primary.
     primary: usize,
-    sentinels: Vec<Server>,
+    sentinels: Vec<RedisServer>,
 }
 
-impl Sentinels {
+impl SentinelSet {
     /// Starts the servers and the Sentinels, with more options for the two servers, and waits until each Sentinel knows
     /// the replica and the other Sentinels.
     pub fn start(options: &[&str]) -> Self {
         // By default a primary waits 5 s for further replicas before it serves the first.
         let options = [&["--repl-diskless-sync-delay", "0"], options].concat();
-        let servers = [Server::start(&options), Server::start(&options)];
+        let servers = [RedisServer::start(&options), RedisServer::start(&options)];
         let port = servers[0].port.to_string();
         expect(servers[1].command(&["REPLICAOF", "127.0.0.1", &port]).as_deref(), "+OK");
         assert!(wait_until(|| is_in_sync(&servers[1])), "the replica does not get in sync:\n{}", servers[1].log());
@@ -49,12 +49,12 @@ impl Sentinels {
     }
 
     /// Returns the primary.
-    pub fn primary(&self) -> &Server {
+    pub fn primary(&self) -> &RedisServer {
         &self.servers[self.primary]
     }
 
     /// Returns the replica: the other server, whether it runs or not.
-    pub fn replica(&self) -> &Server {
+    pub fn replica(&self) -> &RedisServer {
         &self.servers[1 - self.primary]
     }
 
@@ -79,7 +79,7 @@ impl Sentinels {
         let replica = self.replica();
         let port = format!("\r\n{}\r\n", replica.port);
         let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE];
-        let is_known = |sentinel: &Server| sentinel.command(&ask).is_some_and(|reply| reply.contains(&port));
+        let is_known = |sentinel: &RedisServer| sentinel.command(&ask).is_some_and(|reply| reply.contains(&port));
         let is_promoted = || has_line(replica, "role:master") && self.sentinels.iter().all(is_known);
         assert!(wait_until(is_promoted), "the replica is not promoted:\n{}", self.sentinels[0].log());
         self.primary = 1 - self.primary;
@@ -109,17 +109,17 @@ impl Sentinels {
 }
 
 /// Freezes a server: it keeps its connections and does not reply.
-pub fn freeze(server: &Server) {
+pub fn freeze(server: &RedisServer) {
     send_signal(server.pid(), Signal::STOP);
 }
 
 /// Lets a frozen server continue. It then handles everything that it received meanwhile.
-pub fn thaw(server: &Server) {
+pub fn thaw(server: &RedisServer) {
     send_signal(server.pid(), Signal::CONT);
 }
 
-fn start_sentinel(primary: &str) -> Server {
-    let mut sentinel = Server::new("redis-sentinel", free_port(), &[]);
+fn start_sentinel(primary: &str) -> RedisServer {
+    let mut sentinel = RedisServer::new("redis-sentinel", free_port(), &[]);
     let lines = [
         format!("sentinel monitor {SERVICE} 127.0.0.1 {primary} 2"),
         format!("sentinel down-after-milliseconds {SERVICE} 1000"),
@@ -132,18 +132,18 @@ fn start_sentinel(primary: &str) -> Server {
     sentinel
 }
 
-fn is_in_sync(server: &Server) -> bool {
+fn is_in_sync(server: &RedisServer) -> bool {
     has_line(server, "role:slave") && has_line(server, "master_link_status:up")
 }
 
 /// Returns whether `INFO replication` has this line.
-fn has_line(server: &Server, line: &str) -> bool {
+fn has_line(server: &RedisServer, line: &str) -> bool {
     let info = server.command(&["INFO", "replication"]);
     info.is_some_and(|info| info.lines().any(|found| found == line))
 }
 
 /// Returns whether the reply to a command has a field with this value.
-fn replies_field(server: &Server, command: &[&str], field: &str, value: &str) -> bool {
+fn replies_field(server: &RedisServer, command: &[&str], field: &str, value: &str) -> bool {
     let pair = format!("\r\n{field}\r\n${}\r\n{value}\r\n", value.len());
     server.command(command).is_some_and(|reply| reply.contains(&pair))
 }
@@ -156,8 +156,8 @@ fn expect(reply: Option<&str>, start: &str) {
 /// A write that was acknowledged and not replicated is gone after the failover.
 #[test]
 fn a_lagging_replica_is_promoted_without_the_latest_writes() {
-    let mut set = Sentinels::start(&[]);
-    let write = |server: &Server, key: &str| expect(server.command(&["SET", key, "1"]).as_deref(), "+OK");
+    let mut set = SentinelSet::start(&[]);
+    let write = |server: &RedisServer, key: &str| expect(server.command(&["SET", key, "1"]).as_deref(), "+OK");
     write(set.primary(), "a");
     assert!(wait_until(|| set.replica().command(&["GET", "a"]).is_some_and(|reply| reply.contains('1'))));
     set.cut_replication();
@@ -173,7 +173,7 @@ fn a_lagging_replica_is_promoted_without_the_latest_writes() {
 
 #[test]
 fn a_frozen_primary_becomes_a_replica_when_it_thaws() {
-    let mut set = Sentinels::start(&[]);
+    let mut set = SentinelSet::start(&[]);
     freeze(set.primary());
     set.wait_for_promotion();
     thaw(set.replica());

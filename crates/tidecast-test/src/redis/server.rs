@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-pub use crate::{PATIENCE, free_port, wait_until};
+use crate::{free_port, wait_until};
 
 /// A server, which may be stopped and started again on the same port.
 #[derive(Debug)]
-pub struct Server {
+pub struct RedisServer {
     /// The port on 127.0.0.1.
     pub port: u16,
     folder: PathBuf,
@@ -23,7 +23,7 @@ pub struct Server {
     child: Option<Child>,
 }
 
-impl Server {
+impl RedisServer {
     /// Starts a server that keeps nothing on disk, with more options for its command line.
     pub fn start(options: &[&str]) -> Self {
         let mut server = Self::new("redis-server", free_port(), &[&["--save", ""], options].concat());
@@ -112,7 +112,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);

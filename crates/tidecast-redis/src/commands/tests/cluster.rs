@@ -1,11 +1,13 @@
 //! Three primaries, and slots that move between them.
 
+use tidecast_test::{free_port, redis::RedisCluster};
+
 use super::*;
-use crate::{cluster::Cluster, topology::cluster::slot};
+use crate::topology::cluster::slot;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_key_is_at_its_node_wherever_that_is() {
-    let cluster = Cluster::start(&[]);
+    let cluster = RedisCluster::start(&[]);
     let commands = commands(&cluster.url());
     let script = Script::new(INCREMENT);
     let calls: Vec<_> = (0..300).map(|index| format!("key {index} é")).collect();
@@ -21,7 +23,7 @@ async fn every_key_is_at_its_node_wherever_that_is() {
 
     // Away and back, step by step, with a key that is there and one that is not yet.
     let (key, slot) = ("{moves}n", slot(b"moves"));
-    let from = Cluster::first_owner(slot);
+    let from = RedisCluster::first_owner(slot);
     let to = (from + 1) % 3;
     let one = |key| commands.call(increment(&script, key, false));
     assert_eq!(one(key).await, Ok(Value::Int(1)));
@@ -41,10 +43,11 @@ async fn every_key_is_at_its_node_wherever_that_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_died_takes_only_its_slots_with_it() {
-    let mut cluster = Cluster::start(&["--cluster-require-full-coverage", "no"]);
+    let mut cluster = RedisCluster::start(&["--cluster-require-full-coverage", "no"]);
     let commands = commands_within(&cluster.url(), Duration::from_millis(700));
     let script = Script::new(INCREMENT);
-    let key_of = |node| (0..).map(|n| format!("k{n}")).find(|key| Cluster::first_owner(slot(key.as_bytes())) == node);
+    let key_of =
+        |node| (0..).map(|n| format!("k{n}")).find(|key| RedisCluster::first_owner(slot(key.as_bytes())) == node);
     let [first, second, third] = [0, 1, 2].map(|node| key_of(node).expect("there are enough"));
     for key in [&first, &second, &third] {
         assert_eq!(commands.call(increment(&script, key, false)).await, Ok(Value::Int(1)));
@@ -73,7 +76,7 @@ async fn a_node_that_died_takes_only_its_slots_with_it() {
 
 #[tokio::test]
 async fn a_cluster_all_away_is_said_at_once() {
-    let port = crate::server::free_port();
+    let port = free_port();
     let commands = commands(&format!("redis+cluster://127.0.0.1:{port}"));
     for _ in 0..3 {
         let failed = commands.command(Some("k"), cmd(&["GET", "k"]), true).await;
@@ -83,8 +86,8 @@ async fn a_cluster_all_away_is_said_at_once() {
 
 #[tokio::test]
 async fn the_wrong_scheme_is_said() {
-    let cluster = Cluster::start(&[]);
-    let server = Server::start(&[]);
+    let cluster = RedisCluster::start(&[]);
+    let server = RedisServer::start(&[]);
     for (url, words) in [
         (cluster.nodes[0].url(), "is a node of a Cluster: use redis+cluster://"),
         (format!("redis+cluster://127.0.0.1:{}", server.port), "is not in a Cluster: use redis://"),

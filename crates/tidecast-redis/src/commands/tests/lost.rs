@@ -8,11 +8,13 @@ use std::{
     },
 };
 
+use tidecast_test::wait_until;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_died_is_found_again() {
-    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let commands = commands(&server.url());
     let script = Script::new(INCREMENT);
     assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(1)));
@@ -36,7 +38,7 @@ async fn a_server_that_died_is_found_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_is_given_up_in_time() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let timeout = Duration::from_millis(300);
     let commands = commands_within(&server.url(), timeout);
     let script = Script::new(INCREMENT);
@@ -59,7 +61,7 @@ async fn a_frozen_server_is_given_up_in_time() {
 /// However often the connection is closed: what was acknowledged was done once, and what was not, once or never.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_done_twice_when_connections_are_killed() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let script = Arc::new(Script::new(INCREMENT));
     let done = Arc::new(AtomicUsize::new(0));
@@ -114,16 +116,16 @@ async fn nothing_is_done_twice_when_connections_are_killed() {
 /// What may be done twice is sent again, and so comes through.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_repeatable_is_repeated() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let waiting = {
         let commands = commands.clone();
         tokio::spawn(async move { commands.command(None, cmd(&["BLPOP", "list", "0"]), true).await })
     };
     let blocked = || server.command(&["CLIENT", "LIST"]).is_some_and(|list| list.contains("cmd=blpop"));
-    assert!(crate::server::wait_until(blocked));
+    assert!(wait_until(blocked));
     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-    assert!(crate::server::wait_until(blocked));
+    assert!(wait_until(blocked));
     server.command(&["RPUSH", "list", "x"]);
     let popped = waiting.await.expect("no panic").expect("popped");
     assert_eq!(popped, Value::Array(vec![Value::BulkString(b"list".to_vec()), Value::BulkString(b"x".to_vec())]));

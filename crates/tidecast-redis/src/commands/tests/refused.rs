@@ -2,11 +2,13 @@
 
 use std::fs;
 
+use tidecast_test::wait_until;
+
 use super::*;
 
 #[tokio::test]
 async fn a_wrong_login_is_refused_in_the_servers_words() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     server.command(&["CONFIG", "SET", "requirepass", "right"]);
     for (login, protocol, words) in [
         (":wrong@", 3, "WRONGPASS"),
@@ -27,7 +29,7 @@ async fn a_wrong_login_is_refused_in_the_servers_words() {
 
 #[tokio::test]
 async fn a_database_that_is_not_there_is_refused() {
-    let server = Server::start(&["--databases", "2"]);
+    let server = RedisServer::start(&["--databases", "2"]);
     let failed = commands(&format!("redis://127.0.0.1:{}/2", server.port)).ping().await;
     assert!(
         matches!(&failed, Err(CallError::Rejected(said)) if said.contains("DB index is out of range")),
@@ -37,7 +39,7 @@ async fn a_database_that_is_not_there_is_refused() {
 
 #[tokio::test]
 async fn what_a_user_may_not_do_is_refused() {
-    let server = Server::start(&["--user", "little", "on", ">pw", "~*", "+hello", "+get", "+client|setname"]);
+    let server = RedisServer::start(&["--user", "little", "on", ">pw", "~*", "+hello", "+get", "+client|setname"]);
     let commands = commands(&format!("redis://little:pw@127.0.0.1:{}", server.port));
     assert_eq!(commands.command(None, cmd(&["GET", "k"]), true).await, Ok(Value::Nil));
     // It may not ask for the role. It was answered.
@@ -49,7 +51,7 @@ async fn what_a_user_may_not_do_is_refused() {
 
 #[tokio::test]
 async fn a_full_server_is_not_asked_twice() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let script = Script::new(INCREMENT);
     assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(1)));
@@ -64,7 +66,7 @@ async fn a_full_server_is_not_asked_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_can_not_save_refuses() {
-    let server = Server::start(&["--save", "3600 1"]);
+    let server = RedisServer::start(&["--save", "3600 1"]);
     // A folder in the place of the file: that no user can overwrite.
     fs::create_dir(server.folder().join("dump.rdb")).expect("a folder");
     let commands = commands(&server.url());
@@ -72,14 +74,14 @@ async fn a_server_that_can_not_save_refuses() {
     server.command(&["BGSAVE"]);
     let failed_to_save =
         || server.command(&["INFO", "persistence"]).is_some_and(|info| info.contains("bgsave_status:err"));
-    assert!(crate::server::wait_until(failed_to_save), "{}", server.log());
+    assert!(wait_until(failed_to_save), "{}", server.log());
     let failed = commands.call(increment(&script, "n", false)).await;
     assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("MISCONF")), "{failed:?}");
 }
 
 #[tokio::test]
 async fn too_few_replicas_are_a_reason() {
-    let server = Server::start(&["--min-replicas-to-write", "1"]);
+    let server = RedisServer::start(&["--min-replicas-to-write", "1"]);
     let script = Script::new(INCREMENT);
     let failed = commands(&server.url()).call(increment(&script, "n", false)).await;
     assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("NOREPLICAS")), "{failed:?}");
@@ -88,7 +90,7 @@ async fn too_few_replicas_are_a_reason() {
 /// A primary that has been made a replica is as good as lost: what waits for it waits for the next, within its time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_stepped_down_is_left() {
-    let (primary, server) = (Server::start(&[]), Server::start(&[]));
+    let (primary, server) = (RedisServer::start(&[]), RedisServer::start(&[]));
     let commands = commands_within(&server.url(), Duration::from_millis(500));
     let script = Script::new(INCREMENT);
     assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(1)));
@@ -107,7 +109,7 @@ async fn a_primary_that_stepped_down_is_left() {
 
 #[tokio::test]
 async fn a_script_that_is_wrong_is_broken_and_no_more() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     for source in ["return redis.call('NONSENSE')", "not Lua", "return redis.error_reply('NOSCRIPT none')"] {
         let script = Script::new(source);

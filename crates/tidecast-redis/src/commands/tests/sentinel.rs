@@ -2,16 +2,16 @@
 
 use std::fs;
 
+use tidecast_test::{free_port, wait_until};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
 };
 
 use super::*;
-use crate::server::free_port;
 
-fn sentinel_of(primary: &Server) -> Server {
-    let mut sentinel = Server::new("redis-sentinel", free_port(), &[]);
+fn sentinel_of(primary: &RedisServer) -> RedisServer {
+    let mut sentinel = RedisServer::new("redis-sentinel", free_port(), &[]);
     fs::write(sentinel.folder().join("sentinel.conf"), "").expect("a file that it can rewrite");
     sentinel.run();
     let port = primary.port.to_string();
@@ -22,8 +22,8 @@ fn sentinel_of(primary: &Server) -> Server {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_is_found_and_found_again() {
-    let primary = Server::start(&[]);
-    let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
+    let primary = RedisServer::start(&[]);
+    let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
     let sentinel = sentinel_of(&primary);
     // The first of them is not there.
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", free_port(), sentinel.port);
@@ -34,7 +34,7 @@ async fn the_primary_is_found_and_found_again() {
     // The fail-over needs to know a replica that has all.
     let ready = || sentinel.command(&["SENTINEL", "FAILOVER", "events"]).is_some_and(|reply| reply.starts_with("+OK"));
     let caught_up = || replica.command(&["GET", "n"]).is_some_and(|reply| reply.contains("\r\n1\r\n"));
-    assert!(crate::server::wait_until(caught_up) && crate::server::wait_until(ready), "{}", sentinel.log());
+    assert!(wait_until(caught_up) && wait_until(ready), "{}", sentinel.log());
     wait_for(async || {
         let done = commands.call(increment(&script, "n", false)).await;
         let promoted = replica.command(&["ROLE"]).is_some_and(|role| role.contains("master"));
@@ -51,7 +51,7 @@ async fn the_primary_is_found_and_found_again() {
 
 #[tokio::test]
 async fn what_is_no_sentinel_or_not_its_service_is_said() {
-    let primary = Server::start(&[]);
+    let primary = RedisServer::start(&[]);
     let sentinel = sentinel_of(&primary);
     for (url, words) in [
         (format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port), "knows no service \"other\""),
@@ -67,7 +67,7 @@ async fn what_is_no_sentinel_or_not_its_service_is_said() {
 /// A connect that was under way when a Sentinel told of another primary was kept, with the old one.
 #[tokio::test]
 async fn a_primary_that_moves_while_it_is_connected_to_is_not_kept() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let old = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let local = |port| Address::Tcp { host: "127.0.0.1".to_owned(), port };
     let config = RedisConfig::from_url("redis://localhost").expect("a good URL").connect_timeout(PATIENCE);

@@ -4,16 +4,15 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
+use tidecast_test::{
+    PATIENCE,
+    redis::{RedisCluster, RedisServer},
+    wait_until,
+};
 use tokio::time::Instant;
 
 use crate::{
-    RedisConfig,
-    cluster::Cluster,
-    commands::Commands,
-    error::CallError,
-    pubsub::connection::PubSubConnection,
-    server::{Server, wait_until},
-    topology::cluster::slot,
+    RedisConfig, commands::Commands, error::CallError, pubsub::connection::PubSubConnection, topology::cluster::slot,
 };
 
 type SubscribedChannel = Arc<Mutex<Vec<PushInfo>>>;
@@ -39,8 +38,8 @@ fn of_kind(subscriptions: &SubscribedChannel, kind: &PushKind) -> Vec<Vec<Value>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_names_of_any_bytes() {
-    let server = Server::start(&[]);
-    let commands = commands(&server.url(), crate::server::PATIENCE);
+    let server = RedisServer::start(&[]);
+    let commands = commands(&server.url(), PATIENCE);
     let (connection, subscriptions) = listen(&commands).await;
     let names: Vec<Vec<u8>> = (0..2_000_u32)
         .map(|index| {
@@ -71,8 +70,8 @@ async fn two_thousand_names_of_any_bytes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_end_is_noticed_and_an_owner_that_goes_ends_it() {
-    let mut server = Server::start(&[]);
-    let commands = commands(&server.url(), crate::server::PATIENCE);
+    let mut server = RedisServer::start(&[]);
+    let commands = commands(&server.url(), PATIENCE);
     let (dropped, _) = listen(&commands).await;
     drop(dropped);
     assert!(wait_until(|| server.command(&["CLIENT", "LIST"]).is_some_and(|list| !list.contains("name=tidecast"))));
@@ -90,7 +89,7 @@ async fn an_end_is_noticed_and_an_owner_that_goes_ends_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_connection_is_found_by_its_probe() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let timeout = Duration::from_millis(200);
     let (connection, _) = listen(&commands(&server.url(), timeout)).await;
     connection.ping().await.expect("it answers");
@@ -105,8 +104,8 @@ async fn a_frozen_connection_is_found_by_its_probe() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_stops_waiting_leaves_the_others_alone() {
-    let server = Server::start(&[]);
-    let (connection, subscriptions) = listen(&commands(&server.url(), crate::server::PATIENCE)).await;
+    let server = RedisServer::start(&[]);
+    let (connection, subscriptions) = listen(&commands(&server.url(), PATIENCE)).await;
     for index in 0..200 {
         let name = [format!("channel {index}")];
         tokio::select! {
@@ -124,9 +123,9 @@ async fn who_stops_waiting_leaves_the_others_alone() {
 
 #[tokio::test]
 async fn what_a_user_may_not_hear_is_refused() {
-    let server = Server::start(&["--user", "little", "on", ">pw", "allcommands", "~*", "resetchannels", "&mine*"]);
+    let server = RedisServer::start(&["--user", "little", "on", ">pw", "allcommands", "~*", "resetchannels", "&mine*"]);
     let url = format!("redis://little:pw@127.0.0.1:{}", server.port);
-    let (connection, _) = listen(&commands(&url, crate::server::PATIENCE)).await;
+    let (connection, _) = listen(&commands(&url, PATIENCE)).await;
     let failed = connection.subscribe(&["mine", "other"]).await;
     assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("NOPERM")), "{failed:?}");
     assert_eq!(connection.subscribe(&["mine", "mine too"]).await, Ok(()));
@@ -135,10 +134,10 @@ async fn what_a_user_may_not_hear_is_refused() {
 
 #[tokio::test]
 async fn a_wrong_password_and_a_replica_are_told_apart() {
-    let (primary, server) = (Server::start(&[]), Server::start(&[]));
+    let (primary, server) = (RedisServer::start(&[]), RedisServer::start(&[]));
     let wrong = format!("redis://:wrong@127.0.0.1:{}", server.port);
     server.command(&["CONFIG", "SET", "requirepass", "right"]);
-    let commands = |url: &str| commands(url, crate::server::PATIENCE);
+    let commands = |url: &str| commands(url, PATIENCE);
     for url in [&wrong, &server.url()] {
         let commands = commands(url);
         let target = commands.listen_targets(false).await.expect("one").remove(0);
@@ -159,8 +158,8 @@ async fn a_wrong_password_and_a_replica_are_told_apart() {
 /// A slot that has moved ends the subscriptions that were at its old node, unasked; nothing else is mistaken for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sharded_channels_are_where_their_slots_are() {
-    let cluster = Cluster::start(&[]);
-    let commands = commands(&cluster.url(), crate::server::PATIENCE);
+    let cluster = RedisCluster::start(&[]);
+    let commands = commands(&cluster.url(), PATIENCE);
     let targets = commands.listen_targets(true).await.expect("three");
     assert_eq!(targets.len(), 3);
     let subscriptions = SubscribedChannel::default();
@@ -187,7 +186,7 @@ async fn sharded_channels_are_where_their_slots_are() {
     );
 
     let slot = slot(name.as_bytes());
-    let from = Cluster::first_owner(slot);
+    let from = RedisCluster::first_owner(slot);
     let to = (from + 1) % 3;
     cluster.begin_move(slot, from, to);
     cluster.end_move(slot, from, to);

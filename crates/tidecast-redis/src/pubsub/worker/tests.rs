@@ -1,20 +1,18 @@
 //! A worker on a real server, and its pending work.
 
+use tidecast_test::{PATIENCE, redis::RedisServer};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
 };
 
 use super::*;
-use crate::{
-    RedisConfig,
-    server::{PATIENCE, Server},
-};
+use crate::RedisConfig;
 
 /// What a Sentinel announced while the connection to the old primary was being opened went unnoticed.
 #[tokio::test]
 async fn a_primary_that_moves_during_the_connect_is_left() {
-    let server = Server::start(&[]);
+    let server = RedisServer::start(&[]);
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://127.0.0.1:{}", proxy.local_addr().unwrap().port());
     let context = BrokerContext::new(RedisConfig::from_url(&url).unwrap()).unwrap();

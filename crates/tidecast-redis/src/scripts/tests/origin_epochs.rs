@@ -1,5 +1,7 @@
 //! The epochs of channels without an event: an id in one of them changes with whatever it may have missed.
 
+use tidecast_test::wait_until;
+
 use super::*;
 
 impl Rig {
@@ -68,7 +70,7 @@ fn it_is_good_for_as_long_as_a_hash_lives() {
     let (meta, began) = (rig.keys.meta.clone(), std::time::Instant::now());
     let (epoch, _) = rig.silent();
     rig.publish("missed");
-    assert!(server::wait_until(|| rig.number(&["EXISTS", &meta]) == 0));
+    assert!(wait_until(|| rig.number(&["EXISTS", &meta]) == 0));
     assert!(began.elapsed() >= IDLE);
     let (now, before) = rig.silent();
     assert!(now != epoch && !before.contains(&epoch));

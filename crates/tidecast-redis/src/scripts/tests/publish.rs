@@ -1,5 +1,7 @@
 //! Positions, idempotency, and what is kept for how long.
 
+use tidecast_test::wait_until;
+
 use super::*;
 
 #[test]
@@ -111,7 +113,7 @@ fn a_key_is_forgotten_in_time_and_with_its_channel() {
     let mut rig = Rig::new();
     rig.retention.idempotency_age_max = Duration::from_millis(50);
     rig.publish_once("x", "key", "");
-    assert!(server::wait_until(|| !rig.publish_once("x", "key", "").repeated));
+    assert!(wait_until(|| !rig.publish_once("x", "key", "").repeated));
 
     rig.retention.idempotency_age_max = DAY;
     rig.publish_once("x", "other", "");
@@ -265,7 +267,7 @@ fn events_are_trimmed_by_age_and_never_before_it() {
     let events = rig.keys.events.clone();
     // When each event was published, by the server's clock.
     let mut published = Vec::new();
-    let trimmed = server::wait_until(|| {
+    let trimmed = wait_until(|| {
         rig.publish("x");
         let newest = rig.command(&["XREVRANGE", &events, "+", "-", "COUNT", "1"]);
         published.push(entry_ms(&newest));
@@ -282,7 +284,7 @@ fn events_are_trimmed_by_age_and_never_before_it() {
 
     // Then nobody publishes, and what is left goes as a whole; the position stays.
     let (head, meta) = (rig.head().unwrap(), rig.keys.meta.clone());
-    assert!(server::wait_until(|| rig.number(&["EXISTS", &events]) == 0));
+    assert!(wait_until(|| rig.number(&["EXISTS", &events]) == 0));
     assert!(rig.number(&["PTTL", &meta]) > 80_000_000);
     let filled = rig.fill(Some(head.offset - 1));
     assert_eq!((filled.head, filled.complete, filled.events.len()), (head, false, 0));

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use tidecast_test::{free_port, wait_until};
+
 use super::*;
 
 /// Everything that the scripts and the heads need; `docs/redis.md` tells it to operators.
@@ -62,11 +64,11 @@ fn out_of_memory_nothing_is_half_done() {
 #[test]
 fn a_server_that_cannot_save_is_read_from() {
     // What it would save to is a folder.
-    let mut rig = Rig::on(Server::start(&["--save", "3600 1", "--dbfilename", "folder"]));
+    let mut rig = Rig::on(RedisServer::start(&["--save", "3600 1", "--dbfilename", "folder"]));
     rig.publish("1");
     fs::create_dir(rig.server.folder().join("folder")).unwrap();
     rig.command(&["BGSAVE"]);
-    assert!(server::wait_until(|| rig.text(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err")));
+    assert!(wait_until(|| rig.text(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err")));
     every_kind_of_publish(&mut rig, "MISCONF");
     assert_eq!(offsets(&rig.fill(Some(0))), [1]);
 }
@@ -76,7 +78,7 @@ fn a_replica_is_read_from() {
     let mut rig = Rig::new();
     rig.publish("1");
     // Of a primary that nobody can reach, so that it keeps what it has.
-    let nowhere = server::free_port().to_string();
+    let nowhere = free_port().to_string();
     rig.command(&["REPLICAOF", "127.0.0.1", &nowhere]);
     every_kind_of_publish(&mut rig, "READONLY");
     assert_eq!(offsets(&rig.fill(Some(0))), [1]);

@@ -1,5 +1,7 @@
 //! Another server than last time, and a Cluster's.
 
+use tidecast_test::{free_port, wait_until};
+
 use super::*;
 
 /// A server that was restarted may have lost what it had acknowledged, so what it gives out now must not be taken for
@@ -72,19 +74,19 @@ fn the_last_eight_epochs_are_known() {
 #[test]
 fn a_promotion_begins_a_new_epoch() {
     let mut rig = Rig::new();
-    let other = Server::start(&[]);
+    let other = RedisServer::start(&[]);
     let port = rig.server.port.to_string();
     assert_eq!(other.command(&["REPLICAOF", "127.0.0.1", &port]).as_deref(), Some("+OK\r\n"));
-    let linked = |server: &Server| {
+    let linked = |server: &RedisServer| {
         server.command(&["INFO", "replication"]).is_some_and(|info| info.contains("master_link_status:up"))
     };
-    assert!(server::wait_until(|| linked(&other)), "{}", other.log());
+    assert!(wait_until(|| linked(&other)), "{}", other.log());
     let before = rig.publish("x");
     assert_eq!(rig.publish("x").epoch, before.epoch);
 
     let meta = rig.keys.meta.clone();
-    let has_it = |server: &Server| server.command(&["HGET", &meta, "o"]).as_deref() == Some("$1\r\n2\r\n");
-    assert!(server::wait_until(|| has_it(&other)));
+    let has_it = |server: &RedisServer| server.command(&["HGET", &meta, "o"]).as_deref() == Some("$1\r\n2\r\n");
+    assert!(wait_until(|| has_it(&other)));
     other.command(&["REPLICAOF", "NO", "ONE"]);
     let mut promoted = Rig::on(other);
     let after = promoted.publish("x");
@@ -95,7 +97,7 @@ fn a_promotion_begins_a_new_epoch() {
     // The first one is demoted and promoted again.
     let port = promoted.server.port.to_string();
     rig.command(&["REPLICAOF", "127.0.0.1", &port]);
-    assert!(server::wait_until(|| linked(&rig.server)), "{}", rig.server.log());
+    assert!(wait_until(|| linked(&rig.server)), "{}", rig.server.log());
     rig.command(&["REPLICAOF", "NO", "ONE"]);
     let again = rig.publish("x");
     assert_ne!(again.epoch, after.epoch);
@@ -104,11 +106,11 @@ fn a_promotion_begins_a_new_epoch() {
 
 #[test]
 fn a_node_of_a_cluster_runs_them_and_sharded_channels_lie_with_the_keys() {
-    let bus = server::free_port().to_string();
-    let server = Server::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let bus = free_port().to_string();
+    let server = RedisServer::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
     let mut rig = Rig::on(server);
     rig.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    assert!(server::wait_until(|| rig.text(&["CLUSTER", "INFO"]).contains("cluster_state:ok")));
+    assert!(wait_until(|| rig.text(&["CLUSTER", "INFO"]).contains("cluster_state:ok")));
     rig.use_channel("}a {b} \u{e9}:{");
     let own = Keys::new("tidecast", 0).own_channel(&rig.channel);
     let mut listener = Listener::new(&rig, "SSUBSCRIBE", &own);

@@ -10,9 +10,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tidecast_test::{HttpConnection, eventually};
-
-use crate::redis::server::free_port;
+use tidecast_test::{HttpConnection, eventually, free_port};
 
 const PAGE: &str = include_str!("../../../../../docs/proxies.md");
 

@@ -3,17 +3,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tidecast_test::{HubProcess, Signal, eventually, within};
+use tidecast_test::{HubProcess, Signal, eventually, free_port, redis::RedisServer, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
-use super::{
-    hub_on,
-    server::{Server, free_port},
-    until_ready,
-};
+use super::{hub_on, until_ready};
 use crate::TIDECAST;
 
 /// What is answered to a publish that can't be made.
@@ -44,7 +40,7 @@ async fn a_hub_begins_without_its_redis_and_waits_for_it() {
     assert!(body.starts_with(": tidecast\nretry: 3000\n"), "{body:?}");
     assert_eq!(stream.last_event_id(), "");
 
-    let mut redis = Server::new("redis-server", port, &["--save", ""]);
+    let mut redis = RedisServer::new("redis-server", port, &["--save", ""]);
     redis.run();
     until_ready(&hub).await;
     stream.until_live().await;
@@ -91,7 +87,7 @@ async fn no_password_is_said_while_redis_is_away() {
 /// Killed, and started on the same port with what it had: every event was acknowledged after it was on disk.
 #[tokio::test]
 async fn streams_stay_open_while_redis_is_killed_and_catch_up_after() {
-    let mut redis = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut streams = Vec::new();
     for hub in [&one, &other] {
@@ -143,7 +139,7 @@ async fn streams_stay_open_while_redis_is_killed_and_catch_up_after() {
 /// Without its data Redis begins anew: who comes back with a position of before is told, and nobody waits for ever.
 #[tokio::test]
 async fn a_redis_that_lost_everything_is_told_to_readers() {
-    let mut redis = Server::start(&[]);
+    let mut redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let mut stream = hub.stream("/stream?channel=news").await;
     stream.until_live().await;
@@ -160,7 +156,7 @@ async fn a_redis_that_lost_everything_is_told_to_readers() {
 
 #[tokio::test]
 async fn a_hub_ends_in_time_while_redis_is_away() {
-    let mut redis = Server::start(&[]);
+    let mut redis = RedisServer::start(&[]);
     let mut hub = hub_on(&redis, &["--stop-timeout", "1s"]).await;
     let mut live = hub.stream("/stream?channel=a").await;
     live.until_live().await;

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 use tidecast_test::HubProcess;
+use tidecast_test::redis::RedisServer;
 
-use super::{hub_on, server::Server, until_ready};
+use super::{hub_on, until_ready};
 use crate::TIDECAST;
 
 /// Three hubs that have nothing in common but the server: another database, another prefix.
-async fn strangers(redis: &Server, more: &[&str]) -> [HubProcess; 3] {
+async fn strangers(redis: &RedisServer, more: &[&str]) -> [HubProcess; 3] {
     let elsewhere = format!("redis://127.0.0.1:{}/1", redis.port);
     let other_database = TIDECAST.serve(&[&["--redis", &elsewhere], more].concat());
     until_ready(&other_database).await;
@@ -24,7 +25,7 @@ fn data(events: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn they_hear_nothing_of_each_other() {
     for compat in ["true", "false"] {
-        let redis = Server::start(&[]);
+        let redis = RedisServer::start(&[]);
         let hubs = strangers(&redis, &["--redis-compat", compat]).await;
         let mut streams = Vec::new();
         for hub in &hubs {

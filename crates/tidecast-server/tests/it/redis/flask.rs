@@ -12,13 +12,12 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-use tidecast_test::{EventStream, HttpConnection, HttpResponse, eventually, request_bytes};
+use tidecast_test::{
+    EventStream, HttpConnection, HttpResponse, eventually, free_port, redis::RedisServer, request_bytes,
+};
 use tokio::net::TcpStream;
 
-use super::{
-    hub_on,
-    server::{Server, free_port},
-};
+use super::hub_on;
 
 /// A running Flask program.
 struct Flask {
@@ -29,7 +28,7 @@ struct Flask {
 }
 
 impl Flask {
-    async fn start(redis: &Server) -> Self {
+    async fn start(redis: &RedisServer) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
         let python = target.join("tools/flask/bin/python");
         assert!(python.exists(), "no {}: cargo xtask setup makes it", python.display());
@@ -87,7 +86,7 @@ impl Drop for Flask {
 }
 
 /// Waits until so many connections of Redis have a channel.
-async fn until_subscribed(redis: &Server, channel: &str, count: usize) {
+async fn until_subscribed(redis: &RedisServer, channel: &str, count: usize) {
     let expected = format!("\r\n:{count}\r\n");
     eventually(&format!("{count} subscriptions"), async || {
         redis.command(&["PUBSUB", "NUMSUB", channel]).is_some_and(|answer| answer.ends_with(&expected))
@@ -97,7 +96,7 @@ async fn until_subscribed(redis: &Server, channel: &str, count: usize) {
 
 #[tokio::test]
 async fn what_it_publishes_is_seen_by_our_subscribers() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let flask = Flask::start(&redis).await;
     let mut streams = Vec::new();
@@ -132,7 +131,7 @@ async fn what_it_publishes_is_seen_by_our_subscribers() {
 
 #[tokio::test]
 async fn what_we_publish_is_seen_by_its_subscribers() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let flask = Flask::start(&redis).await;
     let asked = [flask.ask_for("/stream?channel=news").await, flask.ask_for("/stream?channel=news").await];
@@ -174,7 +173,7 @@ async fn what_we_publish_is_seen_by_its_subscribers() {
 /// The older extension is no package; a few lines of the program read as it does. It knows arrays only.
 #[tokio::test]
 async fn what_we_publish_as_arrays_is_seen_by_subscribers_of_the_older_extension() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &["--redis-plain-format", "array"]).await;
     let other = hub_on(&redis, &[]).await;
     let flask = Flask::start(&redis).await;

@@ -1,12 +1,13 @@
 //! What others publish on the same Redis: events in both shapes are live and in their place; what is no event hurts nobody.
 
 use serde_json::json;
+use tidecast_test::redis::RedisServer;
 
-use super::{hub_on, publish_by_hand, server::Server};
+use super::{hub_on, publish_by_hand};
 
 #[tokio::test]
 async fn both_shapes_are_events_in_their_place_and_are_never_replayed() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut streams = Vec::new();
     for hub in [&one, &other] {
@@ -60,7 +61,7 @@ async fn both_shapes_are_events_in_their_place_and_are_never_replayed() {
 
 #[tokio::test]
 async fn what_is_no_event_is_counted_and_passed_over() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let mut stream = hub.stream("/stream?channel=news&channel=sse").await;
     stream.until_live().await;

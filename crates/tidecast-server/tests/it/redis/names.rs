@@ -1,8 +1,9 @@
 //! Names of channels that mean something to Redis, or could: each is a channel of its own, on every hub.
 
 use serde_json::json;
+use tidecast_test::redis::RedisServer;
 
-use super::{hub_on, server::Server};
+use super::hub_on;
 
 const NAMES: [&str; 26] = [
     "sse",
@@ -42,7 +43,7 @@ async fn every_name_is_a_channel_of_its_own() {
     let longest = "ü".repeat(127);
     let names: Vec<&str> = NAMES.into_iter().chain(["tidecast:0:control", "__keyspace@0__:a", &longest]).collect();
     for compat in ["true", "false"] {
-        let redis = Server::start(&[]);
+        let redis = RedisServer::start(&[]);
         let one = hub_on(&redis, &["--redis-compat", compat]).await;
         let other = hub_on(&redis, &["--redis-compat", compat]).await;
         let mut streams = Vec::new();

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde_json::{Value, json};
 use tidecast::{Position, wire::Message};
-use tidecast_test::{EventSource, HttpConnection, HubProcess, Signal, request_bytes, within};
+use tidecast_test::{EventSource, HttpConnection, HubProcess, Signal, redis::RedisServer, request_bytes, within};
 use tokio::task::JoinSet;
 
-use super::{hub_on, server::Server};
+use super::hub_on;
 
 const READERS: usize = 24;
 const ROUNDS: usize = 300;
@@ -18,7 +18,7 @@ type Published = BTreeMap<u64, (String, Option<String>)>;
 
 #[tokio::test]
 async fn readers_of_a_hub_that_is_killed_go_on_at_the_other() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let (mut one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut readers = JoinSet::new();
     for number in 0..READERS {
@@ -60,7 +60,7 @@ async fn readers_of_a_hub_that_is_killed_go_on_at_the_other() {
 
 #[tokio::test]
 async fn an_idempotency_key_is_known_at_every_hub() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut stream = other.stream("/stream?channel=news").await;
     stream.until_live().await;
@@ -79,7 +79,7 @@ async fn an_idempotency_key_is_known_at_every_hub() {
 
 #[tokio::test]
 async fn a_channel_that_is_forgotten_is_so_at_every_hub() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut stream = other.stream("/stream?channel=news").await;
     stream.until_live().await;

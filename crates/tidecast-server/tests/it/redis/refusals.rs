@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use tidecast_test::{HubProcess, eventually};
+use tidecast_test::{HubProcess, eventually, redis::RedisServer};
 
-use super::{hub_on, server::Server, until_ready};
+use super::{hub_on, until_ready};
 
 async fn refused(hub: &HubProcess) -> String {
     let body = br#"{"channel":"news","data":"refused"}"#;
@@ -14,14 +14,14 @@ async fn refused(hub: &HubProcess) -> String {
     detail
 }
 
-fn configure(redis: &Server, name: &str, value: &str) {
+fn configure(redis: &RedisServer, name: &str, value: &str) {
     let answer = redis.command(&["CONFIG", "SET", name, value]);
     assert_eq!(answer.as_deref(), Some("+OK\r\n"), "{name} {value}");
 }
 
 #[tokio::test]
 async fn no_memory_is_a_503_that_says_so() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let mut stream = hub.stream("/stream?channel=news").await;
     stream.until_live().await;
@@ -44,7 +44,7 @@ async fn no_memory_is_a_503_that_says_so() {
 
 #[tokio::test]
 async fn a_disk_that_fails_is_a_503_that_says_so() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let mut stream = hub.stream("/stream?channel=news").await;
     stream.until_live().await;

@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use super::{server::Server, until_ready};
+use tidecast_test::redis::RedisServer;
+
+use super::until_ready;
 use crate::TIDECAST;
 
 /// The rule as the page has it.
@@ -15,7 +17,7 @@ fn documented_rule() -> Vec<String> {
 
 #[tokio::test]
 async fn the_documented_rights_are_enough() {
-    let redis = Server::start(&[]);
+    let redis = RedisServer::start(&[]);
     let rule = documented_rule();
     let answer = redis.command(&rule.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(answer.as_deref(), Some("+OK\r\n"), "{rule:?}");

@@ -4,12 +4,11 @@ use std::{sync::Arc, thread, time::Duration};
 
 use tidecast::{Delivery, Event, Hub, Limits, Start, Subscription, wire::FirstBlock};
 use tidecast_redis::{RedisBroker, RedisConfig};
+use tidecast_test::{PATIENCE, redis::RedisServer};
 use tokio::{
     runtime::{Builder, Runtime},
     time::{sleep, timeout},
 };
-
-use super::server::{PATIENCE, Server};
 
 /// See the module.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl Node {
     }
 
     /// A node on a server, that notices a dead connection within a second or two.
-    pub(crate) fn on(server: &Server) -> Self {
+    pub(crate) fn on(server: &RedisServer) -> Self {
         Self::new(quick(&server.url()))
     }
 
