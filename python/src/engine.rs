@@ -68,8 +68,11 @@ impl Engine {
         let publication = py
             .detach(|| {
                 let event = event(data, json, event_type, id, retry_ms)?;
-                let key = idempotency_key.map(IdempotencyKey::new).transpose()?;
-                Ok(Publication { channel: Channel::new(channel)?, event, idempotency_key: key })
+                let publication = Publication::new(channel, event)?;
+                Ok(match idempotency_key {
+                    Some(key) => publication.with_idempotency_key(IdempotencyKey::new(key)?),
+                    None => publication,
+                })
             })
             .map_err(raise)?;
         if !hub.is_in_memory() {

@@ -54,16 +54,15 @@ impl fmt::Display for Receipt {
 
 #[cfg(test)]
 mod tests {
-    use tidecast::{Channel, Event, IdempotencyKey};
+    use tidecast::{Event, IdempotencyKey};
 
     use super::*;
 
     #[test]
     fn what_is_kept_tells_a_repetition_from_another_event() {
-        let publication = |data: &str, id: &str| Publication {
-            channel: Channel::default(),
-            event: Event::text(data).with_id(id).unwrap(),
-            idempotency_key: Some(IdempotencyKey::new("k").unwrap()),
+        let publication = |data: &str, id: &str| {
+            let event = Event::text(data).with_id(id).unwrap();
+            Publication::new("sse", event).unwrap().with_idempotency_key(IdempotencyKey::new("k").unwrap())
         };
         let first = publication("x", "an id");
         let kept = Receipt::new(&first, 7).to_string();

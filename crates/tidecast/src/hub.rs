@@ -1,6 +1,7 @@
-//! The handle that a program holds: publish, subscribe, look, sweep, close.
+//! The handle that a program holds: publishing, subscribing, inspecting, sweeping and closing.
 
 mod builder;
+mod eviction;
 mod forgotten;
 mod publish;
 mod registry;
@@ -10,6 +11,9 @@ mod sweep;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub(crate) use self::registry::Registry;
+use self::stats::Counters;
+pub use self::{builder::Builder, stats::Stats, sweep::Sweeper};
 use crate::{
     Channel, Epoch, Error, Limits, Position, ResetReason, Result,
     broker::{BackfillLimits, Broker, BrokerFuture, ControlMessage, FoundId, History, Since},
@@ -18,14 +22,10 @@ use crate::{
     sync::{AtomicBool, Ordering},
 };
 
-use self::stats::Counters;
-pub use self::{builder::Builder, registry::Appended, stats::Stats, sweep::Sweeper};
-pub(crate) use self::{forgotten::Beginning, registry::Registry};
-
-/// Channels, and everything that happens in them. Cheap to clone: every clone is the same hub.
+/// The channels of a program and everything that happens in them. Cheap to clone: every clone is the same hub.
 ///
-/// A hub needs no runtime and starts no thread. Whoever serves streams for long calls [`sweep`](Self::sweep) every
-/// second; `tidecast-axum` does it by itself.
+/// A hub needs no runtime and starts no thread. A program that serves streams for long must call [`sweep`](Self::sweep)
+/// every second; `tidecast-axum` does so by itself.
 ///
 /// # Examples
 ///
@@ -40,104 +40,100 @@ pub(crate) use self::{forgotten::Beginning, registry::Registry};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Hub {
-    inner: Arc<Inner>,
+    state: Arc<HubState>,
 }
 
-/// What a hub's handles and its subscriptions share.
-pub(crate) struct Inner {
+/// What a hub's handles share with its subscriptions.
+pub(crate) struct HubState {
     registry: Arc<Registry>,
     broker: Arc<dyn Broker>,
     backfill_limits: Option<BackfillLimits>,
     clock: Arc<dyn Clock>,
     closing: AtomicBool,
-    /// Seen by subscriptions, which end at what is in the logs by then.
+    /// Subscriptions see it, and end after the events that are in the logs by then.
     closed: AtomicBool,
-    swept_by_task: AtomicBool,
+    has_sweeper: AtomicBool,
     counters: Counters,
 }
 
-/// What a hub knows about one of its channels.
+/// A node's knowledge of one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelInfo {
     /// The channel.
     pub channel: Channel,
-    /// How many subscriptions of this node read it.
+    /// The number of subscriptions on this node that read the channel.
     pub subscribers: usize,
-    /// How many events its log holds.
+    /// The number of events in the log.
     pub events: usize,
     /// The bytes of their frames.
     pub bytes: usize,
     /// The position just before the oldest event in the log.
     pub tail: Position,
-    /// The position of the newest event, whether it is still in the log or not.
+    /// The position of the newest event, even if the log no longer has it.
     pub head: Position,
 }
 
 impl Hub {
-    /// A hub in memory with the default limits.
+    /// Creates a hub in memory with the default limits.
     #[must_use]
     pub fn new() -> Self {
-        Self::builder().build()
+        Self::default()
     }
 
-    /// Begins a hub with other limits, another clock, or another broker.
-    #[must_use]
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Reads the newest events of a channel, oldest first: at most `last`, and at most 1,000.
+    /// Reads up to `last` of a channel's newest events, oldest first.
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for more than 1,000; [`Error::is_unavailable`] where the broker could not be asked.
+    /// [`Error::is_invalid`] if `last` exceeds 1,000; [`Error::is_unavailable`] if the broker could not be reached.
     ///
     /// # Cancel safety
     ///
-    /// Changes nothing.
+    /// It only reads.
     pub async fn newest(&self, channel: &Channel, last: usize) -> Result<History> {
         if last > LAST_MAX {
-            return Err(Error::invalid("last", format!("is more than {LAST_MAX}")));
+            return Err(Error::invalid("last", format!("is {last}; at most {LAST_MAX} is allowed")));
         }
         if last == 0 {
             return Ok(History::default());
         }
-        self.inner.broker.history(channel, Since::Newest, last).await
+        self.state.broker.history(channel, Since::Newest, last).await
     }
 
-    /// Reads at most `limit` of a channel's events behind a position, oldest first: the next page after the last position of
-    /// the one before. Where what follows the position is gone, it begins with the oldest that is there.
+    /// Reads up to `limit` of a channel's events after a position, oldest first, and at most 1,000.
+    ///
+    /// The next page starts after the last position of this one. If the events after the position are gone, the page begins
+    /// with the oldest retained event.
     ///
     /// # Errors
     ///
-    /// [`Error::is_unavailable`] where the broker could not be asked.
+    /// [`Error::is_unavailable`] if the broker could not be reached.
     ///
     /// # Cancel safety
     ///
     /// It only reads.
     pub async fn history_after(&self, channel: &Channel, position: Position, limit: usize) -> Result<History> {
-        self.inner.broker.history(channel, Since::After(position), limit.min(LAST_MAX)).await
+        self.state.broker.history(channel, Since::After(position), limit.min(LAST_MAX)).await
     }
 
-    /// Drops what a channel has: its positions start over, and its readers are told `restarted`. Answers whether the
-    /// channel was known.
+    /// Deletes a channel: its events are dropped, its positions start over, and its readers are told `restarted`. Returns
+    /// whether the channel was known.
     ///
     /// # Errors
     ///
-    /// [`Error::is_unavailable`] where the broker could not be asked.
+    /// [`Error::is_unavailable`] if the broker could not be reached.
     ///
     /// # Cancel safety
     ///
-    /// In memory it is done at the first poll; with another broker it is unknown whether it was.
+    /// In memory the channel is deleted at the first poll. With another broker it is unknown whether it was.
     pub async fn forget(&self, channel: &Channel) -> Result<bool> {
-        let was_known = self.inner.broker.forget(channel).await?;
-        // Nodes that no longer listen to the channel still have its log. One that misses this drops it by age.
-        let _ = self.inner.broker.send_control(&ControlMessage::Forgotten(channel.clone()).to_bytes()).await;
+        let was_known = self.state.broker.forget(channel).await?;
+        // Nodes that no longer listen to the channel still have its log. A node that misses this drops it by age.
+        let _ = self.state.broker.send_control(&ControlMessage::Forgotten(channel.clone()).to_bytes()).await;
         Ok(was_known)
     }
 
-    /// Answers whether publishing would be accepted now.
+    /// Checks that a publish would be accepted now.
     ///
     /// # Errors
     ///
@@ -145,66 +141,69 @@ impl Hub {
     ///
     /// # Cancel safety
     ///
-    /// Changes nothing.
+    /// It changes nothing.
     pub async fn ready(&self) -> Result<()> {
         self.check_open()?;
-        self.inner.broker.ready().await
+        self.state.broker.ready().await
     }
 
-    /// The channels that this node knows, by name: at most `limit`, after a name.
+    /// Returns up to `limit` channels of this node in the order of their names, starting after the name `after`.
     #[must_use]
     pub fn channels(&self, after: Option<&str>, limit: usize) -> Vec<ChannelInfo> {
-        let names = self.inner.registry.names(after, limit);
+        let names = self.state.registry.names(after, limit);
         names.iter().filter_map(|channel| self.channel(channel)).collect()
     }
 
-    /// What this node knows of a channel; `None` if nothing.
+    /// Returns this node's knowledge of a channel, or `None` if the channel is unknown.
     #[must_use]
     pub fn channel(&self, channel: &Channel) -> Option<ChannelInfo> {
-        let log = self.inner.registry.find(channel)?;
+        let log = self.state.registry.find(channel)?;
         let state = log.lock().ok()?;
         Some(ChannelInfo {
             channel: channel.clone(),
             subscribers: state.readers(),
             events: state.log.len(),
             bytes: state.log.frame_bytes(),
-            tail: state.log.position_before(state.log.oldest()),
-            head: state.log.position_before(state.log.head()),
+            tail: state.log.tail(),
+            head: state.log.head(),
         })
     }
 
-    /// Ends the hub: nothing more is published, and every subscription ends after what was published before.
+    /// Closes the hub: nothing more is published, and every subscription ends after the events that were published before.
     ///
-    /// Calling it again changes nothing.
+    /// Further calls change nothing.
     pub fn close(&self) {
-        self.inner.close();
+        self.state.close();
     }
 
-    /// Whether the hub is closed.
+    /// Returns whether the hub is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.inner.is_closed()
+        self.state.is_closed()
     }
 
-    /// What has happened so far, and what there is now. Looks at every channel.
+    /// Returns the counts of this node. Visits every channel.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.inner.counters.stats(&self.inner.registry.totals())
+        let mut stats = Stats::default();
+        self.state.counters.add_to(&mut stats);
+        self.state.registry.add_to(&mut stats);
+        stats
     }
 
-    /// The limits.
+    /// Returns the limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        self.inner.registry.limits()
+        self.state.registry.limits()
     }
 
     #[cfg(feature = "conformance")]
     pub(crate) fn deliveries(&self) -> crate::broker::Deliveries {
-        crate::broker::Deliveries::new(&self.inner.registry, self.inner.clock.clone())
+        crate::broker::Deliveries::new(&self.state.registry, self.state.clock.clone())
     }
 
-    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
-        Self { inner }
+    pub(crate) fn from_state(state: Arc<HubState>) -> Self {
+        Self { state }
     }
 
     fn check_open(&self) -> Result<()> {
@@ -212,15 +211,7 @@ impl Hub {
     }
 }
 
-impl Default for Hub {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-// === impl Inner ===
-
-impl Inner {
+impl HubState {
     pub(crate) fn now(&self) -> Duration {
         self.clock.now()
     }
@@ -229,7 +220,7 @@ impl Inner {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Whether the broker may have what this node's logs do not.
+    /// Returns whether the broker may have events that this node's logs lack.
     pub(crate) fn keeps_history(&self) -> bool {
         self.backfill_limits.is_some()
     }
@@ -239,12 +230,12 @@ impl Inner {
         self.backfill_limits.unwrap_or_default()
     }
 
-    /// Whether a channel of this node has that epoch.
+    /// Returns whether a channel of this node has the epoch.
     pub(crate) fn has_epoch(&self, epoch: Epoch) -> bool {
         self.registry.has_epoch(epoch)
     }
 
-    /// Asks the broker for what a log does not have; keeps the hub until it has answered.
+    /// Asks the broker for events that a log lacks. The hub lives until it has answered.
     pub(crate) fn backfill(
         self: &Arc<Self>,
         channel: &Channel,
@@ -255,7 +246,7 @@ impl Inner {
         Box::pin(async move { hub.broker.backfill(&channel, since, limit).await })
     }
 
-    /// Asks the broker for an event with an id of a publisher's own; keeps the hub until it has answered.
+    /// Asks the broker for an event with a publisher's own id. The hub lives until it has answered.
     pub(crate) fn find_id(
         self: &Arc<Self>,
         channel: &Channel,
@@ -276,24 +267,24 @@ impl Inner {
 
     fn close(&self) {
         if !self.closing.swap(true, Ordering::AcqRel) {
-            // In this order: nothing more is accepted; whoever has not read what was is told of it; and only then may a
+            // In this order: nothing more is accepted; every reader is notified of what it has not read; only then may a
             // subscription see that the hub is closed, and end.
-            self.registry.seal();
-            self.registry.ring_all();
+            self.registry.close();
+            self.registry.notify_all();
             self.closed.store(true, Ordering::Release);
-            self.registry.ring_all();
+            self.registry.notify_all();
             self.broker.close();
         }
     }
 }
 
-impl Drop for Inner {
+impl Drop for HubState {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl fmt::Debug for Inner {
+impl fmt::Debug for HubState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("broker", &self.broker).finish_non_exhaustive()
     }

@@ -34,10 +34,14 @@ pub use crate::{
     event::{Channel, Event, EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
     hub::{Builder, ChannelInfo, Hub, Stats, Sweeper},
     limits::Limits,
-    notify::NotifyBatch,
+    log::LogCursor,
+    notify::{GroupWaker, NotifyBatch},
     position::{Cursor, Epoch, Position},
     publisher::{Feed, FeedOptions, Publisher, Subscriber, WhenFull},
-    reader_group::{GroupRead, GroupWaker, LogCursor, ReaderGroups},
-    subscription::{Batch, Delivered, Delivery, Reset, ResetReason, Start, Subscription},
-    wire::Frame,
+    reader_group::{GroupRead, ReaderGroups},
+    subscription::{Batch, Delivered, Delivery, Start, Subscription},
+    wire::{
+        frame::Frame,
+        reset::{Reset, ResetReason},
+    },
 };

@@ -72,7 +72,7 @@ pub const CONTROL_BYTES_MAX: usize = 1024;
 pub(crate) const UNREAD_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// How many bytes are published at least before events are looked for again that the bound of all logs drops: 64 KiB.
-pub(crate) const MAKE_ROOM_BYTES_MIN: usize = 64 * 1024;
+pub(crate) const EVICTION_BYTES_MIN: usize = 64 * 1024;
 
 /// Most events that wait in a feed's own log, unless its subscriber chose another number. What happens at it is
 /// [`WhenFull`](crate::WhenFull).
@@ -163,9 +163,7 @@ impl Limits {
         if data_bytes > self.event_data_bytes_max {
             return Err(Error::too_large("event data", data_bytes, self.event_data_bytes_max));
         }
-        // With the empty line.
-        let frame_bytes = wire::encoded_len(event) + 1;
-        if frame_bytes > self.frame_bytes_max {
+        if let Some(frame_bytes) = wire::frame_len_above(event, self.frame_bytes_max) {
             return Err(Error::too_large("event with its field names", frame_bytes, self.frame_bytes_max));
         }
         event.check_json()

@@ -16,10 +16,10 @@ use loom::{future::block_on, model::Builder, thread};
 use crate::{
     Channel, Delivery, Epoch, Event, GroupRead, GroupWaker, Hub, Limits, Position, ReaderGroups, Start, Subscription,
     channel_log::ChannelLog,
-    hub::Beginning,
-    notify::Bell,
+    log::InitialPosition,
+    notify::{Notify, ReadySet},
     sync::{AtomicBool, Ordering},
-    wire::{EncodedEvent, FirstBlock},
+    wire::{FirstBlock, frame::EncodedEvent},
 };
 
 /// Tries every order with at most so many switches away from a thread that could go on.
@@ -51,18 +51,18 @@ fn next_offset(subscription: &mut Subscription) -> Option<u64> {
 #[test]
 fn a_bell_by_itself_is_heard_with_what_came_before_it() {
     model(4, || {
-        let (bell, news) = (Arc::new(Bell::default()), Arc::new(AtomicBool::new(false)));
-        bell.ring(0);
+        let (bell, news) = (Arc::new(ReadySet::default()), Arc::new(AtomicBool::new(false)));
+        bell.notify(0);
         let ringer = {
             let (bell, news) = (bell.clone(), news.clone());
             thread::spawn(move || {
                 news.store(true, Ordering::Relaxed);
-                bell.ring(0);
+                bell.notify(0);
             })
         };
         block_on(poll_fn(|context| {
             loop {
-                let rung = bell.take(context.waker());
+                let rung = bell.register_and_take(context.waker());
                 if news.load(Ordering::Relaxed) {
                     return Poll::Ready(());
                 }
@@ -192,9 +192,9 @@ fn a_pass_of_ringing_misses_nobody_while_a_reader_leaves() {
     for leaving in 0..3 {
         model(3, move || {
             let position = Position { epoch: Epoch::random(), offset: 0 };
-            let beginning = Beginning { position, is_first: true };
+            let beginning = InitialPosition { position, is_first: true, is_kept: false };
             let log = Arc::new(ChannelLog::new(Channel::default(), Duration::ZERO, beginning, Arc::default()));
-            let bells: Vec<_> = (0..3).map(|_| Arc::new(Bell::default())).collect();
+            let bells: Vec<_> = (0..3).map(|_| Arc::new(ReadySet::default())).collect();
             for bell in &bells {
                 assert!(log.join(bell, 0).is_ok());
             }
@@ -205,9 +205,9 @@ fn a_pass_of_ringing_misses_nobody_while_a_reader_leaves() {
             let event = Event::text("x");
             let appended = log.append(Duration::ZERO, &EncodedEvent::new(&event), &Limits::default());
             assert!(appended.is_ok());
-            log.ring();
+            log.notify();
             for (reader, bell) in bells.iter().enumerate() {
-                let rung = bell.take(std::task::Waker::noop());
+                let rung = bell.register_and_take(std::task::Waker::noop());
                 assert!(reader == leaving || rung == 1, "reader {reader} was missed while {leaving} left");
             }
             leaver.join().expect("it ends well");

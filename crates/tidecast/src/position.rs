@@ -14,7 +14,7 @@ use crate::{Error, Result};
 ///
 /// 48 bits drawn at random when a log starts over, so that a position which outlives its log is recognised, and is
 /// never taken for one of another channel. Two values are never drawn: zero, and all ones.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
 impl Epoch {

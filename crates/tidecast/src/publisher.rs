@@ -213,7 +213,7 @@ impl<P: Send + Sync + 'static> Publisher<P> {
         let mut bytes = 0;
         for event in options.initial {
             self.inner.limits.check(&event)?;
-            let frame = Frame::unplaced(&event);
+            let frame = Frame::without_position(&event);
             bytes += frame.bytes().len();
             if bytes > FEED_INITIAL_BYTES_MAX {
                 return Err(Error::too_large("initial data", bytes, FEED_INITIAL_BYTES_MAX));

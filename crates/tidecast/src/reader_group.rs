@@ -1,172 +1,152 @@
-//! ReaderGroups: where the subscriptions of a reactor stand that have nothing to do but to wait for the next frame of a channel.
+//! Readers that share one waker and one read: the idle streams of a reactor.
 //!
-//! A [`Subscription`] has a bell, a waker and a lane a channel, some hundred bytes. Most streams need none of it for most
-//! of their time: they are at the end of one channel's log. At a tap such a stream is a [`LogCursor`], and a channel tells the
-//! whole reactor once, by its [`GroupWaker`], that there is something to read. What lies at one spot is read once for all
-//! that stand there.
+//! A [`Subscription`] takes some hundred bytes. Most streams need them rarely, because they are at the end of one channel's
+//! log. In a reader group, such a stream is only a [`LogCursor`]. The channel wakes the whole group once, through its
+//! [`GroupWaker`], and frames at one cursor are read once for all readers there.
 //!
-//! For whatever else may come, a fall behind the log, a log that starts over, a reset, a spot is made a subscription
-//! again: here nothing is decided that a subscription decides.
+//! For anything else (a fall behind the log, a log that starts over, a reset) the reader becomes a subscription again. A
+//! group decides nothing that a subscription decides.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{Position, Subscription, channel_log::ChannelLog, hub::Inner};
+use crate::{Subscription, channel_log::ChannelLog, hub::HubState, log::LogCursor, notify::GroupWaker};
 
-/// Whom a channel tells that those who stand at its tap have something to read.
-///
-/// Publishers call it, from any thread, with no lock held. It must be quick, and must not wait for anything that a
-/// publisher may hold.
-pub trait GroupWaker: Send + Sync + 'static {
-    /// The channel with this key has news. The key may be one that is used no more, or again by another channel: who is
-    /// told looks, and finds nothing.
-    fn wake(&self, key: u32);
-}
-
-/// Where a reader stands in its channel's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogCursor {
-    pub(crate) life: u64,
-    /// The local number that is to be read next.
-    pub(crate) next: u64,
-    /// Of the event before it.
-    pub(crate) position: Position,
-}
-
-/// What came of reading on from a spot.
+/// The result of reading on from a cursor.
 #[derive(Debug)]
 pub enum GroupRead {
     /// Frames that lie side by side in the log.
     Frames {
-        /// Their bytes, by reference.
+        /// The bytes of the frames, by reference.
         bytes: Bytes,
-        /// Where the reader stands after them.
+        /// The cursor after the frames.
         next: LogCursor,
-        /// How many frames it is.
+        /// The number of frames.
         count: u32,
     },
     /// There is nothing to read.
     CaughtUp,
-    /// The spot is no longer in the log: [lift](ReaderGroups::into_subscription) the reader, whose subscription knows what to tell it.
+    /// The cursor is no longer in the log. The reader must become a [subscription](ReaderGroups::into_subscription), which
+    /// knows what to tell it.
     Lost,
 }
 
-/// The taps of one reactor, each under a key: a small number that is used again once nobody stands there.
+/// The groups of one reactor: one for each channel, under a key. A key is reused once its group is empty.
 pub struct ReaderGroups {
-    mailbox: Arc<dyn GroupWaker>,
-    taps: Vec<Option<Tap>>,
+    waker: Arc<dyn GroupWaker>,
+    groups: Vec<Option<Group>>,
     free: Vec<u32>,
-    /// The key of a log, by its address: a tap keeps it from being another's.
+    /// The keys by the address of the log. A group keeps its log alive, so that the address stays its own.
     keys: HashMap<usize, u32>,
 }
 
-struct Tap {
+struct Group {
     log: Arc<ChannelLog>,
-    hub: Arc<Inner>,
+    hub: Arc<HubState>,
     readers: usize,
 }
 
 impl ReaderGroups {
-    /// No taps, whose channels are to tell this mailbox.
+    /// Creates an empty set of groups with their waker.
     #[must_use]
-    pub fn new(mailbox: Arc<dyn GroupWaker>) -> Self {
-        Self { mailbox, taps: Vec::new(), free: Vec::new(), keys: HashMap::new() }
+    pub fn new(waker: Arc<dyn GroupWaker>) -> Self {
+        Self { waker, groups: Vec::new(), free: Vec::new(), keys: HashMap::new() }
     }
 
-    /// Has a subscription stand at the tap of its channel, and answers with the key of the tap and its spot.
+    /// Attaches a subscription to the group of its channel, and returns the group's key and the reader's cursor.
     ///
-    /// What was published before is still to be read: read after this, without waiting to be told.
+    /// Events that were published before are still unread, and the group is not woken for them: read once after this.
     ///
     /// # Errors
     ///
-    /// The subscription, where it can't stand: it has several channels, has not begun, has a reset or its id to tell
-    /// first, or reads from the broker's history.
+    /// Returns the subscription if it is more than a cursor: it has several channels, has not started, must tell a reset or
+    /// its id first, or reads the broker's history.
     pub fn attach(&mut self, subscription: Subscription) -> Result<(u32, LogCursor), Box<Subscription>> {
-        let Some((log, spot)) = subscription.spot() else { return Err(Box::new(subscription)) };
+        let Some((log, cursor)) = subscription.log_cursor() else { return Err(Box::new(subscription)) };
         let address = Arc::as_ptr(log) as usize;
         let key = match self.keys.get(&address) {
             Some(key) => *key,
             None => {
-                let tap = Tap { log: log.clone(), hub: subscription.inner().clone(), readers: 0 };
+                let group = Group { log: log.clone(), hub: subscription.hub_state().clone(), readers: 0 };
                 let key = self.free.pop().unwrap_or_else(|| {
-                    self.taps.push(None);
-                    self.taps.len() as u32 - 1
+                    self.groups.push(None);
+                    self.groups.len() as u32 - 1
                 });
-                self.taps[key as usize] = Some(tap);
+                self.groups[key as usize] = Some(group);
                 self.keys.insert(address, key);
                 key
             }
         };
-        if let Some(Some(tap)) = self.taps.get_mut(key as usize) {
-            tap.readers += 1;
+        if let Some(Some(group)) = self.groups.get_mut(key as usize) {
+            group.readers += 1;
         }
-        subscription.stand(&self.mailbox, key);
-        Ok((key, spot))
+        subscription.attach(&self.waker, key);
+        Ok((key, cursor))
     }
 
-    /// Reads on from a spot, up to a number of bytes but at least one frame.
+    /// Reads on from a cursor: up to `bytes_max` bytes, but at least one frame.
     ///
-    /// Whoever stands at the same spot is given the same, so one reading serves them all. Nothing is
+    /// Every reader at this cursor gets the same, so one read serves them all. Deliveries are not
     /// [counted](Self::count_delivered) here.
     #[must_use]
-    pub fn read(&self, key: u32, spot: LogCursor, bytes_max: usize) -> GroupRead {
-        let Some(tap) = self.tap(key) else { return GroupRead::Lost };
-        let (mut position, mut count) = (spot.position, 0);
-        let read = tap.log.read_tap(spot, bytes_max, |frame| {
+    pub fn read(&self, key: u32, cursor: LogCursor, bytes_max: usize) -> GroupRead {
+        let Some(group) = self.group(key) else { return GroupRead::Lost };
+        let (mut position, mut count) = (cursor.position, 0);
+        let read = group.log.read_at(cursor, bytes_max, |frame| {
             position = frame.position;
             count += 1;
         });
         match read {
             None => GroupRead::Lost,
             Some(_) if count == 0 => GroupRead::CaughtUp,
-            Some((bytes, next)) => GroupRead::Frames { bytes, next: LogCursor { next, position, ..spot }, count },
+            Some((bytes, next)) => GroupRead::Frames { bytes, next: LogCursor { next, position, ..cursor }, count },
         }
     }
 
-    /// Counts what readers at a tap were given.
+    /// Counts events that readers of a group were given.
     pub fn count_delivered(&self, key: u32, frames: u64, bytes: u64) {
-        if let Some(tap) = self.tap(key) {
-            tap.log.count_delivered(frames, bytes);
+        if let Some(group) = self.group(key) {
+            group.log.count_delivered(frames, bytes);
         }
     }
 
-    /// Takes a reader from its tap: it is a subscription again, at its spot, which has something to do.
+    /// Makes a reader a subscription again, at its cursor. The subscription is ready to be polled.
     ///
-    /// `None` for a key that nobody stands at.
+    /// Returns `None` if the group is empty.
     #[must_use]
-    pub fn into_subscription(&mut self, key: u32, spot: LogCursor) -> Option<Subscription> {
-        let tap = self.tap(key)?;
-        let (log, hub) = (tap.log.clone(), tap.hub.clone());
-        let subscription = Subscription::lifted(hub, log, spot, &self.mailbox, key);
-        self.leave_tap(key);
+    pub fn into_subscription(&mut self, key: u32, cursor: LogCursor) -> Option<Subscription> {
+        let group = self.group(key)?;
+        let (log, hub) = (group.log.clone(), group.hub.clone());
+        let subscription = Subscription::from_group(hub, log, cursor, &self.waker, key);
+        self.remove_reader(key);
         Some(subscription)
     }
 
-    /// Removes a reader from its tap, and with it from the channel.
+    /// Removes a reader from its group and from the channel.
     pub fn leave(&mut self, key: u32) {
-        let Some(tap) = self.tap(key) else { return };
-        tap.log.leave_tap(&self.mailbox, key, tap.hub.now());
-        tap.hub.count_left();
-        self.leave_tap(key);
+        let Some(group) = self.group(key) else { return };
+        group.log.leave_group(&self.waker, key, group.hub.now());
+        group.hub.count_left();
+        self.remove_reader(key);
     }
 
-    /// How many stand at a tap.
+    /// Returns the number of readers in a group.
     #[must_use]
     pub fn readers(&self, key: u32) -> usize {
-        self.tap(key).map_or(0, |tap| tap.readers)
+        self.group(key).map_or(0, |group| group.readers)
     }
 
-    fn tap(&self, key: u32) -> Option<&Tap> {
-        self.taps.get(key as usize)?.as_ref()
+    fn group(&self, key: u32) -> Option<&Group> {
+        self.groups.get(key as usize)?.as_ref()
     }
 
-    fn leave_tap(&mut self, key: u32) {
-        let Some(slot) = self.taps.get_mut(key as usize) else { return };
-        let Some(tap) = slot else { return };
-        tap.readers -= 1;
-        if tap.readers == 0 {
-            self.keys.remove(&(Arc::as_ptr(&tap.log) as usize));
+    fn remove_reader(&mut self, key: u32) {
+        let Some(slot) = self.groups.get_mut(key as usize) else { return };
+        let Some(group) = slot else { return };
+        group.readers -= 1;
+        if group.readers == 0 {
+            self.keys.remove(&(Arc::as_ptr(&group.log) as usize));
             *slot = None;
             self.free.push(key);
         }
@@ -175,14 +155,13 @@ impl ReaderGroups {
 
 impl fmt::Debug for ReaderGroups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReaderGroups").field("taps", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("ReaderGroups").field("groups", &self.keys.len()).finish_non_exhaustive()
     }
 }
 
-/// Whoever stands at a tap when all taps go leaves its channel.
 impl Drop for ReaderGroups {
     fn drop(&mut self) {
-        for key in 0..self.taps.len() as u32 {
+        for key in 0..self.groups.len() as u32 {
             for _ in 0..self.readers(key) {
                 self.leave(key);
             }

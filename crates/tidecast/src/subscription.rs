@@ -1,7 +1,7 @@
-//! A cursor per channel over the logs, and somebody to wake.
+//! A cursor in each of several channels, and the waker of one reader.
 //!
-//! It owns no event: what it reads is in the logs, shared with everybody else. It needs no runtime: it wakes a
-//! [`Waker`](std::task::Waker), whose ever it is.
+//! A subscription owns no event: it reads the logs, which all subscribers share. It needs no runtime, because it wakes any
+//! [`Waker`](std::task::Waker).
 
 mod backfill;
 mod batch;
@@ -11,6 +11,7 @@ mod start;
 
 use std::{
     future::poll_fn,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -20,32 +21,30 @@ use bytes::Bytes;
 use futures_core::Stream;
 use smallvec::SmallVec;
 
+pub(crate) use self::channel_cursor::ChannelCursor;
 pub use self::{
     batch::Batch,
-    delivery::{Delivered, Delivery, Reset, ResetReason},
+    delivery::{Delivered, Delivery},
     start::Start,
 };
-pub(crate) use self::{channel_cursor::Lane, start::LaneStart};
-use self::{channel_cursor::Progress, start::Asked};
+use self::{channel_cursor::Progress, start::RequestedCursor};
 use crate::{
-    Channel, Cursor, EventId, Frame, Hub,
+    Channel, Cursor, EventId, Frame, Hub, Reset, ResetReason,
     channel_log::ChannelLog,
-    hub::Inner,
-    log::FrameBounds,
-    notify::Bell,
+    hub::HubState,
+    log::{ChannelStart, LogCursor},
+    notify::{GroupWaker, ReadySet},
     position::{POSITION_BYTES_MIN, put_cursor},
-    reader_group::{GroupWaker, LogCursor},
-    wire::{self, FirstBlock},
+    wire::{FirstBlock, frame::FrameBounds, put_id_end, reset::put_reset_frame},
 };
 
 /// A subscription to 1 to 64 channels.
 ///
 /// Read it as a [`Stream`] of [`Delivery`], with [`next`](Self::next), or, to write to a socket, with
-/// [`poll_batch`](Self::poll_batch). It ends when the hub is closed, after everything that was published before.
-/// Dropping it leaves the channels.
+/// [`poll_batch`](Self::poll_batch). It ends when the hub is closed, after all events that were published before. Dropping
+/// it leaves the channels.
 ///
-/// Between channels no order is promised. A channel with a lot to read does not keep the others waiting for longer than
-/// one batch.
+/// No order is promised between channels. A channel with much to read delays the others by at most 1 batch.
 ///
 /// # Examples
 ///
@@ -66,7 +65,7 @@ use crate::{
 /// let Some(Delivery::Event(delivered)) = subscription.next().await else { panic!("an event") };
 /// assert_eq!(delivered.frame.message().data, "hello");
 ///
-/// // Gone for a while, and back where it left off.
+/// // The subscriber was away for a while, and resumes where it left off.
 /// drop(subscription);
 /// hub.publish("sse", Event::text("missed?")).await?;
 /// let after = Start::After(delivered.cursor.to_string().into());
@@ -78,118 +77,124 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Subscription {
-    hub: Arc<Inner>,
-    bell: Arc<Bell>,
-    lanes: Box<[Lane]>,
-    /// A bit for each lane that may have something to read.
+    hub: Arc<HubState>,
+    ready_set: Arc<ReadySet>,
+    cursors: Box<[ChannelCursor]>,
+    /// A bit for each channel that may have something to read.
     ready: u64,
-    /// A bit for each lane that waits for the broker's answer.
-    asking: u64,
-    /// The positions that the client said, until every lane has begun.
-    asked: Option<Box<Asked>>,
-    /// The lane to look at first, so that each has its turn.
-    turn: u32,
-    /// Whether every lane has begun, so that the cursor is known.
-    begun: bool,
-    /// Whether the first block's id has been told, or will not be.
-    opened: bool,
+    /// A bit for each channel that waits for the broker's answer.
+    awaits_broker: u64,
+    /// The positions that the client sent, until every cursor has started.
+    requested: Option<Box<RequestedCursor>>,
+    /// The index of the channel to read first, so that each gets its turn.
+    next_channel: u32,
+    /// Whether every cursor has started, so that the subscription's cursor is known.
+    has_started: bool,
+    /// Whether the id of the first block has been told, or will not be.
+    has_told_id: bool,
     first_block: FirstBlock,
 }
 
-/// What comes next.
+/// What comes next in a subscription.
 enum Step {
-    Opened,
+    /// The id of the first block is known.
+    Id,
     Reset(Reset),
-    /// Frames of a lane that lie side by side.
+    /// Frames of the channel with this index that lie side by side.
     Frames(usize, Bytes),
     Nothing,
 }
 
 impl Subscription {
-    /// A subscription of 1 to 64 lanes, which have joined their logs.
-    pub(crate) fn new(hub: Arc<Inner>, lanes: Vec<Lane>, asked: Option<Box<Asked>>, bell: Arc<Bell>) -> Self {
+    /// Creates a subscription of 1 to 64 cursors, which have joined their logs.
+    pub(crate) fn new(
+        hub: Arc<HubState>,
+        cursors: Vec<ChannelCursor>,
+        requested: Option<Box<RequestedCursor>>,
+        ready_set: Arc<ReadySet>,
+    ) -> Self {
         let mut subscription = Self {
             hub,
-            bell,
-            ready: u64::MAX >> (64 - lanes.len()),
-            asking: 0,
-            lanes: lanes.into(),
-            asked,
-            turn: 0,
-            begun: false,
-            opened: false,
+            ready_set,
+            ready: u64::MAX >> (64 - cursors.len()),
+            awaits_broker: 0,
+            cursors: cursors.into(),
+            requested,
+            next_channel: 0,
+            has_started: false,
+            has_told_id: false,
             first_block: FirstBlock::default(),
         };
-        subscription.begin();
+        subscription.try_start();
         subscription
     }
 
-    /// The hub that it is of.
+    /// Returns the hub of the subscription.
     #[must_use]
     pub fn hub(&self) -> Hub {
-        Hub::from_inner(self.hub.clone())
+        Hub::from_state(self.hub.clone())
     }
 
-    /// The channels, in the order in which they were asked for, without repetitions.
+    /// Returns the channels, in the order in which they were named, without repetitions.
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.lanes.iter().map(|lane| lane.log.channel())
+        self.cursors.iter().map(|cursor| cursor.log.channel())
     }
 
-    /// Where the subscription stands: what a client would send to resume.
+    /// Returns the subscription's cursor: what a client would send to resume.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        self.lanes.iter().map(Lane::told).collect()
+        self.cursors.iter().map(ChannelCursor::told).collect()
     }
 
-    /// Waits for the next delivery; `None` once the hub is closed and everything before is read.
+    /// Waits for the next delivery. Returns `None` once the hub is closed and every event before that is read.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken nothing.
+    /// A dropped future has taken nothing.
     pub async fn next(&mut self) -> Option<Delivery> {
         poll_fn(|context| self.poll_delivery(context)).await
     }
 
-    /// How the stream begins on the wire, to be written at once.
+    /// Returns the beginning of the stream on the wire, to be written at once.
     ///
-    /// It has the id with which a client that is cut before its first event resumes. Where a reset is due that id is of
-    /// where the client was, or of nowhere, so that the reset is not lost with the connection: it is told when the client
-    /// comes back. While the broker is away the id comes later, as the first of what [`poll_batch`](Self::poll_batch)
-    /// gives; what a client asked for is given back meanwhile.
+    /// It has the id with which a client that is cut before its first event resumes. If a reset is pending, that id is
+    /// where the client was, or an unknown one, so that the reset is not lost with the connection: the client is told when
+    /// it returns. While the broker is unavailable, the id comes later, at the beginning of what
+    /// [`poll_batch`](Self::poll_batch) returns. Until then a client that sent an id gets it back.
     pub fn first_block(&mut self, block: FirstBlock) -> Bytes {
         self.first_block = block;
-        if !self.begin() {
-            let says = self.asked.is_some() || self.lanes.iter().all(|lane| lane.start.is_after());
-            let asked = says.then(|| self.asked_id());
-            return FirstBlock { open_event: false, ..block }.encode(asked.as_deref());
+        if !self.try_start() {
+            let has_id = self.requested.is_some() || self.cursors.iter().all(|cursor| cursor.start.is_after());
+            let id = has_id.then(|| self.requested_id());
+            return FirstBlock { open_event: false, ..block }.encode(id.as_deref());
         }
-        self.opened = true;
-        if !self.lanes.iter().any(Lane::may_reset) {
+        self.has_told_id = true;
+        if !self.cursors.iter().any(ChannelCursor::may_reset) {
             return block.encode(Some(&self.cursor().to_string()));
         }
-        // The reset is an event, with data and the id from which the stream goes on.
-        FirstBlock { open_event: false, ..block }.encode(Some(&self.asked_id()))
+        // The reset is an event with data, and has the id from which the stream continues.
+        FirstBlock { open_event: false, ..block }.encode(Some(&self.requested_id()))
     }
 
-    /// Puts all that is ready into a batch, as wire bytes: up to `bytes_max` bytes, and at least one frame. The last frame
-    /// may go beyond, and on several channels their ids may, up to about as much again.
+    /// Puts everything that is ready into a batch, as wire bytes: up to `bytes_max` bytes, and at least one frame. The last
+    /// frame may exceed that. On several channels, so may the ids of the frames, by about as much again.
     ///
-    /// `Ready(true)`: there is something in the batch. `Ready(false)`: the hub is closed and everything before is read.
-    /// Where it is `Pending`, the context's waker is woken once there is something.
+    /// Returns `Ready(true)` if the batch has bytes, and `Ready(false)` if the hub is closed and every event before that is
+    /// read. If it returns `Pending`, the context's waker is woken once there is something.
     pub fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
         batch.clear();
         let bytes_max = bytes_max.max(1);
-        self.ready |= self.asking;
+        self.ready |= self.awaits_broker;
         loop {
             while batch.len() < bytes_max {
                 let bytes_left = bytes_max - batch.len();
                 match self.step(context, bytes_left, self.frames_max(bytes_left), &mut batch.frames) {
-                    Step::Opened => {
+                    Step::Id => {
                         let cursor = self.cursor().to_string();
-                        batch.compose(|out| self.first_block.put_id(out, &cursor));
+                        batch.push_with(|out| self.first_block.put_id(out, &cursor));
                     }
-                    Step::Reset(reset) => batch.compose(|out| wire::reset_frame(out, &reset)),
-                    Step::Frames(lane, bytes) => self.put_frames(lane, bytes, batch),
+                    Step::Reset(reset) => batch.push_with(|out| put_reset_frame(out, &reset)),
+                    Step::Frames(index, bytes) => self.put_frames(index, bytes, batch),
                     Step::Nothing => break,
                 }
             }
@@ -197,87 +202,87 @@ impl Subscription {
                 return Poll::Ready(true);
             }
             match self.wait(context) {
-                Wait::News => {}
+                Wait::Ready => {}
                 Wait::Closed => return Poll::Ready(false),
                 Wait::Pending => return Poll::Pending,
             }
         }
     }
 
-    /// What the client asked to go on after: its own id where it is of a kind that can be sent, else the cursor, in which
-    /// lanes that have a reset to be told have not moved.
-    fn asked_id(&self) -> String {
-        if let Some(asked) = &self.asked {
-            return asked.text().to_owned();
+    /// Returns the id that the client asked to resume after: its own id if it can be sent, else the cursor, in which
+    /// channels with a pending reset have not moved.
+    fn requested_id(&self) -> String {
+        if let Some(requested) = &self.requested {
+            return requested.text().to_owned();
         }
-        match &*self.lanes {
-            [Lane { start: LaneStart::AfterOwnId(id), .. }] if EventId::new(id).is_ok() => id.to_string(),
+        match &*self.cursors {
+            [ChannelCursor { start: ChannelStart::AfterOwnId(id), .. }] if EventId::new(id).is_ok() => id.to_string(),
             _ => self.cursor().to_string(),
         }
     }
 
-    /// A subscription that stood at a tap.
-    pub(crate) fn lifted(
-        hub: Arc<Inner>,
+    /// Creates the subscription of a reader that leaves its group.
+    pub(crate) fn from_group(
+        hub: Arc<HubState>,
         log: Arc<ChannelLog>,
-        spot: LogCursor,
-        mailbox: &Arc<dyn GroupWaker>,
+        cursor: LogCursor,
+        waker: &Arc<dyn GroupWaker>,
         key: u32,
     ) -> Self {
-        let bell = Arc::new(Bell::default());
-        log.lift(&bell, mailbox, key);
+        let ready_set = Arc::new(ReadySet::default());
+        log.detach(&ready_set, waker, key);
         Self {
             hub,
-            bell,
-            lanes: [Lane::at_spot(log, spot)].into(),
-            // It may have been told of news at the tap, and not have read them.
+            ready_set,
+            cursors: [ChannelCursor::from_log_cursor(log, cursor)].into(),
+            // The group may have been woken for events that the reader has not read.
             ready: 1,
-            asking: 0,
-            asked: None,
-            turn: 0,
-            begun: true,
-            opened: true,
+            awaits_broker: 0,
+            requested: None,
+            next_channel: 0,
+            has_started: true,
+            has_told_id: true,
             first_block: FirstBlock::default(),
         }
     }
 
-    /// The log and the place in it, where that is all there is to the subscription.
-    pub(crate) fn spot(&self) -> Option<(&Arc<ChannelLog>, LogCursor)> {
-        let [only] = &*self.lanes else { return None };
-        let spot = only.spot().filter(|_| self.opened)?;
-        Some((&only.log, spot))
+    /// Returns the log and the place in it, if the subscription consists of nothing else.
+    pub(crate) fn log_cursor(&self) -> Option<(&Arc<ChannelLog>, LogCursor)> {
+        let [only] = &*self.cursors else { return None };
+        let cursor = only.log_cursor().filter(|_| self.has_told_id)?;
+        Some((&only.log, cursor))
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
+    pub(crate) fn hub_state(&self) -> &Arc<HubState> {
         &self.hub
     }
 
-    /// Becomes a spot at a tap: the channel keeps its reader.
-    pub(crate) fn stand(mut self, mailbox: &Arc<dyn GroupWaker>, key: u32) {
-        for lane in std::mem::take(&mut self.lanes) {
-            lane.log.stand(&self.bell, mailbox, key);
+    /// Moves the reader into a group. The channel keeps its reader.
+    pub(crate) fn attach(mut self, waker: &Arc<dyn GroupWaker>, key: u32) {
+        for cursor in mem::take(&mut self.cursors) {
+            cursor.log.attach(&self.ready_set, waker, key);
         }
     }
 
     fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        self.ready |= self.asking;
+        self.ready |= self.awaits_broker;
         loop {
             let mut frames = SmallVec::<[FrameBounds; 1]>::new();
             match self.step(context, usize::MAX, 1, &mut frames) {
-                // The first block is a matter of the wire.
-                Step::Opened => {}
+                // Only the wire has a first block.
+                Step::Id => {}
                 Step::Reset(reset) => return Poll::Ready(Some(Delivery::Reset(reset))),
-                Step::Frames(lane, bytes) => {
+                Step::Frames(index, bytes) => {
                     let Some(bounds) = frames.first() else { continue };
-                    let lane = &mut self.lanes[lane];
-                    lane.position = bounds.position;
-                    let channel = lane.log.channel().clone();
+                    let cursor = &mut self.cursors[index];
+                    cursor.position = bounds.position;
+                    let channel = cursor.log.channel().clone();
                     let frame = Frame::new(bytes, bounds);
                     let (position, cursor) = (bounds.position, self.cursor());
                     return Poll::Ready(Some(Delivery::Event(Delivered { channel, frame, position, cursor })));
                 }
                 Step::Nothing => match self.wait(context) {
-                    Wait::News => {}
+                    Wait::Ready => {}
                     Wait::Closed => return Poll::Ready(None),
                     Wait::Pending => return Poll::Pending,
                 },
@@ -285,8 +290,8 @@ impl Subscription {
         }
     }
 
-    /// The one place that decides what comes next: the id of the first block, then resets in the order of the channels,
-    /// then frames, a lane at a time, whose bounds go into `frames`.
+    /// Decides what comes next, and is the only place that does: the id of the first block, then resets in the order of the
+    /// channels, then frames, a channel at a time. Adds the bounds of the frames to `frames`.
     fn step(
         &mut self,
         context: &mut Context<'_>,
@@ -294,95 +299,95 @@ impl Subscription {
         frames_max: usize,
         frames: &mut impl Extend<FrameBounds>,
     ) -> Step {
-        // A channel that can't be opened yet does not hold up the others.
-        let begun = self.begin();
-        let due = self.lanes.iter().position(Lane::is_reset_due);
-        if begun && !std::mem::replace(&mut self.opened, true) && due.is_none() {
-            return Step::Opened;
+        // A channel that can't be opened yet does not delay the others.
+        let has_started = self.try_start();
+        let due = self.cursors.iter().position(ChannelCursor::is_reset_due);
+        if has_started && !mem::replace(&mut self.has_told_id, true) && due.is_none() {
+            return Step::Id;
         }
         if let Some(due) = due {
-            // So that it is the next to have its turn.
             self.ready |= 1 << due;
-            self.turn = due as u32;
+            self.next_channel = due as u32;
         }
         while self.ready != 0 {
-            // The first bit at or after the turn, else the first of all.
-            let from_turn = self.ready >> self.turn << self.turn;
-            let number = if from_turn == 0 { self.ready } else { from_turn }.trailing_zeros();
-            self.turn = (number + 1) % self.lanes.len() as u32;
+            // The first bit at or after the next channel, else the first of all.
+            let from_next = self.ready >> self.next_channel << self.next_channel;
+            let number = if from_next == 0 { self.ready } else { from_next }.trailing_zeros();
+            self.next_channel = (number + 1) % self.cursors.len() as u32;
             let index = number as usize;
-            self.asking &= !(1 << number);
-            match self.lanes[index].step(&self.hub, context, bytes_max, frames_max, frames) {
+            self.awaits_broker &= !(1 << number);
+            match self.cursors[index].step(&self.hub, context, bytes_max, frames_max, frames) {
                 Progress::Frames(bytes) => return Step::Frames(index, bytes),
                 Progress::Reset(reason) => return Step::Reset(self.reset(index, reason)),
                 Progress::CaughtUp => self.ready &= !(1 << number),
-                Progress::Asking => {
+                Progress::AwaitsBroker => {
                     self.ready &= !(1 << number);
-                    self.asking |= 1 << number;
+                    self.awaits_broker |= 1 << number;
                 }
             }
         }
         Step::Nothing
     }
 
-    /// Finds where each lane begins, once its log is live. Returns whether all have.
+    /// Finds where each cursor starts, once its log is live. Returns whether all have started.
     ///
-    /// A log that becomes live notifies its readers, so nothing is looked up for lanes without news.
-    fn begin(&mut self) -> bool {
-        let has_news = |(number, lane): (usize, &Lane)| !lane.has_begun() && self.ready & (1 << number) != 0;
-        if self.begun || !self.lanes.iter().enumerate().any(has_news) {
-            return self.begun;
+    /// A log that becomes live notifies its readers, so nothing is looked up for channels without news.
+    fn try_start(&mut self) -> bool {
+        let has_news =
+            |(number, cursor): (usize, &ChannelCursor)| !cursor.has_started() && self.ready & (1 << number) != 0;
+        if self.has_started || !self.cursors.iter().enumerate().any(has_news) {
+            return self.has_started;
         }
-        if let Some(asked) = &self.asked {
+        if let Some(requested) = &self.requested {
             let starts = {
-                let logs: SmallVec<[&ChannelLog; 4]> = self.lanes.iter().map(|lane| &*lane.log).collect();
-                asked.starts(&logs, |position| self.hub.has_epoch(position.epoch))
+                let logs: SmallVec<[&ChannelLog; 4]> = self.cursors.iter().map(|cursor| &*cursor.log).collect();
+                requested.starts(&logs, |position| self.hub.has_epoch(position.epoch))
             };
-            for (lane, start) in self.lanes.iter_mut().zip(starts) {
-                lane.set_start(start);
+            for (cursor, start) in self.cursors.iter_mut().zip(starts) {
+                cursor.set_start(start);
             }
         }
-        self.begun = true;
-        for (number, lane) in self.lanes.iter_mut().enumerate() {
-            let waited = !lane.has_begun();
-            if !lane.begin(&self.hub) {
-                self.begun = false;
+        self.has_started = true;
+        for (number, cursor) in self.cursors.iter_mut().enumerate() {
+            let waited = !cursor.has_started();
+            if !cursor.try_start(&self.hub) {
+                self.has_started = false;
             } else if waited {
                 self.ready |= 1 << number;
             }
         }
-        if self.begun {
-            self.asked = None;
+        if self.has_started {
+            self.requested = None;
         }
-        self.begun
+        self.has_started
     }
 
-    /// The reset that a lane has just taken for told.
+    /// Creates the reset that a channel's cursor has just taken for told, and counts it.
     fn reset(&mut self, index: usize, reason: ResetReason) -> Reset {
         self.hub.count_reset(reason);
-        let lane = &self.lanes[index];
-        let (channel, resumed_at) = (lane.log.channel().clone(), lane.position);
+        let cursor = &self.cursors[index];
+        let (channel, resumed_at) = (cursor.log.channel().clone(), cursor.position);
         Reset { channel, reason, resumed_at, cursor: self.cursor() }
     }
 
-    /// Puts the frames that were read from a lane into a batch. On one channel they go as they lie in the log; on
-    /// several, each gets the cursor for its id.
-    fn put_frames(&mut self, lane: usize, mut bytes: Bytes, batch: &mut Batch) {
-        let mut frames = std::mem::take(&mut batch.frames);
-        if let [only] = &mut *self.lanes {
+    /// Puts the frames that were read from a channel into a batch. On one channel they go as they lie in the log. On
+    /// several channels each frame gets the subscription's cursor for its id.
+    fn put_frames(&mut self, index: usize, mut bytes: Bytes, batch: &mut Batch) {
+        let mut frames = mem::take(&mut batch.frames);
+        if let [only] = &mut *self.cursors {
             if let Some(last) = frames.last() {
                 only.position = last.position;
             }
             batch.push(bytes);
         } else {
             for frame in &frames {
-                self.lanes[lane].position = frame.position;
+                self.cursors[index].position = frame.position;
                 let mut bytes = bytes.split_to(frame.len);
                 if frame.has_id() {
                     bytes.truncate(frame.shared_len);
                     batch.push(bytes);
-                    let positions = self.lanes.iter().map(Lane::told);
-                    batch.compose(|out| wire::put_id_end(out, |out| put_cursor(out, positions)));
+                    let positions = self.cursors.iter().map(ChannelCursor::told);
+                    batch.push_with(|out| put_id_end(out, |out| put_cursor(out, positions)));
                 } else {
                     // A foreign event has no id on any connection.
                     batch.push(bytes);
@@ -393,22 +398,22 @@ impl Subscription {
         batch.frames = frames;
     }
 
-    /// How many frames fit beside their ids: on several channels each is sent with a cursor, which the log does not
-    /// count, and which may be far longer than the frame.
+    /// Returns how many frames fit into a number of bytes beside their ids. On several channels each frame is sent with a
+    /// cursor that the log does not count, and that may be far longer than the frame.
     fn frames_max(&self, bytes: usize) -> usize {
-        if self.lanes.len() == 1 { usize::MAX } else { bytes / (self.lanes.len() * POSITION_BYTES_MIN) }
+        if self.cursors.len() == 1 { usize::MAX } else { bytes / (self.cursors.len() * POSITION_BYTES_MIN) }
     }
 
     fn wait(&mut self, context: &Context<'_>) -> Wait {
-        // Looked at before the bell: the hub rings for what was published last before it says that it is closed. The
-        // other way round an event that comes between the two looks, and the closing right after it, would end this
-        // before the event.
-        let closed = self.hub.is_closed();
-        let rung = self.bell.take(context.waker());
-        self.ready |= rung;
-        if rung != 0 {
-            Wait::News
-        } else if closed && self.asking == 0 {
+        // Checked before the ready set: the hub notifies its readers of the last events before it says that it is closed.
+        // In the other order, an event and the closing that come between the two checks would end the subscription before
+        // the event.
+        let is_closed = self.hub.is_closed();
+        let ready = self.ready_set.register_and_take(context.waker());
+        self.ready |= ready;
+        if ready != 0 {
+            Wait::Ready
+        } else if is_closed && self.awaits_broker == 0 {
             Wait::Closed
         } else {
             Wait::Pending
@@ -417,7 +422,7 @@ impl Subscription {
 }
 
 enum Wait {
-    News,
+    Ready,
     Closed,
     Pending,
 }
@@ -432,12 +437,12 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // One without lanes stands at a tap, and has not left.
-        if self.lanes.is_empty() {
+        // Without cursors the reader is in a group, and has not left.
+        if self.cursors.is_empty() {
             return;
         }
-        for (lane, number) in self.lanes.iter().zip(0..) {
-            lane.log.leave(&self.bell, number, self.hub.now());
+        for (cursor, index) in self.cursors.iter().zip(0..) {
+            cursor.log.leave(&self.ready_set, index, self.hub.now());
         }
         self.hub.count_left();
     }

@@ -1,19 +1,17 @@
-//! The bytes of an event stream, as the WHATWG HTML standard has them in section 9.2, "Server-sent events".
+//! The bytes of an event stream, as section 9.2, "Server-sent events", of the WHATWG HTML standard defines them.
 //!
-//! The encoder writes frames, the decoder reads streams; neither knows channels, logs or HTTP.
+//! The encoder writes frames and the decoder reads streams. Neither knows channels, logs or HTTP.
 
 mod control;
 mod decode;
 mod encode;
-mod frame;
+pub(crate) mod frame;
+mod json;
+pub(crate) mod reset;
 
+pub(crate) use self::encode::{frame_len_above, put_id_end};
 pub use self::{
     control::{CONTENT_TYPE, FirstBlock, IdCommit, KEEP_ALIVE, final_block},
     decode::{DECODER_BYTES_MAX, Decoder, Item, Message},
-    frame::{EncodedEvent, Frame},
-};
-pub(crate) use self::{
-    control::{missed_frame, reset_frame},
-    encode::{encode, encoded_len, put_id_end},
-    frame::{put, put_end},
+    json::put_json_string,
 };

@@ -16,7 +16,7 @@ impl RedisBroker {
         let context = &self.context;
         let config = &context.config;
         let deliveries = self.deliveries()?;
-        let Publication { channel, event, idempotency_key } = &publication;
+        let Publication { channel, event, idempotency_key, .. } = &publication;
         let name = context.name(channel);
         let publish = Publish {
             keys: &context.keys.channel(channel),

@@ -1,6 +1,6 @@
 //! What one node is told, the other one knows: a channel that is deleted, a key that is used again, an id of its own.
 
-use tidecast::{Channel, Delivery, Event, IdempotencyKey, ResetReason, Start};
+use tidecast::{Channel, Delivery, Event, IdempotencyKey, Publication, ResetReason, Start};
 use tidecast_redis::PlainFormat;
 use tidecast_test::redis::RedisServer;
 
@@ -82,10 +82,13 @@ async fn a_key_that_was_used_at_one_counts_at_the_other() {
     let (one, other) = (Node::on(&server), Node::on(&server));
     let _reader = one.subscribe("sse").await;
     let key = || IdempotencyKey::new("order {17}: é").expect("a key");
-    let event = |data: &str, id: &str| Event::text(data).with_id(id).expect("an id");
-    let first = one.hub.publish_once("sse", event("x", "an id with spaces é"), key()).await.expect("it is published");
+    let publication = |data: &str, id: &str| {
+        let event = Event::text(data).with_id(id).expect("an id");
+        Publication::new("sse", event).expect("a channel").with_idempotency_key(key())
+    };
+    let first = one.hub.publish_publication(publication("x", "an id with spaces é")).await.expect("it is published");
     assert_eq!((first.receivers, first.repeated), (1, false));
-    let again = other.hub.publish_once("sse", event("y", "another"), key()).await.expect("it is answered");
+    let again = other.hub.publish_publication(publication("y", "another")).await.expect("it is answered");
     assert!(again.repeated);
     assert_eq!((again.id, again.position, again.receivers), (first.id, first.position, first.receivers));
 }

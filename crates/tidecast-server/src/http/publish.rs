@@ -114,13 +114,14 @@ impl Fields<'_> {
         if let Some(retry_ms) = self.retry_ms {
             event = event.with_retry(std::time::Duration::from_millis(retry_ms))?;
         }
-        let idempotency_key = self.idempotency_key.map(|key| IdempotencyKey::new(&key)).transpose()?;
+        let mut publication = Publication::new(channel, event)?;
+        publication.idempotency_key = self.idempotency_key.map(|key| IdempotencyKey::new(&key)).transpose()?;
         let refuses_conflict = match given(self.idempotency_conflict).as_deref() {
             Some("error") => true,
             Some("ignore") | None => false,
             Some(_) => return Err(Problem::bad_request("`idempotency_conflict` must be `error` or `ignore`")),
         };
-        Ok(PublishItem { publication: Publication { channel, event, idempotency_key }, refuses_conflict })
+        Ok(PublishItem { publication, refuses_conflict })
     }
 }
 

@@ -1,22 +1,25 @@
-//! Where a broker puts what arrives: the logs of this node.
+//! Where a broker delivers events: the logs of this node.
 
 use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use super::{ControlMessage, History, PastEvent, Since};
+use super::{
+    control_message::ControlMessage,
+    history::{History, PastEvent, Since},
+};
 use crate::{
-    Channel, Limits, Position, ResetReason,
-    channel_log::{ChannelLog, Head},
+    Channel, Frame, Limits, Position, ResetReason,
+    channel_log::{AppendOutcome, ChannelLog, Evicted, Head},
     clock::Clock,
-    hub::{Appended, Registry},
-    wire::{EncodedEvent, Frame},
+    hub::Registry,
+    wire::frame::EncodedEvent,
 };
 
-/// What a broker delivers to.
+/// The handle through which a broker delivers events. Cheap to clone.
 ///
-/// A cheap handle. It does not keep the hub alive; what is put in after the hub has gone goes nowhere.
+/// It does not keep the hub alive. Once the hub is gone, calls have no effect.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
     registry: Weak<Registry>,
@@ -24,138 +27,110 @@ pub struct Deliveries {
     limits: Limits,
 }
 
-/// What came of an event that was put at a position.
-#[derive(Debug)]
-#[must_use = "dropping what was appended wakes the readers: let go of locks first"]
-pub enum AppendOutcome {
-    /// It is in the log. The readers are woken when this is dropped.
-    Appended(Appended),
-    /// It was there before, or has left the log.
-    Duplicate,
-    /// Another event is there at that position: only the broker's history can tell which is genuine.
-    Conflict,
-    /// It does not follow what is there: events between are missing, it is of another epoch, or the log is not open.
-    Gap,
-    /// The hub is closed or has gone.
-    Closed,
-}
-
 impl Deliveries {
     pub(crate) fn new(registry: &Arc<Registry>, clock: Arc<dyn Clock>) -> Self {
         Self { limits: registry.limits().clone(), registry: Arc::downgrade(registry), clock }
     }
 
-    /// Appends an event to its channel's log, which draws the position: for brokers for which the log is the authority.
+    /// Appends an event to its channel's log, which assigns the position: for brokers that leave this to the log.
     ///
-    /// The readers are woken when the answer is dropped. `None` where the hub has gone or is closed: the event was not
-    /// accepted.
-    pub fn append(&self, channel: &Channel, event: &EncodedEvent<'_>) -> Option<Appended> {
-        self.registry.upgrade()?.append(channel, event, self.clock.now())
+    /// The outcome is [`AppendOutcome::Appended`] or [`AppendOutcome::Closed`].
+    pub fn append(&self, channel: &Channel, event: &EncodedEvent<'_>) -> AppendOutcome {
+        let append = |registry: Arc<Registry>| registry.append(channel, event, self.clock.now());
+        self.registry.upgrade().map_or(AppendOutcome::Closed, append)
     }
 
-    /// Opens a channel's log, if it is not open yet, in a new epoch: for brokers for which the log is the authority.
+    /// Opens a channel's log in a new epoch, unless it is open: for brokers that leave the positions to the log.
     pub fn open(&self, channel: &Channel) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), ChannelLog::open);
-        }
+        self.change(channel, ChannelLog::open);
     }
 
-    /// Has a channel's log stand where the broker says: the next event to be [put](Self::append_at) follows that.
+    /// Moves a channel's log to where the broker says that the channel stands. The next event to be
+    /// [appended](Self::append_at) follows that position.
     ///
-    /// A log of another epoch starts over, and its readers are told `restarted`. One that is behind goes on there; what
-    /// lies between is not in it, so its readers ask the broker's history. One that is there, or ahead, stays as it is.
+    /// A log of another epoch starts over, and its readers are told `restarted`. A log that is behind continues there; its
+    /// readers get the events between from the broker's history. A log that is there or ahead stays as it is.
     pub fn open_at(&self, channel: &Channel, head: &Head) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), |log| log.open_at(head).map(|()| true));
-        }
+        self.change(channel, |log| log.open_at(head).map(|()| true));
     }
 
-    /// Has a channel's log go back to an offset of its epoch, because what it has after that is not what the broker's
-    /// history has. Readers that have come to it are told `restarted`, and read on from there.
+    /// Moves a channel's log back to an offset of its epoch, because the broker's history differs after it. Readers that
+    /// have passed the offset are told `restarted`, and continue there.
     pub fn rewind(&self, channel: &Channel, offset: u64) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), |log| log.rewind(offset).map(|()| true));
-        }
+        self.change(channel, |log| log.rewind(offset).map(|()| true));
     }
 
-    /// Has a channel's log go on in another epoch, where a broker knows that this node has missed nothing: the head's
-    /// position is where the log stands now. Readers that have read everything go on without a reset.
+    /// Continues a channel's log in another epoch, if the broker knows that this node has missed nothing: the head's
+    /// position is where the log stands now. Readers that have read everything continue without a reset.
     pub fn continue_at(&self, channel: &Channel, head: &Head) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), |log| log.continue_at(head).map(|()| true));
-        }
+        self.change(channel, |log| log.continue_at(head).map(|()| true));
     }
 
-    /// Puts an event into its channel's log at the position that the broker gave it.
+    /// Appends an event to its channel's log at the position that the broker assigned.
     pub fn append_at(&self, channel: &Channel, position: Position, event: &EncodedEvent<'_>) -> AppendOutcome {
-        let placed = |registry: Arc<Registry>| registry.append_at(channel, position, event, self.clock.now());
-        self.registry.upgrade().map_or(AppendOutcome::Closed, placed)
+        let append = |registry: Arc<Registry>| registry.append_at(channel, position, event, self.clock.now());
+        self.registry.upgrade().map_or(AppendOutcome::Closed, append)
     }
 
-    /// Puts an event that has no position behind all that is in its channel's log: who reads it now gets it, without an
-    /// id; nobody gets it later.
+    /// Appends an event without a position to its channel's log. Present readers get it without an id; nobody gets it
+    /// later.
     pub fn append_foreign(&self, channel: &Channel, event: &EncodedEvent<'_>) -> AppendOutcome {
-        let placed = |registry: Arc<Registry>| registry.append_foreign(channel, event, self.clock.now());
-        self.registry.upgrade().map_or(AppendOutcome::Closed, placed)
+        let append = |registry: Arc<Registry>| registry.append_foreign(channel, event, self.clock.now());
+        self.registry.upgrade().map_or(AppendOutcome::Closed, append)
     }
 
-    /// Tells that from now on nothing after the log's head is missed, so that readers which wait begin there. Does
-    /// nothing where the log is not open.
+    /// Makes a channel live: from now on no event after the log's head is missed, and waiting readers start there. Does
+    /// nothing if the log is not open.
     pub fn go_live(&self, channel: &Channel) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), |log| log.set_live(None, None));
-        }
+        self.change(channel, |log| log.set_live(None, None));
     }
 
-    /// The same, for brokers that know where the channel stood when the readers came which wait: these begin after that
-    /// position, and lose nothing that was published while the channel was being opened. `reset` is what they are told
-    /// first if events may be missing all the same; `None` if none are.
+    /// Makes a channel live, for brokers that know where the channel stood when the waiting readers came. They start after
+    /// that position, and lose nothing that was published while the channel was being opened.
+    ///
+    /// `reset` is what they are told first if events may be missing all the same; `None` if none are.
     pub fn go_live_after(&self, channel: &Channel, after: Position, reset: Option<ResetReason>) {
-        if let Some(registry) = self.registry.upgrade() {
-            registry.ring_if(channel, self.clock.now(), |log| log.set_live(Some(after), reset));
-        }
+        self.change(channel, |log| log.set_live(Some(after), reset));
     }
 
-    /// Returns how long the first of the readers has waited that wait for the channel to go live; `None` if no reader
+    /// Returns how long the first of the waiting readers has waited for the channel to go live, or `None` if no reader
     /// waits.
     #[must_use]
     pub fn longest_wait(&self, channel: &Channel) -> Option<Duration> {
-        let since = self.registry.upgrade()?.find(channel)?.waiting_since()?;
+        let since = self.find(channel)?.waiting_since()?;
         Some(self.clock.now().saturating_sub(since))
     }
 
-    /// Tells that events may now be missed: new readers wait until the next [`go_live`](Self::go_live); those that have
-    /// begun stay.
+    /// Makes a channel not live: events may now be missed, so new readers wait until the next [`go_live`](Self::go_live).
+    /// Readers that have started stay.
     pub fn suspend(&self, channel: &Channel) {
-        if let Some(log) = self.registry.upgrade().and_then(|registry| registry.find(channel)) {
-            // One that is gone has no readers, and the next one begins suspended.
+        if let Some(log) = self.find(channel) {
+            // An evicted log has no readers, and the channel's next log begins suspended.
             let _ = log.suspend();
         }
     }
 
-    /// The same where nobody reads the channel: answers whether that is so. The next reader is
-    /// [told of](super::Broker::subscribe) as the first.
+    /// Makes a channel not live if it has no reader, and returns whether it has none. The broker is then
+    /// [told](super::Broker::subscribe) of the next reader as the first one.
     #[must_use]
     pub fn suspend_if_unread(&self, channel: &Channel) -> bool {
-        let log = self.registry.upgrade().and_then(|registry| registry.find(channel));
-        log.is_none_or(|log| log.suspend_if_unread().unwrap_or(true))
+        self.find(channel).is_none_or(|log| log.suspend_if_unread().unwrap_or(true))
     }
 
-    /// Where this node's log of a channel stands; `None` while it is not open.
+    /// Returns the position of this node's log of a channel, or `None` while the log is not open.
     #[must_use]
     pub fn position(&self, channel: &Channel) -> Option<Position> {
-        self.registry.upgrade()?.find(channel)?.lock().ok()?.log.position()
+        self.find(channel)?.lock().ok()?.log.position()
     }
 
-    /// How many subscriptions of this node read the channel.
+    /// Returns the number of subscriptions on this node that read the channel.
     #[must_use]
     pub fn readers(&self, channel: &Channel) -> usize {
-        let log = self.registry.upgrade().and_then(|registry| registry.find(channel));
-        log.and_then(|log| log.lock().ok().map(|state| state.readers())).unwrap_or(0)
+        self.find(channel).and_then(|log| log.lock().ok().map(|state| state.readers())).unwrap_or(0)
     }
 
-    /// Drops what a channel's log has and starts it over in another epoch; its readers are told `restarted`. A channel
-    /// that nobody reads is forgotten. Answers whether the channel was known.
+    /// Drops a channel's events and starts its log over in another epoch; its readers are told `restarted`. A channel
+    /// without readers is forgotten. Returns whether the channel was known.
     #[must_use]
     pub fn forget(&self, channel: &Channel) -> bool {
         self.registry.upgrade().is_some_and(|registry| registry.forget(channel))
@@ -171,40 +146,47 @@ impl Deliveries {
         }
     }
 
-    /// Whether a subscription of this node reads the channel.
+    /// Returns whether a subscription on this node reads the channel.
     #[must_use]
     pub fn is_read(&self, channel: &Channel) -> bool {
         self.readers(channel) > 0
     }
 
-    /// Reads what this node's log has of a channel's past.
+    /// Reads the past events of a channel that this node's log has.
     #[must_use]
     pub fn past(&self, channel: &Channel, since: Since, limit: usize) -> History {
-        let log = self.registry.upgrade().and_then(|registry| registry.find(channel));
-        let Some(log) = log else {
-            return History {
-                complete: matches!(since, Since::Newest | Since::After(Position::START)),
-                ..History::default()
-            };
+        let Some(log) = self.find(channel) else {
+            return History::new(Vec::new(), matches!(since, Since::Newest | Since::After(Position::START)));
         };
         let after = match since {
             Since::After(position) => Some(position),
             Since::Newest => None,
         };
-        let (frames, complete) = log.past(after, limit);
+        let (frames, is_complete) = log.past(after, limit);
         let past_event = |(position, frame): (Position, Frame)| PastEvent::new(position, frame.event(position));
-        History::new(frames.into_iter().map(past_event).collect(), complete)
+        History::new(frames.into_iter().map(past_event).collect(), is_complete)
     }
 
-    /// The hub's bounds.
+    /// Returns the hub's limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// The hub's clock.
+    /// Returns the hub's clock.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    fn find(&self, channel: &Channel) -> Option<Arc<ChannelLog>> {
+        self.registry.upgrade()?.find(channel)
+    }
+
+    /// Changes a channel's log, and notifies its readers if `act` returns `true`.
+    fn change(&self, channel: &Channel, act: impl FnMut(&ChannelLog) -> Result<bool, Evicted>) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.notify_if(channel, self.clock.now(), act);
+        }
     }
 }

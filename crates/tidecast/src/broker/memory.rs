@@ -1,6 +1,6 @@
-//! Everything in this process: no other server, and nothing outlives it.
+//! A broker within one process. Nothing outlives the process.
 //!
-//! The logs are the authority on positions, so all that is kept here are idempotency keys.
+//! The logs assign the positions, so this broker keeps idempotency keys only.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,28 +9,29 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    Channel, Error, IdempotencyKey, Result,
-    broker::{Broker, BrokerFuture, Deliveries, EncodedEvent, History, Publication, Published, Since},
-    sync::Mutex,
+use super::{
+    Broker, BrokerFuture, Deliveries,
+    history::{History, Since},
+    publication::{Publication, Published},
 };
+use crate::{Channel, Error, IdempotencyKey, Result, channel_log::Appended, sync::Mutex, wire::frame::EncodedEvent};
 
 /// The broker for one process, and the default.
 ///
-/// Every future it answers with is ready when it is first polled. Idempotency keys are remembered for
-/// [`Limits::idempotency_age_max`](crate::Limits::idempotency_age_max), at most
-/// [`Limits::idempotency_keys_max`](crate::Limits::idempotency_keys_max) in all.
+/// Every future that it returns is ready when first polled. Idempotency keys are remembered for
+/// [`Limits::idempotency_age_max`](crate::Limits::idempotency_age_max), and at most
+/// [`Limits::idempotency_keys_max`](crate::Limits::idempotency_keys_max) of them.
 #[derive(Debug, Default)]
 pub struct MemoryBroker {
     deliveries: OnceLock<Deliveries>,
     answered: Mutex<Answered>,
 }
 
-/// What was answered under which key. One lock for all channels, because the bound is on all of them and the oldest
-/// goes first; it is held for a look-up and one append.
+/// The results of earlier publishes by their keys. All channels share one lock, because the limit is on all keys and the
+/// oldest goes first. It is held for a look-up and one append.
 #[derive(Debug, Default)]
 struct Answered {
-    by_key: HashMap<Arc<Key>, First>,
+    by_key: HashMap<Arc<Key>, FirstPublish>,
     by_age: VecDeque<(Duration, Arc<Key>)>,
 }
 
@@ -38,13 +39,13 @@ type Key = (Channel, IdempotencyKey);
 
 /// The publish that came first under a key.
 #[derive(Debug)]
-struct First {
+struct FirstPublish {
     published: Published,
     digest: u64,
 }
 
 impl MemoryBroker {
-    /// An empty broker.
+    /// Creates a broker without keys.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -53,11 +54,9 @@ impl MemoryBroker {
     fn answer(&self, publication: &Publication) -> Result<Published> {
         let deliveries = self.deliveries.get().ok_or_else(Error::closed)?;
         let event = EncodedEvent::new(&publication.event);
-        let append = || deliveries.append(&publication.channel, &event).ok_or_else(Error::closed);
-        let Some(key) = &publication.idempotency_key else {
-            let appended = append()?;
-            return Ok(Published::new(publication, appended.position, appended.receivers));
-        };
+        let append = || deliveries.append(&publication.channel, &event).appended().ok_or_else(Error::closed);
+        let published = |appended: &Appended| Published::new(publication, appended.position, appended.receivers);
+        let Some(key) = &publication.idempotency_key else { return Ok(published(&append()?)) };
 
         let key = Arc::new((publication.channel.clone(), key.clone()));
         let digest = publication.event.digest();
@@ -68,11 +67,11 @@ impl MemoryBroker {
             return Ok(Published { repeated: true, differs: first.digest != digest, ..first.published.clone() });
         }
         let appended = append()?;
-        let published = Published::new(publication, appended.position, appended.receivers);
+        let published = published(&appended);
         answered.make_room(deliveries.limits().idempotency_keys_max);
         answered.by_age.push_back((now, key.clone()));
-        answered.by_key.insert(key, First { published: published.clone(), digest });
-        // In this order: the readers are woken once the keys are free again.
+        answered.by_key.insert(key, FirstPublish { published: published.clone(), digest });
+        // In this order: the readers are woken after the lock is released.
         drop(answered);
         drop(appended);
         Ok(published)
@@ -110,13 +109,13 @@ impl Broker for MemoryBroker {
     }
 
     fn forget<'a>(&'a self, channel: &'a Channel) -> BrokerFuture<'a, bool> {
-        let known = self.deliveries.get().map(|deliveries| {
-            // The keys first. One that is used between the two goes with an event that is deleted right after, as if it
-            // had been published just before.
+        let was_known = self.deliveries.get().map(|deliveries| {
+            // The keys go first. A key that is used in between goes with an event that is deleted right after, as if it had
+            // been published just before.
             self.answered.lock().forget_channel(channel);
             deliveries.forget(channel)
         });
-        Box::pin(ready(known.ok_or_else(Error::closed)))
+        Box::pin(ready(was_known.ok_or_else(Error::closed)))
     }
 
     fn send_control<'a>(&'a self, message: &'a [u8]) -> BrokerFuture<'a, ()> {
@@ -140,14 +139,14 @@ impl Answered {
         }
     }
 
-    /// Makes room for one more, which is kept whatever the bound.
+    /// Makes room for one more key. The new key is kept whatever the limit.
     fn make_room(&mut self, keys_max: usize) {
         while !self.by_age.is_empty() && self.by_key.len() >= keys_max {
             self.forget_oldest();
         }
     }
 
-    /// Forgets the keys of a channel. Looks at all of them, as it happens seldom.
+    /// Forgets the keys of a channel. Visits all keys, because it is rare.
     fn forget_channel(&mut self, channel: &Channel) {
         self.by_key.retain(|key, _| key.0 != *channel);
         self.by_age.retain(|(_, key)| key.0 != *channel);

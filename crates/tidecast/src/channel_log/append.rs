@@ -1,156 +1,87 @@
-//! What a broker does to a channel's log: it opens it, appends to it, starts it over.
+//! The broker's side of a channel's log: opening it, appending to it and starting it over.
 //!
-//! Nothing here wakes a reader: whoever calls rings once the lock is let go of.
+//! Nothing here wakes a reader. The caller does, once the lock is released.
 
-use std::{mem, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
-use super::{ChannelLog, Gone, State};
-use crate::{Epoch, Limits, Position, ResetReason, hub::Beginning, wire::EncodedEvent};
-
-/// Where a channel stands, by a broker's own count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Head {
-    /// The position of the newest event; if there never was one, 0 in the [origin](Self::origin).
-    pub position: Position,
-    /// Epochs that went before in the same counting, and the offset that each had reached: newest first.
-    ///
-    /// A position of such an epoch is answered by `restarted`, and goes on after its own offset, or after the last one
-    /// of its epoch where it lies beyond.
-    pub lineage: Vec<(Epoch, u64)>,
-    /// The epoch that stands for the channel until its first event, if it is not [`Epoch::NONE`].
-    pub origin: Epoch,
-    /// More epochs of which offset 0 is this counting's offset 0, and nothing was lost between: a channel without an event
-    /// may be known by several, one after the other. A position of one goes on without a reset.
-    pub origins: Vec<Epoch>,
-}
-
-impl Head {
-    /// A channel that stands at a position, in the first epoch that the broker knows of.
-    #[must_use]
-    pub fn new(position: Position) -> Self {
-        Self { position, lineage: Vec::new(), origin: Epoch::NONE, origins: Vec::new() }
-    }
-
-    /// Names the epoch that stands for the channel until its first event: readers of a silent channel are then told
-    /// `ORIGIN.0`, and not `0.0`.
-    ///
-    /// A reader that comes back with `ORIGIN.0` is given all from the first event on, without a reset. So a broker must
-    /// name another epoch once anything may have been lost that was published since this one was told: the channel was
-    /// deleted, emptied, or has expired. `0.0` is told `restarted` by a log that has an origin, as it says nothing of when
-    /// it was given out.
-    #[must_use]
-    pub fn with_origin(mut self, origin: Epoch) -> Self {
-        self.origin = origin;
-        self
-    }
-
-    /// Names the epochs that went before.
-    #[must_use]
-    pub fn with_lineage(mut self, lineage: Vec<(Epoch, u64)>) -> Self {
-        self.lineage = lineage;
-        self
-    }
-
-    /// Moves it to another offset of the same counting.
-    #[must_use]
-    pub fn at(mut self, offset: u64) -> Self {
-        self.position.offset = offset;
-        self
-    }
-
-    /// Names the epochs by which the channel was known before its first event.
-    #[must_use]
-    pub fn with_origins(mut self, origins: Vec<Epoch>) -> Self {
-        self.origins = origins;
-        self
-    }
-}
-
-/// What came of an event that a broker handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// It is in the log, at this position, and so many subscriptions read here.
-    Appended { position: Position, receivers: usize },
-    /// It was here before, or is no longer here.
-    Known,
-    /// Another event is here at its position.
-    Conflict,
-    /// It does not follow what is here.
-    Elsewhere,
-    /// Nothing is taken any more.
-    Sealed,
-}
+use super::{AppendOutcome, Appended, ChannelLog, Evicted, Head, LogState};
+use crate::{Epoch, Limits, Position, ResetReason, log::InitialPosition, wire::frame::EncodedEvent};
 
 impl ChannelLog {
-    /// Opens the log if it is not, in a new epoch, and takes it for live: the log is the authority. Returns whether a
-    /// reader may have waited for it.
-    pub(crate) fn open(&self) -> Result<bool, Gone> {
+    /// Opens the log in a new epoch and makes it live, unless it is: the log assigns the positions.
+    ///
+    /// Returns whether a reader may have waited for it.
+    pub(crate) fn open(&self) -> Result<bool, Evicted> {
         let mut state = self.lock()?;
-        let opened = state.open(self.beginning);
-        self.account(&mut state);
+        let opened = state.open(self.initial);
+        self.update_totals(&mut state);
         Ok(opened)
     }
 
-    /// Appends an event at the position that the log draws.
-    pub(crate) fn append(&self, now: Duration, event: &EncodedEvent<'_>, limits: &Limits) -> Result<Arrival, Gone> {
+    /// Appends an event at the position that the log assigns.
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        now: Duration,
+        event: &EncodedEvent<'_>,
+        limits: &Limits,
+    ) -> Result<AppendOutcome, Evicted> {
         let mut state = self.lock()?;
-        if state.sealed {
-            return Ok(Arrival::Sealed);
+        if state.closed {
+            return Ok(AppendOutcome::Closed);
         }
-        state.open(self.beginning);
+        state.open(self.initial);
         Ok(self.put(&mut state, now, event, limits))
     }
 
-    /// Appends an event at the position that a broker gave it.
+    /// Appends an event at the position that a broker assigned.
     pub(crate) fn append_at(
-        &self,
+        self: &Arc<Self>,
         now: Duration,
         position: Position,
         event: &EncodedEvent<'_>,
         limits: &Limits,
-    ) -> Result<Arrival, Gone> {
+    ) -> Result<AppendOutcome, Evicted> {
         let mut state = self.lock()?;
-        let Some(here) = state.log.position() else { return Ok(Arrival::Elsewhere) };
-        if state.sealed {
-            return Ok(Arrival::Sealed);
+        let Some(here) = state.log.position() else { return Ok(AppendOutcome::Gap) };
+        if state.closed {
+            return Ok(AppendOutcome::Closed);
         }
         if state.log.awaits_epoch() && position.offset == 1 {
-            state.log.adopt(position.epoch);
+            state.log.set_epoch(position.epoch);
         } else if here.epoch != position.epoch || position.offset > here.offset + 1 {
-            return Ok(Arrival::Elsewhere);
+            return Ok(AppendOutcome::Gap);
         } else if position.offset <= here.offset {
-            let conflicts = state.log.has_other_at(position.offset, event.event);
-            return Ok(if conflicts { Arrival::Conflict } else { Arrival::Known });
+            let conflicts = state.log.conflicts_at(position.offset, event.event);
+            return Ok(if conflicts { AppendOutcome::Conflict } else { AppendOutcome::Duplicate });
         }
         Ok(self.put(&mut state, now, event, limits))
     }
 
-    /// Appends an event that has no position.
+    /// Appends an event without a position.
     pub(crate) fn append_foreign(
-        &self,
+        self: &Arc<Self>,
         now: Duration,
         event: &EncodedEvent<'_>,
         limits: &Limits,
-    ) -> Result<Arrival, Gone> {
+    ) -> Result<AppendOutcome, Evicted> {
         let mut state = self.lock()?;
-        let Some(position) = state.log.position() else { return Ok(Arrival::Elsewhere) };
-        if state.sealed {
-            return Ok(Arrival::Sealed);
+        let Some(position) = state.log.position() else { return Ok(AppendOutcome::Gap) };
+        if state.closed {
+            return Ok(AppendOutcome::Closed);
         }
         state.log.append_foreign(now, event, limits);
-        self.account(&mut state);
-        Ok(Arrival::Appended { position, receivers: state.readers() })
+        self.update_totals(&mut state);
+        Ok(self.appended(&state, position))
     }
 
-    /// Has the log stand where a broker says: what comes next is what follows that position.
+    /// Moves the log to where the broker says that the channel stands: the next event follows that position.
     ///
-    /// A log of another epoch starts over. One that is behind goes on from there, without what lies between; one that is
-    /// there already, or ahead, stays as it is.
-    pub(crate) fn open_at(&self, head: &Head) -> Result<(), Gone> {
+    /// A log of another epoch starts over. A log that is behind continues there, without the events between. A log that is
+    /// there or ahead stays as it is.
+    pub(crate) fn open_at(&self, head: &Head) -> Result<(), Evicted> {
         let mut state = self.lock()?;
-        if state.sealed {
-            // What is here is still to be read.
+        if state.closed {
+            // Its events are still to be read.
             return Ok(());
         }
         let position = head.position;
@@ -159,135 +90,141 @@ impl ChannelLog {
                 if here.offset < position.offset {
                     state.log.skip_to(position.offset);
                 }
-                state.log.set_origin(head.origin);
-                state.log.set_lineage(head.lineage.clone());
             }
             Some(here)
-                if state.log.is_unborn(head.origin) || here.offset == 0 && head.origins.contains(&here.epoch) =>
+                if state.log.is_at_origin(head.origin) || here.offset == 0 && head.origins.contains(&here.epoch) =>
             {
-                state.log.adopt(position.epoch);
+                state.log.set_epoch(position.epoch);
                 if position.offset > 0 {
                     state.log.skip_to(position.offset);
                 }
-                state.log.set_origin(head.origin);
-                state.log.set_lineage(head.lineage.clone());
             }
-            _ => state.log.restart(position, head.origin, head.lineage.clone()),
+            _ => state.log.restart(position, head.origin, Vec::new()),
         }
-        state.log.set_origins(&head.origins);
-        self.account(&mut state);
+        state.log.set_ancestry(head.origin, head.lineage.clone(), &head.origins);
+        self.update_totals(&mut state);
         Ok(())
     }
 
-    /// Has the log go back to an offset of its epoch: what it has after that is not what the broker has. Readers that have
-    /// come to it are told `restarted`, and go on from there.
-    pub(crate) fn rewind(&self, offset: u64) -> Result<(), Gone> {
+    /// Moves the log back to an offset of its epoch, because the broker's history differs after it. Readers that have
+    /// passed the offset are told `restarted`, and continue there.
+    pub(crate) fn rewind(&self, offset: u64) -> Result<(), Evicted> {
         let mut state = self.lock()?;
         let is_there = state.log.position().is_some_and(|here| here.offset >= offset);
-        if is_there && !state.sealed {
+        if is_there && !state.closed {
             state.log.rewind(offset);
-            self.account(&mut state);
+            self.update_totals(&mut state);
         }
         Ok(())
     }
 
-    /// Has the log go on in another epoch, of which a position is where the log stands now: nothing was missed.
+    /// Continues the log in another epoch, in which the head's position is where the log stands now: nothing was missed.
     ///
-    /// Readers that have read everything go on without a reset; if the offsets count anew, the others are told.
-    pub(crate) fn continue_at(&self, head: &Head) -> Result<(), Gone> {
+    /// Readers that have read everything continue without a reset. If the offsets count anew, the others are told.
+    pub(crate) fn continue_at(&self, head: &Head) -> Result<(), Evicted> {
         let mut state = self.lock()?;
-        if state.sealed {
+        if state.closed {
             return Ok(());
         }
-        state.log.succeed(head.position);
-        state.log.set_origin(head.origin);
-        state.log.set_lineage(head.lineage.clone());
-        state.log.set_origins(&head.origins);
-        self.account(&mut state);
+        state.log.continue_in(head.position);
+        state.log.set_ancestry(head.origin, head.lineage.clone(), &head.origins);
+        self.update_totals(&mut state);
         Ok(())
     }
 
-    /// Takes the log for live, if it is open: from now on a broker misses nothing. Readers that waited begin after a
-    /// position, or after the head if it is `None`, and are told the reset first. Returns whether the log was not live.
-    pub(crate) fn set_live(&self, after: Option<Position>, reset: Option<ResetReason>) -> Result<bool, Gone> {
+    /// Makes an open log live: from now on the broker misses no event.
+    ///
+    /// Readers that waited start after the given position, or after the head if it is `None`, and are told the reset first.
+    /// Returns whether the log was not live.
+    pub(crate) fn set_live(&self, after: Option<Position>, reset: Option<ResetReason>) -> Result<bool, Evicted> {
         let mut state = self.lock()?;
         let Some(position) = state.log.position().filter(|_| !state.live) else { return Ok(false) };
         state.go_live(after.unwrap_or(position), reset);
         Ok(true)
     }
 
-    /// Returns since when the first of the readers has waited that wait for the log to become live.
+    /// Returns since when the first of the readers has waited for the log to become live; `None` if no reader waits.
     pub(crate) fn waiting_since(&self) -> Option<Duration> {
         self.state.lock().waiting_since
     }
 
-    /// No longer takes the log for live: new readers wait.
-    pub(crate) fn suspend(&self) -> Result<(), Gone> {
+    /// Makes the log not live: new readers wait.
+    pub(crate) fn suspend(&self) -> Result<(), Evicted> {
         self.lock()?.live = false;
         Ok(())
     }
 
-    /// The same, unless somebody reads: tells whether it was done. The next reader is a first one.
-    pub(crate) fn suspend_if_unread(&self) -> Result<bool, Gone> {
+    /// Makes the log not live if it has no reader, so that the next reader is the first one. Returns whether it has none.
+    pub(crate) fn suspend_if_unread(&self) -> Result<bool, Evicted> {
         let mut state = self.lock()?;
-        let unread = state.readers() == 0;
-        if unread {
+        let is_unread = state.readers() == 0;
+        if is_unread {
             state.live = false;
             state.subscribed = false;
         }
-        Ok(unread)
+        Ok(is_unread)
     }
 
-    /// Drops the events if nobody reads them and the broker has stopped listening.
-    pub(crate) fn clear_if_released(&self) -> Result<(), Gone> {
+    /// Drops the events if the log has no reader and the broker has stopped listening.
+    pub(crate) fn clear_if_released(&self) -> Result<(), Evicted> {
         let mut state = self.lock()?;
         if state.readers() == 0 && !state.live && !state.subscribed && !state.is_authority {
             state.log.clear();
-            self.account(&mut state);
+            self.update_totals(&mut state);
         }
         Ok(())
     }
 
-    /// Drops the events and begins another life, in which offsets start over.
-    pub(crate) fn start_over(&self) -> Result<(), Gone> {
+    /// Drops the events and begins a generation in which offsets start over.
+    pub(crate) fn start_over(&self) -> Result<(), Evicted> {
         let mut state = self.lock()?;
         state.log.start_over(Epoch::random());
-        self.account(&mut state);
+        self.update_totals(&mut state);
         Ok(())
     }
 
-    /// Drops the events and keeps the position; of a log that has readers only those from before `keep_from`, as newer
-    /// ones may not have been read yet. Returns whether there were any.
-    pub(crate) fn evict(&self, keep_from: Duration) -> Result<bool, Gone> {
+    /// Drops the events and keeps the position. If the log has readers, only events from before `keep_from` are dropped,
+    /// because newer ones may not have been read yet. Returns whether any event was dropped.
+    pub(crate) fn drop_events(&self, keep_from: Duration) -> Result<bool, Evicted> {
         let mut state = self.lock()?;
         let before = state.log.len();
         match state.readers() {
             0 => state.log.clear(),
             _ => state.log.drop_before(keep_from),
         }
-        self.account(&mut state);
+        self.update_totals(&mut state);
         Ok(state.log.len() < before)
     }
 
-    fn put(&self, state: &mut State, now: Duration, event: &EncodedEvent<'_>, limits: &Limits) -> Arrival {
+    fn put(
+        self: &Arc<Self>,
+        state: &mut LogState,
+        now: Duration,
+        event: &EncodedEvent<'_>,
+        limits: &Limits,
+    ) -> AppendOutcome {
         state.counts.published += 1;
         let position = state.log.append(now, event, limits);
-        self.account(state);
-        Arrival::Appended { position, receivers: state.readers() }
+        self.update_totals(state);
+        self.appended(state, position)
+    }
+
+    fn appended(self: &Arc<Self>, state: &LogState, position: Position) -> AppendOutcome {
+        AppendOutcome::Appended(Appended { position, receivers: state.readers(), log: self.clone() })
     }
 }
 
-impl State {
-    /// Opens the log if it is not, and takes it for live; tells whether it was not.
-    fn open(&mut self, beginning: Beginning) -> bool {
+impl LogState {
+    /// Opens the log and makes it live, unless it is. Returns whether it was not.
+    fn open(&mut self, initial: InitialPosition) -> bool {
         if self.live {
             return false;
         }
         if self.log.position().is_none() {
-            self.log.begin(beginning);
+            self.log.begin(initial);
         }
         self.is_authority = true;
-        self.go_live(self.log.position_before(self.log.head()), None);
+        self.go_live(self.log.head(), None);
         true
     }
 

@@ -1,94 +1,66 @@
-//! The readers of a channel that stand at a tap: counted, not listed.
-//!
-//! Ten thousand readers of one reactor are one outlet here, which is told once that there is news.
+//! The readers of a channel that belong to a group. A publisher notifies each group once, however many readers it has.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::{ChannelLog, Reader, State};
+use bytes::Bytes;
+
+use super::{ChannelLog, LogState, Reader};
 use crate::{
-    log::FrameBounds,
-    notify::Bell,
-    reader_group::{GroupWaker, LogCursor},
+    log::LogCursor,
+    notify::{GroupEntry, GroupWaker, ReadySet},
+    wire::frame::FrameBounds,
 };
 
-/// Those who stand at one tap.
-#[derive(Clone)]
-pub(super) struct Outlet {
-    mailbox: Arc<dyn GroupWaker>,
-    key: u32,
-    readers: usize,
-}
-
-impl fmt::Debug for Outlet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outlet").field("key", &self.key).field("readers", &self.readers).finish_non_exhaustive()
-    }
-}
-
-impl Outlet {
-    /// Tells that there is something to read.
-    pub(super) fn ring(&self) {
-        self.mailbox.wake(self.key);
-    }
-
-    fn is(&self, mailbox: &Arc<dyn GroupWaker>, key: u32) -> bool {
-        self.key == key && Arc::ptr_eq(&self.mailbox, mailbox)
-    }
-}
-
 impl ChannelLog {
-    /// Has a reader stand at a tap: its bell is not rung any more, the mailbox is.
-    pub(crate) fn stand(&self, bell: &Arc<Bell>, mailbox: &Arc<dyn GroupWaker>, key: u32) {
+    /// Moves a reader into a group: the group is woken instead of the reader.
+    pub(crate) fn attach(&self, ready_set: &Arc<ReadySet>, waker: &Arc<dyn GroupWaker>, key: u32) {
         let mut state = self.state.lock();
-        state.remove(bell, 0);
-        match state.outlets.iter_mut().find(|outlet| outlet.is(mailbox, key)) {
-            Some(outlet) => outlet.readers += 1,
-            None => state.outlets.push(Outlet { mailbox: mailbox.clone(), key, readers: 1 }),
+        state.remove(ready_set, 0);
+        match state.groups.iter_mut().find(|group| group.is(waker, key)) {
+            Some(group) => group.readers += 1,
+            None => state.groups.push(GroupEntry { waker: waker.clone(), key, readers: 1 }),
         }
     }
 
-    /// Takes a reader from its tap, and gives it a bell again.
-    pub(crate) fn lift(&self, bell: &Arc<Bell>, mailbox: &Arc<dyn GroupWaker>, key: u32) {
+    /// Moves a reader out of its group: the reader is woken again.
+    pub(crate) fn detach(&self, ready_set: &Arc<ReadySet>, waker: &Arc<dyn GroupWaker>, key: u32) {
         let mut state = self.state.lock();
-        state.readers.push(Reader { bell: bell.clone(), lane: 0 });
-        state.leave_outlet(mailbox, key);
+        state.readers.push(Reader { ready_set: ready_set.clone(), index: 0 });
+        state.leave_group(waker, key);
     }
 
-    /// Removes a reader that stood at a tap.
-    pub(crate) fn leave_tap(&self, mailbox: &Arc<dyn GroupWaker>, key: u32, now: Duration) {
+    /// Removes a reader that belongs to a group.
+    pub(crate) fn leave_group(&self, waker: &Arc<dyn GroupWaker>, key: u32, now: Duration) {
         let mut state = self.state.lock();
-        state.leave_outlet(mailbox, key);
-        state.end_if_unread(now);
+        state.leave_group(waker, key);
+        state.note_last_reader(now);
     }
 
-    /// Reads on from a spot, as [`read`](Self::read) does, and counts nothing: many may be given what is read once.
-    pub(crate) fn read_tap(
+    /// Reads on from a cursor as [`read`](Self::read) does, without counting: the frames may be given to many readers.
+    ///
+    /// Returns the bytes and the next sequence number, or `None` if the cursor is no longer in the log.
+    pub(crate) fn read_at(
         &self,
-        spot: LogCursor,
+        cursor: LogCursor,
         bytes_max: usize,
         on_frame: impl FnMut(FrameBounds),
-    ) -> Option<(bytes::Bytes, u64)> {
+    ) -> Option<(Bytes, u64)> {
         let mut state = self.state.lock();
-        if state.log.life() != spot.life || spot.next < state.log.oldest() {
+        if state.log.generation() != cursor.generation || cursor.next < state.log.first_seq() {
             return None;
         }
-        // Who stands at a tap was there before whatever comes next, so all that is foreign is for it.
-        let stretch = state.log.read(spot.next, 0, bytes_max, usize::MAX, on_frame);
-        Some((stretch.bytes, stretch.next))
+        // A reader in a group was there before the events that follow, so it gets every foreign one.
+        let run = state.log.read(cursor.next, 0, bytes_max, usize::MAX, on_frame);
+        Some((run.bytes, run.next))
     }
 }
 
-impl State {
-    fn leave_outlet(&mut self, mailbox: &Arc<dyn GroupWaker>, key: u32) {
-        let Some(here) = self.outlets.iter().position(|outlet| outlet.is(mailbox, key)) else { return };
-        let outlet = &mut self.outlets[here];
-        outlet.readers -= 1;
-        if outlet.readers == 0 {
-            self.outlets.swap_remove(here);
+impl LogState {
+    fn leave_group(&mut self, waker: &Arc<dyn GroupWaker>, key: u32) {
+        let Some(at) = self.groups.iter().position(|group| group.is(waker, key)) else { return };
+        self.groups[at].readers -= 1;
+        if self.groups[at].readers == 0 {
+            self.groups.swap_remove(at);
         }
-    }
-
-    pub(super) fn tapped(&self) -> usize {
-        self.outlets.iter().map(|outlet| outlet.readers).sum()
     }
 }

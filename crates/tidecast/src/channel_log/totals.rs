@@ -1,33 +1,31 @@
-//! What all channels of a node amount to: each log adds itself, and takes itself away.
+//! The sums over all channels of a node. Each log adds its contribution, and takes it away again.
 
 use std::{collections::HashSet, mem};
 
-use super::{ChannelLog, MAP_ENTRY_BYTES, State};
 use crate::{
     Epoch,
     sync::{AtomicU64, Mutex, Ordering},
 };
 
-/// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct AllLogs {
-    /// Memory of the logs that have events, with their overhead: what dropping events frees.
+pub(crate) struct LogTotals {
+    /// Memory of the logs that have events, in bytes, with their overhead: what dropping events frees.
     memory: AtomicU64,
     /// Channels that never had an event, as far as this node knows.
     silent: AtomicU64,
-    /// The epochs that only one channel has.
+    /// The epochs that belong to one channel only.
     epochs: Mutex<HashSet<Epoch>>,
 }
 
-/// What one log has added.
+/// What one log has added to the totals.
 #[derive(Debug, Default)]
-pub(super) struct Added {
-    memory: usize,
-    is_silent: bool,
-    epoch: Option<Epoch>,
+pub(super) struct Contribution {
+    pub(super) memory: usize,
+    pub(super) is_silent: bool,
+    pub(super) epoch: Option<Epoch>,
 }
 
-impl AllLogs {
+impl LogTotals {
     pub(crate) fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed) as usize
     }
@@ -36,15 +34,16 @@ impl AllLogs {
         self.silent.load(Ordering::Relaxed) as usize
     }
 
-    /// Whether a channel has that epoch.
+    /// Returns whether a channel of this node has the epoch.
     pub(crate) fn has_epoch(&self, epoch: Epoch) -> bool {
         self.epochs.lock().contains(&epoch)
     }
 
-    fn change(&self, added: &mut Added, now: Added) {
+    /// Replaces a log's contribution.
+    pub(super) fn update(&self, added: &mut Contribution, now: Contribution) {
         let before = mem::replace(added, now);
         if before.memory != added.memory {
-            // Wrapping addition of the difference: the sum of all is never below zero.
+            // A wrapping addition of the difference: the sum of all contributions is never below zero.
             self.memory.fetch_add((added.memory as u64).wrapping_sub(before.memory as u64), Ordering::Relaxed);
         }
         match (before.is_silent, added.is_silent) {
@@ -57,25 +56,5 @@ impl AllLogs {
             before.epoch.map(|epoch| epochs.remove(&epoch));
             epochs.extend(added.epoch);
         }
-    }
-}
-
-impl ChannelLog {
-    /// Adds what this log has become to what all amount to.
-    pub(super) fn account(&self, state: &mut State) {
-        let log = &state.log;
-        let overhead = size_of::<Self>() + 2 * self.channel.as_str().len() + MAP_ENTRY_BYTES;
-        let now = Added {
-            memory: if log.len() > 0 { overhead + log.memory() } else { 0 },
-            is_silent: !log.had_events(),
-            // Before their first event channels may share an epoch of the broker's.
-            epoch: log.position().map(|at| at.epoch).filter(|_| state.is_authority || !log.awaits_epoch()),
-        };
-        self.all.change(&mut state.added, now);
-    }
-
-    /// Takes it away, as the log is no longer the channel's.
-    pub(super) fn take_away(&self, state: &mut State) {
-        self.all.change(&mut state.added, Added::default());
     }
 }

@@ -107,13 +107,10 @@ impl EventId {
 /// # Examples
 ///
 /// ```
-/// use tidecast::{Event, Hub, IdempotencyKey};
+/// use tidecast::{Event, IdempotencyKey, Publication};
 ///
-/// let hub = Hub::new();
 /// let key = IdempotencyKey::new("order-17-paid")?;
-/// let first = hub.publish_once_now("orders", Event::text("paid"), key.clone())?;
-/// let again = hub.publish_once_now("orders", Event::text("paid"), key)?;
-/// assert_eq!(first.position, again.position);
+/// let publication = Publication::new("orders", Event::text("paid"))?.with_idempotency_key(key);
 /// # Ok::<(), tidecast::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -1,54 +1,53 @@
-//! What is counted.
+//! The counts of a hub.
 //!
-//! What happens per event is counted in the channel, under the lock that is held anyway; what happens per subscription
-//! is counted here. Each number changes next to what it counts, so none drifts.
+//! Events are counted in the channel, under the lock that is held anyway; subscriptions and publishes are counted here.
+//! Each number changes next to the thing that it counts, so none drifts.
 
-use super::registry::Totals;
 use crate::{
     ResetReason, Result,
     broker::Published,
     sync::{AtomicU64, Ordering},
 };
 
-/// What has happened in a hub so far, and what there is now, on this node.
+/// Counts since the start of a hub, and the present numbers of channels, subscriptions and events, on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events that were appended to logs.
+    /// Events appended to logs since the start.
     pub published: u64,
-    /// Publishes that were answered from an idempotency key.
+    /// Publishes answered from an idempotency key since the start.
     pub repeated: u64,
-    /// Publishes that failed.
+    /// Failed publishes since the start.
     pub failed: u64,
-    /// Events handed to subscriptions.
+    /// Events given to subscriptions since the start.
     pub delivered: u64,
-    /// The bytes of their frames.
+    /// Bytes of the frames of those events.
     pub delivered_bytes: u64,
-    /// Resets told, because what was asked for had expired.
+    /// Resets since the start because the events after the requested position had expired.
     pub resets_expired: u64,
-    /// Resets told, because a log had started over.
+    /// Resets since the start because a log had started over.
     pub resets_restarted: u64,
-    /// Resets told, because an id said nothing.
+    /// Resets since the start because the requested id was unknown.
     pub resets_unknown_id: u64,
-    /// Resets told, because a subscriber was too slow.
+    /// Resets since the start because a subscriber was too slow.
     pub resets_too_slow: u64,
-    /// Resets told, because several events had the id that was asked for.
+    /// Resets since the start because several events had the requested id.
     pub resets_ambiguous_id: u64,
-    /// Subscriptions refused, because [as many channels](crate::Limits::read_channels_max) were only read.
+    /// Subscriptions refused since the start because of [`Limits::read_channels_max`](crate::Limits::read_channels_max).
     pub subscribes_refused: u64,
-    /// Subscriptions since the start.
+    /// Subscriptions made since the start.
     pub subscribed: u64,
-    /// Subscriptions now.
+    /// Present subscriptions.
     pub subscriptions: u64,
-    /// Channels known now.
+    /// Present channels.
     pub channels: u64,
-    /// Channels that subscriptions read now, added up over the subscriptions.
+    /// The channels of each present subscription, added up.
     pub channel_readers: u64,
-    /// Events in logs now.
+    /// Events in logs.
     pub log_events: u64,
     /// Memory of the logs that have events, in bytes, with their overhead.
     pub logs_bytes: u64,
-    /// Logs that lost their events to the bound of all logs.
+    /// Logs that lost their events to the limit of all logs since the start.
     pub logs_evicted: u64,
 }
 
@@ -63,6 +62,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Counts the outcome of a publish, and returns it.
     pub(crate) fn count_published(&self, published: Result<Published>) -> Result<Published> {
         match &published {
             Ok(published) if published.repeated => self.repeated.fetch_add(1, Ordering::Relaxed),
@@ -88,30 +88,21 @@ impl Counters {
         self.left.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn stats(&self, totals: &Totals) -> Stats {
+    /// Adds the counts of publishes, resets and subscriptions.
+    pub(crate) fn add_to(&self, stats: &mut Stats) {
         let resets = |reason| self.resets[reason as usize].load(Ordering::Relaxed);
-        // In this order, so that nobody is counted as having left before they came.
+        // In this order, so that no subscription is counted as having left before it joined.
         let left = self.left.load(Ordering::Relaxed);
         let joined = self.joined.load(Ordering::Relaxed);
-        Stats {
-            published: totals.counts.published,
-            repeated: self.repeated.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            delivered: totals.counts.delivered,
-            delivered_bytes: totals.counts.delivered_bytes,
-            resets_expired: resets(ResetReason::Expired),
-            resets_restarted: resets(ResetReason::Restarted),
-            resets_unknown_id: resets(ResetReason::UnknownId),
-            resets_too_slow: resets(ResetReason::TooSlow),
-            resets_ambiguous_id: resets(ResetReason::AmbiguousId),
-            subscribes_refused: self.subscribes_refused.load(Ordering::Relaxed),
-            subscribed: joined,
-            subscriptions: joined.saturating_sub(left),
-            channels: totals.channels as u64,
-            channel_readers: totals.readers as u64,
-            log_events: totals.events as u64,
-            logs_bytes: totals.memory as u64,
-            logs_evicted: totals.evicted,
-        }
+        stats.repeated = self.repeated.load(Ordering::Relaxed);
+        stats.failed = self.failed.load(Ordering::Relaxed);
+        stats.resets_expired = resets(ResetReason::Expired);
+        stats.resets_restarted = resets(ResetReason::Restarted);
+        stats.resets_unknown_id = resets(ResetReason::UnknownId);
+        stats.resets_too_slow = resets(ResetReason::TooSlow);
+        stats.resets_ambiguous_id = resets(ResetReason::AmbiguousId);
+        stats.subscribes_refused = self.subscribes_refused.load(Ordering::Relaxed);
+        stats.subscribed = joined;
+        stats.subscriptions = joined.saturating_sub(left);
     }
 }

@@ -1,25 +1,29 @@
-//! Subscribing: the channels are named once each, and their logs joined.
+//! Subscribing: each channel is taken once, and its log joined.
 
 use std::{collections::HashSet, sync::Arc};
 
+use super::Hub;
 use crate::{
-    Channel, Error, Hub, Result, Subscription,
+    Channel, Error, Result, Subscription,
     limits::{LAST_MAX, SUBSCRIPTION_CHANNELS_MAX},
-    notify::Bell,
-    subscription::{Lane, Start},
+    notify::ReadySet,
+    subscription::{ChannelCursor, Start},
 };
 
 impl Hub {
-    /// Subscribes to 1 to 64 channels; a channel that is named twice counts once.
+    /// Subscribes to 1 to 64 channels. A channel that is named twice counts once.
     ///
-    /// Never waits: while the broker can't tell where a channel stands, the subscription waits instead. From a position
-    /// that is no longer there it goes on with the oldest event that is, after a [`Reset`](crate::Reset).
+    /// It never waits. While the broker can't tell where a channel stands, the subscription waits instead. From a position
+    /// that is no longer retained, the subscription continues with the oldest retained event, after a
+    /// [`Reset`](crate::Reset).
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for a name that can't be a channel's, for no channel or more than 64, and for a
-    /// [`Start::Last`] of more than 1,000; [`Error::is_full`] for a channel without an event beyond
-    /// [`Limits::read_channels_max`](crate::Limits::read_channels_max); [`Error::is_closed`].
+    /// - [`Error::is_invalid`] if a channel's name is invalid, for no channel or more than 64, and for a [`Start::Last`] of
+    ///   more than 1,000
+    /// - [`Error::is_full`] for a channel without an event beyond
+    ///   [`Limits::read_channels_max`](crate::Limits::read_channels_max)
+    /// - [`Error::is_closed`]
     pub fn subscribe<I>(&self, channels: I, start: Start) -> Result<Subscription>
     where
         I: IntoIterator,
@@ -42,29 +46,31 @@ impl Hub {
         if distinct.is_empty() {
             return Err(Error::invalid("subscription", "names no channel"));
         }
-        if matches!(start, Start::Last(count) | Start::AfterOrLast(_, count) if count > LAST_MAX) {
-            return Err(Error::invalid("last", format!("is more than {LAST_MAX}")));
+        if let Start::Last(count) | Start::AfterOrLast(_, count) = &start
+            && *count > LAST_MAX
+        {
+            return Err(Error::invalid("last", format!("is {count}; at most {LAST_MAX} is allowed")));
         }
 
-        let now = self.inner.now();
+        let now = self.state.now();
         for channel in &distinct {
-            let checked = self.inner.registry.check_readable(channel, now);
-            checked.inspect_err(|_| self.inner.counters.count_refused())?;
+            let checked = self.state.registry.check_readable(channel, now);
+            checked.inspect_err(|_| self.state.counters.count_refused())?;
         }
-        let bell = Arc::new(Bell::default());
-        let mut lanes = Vec::with_capacity(distinct.len());
-        let (starts, asked) = start.lanes(distinct.len());
-        for ((channel, start), lane) in distinct.iter().zip(starts).zip(0..) {
-            let (log, joined) = self.inner.registry.with_log(channel, now, |log| {
-                let joined = log.join(&bell, lane)?;
+        let ready_set = Arc::new(ReadySet::default());
+        let mut cursors = Vec::with_capacity(distinct.len());
+        let (starts, requested) = start.by_channel(distinct.len());
+        for ((channel, start), index) in distinct.iter().zip(starts).zip(0..) {
+            let (log, joined) = self.state.registry.with_log(channel, now, |log| {
+                let joined = log.join(&ready_set, index)?;
                 Ok((log.clone(), joined))
             });
-            if joined.first {
-                self.inner.broker.subscribe(channel);
+            if joined.is_first {
+                self.state.broker.subscribe(channel);
             }
-            lanes.push(Lane::new(log, start, joined.at));
+            cursors.push(ChannelCursor::new(log, start, joined.seq));
         }
-        self.inner.counters.count_joined();
-        Ok(Subscription::new(self.inner.clone(), lanes, asked, bell))
+        self.state.counters.count_joined();
+        Ok(Subscription::new(self.state.clone(), cursors, requested, ready_set))
     }
 }

@@ -1,52 +1,55 @@
-//! Which epoch a log counts in, where it begins, and which places of other epochs are places in it.
+//! The epoch that a log counts in, where it begins, and the positions of other epochs that are positions in it.
 
-use super::Log;
-use crate::{Epoch, Position, hub::Beginning};
+use super::{EpochAlias, Log};
+use crate::{Epoch, Position};
 
-/// A position of another epoch that is a place in the present one. If both count alike, so are all before it.
+/// Most aliases that a log keeps. The oldest goes first.
+const ALIASES_MAX: usize = 16;
+
+/// Where a log that assigns its own positions begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SamePlace {
-    pub(super) there: Position,
-    pub(super) here: u64,
+pub(crate) struct InitialPosition {
+    pub(crate) position: Position,
+    /// No event of the channel was ever forgotten in this process.
+    pub(crate) is_first: bool,
+    /// The position was kept from an earlier log of the channel, and is kept nowhere else now.
+    pub(crate) is_kept: bool,
 }
 
-/// Most of them that are kept; the newest count.
-const SAME_PLACES_MAX: usize = 16;
-
 impl Log {
-    /// Begins a first life of a log that draws the positions.
-    pub(crate) fn begin(&mut self, Beginning { position, is_first, .. }: Beginning) {
-        // `0.0` may stand for a time before what was forgotten.
+    /// Begins the first generation of a log that assigns its own positions.
+    pub(crate) fn begin(&mut self, InitialPosition { position, is_first, .. }: InitialPosition) {
+        // `0.0` may stand for a time before the events that were forgotten.
         let origin = if is_first { Epoch::NONE } else { position.epoch };
         self.restart(position, origin, Vec::new());
     }
 
-    /// Begins another life: what is there is dropped, and offsets start over.
+    /// Drops all events and begins a generation whose offsets start over.
     pub(crate) fn start_over(&mut self, epoch: Epoch) {
         self.restart(Position { epoch, offset: 0 }, epoch, Vec::new());
     }
 
-    /// Begins a life after a position.
+    /// Drops all events and begins a generation after a position.
     pub(crate) fn restart(&mut self, position: Position, origin: Epoch, lineage: Vec<(Epoch, u64)>) {
         self.clear();
-        self.life += 1;
+        self.generation += 1;
         self.epoch = Some(position.epoch);
         self.origin = origin;
         self.head_offset = position.offset;
         self.lineage = lineage;
         self.rewound_to = None;
-        self.same = Vec::new();
+        self.aliases = Vec::new();
     }
 
-    /// Begins another life after an offset of the present epoch: what is here after it is not what the broker has.
+    /// Begins a generation after an offset of the present epoch, because the broker's history differs after it.
     pub(crate) fn rewind(&mut self, offset: u64) {
         self.clear();
-        self.life += 1;
+        self.generation += 1;
         self.head_offset = offset;
         self.rewound_to = Some(self.rewound_to.map_or(offset, |before| before.min(offset)));
     }
 
-    /// Returns where a reader stands in this life that stood at a position in an earlier one.
+    /// Returns the position in this generation of a reader that stood at a position in an earlier one.
     pub(crate) fn rewound(&self, position: Position) -> Position {
         match self.rewound_to {
             Some(offset) if position.epoch == self.epoch() && position.offset > offset => {
@@ -56,70 +59,64 @@ impl Log {
         }
     }
 
-    /// Whether the log is open for a channel that had never been published to, with this origin.
-    pub(crate) fn is_unborn(&self, origin: Epoch) -> bool {
+    /// Returns whether the log is open at this origin, for a channel without any event.
+    pub(crate) fn is_at_origin(&self, origin: Epoch) -> bool {
         self.origin == origin && self.position() == Some(self.start())
     }
 
-    /// Whether the first event gives the log an epoch.
+    /// Returns whether the first event gives the log an epoch.
     pub(crate) fn awaits_epoch(&self) -> bool {
-        self.is_unborn(self.origin)
+        self.is_at_origin(self.origin)
     }
 
-    /// Gives an epoch to a log that [awaits](Self::awaits_epoch) one, or another name to one without an event.
-    pub(crate) fn adopt(&mut self, epoch: Epoch) {
+    /// Gives an epoch to a log that [awaits](Self::awaits_epoch) one, or another epoch to a log without an event.
+    pub(crate) fn set_epoch(&mut self, epoch: Epoch) {
         debug_assert!(self.head_offset == 0);
         self.epoch = Some(epoch);
     }
 
-    /// The beginning, as it was told before the first event.
+    /// Returns the beginning of the log, as readers were told it before the first event.
     pub(crate) fn start(&self) -> Position {
         Position { epoch: self.origin, offset: 0 }
     }
 
-    /// Goes on in another epoch, in which a position is where the log stands now.
-    pub(crate) fn succeed(&mut self, position: Position) {
+    /// Continues in another epoch, in which the given position is where the log stands now.
+    pub(crate) fn continue_in(&mut self, position: Position) {
         let there = Position { epoch: self.epoch(), offset: self.head_offset };
         if position.offset != there.offset {
-            // What is here has offsets of the other counting. Readers that have not read it find it gone.
+            // The entries have offsets of the other counting. A reader that has not read them finds them gone.
             self.clear();
-            self.same.clear();
+            self.aliases.clear();
         }
         self.epoch = Some(position.epoch);
         self.head_offset = position.offset;
-        self.add_same(SamePlace { there, here: position.offset });
+        self.add_alias(EpochAlias { there, here: position.offset });
     }
 
-    /// Names epochs of which offset 0 is this counting's.
-    pub(crate) fn set_origins(&mut self, origins: &[Epoch]) {
+    /// Sets the origin, the earlier epochs, and the epochs whose offset 0 is this counting's offset 0.
+    pub(crate) fn set_ancestry(&mut self, origin: Epoch, lineage: Vec<(Epoch, u64)>, origins: &[Epoch]) {
+        self.origin = origin;
+        self.lineage = lineage;
         let present = self.epoch;
         for epoch in origins.iter().rev().filter(|epoch| present != Some(**epoch)) {
-            self.add_same(SamePlace { there: Position { epoch: *epoch, offset: 0 }, here: 0 });
+            self.add_alias(EpochAlias { there: Position { epoch: *epoch, offset: 0 }, here: 0 });
         }
     }
 
-    fn add_same(&mut self, same: SamePlace) {
-        if !self.same.contains(&same) {
-            if self.same.len() >= SAME_PLACES_MAX {
-                self.same.remove(0);
+    fn add_alias(&mut self, alias: EpochAlias) {
+        if !self.aliases.contains(&alias) {
+            if self.aliases.len() >= ALIASES_MAX {
+                self.aliases.remove(0);
             }
-            self.same.push(same);
+            self.aliases.push(alias);
         }
     }
 
-    /// Goes on after an offset past the newest one. What lies between is not here, so no reader may pass over it
-    /// unawares: it counts as one entry that is gone.
+    /// Continues after an offset past the newest one. The events between are not in the log, and no reader may skip them
+    /// unnoticed: they count as one entry that was dropped.
     pub(crate) fn skip_to(&mut self, offset: u64) {
         self.clear();
-        self.first += 1;
+        self.first_seq += 1;
         self.head_offset = offset;
-    }
-
-    pub(crate) fn set_origin(&mut self, origin: Epoch) {
-        self.origin = origin;
-    }
-
-    pub(crate) fn set_lineage(&mut self, lineage: Vec<(Epoch, u64)>) {
-        self.lineage = lineage;
     }
 }

@@ -1,124 +1,134 @@
-//! Where a position, an id or a number of events lies in a log.
+//! Finding a position, an id or a number of events in a log.
 //!
-//! It looks and changes nothing. What a subscriber is told of the answer is the matter of `channel_log/reading`.
+//! It changes nothing. What a reader is told about the result is decided in `start_point`.
 
 use bytes::BytesMut;
 
-use super::{Entry, Kind, Log};
-use crate::{Event, Position, wire};
+use super::{Entry, EntryKind, Log, own_id_hash};
+use crate::{Event, Position, wire::frame::put_frame};
 
-/// Where a position lies in a log.
+/// The result of looking for a position in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Located {
-    /// What follows the position begins at this local number, and is all here.
+pub(crate) enum Lookup {
+    /// Every event after the position is in the log, from this sequence number on.
     At(u64),
-    /// Events that follow it are no longer here.
+    /// Events after the position are no longer in the log.
     Expired,
-    /// It is of another life of the log.
+    /// The position is of an unknown epoch.
     OtherEpoch,
-    /// It lies past the newest event that this log has heard of.
+    /// The position is past the newest event that this log has heard of.
     Ahead,
-    /// It is of an epoch that went before, and says the same as this offset does now.
+    /// The position is of an earlier epoch, and corresponds to this offset now.
     Earlier(u64),
 }
 
-/// The events here that have an id of a publisher's own.
+/// The events in a log that have a publisher's own id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OwnId {
-    /// What follows the oldest of them begins at this local number.
-    pub(crate) next: u64,
-    /// There are several.
-    pub(crate) is_repeated: bool,
+pub(super) struct OwnIdMatch {
+    /// The sequence number after that of the oldest of them.
+    pub(super) next: u64,
+    /// Whether there are several.
+    pub(super) is_repeated: bool,
 }
 
 impl Log {
-    /// The local number from which the newest `count` events that have a position are read.
-    pub(crate) fn newest(&self, count: usize) -> u64 {
-        let Some(others) = count.checked_sub(1) else { return self.head() };
-        let own = self.entries.iter().enumerate().rev().filter(|(_, entry)| entry.kind != Kind::Foreign);
-        own.map(|(index, _)| self.first + index as u64).nth(others).unwrap_or(self.first)
+    /// Returns the sequence number of the first of the newest `count` events that have a position.
+    pub(crate) fn seq_of_newest(&self, count: usize) -> u64 {
+        let Some(others) = count.checked_sub(1) else { return self.next_seq() };
+        let own = self.entries.iter().enumerate().rev().filter(|(_, entry)| entry.kind != EntryKind::Foreign);
+        own.map(|(index, _)| self.first_seq + index as u64).nth(others).unwrap_or(self.first_seq)
     }
 
-    /// The position just before a local number that is here or next.
-    pub(crate) fn position_before(&self, local: u64) -> Position {
-        let offset = match self.entry(local) {
-            Some(Entry { offset, kind: Kind::Foreign, .. }) => *offset,
+    /// Returns the position just before a sequence number that is in the log or next.
+    pub(crate) fn position_before(&self, seq: u64) -> Position {
+        let offset = match self.entry(seq) {
+            Some(Entry { offset, kind: EntryKind::Foreign, .. }) => *offset,
             Some(entry) => entry.offset - 1,
             None => self.head_offset,
         };
         Position { epoch: self.epoch(), offset }
     }
 
-    /// Returns the position as this epoch has it, if it is a place here under another name.
-    pub(crate) fn canonical(&self, position: Position) -> Position {
-        let offset = self.same.iter().rev().find_map(|same| {
-            let counts_alike = same.there.offset == same.here;
-            let is_it = position == same.there;
-            let is_before = counts_alike && position.epoch == same.there.epoch && position.offset < same.here;
-            if is_it { Some(same.here) } else { is_before.then_some(position.offset) }
+    /// Returns the position of the newest event.
+    pub(crate) fn head(&self) -> Position {
+        Position { epoch: self.epoch(), offset: self.head_offset }
+    }
+
+    /// Returns the position just before the oldest event in the log.
+    pub(crate) fn tail(&self) -> Position {
+        self.position_before(self.first_seq)
+    }
+
+    /// Returns the position in the present epoch, if it has an alias there.
+    pub(super) fn normalize(&self, position: Position) -> Position {
+        let offset = self.aliases.iter().rev().find_map(|alias| {
+            let counts_alike = alias.there.offset == alias.here;
+            let is_it = position == alias.there;
+            let is_before = counts_alike && position.epoch == alias.there.epoch && position.offset < alias.here;
+            if is_it { Some(alias.here) } else { is_before.then_some(position.offset) }
         });
         offset.map_or(position, |offset| Position { epoch: self.epoch(), offset })
     }
 
-    /// Finds where what follows a position begins.
-    pub(crate) fn locate(&self, position: Position) -> Located {
-        let position = self.canonical(position);
+    /// Finds the first event after a position.
+    pub(crate) fn locate(&self, position: Position) -> Lookup {
+        let position = self.normalize(position);
         let is_start = position == self.start();
         if is_start && !self.lineage.is_empty() || !is_start && position == Position::START {
-            // It was given out before the first of the channel's epochs. What an earlier one had and this one lacks was
-            // after it too.
-            return Located::Earlier(0);
+            // It was given out before the first of the channel's epochs. Events of an earlier epoch that this one lacks
+            // came after it too.
+            return Lookup::Earlier(0);
         }
-        let in_this_life = position.epoch == self.epoch() || is_start;
-        if !in_this_life {
+        if position.epoch != self.epoch() && !is_start {
             let earlier = self.lineage.iter().find(|(epoch, _)| *epoch == position.epoch);
-            return earlier.map_or(Located::OtherEpoch, |(_, reached)| Located::Earlier(position.offset.min(*reached)));
+            return earlier.map_or(Lookup::OtherEpoch, |(_, reached)| Lookup::Earlier(position.offset.min(*reached)));
         }
         if position.offset > self.head_offset {
-            Located::Ahead
-        } else if position.offset < self.position_before(self.first).offset {
-            Located::Expired
+            Lookup::Ahead
+        } else if position.offset < self.tail().offset {
+            Lookup::Expired
         } else {
             // A foreign entry has the offset of the event before it, and follows that event.
-            let passed = |entry: &Entry| (entry.offset, entry.kind == Kind::Foreign) <= (position.offset, false);
-            Located::At(self.first + self.entries.partition_point(passed) as u64)
+            let is_passed =
+                |entry: &Entry| (entry.offset, entry.kind == EntryKind::Foreign) <= (position.offset, false);
+            Lookup::At(self.first_seq + self.entries.partition_point(is_passed) as u64)
         }
     }
 
-    /// Returns whether another event than this one is here at an offset of the present epoch.
-    pub(crate) fn has_other_at(&mut self, offset: u64, event: &Event) -> bool {
-        let before = |entry: &Entry| (entry.offset, entry.kind == Kind::Foreign) < (offset, false);
-        let index = self.entries.partition_point(before);
+    /// Returns whether the log has a different event at this offset of the present epoch.
+    pub(crate) fn conflicts_at(&mut self, offset: u64, event: &Event) -> bool {
+        let is_before = |entry: &Entry| (entry.offset, entry.kind == EntryKind::Foreign) < (offset, false);
+        let index = self.entries.partition_point(is_before);
         let Some(entry) = self.entries.get(index).filter(|entry| entry.offset == offset) else { return false };
-        let (start, len, local) = (entry.start as usize, entry.len as usize, self.first + index as u64);
+        let (start, len) = (entry.start as usize, entry.len as usize);
         let mut expected = BytesMut::with_capacity(len);
-        wire::put(&mut expected, Position { epoch: self.epoch(), offset }, event);
-        let block = self.segments.partition_point(|block| block.first <= local) - 1;
-        self.segments[block].segment.bytes(start..start + len) != expected
+        put_frame(&mut expected, Position { epoch: self.epoch(), offset }, event);
+        let segment = self.segment_of(self.first_seq + index as u64);
+        self.segments[segment].segment.bytes(start..start + len) != expected
     }
 
-    /// Whether nothing that was ever counted here is missing, so that no history has more.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.lineage.is_empty() && self.position_before(self.first).offset == 0
+    /// Returns whether the log has every event that was ever counted in it, so that no history has more.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.lineage.is_empty() && self.tail().offset == 0
     }
 
-    /// Finds the events with an id of a publisher's own.
+    /// Finds the events with a publisher's own id.
     ///
-    /// Looks at every entry, but only at one word of each, and at the bytes of those that have the same hash.
-    pub(crate) fn locate_own_id(&mut self, id: &str) -> Option<OwnId> {
-        let (id_len, id_hash) = ("id: \n".len() + id.len(), hash(id));
+    /// Looks at one word of every entry, and at the bytes of those with the same hash.
+    pub(super) fn find_own_id(&mut self, id: &str) -> Option<OwnIdMatch> {
+        let (id_len, id_hash) = ("id: \n".len() + id.len(), own_id_hash(id));
         let mut found = None;
-        for (local, entry) in (self.first..).zip(&self.entries) {
-            if entry.id_hash != id_hash || entry.kind != Kind::OwnId || usize::from(entry.id_len) != id_len {
+        for (seq, entry) in (self.first_seq..).zip(&self.entries) {
+            if entry.id_hash != id_hash || entry.kind != EntryKind::OwnId || usize::from(entry.id_len) != id_len {
                 continue;
             }
-            let block = self.segments.partition_point(|block| block.first <= local) - 1;
+            let segment = self.segments.partition_point(|segment| segment.first_seq <= seq) - 1;
             let id_end = (entry.start + entry.len) as usize - "\n\n".len();
-            if self.segments[block].segment.bytes(id_end - id.len()..id_end) != id.as_bytes() {
+            if self.segments[segment].segment.bytes(id_end - id.len()..id_end) != id.as_bytes() {
                 continue;
             }
             match &mut found {
-                None => found = Some(OwnId { next: local + 1, is_repeated: false }),
+                None => found = Some(OwnIdMatch { next: seq + 1, is_repeated: false }),
                 Some(found) => {
                     found.is_repeated = true;
                     break;
@@ -127,9 +137,4 @@ impl Log {
         }
         found
     }
-}
-
-/// Hashes an own id (FNV-1a): so that a look for one passes over nearly all others.
-pub(super) fn hash(id: &str) -> u32 {
-    id.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -1,79 +1,83 @@
-//! Rings that wait: what a thread publishes in one go wakes each channel's readers once.
+//! Deferred notifications: events that a thread publishes together wake each channel's readers once.
 //!
-//! A batch, or requests that came in one packet, append several events to a channel; to ring after each would have its
-//! readers woken, and their sockets written to, as often.
+//! A batch, or several requests in one packet, append several events to a channel. Without this, its readers would be
+//! woken, and their sockets written to, once per event.
 
-use std::{cell::RefCell, marker::PhantomData, sync::Arc};
+use std::{cell::RefCell, marker::PhantomData, mem, ptr, sync::Arc};
 
-use crate::channel_log::ChannelLog;
-
-/// How many channels wait to be rung at most; one more is rung at once.
-const HELD_MAX: usize = 64;
+/// Most channels that wait to be notified. One more is notified at once.
+const PENDING_MAX: usize = 64;
 
 thread_local! {
-    static HELD: RefCell<Held> = const { RefCell::new(Held { holders: 0, logs: Vec::new() }) };
+    static PENDING: RefCell<Pending> = const { RefCell::new(Pending { batches: 0, channels: Vec::new() }) };
 }
 
-struct Held {
-    holders: usize,
-    logs: Vec<Arc<ChannelLog>>,
+struct Pending {
+    batches: usize,
+    channels: Vec<Arc<dyn Notify>>,
 }
 
-/// While it lives, what this thread appends rings nobody; when it is dropped, each channel is rung once.
+/// Anything with readers to be told of news.
+pub(crate) trait Notify {
+    /// Tells every reader that there is something to read.
+    fn notify(&self);
+}
+
+/// Defers notifications on this thread until it is dropped; each channel is then notified once.
 ///
-/// For the time of a batch, or of one poll: what is published is read only after. At most 64 channels wait; more are rung
-/// at once. One within another changes nothing.
+/// It is meant for a batch, or for one poll, because events are read only afterwards. At most 64 channels wait; any other
+/// is notified at once. A batch within another has no effect.
 #[derive(Debug)]
-#[must_use = "rings are held while it lives"]
+#[must_use = "notifications are deferred while it lives"]
 pub struct NotifyBatch {
-    /// It is of its thread.
-    _here: PhantomData<*const ()>,
+    /// Bound to its thread.
+    _not_send: PhantomData<*const ()>,
 }
 
 impl NotifyBatch {
-    /// Holds the rings of this thread from now on.
+    /// Defers the notifications of this thread from now on.
     pub fn begin() -> Self {
-        HELD.with_borrow_mut(|held| held.holders += 1);
-        Self { _here: PhantomData }
+        PENDING.with_borrow_mut(|pending| pending.batches += 1);
+        Self { _not_send: PhantomData }
     }
 }
 
 impl Drop for NotifyBatch {
     fn drop(&mut self) {
-        let mut logs = HELD.with_borrow_mut(|held| {
-            held.holders -= 1;
-            if held.holders == 0 { std::mem::take(&mut held.logs) } else { Vec::new() }
+        let mut channels = PENDING.with_borrow_mut(|pending| {
+            pending.batches -= 1;
+            if pending.batches == 0 { mem::take(&mut pending.channels) } else { Vec::new() }
         });
-        for log in logs.drain(..) {
-            log.ring();
+        for channel in channels.drain(..) {
+            channel.notify();
         }
-        // The room is used again, unless somebody has held meanwhile.
-        HELD.with_borrow_mut(|held| {
-            if held.logs.capacity() == 0 {
-                held.logs = logs;
+        // The memory is used again, unless another batch has begun meanwhile.
+        PENDING.with_borrow_mut(|pending| {
+            if pending.channels.capacity() == 0 {
+                pending.channels = channels;
             }
         });
     }
 }
 
-/// Rings a channel, now or when the rings of this thread are no longer held.
-pub(crate) fn ring(log: &Arc<ChannelLog>) {
-    // A thread that is ending has no such value any more, and rings.
-    let held = HELD.try_with(|held| {
-        let mut held = held.borrow_mut();
-        if held.holders == 0 {
+/// Notifies a channel's readers, now or at the end of this thread's batch.
+pub(crate) fn notify(channel: &Arc<impl Notify + 'static>) {
+    // A thread that is ending has no pending set any more.
+    let is_deferred = PENDING.try_with(|pending| {
+        let mut pending = pending.borrow_mut();
+        if pending.batches == 0 {
             return false;
         }
-        if held.logs.iter().any(|waiting| Arc::ptr_eq(waiting, log)) {
+        if pending.channels.iter().any(|waiting| ptr::addr_eq(Arc::as_ptr(waiting), Arc::as_ptr(channel))) {
             return true;
         }
-        let room = held.logs.len() < HELD_MAX;
-        if room {
-            held.logs.push(log.clone());
+        let has_room = pending.channels.len() < PENDING_MAX;
+        if has_room {
+            pending.channels.push(channel.clone());
         }
-        room
+        has_room
     });
-    if !held.unwrap_or(false) {
-        log.ring();
+    if !is_deferred.unwrap_or(false) {
+        channel.notify();
     }
 }

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, fmt, task::Waker};
 
 use super::{FeedOptions, WhenFull};
-use crate::{Frame, notify::Bell, sync::Mutex};
+use crate::{Frame, notify::ReadySet, sync::Mutex};
 
 /// How many frames an emptied log keeps room for.
 const FRAMES_KEPT: usize = 16;
@@ -15,7 +15,7 @@ pub(super) struct FeedLog {
     events_max: usize,
     bytes_max: usize,
     when_full: WhenFull,
-    bell: Bell,
+    ready_set: ReadySet,
     queue: Mutex<Queue>,
 }
 
@@ -62,7 +62,7 @@ impl FeedLog {
             events_max: options.events_max.max(1),
             bytes_max: options.bytes_max,
             when_full: options.when_full,
-            bell: Bell::default(),
+            ready_set: ReadySet::default(),
             queue: Mutex::default(),
         }
     }
@@ -105,7 +105,7 @@ impl FeedLog {
     }
 
     pub(super) fn ring(&self) {
-        self.bell.ring(0);
+        self.ready_set.notify(0);
     }
 
     /// Lets nothing more in. What is in is still read.
@@ -149,7 +149,7 @@ impl FeedLog {
 
     /// Names who is to be woken; tells whether something has happened since the last time.
     pub(super) fn has_rung(&self, waker: &Waker) -> bool {
-        self.bell.take(waker) != 0
+        self.ready_set.register_and_take(waker) != 0
     }
 
     /// An empty log has room for a frame of any size.

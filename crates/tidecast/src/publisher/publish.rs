@@ -117,7 +117,7 @@ impl<P> Publisher<P> {
     {
         let channels = parse(channels)?;
         self.inner.limits.check(event)?;
-        let frame = Frame::unplaced(event);
+        let frame = Frame::without_position(event);
         Ok(Addressed::ToAll { lists: self.inner.members.lock().lists(&channels), frame })
     }
 
@@ -136,7 +136,7 @@ impl<P> Publisher<P> {
         let outcome = lists.iter().flat_map(|list| list.iter()).try_for_each(|member| {
             if let Some(event) = event_for(&member.properties)? {
                 self.inner.limits.check(&event)?;
-                frames.push((Arc::clone(member), Frame::unplaced(&event)));
+                frames.push((Arc::clone(member), Frame::without_position(&event)));
             }
             Ok(())
         });

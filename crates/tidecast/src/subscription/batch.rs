@@ -1,59 +1,58 @@
-//! All that is ready for a subscription at once, as slices fit for one write.
+//! Everything that a subscription has ready, as slices for one write.
 
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::log::FrameBounds;
+use crate::wire::frame::FrameBounds;
 
-/// How many parts an emptied batch keeps room for.
+/// The number of parts that an emptied batch keeps room for.
 const PARTS_KEPT: usize = 16;
 
-/// Bytes for one write, in order.
+/// The bytes of one write, in order.
 ///
-/// On one channel they are references to stretches of the log, however many frames lie in each. Keep a batch and pass it
-/// again: it then takes no more memory.
+/// On one channel the parts are references to runs of frames in the log. A batch that is passed again takes no more memory.
 #[derive(Debug, Default)]
 pub struct Batch {
     parts: Vec<Bytes>,
     len: usize,
-    /// Where what no log holds is written: ids of several channels, resets.
+    /// Buffer for bytes that no log holds: ids of several channels, and resets.
     scratch: BytesMut,
-    /// The frames of a stretch, where they are needed one by one.
+    /// The bounds of the frames of a run, while they are needed one by one.
     pub(crate) frames: Vec<FrameBounds>,
 }
 
 impl Batch {
-    /// An empty batch.
+    /// Creates an empty batch.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many bytes it holds.
+    /// Returns the number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it holds none.
+    /// Returns whether the batch has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The parts, in order.
+    /// Returns the parts, in order.
     #[must_use]
     pub fn parts(&self) -> &[Bytes] {
         &self.parts
     }
 
-    /// The parts as `writev` takes them.
+    /// Returns the parts in the form that `writev` takes.
     pub fn slices(&self) -> impl Iterator<Item = IoSlice<'_>> {
         self.parts.iter().map(|part| IoSlice::new(part))
     }
 
-    /// Takes all of it as one piece: by reference if it is one part, else copied.
+    /// Empties the batch into one piece: by reference if it has one part, else as a copy.
     #[must_use]
     pub fn take_bytes(&mut self) -> Bytes {
         let bytes = if self.parts.len() == 1 {
@@ -69,14 +68,13 @@ impl Batch {
         bytes
     }
 
-    /// Empties it, and keeps the memory for the next time.
+    /// Empties the batch, and keeps its memory for the next time.
     pub fn clear(&mut self) {
         self.parts.clear();
         self.len = 0;
     }
 
-    /// Empties it and lets go of the memory that a large one took: for a batch of one subscription that has now to
-    /// wait.
+    /// Empties the batch, and frees its memory if that has grown large. For a batch of one subscription that now waits.
     pub fn release(&mut self) {
         self.clear();
         if self.parts.capacity() > PARTS_KEPT || self.frames.capacity() > PARTS_KEPT {
@@ -91,8 +89,8 @@ impl Batch {
         }
     }
 
-    /// Adds what `write` writes.
-    pub(crate) fn compose(&mut self, write: impl FnOnce(&mut BytesMut)) {
+    /// Appends the bytes that `write` writes.
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut BytesMut)) {
         write(&mut self.scratch);
         let bytes = self.scratch.split().freeze();
         self.push(bytes);

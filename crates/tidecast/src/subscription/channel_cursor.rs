@@ -1,7 +1,7 @@
-//! One channel of a subscription: where it stands, and what comes next there.
+//! A subscription's cursor in one channel, and what it reads next.
 //!
-//! A lane reads its channel's log. What the log no longer has, or does not have yet, it asks the broker for, by a
-//! [`Refill`]; what neither has is told by a reset.
+//! The cursor reads its channel's log. Events that the log no longer has, or does not have yet, are requested from the
+//! broker by a [`Backfill`]. If neither has them, the subscriber is told by a reset.
 
 use std::{
     fmt,
@@ -11,277 +11,265 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    LaneStart,
-    backfill::{Page, Refill},
-};
+use super::backfill::{Backfill, BackfillStep};
 use crate::{
     Position, ResetReason,
     broker::{BrokerFuture, FoundId},
-    channel_log::{Begin, ChannelLog, NotLive, Place, Read},
-    hub::Inner,
-    log::FrameBounds,
-    reader_group::LogCursor,
+    channel_log::{ChannelLog, LogRead, NotLive},
+    hub::HubState,
+    log::{ChannelStart, LogCursor, ReadSource, StartPoint},
+    wire::frame::FrameBounds,
 };
 
-/// See the module.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct ChannelCursor {
     pub(crate) log: Arc<ChannelLog>,
-    pub(crate) start: LaneStart,
-    /// It looked where it begins, and the log was not live.
+    pub(crate) start: ChannelStart,
+    /// The log was not live when the cursor looked for its start.
     waited: Option<NotLive>,
-    /// Foreign events from this local number on are still to be sent: none from before it joined.
+    /// Foreign events below this sequence number are skipped, such as those from before the cursor joined.
     foreign_from: u64,
-    source: Source,
-    /// Where the subscriber stands, as far as it has been told: a reset that is still to be told does not move it, so
-    /// that whoever is cut before it hears of it when it comes back.
+    state: CursorState,
+    /// The position that the subscriber was told. A pending reset does not move it, so that a client that is cut before the
+    /// reset is told when it returns.
     pub(crate) position: Position,
-    due: Option<ResetReason>,
+    pending_reset: Option<ResetReason>,
 }
 
-/// From where a lane reads.
+/// Where a cursor reads.
 #[derive(Debug)]
-enum Source {
-    /// Nowhere yet: the log is not live.
+enum CursorState {
+    /// Nowhere yet, because the log is not live.
     Opening,
     Log {
-        life: u64,
+        generation: u64,
         next: u64,
     },
-    Broker(Box<Refill>),
-    /// Where its id is found in the broker's history.
-    OwnId(Box<Lookup>),
-    /// The broker is closed, and what was to come from it will not.
+    Backfill(Box<Backfill>),
+    /// In the broker's history, where the client's id is being searched for.
+    OwnId(Box<OwnIdSearch>),
+    /// The broker is closed, so the events that it would have had will not come.
     Ended,
 }
 
-/// An id of a publisher's own that is looked up in the broker's history.
-struct Lookup {
+/// A search of the broker's history for a publisher's own id.
+struct OwnIdSearch {
     id: Box<str>,
-    asked: BrokerFuture<'static, Option<FoundId>>,
+    request: BrokerFuture<'static, Option<FoundId>>,
 }
 
-impl fmt::Debug for Lookup {
+impl fmt::Debug for OwnIdSearch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lookup").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("OwnIdSearch").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// What comes next in a lane.
+/// What comes next in a channel.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// Frames that lie side by side.
     Frames(Bytes),
-    /// A reset, which the lane now takes for told.
+    /// A reset, which the cursor now takes for told.
     Reset(ResetReason),
     /// Nothing until the log is appended to.
     CaughtUp,
-    /// The broker is asked: the context's waker is woken when it has answered.
-    Asking,
+    /// Nothing until the broker answers, which wakes the context's waker.
+    AwaitsBroker,
 }
 
-impl Lane {
-    /// A lane that joined its log at a local number.
-    pub(crate) fn new(log: Arc<ChannelLog>, start: LaneStart, joined_at: u64) -> Self {
+impl ChannelCursor {
+    /// Creates a cursor that joined its log at a sequence number.
+    pub(crate) fn new(log: Arc<ChannelLog>, start: ChannelStart, joined_at: u64) -> Self {
         let position = match &start {
-            LaneStart::After { position, .. } => *position,
-            LaneStart::AfterOwnId(_) | LaneStart::AfterUnknown | LaneStart::Added { .. } => Position::LOST,
-            LaneStart::Live | LaneStart::Last(_) => Position::START,
+            ChannelStart::After { position, .. } => *position,
+            ChannelStart::AfterOwnId(_) | ChannelStart::AfterUnknown | ChannelStart::Added { .. } => Position::LOST,
+            ChannelStart::Live | ChannelStart::Last(_) => Position::START,
         };
-        Self { log, start, waited: None, foreign_from: joined_at, source: Source::Opening, position, due: None }
+        let state = CursorState::Opening;
+        Self { log, start, waited: None, foreign_from: joined_at, state, position, pending_reset: None }
     }
 
-    /// A lane that stood at a tap.
-    pub(crate) fn at_spot(log: Arc<ChannelLog>, spot: LogCursor) -> Self {
-        let source = Source::Log { life: spot.life, next: spot.next };
-        Self {
-            log,
-            start: LaneStart::Live,
-            waited: None,
-            foreign_from: spot.next,
-            source,
-            position: spot.position,
-            due: None,
-        }
+    /// Creates the cursor of a reader that was in a group.
+    pub(crate) fn from_log_cursor(log: Arc<ChannelLog>, cursor: LogCursor) -> Self {
+        let LogCursor { generation, next, position } = cursor;
+        Self { state: CursorState::Log { generation, next }, position, ..Self::new(log, ChannelStart::Live, next) }
     }
 
-    /// Where it stands in its log, if it reads there, has nothing else to tell first, and passes over nothing.
-    pub(crate) fn spot(&self) -> Option<LogCursor> {
-        match self.source {
-            Source::Log { life, next } if self.due.is_none() && next >= self.foreign_from => {
-                Some(LogCursor { life, next, position: self.position })
+    /// Returns the place in the log, if the cursor reads there, has nothing to tell first, and skips nothing.
+    pub(crate) fn log_cursor(&self) -> Option<LogCursor> {
+        match self.state {
+            CursorState::Log { generation, next } if self.pending_reset.is_none() && next >= self.foreign_from => {
+                Some(LogCursor { generation, next, position: self.position })
             }
             _ => None,
         }
     }
 
-    /// Where it stands, as far as the client may be told. If it waits to begin with what is live, what it misses meanwhile
-    /// is to be told to a client that comes back.
+    /// Returns the position that the client may be told. A client that waits for the channel to become live, and returns
+    /// before that, must learn that it may have missed events.
     pub(crate) fn told(&self) -> Position {
-        if self.has_begun() || self.start.is_after() { self.position } else { Position::LOST }
+        if self.has_started() || self.start.is_after() { self.position } else { Position::LOST }
     }
 
-    /// Whether it knows where it begins.
-    pub(crate) fn has_begun(&self) -> bool {
-        !matches!(self.source, Source::Opening)
+    /// Returns whether the cursor has found its start.
+    pub(crate) fn has_started(&self) -> bool {
+        !matches!(self.state, CursorState::Opening)
     }
 
-    /// Begins elsewhere than it was to, unless it has begun.
-    pub(crate) fn set_start(&mut self, start: LaneStart) {
-        if !self.has_begun() {
+    /// Changes the start, unless the cursor has found it.
+    pub(crate) fn set_start(&mut self, start: ChannelStart) {
+        if !self.has_started() {
             *self = Self { waited: self.waited, ..Self::new(self.log.clone(), start, self.foreign_from) };
         }
     }
 
-    /// Finds where it begins, once the log is live. Returns whether it has.
-    pub(crate) fn begin(&mut self, hub: &Arc<Inner>) -> bool {
-        if self.has_begun() {
+    /// Finds the start, once the log is live. Returns whether it is found.
+    pub(crate) fn try_start(&mut self, hub: &Arc<HubState>) -> bool {
+        if self.has_started() {
             return true;
         }
-        match self.log.begin(&self.start, self.waited, hub.keeps_history(), || hub.now()) {
-            Ok(begin) => {
-                // Who said nothing of where it was is not told of what went by while it waited.
+        match self.log.start(&self.start, self.waited, hub.keeps_history(), || hub.now()) {
+            Ok(point) => {
+                // A client that did not say where it was is not told about events of the time while it waited.
                 if !self.start.is_after() {
-                    self.pass_foreign(begin.foreign_gone);
+                    self.skip_foreign(point.foreign_dropped);
                 }
-                match (begin.place, self.start.own_id()) {
-                    (Place::OfOwnId { tail }, Some(id)) => {
-                        let asked = hub.find_id(self.log.channel(), id, tail);
-                        self.source = Source::OwnId(Box::new(Lookup { id: id.into(), asked }));
+                match (point.source, self.start.own_id()) {
+                    (ReadSource::OwnId { tail }, Some(id)) => {
+                        let request = hub.find_id(self.log.channel(), id, tail);
+                        self.state = CursorState::OwnId(Box::new(OwnIdSearch { id: id.into(), request }));
                     }
-                    _ => self.go(begin),
+                    _ => self.continue_at(point),
                 }
             }
             Err(not_live) => self.waited = Some(not_live),
         }
-        self.has_begun()
+        self.has_started()
     }
 
-    /// Whether a reset is to be told before anything else of the subscription.
+    /// Returns whether a reset must be told before anything else of the subscription.
     pub(crate) fn is_reset_due(&self) -> bool {
-        self.due.is_some() && matches!(self.source, Source::Log { .. })
+        self.pending_reset.is_some() && matches!(self.state, CursorState::Log { .. })
     }
 
-    /// Whether a reset will be told, now or when the broker has answered, or may be.
+    /// Returns whether a reset is pending, or may be once the broker has answered.
     pub(crate) fn may_reset(&self) -> bool {
-        self.due.is_some() || matches!(self.source, Source::OwnId(_))
+        self.pending_reset.is_some() || matches!(self.state, CursorState::OwnId(_))
     }
 
-    /// Reads on: up to a number of bytes and of frames, whose bounds go into `frames`.
+    /// Reads on, up to a number of bytes and of frames, and adds the bounds to `frames`.
     pub(crate) fn step(
         &mut self,
-        hub: &Arc<Inner>,
+        hub: &Arc<HubState>,
         context: &mut Context<'_>,
         bytes_max: usize,
         frames_max: usize,
         frames: &mut impl Extend<FrameBounds>,
     ) -> Progress {
-        // Bounded: each turn reads, or moves towards what can be read; a refill has a budget.
+        // Bounded: each turn reads, or moves towards events that can be read, and a backfill is bounded.
         loop {
-            match &mut self.source {
-                Source::Opening | Source::Ended => return Progress::CaughtUp,
-                Source::Log { life, next } => {
-                    let at = (*life, *next);
-                    if let Some(reason) = self.due.take() {
-                        let begin = self.log.anchor(at.0, at.1);
-                        self.pass_foreign(begin.foreign_gone);
-                        self.go(begin);
+            match &mut self.state {
+                CursorState::Opening | CursorState::Ended => return Progress::CaughtUp,
+                CursorState::Log { generation, next } => {
+                    let at = (*generation, *next);
+                    if let Some(reason) = self.pending_reset.take() {
+                        let point = self.log.resume_at(at.0, at.1);
+                        self.skip_foreign(point.foreign_dropped);
+                        self.continue_at(point);
                         return Progress::Reset(reason);
                     }
                     let on_frame = |frame| frames.extend([frame]);
                     match self.log.read(at, self.foreign_from, bytes_max, frames_max, on_frame) {
-                        Read::Frames { bytes, next: after } => {
+                        LogRead::Frames { bytes, next: after } => {
                             *next = after;
                             return Progress::Frames(bytes);
                         }
-                        Read::CaughtUp { next: after } => {
+                        LogRead::CaughtUp { next: after } => {
                             *next = after;
                             return Progress::CaughtUp;
                         }
-                        Read::Behind { foreign_gone } => {
-                            self.pass_foreign(at.1);
-                            self.fall_behind(hub, foreign_gone);
+                        LogRead::Behind { foreign_dropped } => {
+                            self.skip_foreign(at.1);
+                            self.fall_behind(hub, foreign_dropped);
                         }
-                        Read::OtherLife => {
-                            self.pass_foreign(at.1);
-                            let begin = self.log.seek_again(self.position, hub.keeps_history());
-                            // Also where its position is one in any life, as `0.0` is: what it had not read yet of the
-                            // one that has ended may be in no other.
-                            self.go(Begin { reset: begin.reset.or(Some(ResetReason::Restarted)), ..begin });
+                        LogRead::OtherGeneration => {
+                            self.skip_foreign(at.1);
+                            let point = self.log.seek_again(self.position, hub.keeps_history());
+                            // A reset even if the position exists in every generation, as `0.0` does: unread events of
+                            // the generation that has ended may be in no other.
+                            let reset = point.reset.or(Some(ResetReason::Restarted));
+                            self.continue_at(StartPoint { reset, ..point });
                         }
                     }
                 }
-                Source::Broker(refill) => match refill.poll(&self.log, hub, context) {
-                    Poll::Pending => return Progress::Asking,
-                    Poll::Ready(Page::Frames { before }) => {
-                        if let Some(reason) = self.due.take() {
+                CursorState::Backfill(backfill) => match backfill.poll(&self.log, hub, context) {
+                    Poll::Pending => return Progress::AwaitsBroker,
+                    Poll::Ready(BackfillStep::Frames { before }) => {
+                        if let Some(reason) = self.pending_reset.take() {
                             self.position = before;
-                            self.pass_foreign(self.log.foreign_gone());
+                            self.skip_foreign(self.log.foreign_dropped());
                             return Progress::Reset(reason);
                         }
-                        let (bytes, count) = refill.take(bytes_max, frames_max, frames);
+                        let (bytes, count) = backfill.take(bytes_max, frames_max, frames);
                         self.log.count_delivered(count, bytes.len() as u64);
                         return Progress::Frames(bytes);
                     }
-                    Poll::Ready(Page::InLog(begin)) => self.rejoin(begin),
-                    Poll::Ready(Page::Gone(reason)) => self.due = self.due.or(reason),
-                    Poll::Ready(Page::NotYet { head }) => {
-                        self.pass_foreign(head);
+                    Poll::Ready(BackfillStep::InLog(point)) => {
+                        // A reset that is still pending is told in the log.
+                        let pending = self.pending_reset.take();
+                        self.continue_at(StartPoint { reset: point.reset.or(pending), ..point });
+                    }
+                    Poll::Ready(BackfillStep::Gone(reason)) => self.pending_reset = self.pending_reset.or(reason),
+                    Poll::Ready(BackfillStep::NotYet { head }) => {
+                        self.skip_foreign(head);
                         return Progress::CaughtUp;
                     }
-                    Poll::Ready(Page::Closed) => self.source = Source::Ended,
+                    Poll::Ready(BackfillStep::Closed) => self.state = CursorState::Ended,
                 },
-                Source::OwnId(lookup) => match lookup.asked.as_mut().poll(context) {
-                    Poll::Pending => return Progress::Asking,
-                    Poll::Ready(Err(error)) if error.is_closed() => self.source = Source::Ended,
+                CursorState::OwnId(search) => match search.request.as_mut().poll(context) {
+                    Poll::Pending => return Progress::AwaitsBroker,
+                    Poll::Ready(Err(error)) if error.is_closed() => self.state = CursorState::Ended,
                     Poll::Ready(found) => {
-                        let begin = self.log.begin_after(&lookup.id, found);
-                        self.go(begin);
+                        let point = self.log.start_after_own_id(&search.id, found);
+                        self.continue_at(point);
                     }
                 },
             }
         }
     }
 
-    /// What was next has left the log.
-    fn fall_behind(&mut self, hub: &Inner, foreign_gone: u64) {
+    /// Continues after the next event has left the log.
+    fn fall_behind(&mut self, hub: &HubState, foreign_dropped: u64) {
         let reason = Some(ResetReason::TooSlow);
         if hub.keeps_history() {
-            self.due = reason.filter(|_| self.pass_foreign(foreign_gone));
-            self.source = Source::Broker(Box::new(Refill::behind(self.position, reason)));
+            self.pending_reset = reason.filter(|_| self.skip_foreign(foreign_dropped));
+            self.state = CursorState::Backfill(Box::new(Backfill::behind(self.position, reason)));
         } else {
-            let oldest = self.log.anchor(u64::MAX, 0);
-            self.go(Begin { reset: reason, ..oldest });
+            let point = self.log.oldest();
+            self.continue_at(StartPoint { reset: reason, ..point });
         }
     }
 
-    /// Goes on in the log after the broker's history. A reset that is still due is told there.
-    fn rejoin(&mut self, begin: Begin) {
-        let due = self.due.take();
-        self.go(Begin { reset: begin.reset.or(due), ..begin });
-    }
-
-    fn go(&mut self, begin: Begin) {
-        // A foreign event that left the log unread, also while the broker was asked, is in no history.
-        let lost = self.pass_foreign(begin.foreign_gone).then_some(ResetReason::TooSlow);
-        self.source = match begin.place {
-            Place::Log { life, next } => Source::Log { life, next },
-            Place::Behind { after, if_gone } => Source::Broker(Box::new(Refill::behind(after, if_gone))),
-            Place::Ahead { after, .. } => Source::Broker(Box::new(Refill::ahead(after))),
-            // Only for who begins.
-            Place::OfOwnId { .. } => Source::Ended,
+    fn continue_at(&mut self, point: StartPoint) {
+        // A foreign event that left the log unread, even while the broker was asked, is in no history.
+        let lost = self.skip_foreign(point.foreign_dropped).then_some(ResetReason::TooSlow);
+        self.state = match point.source {
+            ReadSource::Log { generation, next } => CursorState::Log { generation, next },
+            ReadSource::Behind { after, if_gone } => CursorState::Backfill(Box::new(Backfill::behind(after, if_gone))),
+            ReadSource::Ahead { after, .. } => CursorState::Backfill(Box::new(Backfill::ahead(after))),
+            // Only a cursor that starts has this source.
+            ReadSource::OwnId { .. } => CursorState::Ended,
         };
-        self.due = begin.reset.or(lost);
-        if self.due.is_none() {
-            self.position = begin.position;
+        self.pending_reset = point.reset.or(lost);
+        if self.pending_reset.is_none() {
+            self.position = point.position;
         }
     }
 
-    /// Sends no foreign event from before a local number any more. Returns whether one may have been still to be sent.
-    fn pass_foreign(&mut self, before: u64) -> bool {
-        let passes = before > self.foreign_from;
-        self.foreign_from = self.foreign_from.max(before);
-        passes
+    /// Skips the foreign events below a sequence number. Returns whether one of them may have been unread.
+    fn skip_foreign(&mut self, below: u64) -> bool {
+        let has_unread = below > self.foreign_from;
+        self.foreign_from = self.foreign_from.max(below);
+        has_unread
     }
 }

@@ -1,8 +1,8 @@
-//! What a subscriber is given: an event, or the word that events are missing.
+//! What a subscription returns: an event, or a reset.
 
-use crate::{Channel, Cursor, Event, Frame, Position};
+use crate::{Channel, Cursor, Event, Frame, Position, Reset};
 
-/// What a subscriber is given.
+/// What a subscription returns next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// An event.
@@ -11,22 +11,23 @@ pub enum Delivery {
     Reset(Reset),
 }
 
-/// An event, for one subscriber.
+/// An event as one subscription gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
-    /// The channel it was published to.
+    /// The channel that the event was published to.
     pub channel: Channel,
     /// The event as wire bytes.
     pub frame: Frame,
-    /// Where it stands in its channel; for one that came past Tidecast, where the one before it stands.
+    /// The position of the event in its channel. For an event that was published past Tidecast: the position of the event
+    /// before it.
     pub position: Position,
-    /// Where the subscription stands after it.
+    /// The cursor of the subscription after the event.
     pub cursor: Cursor,
 }
 
 impl Delivered {
-    /// The event as it was published, but for its line ends, which are LF: a copy, made at each call.
+    /// Returns the event as it was published, with LF as its line ends. Each call makes a copy.
     ///
     /// # Examples
     ///
@@ -43,7 +44,7 @@ impl Delivered {
     /// hub.publish_now("sse", Event::text("17"))?;
     /// let Some(Delivery::Event(number)) = next(&mut subscription) else { panic!("an event") };
     /// let Some(Delivery::Event(text)) = next(&mut subscription) else { panic!("an event") };
-    /// // Of the same bytes.
+    /// // Both have the same bytes.
     /// assert!(number.event().data_json().is_some());
     /// assert!(text.event().data_json().is_none());
     /// # Ok::<(), tidecast::Error>(())
@@ -51,52 +52,5 @@ impl Delivered {
     #[must_use]
     pub fn event(&self) -> Event {
         self.frame.event(self.position)
-    }
-}
-
-/// Events are missing, or may come again: a program that shows state made of events should fetch it anew.
-///
-/// On the wire it is an event of type `stream-reset`. What follows it begins with the oldest that is still there, so
-/// events that were seen may come again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Reset {
-    /// The channel concerned.
-    pub channel: Channel,
-    /// Why.
-    pub reason: ResetReason,
-    /// Where in this channel the subscription goes on.
-    pub resumed_at: Position,
-    /// Where the whole subscription stands.
-    pub cursor: Cursor,
-}
-
-/// Why events may be missing, or may come again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ResetReason {
-    /// What follows the position that was asked for is no longer kept.
-    Expired,
-    /// The channel's log has started over since.
-    Restarted,
-    /// The id that was asked for says nothing here.
-    UnknownId,
-    /// The subscriber read more slowly than the log forgets.
-    TooSlow,
-    /// Several events have the id that was asked for, so some may come again.
-    AmbiguousId,
-}
-
-impl ResetReason {
-    /// The reason as the wire has it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Restarted => "restarted",
-            Self::UnknownId => "unknown-id",
-            Self::TooSlow => "too-slow",
-            Self::AmbiguousId => "ambiguous-id",
-        }
     }
 }

@@ -1,6 +1,7 @@
-//! What a client says about where it was, and what that means for each of its channels.
+//! Where a client was, and what that means for each of its channels.
 //!
-//! Bytes in, a [`Start`] per channel out. The log decides later whether it still has what follows.
+//! The bytes of an id go in, and a start per channel comes out. The log decides later whether it still has the events that
+//! follow.
 
 use std::str;
 
@@ -8,103 +9,70 @@ use smallvec::SmallVec;
 
 use crate::{
     Cursor, Position,
-    channel_log::{ChannelLog, Knows},
+    channel_log::{ChannelLog, PositionMatch},
+    log::ChannelStart,
     position::CURSOR_BYTES_MAX,
 };
 
-/// From where a subscription reads.
+/// Where a subscription starts to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Start {
-    /// What is published from now on: from the moment of subscribing, also while the broker is still opening the channel.
+    /// At the events that are published from now on, even while the broker is still opening the channel.
     ///
-    /// A broker that can't tell exactly where the channel stood at that moment begins earlier: events that were published
+    /// A broker that can't tell exactly where the channel stood at that moment starts earlier: events that were published
     /// just before may come too.
     #[default]
     Live,
-    /// The newest events of each channel, at most this many, oldest first, then live as [`Start::Live`] is. At most
-    /// [`LAST_MAX`](crate::limits::LAST_MAX).
+    /// At the newest events of each channel, up to this many, oldest first; then as [`Start::Live`]. At most
+    /// [`LAST_MAX`](crate::limits::LAST_MAX). 0 is the same as [`Start::Live`].
     Last(usize),
-    /// What follows the event with this id: the bytes of a `Last-Event-ID`, whatever they are.
+    /// After the event with this id: the bytes of a `Last-Event-ID`, whatever they are.
     ///
-    /// They are read as a [`Cursor`] if its epochs are known; else, on one channel, as an event's own id; what is
-    /// neither is answered in-band, by a [`Reset`](crate::Reset), never by an error. Empty bytes are [`Start::Live`].
+    /// They are read as a [`Cursor`] if its epochs are known; otherwise, on one channel, as an event's own id. If they are
+    /// neither, the subscription begins with a [`Reset`](crate::Reset); it is never an error. Empty bytes are
+    /// [`Start::Live`].
     ///
-    /// Of a cursor each position is given to the channel whose log knows its epoch, so the channels may be in another
-    /// order, and some may be gone. A channel of which the id says nothing is [`Start::Live`].
+    /// Each position of a cursor goes to the channel whose log knows its epoch. So the channels may come in another order,
+    /// and some may be missing. A channel that the id does not cover starts as [`Start::Live`].
     After(Vec<u8>),
-    /// The same, but a channel of which the id says nothing begins with its newest events, at most this many.
+    /// As [`Start::After`], but a channel that the id does not cover starts with up to this many of its newest events.
     AfterOrLast(Vec<u8>, usize),
 }
 
-/// From where one lane of a subscription reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LaneStart {
-    Live,
-    Last(usize),
-    /// After a position; `text` is the whole id that it was parsed from, if that may be an own id too.
-    After {
-        position: Position,
-        text: Option<Box<str>>,
-    },
-    /// After an event with an own id.
-    AfterOwnId(Box<str>),
-    /// After something that no log can know.
-    AfterUnknown,
-    /// As [`Last`](Self::Last), as the client said nothing of this channel: unless what it said is the id of an event here.
-    Added {
-        text: Box<str>,
-        count: usize,
-    },
-}
-
-impl LaneStart {
-    /// Whether the client said where it was.
-    pub(crate) fn is_after(&self) -> bool {
-        matches!(self, Self::After { .. } | Self::AfterOwnId(_) | Self::AfterUnknown)
-    }
-
-    /// What may be an event's own id.
-    pub(crate) fn own_id(&self) -> Option<&str> {
-        match self {
-            Self::After { text: Some(id), .. } | Self::AfterOwnId(id) => Some(id),
-            _ => None,
-        }
-    }
-}
-
-/// The positions that a client said, in whatever order: each belongs to the channel whose log knows its epoch.
+/// The positions that a client sent, in any order. Each belongs to the channel whose log knows its epoch.
 ///
-/// So a client may come back with its channels in another order, with some more, or with some fewer.
+/// So a client may return with its channels in another order, with more of them, or with fewer.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestedCursor {
     positions: SmallVec<[Position; 4]>,
-    /// As it came.
+    /// The id as it was sent.
     text: Box<str>,
-    /// How many of its newest events a channel begins with of which the client said nothing.
-    added: usize,
+    /// The number of newest events with which a channel starts that the client did not mention.
+    last: usize,
 }
 
-/// Which of the positions a channel's log knows.
+/// The positions of a client that one channel's log knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
-    Nothing,
-    /// The one with this index.
+    None,
+    /// The position with this index.
     One(usize),
-    /// Several, which no hub has written.
+    /// Several. No hub writes such a cursor.
     Several,
 }
 
-impl Asked {
+impl RequestedCursor {
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Finds from where each channel reads, as far as is known: of logs that are not open more may be later.
-    /// `is_elsewhere` tells whether a position is that of a channel of this node.
-    pub(crate) fn starts(&self, logs: &[&ChannelLog], is_elsewhere: impl Fn(Position) -> bool) -> Vec<LaneStart> {
+    /// Finds where each channel starts, as far as it is known. Logs that are not open yet may know more later.
+    ///
+    /// `is_elsewhere` returns whether a position is that of another channel of this node.
+    pub(crate) fn starts(&self, logs: &[&ChannelLog], is_elsewhere: impl Fn(Position) -> bool) -> Vec<ChannelStart> {
         let claims: Vec<_> = logs.iter().map(|log| self.claim(log)).collect();
         if claims.contains(&Claim::Several) {
-            return vec![LaneStart::AfterUnknown; logs.len()];
+            return vec![ChannelStart::AfterUnknown; logs.len()];
         }
         let is_claimed = |index: usize| {
             let is_it =
@@ -114,62 +82,62 @@ impl Asked {
         let left: SmallVec<[usize; 4]> = (0..self.positions.len())
             .filter(|index| !is_claimed(*index) && !is_elsewhere(self.positions[*index]))
             .collect();
-        let unclaimed = claims.iter().filter(|claim| **claim == Claim::Nothing).count();
-        let as_many = self.positions.len() == logs.len();
-        let after = |index: usize| LaneStart::After { position: self.positions[index], text: None };
+        let unclaimed = claims.iter().filter(|claim| **claim == Claim::None).count();
+        let is_one_each = self.positions.len() == logs.len();
+        let after = |index: usize| ChannelStart::After { position: self.positions[index], text: None };
         let start = |(index, claim): (usize, &Claim)| match *claim {
-            // The client may have read this channel alone before, and have an own id of its last event there.
-            Claim::One(one) => LaneStart::After { position: self.positions[one], text: Some(self.text.clone()) },
-            Claim::Nothing if logs.len() == 1 => LaneStart::AfterOwnId(self.text.clone()),
-            Claim::Nothing if as_many && left.contains(&index) => after(index),
-            Claim::Nothing if left.is_empty() => LaneStart::Added { text: self.text.clone(), count: self.added },
-            Claim::Nothing if as_many && left.len() == 1 && unclaimed == 1 => after(left[0]),
-            Claim::Nothing | Claim::Several => LaneStart::AfterUnknown,
+            // The client may have read this channel alone before, and have an event's own id from there.
+            Claim::One(one) => ChannelStart::After { position: self.positions[one], text: Some(self.text.clone()) },
+            Claim::None if logs.len() == 1 => ChannelStart::AfterOwnId(self.text.clone()),
+            Claim::None if is_one_each && left.contains(&index) => after(index),
+            Claim::None if left.is_empty() => ChannelStart::Added { text: self.text.clone(), count: self.last },
+            Claim::None if is_one_each && left.len() == 1 && unclaimed == 1 => after(left[0]),
+            Claim::None | Claim::Several => ChannelStart::AfterUnknown,
         };
         claims.iter().enumerate().map(start).collect()
     }
 
     fn claim(&self, log: &ChannelLog) -> Claim {
-        let (mut by_epoch, mut by_start) = (Claim::Nothing, Claim::Nothing);
+        let (mut by_epoch, mut by_start) = (Claim::None, Claim::None);
         for (index, position) in self.positions.iter().enumerate() {
-            match log.knows(*position) {
-                Knows::Nothing => {}
-                Knows::Epoch if by_epoch == Claim::Nothing => by_epoch = Claim::One(index),
-                Knows::Epoch => by_epoch = Claim::Several,
+            match log.match_position(*position) {
+                PositionMatch::None => {}
+                PositionMatch::Epoch if by_epoch == Claim::None => by_epoch = Claim::One(index),
+                PositionMatch::Epoch => by_epoch = Claim::Several,
                 // Silent channels may share the epoch of their beginning.
-                Knows::Start => by_start = Claim::One(index),
+                PositionMatch::Start => by_start = Claim::One(index),
             }
         }
-        if by_epoch == Claim::Nothing { by_start } else { by_epoch }
+        if by_epoch == Claim::None { by_start } else { by_epoch }
     }
 }
 
 impl Start {
-    /// What it means for each of `channels` channels, and what is still to be matched with them.
-    pub(crate) fn lanes(self, channels: usize) -> (Vec<LaneStart>, Option<Box<Asked>>) {
-        let (id, added) = match self {
-            Self::Live => return (vec![LaneStart::Live; channels], None),
-            Self::Last(count) => return (vec![LaneStart::Last(count); channels], None),
+    /// Returns where each of `channels` channels starts, and the positions that are still to be matched with them.
+    pub(crate) fn by_channel(self, channels: usize) -> (Vec<ChannelStart>, Option<Box<RequestedCursor>>) {
+        let (id, last) = match self {
+            Self::Live => return (vec![ChannelStart::Live; channels], None),
+            Self::Last(count) => return (vec![ChannelStart::Last(count); channels], None),
             Self::After(id) => (id, 0),
             Self::AfterOrLast(id, count) => (id, count),
         };
         if id.is_empty() {
-            return (vec![LaneStart::Last(added); channels], None);
+            return (vec![ChannelStart::Last(last); channels], None);
         }
-        // Past the length of any cursor and any own id there is nothing to look up.
+        // An id that is longer than any cursor and any own id can't be found.
         let text = (id.len() <= CURSOR_BYTES_MAX).then(|| str::from_utf8(&id).ok()).flatten();
-        let Some(text) = text else { return (vec![LaneStart::AfterUnknown; channels], None) };
+        let Some(text) = text else { return (vec![ChannelStart::AfterUnknown; channels], None) };
         let positions = text.parse::<Cursor>().map(Cursor::into_positions);
-        let lanes = match &positions {
+        let starts = match &positions {
             Ok(positions) if positions.len() == channels => {
                 let own = (channels == 1).then(|| Box::from(text));
-                let start = |position: &Position| LaneStart::After { position: *position, text: own.clone() };
+                let start = |position: &Position| ChannelStart::After { position: *position, text: own.clone() };
                 positions.iter().map(start).collect()
             }
-            _ if channels == 1 => vec![LaneStart::AfterOwnId(text.into())],
-            _ => vec![LaneStart::AfterUnknown; channels],
+            _ if channels == 1 => vec![ChannelStart::AfterOwnId(text.into())],
+            _ => vec![ChannelStart::AfterUnknown; channels],
         };
-        let asked = positions.ok().filter(|positions| positions.len().max(channels) > 1);
-        (lanes, asked.map(|positions| Box::new(Asked { positions, text: text.into(), added })))
+        let requested = positions.ok().filter(|positions| positions.len().max(channels) > 1);
+        (starts, requested.map(|positions| Box::new(RequestedCursor { positions, text: text.into(), last })))
     }
 }

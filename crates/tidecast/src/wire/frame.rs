@@ -1,13 +1,16 @@
-//! An event as wire bytes: before it has a position, at it, and where there are none.
+//! An event as wire bytes: before it has a position, at its position, and without one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-use super::{Decoder, Item, Message, encode, encoded_len, missed_frame, put_id_end};
-use crate::{Event, EventId, EventType, Position, log::FrameBounds};
+use super::{
+    decode::{Decoder, Item, Message},
+    encode::{encode, encoded_len_hint, put_id_end},
+    reset::missed_frame,
+};
+use crate::{Event, EventId, EventType, Position};
 
-/// An event with the part of its frame that does not depend on its position, so that nothing is left to encode once a
-/// lock is held.
+/// An event and the part of its frame that does not depend on its position, encoded before any lock is taken.
 #[derive(Debug)]
 pub struct EncodedEvent<'a> {
     pub(crate) event: &'a Event,
@@ -18,41 +21,59 @@ impl<'a> EncodedEvent<'a> {
     /// Encodes an event.
     #[must_use]
     pub fn new(event: &'a Event) -> Self {
-        let mut shared = Vec::with_capacity(encoded_len(event));
+        let mut shared = Vec::with_capacity(encoded_len_hint(event));
         encode(event, &mut shared);
         Self { event, shared }
     }
 }
 
 impl EncodedEvent<'_> {
-    /// Returns whether another event is the same to every reader.
+    /// Returns whether every reader would get the same bytes for the other event.
     #[must_use]
     pub fn is_same(&self, other: &EncodedEvent<'_>) -> bool {
         self.event.id() == other.event.id() && self.shared == other.shared
     }
 }
 
-/// Appends what an event's frame ends with: the line of its own id or its position, and the empty line.
-pub(crate) fn put_end(out: &mut impl BufMut, position: Position, event: &Event) {
+/// Appends the end of an event's frame: the line with its own id or its position, and the empty line.
+pub(crate) fn put_frame_end(out: &mut impl BufMut, position: Position, event: &Event) {
     put_id_end(out, |out| match event.id() {
         Some(id) => out.put_slice(id.as_str().as_bytes()),
         None => position.write_to(out),
     });
 }
 
-/// Appends an event at its position as wire bytes.
-pub(crate) fn put(out: &mut BytesMut, position: Position, event: &Event) -> FrameBounds {
+/// Appends the frame of an event at its position.
+pub(crate) fn put_frame(out: &mut BytesMut, position: Position, event: &Event) -> FrameBounds {
     let start = out.len();
-    out.put_slice(&EncodedEvent::new(event).shared);
+    encode(event, out);
     let shared_len = out.len() - start;
-    put_end(out, position, event);
+    put_frame_end(out, position, event);
     FrameBounds { len: out.len() - start, shared_len, position, is_json: event.data_json().is_some() }
 }
 
-/// An event as wire bytes, encoded once and shared by every subscriber.
+/// The bounds of one frame among several that lie side by side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameBounds {
+    pub(crate) len: usize,
+    /// The length of the lines before the id line and the empty line.
+    pub(crate) shared_len: usize,
+    pub(crate) position: Position,
+    /// Whether the data was published as JSON, which the bytes alone do not show.
+    pub(crate) is_json: bool,
+}
+
+impl FrameBounds {
+    /// Returns whether the frame has an id line. Only a foreign event's frame has no id line.
+    pub(crate) fn has_id(&self) -> bool {
+        self.len > self.shared_len + "\n".len()
+    }
+}
+
+/// An event as wire bytes, encoded once and shared by every subscriber. Cheap to clone.
 ///
-/// A hub's is at its position: a reference into the channel's log, which keeps the memory around it alive, up to 64 KiB or
-/// its own size. A [publisher](crate::Publisher)'s has no position, and no memory but its own. Cheap to clone.
+/// A hub's frame is a reference into the channel's log. It keeps the memory around it alive: up to 64 KiB, or its own size
+/// if that is larger. A [publisher](crate::Publisher)'s frame has no position and owns its memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     bytes: Bytes,
@@ -61,17 +82,17 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A frame of its bytes, which were read with these bounds.
+    /// Creates a frame from its bytes and bounds.
     pub(crate) fn new(bytes: Bytes, bounds: &FrameBounds) -> Self {
         Self { bytes, shared_len: bounds.shared_len, is_json: bounds.is_json }
     }
 
-    /// An event that has no position: it has no id unless it has one of its own.
-    pub(crate) fn unplaced(event: &Event) -> Self {
+    /// Encodes an event without a position. The frame has an id only if the event has its own.
+    pub(crate) fn without_position(event: &Event) -> Self {
         let id = event.id().map(|id| id.as_str().as_bytes());
-        let shared_len = encoded_len(event);
-        let mut bytes = Vec::with_capacity(shared_len + id.map_or(0, |id| "id: \n".len() + id.len()) + 1);
+        let mut bytes = Vec::with_capacity(encoded_len_hint(event) + id.map_or(1, |id| "id: \n\n".len() + id.len()));
         encode(event, &mut bytes);
+        let shared_len = bytes.len();
         match id {
             Some(id) => put_id_end(&mut bytes, |out| out.put_slice(id)),
             None => bytes.put_u8(b'\n'),
@@ -79,13 +100,13 @@ impl Frame {
         Self { bytes: bytes.into(), shared_len, is_json: event.data_json().is_some() }
     }
 
-    /// In the place of so many events that a publisher's subscriber missed.
+    /// Creates the reset that stands in for a number of events which a publisher's subscriber missed.
     pub(crate) fn missed(events: u64) -> Self {
         let bytes = missed_frame(events);
         Self { shared_len: bytes.len() - 1, bytes, is_json: true }
     }
 
-    /// The frame as it goes to a subscriber of this channel alone: with its id line, and the empty line at its end.
+    /// Returns the frame as a subscriber of this one channel gets it, with its id line and the empty line.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -95,17 +116,16 @@ impl Frame {
         self.bytes
     }
 
-    /// Returns the lines that are the same for subscribers of any channels: all but the id line, if there is one, and the
-    /// empty line at the end.
+    /// Returns the lines that subscribers of any set of channels share: all but the id line and the empty line.
     #[must_use]
     pub fn without_id(&self) -> Bytes {
         self.bytes.slice(..self.shared_len)
     }
 
-    /// The event that it was made of, as far as the wire tells: line ends are LF.
+    /// Returns the event that the frame was made from, with LF as its line ends.
     pub(crate) fn event(&self, position: Position) -> Event {
         let (mut retry, mut message) = (None, None);
-        // As below.
+        // The decoder accepts every frame that this crate's encoder writes.
         let _ = Decoder::new().feed(&self.bytes, |item| match item {
             Item::Message(decoded) => message = Some(decoded),
             Item::Retry(decoded) => retry = Some(decoded),
@@ -114,7 +134,7 @@ impl Frame {
         let event_type = Some(event_type).filter(|name| name != "message");
         let own_id = Some(last_event_id).filter(|id| *id != position.to_string());
         let json = if self.is_json { RawValue::from_string(data.clone()).ok() } else { None };
-        // What was written as a type or an id was one.
+        // A written type or id was valid when the event was made.
         Event::from_parts(
             json.map_or_else(|| Event::text(data), Event::raw_json),
             event_type.and_then(|name| EventType::new(&name).ok()),
@@ -123,11 +143,11 @@ impl Frame {
         )
     }
 
-    /// The event as a browser would dispatch it: a copy, made at each call.
+    /// Decodes the event as a browser would dispatch it. Each call makes a copy.
     #[must_use]
     pub fn message(&self) -> Message {
         let mut message = Message { event_type: String::new(), data: String::new(), last_event_id: String::new() };
-        // A frame was written by this crate's encoder, so it holds one event of a size that the decoder takes.
+        // A frame holds one event, and the decoder accepts its size.
         let _ = Decoder::new().feed(&self.bytes, |item| {
             if let Item::Message(decoded) = item {
                 message = decoded;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidecast::{ChannelInfo, Event, Hub, Limits, Start};
 
-use crate::support::{Browser, hub_with, name, now, publish, publish_with_id, secs};
+use crate::support::{Browser, hub_with, name, now, publish, publish_with_id, publish_with_key, secs};
 
 fn log(hub: &Hub, channel: &str) -> ChannelInfo {
     hub.channel(&name(channel)).expect("it is known")
@@ -166,11 +166,11 @@ fn the_longest_time_is_for_ever() {
     let limits = Limits { log_age_max: Duration::MAX, idempotency_age_max: Duration::MAX, ..Limits::default() };
     let (hub, clock) = hub_with(limits);
     let key = || tidecast::IdempotencyKey::new("k").unwrap();
-    let first = hub.publish_once_now("a", Event::text("kept"), key()).unwrap();
+    let first = publish_with_key(&hub, "a", Event::text("kept"), key()).unwrap();
     drop(hub.subscribe(["silent"], Start::Live).unwrap());
     clock.advance(Duration::from_secs(1 << 32));
     hub.sweep();
-    assert_eq!(hub.publish_once_now("a", Event::text("again"), key()).unwrap().position, first.position);
+    assert_eq!(publish_with_key(&hub, "a", Event::text("again"), key()).unwrap().position, first.position);
     assert_eq!((hub.stats().log_events, hub.stats().channels), (1, 2));
 }
 

@@ -2,16 +2,16 @@
 
 use std::{sync::Barrier, thread};
 
-use tidecast::{Event, Hub, IdempotencyKey, Limits, Published, Start};
+use tidecast::{Event, Hub, IdempotencyKey, Limits, Publication, Published, Start};
 
-use crate::support::{Browser, hub_with, now, secs};
+use crate::support::{Browser, hub_with, now, publish_with_key, secs};
 
 fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::new(text).expect("a key")
 }
 
 fn publish_once(hub: &Hub, channel: &str, data: &str, text: &str) -> Published {
-    hub.publish_once_now(channel, Event::text(data), key(text)).expect("it is published")
+    publish_with_key(hub, channel, Event::text(data), key(text)).expect("it is published")
 }
 
 #[test]
@@ -28,7 +28,8 @@ fn ten_publishes_with_one_key_deliver_one_event_and_answer_alike() {
         assert!(std::mem::take(&mut again.repeated) && std::mem::take(&mut again.differs));
         assert_eq!(again, first);
     }
-    assert_eq!(now(hub.publish_once("sse", Event::text("nor this"), key("key"))).unwrap().position, first.position);
+    let publication = Publication::new("sse", Event::text("nor this")).unwrap().with_idempotency_key(key("key"));
+    assert_eq!(now(hub.publish_publication(publication)).unwrap().position, first.position);
     assert_eq!(browser.told(), ["the first body wins"]);
     assert_eq!((hub.stats().published, hub.stats().repeated), (1, 10));
 }
@@ -91,7 +92,7 @@ fn a_repeat_takes_no_room_so_it_forgets_no_key() {
 #[test]
 fn a_publish_that_is_refused_uses_up_no_key() {
     let (hub, _) = hub_with(Limits { event_data_bytes_max: 1, ..Limits::default() });
-    assert!(hub.publish_once_now("sse", Event::text("xx"), key("key")).unwrap_err().is_too_large());
+    assert!(publish_with_key(&hub, "sse", Event::text("xx"), key("key")).unwrap_err().is_too_large());
     assert!(!publish_once(&hub, "sse", "x", "key").repeated);
 }
 
@@ -123,11 +124,11 @@ fn threads_with_the_same_key_at_once_make_one_event() {
 fn a_channel_that_is_forgotten_forgets_its_keys() {
     let hub = Hub::new();
     let key = || IdempotencyKey::new("k").unwrap();
-    let first = hub.publish_once_now("a", Event::text("x"), key()).unwrap();
-    hub.publish_once_now("b", Event::text("x"), key()).unwrap();
+    let first = publish_with_key(&hub, "a", Event::text("x"), key()).unwrap();
+    publish_with_key(&hub, "b", Event::text("x"), key()).unwrap();
     assert!(crate::support::forget(&hub, "a"));
-    let again = hub.publish_once_now("a", Event::text("x"), key()).unwrap();
+    let again = publish_with_key(&hub, "a", Event::text("x"), key()).unwrap();
     assert!(!again.repeated);
     assert_ne!(again.position.epoch, first.position.epoch);
-    assert!(hub.publish_once_now("b", Event::text("x"), key()).unwrap().repeated, "the other channel keeps its own");
+    assert!(publish_with_key(&hub, "b", Event::text("x"), key()).unwrap().repeated, "the other channel keeps its own");
 }

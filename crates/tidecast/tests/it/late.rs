@@ -50,7 +50,7 @@ impl Late {
 
     fn append(&self, publication: &Publication) -> Published {
         let appended = self.deliveries().append(&publication.channel, &EncodedEvent::new(&publication.event));
-        let appended = appended.expect("the hub is there");
+        let appended = appended.appended().expect("the hub is there");
         Published::new(publication, appended.position, appended.receivers)
     }
 }

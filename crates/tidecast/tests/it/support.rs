@@ -14,7 +14,8 @@ use std::{
 };
 
 use tidecast::{
-    Batch, Channel, Event, Feed, Hub, Limits, Position, Start, Subscription,
+    Batch, Channel, Event, Feed, Hub, IdempotencyKey, Limits, Position, Publication, Published, Result, Start,
+    Subscription,
     clock::ManualClock,
     wire::{Decoder, FirstBlock, Item, Message},
 };
@@ -58,6 +59,11 @@ pub(crate) fn hub_with(limits: Limits) -> (Hub, Arc<ManualClock>) {
 /// Publishes text.
 pub(crate) fn publish(hub: &Hub, channel: &str, data: &str) -> Position {
     hub.publish_now(channel, Event::text(data)).expect("it is published").position
+}
+
+/// Publishes an event under an idempotency key.
+pub(crate) fn publish_with_key(hub: &Hub, channel: &str, event: Event, key: IdempotencyKey) -> Result<Published> {
+    hub.publish_publication_now(&Publication::new(channel, event)?.with_idempotency_key(key))
 }
 
 /// Publishes text under an id of its own.

@@ -212,8 +212,7 @@ mod tests {
     async fn a_broker_that_fails_half_way_is_answered_with_what_was_published() {
         let hub = Hub::builder().broker(Arc::new(GoesAway(AtomicU64::new(0)))).build();
         let item = || {
-            let channel = Channel::default();
-            let publication = Publication { channel, event: Event::text("x"), idempotency_key: None };
+            let publication = Publication::new(Channel::default(), Event::text("x")).unwrap();
             PublishItem { publication, refuses_conflict: false }
         };
         let problem = publish_all(&hub, vec![item(), item(), item(), item()]).await;
