@@ -46,7 +46,6 @@ impl StreamQuery {
         const ONCE: [&str; 4] = ["last_event_id", "lastEventId", "last", "open"];
 
         let mut parsed = Self::default();
-        let mut open_event = None;
         let mut seen = [false; ONCE.len()];
         for (name, value) in raw_pairs(query.as_bytes())? {
             if let Some(index) = ONCE.iter().position(|once| *name == *once.as_bytes() && !value.is_empty())
@@ -73,18 +72,14 @@ impl StreamQuery {
                     parsed.last_event_id = Some(value.into_owned());
                 }
                 b"last" => parsed.last = Some(parse_last(&utf8("last", value)?)?),
-                b"open" => {
-                    open_event = Some(parse_switch("open", &utf8("open", value)?)?);
+                b"open" => parsed.open_event = parse_open(&utf8("open", value)?)?,
+                _ if parsed.alias.is_none() => {
+                    let name = std::str::from_utf8(&name).ok();
+                    parsed.alias = name.filter(|name| is_channel_alias(name)).map(str::to_owned);
                 }
-                _ => {
-                    if parsed.alias.is_none() {
-                        parsed.alias =
-                            std::str::from_utf8(&name).ok().filter(|name| is_channel_alias(name)).map(str::to_owned);
-                    }
-                }
+                _ => {}
             }
         }
-        parsed.open_event = open_event.unwrap_or_default();
         if parsed.channels.is_empty() {
             parsed.channels.push(Channel::default());
         } else {
@@ -188,11 +183,11 @@ fn utf8(name: &str, value: Cow<'_, [u8]>) -> Result<String, Problem> {
     String::from_utf8(value.into_owned()).map_err(|_| Problem::bad_request(format!("`{name}` is not UTF-8")))
 }
 
-fn parse_switch(name: &str, text: &str) -> Result<bool, Problem> {
+fn parse_open(text: &str) -> Result<bool, Problem> {
     match text {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
-        _ => Err(Problem::bad_request(format!("`{name}` must be 1, 0, true or false"))),
+        _ => Err(Problem::bad_request("`open` must be 1, 0, true or false")),
     }
 }
 
