@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 /// The libraries with a stable interface.
-const CRATES: [&str; 3] = ["tidecast", "tidecast-axum", "tidecast-redis"];
+const CRATES: [&str; 4] = ["tidecast", "tidecast-axum", "tidecast-redis", "tidecast-serve"];
 
 const FOLDER: &str = "docs/api";
 

@@ -1,9 +1,9 @@
-//! Which streams may leave hyper, and what leaves with them.
+//! Which streams leave hyper, and what leaves with them.
 //!
-//! Decided here, around the router and all its layers: what a layer adds to a stream's body is left out once the stream
-//! is detached. So a layer that rewrites a stream must say so by a header, as compression does by `Content-Encoding`.
+//! The decision falls around the handler and all its layers: a detached stream leaves out whatever a layer does to the
+//! body. So a layer that changes the bytes of a stream must show it by a header, as compression does by `Content-Encoding`.
 
-use std::{any::Any, net::TcpStream};
+use std::any::Any;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -12,41 +12,42 @@ use tidecast::Subscription;
 use tidecast_axum::internals::StreamHandoff;
 use tokio::time::Instant;
 
-use crate::places::Place;
+use crate::listener::{connection_limit::Permit, socket::RawSocket};
 
 /// A stream with its socket, as it left hyper.
 #[derive(Debug)]
 pub(crate) struct Detached {
-    pub(crate) socket: TcpStream,
-    /// What is to be written first.
+    pub(crate) socket: RawSocket,
+    /// Bytes to be written first.
     pub(crate) unwritten: Bytes,
     pub(crate) subscription: Subscription,
     pub(crate) sent_at: Instant,
-    /// `None` is never.
+    /// When the stream ends by itself; `None` is never.
     pub(crate) ends_at: Option<Instant>,
-    /// Whether what is written goes out in chunks: not to a client of HTTP/1.0.
+    /// Whether the body is sent in chunks, which HTTP/1.0 does not know.
     pub(crate) chunked: bool,
-    pub(crate) seat: Seat,
+    pub(crate) guard: ConnectionGuard,
 }
 
-/// What a connection holds until it ends: its place among all, and the stream's place.
+/// What a connection holds until it ends: its slot, and what was attached to the stream.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    pub(crate) _place: Place,
-    pub(crate) _kept: Option<Box<dyn Any + Send>>,
+pub(crate) struct ConnectionGuard {
+    pub(crate) _permit: Permit,
+    pub(crate) _attached: Option<Box<dyn Any + Send>>,
 }
 
-/// A cell for the stream that may be the answer to a request, and how it would be served.
+/// A cell for the stream that may be the response to a request, and how it would be served.
 #[derive(Debug, Clone)]
 pub(crate) struct Offer {
     pub(crate) handoff: StreamHandoff,
-    /// Whether it may leave hyper.
+    /// Whether the stream may leave hyper.
     pub(crate) detaches: bool,
+    /// Whether the body is sent in chunks, which HTTP/1.0 does not know.
     pub(crate) chunked: bool,
 }
 
-/// Makes a cell for a request whose answer may be a stream. That of a client that is still sending a body stays with hyper,
-/// which reads it.
+/// Makes a cell for a request whose response may be a stream. A client that still sends a body stays with hyper, which
+/// reads it.
 pub(crate) fn offer<B: Body>(request: &Request<B>, has_reactors: bool) -> Option<Offer> {
     (request.method() == Method::GET).then(|| Offer {
         handoff: StreamHandoff::new(),
@@ -55,12 +56,13 @@ pub(crate) fn offer<B: Body>(request: &Request<B>, has_reactors: bool) -> Option
     })
 }
 
-/// Returns whether an answer is such a stream. If so it is the last on its connection, which its head then says.
+/// Returns whether a response is the stream that was offered. If so, it is the last one on its connection, and its head
+/// says so.
 pub(crate) fn accept<B>(offer: &mut Offer, response: &mut Response<B>) -> bool {
     let is_stream = response.status() == StatusCode::OK && offer.handoff.has_stream();
     if is_stream {
         offer.detaches &= is_plain_stream(response.headers());
-        // Whatever the client has sent behind its request is not answered, and with this it knows.
+        // The client learns that requests which it sends after this one are not answered.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     is_stream
@@ -114,8 +116,8 @@ mod tests {
             let mut response = stream.into_response();
             change(&mut response);
             let accepted = accept(&mut offer, &mut response);
-            let says_so = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
-            assert_eq!(accepted, says_so);
+            let closes = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
+            assert_eq!(accepted, closes);
             (accepted, offer.detaches)
         };
         assert_eq!(accepted(&|_| {}), (true, true));

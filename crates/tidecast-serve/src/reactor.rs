@@ -1,27 +1,27 @@
-//! Reactors: each a thread that writes what channels have to the sockets of many streams.
+//! Reactors: threads that write the events of channels to the sockets of many streams.
 //!
-//! A stream that has left hyper is here a socket and a few dozen bytes. All of a reactor's stand behind one lock, which
-//! its thread holds while it works and lets go of only to wait. Sockets are written to under that lock, against what holds
-//! everywhere else, that nothing is sent under one. What bounds it:
+//! Here a stream that has left hyper is a socket and some hundred bytes. All streams of a reactor are behind one lock, which
+//! its thread holds while it works and releases only to wait. Sockets are written to under that lock, which is bounded by
+//! these rules:
 //!
-//! - No write waits, as no socket blocks.
-//! - Nobody waits for the lock but the thread itself, for at most as long as another takes to write to
-//!   [`DIRECT_READERS_MAX`] sockets. All others only try it. Where it is taken they leave word in the inbox, whose lock is
-//!   held for a few instructions.
-//! - Under it no other is taken but those that take none themselves: a log's, the inbox', those of counters and places.
+//! - No write waits, because no socket blocks.
+//! - Only the thread itself waits for the lock, at most for the time that a publisher needs for
+//!   [`DIRECT_READERS_MAX`] writes. Others try it; if it is taken, they leave a task in the queue, whose lock is held for a
+//!   few instructions.
+//! - Under it, only locks are taken under which no other lock is taken: those of a log, of the queue, of counters and slots.
 //!
-//! **The direct send**: who publishes to a channel with few readers here, while the thread sleeps, writes to their sockets
-//! itself. To wake the thread for it would cost more than the writes, and delay them.
+//! **The direct send**: a publisher to a channel that has few readers here, while the thread sleeps, writes to their sockets
+//! itself. Waking the thread would cost more than the writes, and delay them.
 
 mod chunk;
-mod closing;
 mod connections;
+mod dispatcher;
 mod entry;
 #[cfg(test)]
 mod fairness;
 mod full_stream;
 mod read_cache;
-mod round;
+mod rounds;
 mod slab;
 mod task_queue;
 mod timers;
@@ -32,10 +32,7 @@ use std::{
     ops::ControlFlow,
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -49,80 +46,66 @@ use tidecast::{GroupWaker, ReaderGroups};
 use tokio::{runtime::Handle, sync::Notify};
 
 use self::{
-    connections::Connections,
+    dispatcher::Dispatcher,
     slab::Token,
-    task_queue::{Inbox, Mail},
+    task_queue::{LiveCount, Queued, TaskQueue},
 };
 use crate::{
-    config::Config,
+    counters::{ConnectionCounters, count},
     detach::Detached,
-    observe::metrics::Counters,
+    options::ServeOptions,
     supervise::{Task, Tasks},
 };
 
-/// How many readers a channel may have here for a publisher to write to them itself.
+/// Most readers of a group that a publisher writes to itself.
 const DIRECT_READERS_MAX: usize = 8;
 
-/// How many events are taken from the system at once.
+/// Most events that are taken from the system at once.
 const EVENTS_MAX: usize = 256;
 
-/// Stands for the inbox among the tokens, of which none is 0.
-const INBOX: u64 = 0;
+/// The epoll data of the task queue. No token is 0.
+const TASK_QUEUE: u64 = 0;
 
-/// All reactors.
+/// All reactors of a server.
 #[derive(Debug)]
 pub(crate) struct Reactors {
     all: Box<[Arc<Reactor>]>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    counters: Arc<Counters>,
-    /// Told when a reactor has no connection left.
+    counters: Arc<ConnectionCounters>,
+    /// Notified when a reactor has no stream left.
     emptied: Arc<Notify>,
 }
 
 struct Reactor {
-    /// `None` before the thread has begun, and after it has ended.
-    connections: Mutex<Option<Connections>>,
-    members: Arc<Members>,
-    inbox: Arc<Inbox>,
+    /// `None` before the thread has started and after it has ended.
+    dispatcher: Mutex<Option<Dispatcher>>,
+    live: Arc<LiveCount>,
+    queue: Arc<TaskQueue>,
     epoll: Arc<OwnedFd>,
 }
 
-/// The connections of a reactor, with those that are still in the inbox.
-#[derive(Debug)]
-struct Members {
-    count: AtomicUsize,
-    emptied: Arc<Notify>,
-}
-
-/// What a reactor's thread does after a round.
+/// What a reactor's thread does after a turn.
 enum Next {
-    /// Wait for this long; `None` is for ever.
+    /// Waits for this long; `None` is for ever.
     Wait(Option<Duration>),
     End,
-    BeginAgain,
+    Restart,
 }
 
-/// One of them. It is counted until it is dropped, wherever that is.
-#[derive(Debug)]
-struct Member(Arc<Members>);
-
 impl Reactors {
-    /// Starts as many reactors as the configuration says. To be called within a runtime, which brokers may need.
-    pub(crate) fn start(config: &Config, counters: &Arc<Counters>, tasks: &Tasks) -> io::Result<Self> {
+    /// Starts the reactors. To be called within a runtime, which brokers may need.
+    pub(crate) fn start(options: &ServeOptions, counters: &Arc<ConnectionCounters>, tasks: &Tasks) -> io::Result<Self> {
         let emptied = Arc::new(Notify::new());
-        let mut all = Vec::with_capacity(config.reactors);
-        let mut threads = Vec::with_capacity(config.reactors);
-        for number in 0..config.reactors {
+        let mut all = Vec::with_capacity(options.reactors);
+        let mut threads = Vec::with_capacity(options.reactors);
+        for number in 0..options.reactors {
             let reactor = Arc::new(Reactor::new(emptied.clone())?);
-            let (running, config, counters) = (reactor.clone(), config.clone(), counters.clone());
+            let (running, options, counters) = (reactor.clone(), options.clone(), counters.clone());
             let runtime = Handle::current();
             let task = tasks.add(format!("reactor-{number}"));
             let run = move || {
                 let _entered = runtime.enter();
-                running.run(&task, || {
-                    let taps = ReaderGroups::new(running.clone());
-                    Connections::new(taps, running.epoll.clone(), running.inbox.clone(), &config, counters.clone())
-                });
+                running.run(&task, || running.dispatcher(&options, counters.clone()));
             };
             threads.push(std::thread::Builder::new().name(format!("reactor-{number}")).spawn(run)?);
             all.push(reactor);
@@ -130,73 +113,54 @@ impl Reactors {
         Ok(Self { all: all.into(), threads: threads.into(), counters: counters.clone(), emptied })
     }
 
-    /// Whether there is any: otherwise streams stay where they are.
+    /// Returns whether there are any. If not, streams stay with hyper.
     pub(crate) fn any(&self) -> bool {
         !self.all.is_empty()
     }
 
-    /// Gives a connection to the reactor that has the fewest. In turn would not do: streams last, and which ones end is
-    /// nobody's turn.
-    pub(crate) fn adopt(&self, detached: Detached) {
-        let Some(reactor) = self.all.iter().min_by_key(|reactor| reactor.members.count()) else { return };
-        self.counters.count_detached();
-        reactor.inbox.adopt(detached, reactor.members.join());
+    /// Gives a stream to the reactor that has the fewest. Taking turns would not balance them, because streams last and end
+    /// at any time.
+    pub(crate) fn add(&self, detached: Detached) {
+        let Some(reactor) = self.all.iter().min_by_key(|reactor| reactor.live.get()) else { return };
+        count(&self.counters.detached);
+        reactor.queue.push_detached(detached, reactor.live.add());
     }
 
-    /// Has every stream end once it has been given all there is. The hub is closed, and nothing more comes.
-    pub(crate) fn end(&self) {
+    /// Ends every stream once it has all its events. The hub is closed, so no more come.
+    pub(crate) fn close(&self) {
         for reactor in &self.all {
-            reactor.inbox.end();
+            reactor.queue.close();
         }
     }
 
-    /// Waits until no connection is left.
+    /// Waits until no stream is left.
     ///
     /// # Cancel safety
     ///
-    /// It only looks.
-    pub(crate) async fn ended(&self) {
+    /// Dropping the future has no effect.
+    pub(crate) async fn wait_empty(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.count() == 0 {
+            if self.streams() == 0 {
                 return;
             }
             emptied.await;
         }
     }
 
-    /// How many connections there are.
-    pub(crate) fn count(&self) -> usize {
-        self.all.iter().map(|reactor| reactor.members.count()).sum()
+    /// Returns how many streams there are.
+    pub(crate) fn streams(&self) -> usize {
+        self.all.iter().map(|reactor| reactor.live.get()).sum()
     }
 
-    /// Cuts what is left, and ends the threads.
+    /// Cuts the streams that are left, and ends the threads.
     pub(crate) fn cut(&self) {
         for reactor in &self.all {
-            reactor.inbox.cut();
+            reactor.queue.cut();
         }
         for thread in self.threads.lock().drain(..) {
-            // One that panicked has said so.
+            // A panic was logged when it happened.
             let _ = thread.join();
-        }
-    }
-}
-
-impl Members {
-    fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    fn join(self: &Arc<Self>) -> Member {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        Member(self.clone())
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.emptied.notify_waiters();
         }
     }
 }
@@ -204,117 +168,122 @@ impl Drop for Member {
 impl Reactor {
     fn new(emptied: Arc<Notify>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let inbox = Inbox::new()?;
+        let queue = TaskQueue::new()?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&epoll, inbox.waker(), epoll::EventData::new_u64(INBOX), flags)?;
+        epoll::add(&epoll, queue.eventfd(), epoll::EventData::new_u64(TASK_QUEUE), flags)?;
         Ok(Self {
-            connections: Mutex::new(None),
-            members: Arc::new(Members { count: AtomicUsize::new(0), emptied }),
-            inbox: Arc::new(inbox),
+            dispatcher: Mutex::new(None),
+            live: LiveCount::new(emptied),
+            queue: Arc::new(queue),
             epoll: Arc::new(epoll),
         })
     }
 
-    /// Serves until it is told to end. A panic costs the streams of this reactor, whose clients come back, and no others.
-    fn run(&self, task: &Task, connections: impl Fn() -> Connections) {
+    fn dispatcher(self: &Arc<Self>, options: &ServeOptions, counters: Arc<ConnectionCounters>) -> Dispatcher {
+        let groups = ReaderGroups::new(self.clone());
+        Dispatcher::new(groups, self.epoll.clone(), self.queue.clone(), options, counters)
+    }
+
+    /// Serves until it is told to end. A panic costs the streams of this reactor, whose clients reconnect, and no others.
+    fn run(&self, task: &Task, dispatcher: impl Fn() -> Dispatcher) {
         task.run(|| {
-            *self.connections.lock() = Some(connections());
-            let ended = catch_unwind(AssertUnwindSafe(|| self.serve(task)));
-            self.drop_connections();
-            ended.unwrap_or(ControlFlow::Continue(()))
+            *self.dispatcher.lock() = Some(dispatcher());
+            let result = catch_unwind(AssertUnwindSafe(|| self.serve(task)));
+            self.drop_streams();
+            result.unwrap_or(ControlFlow::Continue(()))
         });
     }
 
-    /// Drops all connections. What this drops takes locks of its own, and has nobody wait for ours.
-    fn drop_connections(&self) {
-        let left = self.connections.lock().take();
-        drop(left);
+    /// Drops all streams, after the lock is released: their guards take locks of their own.
+    fn drop_streams(&self) {
+        let streams = self.dispatcher.lock().take();
+        drop(streams);
     }
 
-    /// Serves until it is told to end, or finds that a thread which wrote here has panicked.
+    /// Serves until it is told to end, or finds that a publisher's thread has panicked here.
     fn serve(&self, task: &Task) -> ControlFlow<()> {
         let mut events = Vec::with_capacity(EVENTS_MAX);
-        let mut mail = Mail::default();
+        let mut queued = Queued::default();
         loop {
             task.fault_point();
-            let idle_time = match self.work(&mut events, &mut mail) {
+            let idle_time = match self.work(&mut events, &mut queued) {
                 Next::Wait(idle_time) => idle_time,
                 Next::End => return ControlFlow::Break(()),
-                Next::BeginAgain => return ControlFlow::Continue(()),
+                Next::Restart => return ControlFlow::Continue(()),
             };
             let timeout = idle_time.map(timespec);
             match epoll::wait(&*self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "a reactor failed to wait");
-                    // What waits for sockets waits longer, and the rest goes on.
+                    // Streams that wait for their sockets wait longer; the others go on.
                     std::thread::sleep(Duration::from_millis(100));
                 }
             }
         }
     }
 
-    /// Does what there is to do, once around.
-    fn work(&self, events: &mut Vec<epoll::Event>, mail: &mut Mail) -> Next {
-        let mut guard = self.connections.lock();
-        let Some(connections) = guard.as_mut() else { return Next::BeginAgain };
-        self.inbox.woke();
-        connections.look_at_clock();
+    /// Does one turn of work.
+    fn work(&self, events: &mut Vec<epoll::Event>, queued: &mut Queued) -> Next {
+        let mut guard = self.dispatcher.lock();
+        let Some(dispatcher) = guard.as_mut() else { return Next::Restart };
+        self.queue.set_awake();
+        dispatcher.refresh_clock();
         for event in events.drain(..) {
             let (data, flags) = (event.data.u64(), event.flags);
-            if data != INBOX {
-                connections.on_event(Token::from_u64(data), flags);
+            if data != TASK_QUEUE {
+                dispatcher.on_event(Token::from_u64(data), flags);
             }
         }
-        let orders = self.inbox.take(mail);
-        if orders.cut {
+        let control = self.queue.take(queued);
+        if control.cut {
             return Next::End;
         }
-        connections.open(mail);
-        if orders.ending {
-            connections.end();
+        dispatcher.accept(queued);
+        if control.closing {
+            dispatcher.close();
         }
-        connections.keep_time();
-        connections.work();
-        if connections.has_work() || !self.inbox.may_sleep(orders) {
+        dispatcher.keep_time();
+        dispatcher.work();
+        if dispatcher.has_work() || !self.queue.try_sleep(control) {
             return Next::Wait(Some(Duration::ZERO));
         }
-        Next::Wait(connections.idle_time())
+        Next::Wait(dispatcher.idle_time())
     }
 }
 
 impl GroupWaker for Reactor {
     fn wake(&self, key: u32) {
-        if let Some(mut guard) = self.connections.try_lock()
-            && let Some(connections) = guard.as_mut()
-            && connections.channels.readers(key) <= DIRECT_READERS_MAX
-            && !connections.has_work()
+        if let Some(mut guard) = self.dispatcher.try_lock()
+            && let Some(dispatcher) = guard.as_mut()
+            && dispatcher.readers(key) <= DIRECT_READERS_MAX
+            && !dispatcher.has_work()
         {
             let served = catch_unwind(AssertUnwindSafe(|| {
-                connections.serve_now(key);
-                connections.has_work()
+                dispatcher.serve_now(key);
+                dispatcher.has_work()
             }));
             drop(guard);
             if served.is_err() {
-                // Whoever publishes is not to fail with it, and the thread finds that there is nothing left.
-                self.drop_connections();
+                // The publisher does not fail. The thread finds that nothing is left, and restarts.
+                self.drop_streams();
             }
             if served.unwrap_or(true) {
-                self.inbox.nudge();
+                self.queue.wake();
             }
             return;
         }
-        self.inbox.mark_dirty(key);
+        self.queue.push_group(key);
     }
 }
 
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor").field("members", &self.members).finish_non_exhaustive()
+        f.debug_struct("Reactor").field("live", &self.live).finish_non_exhaustive()
     }
 }
 
 fn timespec(time: Duration) -> Timespec {
-    // A tick at most.
+    // At most one tick.
     Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) }
 }

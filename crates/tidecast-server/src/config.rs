@@ -20,6 +20,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tidecast::Limits;
 use tidecast_axum::StreamOptions;
+use tidecast_serve::ServeOptions;
 
 use self::reader::{
     SettingReader, parse_address, parse_count, parse_log_filter, parse_log_format, parse_reactors, parse_retry,
@@ -133,6 +134,21 @@ impl Config {
     /// Returns why the hub cannot run on this machine, if so.
     pub(crate) fn obstacle(&self) -> Option<String> {
         machine::too_few_files(self.files_max)
+    }
+
+    /// Returns how connections are accepted, limited and served.
+    pub(crate) fn serve_options(&self) -> ServeOptions {
+        ServeOptions {
+            connections_max: self.connections_max,
+            connections_per_client_max: self.connections_per_client_max,
+            header_timeout: self.header_timeout,
+            idle_timeout: self.idle_timeout,
+            stall_timeout: self.stall_timeout,
+            stop_timeout: self.stop_timeout,
+            send_buffer_bytes: self.send_buffer_bytes,
+            reactors: self.reactors,
+            streams: self.streams.clone(),
+        }
     }
 
     /// Returns the value of a setting whose default depends on the machine.

@@ -1,11 +1,8 @@
 //! The hub: a program around the engine, with HTTP in front.
 //!
-//! The files in the order in which a request meets them: the command line becomes a [`config`], the [`app`] is built
-//! from it, [`listen`] accepts connections and hands them to [`workers`], [`connection`] serves each on a guarded
-//! [`socket`], [`auth`] and [`streams`] let requests in, and a file of [`http`] answers each. [`shutdown`] ends it.
-//! [`cmd`] has the commands; most of them are clients of a hub.
-//!
-//! A stream whose head is written leaves all of this with its socket: [`detach`] says which, a [`reactor`] serves it.
+//! The command line becomes a [`config`], and the [`app`] is built from it. `tidecast-serve` accepts connections and hands
+//! their requests to [`http`], where [`auth`] and [`streams`] let them in. [`cmd`] has the commands; most of them are
+//! clients of a hub.
 //!
 //! Nothing here is for other programs: it is a library only for [`main`](run) and the fuzz targets.
 
@@ -24,36 +21,31 @@ mod streams;
 
 mod app;
 
-#[path = "../../tidecast-serve/src/lib.rs"]
-mod serve;
-
-use self::serve::{
-    connection,
-    connection::{cork, head_timer},
-    detach, lazy_timer as deadline, listener as listen,
-    listener::{connection_limit as places, shutdown, socket, workers},
-    reactor, supervise,
-};
-
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
+use tidecast_serve::{Server, Tasks};
 
 use crate::{
+    app::App,
     cmd::{
         Exit,
         cli::{self, Document, Invocation, LoadedSettings},
     },
     config::{Config, Settings, document},
+    http::{publish::fast_path::PublishProtocol, router::Routes},
     observe::{
         metrics, telemetry,
         terminal::{self, print, print_error},
     },
-    supervise::Tasks,
-    workers::Workers,
 };
 
 /// The conventional exit status for a command line that can't be followed (`EX_USAGE` of sysexits.h).
@@ -145,18 +137,36 @@ fn serve(config: Config, warnings: &[String]) -> anyhow::Result<()> {
 }
 
 fn run_hub(config: Config, warnings: &[String], tasks: Arc<Tasks>) -> anyhow::Result<()> {
-    let runtime = workers::runtime().context("failed to start")?;
+    let runtime = tidecast_serve::runtime().context("failed to start")?;
     runtime.block_on(async {
-        // Before anything is announced, so that no signal after that is missed.
-        let stop = shutdown::signals()?;
-        let listener = listen::bind(&config)?;
+        // First, so that no signal is missed that comes after the hub is announced.
+        let stop = tidecast_serve::signals().context("failed to listen for signals")?;
+        let listener = listen(config.listen)?;
         let address = listener.local_addr().context("failed to read the address")?;
-        let app = app::App::new(config, address, tasks)?;
-        let workers = Workers::start(&app.tasks).context("failed to start threads")?;
+        let app = App::new(config, address, tasks)?;
+        let server = Server::start(app.config.serve_options(), app.connections.clone(), app.tasks.clone())
+            .context("failed to start the threads that serve connections")?;
         app.announce(warnings);
-        listen::run(listener, app, workers, stop).await
+        let (routes, publishes) = (Routes::new(&app), PublishProtocol::new(app.clone()));
+        let served = server.serve(listener, routes, publishes, stop, || app.hub.close()).await;
+        served.context("failed to wait for connections")
     })?;
-    // What is still blocked in a thread by now is nothing that anybody waits for.
+    // Does not wait for blocking calls: nobody needs their results any more.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Opens the listening socket.
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    tidecast_serve::bind(address).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "is another program there? --listen ADDR:PORT chooses another",
+            io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address: --listen 0.0.0.0:PORT takes connections at each that it has, \
+                 --listen 127.0.0.1:PORT those from the machine itself"
+            }
+            _ => "--listen ADDR:PORT chooses another address",
+        };
+        anyhow::Error::new(error).context(format!("failed to listen on {address}; {remedy}"))
+    })
 }

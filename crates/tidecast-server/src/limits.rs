@@ -18,10 +18,6 @@ pub(crate) const FILES_WARNED_BELOW: usize = 1_024;
 /// Connections that are no stream, so that there is always room to publish and to look. Of few connections a third.
 pub(crate) const CONNECTIONS_KEPT: usize = 256;
 
-/// Most bytes that a client may send on a stream's connection, behind the request: the head said `Connection: close`. One
-/// that sends more is cut.
-pub(crate) const STREAM_INPUT_BYTES_MAX: usize = 16 * 1024;
-
 /// Longest body of a request, in bytes. A longer one is a 413.
 pub(crate) const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -37,30 +33,14 @@ pub(crate) const BATCH_MAX: usize = 1_000;
 /// Most channels of one page of `/channels`.
 pub(crate) const PAGE_MAX: usize = 1_000;
 
-/// How many connections may wait to be accepted: with the usual 128 a burst has some retry after a second.
-pub(crate) const BACKLOG: i32 = 4_096;
-
-/// How long the kernel tries to reach a client that does not answer.
-pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(45);
-
 /// How long after it was accepted a connection may send its first request to a hub that stops meanwhile.
 pub(crate) const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
-
-/// How long a connection is left open that says nothing, from its accept or its last answer on, also if all places are
-/// taken: its request may be on its way. Those that wait to be accepted wait for as long, at the most, for one of them.
-pub(crate) const IDLE_GRACE: Duration = Duration::from_millis(250);
-
-/// What hyper keeps at most to read or to write for one connection.
-pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Most log lines that wait to be written. At it lines are dropped, and counted.
 pub(crate) const LOG_LINES_MAX: usize = 1_024;
 
 /// Longest log line, in bytes. What is longer is cut.
 pub(crate) const LOG_LINE_BYTES_MAX: usize = 8 * 1024;
-
-/// Most reactors, each of which is a thread.
-pub(crate) const REACTORS_MAX: usize = 1_024;
 
 /// Wrong keys of one address that are answered at once, within [`GUESS_WINDOW`]. Each further one is answered late, by 429.
 pub(crate) const GUESSES_MAX: u32 = 10;
@@ -76,9 +56,6 @@ pub(crate) const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 /// Most answers that are late at one time, as each holds a connection; beyond it they come at once.
 pub(crate) const DELAYED_REFUSALS_MAX: usize = 64;
-
-/// Shortest time between two log lines on refusals of the same cause, or on the same bound that is reached.
-pub(crate) const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shortest secret that tickets may be signed with, in bytes: who sees a ticket can try shorter ones on a machine of its own.
 pub(crate) const TICKET_SECRET_BYTES_MIN: usize = 32;

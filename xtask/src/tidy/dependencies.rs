@@ -8,10 +8,12 @@ use super::{manifests, none_of, sections};
 use crate::workspace::{cargo_program, root};
 
 /// A crate, and what may not be in it, however deep. What ends in `*` is the beginning of a name.
-const NEVER: [(&str, &[&str]); 3] = [
+const NEVER: [(&str, &[&str]); 4] = [
     ("tidecast", &["axum*", "http", "http-body*", "hyper*", "redis", "tokio*", "tower*", "tidecast-*"]),
-    ("tidecast-axum", &["redis", "tidecast-redis", "tidecast-server"]),
-    ("tidecast-redis", &["axum*", "hyper*", "tower*", "tidecast-axum", "tidecast-server"]),
+    ("tidecast-axum", &["redis", "tidecast-redis", "tidecast-serve*"]),
+    ("tidecast-redis", &["axum*", "hyper*", "tower*", "tidecast-axum", "tidecast-serve*"]),
+    // How requests are routed, configured and scraped is the program's.
+    ("tidecast-serve", &["clap*", "prometheus*", "redis", "tidecast-redis", "tidecast-server", "toml*"]),
 ];
 
 #[test]

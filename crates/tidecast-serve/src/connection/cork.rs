@@ -1,9 +1,9 @@
-//! A socket that gathers what is written while a connection is polled once, so that answers to requests that came
+//! A socket that gathers what is written during one poll of a connection, so that the responses to requests that arrived
 //! together leave together.
 //!
-//! hyper writes after each request. What it writes waits here until its connection has nothing more to do, and then goes
-//! out in one write; large pieces go straight through. It also tells when all that hyper had of a stream has come out of
-//! it, which is when the stream may be taken: see [`detach`](crate::detach).
+//! hyper writes after each request. Those bytes wait here until its connection has nothing more to do, and then leave in one
+//! write; large pieces pass straight through. The socket also knows when all that hyper had of a stream was written, which
+//! is when the stream may be taken; see [`detach`](crate::detach).
 
 use std::{
     cell::Cell,
@@ -18,89 +18,79 @@ use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::Instant,
 };
 
 use crate::{
-    deadline::Deadline, detach::Offer, head_timer::HeadLimits, limits::STREAM_INPUT_BYTES_MAX, socket::GuardedSocket,
+    connection::head::{HeadTimeouts, HeadWatch},
+    detach::Offer,
+    limits::STREAM_INPUT_BYTES_MAX,
+    listener::socket::Socket,
 };
 
-/// How much is gathered at most. At that it is written, and whoever has more waits until it is.
+/// Most bytes that are gathered. Then they are written, and the writer waits.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
-/// From here on copying costs more than another write.
+/// Pieces of this size are written by themselves, because copying them costs more than another write.
 const LARGE_BYTES: usize = 16 * 1024;
 
+/// The end of a body in chunks.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
 thread_local! {
-    /// Room to gather in, for whichever connection is polled. One keeps it only while its client does not take what is in
-    /// it, so that an idle connection has none.
+    /// The buffer of the connection that is polled. A connection keeps it only while its client does not take the bytes in
+    /// it, so an idle connection has none.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A handle on the socket: hyper has one, and the task that polls hyper's connection has one.
+/// A handle on the socket, of which hyper and the task that polls hyper's connection have one each.
 #[derive(Debug, Clone)]
 pub(crate) struct CorkedSocket(Arc<Mutex<Corked>>);
 
 #[derive(Debug)]
 struct Corked {
-    /// Until it is taken.
-    socket: Option<GuardedSocket>,
-    /// What is to be read before anything else.
+    /// `None` once it was taken.
+    socket: Option<Socket>,
+    /// Bytes to be read before any others.
     unread: Bytes,
     gathered: Vec<u8>,
-    /// How much of it is written.
+    /// How many of the gathered bytes are written.
     written: usize,
-    /// The stream that is being answered with.
+    /// The stream that is the current response.
     offer: Option<Offer>,
-    /// How many bytes the client has sent behind the request for it, and whether it has closed its side.
+    /// How many bytes the client has sent after its request for the stream.
     input_bytes: usize,
+    /// Whether the client has closed its side since.
     input_ended: bool,
-    /// As what the stream was armed when hyper last had nothing more to write.
+    /// The idle epoch of the stream when hyper last had nothing more to write.
     flushed: Option<NonZeroU32>,
     head: HeadWatch,
 }
 
-/// How a stream is that is being answered with.
+/// The state of the stream that is the current response.
 #[derive(Debug)]
-pub(crate) enum Streaming {
-    /// It has more to say, or there is none.
-    GoesOn,
+pub(crate) enum StreamState {
+    /// It has bytes to be written, or the response is no stream.
+    Active,
     /// It needs hyper no more.
     Detachable(Offer),
-    /// Its client has closed its side, and has been given all there is.
-    ClientEnded,
-    /// Its client goes on sending.
+    /// Its client has closed its side, and all bytes were written.
+    ClientClosed,
+    /// Its client keeps sending.
     TooMuchInput,
+    /// Its connection failed.
     Broken,
 }
 
-/// The end of a body in chunks.
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
-/// How far the next request's head is.
-#[derive(Debug, Default)]
-struct HeadWatch {
-    /// Whether some of it was read.
-    heard: bool,
-    /// Since when nothing of it has come. `None` until somebody asks, so that a request which comes whole costs no look at
-    /// the clock; the same for the next.
-    idle_since: Option<Instant>,
-    /// Since when some of it is there.
-    begun_at: Option<Instant>,
-    deadline: Deadline,
-}
-
 impl CorkedSocket {
-    /// A socket of which some was read already: the beginning of a request, since `begun_at`.
-    pub(crate) fn new(socket: GuardedSocket, unread: Bytes, begun_at: Option<Instant>) -> Self {
-        let (socket, gathered, written) = (Some(socket), Vec::new(), 0);
-        let head = HeadWatch { heard: !unread.is_empty(), begun_at, ..HeadWatch::default() };
+    /// Creates a handle on a socket of which `unread` was read already, the first byte of it at `begun_at`.
+    pub(crate) fn new(socket: Socket, unread: Bytes, begun_at: Option<Instant>) -> Self {
+        let head = HeadWatch::new(!unread.is_empty(), begun_at);
         Self(Arc::new(Mutex::new(Corked {
-            socket,
+            socket: Some(socket),
             unread,
-            gathered,
-            written,
+            gathered: Vec::new(),
+            written: 0,
             offer: None,
             input_bytes: 0,
             input_ended: false,
@@ -109,84 +99,68 @@ impl CorkedSocket {
         })))
     }
 
-    /// Says that hyper waits for the head of the next request.
+    /// Notes that hyper waits for the head of the next request.
     pub(crate) fn wait_for_head(&self) {
         let mut corked = self.0.lock();
-        // What was read before hyper was set up is the first request's.
-        if !corked.unread.has_remaining() {
-            corked.head.heard = false;
-            corked.head.begun_at = None;
-        }
-        corked.head.idle_since = None;
+        // Bytes that were read before hyper was set up belong to the first request.
+        let begun = corked.unread.has_remaining();
+        corked.head.restart(begun);
     }
 
     /// Waits until that head is overdue.
-    pub(crate) fn poll_overdue(&self, context: &mut Context<'_>, limits: HeadLimits) -> Poll<()> {
-        self.0.lock().head.poll_overdue(context, limits)
+    pub(crate) fn poll_overdue(&self, context: &mut Context<'_>, timeouts: HeadTimeouts) -> Poll<()> {
+        self.0.lock().head.poll_overdue(context, timeouts)
     }
 
-    /// Writes what was gathered: to be called after each poll of the connection.
+    /// Writes the gathered bytes. To be called after each poll of the connection.
     pub(crate) fn poll_uncork(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.lock().poll_uncork(context)
     }
 
-    /// Says that the answer on its way is a stream.
+    /// Notes that the current response is a stream.
     pub(crate) fn offer(&self, offer: Offer) {
         self.0.lock().offer = Some(offer);
     }
 
-    /// Looks after the stream that is being answered with, if that is so: to be called after each poll of the connection,
-    /// as hyper does not read while it answers.
-    pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> Streaming {
+    /// Returns the state of the stream that is the current response. To be called after each poll of the connection,
+    /// because hyper does not read while it responds.
+    pub(crate) fn poll_stream(&self, context: &mut Context<'_>) -> StreamState {
         let mut corked = self.0.lock();
-        let Some(offer) = corked.offer.clone() else { return Streaming::GoesOn };
+        let Some(offer) = corked.offer.clone() else { return StreamState::Active };
         if corked.poll_input(context).is_err() {
-            return Streaming::Broken;
+            return StreamState::Broken;
         }
         if corked.input_bytes > STREAM_INPUT_BYTES_MAX {
-            return Streaming::TooMuchInput;
+            return StreamState::TooMuchInput;
         }
-        // Once all that it said has come out of hyper, and it has nothing more to say.
-        let has_said_all = offer.handoff.idle_epoch().is_some_and(|armed| corked.flushed == Some(armed));
-        match has_said_all {
-            true if offer.detaches => Streaming::Detachable(offer),
+        let all_written = offer.handoff.idle_epoch().is_some_and(|epoch| corked.flushed == Some(epoch));
+        match all_written {
+            true if offer.detaches => StreamState::Detachable(offer),
             true if corked.input_ended => {
                 if offer.chunked {
                     corked.gather(LAST_CHUNK);
                 }
-                Streaming::ClientEnded
+                StreamState::ClientClosed
             }
-            _ => Streaming::GoesOn,
+            _ => StreamState::Active,
         }
     }
 
-    /// Takes the socket, and what is still to be written to it.
-    pub(crate) fn take(&self) -> Option<(TcpStream, Bytes)> {
+    /// Takes the socket, and the bytes that are still to be written to it.
+    pub(crate) fn take(&self) -> Option<(Socket, Bytes)> {
         let mut corked = self.0.lock();
         let unwritten = Bytes::copy_from_slice(&corked.gathered[corked.written..]);
         corked.release();
-        Some((corked.socket.take()?.into_inner(), unwritten))
-    }
-}
-
-impl HeadWatch {
-    fn poll_overdue(&mut self, context: &mut Context<'_>, limits: HeadLimits) -> Poll<()> {
-        let now = Instant::now();
-        let due = if self.heard {
-            self.begun_at.get_or_insert(now).checked_add(limits.head)
-        } else {
-            self.idle_since.get_or_insert(now).checked_add(limits.idle)
-        };
-        self.deadline.poll(context, due)
+        Some((corked.socket.take()?, unwritten))
     }
 }
 
 impl Corked {
-    /// Reads and drops what a stream's client sends, up to the bound.
+    /// Reads and drops what the client of a stream sends, up to the limit.
     fn poll_input(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while !self.input_ended && self.input_bytes <= STREAM_INPUT_BYTES_MAX {
-            let mut room = [0; 4096];
-            let mut buffer = ReadBuf::new(&mut room);
+            let mut array = [0; 4096];
+            let mut buffer = ReadBuf::new(&mut array);
             let socket = self.socket.as_mut().ok_or_else(taken)?;
             match Pin::new(socket).poll_read(context, &mut buffer)? {
                 Poll::Pending => break,
@@ -220,14 +194,14 @@ impl Corked {
     fn release(&mut self) {
         self.written = 0;
         if self.gathered.capacity() > 0 {
-            let mut room = std::mem::take(&mut self.gathered);
-            room.clear();
-            SPARE.set(room);
+            let mut buffer = std::mem::take(&mut self.gathered);
+            buffer.clear();
+            SPARE.set(buffer);
         }
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        // Whatever was said before, this comes after it.
+        // These bytes come after those that were flushed.
         self.flushed = None;
         let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
         if bytes >= LARGE_BYTES || self.gathered.len() + bytes > GATHERED_BYTES_MAX {
@@ -259,7 +233,9 @@ impl AsyncRead for CorkedSocket {
         let before = buffer.filled().len();
         let socket = corked.socket.as_mut().ok_or_else(taken)?;
         ready!(Pin::new(socket).poll_read(context, buffer))?;
-        corked.head.heard |= buffer.filled().len() > before;
+        if buffer.filled().len() > before {
+            corked.head.begin();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -281,7 +257,7 @@ impl AsyncWrite for CorkedSocket {
         true
     }
 
-    /// hyper asks for this only when it has nothing left to write.
+    /// hyper calls this only when it has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut corked = self.0.lock();
         corked.flushed = corked.offer.as_ref().and_then(|offer| offer.handoff.idle_epoch());
@@ -302,28 +278,28 @@ mod tests {
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;
+    use crate::listener::socket::RawSocket;
 
     async fn pair() -> (CorkedSocket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
         ours.set_nodelay(true).unwrap();
-        (
-            CorkedSocket::new(GuardedSocket::new(ours, Duration::from_secs(60), Arc::default()), Bytes::new(), None),
-            theirs,
-        )
+        let ours = RawSocket::from(ours.into_std().unwrap());
+        let ours = Socket::register(ours, Duration::from_secs(60), Arc::default()).unwrap();
+        (CorkedSocket::new(ours, Bytes::new(), None), theirs)
     }
 
-    fn room(socket: &CorkedSocket) -> usize {
+    fn capacity(socket: &CorkedSocket) -> usize {
         socket.0.lock().gathered.capacity()
     }
 
     #[tokio::test]
-    async fn what_is_written_in_pieces_leaves_in_one() {
+    async fn pieces_leave_in_one_write() {
         let (mut ours, mut theirs) = pair().await;
         for piece in ["HTTP/1.1 200 OK\r\n\r\n", "one", "two"] {
             ours.write_all(piece.as_bytes()).await.unwrap();
@@ -335,12 +311,12 @@ mod tests {
         let mut read = [0; 64];
         let n = theirs.read(&mut read).await.unwrap();
         assert_eq!(&read[..n], b"HTTP/1.1 200 OK\r\n\r\nonetwo");
-        assert_eq!(room(&ours), 0, "an idle connection has no room of its own");
+        assert_eq!(capacity(&ours), 0, "an idle connection has no buffer");
     }
 
-    /// However small and large pieces take turns, and whenever the socket is full.
+    /// Small and large pieces take turns, and the socket is full at any point.
     #[tokio::test]
-    async fn the_order_is_kept_and_nobody_writes_more_than_there_is_room_for() {
+    async fn the_order_is_kept_and_the_buffer_stays_bounded() {
         let (mut ours, mut theirs) = pair().await;
         let mut random = fastrand::Rng::with_seed(7);
         let pieces: Vec<Vec<u8>> = (0..600)
@@ -353,12 +329,12 @@ mod tests {
         let writing = tokio::spawn(async move {
             for (number, piece) in pieces.iter().enumerate() {
                 ours.write_all(piece).await.unwrap();
-                assert!(room(&ours) <= 2 * GATHERED_BYTES_MAX);
+                assert!(capacity(&ours) <= 2 * GATHERED_BYTES_MAX);
                 if number % 7 == 0 {
                     poll_fn(|context| ours.poll_uncork(context)).await.unwrap();
                 }
             }
-            // With what is still gathered before it.
+            // Writes the gathered bytes first.
             ours.shutdown().await.unwrap();
         });
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -368,9 +344,9 @@ mod tests {
         assert!(read == expected);
     }
 
-    /// Flushed is what hyper had when the stream last had nothing to say. What it writes after that is not.
+    /// A flush covers what hyper had when the stream was last idle, and no later bytes.
     #[tokio::test]
-    async fn a_stream_is_due_once_all_that_it_said_has_come_out() {
+    async fn a_stream_is_detachable_once_all_its_bytes_were_written() {
         use http_body_util::BodyExt;
 
         let (mut ours, _theirs) = pair().await;
@@ -385,24 +361,25 @@ mod tests {
         body.frame().await.unwrap().unwrap();
         ours.flush().await.unwrap();
         let mut context = Context::from_waker(std::task::Waker::noop());
-        let mut is_due = |ours: &CorkedSocket| matches!(ours.poll_stream(&mut context), Streaming::Detachable(_));
-        assert!(!is_due(&ours), "it may have more to say");
-        let silent = async |body: &mut axum::body::Body| {
+        let mut is_detachable =
+            |ours: &CorkedSocket| matches!(ours.poll_stream(&mut context), StreamState::Detachable(_));
+        assert!(!is_detachable(&ours), "it may have more");
+        let idle = async |body: &mut axum::body::Body| {
             assert!(tokio::time::timeout(Duration::from_millis(1), body.frame()).await.is_err());
         };
-        silent(&mut body).await;
-        assert!(!is_due(&ours), "not asked since");
+        idle(&mut body).await;
+        assert!(!is_detachable(&ours), "it was idle only since");
         ours.flush().await.unwrap();
-        assert!(is_due(&ours));
-        // It says something, which hyper keeps while the socket is full, and falls silent again.
+        assert!(is_detachable(&ours));
+        // An event, which hyper keeps while the socket is full, and then it is idle again.
         hub.publish_now("a", tidecast::Event::text("more")).unwrap();
         body.frame().await.unwrap().unwrap();
-        silent(&mut body).await;
-        assert!(!is_due(&ours));
+        idle(&mut body).await;
+        assert!(!is_detachable(&ours));
         ours.write_all(b"more").await.unwrap();
-        assert!(!is_due(&ours));
+        assert!(!is_detachable(&ours));
         ours.flush().await.unwrap();
-        assert!(is_due(&ours));
+        assert!(is_detachable(&ours));
         let (_, unwritten) = CorkedSocket::take(&ours).unwrap();
         assert_eq!(unwritten, "more");
     }

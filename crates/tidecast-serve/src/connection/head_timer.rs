@@ -1,9 +1,8 @@
-//! The time-outs of a connection that hyper serves, between two answers: how long it may be idle, and how long the head of
-//! its next request may take.
+//! The timer that hyper uses while it waits for a request's head.
 //!
-//! hyper has one time for both. It makes a timer when it begins to wait for a head, polls it while the head is incomplete
-//! and drops it once the head is complete. The timer here tells the two states apart by whether the socket has been read
-//! from meanwhile.
+//! hyper has one timeout for an idle connection and for an incomplete head. It makes a timer when it begins to wait, polls
+//! it while the head is incomplete, and drops it once the head is complete. This timer tells the two states apart by
+//! whether the socket was read from meanwhile.
 
 use std::{
     future::Future,
@@ -15,54 +14,49 @@ use std::{
 
 use hyper::rt::{Sleep, Timer};
 
-use crate::{config::Config, cork::CorkedSocket, places::Control};
+use crate::{
+    connection::{cork::CorkedSocket, head::HeadTimeouts},
+    listener::activity::Activity,
+    options::ServeOptions,
+};
 
 /// Makes the timers of one connection.
 #[derive(Debug)]
 pub(crate) struct HeadTimer {
     socket: CorkedSocket,
-    control: Arc<Control>,
-    limits: HeadLimits,
-    /// What hyper is told: it works out a deadline that is not used.
-    made_at: Instant,
-}
-
-/// How long to wait for a head.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HeadLimits {
-    /// From the last answer to the first byte.
-    pub(crate) idle: Duration,
-    /// From the first byte to the last.
-    pub(crate) head: Duration,
+    activity: Arc<Activity>,
+    timeouts: HeadTimeouts,
+    /// The time that hyper is told. It computes a deadline from it that is not used.
+    created_at: Instant,
 }
 
 impl HeadTimer {
-    pub(crate) fn new(socket: CorkedSocket, control: Arc<Control>, config: &Config) -> Self {
-        let limits = HeadLimits { idle: config.idle_timeout, head: config.header_timeout };
-        Self { socket, control, limits, made_at: Instant::now() }
+    pub(crate) fn new(socket: CorkedSocket, activity: Arc<Activity>, options: &ServeOptions) -> Self {
+        let timeouts = HeadTimeouts { idle: options.idle_timeout, head: options.header_timeout };
+        Self { socket, activity, timeouts, created_at: Instant::now() }
     }
 }
 
 impl Timer for HeadTimer {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
-        self.sleep_until(self.made_at)
+        self.sleep_until(self.created_at)
     }
 
     fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
-        self.control.rest();
+        self.activity.set_idle();
         self.socket.wait_for_head();
-        Box::pin(HeadWait { socket: self.socket.clone(), limits: self.limits })
+        Box::pin(HeadWait { socket: self.socket.clone(), timeouts: self.timeouts })
     }
 
     fn now(&self) -> Instant {
-        self.made_at
+        self.created_at
     }
 }
 
-/// Ends when the next request is overdue.
+/// Ends when the head of the next request is overdue.
 struct HeadWait {
     socket: CorkedSocket,
-    limits: HeadLimits,
+    timeouts: HeadTimeouts,
 }
 
 impl Sleep for HeadWait {}
@@ -71,6 +65,6 @@ impl Future for HeadWait {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.socket.poll_overdue(context, self.limits)
+        self.socket.poll_overdue(context, self.timeouts)
     }
 }

@@ -1,127 +1,103 @@
-//! The connections that there are: how many there may be, of all clients and of one, and which of them is closed to make
-//! room for another.
+//! The limits of connections, of all clients and of one, and which connection is closed to make room.
 //!
-//! Where all places are taken, the connection that has been idle for longest is closed, so that a client which opens
-//! connections and says nothing keeps nobody out. A connection is idle unless a request of it is being answered, or it is a
-//! stream; streams have a bound of their own, below that of connections. A connection for which there is no place waits
-//! for one.
+//! While all slots are taken, the connection that has been idle for longest is closed for the next one, so that a client
+//! that opens connections and stays silent keeps nobody out. A connection is idle unless a request of it is being handled or
+//! it carries a stream; streams should have a lower limit of their own. A connection without a slot waits for one.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::Context,
     time::{Duration, Instant},
 };
 
-use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
-    config::Config,
+    counters::{ConnectionCounters, count},
     limits::IDLE_GRACE,
-    observe::{
-        log_limit::LogLimit,
-        metrics::{Closed, Counters},
-    },
+    listener::activity::{Activity, micros},
+    log_limit::LogLimit,
+    options::ServeOptions,
+    origin::client_network,
 };
 
-/// How long to wait for a place before another look at which connections are idle.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How often idle connections are looked for while one waits for a slot.
+const EVICT_EVERY: Duration = Duration::from_millis(50);
 
-/// Which part of the connections is closed at a time where they are very many, so that looking for them costs each new
-/// connection little.
-const CLOSED_SHARE: usize = 256;
+/// The fraction of the idle connections that is closed at a time, if they are very many: the search costs each new
+/// connection less.
+const EVICTED_SHARE: usize = 256;
 
-/// See the module.
+/// The slots for connections.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionLimit {
     connections_max: usize,
     free: Semaphore,
+    /// 0 is no limit.
     per_client_max: usize,
-    /// Kept only if there is a limit.
+    /// Empty if there is no limit per client.
     by_client: Mutex<HashMap<IpAddr, usize>>,
-    /// The connections that may be idle: all but those that a reactor has.
-    open: Mutex<HashMap<u64, Arc<Control>>>,
-    opened: AtomicU64,
-    started: Instant,
+    /// The connections that may be idle: all but those of reactors.
+    idle: Mutex<HashMap<u64, Arc<Activity>>>,
+    next_number: AtomicU64,
+    epoch: Instant,
     /// [`IDLE_GRACE`].
     grace: Duration,
-    counters: Arc<Counters>,
+    counters: Arc<ConnectionCounters>,
     full_logged: LogLimit,
 }
 
-/// A connection's place, given back when it is dropped.
+/// The slot of a connection, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
-    /// Boxed, as most hubs have no limit for a client, and there are many connections.
+pub(crate) struct Permit {
+    limit: Arc<ConnectionLimit>,
+    /// Boxed, because most servers have no limit per client, and many connections.
     client: Option<Box<IpAddr>>,
 }
 
-/// A connection among those that may be idle.
+/// The entry of a connection among those that may be idle, removed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Open {
-    places: Arc<Places>,
+pub(crate) struct Evictable {
+    limit: Arc<ConnectionLimit>,
     number: u64,
-    control: Arc<Control>,
+    activity: Arc<Activity>,
 }
 
-/// Whether a connection is idle, and whether it is to be closed.
-#[derive(Debug)]
-pub(crate) struct Control {
-    /// [`BUSY`], [`CLOSED`], or since when it is idle.
-    state: AtomicU64,
-    waker: AtomicWaker,
-    started: Instant,
-}
-
-const BUSY: u64 = 0;
-const CLOSED: u64 = u64::MAX;
-
-/// Returns what counts as one client: an IPv4 address, or the network of 64 bits that an IPv6 address is of, as a client
-/// has all addresses of it.
-pub(crate) fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-impl Places {
-    pub(crate) fn new(config: &Config, counters: Arc<Counters>) -> Arc<Self> {
+impl ConnectionLimit {
+    pub(crate) fn new(options: &ServeOptions, counters: Arc<ConnectionCounters>) -> Arc<Self> {
         Arc::new(Self {
-            connections_max: config.connections_max,
-            free: Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)),
-            per_client_max: config.connections_per_client_max,
+            connections_max: options.connections_max,
+            free: Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS)),
+            per_client_max: options.connections_per_client_max,
             by_client: Mutex::default(),
-            open: Mutex::default(),
-            opened: AtomicU64::new(0),
-            started: Instant::now(),
+            idle: Mutex::default(),
+            next_number: AtomicU64::new(0),
+            epoch: Instant::now(),
             grace: IDLE_GRACE,
             counters,
             full_logged: LogLimit::default(),
         })
     }
 
-    /// Returns whether a place is free.
-    pub(crate) fn any_free(&self) -> bool {
+    /// Returns whether a slot is free.
+    pub(crate) fn has_room(&self) -> bool {
         self.free.available_permits() > 0
     }
 
-    /// Takes a place, once one is free: the connection that has been idle for longest is closed for it, once it has been so
-    /// for [`IDLE_GRACE`]. Returns `None` if the client has as many connections as it may.
-    pub(crate) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        // Before others make room for it.
-        if self.is_full(peer) {
-            self.counters.count_closed(Closed::ClientFull);
+    /// Waits for a slot. Meanwhile, closes the connection that has been idle for longest, once it has been so for
+    /// [`IDLE_GRACE`]. Returns `None` if the client has too many connections.
+    pub(crate) async fn acquire(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
+        // Before another connection is closed for it.
+        if self.is_full_for(client) {
+            count(&self.counters.closed_client_full);
             return None;
         }
-        if !self.any_free()
+        if !self.has_room()
             && let Some(count) = self.full_logged.due(Instant::now())
         {
             let connections_max = self.connections_max;
@@ -131,81 +107,83 @@ impl Places {
             let permit = match self.free.try_acquire() {
                 Ok(permit) => permit,
                 Err(_) => {
-                    self.close_idle();
-                    match timeout(LOOK_AGAIN_AFTER, self.free.acquire()).await {
+                    self.evict_idle();
+                    match timeout(EVICT_EVERY, self.free.acquire()).await {
                         Ok(Ok(permit)) => permit,
                         _ => continue,
                     }
                 }
             };
             permit.forget();
-            self.counters.count_accepted();
-            return Some(Place { places: self.clone(), client: self.count(peer) });
+            count(&self.counters.accepted);
+            return Some(Permit { limit: self.clone(), client: self.add_client(client) });
         }
     }
 
-    /// Takes a place that is free.
+    /// Takes a slot that is free.
     #[cfg(test)]
-    pub(crate) fn take_now(self: &Arc<Self>) -> Place {
+    pub(crate) fn try_acquire(self: &Arc<Self>) -> Permit {
         self.free.try_acquire().unwrap().forget();
-        Place { places: self.clone(), client: None }
+        Permit { limit: self.clone(), client: None }
     }
 
-    fn is_full(&self, peer: IpAddr) -> bool {
-        let connections = || self.by_client.lock().get(&client_of(peer)).copied().unwrap_or_default();
+    fn is_full_for(&self, client: IpAddr) -> bool {
+        let connections = || self.by_client.lock().get(&client_network(client)).copied().unwrap_or_default();
         self.per_client_max > 0 && connections() >= self.per_client_max
     }
 
-    fn count(&self, peer: IpAddr) -> Option<Box<IpAddr>> {
+    fn add_client(&self, client: IpAddr) -> Option<Box<IpAddr>> {
         (self.per_client_max > 0).then(|| {
-            let client = client_of(peer);
+            let client = client_network(client);
             *self.by_client.lock().entry(client).or_default() += 1;
             Box::new(client)
         })
     }
 
-    /// Closes what has been idle for longest: one connection, or some where they are very many.
-    fn close_idle(&self) {
+    /// Closes the connections that have been idle for longest: one, or a share of very many.
+    fn evict_idle(&self) {
         let mut idle: Vec<_> = {
-            let open = self.open.lock();
-            // Their places will be free in a moment.
-            if open.values().any(|control| control.is_closed()) {
+            let idle = self.idle.lock();
+            // The slots of these are about to be free.
+            if idle.values().any(|activity| activity.is_evicted()) {
                 return;
             }
-            let until = Control::micros(self.started.elapsed().saturating_sub(self.grace));
-            let is_due = |since: &u64| *since <= until;
-            let idle = |control: &Arc<Control>| Some((control.idle_since().filter(is_due)?, control.clone()));
-            open.values().filter_map(idle).collect()
+            let until = micros(self.epoch.elapsed().saturating_sub(self.grace));
+            let long_idle = |activity: &Arc<Activity>| {
+                let since = activity.idle_since().filter(|since| *since <= until)?;
+                Some((since, activity.clone()))
+            };
+            idle.values().filter_map(long_idle).collect()
         };
-        let count = (idle.len() / CLOSED_SHARE).max(1).min(idle.len());
+        let count = (idle.len() / EVICTED_SHARE).max(1).min(idle.len());
         if count == 0 {
             return;
         }
         if count < idle.len() {
             idle.select_nth_unstable_by_key(count - 1, |(since, _)| *since);
         }
-        for (since, control) in &idle[..count] {
-            control.close(*since);
+        for (since, activity) in &idle[..count] {
+            activity.evict(*since);
         }
     }
 }
 
-impl Place {
-    /// Adds its connection to those that may be idle, which it is until its first request.
-    pub(crate) fn open(&self) -> Open {
-        let places = &self.places;
-        let control = Arc::new(Control::new(places.started));
-        let number = places.opened.fetch_add(1, Ordering::Relaxed);
-        places.open.lock().insert(number, control.clone());
-        Open { places: places.clone(), number, control }
+impl Permit {
+    /// Adds the connection to those that may be closed while they are idle. It is idle until its first request.
+    pub(crate) fn evictable(&self) -> Evictable {
+        let limit = &self.limit;
+        let activity = Arc::new(Activity::new(limit.epoch));
+        let number = limit.next_number.fetch_add(1, Ordering::Relaxed);
+        limit.idle.lock().insert(number, activity.clone());
+        Evictable { limit: limit.clone(), number, activity }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let places = &self.places;
+        let limit = &self.limit;
         if let Some(client) = &self.client {
-            let mut by_client = places.by_client.lock();
+            let mut by_client = limit.by_client.lock();
             if let Some(connections) = by_client.get_mut(&**client) {
                 *connections -= 1;
                 if *connections == 0 {
@@ -213,175 +191,105 @@ impl Drop for Place {
                 }
             }
         }
-        places.counters.count_ended();
-        places.free.add_permits(1);
+        count(&limit.counters.ended);
+        limit.free.add_permits(1);
     }
 }
 
-impl Open {
-    pub(crate) fn control(&self) -> &Arc<Control> {
-        &self.control
+impl Evictable {
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 }
 
-impl Drop for Open {
+impl Drop for Evictable {
     fn drop(&mut self) {
-        if self.control.is_closed() {
-            self.places.counters.count_closed(Closed::Idle);
+        if self.activity.is_evicted() {
+            count(&self.limit.counters.closed_idle);
         }
-        let mut open = self.places.open.lock();
-        open.remove(&self.number);
-        // A burst of connections leaves no large table behind.
-        if open.capacity() > 1024 && open.len() < open.capacity() / 4 {
-            open.shrink_to_fit();
-        }
-    }
-}
-
-/// Idle since now.
-impl Default for Control {
-    fn default() -> Self {
-        Self::new(Instant::now())
-    }
-}
-
-impl Control {
-    fn new(started: Instant) -> Self {
-        let control = Self { state: AtomicU64::new(BUSY), waker: AtomicWaker::new(), started };
-        control.rest();
-        control
-    }
-
-    /// Says that a request is there to be answered. A connection that was to be closed stays open for it: another one is
-    /// closed instead.
-    pub(crate) fn begin(&self) {
-        self.state.store(BUSY, Ordering::Release);
-    }
-
-    /// Says that nothing is being answered any more, though the answer may still be on its way.
-    pub(crate) fn rest(&self) {
-        // Never one of the two that say something else.
-        let now = Self::micros(self.started.elapsed());
-        let rest = |state| (state == BUSY).then_some(now);
-        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, rest);
-    }
-
-    fn micros(time: Duration) -> u64 {
-        u64::try_from(time.as_micros()).unwrap_or(CLOSED).clamp(BUSY + 1, CLOSED - 1)
-    }
-
-    /// Returns whether the connection is to be closed, and has the task woken when it is.
-    pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> bool {
-        self.waker.register(context.waker());
-        self.is_closed()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.state.load(Ordering::Acquire) == CLOSED
-    }
-
-    fn idle_since(&self) -> Option<u64> {
-        Some(self.state.load(Ordering::Acquire)).filter(|state| *state != BUSY && *state != CLOSED)
-    }
-
-    /// Has the connection close, if it has been idle since then.
-    fn close(&self, since: u64) {
-        if self.state.compare_exchange(since, CLOSED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.waker.wake();
+        let mut idle = self.limit.idle.lock();
+        idle.remove(&self.number);
+        // Gives back the memory of a burst of connections.
+        if idle.capacity() > 1024 && idle.len() < idle.capacity() / 4 {
+            idle.shrink_to_fit();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::task::{Context, Waker};
 
     use super::*;
-    use crate::config::Settings;
 
-    fn places(connections_max: usize, connections_per_client_max: usize) -> Arc<Places> {
-        let config = Config::from_settings(&Settings::default()).unwrap();
-        let config = Config { connections_max, connections_per_client_max, ..config };
-        let mut places = Arc::into_inner(Places::new(&config, Arc::default())).unwrap();
-        places.grace = Duration::ZERO;
-        Arc::new(places)
+    fn limit(connections_max: usize, connections_per_client_max: usize, grace: Duration) -> Arc<ConnectionLimit> {
+        let options = ServeOptions { connections_max, connections_per_client_max, ..ServeOptions::default() };
+        let mut limit = Arc::into_inner(ConnectionLimit::new(&options, Arc::default())).unwrap();
+        limit.grace = grace;
+        Arc::new(limit)
     }
 
-    /// In a burst near the limit, the connections that had only just come were closed as idle, with their requests unread.
+    /// In a burst near the limit, connections that had only just come were closed as idle, with their requests unread.
     #[tokio::test]
     async fn a_connection_that_has_just_come_is_not_closed_as_idle() {
-        let mut places = Arc::into_inner(places(1, 0)).unwrap();
-        places.grace = Duration::from_secs(3_600);
-        let places = Arc::new(places);
-        let place = places.take_now();
-        let open = place.open();
-        places.close_idle();
-        assert!(!open.control.is_closed());
+        let limit = limit(1, 0, Duration::from_secs(3_600));
+        let permit = limit.try_acquire();
+        let evictable = permit.evictable();
+        limit.evict_idle();
+        assert!(!evictable.activity.is_evicted());
     }
 
-    /// A request that came before the connection was seen to be closed was not answered.
+    /// A request that arrived before the connection noticed that it was to be closed was not answered.
     #[test]
     fn a_request_keeps_a_connection_that_was_to_be_closed() {
-        let places = places(1, 0);
-        let place = places.take_now();
-        let open = place.open();
-        places.close_idle();
-        assert!(open.control.is_closed());
-        open.control.begin();
-        assert!(!open.control.is_closed());
-    }
-
-    #[test]
-    fn a_client_is_an_address_or_a_network_of_64_bits() {
-        for (address, client) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-            ("2001:db8:1:2:ffff::", "2001:db8:1:2::"),
-        ] {
-            assert_eq!(client_of(address.parse().unwrap()), client.parse::<IpAddr>().unwrap());
-        }
+        let limit = limit(1, 0, Duration::ZERO);
+        let permit = limit.try_acquire();
+        let evictable = permit.evictable();
+        limit.evict_idle();
+        assert!(evictable.activity.is_evicted());
+        evictable.activity.set_busy();
+        assert!(!evictable.activity.is_evicted());
     }
 
     #[tokio::test]
-    async fn the_oldest_idle_connection_makes_room_and_no_busy_one() {
-        let places = places(3, 0);
-        let peer = "192.0.2.1".parse().unwrap();
-        let mut taken = Vec::new();
+    async fn the_longest_idle_connection_makes_room_and_no_busy_one() {
+        let limit = limit(3, 0, Duration::ZERO);
+        let client = "192.0.2.1".parse().unwrap();
+        let mut open = Vec::new();
         for _ in 0..3 {
-            let place = places.take(peer).await.unwrap();
-            let open = place.open();
-            taken.push((place, open));
+            let permit = limit.acquire(client).await.unwrap();
+            let evictable = permit.evictable();
+            open.push((permit, evictable));
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert!(!places.any_free());
+        assert!(!limit.has_room());
         let mut context = Context::from_waker(Waker::noop());
-        let mut closed = |taken: &[(Place, Open)]| -> Vec<bool> {
-            taken.iter().map(|(_, open)| open.control.poll_closed(&mut context)).collect()
+        let mut evicted = |open: &[(Permit, Evictable)]| -> Vec<bool> {
+            open.iter().map(|(_, evictable)| evictable.activity.poll_evicted(&mut context)).collect()
         };
-        taken[0].1.control.begin();
-        places.close_idle();
-        assert_eq!(closed(&taken), [false, true, false]);
-        taken[0].1.control.rest();
-        places.close_idle();
-        assert_eq!(closed(&taken), [false, true, false], "one at a time");
-        // A place that is given back is taken at once.
-        taken.remove(1);
-        taken.push((places.take(peer).await.unwrap(), taken[0].0.open()));
-        places.close_idle();
-        assert_eq!(closed(&taken), [false, true, false], "it has been at rest for longer than the first");
+        open[0].1.activity.set_busy();
+        limit.evict_idle();
+        assert_eq!(evicted(&open), [false, true, false]);
+        open[0].1.activity.set_idle();
+        limit.evict_idle();
+        assert_eq!(evicted(&open), [false, true, false], "one at a time");
+        // A slot that is given back is taken at once.
+        open.remove(1);
+        open.push((limit.acquire(client).await.unwrap(), open[0].0.evictable()));
+        limit.evict_idle();
+        assert_eq!(evicted(&open), [false, true, false], "it has been idle for longer than the first");
     }
 
     #[tokio::test]
     async fn one_client_gets_no_more_than_its_share() {
-        let places = places(10, 2);
+        let limit = limit(10, 2, Duration::ZERO);
         let client = |address: &str| address.parse::<IpAddr>().unwrap();
-        let first = places.take(client("2001:db8::1")).await.unwrap();
-        let _second = places.take(client("2001:db8::2")).await.unwrap();
-        assert!(places.take(client("2001:db8::3")).await.is_none());
-        let _other = places.take(client("2001:db8:0:1::1")).await.unwrap();
+        let first = limit.acquire(client("2001:db8::1")).await.unwrap();
+        let _second = limit.acquire(client("2001:db8::2")).await.unwrap();
+        assert!(limit.acquire(client("2001:db8::3")).await.is_none());
+        let _other = limit.acquire(client("2001:db8:0:1::1")).await.unwrap();
         drop(first);
-        assert!(places.take(client("2001:db8::3")).await.is_some());
-        assert_eq!(places.by_client.lock().len(), 2);
+        assert!(limit.acquire(client("2001:db8::3")).await.is_some());
+        assert_eq!(limit.by_client.lock().len(), 2);
     }
 }

@@ -1,24 +1,29 @@
-//! When to stop, and when not.
+//! Stopping by signals.
 
-use anyhow::Context;
+use std::io;
+
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Listens for SIGTERM and SIGINT from now on. The first one ends what is answered here; another one after it ends the
-/// process at once, for whoever does not want to wait.
+/// Listens for SIGTERM and SIGINT from now on. The future completes at the first of them; a second one ends the process at
+/// once.
 ///
-/// SIGHUP does nothing but log a line: unheard it would end the process without an end of its streams, when a terminal is
-/// closed or an operator expects a program that reads its settings again.
-pub(crate) fn signals() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
-    let mut hangup = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
+/// SIGHUP is logged and otherwise ignored: its default action would end the process, without an end of its streams, when a
+/// terminal is closed.
+///
+/// # Errors
+///
+/// Those of the system, if it can't listen for a signal.
+pub fn signals() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         let name = loop {
             tokio::select! {
                 _ = terminate.recv() => break "SIGTERM",
                 _ = interrupt.recv() => break "SIGINT",
                 _ = hangup.recv() => {
-                    tracing::warn!("ignored SIGHUP: settings are read at start only; SIGTERM stops the hub");
+                    tracing::warn!("ignored SIGHUP: settings are read at start only; SIGTERM stops the server");
                 }
             }
         };
@@ -29,7 +34,7 @@ pub(crate) fn signals() -> anyhow::Result<impl Future<Output = ()> + Send + 'sta
                 _ = interrupt.recv() => {}
             }
             tracing::warn!("stopped at once by a second signal");
-            #[expect(clippy::exit, reason = "that is what a second signal is for")]
+            #[expect(clippy::exit, reason = "a second signal asks for exactly this")]
             std::process::exit(130);
         });
     })

@@ -1,8 +1,10 @@
-//! A client's socket: how it is set up, and that it is cut when its client takes nothing.
+//! A client's socket: its options, and a time limit for clients that take nothing.
 
 use std::{
     io,
-    net::SocketAddr,
+    mem::MaybeUninit,
+    net::{self, Shutdown},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,91 +12,140 @@ use std::{
 };
 
 use socket2::{SockRef, TcpKeepalive};
+use tidecast_axum::internals::LazyTimer;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Sleep, sleep},
+    time::Instant,
 };
 
-use crate::{config::Config, limits::USER_TIMEOUT, observe::metrics::Counters};
+use crate::{
+    counters::{ConnectionCounters, count},
+    limits::USER_TIMEOUT,
+    options::ServeOptions,
+};
 
-/// Sets a socket's options.
-pub(crate) fn set_up(socket: &TcpStream, config: &Config) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let socket = SockRef::from(socket);
-    if config.send_buffer_bytes > 0 {
-        socket.set_send_buffer_size(config.send_buffer_bytes)?;
-    }
-    #[cfg(target_os = "linux")]
-    // Longer than a stall may take: the kernel counts a client that takes nothing as one that does not answer.
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT.max(config.stall_timeout.saturating_add(USER_TIMEOUT / 3))))?;
-    // With keep-alive comments there is always something on its way that finds out about a client that vanished.
-    if config.streams.keep_alive.is_zero() {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(USER_TIMEOUT))?;
-    }
-    Ok(())
-}
-
-/// A socket that fails when something has been waiting to be written for too long and nothing of it was taken.
+/// A client's socket that belongs to no runtime. Its reads and writes never block.
 #[derive(Debug)]
-pub(crate) struct GuardedSocket {
-    socket: TcpStream,
-    stall_timeout: Duration,
-    /// Runs while the client takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
-    /// Whether it took nothing for too long: it is counted once, however often it is written to after that.
-    cut: bool,
-    counters: Arc<Counters>,
-}
+pub struct RawSocket(net::TcpStream);
 
-impl GuardedSocket {
-    pub(crate) fn new(socket: TcpStream, stall_timeout: Duration, counters: Arc<Counters>) -> Self {
-        Self { socket, stall_timeout, stalled: None, cut: false, counters }
+impl RawSocket {
+    /// Sets the options of the socket.
+    pub(crate) fn configure(&self, options: &ServeOptions) -> io::Result<()> {
+        self.0.set_nodelay(true)?;
+        let socket = SockRef::from(&self.0);
+        if options.send_buffer_bytes > 0 {
+            socket.set_send_buffer_size(options.send_buffer_bytes)?;
+        }
+        // Longer than the stall timeout: to the kernel, a client that takes nothing is one that does not answer.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT.max(options.stall_timeout.saturating_add(USER_TIMEOUT / 3))))?;
+        // Keep-alive comments find a client that has vanished; without them, the kernel has to.
+        if options.streams.keep_alive.is_zero() {
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(USER_TIMEOUT))?;
+        }
+        Ok(())
     }
 
-    /// Returns the client's address. It asks the system.
-    pub(crate) fn peer(&self) -> io::Result<SocketAddr> {
-        self.socket.peer_addr()
+    /// Closes the sending side.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    /// Makes the kernel discard what is still to be sent when the socket is closed.
+    pub(crate) fn discard_on_close(&self) {
+        // A failure leaves the default: the kernel tries to send it for a while.
+        let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl AsFd for RawSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl io::Read for RawSocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl From<net::TcpStream> for RawSocket {
+    /// Takes a socket that does not block.
+    fn from(socket: net::TcpStream) -> Self {
+        Self(socket)
+    }
+}
+
+impl From<OwnedFd> for RawSocket {
+    /// Takes a connected stream socket that does not block.
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket.into())
+    }
+}
+
+/// A client's socket on a runtime. A write fails once the client has taken none of the waiting bytes for the stall timeout.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    stall_timeout: Duration,
+    /// Since when the client takes nothing. `None` while it takes what is written.
+    stalled_since: Option<Instant>,
+    timer: LazyTimer,
+    /// Whether the stall was counted already: a caller may write again after an error.
+    counted: bool,
+    counters: Arc<ConnectionCounters>,
+}
+
+impl Socket {
+    /// Registers a socket with the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn register(socket: RawSocket, stall_timeout: Duration, counters: Arc<ConnectionCounters>) -> io::Result<Self> {
+        let stream = TcpStream::from_std(socket.0)?;
+        Ok(Self { stream, stall_timeout, stalled_since: None, timer: LazyTimer::default(), counted: false, counters })
+    }
+
+    /// Takes the socket from its runtime.
+    pub(crate) fn deregister(self) -> io::Result<RawSocket> {
+        self.stream.into_std().map(RawSocket)
     }
 
     /// Returns whether bytes wait to be read. It asks the system, which knows sooner than the runtime.
-    pub(crate) fn has_unread(&self) -> bool {
-        matches!(SockRef::from(&self.socket).peek(&mut [std::mem::MaybeUninit::uninit()]), Ok(1..))
+    pub fn has_unread(&self) -> bool {
+        matches!(SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]), Ok(1..))
     }
 
-    /// The socket, which nothing guards any more.
-    pub(crate) fn into_inner(self) -> TcpStream {
-        self.socket
-    }
-
-    fn guard<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn poll_stalled<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
+            self.stalled_since = None;
             return written;
         }
-        let stall_timeout = self.stall_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall_timeout)));
-        if stalled.as_mut().poll(context).is_pending() {
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        if self.timer.poll(context, since.checked_add(self.stall_timeout)).is_pending() {
             return Poll::Pending;
         }
-        if !std::mem::replace(&mut self.cut, true) {
-            self.counters.count_stalled();
+        if !std::mem::replace(&mut self.counted, true) {
+            count(&self.counters.stalled);
         }
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client took nothing for too long")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client took no bytes within the stall timeout")))
     }
 }
 
-impl AsyncRead for GuardedSocket {
+impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_read(context, buffer)
+        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for GuardedSocket {
+impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write(context, bytes);
-        this.guard(context, written)
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.poll_stalled(context, written)
     }
 
     fn poll_write_vectored(
@@ -103,19 +154,19 @@ impl AsyncWrite for GuardedSocket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write_vectored(context, slices);
-        this.guard(context, written)
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.poll_stalled(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }

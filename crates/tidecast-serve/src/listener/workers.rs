@@ -1,9 +1,8 @@
-//! The threads that serve connections: one a core, each with a runtime of its own.
+//! The threads that serve connections: one per core, each with its own runtime.
 //!
-//! A connection stays on the thread that it was given to, so a request at an idle hub wakes that one and nobody else. A
-//! runtime that shares its tasks out would wake a second thread, to find nothing left to do: that costs more than
-//! reading the request. What belongs to the hub as a whole (accepting, signals, sweeping, Redis) runs on a thread beside
-//! them: on one of theirs accepting would have its turn behind what those ask for who were accepted before.
+//! A connection stays on its thread, so a request to an idle server wakes one thread only. A runtime that balances tasks
+//! would wake a second thread to find nothing to do, which costs more than reading the request. Accepting, signals and
+//! other work of the whole program run on a thread beside the workers, where requests do not delay them.
 
 use std::{
     io,
@@ -16,7 +15,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::watch,
@@ -24,25 +22,24 @@ use tokio::{
 
 use crate::supervise::{Task, Tasks};
 
-/// See the module.
+/// The threads that serve connections.
 #[derive(Debug)]
 pub(crate) struct Workers {
     workers: Vec<Worker>,
-    /// Whose turn it is.
     turn: AtomicUsize,
-    /// Dropped, it has the threads end.
+    /// Dropping it ends the threads.
     stop: watch::Sender<()>,
 }
 
 #[derive(Debug)]
 struct Worker {
-    /// Another one once its thread has begun again.
+    /// Replaced when the thread's work is restarted.
     runtime: Arc<Mutex<Handle>>,
     thread: thread::JoinHandle<()>,
 }
 
 impl Workers {
-    /// Starts one for each core that this process may use.
+    /// Starts one thread for each core that the process may use.
     pub(crate) fn start(tasks: &Tasks) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let (stop, stopped) = watch::channel(());
@@ -51,17 +48,17 @@ impl Workers {
         Ok(Self { workers, turn: AtomicUsize::new(0), stop })
     }
 
-    /// The runtime for the next connection: each in turn, as what a connection will ask for nobody knows yet.
+    /// Returns the runtime for the next connection. They take turns, because nobody knows yet what a connection will cost.
     pub(crate) fn next(&self) -> Handle {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
         self.workers[turn].runtime.lock().clone()
     }
 
-    /// Ends the threads, and whatever still runs on them.
+    /// Ends the threads, and the tasks that still run on them.
     pub(crate) fn end(self) {
         drop(self.stop);
         for worker in self.workers {
-            // One that panicked has said so.
+            // A panic was logged when it happened.
             let _ = worker.thread.join();
         }
     }
@@ -70,30 +67,34 @@ impl Workers {
 impl Worker {
     fn start(number: usize, task: Task, mut stopped: watch::Receiver<()>) -> io::Result<Self> {
         let first = runtime()?;
-        let shown = Arc::new(Mutex::new(first.handle().clone()));
-        let (current, mut first, watching) = (shown.clone(), Some(first), task.clone());
+        let handle = Arc::new(Mutex::new(first.handle().clone()));
+        let (current, mut first, watched) = (handle.clone(), Some(first), task.clone());
         let work = move || {
             let runtime = match first.take().map_or_else(runtime, Ok) {
                 Ok(runtime) => runtime,
                 Err(error) => {
-                    tracing::error!(%error, "failed to begin a worker again");
+                    tracing::error!(%error, "failed to restart a worker");
                     return ControlFlow::Continue(());
                 }
             };
             *current.lock() = runtime.handle().clone();
-            // An error means that the sender has gone, which is the order to end.
-            let _ = runtime.block_on(watching.watch(stopped.changed()));
-            // What is still blocked in a thread by then is nothing that anybody waits for.
+            // An error means that the sender is gone, which is the signal to end.
+            let _ = runtime.block_on(watched.watch(stopped.changed()));
+            // Does not wait for blocking calls: nobody needs their results any more.
             runtime.shutdown_background();
             ControlFlow::Break(())
         };
         let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || task.run(work))?;
-        Ok(Self { runtime: shown, thread })
+        Ok(Self { runtime: handle, thread })
     }
 }
 
-/// A runtime for one thread.
-pub(crate) fn runtime() -> io::Result<Runtime> {
+/// Creates a runtime for one thread, with timers and sockets.
+///
+/// # Errors
+///
+/// Those of the system, for example that no file descriptor is free.
+pub fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
@@ -105,7 +106,7 @@ mod tests {
     use crate::supervise::Tasks;
 
     #[test]
-    fn connections_are_shared_out_evenly_and_all_threads_end() {
+    fn connections_are_spread_evenly_and_all_threads_end() {
         let first = runtime().unwrap();
         let workers = Workers::start(&Tasks::default()).unwrap();
         let count = workers.workers.len();

@@ -1,4 +1,4 @@
-//! Writing to a socket: bytes framed as one chunk, in one system call, and what of it was not taken.
+//! Writing to a socket: bytes framed as one chunk in one system call, and the rest that was not taken.
 
 use std::{io::IoSlice, os::fd::AsFd};
 
@@ -8,43 +8,38 @@ use rustix::{
     net::{SendAncillaryBuffer, SendFlags, sendmsg},
 };
 
-/// The end of a body.
+/// The end of a body in chunks.
 pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 const LINE_END: &[u8] = b"\r\n";
 
-/// The end of a chunk, and of the body.
-const FINAL_LINE_END: &[u8] = b"\r\n0\r\n\r\n";
-
-/// How bytes go on the wire.
+/// How bytes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// As a chunk of their own.
+    /// As one chunk.
     Chunk,
-    /// As a chunk of their own, which ends the body.
-    FinalChunk,
     /// As they are.
     Raw,
 }
 
-/// What came of writing.
+/// The result of a write.
 #[derive(Debug)]
 pub(super) enum Written {
     All,
-    /// Nothing was taken.
+    /// The socket took nothing.
     Nothing,
-    /// The rest is to be written before anything else.
+    /// The rest is to be written before any other bytes.
     Part(Pending),
     /// The connection is broken.
     Failed(Errno),
 }
 
-/// Bytes of which some are to be written yet.
+/// Bytes of which some are still to be written.
 #[derive(Debug)]
 pub(super) struct Pending {
     bytes: Bytes,
     framing: Framing,
-    /// How much was written, with its framing.
+    /// How many bytes were written, including the framing.
     written: usize,
 }
 
@@ -59,24 +54,21 @@ pub(super) fn write(socket: impl AsFd, bytes: &Bytes, framing: Framing) -> Writt
 }
 
 impl Pending {
-    /// Bytes of which nothing is written.
+    /// Keeps bytes of which none is written.
     pub(super) fn new(bytes: Bytes, framing: Framing) -> Self {
         Self { bytes, framing, written: 0 }
     }
 
-    /// Has the body end behind these bytes, of which none may be its end yet.
-    pub(super) fn end_body(&mut self) {
-        match self.framing {
-            Framing::Chunk => self.framing = Framing::FinalChunk,
-            Framing::FinalChunk => {}
-            Framing::Raw => {
-                self.bytes = [&self.bytes[self.written..], LAST_CHUNK].concat().into();
-                self.written = 0;
-            }
-        }
+    /// Adds bytes that are written as they are.
+    pub(super) fn push(&mut self, more: &[u8]) {
+        let framed = match self.framing {
+            Framing::Chunk => Bytes::from(framed(&self.bytes)),
+            Framing::Raw => self.bytes.clone(),
+        };
+        *self = Self::new([&framed[self.written..], more].concat().into(), Framing::Raw);
     }
 
-    /// Writes on.
+    /// Writes the bytes that are left.
     pub(super) fn write(mut self, socket: impl AsFd) -> Written {
         match send(socket, &self.bytes, self.framing, self.written) {
             Ok(0) => Written::Part(self),
@@ -93,21 +85,21 @@ impl Pending {
     }
 }
 
-/// The bytes of a chunk.
+/// Returns bytes as a chunk.
 pub(super) fn framed(bytes: &[u8]) -> Vec<u8> {
     let (line, from) = size_line(bytes.len());
     [&line[from..], bytes, LINE_END].concat()
 }
 
-/// Sends what follows `skip` bytes; 0 where the socket takes nothing.
+/// Sends what follows the first `skip` bytes. Returns 0 if the socket takes nothing.
 fn send(socket: impl AsFd, bytes: &[u8], framing: Framing, skip: usize) -> Result<usize, Errno> {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let sent = match framing {
         Framing::Raw => retry_on_intr(|| rustix::net::send(&socket, &bytes[skip..], flags)),
-        Framing::Chunk | Framing::FinalChunk => {
+        Framing::Chunk => {
             let (line, from) = size_line(bytes.len());
             let mut skip = skip;
-            let slices = [&line[from..], bytes, line_end(framing)].map(|part| {
+            let slices = [&line[from..], bytes, LINE_END].map(|part| {
                 let skipped = skip.min(part.len());
                 skip -= skipped;
                 IoSlice::new(&part[skipped..])
@@ -120,19 +112,15 @@ fn send(socket: impl AsFd, bytes: &[u8], framing: Framing, skip: usize) -> Resul
 
 fn framed_len(bytes: usize, framing: Framing) -> usize {
     match framing {
-        Framing::Chunk | Framing::FinalChunk => {
+        Framing::Chunk => {
             let (line, from) = size_line(bytes);
-            line.len() - from + bytes + line_end(framing).len()
+            line.len() - from + bytes + LINE_END.len()
         }
         Framing::Raw => bytes,
     }
 }
 
-fn line_end(framing: Framing) -> &'static [u8] {
-    if framing == Framing::FinalChunk { FINAL_LINE_END } else { LINE_END }
-}
-
-/// The line before a chunk, and where in the array it begins.
+/// Returns the line before a chunk, and where in the array it begins.
 fn size_line(size: usize) -> ([u8; 18], usize) {
     let mut line = [0; 18];
     line[16..].copy_from_slice(LINE_END);
@@ -154,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_has_its_size_and_its_end() {
+    fn a_chunk_begins_with_its_size_and_ends_with_a_line_end() {
         assert_eq!(framed(b"hello\n\n"), b"7\r\nhello\n\n\r\n");
         assert_eq!(framed(&[b'x'; 256])[..7], *b"100\r\nxx");
         for size in [0, 1, 15, 16, 255, 4096, 65_536, usize::MAX] {
@@ -163,16 +151,12 @@ mod tests {
         }
     }
 
-    /// The socket takes what it likes, wherever that ends.
+    /// A socket may stop taking bytes anywhere.
     #[test]
-    fn what_was_written_partly_goes_on_at_any_byte() {
+    fn a_partial_write_resumes_at_any_byte() {
         let bytes = Bytes::from_static(b"data: a frame\n\n");
-        for framing in [Framing::Chunk, Framing::FinalChunk, Framing::Raw] {
-            let whole = match framing {
-                Framing::Chunk => framed(&bytes),
-                Framing::FinalChunk => [&framed(&bytes), LAST_CHUNK].concat(),
-                Framing::Raw => bytes.to_vec(),
-            };
+        for framing in [Framing::Chunk, Framing::Raw] {
+            let whole = if framing == Framing::Chunk { framed(&bytes) } else { bytes.to_vec() };
             assert_eq!(whole.len(), framed_len(bytes.len(), framing));
             for written in 0..whole.len() {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -187,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_partly_is_followed_by_the_end_of_the_body() {
+    fn a_partial_write_can_be_followed_by_more() {
         let bytes = Bytes::from_static(b"data: a frame\n\n");
         for framing in [Framing::Chunk, Framing::Raw] {
             let whole = if framing == Framing::Chunk { framed(&bytes) } else { bytes.to_vec() };
             for written in 0..whole.len() {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
                 let mut pending = Pending { bytes: bytes.clone(), framing, written };
-                pending.end_body();
+                pending.push(LAST_CHUNK);
                 assert!(matches!(pending.write(&ours), Written::All));
                 drop(ours);
                 let mut read = Vec::new();
@@ -205,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_socket_takes_part_then_nothing_then_the_rest() {
+    fn a_full_socket_takes_a_part_then_nothing_then_the_rest() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let bytes = Bytes::from(vec![b'x'; 8 << 20]);
         let Written::Part(pending) = write(&ours, &bytes, Framing::Chunk) else { panic!("a socket for 8 MiB") };

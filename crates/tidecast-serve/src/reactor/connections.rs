@@ -1,320 +1,198 @@
-//! All that a reactor has, and what happens to one connection of it at a time.
+//! The connections of a reactor: their sockets, the bytes that wait for them, and their deadlines.
 //!
-//! Only values and sockets here, no thread and no waiting: whoever holds the lock calls this. What is done for all readers
-//! of a channel is in [`round`](super::round), whole subscriptions are in [`full_stream`](super::full_stream), deadlines in
-//! [`timers`](super::timers), and ends in [`closing`](super::closing).
+//! Nothing here knows where events come from. An operation that leaves a connection of no use says so by [`Flow::Gone`];
+//! the [dispatcher](super::dispatcher) then takes its stream out of its group and removes it.
 
-use std::{
-    collections::VecDeque,
-    os::fd::OwnedFd,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use rustix::event::epoll;
-use tidecast::{Batch, ReaderGroups};
-use tidecast_axum::{StreamOptions, internals::jitter};
 
 use super::{
-    Member,
-    chunk::{Framing, Pending, Written, write},
-    entry::{Entry, Phase, Source, Whole},
-    read_cache::{Look, Seen},
-    round::Channels,
+    chunk::Framing,
+    entry::{Input, Phase, Sent, StreamEntry},
     slab::{Slab, Token},
-    task_queue::{Inbox, Mail},
-    wheel::{NEVER, Tick, Wheel},
+    task_queue::LiveGuard,
+    timers::{Due, Timers},
+    wheel::{NEVER, Tick},
 };
-use crate::{config::Config, detach::Detached, observe::metrics::Counters};
+use crate::{
+    counters::{ConnectionCounters, count},
+    detach::ConnectionGuard,
+    listener::socket::RawSocket,
+    options::ServeOptions,
+};
 
-/// How many writes one connection gets before another has its turn.
-pub(super) const WRITES_MAX: usize = 8;
-
-/// How long a client whose stream has ended has to close its side.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
+/// The connections of a reactor.
 pub(super) struct Connections {
-    pub(super) taps: ReaderGroups,
-    pub(super) entries: Slab<Entry>,
-    pub(super) channels: Channels,
-    /// Whole subscriptions to be polled.
-    pub(super) woken: VecDeque<Token>,
-    pub(super) wheel: Wheel,
-    pub(super) times: Times,
-    started: Instant,
-    /// The tick of the last look at the clock: a thread that sends while this one sleeps has it late by less than one.
-    pub(super) now: Tick,
-    /// Whether every stream is to end.
-    ending: bool,
-    pub(super) options: StreamOptions,
+    entries: Slab<StreamEntry>,
+    timers: Timers,
     epoll: Arc<OwnedFd>,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) batch: Batch,
-    pub(super) scratch: Box<[u8]>,
+    counters: Arc<ConnectionCounters>,
+    scratch: Box<[u8]>,
 }
 
-/// Deadlines, in ticks.
-#[derive(Debug)]
-pub(super) struct Times {
-    pub(super) keep_alive: Tick,
-    pub(super) stall: Tick,
-    pub(super) close: Tick,
-}
-
-/// What came of giving a reader of a channel what there is.
+/// What can be done with a connection after an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Served {
-    /// It has all, or waits for its socket.
-    Done,
-    /// It has had its turn, and there is more.
-    More,
+#[must_use]
+pub(super) enum Flow {
+    /// More can be written.
+    Writable,
+    /// It waits for its socket or its client.
+    Waiting,
+    /// It is to be removed.
+    Gone,
 }
 
 impl Connections {
-    pub(super) fn new(
-        taps: ReaderGroups,
-        epoll: Arc<OwnedFd>,
-        inbox: Arc<Inbox>,
-        config: &Config,
-        counters: Arc<Counters>,
-    ) -> Self {
-        let options = config.streams.clone();
-        let wheel = Wheel::for_shortest_of([options.keep_alive, config.stall_timeout, options.lifetime]);
-        let keep_alive = if options.keep_alive.is_zero() { NEVER } else { wheel.ticks(options.keep_alive) };
-        let times = Times {
-            keep_alive,
-            stall: wheel.ticks(config.stall_timeout),
-            close: wheel.ticks(config.stop_timeout.min(CLOSE_TIMEOUT)),
-        };
-        Self {
-            taps,
-            entries: Slab::new(),
-            channels: Channels::default(),
-            woken: VecDeque::new(),
-            wheel,
-            times,
-            started: Instant::now(),
-            now: 0,
-            ending: false,
-            options,
-            epoll,
-            inbox,
-            counters,
-            batch: Batch::new(),
-            scratch: vec![0; 16 * 1024].into(),
-        }
+    pub(super) fn new(epoll: Arc<OwnedFd>, options: &ServeOptions, counters: Arc<ConnectionCounters>) -> Self {
+        Self { entries: Slab::new(), timers: Timers::new(options), epoll, counters, scratch: vec![0; 16 * 1024].into() }
     }
 
-    /// Does what other threads asked for.
-    pub(super) fn open(&mut self, mail: &mut Mail) {
-        for key in mail.dirty.drain(..) {
-            self.channels.mark(key);
-        }
-        self.woken.extend(mail.woken.drain(..));
-        for (detached, member) in mail.adopted.drain(..) {
-            self.adopt(detached, member);
-        }
-    }
-
-    /// Whether there is something to do without being told.
-    pub(super) fn has_work(&self) -> bool {
-        self.channels.has_work() || !self.woken.is_empty()
-    }
-
-    /// Does some of what there is to do.
-    pub(super) fn work(&mut self) {
-        self.serve_channels();
-        for _ in 0..self.woken.len() {
-            let Some(token) = self.woken.pop_front() else { break };
-            self.serve_whole(token);
-        }
-    }
-
-    /// Ends every stream, now or when it has all that there is.
-    pub(super) fn end(&mut self) {
-        if std::mem::replace(&mut self.ending, true) {
-            return;
-        }
-        self.channels.mark_all();
-        for token in self.entries.tokens() {
-            if let Some(Entry { source: Source::Whole(_), .. }) = self.entries.get_mut(token) {
-                self.woken.push_back(token);
-            }
-        }
-    }
-
-    /// Looks at the clock.
-    pub(super) fn look_at_clock(&mut self) {
-        let ticks = self.started.elapsed().as_nanos() / self.wheel.tick().as_nanos();
-        self.now = ticks.min(u128::from(NEVER)) as Tick;
-    }
-
-    /// How long nothing needs to be done; `None` is for ever.
-    pub(super) fn idle_time(&self) -> Option<Duration> {
-        let next = self.wheel.tick().checked_mul(self.now.saturating_add(1))?;
-        (self.entries.len() > 0).then(|| next.saturating_sub(self.started.elapsed()))
-    }
-
-    fn adopt(&mut self, detached: Detached, member: Member) {
-        let Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, seat } = detached;
-        let now = tokio::time::Instant::now();
-        let entry = Entry {
-            socket,
-            phase: Phase::Open,
-            source: Source::Gone,
-            pending: None,
-            blocked_at: None,
-            sent_at: self.now.saturating_sub(self.ticks_of(now.saturating_duration_since(sent_at))),
-            ends_at: ends_at
-                .map_or(NEVER, |at| self.now.saturating_add(self.wheel.ticks(at.saturating_duration_since(now)))),
-            armed_at: NEVER,
-            input_bytes: 0,
-            framing: if chunked { Framing::Chunk } else { Framing::Raw },
-            _seat: seat,
-            _member: member,
-        };
-        let token = self.entries.insert(entry);
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        entry.source = Source::Whole(Whole::new(subscription, token, &self.inbox));
-        // Everything at once, so that nothing has to be changed as long as it lives.
+    /// Adds a connection and watches its socket. Returns `None`, and closes the connection, if it can't be watched.
+    pub(super) fn insert(
+        &mut self,
+        socket: RawSocket,
+        framing: Framing,
+        silent_for: Duration,
+        lifetime: Option<Duration>,
+        (guard, live): (ConnectionGuard, LiveGuard),
+    ) -> Option<Token> {
+        let sent_at = self.timers.ago(silent_for);
+        let ends_at = lifetime.map_or(NEVER, |lifetime| self.timers.after(lifetime));
+        let token = self.entries.insert(StreamEntry::new(socket, framing, sent_at, ends_at, guard, live));
+        let entry = self.entries.get_mut(token)?;
+        // Everything at once, so that nothing has to be changed later.
         let interest =
             epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         let data = epoll::EventData::new_u64(token.as_u64());
         if let Err(error) = epoll::add(&*self.epoll, &entry.socket, data, interest) {
             tracing::error!(%error, "failed to watch a connection");
-            self.remove(token);
-            return;
+            self.entries.remove(token);
+            return None;
         }
-        let begins = unwritten.is_empty() || {
-            let written = Pending::new(unwritten, Framing::Raw).write(&entry.socket);
-            self.after(token, written)
-        };
-        if begins {
-            self.serve_whole(token);
-        }
-        self.arm(token);
+        self.timers.schedule(token, entry);
+        Some(token)
     }
 
-    fn ticks_of(&self, time: Duration) -> Tick {
-        (time.as_nanos() / self.wheel.tick().as_nanos()).min(u128::from(NEVER)) as Tick
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut StreamEntry> {
+        self.entries.get_mut(token)
     }
 
-    /// Something happened to a socket.
-    pub(super) fn on_event(&mut self, token: Token, flags: epoll::EventFlags) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
-            self.remove(token);
-            return;
-        }
-        let has_closed_side = flags.contains(epoll::EventFlags::RDHUP);
-        match entry.phase {
-            // It may have gone, or only have no more to ask: which of them can't be told. Its stream ends.
-            Phase::Open if has_closed_side => self.end_at_once(token),
-            // All later events say so too. To read would be to find the end; what is pending still goes out.
-            Phase::Ending if has_closed_side => {}
-            _ if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) => self.read_and_drop(token),
-            _ => {}
-        }
-        if flags.contains(epoll::EventFlags::OUT) && self.unblock(token) {
-            self.serve(token);
-        }
+    pub(super) fn remove(&mut self, token: Token) {
+        self.entries.remove(token);
     }
 
-    /// Goes on where a socket took nothing. Tells whether it has taken all that was to be written first.
-    fn unblock(&mut self, token: Token) -> bool {
-        let Some(entry) = self.entries.get_mut(token) else { return false };
-        let Some(pending) = entry.pending.take() else { return entry.blocked_at.take().is_some() };
-        entry.blocked_at = None;
-        let written = pending.write(&entry.socket);
-        self.after(token, written) && self.is_open(token)
+    /// Returns the tokens of all connections.
+    pub(super) fn tokens(&self) -> Vec<Token> {
+        self.entries.tokens()
     }
 
-    fn is_open(&mut self, token: Token) -> bool {
-        self.entries.get_mut(token).is_some_and(|entry| entry.phase == Phase::Open)
+    /// Reads the clock.
+    pub(super) fn refresh_clock(&mut self) {
+        self.timers.refresh();
     }
 
-    /// Gives a connection whatever there is for it.
-    pub(super) fn serve(&mut self, token: Token) {
-        match self.entries.get_mut(token).map(|entry| &entry.source) {
-            Some(Source::Standing { key, .. }) => {
-                let (key, mut look) = (*key, Look::default());
-                if self.serve_standing(token, &mut look) == Served::More {
-                    self.channels.mark(key);
-                }
-                look.count(&self.taps, key);
+    pub(super) fn now(&self) -> Tick {
+        self.timers.now()
+    }
+
+    /// Returns how long nothing is due; `None` is for ever.
+    pub(super) fn idle_time(&self) -> Option<Duration> {
+        if self.entries.len() == 0 { None } else { self.timers.until_next_tick() }
+    }
+
+    /// Takes note of the result of a write.
+    pub(super) fn settle(&mut self, token: Token, sent: Sent) -> Flow {
+        let Some(entry) = self.entries.get_mut(token) else { return Flow::Gone };
+        match sent {
+            Sent::All if entry.phase == Phase::Open => Flow::Writable,
+            Sent::All => self.shut_down(token),
+            Sent::Part | Sent::Nothing => {
+                self.timers.schedule(token, entry);
+                Flow::Waiting
             }
-            Some(Source::Whole(_)) => self.serve_whole(token),
-            Some(Source::Gone) | None => {}
+            Sent::Failed => Flow::Gone,
         }
     }
 
-    /// Gives a reader at a tap what there is at its spot and behind it.
-    pub(super) fn serve_standing(&mut self, token: Token, look: &mut Look) -> Served {
-        for _ in 0..WRITES_MAX {
-            let Some(entry) = self.entries.get_mut(token) else { return Served::Done };
-            let Source::Standing { key, spot, .. } = &mut entry.source else { return Served::Done };
-            if entry.blocked_at.is_some() {
-                return Served::Done;
-            }
-            let (key, at) = (*key, *spot);
-            match look.at(&self.taps, key, at, entry.framing) {
-                Seen::Frames { bytes, framing, next } => {
-                    let written = write(&entry.socket, bytes, framing);
-                    if matches!(written, Written::All | Written::Part(_)) {
-                        *spot = next;
-                        look.given();
-                    }
-                    if matches!(written, Written::Failed(_)) {
-                        look.count(&self.taps, key);
-                    }
-                    if !self.after(token, written) {
-                        return Served::Done;
-                    }
-                }
-                Seen::CaughtUp => {
-                    if self.ending {
-                        look.count(&self.taps, key);
-                        self.end_stream(token, jitter(&self.options.end_retry));
-                    }
-                    return Served::Done;
-                }
-                Seen::Elsewhere => {
-                    look.count(&self.taps, key);
-                    self.lift(token, key, at);
-                    return Served::Done;
-                }
+    /// Writes the bytes that waited for the socket, which has room now.
+    pub(super) fn resume(&mut self, token: Token) -> Flow {
+        let now = self.timers.now();
+        let Some(entry) = self.entries.get_mut(token) else { return Flow::Gone };
+        if entry.blocked_at.is_none() {
+            return Flow::Waiting;
+        }
+        let sent = entry.resume(now);
+        self.settle(token, sent)
+    }
+
+    /// Reads and drops what a client sends. A client that sends too much is to be removed.
+    pub(super) fn read_input(&mut self, token: Token) -> Flow {
+        let Some(entry) = self.entries.get_mut(token) else { return Flow::Gone };
+        match entry.read_input(&mut self.scratch) {
+            Input::Open => Flow::Waiting,
+            Input::Ended => Flow::Gone,
+            Input::TooMuch => {
+                count(&self.counters.closed_input);
+                Flow::Gone
             }
         }
-        Served::More
     }
 
-    /// Takes note of what came of writing. Tells whether more can be written.
-    pub(super) fn after(&mut self, token: Token, written: Written) -> bool {
-        let Some(entry) = self.entries.get_mut(token) else { return false };
-        match written {
-            Written::All => {
-                entry.sent_at = self.now;
-                entry.blocked_at = None;
-                if entry.phase == Phase::Ending {
-                    self.shut_down(token);
-                }
-                return true;
-            }
-            Written::Nothing => {}
-            Written::Part(pending) => {
-                entry.sent_at = self.now;
-                entry.pending = Some(Box::new(pending));
-            }
-            Written::Failed(error) => {
-                tracing::debug!(%error, "connection failed");
-                self.remove(token);
-                return false;
-            }
+    /// Returns until when a client has to take the last bytes of a stream that ends now.
+    pub(super) fn close_by(&self) -> Tick {
+        self.timers.close_by()
+    }
+
+    /// Ends a stream behind a last block, which its client has to take by `until`.
+    pub(super) fn end(&mut self, token: Token, block: &Bytes, until: Tick) -> Flow {
+        let now = self.timers.now();
+        let Some(entry) = self.entries.get_mut(token) else { return Flow::Gone };
+        let sent = entry.end(block, until, now);
+        self.settle(token, sent)
+    }
+
+    /// Returns the connections for which something is due, with what it is. Each is to be
+    /// [rescheduled](Self::reschedule) after that.
+    pub(super) fn expire(&mut self) -> Vec<(Token, Due)> {
+        let mut scheduled = Vec::new();
+        self.timers.expire(&mut scheduled);
+        // A connection that was scheduled anew, for another tick, is looked at then.
+        let due = scheduled.into_iter().filter_map(|(at, token)| {
+            let entry = self.entries.get_mut(token).filter(|entry| entry.scheduled_at == at)?;
+            Some((token, self.timers.due(entry)))
+        });
+        due.collect()
+    }
+
+    /// Schedules the next look at a connection.
+    pub(super) fn reschedule(&mut self, token: Token) {
+        if let Some(entry) = self.entries.get_mut(token) {
+            entry.scheduled_at = NEVER;
+            self.timers.schedule(token, entry);
         }
-        // The tick has begun before: without the one more it would be cut too early.
-        entry.blocked_at = Some(self.now.saturating_add(1));
-        self.arm(token);
-        false
+    }
+
+    /// Has the kernel discard what a connection has still to send when it is removed.
+    pub(super) fn discard(&mut self, token: Token, due: Due) {
+        if due == Due::Stalled {
+            count(&self.counters.stalled);
+        }
+        if let Some(entry) = self.entries.get_mut(token) {
+            entry.socket.discard_on_close();
+        }
+    }
+
+    /// Closes our side, and waits for the client to close its own. If the socket were closed with unread input, the kernel
+    /// would discard what is still on its way to the client.
+    fn shut_down(&mut self, token: Token) -> Flow {
+        let Some(entry) = self.entries.get_mut(token) else { return Flow::Gone };
+        if entry.socket.shutdown_write().is_err() {
+            return Flow::Gone;
+        }
+        entry.phase = Phase::Closing(self.timers.close_by());
+        self.timers.schedule(token, entry);
+        self.read_input(token)
     }
 }

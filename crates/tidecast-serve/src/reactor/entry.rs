@@ -1,113 +1,216 @@
-//! A detached connection: a socket, where its stream stands, and what it has to be asked after.
+//! A detached stream: its socket, the bytes that wait for it, and where its events come from.
 
-use std::{
-    net::TcpStream,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Wake, Waker},
-};
+use std::io::{self, Read};
 
-use tidecast::{LogCursor, ReaderGroups, Subscription};
+use bytes::Bytes;
+use tidecast::LogCursor;
 
 use super::{
-    Member,
-    chunk::{Framing, Pending},
-    slab::Token,
-    task_queue::Inbox,
-    wheel::Tick,
+    chunk::{Framing, LAST_CHUNK, Pending, Written, framed, write},
+    full_stream::FullStream,
+    task_queue::LiveGuard,
+    wheel::{NEVER, Tick},
 };
-use crate::detach::Seat;
+use crate::{detach::ConnectionGuard, limits::STREAM_INPUT_BYTES_MAX, listener::socket::RawSocket};
 
-/// A connection. There are many of these: what only some need at a time is in a box.
+/// A detached stream. There are many, so what only some need at a time is boxed.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) socket: TcpStream,
+pub(super) struct StreamEntry {
+    pub(super) socket: RawSocket,
     pub(super) phase: Phase,
-    pub(super) source: Source,
-    /// What is to be written before anything else.
+    pub(super) source: StreamSource,
+    /// Bytes to be written before any others.
     pub(super) pending: Option<Box<Pending>>,
-    /// Since when the socket takes nothing; while it does not, nothing is written.
+    /// Since when the socket takes nothing. Until it does, nothing is written.
     pub(super) blocked_at: Option<Tick>,
     pub(super) sent_at: Tick,
-    /// When the stream ends by itself.
+    /// When the stream ends by itself; [`NEVER`] if it does not.
     pub(super) ends_at: Tick,
-    /// When it is next to be looked at.
-    pub(super) armed_at: Tick,
-    /// How much its client has sent, which was dropped.
+    /// When the stream is next looked at.
+    pub(super) scheduled_at: Tick,
+    /// How many bytes the client has sent, which were dropped.
     pub(super) input_bytes: u32,
-    /// How what is written goes on the wire.
+    /// Whether what is written is a chunk.
     pub(super) framing: Framing,
-    pub(super) _seat: Seat,
-    pub(super) _member: Member,
+    pub(super) _guard: ConnectionGuard,
+    pub(super) _live: LiveGuard,
 }
 
-/// How far a connection is.
+/// The stage of a detached stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Its stream goes on.
+    /// It goes on.
     Open,
-    /// Its stream has ended, but for what is pending.
-    Ending,
-    /// All is written; the client is to close its side, until then at most.
+    /// It has ended, and its last bytes are to be written by then.
+    Ending(Tick),
+    /// All is written, and the client is to close its side by then.
     Closing(Tick),
 }
 
-/// Where what a stream says comes from.
+/// Where the events of a stream come from.
 #[derive(Debug)]
-pub(super) enum Source {
-    /// One of those that stand at the tap of a channel, and where it is in the list of them.
-    Standing { key: u32, index: u32, spot: LogCursor },
-    /// A subscription with something of its own: several channels, a reset, a page of history.
-    Whole(Box<Whole>),
-    /// It says no more.
-    Gone,
+pub(super) enum StreamSource {
+    /// A reader group, and the index of the stream in its list of readers.
+    Group { key: u32, index: u32, cursor: LogCursor },
+    /// A subscription of its own: several channels, a reset to be told, or a page of history.
+    Full(Box<FullStream>),
+    /// Nowhere: the stream has ended.
+    Closed,
 }
 
-#[derive(Debug)]
-pub(super) struct Whole {
-    pub(super) subscription: Subscription,
-    pub(super) waker: Waker,
-    woken: Arc<Woken>,
+/// The result of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    All,
+    /// The rest waits for the socket.
+    Part,
+    /// The socket takes nothing, and the bytes were not kept.
+    Nothing,
+    /// The connection is broken.
+    Failed,
 }
 
-/// Whom a whole subscription wakes.
-#[derive(Debug)]
-struct Woken {
-    token: Token,
-    inbox: Arc<Inbox>,
-    /// Whether the inbox has been told, so that it holds each token once.
-    told: AtomicBool,
+/// The result of reading what a client sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// The client may send more.
+    Open,
+    /// The client has closed its side, or the connection is broken.
+    Ended,
+    /// The client has sent more than a stream's client may.
+    TooMuch,
 }
 
-impl Whole {
-    pub(super) fn new(subscription: Subscription, token: Token, inbox: &Arc<Inbox>) -> Box<Self> {
-        let woken = Arc::new(Woken { token, inbox: inbox.clone(), told: AtomicBool::new(false) });
-        Box::new(Self { subscription, waker: woken.clone().into(), woken })
-    }
-
-    /// Has it stand at the tap of its channel; gives it back, with its waker, where it can't.
-    pub(super) fn stand(self, taps: &mut ReaderGroups) -> Result<(u32, LogCursor), Box<Self>> {
-        let Self { subscription, waker, woken } = self;
-        taps.attach(subscription).map_err(|subscription| Box::new(Self { subscription: *subscription, waker, woken }))
-    }
-
-    /// To be called before it is polled, so that what comes after is told.
-    pub(super) fn listen(&self) {
-        self.woken.told.store(false, Ordering::Release);
-    }
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.told.swap(true, Ordering::AcqRel) {
-            self.inbox.mark_woken(self.token);
+impl StreamEntry {
+    /// Creates the entry of a stream that is open and has no source yet.
+    pub(super) fn new(
+        socket: RawSocket,
+        framing: Framing,
+        sent_at: Tick,
+        ends_at: Tick,
+        guard: ConnectionGuard,
+        live: LiveGuard,
+    ) -> Self {
+        Self {
+            socket,
+            phase: Phase::Open,
+            source: StreamSource::Closed,
+            pending: None,
+            blocked_at: None,
+            sent_at,
+            ends_at,
+            scheduled_at: NEVER,
+            input_bytes: 0,
+            framing,
+            _guard: guard,
+            _live: live,
         }
+    }
+
+    /// Writes bytes, which nothing may wait before.
+    pub(super) fn write(&mut self, bytes: &Bytes, framing: Framing, now: Tick) -> Sent {
+        let written = write(&self.socket, bytes, framing);
+        self.record(written, now)
+    }
+
+    /// Writes bytes, or keeps them until the socket takes them.
+    pub(super) fn write_or_keep(&mut self, bytes: Bytes, framing: Framing, now: Tick) -> Sent {
+        match self.write(&bytes, framing, now) {
+            Sent::Nothing => {
+                self.pending = Some(Box::new(Pending::new(bytes, framing)));
+                Sent::Part
+            }
+            sent => sent,
+        }
+    }
+
+    /// Writes the bytes that waited for the socket.
+    pub(super) fn resume(&mut self, now: Tick) -> Sent {
+        self.blocked_at = None;
+        match self.pending.take() {
+            Some(pending) => {
+                let written = pending.write(&self.socket);
+                self.record(written, now)
+            }
+            None => Sent::All,
+        }
+    }
+
+    /// Ends the stream behind a last block, which is to be written by `until`.
+    pub(super) fn end(&mut self, block: &Bytes, until: Tick, now: Tick) -> Sent {
+        self.phase = Phase::Ending(until);
+        let last = match self.framing {
+            Framing::Chunk => [&framed(block), LAST_CHUNK].concat().into(),
+            Framing::Raw => block.clone(),
+        };
+        if self.blocked_at.is_none() {
+            return self.write_or_keep(last, Framing::Raw, now);
+        }
+        match &mut self.pending {
+            Some(pending) => pending.push(&last),
+            None => self.pending = Some(Box::new(Pending::new(last, Framing::Raw))),
+        }
+        Sent::Part
+    }
+
+    /// Ends the stream behind the bytes that wait for the socket. Returns whether there are any.
+    pub(super) fn end_behind_pending(&mut self) -> bool {
+        let ends_body = self.framing == Framing::Chunk && self.phase == Phase::Open;
+        match &mut self.pending {
+            Some(pending) => {
+                if ends_body {
+                    pending.push(LAST_CHUNK);
+                }
+                self.phase = Phase::Ending(NEVER);
+                true
+            }
+            None => {
+                if ends_body {
+                    // A failure makes no difference: the connection is closed next.
+                    write(&self.socket, &Bytes::from_static(LAST_CHUNK), Framing::Raw);
+                }
+                false
+            }
+        }
+    }
+
+    /// Reads and drops what the client sends: unread, it would make the kernel reset the connection at its end.
+    pub(super) fn read_input(&mut self, scratch: &mut [u8]) -> Input {
+        loop {
+            match self.socket.read(scratch) {
+                Ok(0) => return Input::Ended,
+                Ok(read) => self.input_bytes = self.input_bytes.saturating_add(read as u32),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Input::Open,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Input::Ended,
+            }
+            if self.input_bytes as usize > STREAM_INPUT_BYTES_MAX {
+                return Input::TooMuch;
+            }
+        }
+    }
+
+    fn record(&mut self, written: Written, now: Tick) -> Sent {
+        let sent = match written {
+            Written::All => {
+                self.sent_at = now;
+                self.blocked_at = None;
+                return Sent::All;
+            }
+            Written::Nothing => Sent::Nothing,
+            Written::Part(pending) => {
+                self.sent_at = now;
+                self.pending = Some(Box::new(pending));
+                Sent::Part
+            }
+            Written::Failed(error) => {
+                tracing::debug!(%error, "connection failed");
+                return Sent::Failed;
+            }
+        };
+        // The current tick began earlier; without one more, the client would be cut too early.
+        self.blocked_at = Some(now.saturating_add(1));
+        sent
     }
 }
 
@@ -115,9 +218,9 @@ impl Wake for Woken {
 mod tests {
     use super::*;
 
-    /// There are as many of these as connections, and hardly anything else of each.
+    /// A stream hardly costs anything else.
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 144, "{}", size_of::<Entry>());
+        assert!(size_of::<StreamEntry>() <= 144, "{}", size_of::<StreamEntry>());
     }
 }

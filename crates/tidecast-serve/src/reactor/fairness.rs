@@ -1,4 +1,4 @@
-//! Turns, on a reactor that goes around only when it is told to: what of a large channel is served before a small one.
+//! Tests of turns, on a reactor that works only when it is told to: a small group is not delayed by a large one.
 
 use std::{
     io::Read,
@@ -7,39 +7,34 @@ use std::{
 };
 
 use rustix::event::epoll;
-use tidecast::{Event, Hub, ReaderGroups, Start, wire::FirstBlock};
+use tidecast::{Event, Hub, Start, wire::FirstBlock};
 use tokio::sync::Notify;
 
-use super::{Next, Reactor, connections::Connections, task_queue::Mail};
+use super::{Next, Reactor, dispatcher::Dispatcher, task_queue::Queued};
 use crate::{
-    config::{Config, Settings},
-    detach::{Detached, Seat},
-    observe::metrics::Counters,
-    places::Places,
+    detach::{ConnectionGuard, Detached},
+    listener::connection_limit::ConnectionLimit,
+    options::ServeOptions,
 };
 
 const LARGE: usize = 400;
 
 /// A reactor without a thread.
-struct Stepped {
+struct SteppedReactor {
     reactor: Arc<Reactor>,
     hub: Hub,
     events: Vec<epoll::Event>,
-    mail: Mail,
+    queued: Queued,
 }
 
-impl Stepped {
+impl SteppedReactor {
     fn new() -> Self {
         let reactor = Arc::new(Reactor::new(Arc::new(Notify::new())).unwrap());
-        let config = Config::from_settings(&Settings::default()).unwrap();
-        let taps = ReaderGroups::new(reactor.clone());
-        let connections =
-            Connections::new(taps, reactor.epoll.clone(), reactor.inbox.clone(), &config, Arc::<Counters>::default());
-        *reactor.connections.lock() = Some(connections);
-        Self { reactor, hub: Hub::new(), events: Vec::with_capacity(16), mail: Mail::default() }
+        *reactor.dispatcher.lock() = Some(reactor.dispatcher(&ServeOptions::default(), Arc::default()));
+        Self { reactor, hub: Hub::new(), events: Vec::with_capacity(16), queued: Queued::default() }
     }
 
-    /// A client whose stream is on its way to the reactor.
+    /// Returns a client whose stream is on its way to the reactor.
     fn join(&self, listener: &TcpListener, channel: &str) -> TcpStream {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_nonblocking(true).unwrap();
@@ -47,47 +42,45 @@ impl Stepped {
         socket.set_nonblocking(true).unwrap();
         let mut subscription = self.hub.subscribe([channel], Start::Live).unwrap();
         subscription.first_block(FirstBlock::default());
-        let places = Places::new(&Config::from_settings(&Settings::default()).unwrap(), Arc::default());
-        let seat = Seat { _place: places.take_now(), _kept: None };
-        let sent_at = tokio::time::Instant::now();
+        let limit = ConnectionLimit::new(&ServeOptions::default(), Arc::default());
         let detached = Detached {
-            socket,
+            socket: socket.into(),
             unwritten: bytes::Bytes::new(),
             subscription,
-            sent_at,
+            sent_at: tokio::time::Instant::now(),
             ends_at: None,
             chunked: true,
-            seat,
+            guard: ConnectionGuard { _permit: limit.try_acquire(), _attached: None },
         };
-        self.reactor.inbox.adopt(detached, self.reactor.members.join());
+        self.reactor.queue.push_detached(detached, self.reactor.live.add());
         client
     }
 
     fn step(&mut self) {
-        assert!(matches!(self.reactor.work(&mut self.events, &mut self.mail), Next::Wait(_)));
+        assert!(matches!(self.reactor.work(&mut self.events, &mut self.queued), Next::Wait(_)));
     }
 
-    /// Publishes while the reactor is at work, so that nobody else writes to its sockets.
+    /// Publishes while the reactor is at work, so that the publisher writes to no socket itself.
     fn publish(&self, channels: &[&str]) {
-        let _at_work = self.reactor.connections.lock();
+        let _at_work = self.reactor.dispatcher.lock();
         for channel in channels {
             self.hub.publish_now(*channel, Event::text("an event")).unwrap();
         }
     }
 }
 
-/// How many have something to read.
+/// Returns how many clients have something to read.
 fn reached(clients: &mut [TcpStream]) -> usize {
-    let mut room = [0; 4096];
-    clients.iter_mut().filter_map(|client| client.read(&mut room).ok()).filter(|read| *read > 0).count()
+    let mut buffer = [0; 4096];
+    clients.iter_mut().filter_map(|client| client.read(&mut buffer).ok()).filter(|read| *read > 0).count()
 }
 
-/// Only some of a large channel's readers are served before another channel has its turn, also where the large one has
-/// news at every turn.
+/// Only some readers of a large group are served before another group has its turn, even if the large group has new events
+/// at every turn.
 #[tokio::test]
-async fn a_large_channel_does_not_hold_up_a_small_one() {
+async fn a_large_group_does_not_delay_a_small_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut stepped = Stepped::new();
+    let mut stepped = SteppedReactor::new();
     let mut large: Vec<_> = (0..LARGE).map(|_| stepped.join(&listener, "large")).collect();
     let mut small: Vec<_> = (0..2).map(|_| stepped.join(&listener, "small")).collect();
     stepped.step();
@@ -98,7 +91,7 @@ async fn a_large_channel_does_not_hold_up_a_small_one() {
     assert!((1..LARGE).contains(&first), "{first} at one turn");
     stepped.publish(&["large"]);
     stepped.step();
-    assert_eq!(reached(&mut small), 2, "the small one waited for the large one");
+    assert_eq!(reached(&mut small), 2, "the small group waited for the large one");
 
     for _ in 0..20 {
         stepped.publish(&["large", "small"]);
@@ -106,8 +99,8 @@ async fn a_large_channel_does_not_hold_up_a_small_one() {
         stepped.step();
         assert_eq!(reached(&mut small), 2);
     }
-    // Nor is the large one forgotten.
-    while stepped.reactor.connections.lock().as_ref().is_some_and(Connections::has_work) {
+    // The large group is not forgotten either.
+    while stepped.reactor.dispatcher.lock().as_ref().is_some_and(Dispatcher::has_work) {
         stepped.step();
     }
     reached(&mut large);

@@ -1,93 +1,69 @@
-//! Whole subscriptions: those with several channels, a reset or a page of history to be told, and how they come to stand.
+//! A stream with a subscription of its own: several channels, a reset to be told, or a page of history.
 
-use std::task::{Context, Poll};
-
-use tidecast::{LogCursor, limits::READ_BYTES_DEFAULT};
-use tidecast_axum::internals::jitter;
-
-use super::{
-    chunk::{Pending, Written, write},
-    connections::{Connections, WRITES_MAX},
-    entry::{Source, Whole},
-    slab::Token,
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
-impl Connections {
-    /// Gives a whole subscription's connection what the subscription has. One that has no more, and nothing of its own,
-    /// stands from then on.
-    pub(super) fn serve_whole(&mut self, token: Token) {
-        let mut batch = std::mem::take(&mut self.batch);
-        for turn in 0..=WRITES_MAX {
-            let Some(entry) = self.entries.get_mut(token) else { break };
-            if entry.blocked_at.is_some() {
-                break;
-            }
-            let Source::Whole(whole) = &mut entry.source else { break };
-            if turn == WRITES_MAX {
-                self.woken.push_back(token);
-                break;
-            }
-            whole.listen();
-            let waker = whole.waker.clone();
-            match whole.subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, READ_BYTES_DEFAULT) {
-                Poll::Ready(true) => {
-                    let bytes = batch.take_bytes();
-                    let written = match write(&entry.socket, &bytes, entry.framing) {
-                        // It has left the subscription, so it is kept.
-                        Written::Nothing => Written::Part(Pending::new(bytes, entry.framing)),
-                        written => written,
-                    };
-                    if !self.after(token, written) {
-                        break;
-                    }
-                }
-                Poll::Ready(false) => {
-                    self.end_stream(token, jitter(&self.options.end_retry));
-                    break;
-                }
-                Poll::Pending => {
-                    self.stand(token);
-                    break;
-                }
-            }
-        }
-        batch.release();
-        self.batch = batch;
+use tidecast::{Batch, LogCursor, ReaderGroups, Subscription, limits::READ_BYTES_DEFAULT};
+
+use super::{slab::Token, task_queue::TaskQueue};
+
+/// A stream with a subscription of its own.
+#[derive(Debug)]
+pub(super) struct FullStream {
+    subscription: Subscription,
+    waker: Waker,
+    stream_waker: Arc<StreamWaker>,
+}
+
+/// Queues a stream when its subscription has events.
+#[derive(Debug)]
+struct StreamWaker {
+    token: Token,
+    queue: Arc<TaskQueue>,
+    /// Whether the stream is queued, so that it is queued once.
+    queued: AtomicBool,
+}
+
+impl FullStream {
+    pub(super) fn new(subscription: Subscription, token: Token, queue: &Arc<TaskQueue>) -> Box<Self> {
+        let stream_waker = Arc::new(StreamWaker { token, queue: queue.clone(), queued: AtomicBool::new(false) });
+        Box::new(Self { subscription, waker: stream_waker.clone().into(), stream_waker })
     }
 
-    /// Has a whole subscription stand at the tap of its channel, if it is one that can.
-    fn stand(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        let Source::Whole(whole) = &entry.source else { return };
-        if whole.subscription.channels().count() != 1 {
-            return;
-        }
-        let Source::Whole(whole) = std::mem::replace(&mut entry.source, Source::Gone) else { return };
-        match whole.stand(&mut self.taps) {
-            Ok((key, spot)) => {
-                let index = self.channels.join(key, token);
-                entry.source = Source::Standing { key, index, spot };
-                // What came before it stood there was not told.
-                self.serve(token);
-            }
-            Err(whole) => entry.source = Source::Whole(whole),
-        }
+    /// Polls the subscription for its next events, up to one read.
+    pub(super) fn poll_batch(&mut self, batch: &mut Batch) -> Poll<bool> {
+        // First, so that a wake-up from now on is queued.
+        self.stream_waker.queued.store(false, Ordering::Release);
+        self.subscription.poll_batch(&mut Context::from_waker(&self.waker), batch, READ_BYTES_DEFAULT)
     }
 
-    /// Makes a reader at a tap a whole subscription again. It is polled by the reactor's own thread, as its broker may
-    /// need what only that has.
-    pub(super) fn lift(&mut self, token: Token, key: u32, spot: LogCursor) {
-        let lifted = self.taps.into_subscription(key, spot);
-        self.leave_list(token);
-        match lifted {
-            Some(subscription) => {
-                let whole = Whole::new(subscription, token, &self.inbox);
-                if let Some(entry) = self.entries.get_mut(token) {
-                    entry.source = Source::Whole(whole);
-                    self.woken.push_back(token);
-                }
-            }
-            None => self.remove(token),
+    /// Returns whether the stream may join a reader group: it has one channel.
+    pub(super) fn has_one_channel(&self) -> bool {
+        self.subscription.channels().count() == 1
+    }
+
+    /// Joins the reader group of its channel. Returns the key of the group and a cursor, or the stream if it can't.
+    pub(super) fn attach(self, groups: &mut ReaderGroups) -> Result<(u32, LogCursor), Box<Self>> {
+        let Self { subscription, waker, stream_waker } = self;
+        groups
+            .attach(subscription)
+            .map_err(|subscription| Box::new(Self { subscription: *subscription, waker, stream_waker }))
+    }
+}
+
+impl Wake for StreamWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.queue.push_woken(self.token);
         }
     }
 }

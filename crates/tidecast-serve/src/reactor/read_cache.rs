@@ -1,21 +1,21 @@
-//! Reading a channel for many who stand at the same spot: what was read is used again while it fits.
+//! The last read of a reader group's log, reused for all readers at the same cursor.
 
 use bytes::Bytes;
 use tidecast::{GroupRead, LogCursor, ReaderGroups, limits::READ_BYTES_DEFAULT};
 
 use super::chunk::{Framing, framed};
 
-/// After how many uses the log is asked again, so that those who come later in a long pass get in one write what has come
-/// since it began. Any number from 16 to 256 does as well; never costs a fifth of the throughput.
+/// Uses of one read before the log is read again, so that later readers of a long round get in one write what has come since
+/// it began. Any number from 16 to 256 does as well; without a limit, throughput falls by a fifth.
 const USES_MAX: u32 = 32;
 
-/// Up to here what was read is framed once for all who are given it: one piece leaves for less than three do. Copying more
-/// would cost a channel with few readers more than that.
+/// Reads up to this size are framed once for all readers, because one buffer is sent faster than three. Copying larger ones
+/// would cost a group with few readers more than that.
 const FRAMED_BYTES_MAX: usize = 16 * 1024;
 
-/// What was last read of a channel, and what was given of it.
+/// The last read of a group's log, and what was given of it.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct ReadCache {
     read: Option<Read>,
     /// Where the log was seen to end.
     end: Option<LogCursor>,
@@ -41,7 +41,7 @@ impl Read {
         Self { from, next, bytes, framed, count }
     }
 
-    /// Returns what is to be written, and how, to a client of some framing.
+    /// Returns the bytes to be written to a client of some framing, and how.
     fn to_write(&self, framing: Framing) -> (&Bytes, Framing) {
         match (framing, &self.framed) {
             (Framing::Chunk, Some(framed)) => (framed, Framing::Raw),
@@ -50,40 +50,52 @@ impl Read {
     }
 }
 
-/// What there is at a spot.
+/// What follows a cursor.
 #[derive(Debug)]
-pub(super) enum Seen<'a> {
-    Frames { bytes: &'a Bytes, framing: Framing, next: LogCursor },
+pub(super) enum CachedRead<'a> {
+    Frames {
+        bytes: &'a Bytes,
+        framing: Framing,
+        next: LogCursor,
+    },
     CaughtUp,
-    Elsewhere,
+    /// The log no longer has what follows.
+    Lost,
 }
 
-impl Look {
-    pub(super) fn at(&mut self, taps: &ReaderGroups, key: u32, spot: LogCursor, framing: Framing) -> Seen<'_> {
-        if self.end == Some(spot) {
-            return Seen::CaughtUp;
+impl ReadCache {
+    /// Reads from a cursor, from the cache or the log.
+    pub(super) fn read(
+        &mut self,
+        groups: &ReaderGroups,
+        key: u32,
+        cursor: LogCursor,
+        framing: Framing,
+    ) -> CachedRead<'_> {
+        if self.end == Some(cursor) {
+            return CachedRead::CaughtUp;
         }
-        if self.read.as_ref().is_none_or(|read| read.from != spot) {
-            match taps.read(key, spot, READ_BYTES_DEFAULT) {
-                GroupRead::Frames { bytes, next, count } => self.read = Some(Read::new(spot, next, bytes, count)),
+        if self.read.as_ref().is_none_or(|read| read.from != cursor) {
+            match groups.read(key, cursor, READ_BYTES_DEFAULT) {
+                GroupRead::Frames { bytes, next, count } => self.read = Some(Read::new(cursor, next, bytes, count)),
                 GroupRead::CaughtUp => {
-                    self.end = Some(spot);
-                    return Seen::CaughtUp;
+                    self.end = Some(cursor);
+                    return CachedRead::CaughtUp;
                 }
-                GroupRead::Lost => return Seen::Elsewhere,
+                GroupRead::Lost => return CachedRead::Lost,
             }
         }
         match &self.read {
             Some(read) => {
                 let (bytes, framing) = read.to_write(framing);
-                Seen::Frames { bytes, framing, next: read.next }
+                CachedRead::Frames { bytes, framing, next: read.next }
             }
-            None => Seen::Elsewhere,
+            None => CachedRead::Lost,
         }
     }
 
-    /// Says that what was last seen was given to a reader.
-    pub(super) fn given(&mut self) {
+    /// Notes that the last read was given to a reader.
+    pub(super) fn count_use(&mut self) {
         let Some(read) = &self.read else { return };
         self.frames += u64::from(read.count);
         self.bytes += read.bytes.len() as u64;
@@ -95,10 +107,11 @@ impl Look {
         }
     }
 
-    /// Counts what was given since the last time: before its last reader leaves the tap, which then has no channel.
-    pub(super) fn count(&mut self, taps: &ReaderGroups, key: u32) {
+    /// Adds what was given to the counts of the channel. To be called before the last reader leaves the group, which then
+    /// has no channel.
+    pub(super) fn flush_counts(&mut self, groups: &ReaderGroups, key: u32) {
         if self.frames > 0 {
-            taps.count_delivered(key, self.frames, self.bytes);
+            groups.count_delivered(key, self.frames, self.bytes);
             (self.frames, self.bytes) = (0, 0);
         }
     }

@@ -1,10 +1,9 @@
-//! Numbered places for connections. A number says which use of its place it means, so that one that outlives its
-//! connection finds nothing.
+//! A slab of numbered slots. A token names one use of a slot, so a token that outlives its value finds nothing.
 
-/// How many places are made at once: a page never moves, and nothing grows by doubling.
+/// Slots that are allocated together. A page never moves, and nothing grows by doubling.
 const PAGE: usize = 256;
 
-/// The number of a connection: its place, and which use of the place it is.
+/// Names a value: its slot, and the generation of the slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token(u64);
 
@@ -13,7 +12,7 @@ pub(super) struct Slab<T> {
     pages: Vec<Vec<Slot<T>>>,
     free: Vec<u32>,
     len: usize,
-    /// Of the next that comes. One for all places, so that they can be given up once nobody is there.
+    /// The generation of the next value. All slots share it, so that they can be freed once they are empty.
     generation: u32,
 }
 
@@ -32,9 +31,10 @@ impl Token {
         self.0
     }
 
-    fn place(self) -> (usize, usize) {
-        let place = (self.0 & u64::from(u32::MAX)) as usize;
-        (place / PAGE, place % PAGE)
+    /// Returns the page and the slot in it.
+    fn slot(self) -> (usize, usize) {
+        let index = (self.0 & u64::from(u32::MAX)) as usize;
+        (index / PAGE, index % PAGE)
     }
 
     fn generation(self) -> u32 {
@@ -56,27 +56,27 @@ impl<T> Slab<T> {
         if self.free.is_empty() {
             let first = (self.pages.len() * PAGE) as u32;
             self.pages.push((0..PAGE).map(|_| Slot { generation: 0, value: None }).collect());
-            // The lowest is the next that is taken.
+            // The lowest is used first.
             self.free.extend((first..first + PAGE as u32).rev());
         }
-        let place = self.free.pop().unwrap_or_default();
-        let token = Token(u64::from(self.generation) << 32 | u64::from(place));
+        let index = self.free.pop().unwrap_or_default();
+        let token = Token(u64::from(self.generation) << 32 | u64::from(index));
         self.generation = self.generation.wrapping_add(1).max(1);
-        let (page, slot) = token.place();
+        let (page, slot) = token.slot();
         self.pages[page][slot] = Slot { generation: token.generation(), value: Some(value) };
         self.len += 1;
         token
     }
 
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        let (page, slot) = token.place();
+        let (page, slot) = token.slot();
         let slot = self.pages.get_mut(page)?.get_mut(slot)?;
         slot.value.as_mut().filter(|_| slot.generation == token.generation())
     }
 
     pub(super) fn remove(&mut self, token: Token) -> Option<T> {
         self.get_mut(token)?;
-        let (page, slot) = token.place();
+        let (page, slot) = token.slot();
         let value = self.pages[page][slot].value.take();
         self.free.push((token.0 & u64::from(u32::MAX)) as u32);
         self.len -= 1;
@@ -87,12 +87,12 @@ impl<T> Slab<T> {
         value
     }
 
-    /// All who are there, at this moment.
+    /// Returns the tokens of all values.
     pub(super) fn tokens(&self) -> Vec<Token> {
         let slots = self.pages.iter().flatten().zip(0_u64..);
         slots
             .filter(|(slot, _)| slot.value.is_some())
-            .map(|(slot, place)| Token(u64::from(slot.generation) << 32 | place))
+            .map(|(slot, index)| Token(u64::from(slot.generation) << 32 | index))
             .collect()
     }
 }
@@ -111,14 +111,14 @@ mod tests {
         assert_eq!(slab.get_mut(first), None);
         assert_eq!(slab.remove(first), None);
         let third = slab.insert("third");
-        assert_eq!(first.place(), third.place(), "the place is used again");
+        assert_eq!(first.slot(), third.slot(), "the slot is used again");
         assert_eq!(slab.get_mut(first), None);
         assert_eq!(slab.tokens().len(), 2);
         assert_eq!((slab.remove(second), slab.remove(third)), (Some("second"), Some("third")));
-        // All places were given up meanwhile.
+        // All slots were freed meanwhile.
         assert_eq!(slab.pages.capacity(), 0);
         let fourth = slab.insert("fourth");
-        assert_eq!(first.place(), fourth.place());
+        assert_eq!(first.slot(), fourth.slot());
         for gone in [first, second, third] {
             assert_eq!(slab.get_mut(gone), None);
         }

@@ -1,130 +1,178 @@
-//! What a reactor is told by other threads, and how it is woken.
+//! What other threads ask a reactor to do, and how they wake it.
 //!
-//! The thread says that it sleeps under the same lock under which others leave word, after a last look: whoever comes
-//! later sees that it sleeps and wakes it, so no word is lost, and nobody makes a system call for a thread that is awake.
+//! The thread goes to sleep under the lock under which others add tasks, after a last look. A thread that comes later sees
+//! that it sleeps and wakes it. So no task is missed, and nobody makes a system call for a thread that is awake.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::Notify;
 
-use super::{Member, slab::Token};
+use super::slab::Token;
 use crate::detach::Detached;
 
-/// What the thread takes out at once.
+/// The tasks that the thread takes out together.
 #[derive(Debug, Default)]
-pub(super) struct Mail {
-    /// Channels with news, each once: as many at most as there are.
-    pub(super) dirty: Vec<u32>,
-    /// Connections whose subscription has news, each once.
+pub(super) struct Queued {
+    /// The keys of reader groups with new events, each once.
+    pub(super) groups: Vec<u32>,
+    /// Streams whose own subscription was woken, each once.
     pub(super) woken: Vec<Token>,
-    /// Connections that come: as many at most as there may be.
-    pub(super) adopted: Vec<(Detached, Member)>,
+    /// New streams.
+    pub(super) detached: Vec<(Detached, LiveGuard)>,
 }
 
+/// What other threads ask a reactor to do.
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(super) struct TaskQueue {
     inner: Mutex<Inner>,
-    wake: OwnedFd,
+    eventfd: OwnedFd,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    mail: Mail,
-    /// By key, whether it is among the dirty.
-    is_dirty: Vec<bool>,
+    queued: Queued,
+    /// By key, whether the group is queued.
+    group_queued: Vec<bool>,
     asleep: bool,
-    ending: bool,
-    cut: bool,
+    control: Control,
 }
 
-/// What was said to all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Orders {
-    /// Every stream is to end.
-    pub(super) ending: bool,
-    /// The thread is to end, and whatever it has is cut.
+/// What the thread is told once and for all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Control {
+    /// Every stream is to end once it has all its events.
+    pub(super) closing: bool,
+    /// The thread is to end, and all connections are to be cut.
     pub(super) cut: bool,
 }
 
-impl Inbox {
+impl TaskQueue {
     pub(super) fn new() -> io::Result<Self> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { inner: Mutex::default(), wake })
+        let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { inner: Mutex::default(), eventfd })
     }
 
-    /// What becomes readable when the thread is to wake up.
-    pub(super) fn waker(&self) -> &OwnedFd {
-        &self.wake
+    /// Returns the descriptor that becomes readable when the thread is to wake up.
+    pub(super) fn eventfd(&self) -> &OwnedFd {
+        &self.eventfd
     }
 
-    pub(super) fn mark_dirty(&self, key: u32) {
-        self.leave_word(|inner| {
-            let key_index = key as usize;
-            if inner.is_dirty.len() <= key_index {
-                inner.is_dirty.resize(key_index + 1, false);
+    /// Queues a reader group that has new events.
+    pub(super) fn push_group(&self, key: u32) {
+        self.push(|inner| {
+            let index = key as usize;
+            if inner.group_queued.len() <= index {
+                inner.group_queued.resize(index + 1, false);
             }
-            if !std::mem::replace(&mut inner.is_dirty[key_index], true) {
-                inner.mail.dirty.push(key);
+            if !std::mem::replace(&mut inner.group_queued[index], true) {
+                inner.queued.groups.push(key);
             }
         });
     }
 
-    /// Whoever calls this has seen to it that a token is there once.
-    pub(super) fn mark_woken(&self, token: Token) {
-        self.leave_word(|inner| inner.mail.woken.push(token));
+    /// Queues a stream whose subscription was woken. The caller ensures that it is queued once.
+    pub(super) fn push_woken(&self, token: Token) {
+        self.push(|inner| inner.queued.woken.push(token));
     }
 
-    pub(super) fn adopt(&self, detached: Detached, member: Member) {
-        self.leave_word(|inner| inner.mail.adopted.push((detached, member)));
+    /// Queues a new stream.
+    pub(super) fn push_detached(&self, detached: Detached, live: LiveGuard) {
+        self.push(|inner| inner.queued.detached.push((detached, live)));
     }
 
-    pub(super) fn end(&self) {
-        self.leave_word(|inner| inner.ending = true);
+    /// Has every stream end once it has all its events.
+    pub(super) fn close(&self) {
+        self.push(|inner| inner.control.closing = true);
     }
 
+    /// Has the thread end.
     pub(super) fn cut(&self) {
-        self.leave_word(|inner| inner.cut = true);
+        self.push(|inner| inner.control.cut = true);
     }
 
     /// Wakes the thread if it sleeps.
-    pub(super) fn nudge(&self) {
-        self.leave_word(|_| {});
+    pub(super) fn wake(&self) {
+        self.push(|_| {});
     }
 
-    /// Takes out what there is. `mail` is empty, and its room is used from now on.
-    pub(super) fn take(&self, mail: &mut Mail) -> Orders {
+    /// Takes out all tasks. `queued` is empty, and its memory is used for the next ones.
+    pub(super) fn take(&self, queued: &mut Queued) -> Control {
         let mut inner = self.inner.lock();
-        std::mem::swap(&mut inner.mail, mail);
-        for key in &mail.dirty {
-            inner.is_dirty[*key as usize] = false;
+        std::mem::swap(&mut inner.queued, queued);
+        for key in &queued.groups {
+            inner.group_queued[*key as usize] = false;
         }
-        Orders { ending: inner.ending, cut: inner.cut }
+        inner.control
     }
 
-    /// Whether the thread may sleep, which others see from now on: with nothing left there that it has not seen.
-    pub(super) fn may_sleep(&self, seen: Orders) -> bool {
+    /// Returns whether the thread may sleep, which it then counts as doing: nothing is queued, and `seen` is the latest
+    /// control.
+    pub(super) fn try_sleep(&self, seen: Control) -> bool {
         let mut inner = self.inner.lock();
-        let mail = &inner.mail;
-        let empty = mail.dirty.is_empty() && mail.woken.is_empty() && mail.adopted.is_empty();
-        inner.asleep = empty && seen == Orders { ending: inner.ending, cut: inner.cut };
+        let Queued { groups, woken, detached } = &inner.queued;
+        let empty = groups.is_empty() && woken.is_empty() && detached.is_empty();
+        inner.asleep = empty && seen == inner.control;
         inner.asleep
     }
 
-    /// Says that the thread is awake.
-    pub(super) fn woke(&self) {
+    /// Notes that the thread is awake.
+    pub(super) fn set_awake(&self) {
         self.inner.lock().asleep = false;
     }
 
-    fn leave_word(&self, word: impl FnOnce(&mut Inner)) {
+    fn push(&self, task: impl FnOnce(&mut Inner)) {
         let mut inner = self.inner.lock();
-        word(&mut inner);
-        // Whoever is first wakes it; it is as good as awake.
+        task(&mut inner);
+        // The first one wakes the thread, which from then on counts as awake.
         let wake = std::mem::replace(&mut inner.asleep, false);
         drop(inner);
         if wake {
-            // It fails only where it has been written to so often that the thread is awake by all means.
-            let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+            // It fails only if the counter is full, and then the thread is about to wake.
+            let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+/// The number of streams of a reactor, including those that are still queued.
+#[derive(Debug)]
+pub(super) struct LiveCount {
+    count: AtomicUsize,
+    /// Notified when a reactor has no stream left.
+    emptied: Arc<Notify>,
+}
+
+/// One stream, which counts until this is dropped.
+#[derive(Debug)]
+pub(super) struct LiveGuard(Arc<LiveCount>);
+
+impl LiveCount {
+    pub(super) fn new(emptied: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { count: AtomicUsize::new(0), emptied })
+    }
+
+    pub(super) fn get(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(self: &Arc<Self>) -> LiveGuard {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        LiveGuard(self.clone())
+    }
+}
+
+impl Drop for LiveGuard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.emptied.notify_waiters();
         }
     }
 }
@@ -133,50 +181,50 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    const NONE: Orders = Orders { ending: false, cut: false };
+    const NONE: Control = Control { closing: false, cut: false };
 
-    /// How often it was woken.
-    fn woken(inbox: &Inbox) -> u64 {
-        let mut times = [0; 8];
-        match rustix::io::read(inbox.waker(), &mut times) {
-            Ok(_) => u64::from_ne_bytes(times),
+    /// Returns how often the thread was woken.
+    fn wakes(queue: &TaskQueue) -> u64 {
+        let mut count = [0; 8];
+        match rustix::io::read(queue.eventfd(), &mut count) {
+            Ok(_) => u64::from_ne_bytes(count),
             Err(_) => 0,
         }
     }
 
     #[test]
-    fn each_channel_is_told_once_and_only_a_sleeper_is_woken() {
-        let inbox = Inbox::new().unwrap();
-        let mut mail = Mail::default();
+    fn each_group_is_queued_once_and_only_a_sleeping_thread_is_woken() {
+        let queue = TaskQueue::new().unwrap();
+        let mut queued = Queued::default();
         for key in [3, 0, 3, 70, 0] {
-            inbox.mark_dirty(key);
+            queue.push_group(key);
         }
-        assert!(!inbox.may_sleep(NONE));
-        assert_eq!(woken(&inbox), 0);
-        assert_eq!(inbox.take(&mut mail), NONE);
-        assert_eq!(std::mem::take(&mut mail).dirty, [3, 0, 70]);
-        assert!(inbox.may_sleep(NONE));
-        inbox.mark_dirty(3);
-        inbox.mark_woken(Token::from_u64(9));
-        assert_eq!(woken(&inbox), 1);
-        inbox.take(&mut mail);
-        assert_eq!((&mail.dirty[..], &mail.woken[..]), (&[3][..], &[Token::from_u64(9)][..]));
+        assert!(!queue.try_sleep(NONE));
+        assert_eq!(wakes(&queue), 0);
+        assert_eq!(queue.take(&mut queued), NONE);
+        assert_eq!(std::mem::take(&mut queued).groups, [3, 0, 70]);
+        assert!(queue.try_sleep(NONE));
+        queue.push_group(3);
+        queue.push_woken(Token::from_u64(9));
+        assert_eq!(wakes(&queue), 1);
+        queue.take(&mut queued);
+        assert_eq!((&queued.groups[..], &queued.woken[..]), (&[3][..], &[Token::from_u64(9)][..]));
     }
 
-    /// An order stays, so it is compared with what the thread has seen rather than taken out.
+    /// A control stays set, so it is compared with what the thread has seen rather than taken out.
     #[test]
-    fn an_order_that_was_not_seen_keeps_it_awake() {
-        let inbox = Inbox::new().unwrap();
-        inbox.end();
-        assert!(!inbox.may_sleep(NONE));
-        let seen = inbox.take(&mut Mail::default());
-        assert_eq!(seen, Orders { ending: true, cut: false });
-        assert!(inbox.may_sleep(seen));
-        inbox.cut();
-        assert_eq!(woken(&inbox), 1);
-        assert!(!inbox.may_sleep(seen));
-        inbox.woke();
-        inbox.nudge();
-        assert_eq!(woken(&inbox), 0);
+    fn an_unseen_control_keeps_the_thread_awake() {
+        let queue = TaskQueue::new().unwrap();
+        queue.close();
+        assert!(!queue.try_sleep(NONE));
+        let seen = queue.take(&mut Queued::default());
+        assert_eq!(seen, Control { closing: true, cut: false });
+        assert!(queue.try_sleep(seen));
+        queue.cut();
+        assert_eq!(wakes(&queue), 1);
+        assert!(!queue.try_sleep(seen));
+        queue.set_awake();
+        queue.wake();
+        assert_eq!(wakes(&queue), 0);
     }
 }

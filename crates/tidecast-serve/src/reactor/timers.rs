@@ -1,75 +1,124 @@
-//! What is due when nothing happens: keep-alive comments, clients that take nothing, the end of a lifetime.
+//! The clock of a reactor, and when each stream is next looked at.
 
-use tidecast::wire::KEEP_ALIVE;
+use std::time::{Duration, Instant};
 
 use super::{
-    chunk::write,
-    connections::Connections,
-    entry::{Entry, Phase},
+    entry::{Phase, StreamEntry},
     slab::Token,
-    wheel::{NEVER, Tick},
+    wheel::{NEVER, Tick, Wheel},
 };
+use crate::{limits::CLOSE_TIMEOUT, options::ServeOptions};
 
-impl Connections {
-    /// Does what is due by now.
-    pub(super) fn keep_time(&mut self) {
-        let mut due = Vec::new();
-        self.wheel.turn(self.now, &mut due);
-        for (at, token) in due {
-            // One that was put in again for another time is not looked at twice.
-            if self.entries.get_mut(token).is_some_and(|entry| entry.armed_at == at) {
-                self.look_after(token);
-                if let Some(entry) = self.entries.get_mut(token) {
-                    entry.armed_at = NEVER;
-                    self.arm(token);
-                }
-            }
-        }
-    }
-
-    /// Sees to it that a connection is looked at no later than its next deadline.
-    pub(super) fn arm(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        let deadline = match entry.phase {
-            Phase::Closing(until) => until,
-            Phase::Open | Phase::Ending => match entry.blocked_at {
-                Some(since) => since.saturating_add(self.times.stall),
-                None => comment_at(entry, self.times.keep_alive).min(entry.ends_at),
-            },
-        };
-        if deadline < entry.armed_at {
-            entry.armed_at = self.wheel.put(token, deadline);
-        }
-    }
-
-    fn look_after(&mut self, token: Token) {
-        let now = self.now;
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        match (entry.phase, entry.blocked_at) {
-            (Phase::Closing(until), _) if now >= until => self.remove(token),
-            (Phase::Open | Phase::Ending, Some(since)) if now >= since.saturating_add(self.times.stall) => {
-                self.cut(token);
-            }
-            (Phase::Open, None) if now >= entry.ends_at => self.end_lifetime(token),
-            (Phase::Open, None) if now >= comment_at(entry, self.times.keep_alive) => {
-                let written = write(&entry.socket, &KEEP_ALIVE, entry.framing);
-                self.after(token, written);
-            }
-            _ => {}
-        }
-    }
-
-    /// Ends a connection whose client takes nothing, and what the system keeps for it.
-    fn cut(&mut self, token: Token) {
-        self.counters.count_stalled();
-        if let Some(entry) = self.entries.get_mut(token) {
-            // Otherwise the system would go on to try, with all that is waiting.
-            let _ = rustix::net::sockopt::set_socket_linger(&entry.socket, Some(std::time::Duration::ZERO));
-        }
-        self.remove(token);
-    }
+/// The clock, in ticks of a timer wheel, and the time limits.
+#[derive(Debug)]
+pub(super) struct Timers {
+    wheel: Wheel,
+    started: Instant,
+    /// The tick of the last look at the clock. While the thread sleeps, it is late by less than one tick.
+    now: Tick,
+    /// [`NEVER`] if no comments are sent.
+    keep_alive: Tick,
+    stall: Tick,
+    close: Tick,
 }
 
-fn comment_at(entry: &Entry, keep_alive: Tick) -> Tick {
-    if keep_alive == NEVER { NEVER } else { entry.sent_at.saturating_add(keep_alive) }
+/// What is to be done for a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// A keep-alive comment.
+    KeepAlive,
+    /// Its deadline has passed.
+    Deadline,
+    /// The client took nothing for the stall timeout.
+    Stalled,
+    /// The client did not take the last bytes in time.
+    Cut,
+    /// The client did not close its side in time.
+    Close,
+}
+
+impl Timers {
+    pub(super) fn new(options: &ServeOptions) -> Self {
+        let streams = &options.streams;
+        let wheel = Wheel::for_shortest_of([streams.keep_alive, options.stall_timeout, streams.lifetime]);
+        Self {
+            keep_alive: if streams.keep_alive.is_zero() { NEVER } else { wheel.ticks(streams.keep_alive) },
+            stall: wheel.ticks(options.stall_timeout),
+            close: wheel.ticks(options.stop_timeout.min(CLOSE_TIMEOUT)),
+            wheel,
+            started: Instant::now(),
+            now: 0,
+        }
+    }
+
+    /// Reads the clock.
+    pub(super) fn refresh(&mut self) {
+        self.now = self.floor(self.started.elapsed());
+    }
+
+    pub(super) fn now(&self) -> Tick {
+        self.now
+    }
+
+    /// Returns how long the thread may sleep.
+    pub(super) fn until_next_tick(&self) -> Option<Duration> {
+        let next = self.wheel.tick().checked_mul(self.now.saturating_add(1))?;
+        Some(next.saturating_sub(self.started.elapsed()))
+    }
+
+    /// Returns the tick of a time in the past.
+    pub(super) fn ago(&self, time: Duration) -> Tick {
+        self.now.saturating_sub(self.floor(time))
+    }
+
+    /// Returns a tick that is not before a time in the future.
+    pub(super) fn after(&self, time: Duration) -> Tick {
+        self.now.saturating_add(self.wheel.ticks(time))
+    }
+
+    /// Returns until when a client has to take the last bytes or to close its side.
+    pub(super) fn close_by(&self) -> Tick {
+        self.now.saturating_add(self.close)
+    }
+
+    /// Ensures that a stream is looked at no later than at its next deadline.
+    pub(super) fn schedule(&mut self, token: Token, entry: &mut StreamEntry) {
+        let stalls_at = entry.blocked_at.map_or(NEVER, |since| since.saturating_add(self.stall));
+        let at = match entry.phase {
+            Phase::Open if entry.blocked_at.is_some() => stalls_at.min(entry.ends_at),
+            Phase::Open => self.comment_at(entry).min(entry.ends_at),
+            Phase::Ending(until) => stalls_at.min(until),
+            Phase::Closing(until) => until,
+        };
+        if at < entry.scheduled_at {
+            entry.scheduled_at = self.wheel.put(token, at);
+        }
+    }
+
+    /// Takes out the tokens that were scheduled by now, with the tick that each was scheduled for.
+    pub(super) fn expire(&mut self, due: &mut Vec<(Tick, Token)>) {
+        self.wheel.turn(self.now, due);
+    }
+
+    /// Returns what is to be done for a stream by now.
+    pub(super) fn due(&self, entry: &StreamEntry) -> Due {
+        let stalled = entry.blocked_at.is_some_and(|since| self.now >= since.saturating_add(self.stall));
+        match entry.phase {
+            Phase::Closing(until) if self.now >= until => Due::Close,
+            Phase::Open | Phase::Ending(_) if stalled => Due::Stalled,
+            Phase::Ending(until) if self.now >= until => Due::Cut,
+            Phase::Open if self.now >= entry.ends_at => Due::Deadline,
+            Phase::Open if entry.blocked_at.is_none() && self.now >= self.comment_at(entry) => Due::KeepAlive,
+            _ => Due::Nothing,
+        }
+    }
+
+    fn comment_at(&self, entry: &StreamEntry) -> Tick {
+        if self.keep_alive == NEVER { NEVER } else { entry.sent_at.saturating_add(self.keep_alive) }
+    }
+
+    fn floor(&self, time: Duration) -> Tick {
+        (time.as_nanos() / self.wheel.tick().as_nanos()).min(u128::from(NEVER)) as Tick
+    }
 }

@@ -1,4 +1,4 @@
-//! Where there is no epoll there are no reactors: every stream is served as an ordinary response.
+//! Systems without epoll have no reactors: every stream is served as an ordinary response.
 
 use std::{
     future::{Future, ready},
@@ -6,40 +6,35 @@ use std::{
     sync::Arc,
 };
 
-use crate::{config::Config, detach::Detached, observe::metrics::Counters, supervise::Tasks};
+use crate::{counters::ConnectionCounters, detach::Detached, options::ServeOptions, supervise::Tasks};
 
-/// None.
+/// No reactors.
 #[derive(Debug)]
-pub(crate) struct Reactors {
-    counters: Arc<Counters>,
-}
+pub(crate) struct Reactors;
 
 impl Reactors {
-    pub(crate) fn start(config: &Config, counters: &Arc<Counters>, _: &Tasks) -> io::Result<Self> {
-        if config.reactors > 0 {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        Ok(Self { counters: counters.clone() })
+    /// Does nothing. The options allow no reactors here.
+    pub(crate) fn start(_: &ServeOptions, _: &Arc<ConnectionCounters>, _: &Tasks) -> io::Result<Self> {
+        Ok(Self)
     }
 
     pub(crate) fn any(&self) -> bool {
         false
     }
 
-    /// Cuts the connection. It is never called, as there is none that could serve it.
-    pub(crate) fn adopt(&self, detached: Detached) {
-        self.counters.count_detached();
-        let Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, seat } = detached;
-        drop((socket, unwritten, subscription, sent_at, ends_at, chunked, seat));
+    /// Cuts the connection. It is never called, because no stream is detached.
+    pub(crate) fn add(&self, detached: Detached) {
+        let Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, guard } = detached;
+        drop((socket, unwritten, subscription, sent_at, ends_at, chunked, guard));
     }
 
-    pub(crate) fn end(&self) {}
+    pub(crate) fn close(&self) {}
 
-    pub(crate) fn ended(&self) -> impl Future<Output = ()> {
+    pub(crate) fn wait_empty(&self) -> impl Future<Output = ()> {
         ready(())
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(crate) fn streams(&self) -> usize {
         0
     }
 

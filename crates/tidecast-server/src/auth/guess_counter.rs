@@ -11,11 +11,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tidecast_serve::client_network;
 
-use crate::{
-    limits::{GUESS_ADDRESSES_MAX, GUESS_WINDOW, GUESSES_MAX},
-    places::client_of,
-};
+use crate::limits::{GUESS_ADDRESSES_MAX, GUESS_WINDOW, GUESSES_MAX};
 
 /// Counts wrong keys by client address. See the module.
 pub(super) struct GuessCounter {
@@ -45,7 +43,7 @@ impl GuessCounter {
 
     /// Counts a wrong key of an address. A window begins with the first one, and later ones do not extend it.
     pub(super) fn count(&self, address: IpAddr, now: Instant) -> Guesses {
-        let address = client_of(address);
+        let address = client_network(address);
         let slots = self.slots.get_or_init(|| (0..GUESS_ADDRESSES_MAX).map(|_| Mutex::default()).collect());
         let at = self.hasher.hash_one(address) % slots.len() as u64;
         let mut slot = slots[usize::try_from(at).unwrap_or_default()].lock();

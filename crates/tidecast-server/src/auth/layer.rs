@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    Extension,
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tidecast_serve::ConnectionInfo;
 
 use super::{
     decision::{Auth, Decision, Permission, Rights},
@@ -18,24 +20,24 @@ use crate::http::cors::Cors;
 /// Runs a route for requests that have a permission.
 pub(crate) async fn require(
     State((auth, permission)): State<(Arc<Auth>, Permission)>,
-    connect_info: ConnectInfo<std::net::SocketAddr>,
+    connection: Extension<ConnectionInfo>,
     request: Request,
     next: Next,
 ) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let outcome = auth.check(permission, query, request.headers());
-    run(&auth, outcome, connect_info, request, next).await
+    run(&auth, outcome, connection, request, next).await
 }
 
 /// Runs a route that every client may use, for requests that name one of the hub's hosts.
 pub(crate) async fn require_host(
     State(auth): State<Arc<Auth>>,
-    connect_info: ConnectInfo<std::net::SocketAddr>,
+    connection: Extension<ConnectionInfo>,
     request: Request,
     next: Next,
 ) -> Response {
     let outcome = auth.check_host(request.headers());
-    run(&auth, outcome, connect_info, request, next).await
+    run(&auth, outcome, connection, request, next).await
 }
 
 /// Runs the stream route for requests with the rights to their channels. It surrounds admission, so that a refused request
@@ -44,26 +46,21 @@ pub(crate) async fn require_host(
 /// If tickets are in use they decide which pages may read the response, else `cors_origin` does.
 pub(crate) async fn require_stream(
     State((auth, cors)): State<(Arc<Auth>, Cors)>,
-    connect_info: ConnectInfo<std::net::SocketAddr>,
+    connection: Extension<ConnectionInfo>,
     request: Request,
     next: Next,
 ) -> Response {
     if auth.uses_tickets() || !cors.has_origins() {
-        return check_stream(&auth, connect_info, request, next).await;
+        return check_stream(&auth, connection, request, next).await;
     }
     let check = |request| {
-        let check = check_stream(&auth, connect_info, request, next.clone());
+        let check = check_stream(&auth, connection.clone(), request, next.clone());
         async { Ok(check.await) }
     };
     cors.run(request, check).await
 }
 
-async fn check_stream(
-    auth: &Auth,
-    connect_info: ConnectInfo<std::net::SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn check_stream(auth: &Auth, connection: Extension<ConnectionInfo>, request: Request, next: Next) -> Response {
     let uses_tickets = auth.uses_tickets();
     let origin = request.headers().get(header::ORIGIN).cloned().filter(|_| uses_tickets);
     let decision = match *request.method() {
@@ -74,7 +71,7 @@ async fn check_stream(
         // The route answers other methods with a 405.
         _ => Decision { rights: Rights::Anonymous, outcome: auth.check_host(request.headers()) },
     };
-    let mut response = run(auth, decision.outcome, connect_info, request, next).await;
+    let mut response = run(auth, decision.outcome, connection, request, next).await;
     if uses_tickets {
         let readable = |origin: &HeaderValue| decision.rights.belong_to_page() || auth.allows_origin(origin);
         let headers = response.headers_mut();
@@ -89,13 +86,13 @@ async fn check_stream(
 async fn run(
     auth: &Auth,
     outcome: Result<(), Refusal>,
-    ConnectInfo(peer): ConnectInfo<std::net::SocketAddr>,
+    Extension(connection): Extension<ConnectionInfo>,
     request: Request,
     next: Next,
 ) -> Response {
     match outcome {
         Ok(()) => next.run(request).await,
-        Err(refusal) => auth.refusals.respond(peer, refusal).await,
+        Err(refusal) => auth.refusals.respond(&connection.origin, refusal).await,
     }
 }
 

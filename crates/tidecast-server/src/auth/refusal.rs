@@ -3,7 +3,6 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,6 +13,7 @@ use std::{
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use tidecast_axum::Problem;
+use tidecast_serve::{ConnectionOrigin, LogLimit};
 
 use super::{
     cause::RefusalCause,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     limits::{DELAYED_REFUSALS_MAX, GUESS_WINDOW, REFUSAL_DELAY},
-    observe::{log_limit::LogLimit, metrics::Counters},
+    observe::metrics::Counters,
 };
 
 /// A request that is refused.
@@ -79,7 +79,7 @@ impl RefusalResponder {
     /// Returns the response to a refused request, and counts and logs the refusal. If an address has sent too many wrong
     /// keys, the response to the next one is delayed, has status 429, and closes the connection. A request with the right
     /// key is not delayed.
-    pub(crate) async fn respond(&self, peer: SocketAddr, refusal: Refusal) -> Response {
+    pub(crate) async fn respond(&self, peer: &ConnectionOrigin, refusal: Refusal) -> Response {
         let Refusal { cause, problem } = refusal;
         let Some(cause) = cause else { return problem.into_response() };
         let is_guessing =
@@ -99,8 +99,8 @@ impl RefusalResponder {
     }
 
     /// Counts and logs a refusal. At level `debug` each has a line. At `info` or `warn` the first of a cause has a line, and
-    /// then at most one each [`LOG_INTERVAL`](crate::limits::LOG_INTERVAL), with a count.
-    fn record(&self, cause: RefusalCause, peer: SocketAddr, why: &str) {
+    /// then at most one each [`LOG_INTERVAL`](tidecast_serve::limits::LOG_INTERVAL), with a count.
+    fn record(&self, cause: RefusalCause, peer: &ConnectionOrigin, why: &str) {
         self.counters.count_refusal(cause);
         let (client, status, label) = (peer.ip(), cause.status().as_u16(), cause.label());
         tracing::debug!(%client, status, cause = label, why, "request refused");
@@ -168,7 +168,8 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_guesses_is_delayed_and_counted() {
         let refusals = refusals();
-        let peer: SocketAddr = "192.0.2.1:5000".parse().unwrap();
+        let address = "192.0.2.1:5000".parse().unwrap();
+        let peer = &ConnectionOrigin::plain(address, address);
         let wrong = || refusals.respond(peer, Refusal::new(RefusalCause::KeyWrong, "the publish key is wrong"));
         for _ in 0..GUESSES_MAX {
             assert_eq!(wrong().await.status(), 401);

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use http::{HeaderValue, Uri};
+use tidecast_serve::limits::REACTORS_MAX;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     spec::{Kind, Zero},
     units::{parse_bytes, parse_duration},
 };
-use crate::{auth::pattern::Pattern, limits::REACTORS_MAX};
+use crate::auth::pattern::Pattern;
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use std::{
 };
 
 use tidecast::{Channel, broker::PastEvent};
+use tidecast_serve::{ConnectionOrigin, RawSocket, serve_connection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
+    net::UnixStream,
     runtime::Builder,
     sync::watch,
     task::yield_now,
@@ -19,9 +20,7 @@ use tokio::{
 use crate::{
     app::App,
     config::{Config, Settings},
-    connection::serve_set_up,
-    http::router::Routes,
-    places::Places,
+    http::{publish::fast_path::PublishProtocol, router::Routes},
 };
 
 /// A request after which the rest of a connection is not for the fast path.
@@ -129,7 +128,7 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
         let config = Config::from_settings(&Settings::default()).expect("the defaults are valid");
         // Short times, as passing each of them by is work too.
         let soon = Duration::from_secs(5);
-        Config { reactors: 0, header_timeout: soon, idle_timeout: soon, body_timeout: soon, ..config }
+        Config { header_timeout: soon, idle_timeout: soon, body_timeout: soon, ..config }
     });
     let address = "127.0.0.1:8000".parse().expect("an address");
     let app = App::new(CONFIG.clone(), address, Arc::default()).expect("an app in memory");
@@ -137,11 +136,12 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
     ours.set_nonblocking(true).expect("a socket");
     theirs.set_nonblocking(true).expect("a socket");
     // The server asks nothing of it that only TCP has.
-    let served = TcpStream::from_std(OwnedFd::from(ours).into()).expect("a socket");
+    let served = RawSocket::from(OwnedFd::from(ours));
     let mut client = UnixStream::from_std(theirs).expect("a socket");
     let (_stop, stopping) = watch::channel(false);
-    let place = Places::new(&CONFIG, app.counters.clone()).take(address.ip()).await.expect("a place");
-    let serving = tokio::spawn(serve_set_up(served, address, app.clone(), Routes::new(&app), stopping, place));
+    let (origin, options) = (ConnectionOrigin::plain(address, address), app.config.serve_options());
+    let (routes, publishes) = (Routes::new(&app), PublishProtocol::new(app.clone()));
+    let serving = tokio::spawn(serve_connection(served, origin, options, routes, publishes, stopping));
 
     for piece in pieces {
         // A server that has refused a request reads no more.
@@ -157,7 +157,7 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
     time::pause();
     // An error is an end too: what was not read before the server closed.
     let _ = client.read_to_end(&mut answers).await;
-    serving.await.expect("serving does not panic");
+    serving.await.expect("serving does not panic").expect("a slot is free");
     time::resume();
     mask_dates(&mut answers);
     mask_epochs(&mut answers);

@@ -17,15 +17,16 @@ use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use tidecast_axum::internals::StreamHandoff;
+use tidecast_serve::ConnectionInfo;
 
-use crate::{config::ConfigHandle, http::body::drain, places::Control};
+use crate::{config::ConfigHandle, http::body::drain};
 
 /// The layer that reads what a handler left of a request's body.
 pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let control = request.extensions().get::<Arc<Control>>().cloned();
+    let connection = request.extensions().get::<ConnectionInfo>().cloned();
     let handoff = request.extensions().get::<StreamHandoff>().cloned();
     let mut rest = SharedBody::default();
     let request = request.map(|body| {
@@ -37,8 +38,8 @@ pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request:
     if response.status() != StatusCode::REQUEST_TIMEOUT {
         // Others may have the place meanwhile, unless it is a stream's.
         let is_stream = handoff.as_ref().is_some_and(StreamHandoff::has_stream);
-        if let Some(control) = control.filter(|_| !is_stream) {
-            control.rest();
+        if let Some(connection) = connection.filter(|_| !is_stream) {
+            connection.activity.set_idle();
         }
         let timeout = config.read().body_timeout;
         drain(&mut rest, timeout).await;

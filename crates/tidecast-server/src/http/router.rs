@@ -6,7 +6,6 @@
 use std::{
     convert::Infallible,
     future::poll_fn,
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
@@ -15,7 +14,8 @@ use std::{
 
 use axum::{
     BoxError, Router,
-    extract::{ConnectInfo, Request},
+    body::Body,
+    extract::Request,
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{MethodRouter, any, delete, get, post},
@@ -23,7 +23,9 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
+use hyper::body::Incoming;
 use tidecast_axum::{Problem, Streams};
+use tidecast_serve::{ConnectionInfo, Handler};
 use tower::ServiceExt;
 
 use crate::{
@@ -36,7 +38,6 @@ use crate::{
         routes::{channels, console, health},
     },
     observe::access_log::RequestLine,
-    places::Control,
     streams::admission::admit,
 };
 
@@ -49,23 +50,22 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(app: &Arc<App>) -> Arc<Self> {
+    pub(crate) fn new(app: &Arc<App>) -> Self {
         let cors = Cors::new(app.settings.clone());
-        Arc::new(Self { app: app.clone(), router: router(app, &cors), cors })
+        Self { app: app.clone(), router: router(app, &cors), cors }
     }
 
     /// Answers a client's request. One whose handler panics is answered too.
     pub(crate) async fn answer<B>(
-        self: Arc<Self>,
-        peer: SocketAddr,
-        control: Arc<Control>,
+        &self,
+        connection: ConnectionInfo,
         request: Request<B>,
     ) -> Result<Response, Infallible>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let line = RequestLine::begin(peer, &request);
-        let mut answer = pin!(self.route(peer, control, request));
+        let line = RequestLine::begin(connection.origin, &request);
+        let mut answer = pin!(self.route(connection, request));
         let answered = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
             Ok(answer) => answer,
             Err(_) => {
@@ -80,29 +80,31 @@ impl Routes {
         answered
     }
 
-    async fn route<B>(
-        &self,
-        peer: SocketAddr,
-        control: Arc<Control>,
-        mut request: Request<B>,
-    ) -> Result<Response, Infallible>
+    async fn route<B>(&self, connection: ConnectionInfo, mut request: Request<B>) -> Result<Response, Infallible>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         if request.method() == Method::POST && request.uri().path() == PUBLISH {
             if !self.cors.has_origins() {
-                return Ok(publish::answer(&self.app, peer, &control, request).await);
+                return Ok(publish::answer(&self.app, &connection, request).await);
             }
-            let publish = async |request| Ok(publish::answer(&self.app, peer, &control, request).await);
+            let publish = async |request| Ok(publish::answer(&self.app, &connection, request).await);
             return Ok(self.cors.run(request, publish).await);
         }
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(control);
+        request.extensions_mut().insert(connection);
         let mut response = self.router.clone().oneshot(request).await?;
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
         Ok(response)
+    }
+}
+
+impl Handler for Routes {
+    type Body = Body;
+
+    async fn respond(&self, request: http::Request<Incoming>, connection: ConnectionInfo) -> Response {
+        self.answer(connection, request).await.unwrap_or_else(|never| match never {})
     }
 }
 
@@ -179,7 +181,7 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
+    use tidecast_serve::ConnectionOrigin;
 
     use super::*;
     use crate::config::{Config, Secret, Settings};
@@ -189,8 +191,9 @@ mod tests {
     async fn a_request_follows_the_configuration_in_force() {
         let settings = Settings::default();
         let config = Config::from_settings(&settings).unwrap();
-        let peer = "127.0.0.1:5000".parse().unwrap();
-        let app = App::new(config.clone(), "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
+        let address = "127.0.0.1:8000".parse().unwrap();
+        let connection = ConnectionInfo::new(ConnectionOrigin::plain(address, address), Arc::default());
+        let app = App::new(config.clone(), address, Arc::default()).unwrap();
         let routes = Routes::new(&app);
         let ask = async |method: &str, target: &str| {
             let request = http::Request::builder()
@@ -201,7 +204,7 @@ mod tests {
                 .header("content-type", "text/plain")
                 .body(Body::from("x"))
                 .unwrap();
-            routes.clone().answer(peer, Arc::default(), request).await.unwrap()
+            routes.answer(connection.clone(), request).await.unwrap()
         };
         let allowed = |response: &Response| response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
 

@@ -3,13 +3,11 @@
 //! Off, it costs a look at a flag. A line never has a query: a ticket may stand there. Requests that hyper refuses by itself
 //! have none, as they never become requests.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
 use http_body::Body;
+use tidecast_serve::ConnectionOrigin;
 use tracing::Level;
 
 /// The target of the lines.
@@ -22,7 +20,7 @@ pub(crate) fn is_on() -> bool {
 
 /// A request that is being answered.
 pub(crate) struct RequestLine {
-    peer: SocketAddr,
+    peer: ConnectionOrigin,
     method: Method,
     path: String,
     begun_at: Instant,
@@ -30,7 +28,7 @@ pub(crate) struct RequestLine {
 
 impl RequestLine {
     /// Begins to note a request; `None` if the access log is off.
-    pub(crate) fn begin<B>(peer: SocketAddr, request: &Request<B>) -> Option<Self> {
+    pub(crate) fn begin<B>(peer: ConnectionOrigin, request: &Request<B>) -> Option<Self> {
         is_on().then(|| Self {
             peer,
             method: request.method().clone(),
@@ -43,13 +41,13 @@ impl RequestLine {
     pub(crate) fn end<B: Body>(self, response: &Response<B>) {
         let Self { peer, method, path, begun_at } = self;
         let bytes = if method == Method::HEAD { Some(0) } else { response.body().size_hint().exact() };
-        write(peer, &method, &path, response.status().as_u16(), bytes, begun_at.elapsed());
+        write(&peer, &method, &path, response.status().as_u16(), bytes, begun_at.elapsed());
     }
 }
 
 /// Writes a request's line.
 pub(crate) fn write(
-    peer: SocketAddr,
+    peer: &ConnectionOrigin,
     method: &Method,
     path: &str,
     status: u16,
@@ -63,13 +61,13 @@ pub(crate) fn write(
 /// A stream that is open: its end has a line.
 #[derive(Debug)]
 pub(crate) struct OpenStream {
-    peer: SocketAddr,
+    peer: ConnectionOrigin,
     begun_at: Instant,
 }
 
 impl OpenStream {
     /// Begins to note a stream; `None` if the access log is off.
-    pub(crate) fn begin(peer: SocketAddr) -> Option<Box<Self>> {
+    pub(crate) fn begin(peer: ConnectionOrigin) -> Option<Box<Self>> {
         is_on().then(|| Box::new(Self { peer, begun_at: Instant::now() }))
     }
 }

@@ -21,12 +21,10 @@ use rustix::{
     fd::{AsFd, BorrowedFd},
     io::Errno,
 };
+use tidecast_serve::Task;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{
-    limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX},
-    supervise::Task,
-};
+use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 
 /// A handle on the queue.
 #[derive(Debug, Clone)]
@@ -144,7 +142,7 @@ mod tests {
     use std::io::{Read, Write};
 
     use super::*;
-    use crate::supervise::Tasks;
+    use tidecast_serve::Tasks;
 
     /// A line that could not be written had the thread that logged it panic; a pipe that nobody reads had it wait.
     #[test]

@@ -28,6 +28,7 @@ use tidecast::{
     Stats,
     broker::{Metric, MetricValue},
 };
+use tidecast_serve::ConnectionCounters;
 
 use self::declared::PREFIX;
 pub(crate) use self::page::page;
@@ -36,16 +37,11 @@ use crate::auth::RefusalCause;
 /// The media type of what [`render`] writes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is counted of connections.
+/// What is counted of requests and streams.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    accepted: AtomicU64,
-    ended: AtomicU64,
-    stalled: AtomicU64,
-    detached: AtomicU64,
     refused: [AtomicU64; 3],
     refusals: [AtomicU64; RefusalCause::ALL.len()],
-    closed: [AtomicU64; 3],
 }
 
 /// Why a stream was told to come back later.
@@ -59,38 +55,7 @@ pub(crate) enum StreamRejection {
     Ending,
 }
 
-/// Why a connection was closed that did nothing wrong by HTTP.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Closed {
-    /// It had been idle for longest when another needed its place.
-    Idle,
-    /// Its client has as many as it may.
-    ClientFull,
-    /// Its client went on sending behind the request for a stream.
-    Input,
-}
-
 impl Counters {
-    pub(crate) fn count_accepted(&self) {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_ended(&self) {
-        self.ended.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_closed(&self, why: Closed) {
-        self.closed[why as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_detached(&self) {
-        self.detached.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_stalled(&self) {
-        self.stalled.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(crate) fn count_stream_rejection(&self, why: StreamRejection) {
         self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -103,13 +68,6 @@ impl Counters {
     pub(crate) fn refusals(&self) -> Vec<(&'static str, u64)> {
         RefusalCause::ALL.into_iter().map(|cause| (cause.label(), load(&self.refusals[cause as usize]))).collect()
     }
-
-    /// Returns the number of connections that have not ended.
-    fn connections(&self) -> u64 {
-        // The ended ones are read first, so that they never outnumber the accepted ones.
-        let ended = load(&self.ended);
-        load(&self.accepted).saturating_sub(ended)
-    }
 }
 
 /// The numbers that the hub's metrics are read from.
@@ -120,6 +78,7 @@ pub(crate) struct Scrape {
     pub(crate) tasks_restarted: u64,
     pub(crate) log_lines_dropped: u64,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) connections: Arc<ConnectionCounters>,
 }
 
 /// Returns the text of a scrape: the hub's metrics, then those of its broker.

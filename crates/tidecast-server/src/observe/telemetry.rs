@@ -3,12 +3,12 @@
 use std::{backtrace::Backtrace, io::IsTerminal, panic, sync::OnceLock, time::Duration};
 
 use anyhow::Context;
+use tidecast_serve::Tasks;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::LogFormat,
     observe::{access_log, log_writer::LogWriter},
-    supervise::Tasks,
 };
 
 /// How long the end of the program waits for its last lines to be written.

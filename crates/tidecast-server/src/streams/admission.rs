@@ -2,15 +2,10 @@
 //!
 //! Who finds no place is told in the stream when to come back: an error status would end an `EventSource` for good.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     middleware::Next,
     response::Response,
 };
@@ -21,15 +16,14 @@ use tidecast_axum::{
     internals::{FULL_RETRY, StreamHandoff, jitter, query},
     retry_later,
 };
+use tidecast_serve::{ConnectionInfo, LogLimit, client_network};
 
 use crate::{
     config::ConfigHandle,
     observe::{
         access_log::OpenStream,
-        log_limit::LogLimit,
         metrics::{Counters, StreamRejection},
     },
-    places::client_of,
 };
 
 /// See the module.
@@ -85,7 +79,7 @@ impl Admission {
         }
         let config = self.config.read();
         let counts_clients = config.streams_per_client_max > 0 || config.channels_per_client_max > 0;
-        let client = client.filter(|_| counts_clients).map(client_of);
+        let client = client.filter(|_| counts_clients).map(client_network);
         let mut open = self.open.lock();
         if open.streams >= config.streams_max {
             return Err(StreamRejection::Full);
@@ -146,7 +140,7 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
     if request.method() != Method::GET {
         return next.run(request).await;
     }
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let peer = request.extensions().get::<ConnectionInfo>().map(|connection| connection.origin);
     match admission.take(peer.map(|peer| peer.ip()), admission.channels(&request)) {
         Ok(mut place) => {
             let handoff = request.extensions().get::<StreamHandoff>().cloned();

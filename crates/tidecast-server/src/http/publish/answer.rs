@@ -1,6 +1,6 @@
 //! `POST /publish`.
 
-use std::{io::Write, net::SocketAddr};
+use std::io::Write;
 
 use axum::{
     BoxError,
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tidecast::{Hub, Published};
 use tidecast_axum::Problem;
+use tidecast_serve::ConnectionInfo;
 
 use crate::{
     app::App,
@@ -21,14 +22,13 @@ use crate::{
         publish::{self, PublishItem, PublishRequest},
         router::NO_SNIFF,
     },
-    places::Control,
 };
 
 /// Room for an answer, unless a name or an id is long.
 const ANSWER_BYTES: usize = 128;
 
 /// Answers a request to publish.
-pub(crate) async fn answer<B>(app: &App, peer: SocketAddr, control: &Control, request: Request<B>) -> Response
+pub(crate) async fn answer<B>(app: &App, connection: &ConnectionInfo, request: Request<B>) -> Response
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -44,12 +44,12 @@ where
             }
             Err(problem) => problem.into_response(),
         },
-        Err(refusal) => app.auth.refusals.respond(peer, refusal).await,
+        Err(refusal) => app.auth.refusals.respond(&connection.origin, refusal).await,
     };
     // Whoever was waited for in vain is not waited for again.
     if refusal.status() != StatusCode::REQUEST_TIMEOUT {
         // Others may have the place meanwhile.
-        control.rest();
+        connection.activity.set_idle();
         drain(&mut body, timeout_after).await;
     }
     refusal

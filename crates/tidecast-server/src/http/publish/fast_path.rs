@@ -17,30 +17,29 @@ use std::{
     io::Write,
     mem::MaybeUninit,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::SystemTime,
 };
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tidecast::{NotifyBatch, Published};
+use tidecast_axum::internals::LazyTimer;
+use tidecast_serve::{ConnectionInfo, EarlyProtocol, ReadAhead, Socket};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::Instant,
 };
 
 use crate::{
     app::App,
     auth::Permission,
-    deadline::Deadline,
     http::{
         publish::{self, PublishRequest, answer::put_answer},
         router::PUBLISH,
     },
     limits::FIRST_REQUEST_GRACE,
     observe::access_log,
-    places::Control,
-    socket::GuardedSocket,
 };
 
 /// How a request begins that may be answered here.
@@ -61,59 +60,61 @@ thread_local! {
     static NOW: Cell<Option<HttpDate>> = const { Cell::new(None) };
 }
 
-/// A connection that is another's to serve.
-pub(crate) struct Unfinished {
-    pub(crate) socket: GuardedSocket,
-    /// What of the next request was read.
-    pub(crate) unread: Bytes,
-    /// When its first byte was.
-    pub(crate) begun_at: Option<Instant>,
+/// Answers plain publishes before hyper is set up.
+#[derive(Debug, Clone)]
+pub(crate) struct PublishProtocol(Arc<App>);
+
+impl PublishProtocol {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        Self(app)
+    }
 }
 
-/// Serves a connection for as long as it says nothing but plain publishes. Returns what is left for others; `None` where
-/// the connection is over.
-pub(crate) async fn serve(
-    socket: GuardedSocket,
-    app: &App,
-    control: &Control,
-    stopping: impl Future<Output = ()>,
-) -> Option<Unfinished> {
-    let mut stopping = pin!(stopping);
-    let mut connection = PublishConnection::new(socket, app, control);
-    // A client that has just connected takes a close for a failure, and a proxy for a 502.
-    let mut grace: Option<Pin<Box<Sleep>>> = None;
-    let mut stops = false;
-    let left = poll_fn(|context| {
-        if let Poll::Ready(left) = connection.poll(context) {
-            return Poll::Ready(left);
-        }
-        if control.poll_closed(context) {
-            if !connection.has_unread_request() {
-                return Poll::Ready(Exit::Closed);
+impl EarlyProtocol for PublishProtocol {
+    /// Serves a connection for as long as its client sends nothing but plain publishes.
+    async fn serve(
+        &self,
+        socket: Socket,
+        connection: &ConnectionInfo,
+        stopping: impl Future<Output = ()> + Send,
+    ) -> Option<ReadAhead> {
+        let mut stopping = pin!(stopping);
+        let activity = &connection.activity;
+        let mut connection = PublishConnection::new(socket, &self.0, connection);
+        // A client that has just connected takes a close for a failure, and a proxy for a 502.
+        let mut grace = LazyTimer::default();
+        let mut stops = false;
+        let left = poll_fn(|context| {
+            if let Poll::Ready(left) = connection.poll(context) {
+                return Poll::Ready(left);
             }
-            // It is read once the runtime has noticed it.
-            control.begin();
-            control.rest();
-        }
-        stops = stops || stopping.as_mut().poll(context).is_ready();
-        if !stops {
-            return Poll::Pending;
-        }
-        // Whoever is in the middle of a request is let down as gently as hyper does it.
-        if !connection.unread.is_empty() {
-            return Poll::Ready(Exit::HandOver);
-        }
-        if !connection.publishes {
-            let until = connection.idle_since + FIRST_REQUEST_GRACE;
-            ready!(grace.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(context));
-        }
-        Poll::Ready(Exit::Closed)
-    });
-    match left.await {
-        Exit::Closed => None,
-        Exit::HandOver => {
-            let PublishConnection { socket, unread, begun_at, .. } = connection;
-            Some(Unfinished { socket, unread: unread.into(), begun_at })
+            if activity.poll_evicted(context) {
+                if !connection.has_unread_request() {
+                    return Poll::Ready(Exit::Closed);
+                }
+                // It is read once the runtime has noticed it.
+                activity.set_busy();
+                activity.set_idle();
+            }
+            stops = stops || stopping.as_mut().poll(context).is_ready();
+            if !stops {
+                return Poll::Pending;
+            }
+            // Whoever is in the middle of a request is let down as gently as hyper does it.
+            if !connection.unread.is_empty() {
+                return Poll::Ready(Exit::HandOver);
+            }
+            if !connection.publishes {
+                ready!(grace.poll(context, Some(connection.idle_since + FIRST_REQUEST_GRACE)));
+            }
+            Poll::Ready(Exit::Closed)
+        });
+        match left.await {
+            Exit::Closed => None,
+            Exit::HandOver => {
+                let PublishConnection { socket, unread, begun_at, .. } = connection;
+                Some(ReadAhead { socket, unread: unread.into(), begun_at })
+            }
         }
     }
 }
@@ -128,8 +129,8 @@ enum Exit {
 
 struct PublishConnection<'a> {
     app: &'a App,
-    control: &'a Control,
-    socket: GuardedSocket,
+    info: &'a ConnectionInfo,
+    socket: Socket,
     /// The beginning of a request, or what is left to others.
     unread: Vec<u8>,
     answers: Vec<u8>,
@@ -148,7 +149,7 @@ struct PublishConnection<'a> {
     /// When the request that is unread began, and how many pieces of it have come.
     begun_at: Option<Instant>,
     pieces: u32,
-    deadline: Deadline,
+    timer: LazyTimer,
 }
 
 /// What a request is.
@@ -163,10 +164,10 @@ enum Parsed {
 }
 
 impl<'a> PublishConnection<'a> {
-    fn new(socket: GuardedSocket, app: &'a App, control: &'a Control) -> Self {
+    fn new(socket: Socket, app: &'a App, info: &'a ConnectionInfo) -> Self {
         Self {
             app,
-            control,
+            info,
             socket,
             unread: Vec::new(),
             answers: Vec::new(),
@@ -179,7 +180,7 @@ impl<'a> PublishConnection<'a> {
             idle_since: Instant::now(),
             begun_at: None,
             pieces: 0,
-            deadline: Deadline::default(),
+            timer: LazyTimer::default(),
         }
     }
 
@@ -235,9 +236,9 @@ impl<'a> PublishConnection<'a> {
             // The end: of nothing, or in the middle of a request.
             return Poll::Ready(Some(if before == 0 { Exit::Closed } else { Exit::HandOver }));
         }
-        self.control.begin();
+        self.info.activity.set_busy();
         self.answer_all(bytes);
-        self.control.rest();
+        self.info.activity.set_idle();
         Poll::Ready(None)
     }
 
@@ -301,9 +302,9 @@ impl<'a> PublishConnection<'a> {
         match self.publish(body) {
             Some(published) => {
                 self.put_answer(&published);
-                if let (Some(begun_at), Ok(peer)) = (begun_at, self.socket.peer()) {
+                if let Some(begun_at) = begun_at {
                     let bytes = Some(self.body.len() as u64);
-                    access_log::write(peer, &Method::POST, PUBLISH, 200, bytes, begun_at.elapsed());
+                    access_log::write(&self.info.origin, &Method::POST, PUBLISH, 200, bytes, begun_at.elapsed());
                 }
                 Parsed::Answered(len)
             }
@@ -348,7 +349,7 @@ impl<'a> PublishConnection<'a> {
             None => self.idle_since.checked_add(config.header_timeout),
         };
         let left = if self.unread.is_empty() { Exit::Closed } else { Exit::HandOver };
-        self.deadline.poll(context, due).map(|()| left)
+        self.timer.poll(context, due).map(|()| left)
     }
 }
 
@@ -407,8 +408,9 @@ impl HttpDate {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::time::Duration;
 
+    use tidecast_serve::{ConnectionOrigin, RawSocket};
     use tokio::{
         io::AsyncWriteExt,
         net::{TcpListener, TcpStream},
@@ -417,11 +419,17 @@ mod tests {
     use super::*;
     use crate::config::{Config, Settings};
 
-    async fn socket() -> (GuardedSocket, TcpStream) {
+    fn info() -> ConnectionInfo {
+        let address = "127.0.0.1:8000".parse().unwrap();
+        ConnectionInfo::new(ConnectionOrigin::plain(address, address), Arc::default())
+    }
+
+    async fn socket() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
-        (GuardedSocket::new(ours, Duration::from_secs(60), Arc::default()), theirs)
+        let ours = RawSocket::from(ours.into_std().unwrap());
+        (Socket::register(ours, Duration::from_secs(60), Arc::default()).unwrap(), theirs)
     }
 
     fn request(headers: &str, body: &str) -> Vec<u8> {
@@ -436,8 +444,8 @@ mod tests {
         let config = Config::from_settings(&Settings::default()).unwrap();
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
-        let control = Control::default();
-        let mut connection = PublishConnection::new(socket, &app, &control);
+        let info = info();
+        let mut connection = PublishConnection::new(socket, &app, &info);
         let data = r#"{"data":"x"}"#;
         let plain = request("", data);
         let mut taken = |bytes: &[u8]| connection.take(bytes);
@@ -479,7 +487,7 @@ mod tests {
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let plain = request("", r#"{"data":"x"}"#);
-        assert_eq!(PublishConnection::new(socket, &app, &Control::default()).take(&plain), Parsed::Unsupported);
+        assert_eq!(PublishConnection::new(socket, &app, &info()).take(&plain), Parsed::Unsupported);
     }
 
     /// A request on a connection that was accepted just before the hub was told to stop was not answered, and a proxy made a
@@ -490,8 +498,8 @@ mod tests {
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let asked = b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let (ours, mut theirs) = socket().await;
-        let control = Control::default();
-        let mut serving = pin!(serve(ours, &app, &control, std::future::ready(())));
+        let (protocol, info) = (PublishProtocol::new(app), info());
+        let mut serving = pin!(protocol.serve(ours, &info, std::future::ready(())));
         let once = poll_fn(|context| Poll::Ready(serving.as_mut().poll(context).is_pending()));
         assert!(once.await, "it is waited for");
         theirs.write_all(asked).await.unwrap();
@@ -500,7 +508,7 @@ mod tests {
         // In vain, and not for longer.
         let (ours, _theirs) = socket().await;
         let begun = Instant::now();
-        assert!(serve(ours, &app, &Control::default(), std::future::ready(())).await.is_none());
+        assert!(protocol.serve(ours, &info, std::future::ready(())).await.is_none());
         assert!((FIRST_REQUEST_GRACE..2 * FIRST_REQUEST_GRACE).contains(&begun.elapsed()));
     }
 
@@ -519,8 +527,8 @@ mod tests {
         let config = Config::from_settings(&Settings::default()).unwrap();
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
-        let control = Control::default();
-        let mut connection = PublishConnection::new(socket, &app, &control);
+        let info = info();
+        let mut connection = PublishConnection::new(socket, &app, &info);
         let bytes = request("", r#"{"data":"x"}"#);
         connection.answer_all(&[&bytes[..], b"P"].concat());
         let begun_at = connection.begun_at;

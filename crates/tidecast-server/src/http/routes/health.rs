@@ -41,6 +41,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         tasks_restarted: app.tasks.restarts(),
         log_lines_dropped: telemetry::lines_dropped(),
         counters: app.counters.clone(),
+        connections: app.connections.clone(),
     };
     match metrics::render(&scrape, app.broker.metrics()) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),

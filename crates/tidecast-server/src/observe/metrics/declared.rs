@@ -5,16 +5,15 @@
 
 use tidecast::broker::{Metric, MetricValue};
 
-use super::{Closed, Scrape, StreamRejection, load};
+use super::{Scrape, StreamRejection, load};
 
 /// The prefix of every name.
 pub(super) const PREFIX: &str = "tidecast";
 
 /// Returns the metrics of every hub.
 pub(super) fn hub_metrics(scrape: &Scrape) -> Vec<Metric> {
-    let Scrape { stats, counters, .. } = scrape;
+    let Scrape { stats, counters, connections, .. } = scrape;
     let refused = |why: StreamRejection| load(&counters.refused[why as usize]);
-    let closed = |why: Closed| load(&counters.closed[why as usize]);
     vec![
         Metric::counter(
             "events_published",
@@ -91,17 +90,17 @@ pub(super) fn hub_metrics(scrape: &Scrape) -> Vec<Metric> {
             "Clients missed events that were no longer retained. Raise `log_events`, `log_bytes` or `log_age`, or \
              `redis_history_events` and `redis_history_age`.",
         ),
-        Metric::counter("connections_accepted", "Connections since the start", load(&counters.accepted)),
-        Metric::gauge("connections", "Connections now", counters.connections()),
+        Metric::counter("connections_accepted", "Connections since the start", load(&connections.accepted)),
+        Metric::gauge("connections", "Connections now", connections.open()),
         Metric::labeled_counter(
             "connections_closed",
             "Connections closed by the hub: idle for longest when another needed the place; beyond \
              `connections_per_client_max`; sending behind the request for a stream",
             "reason",
             [
-                ("idle", closed(Closed::Idle)),
-                ("client-full", closed(Closed::ClientFull)),
-                ("input", closed(Closed::Input)),
+                ("idle", load(&connections.closed_idle)),
+                ("client-full", load(&connections.closed_client_full)),
+                ("input", load(&connections.closed_input)),
             ],
         )
         .alert(
@@ -111,12 +110,12 @@ pub(super) fn hub_metrics(scrape: &Scrape) -> Vec<Metric> {
         Metric::counter(
             "connections_detached",
             "Streams handed to a reactor with their connection",
-            load(&counters.detached),
+            load(&connections.detached),
         ),
         Metric::counter(
             "connections_stalled",
             "Connections cut because the client took nothing for `stall_timeout`",
-            load(&counters.stalled),
+            load(&connections.stalled),
         )
         .alert(
             "increase(tidecast_connections_stalled_total[15m]) > 0.05 * tidecast_connections",
