@@ -48,7 +48,7 @@ def streamed(app: Flask, query: str, **headers: str) -> Iterator[Reader]:
         response.close()
 
 
-def test_publish_answers_with_how_many_listen(
+def test_publish_returns_the_number_of_streams(
     served: Flask, blueprint: ServerSentEventsBlueprint, channel: str
 ) -> None:
     with served.app_context():
@@ -60,7 +60,7 @@ def test_publish_answers_with_how_many_listen(
         assert blueprint.publish("gone", channel=channel) == 0
 
 
-def test_the_first_channel_counts_because_guards_read_that_one(
+def test_only_the_first_channel_counts_as_guards_read_that_one(
     app: Flask, blueprint: ServerSentEventsBlueprint
 ) -> None:
     """The guard of Flask-SSE's documentation, and a client that hides the guarded channel behind a public one."""
@@ -79,7 +79,7 @@ def test_the_first_channel_counts_because_guards_read_that_one(
         reader.until("data: open\nid: ")
 
 
-def test_several_channels_where_the_application_asks_for_it(
+def test_several_channels_if_the_application_allows_them(
     served: Flask, blueprint: ServerSentEventsBlueprint, channel: str
 ) -> None:
     served.config["SSE_MULTI_CHANNEL"] = True
@@ -98,7 +98,7 @@ def test_several_channels_where_the_application_asks_for_it(
 
 
 @pytest.mark.parametrize("asked", ["last=2", "last_event_id=0123456789ab.3", "lastEventId=0123456789ab.3"])
-def test_a_stream_may_begin_earlier(
+def test_a_stream_may_begin_with_past_events(
     served: Flask, blueprint: ServerSentEventsBlueprint, channel: str, asked: str
 ) -> None:
     with served.app_context():
@@ -113,7 +113,7 @@ def test_a_stream_may_begin_earlier(
             assert '"reason":"unknown-id"' in reader.until("data: one")
 
 
-def test_what_can_be_no_stream_is_a_bad_request(served: Flask) -> None:
+def test_invalid_parameters_are_a_bad_request(served: Flask) -> None:
     client = served.test_client()
     wrong = ("last=x", "last=1001", "last=-1", "last=²", f"channel={'x' * 256}", "channel=a%0Ab")
     # What is no UTF-8 was another channel's name, and `open=2` was passed over; the hub refuses both.
@@ -123,7 +123,7 @@ def test_what_can_be_no_stream_is_a_bad_request(served: Flask) -> None:
         assert client.get(f"/stream?{query}").status_code == 400, query
 
 
-def test_what_is_set_wrongly_is_not_the_browsers_fault(served: Flask) -> None:
+def test_an_invalid_setting_is_not_the_browsers_fault(served: Flask) -> None:
     """A Redis URL that is none was a 400, which told it to whoever asked, and nothing to the log."""
     served.config.update(SSE_REDIS_URL="nowhere", TESTING=False)
     assert served.test_client().get("/stream").status_code == 500
@@ -148,18 +148,20 @@ def test_an_empty_channel_is_the_default_one(served: Flask, blueprint: ServerSen
 
 
 @pytest.mark.parametrize("field", ["type", "id", "retry"])
-def test_nobody_forges_an_event(served: Flask, blueprint: ServerSentEventsBlueprint, field: str, channel: str) -> None:
+def test_line_breaks_in_fields_are_refused(
+    served: Flask, blueprint: ServerSentEventsBlueprint, field: str, channel: str
+) -> None:
     """Flask-SSE wrote types, ids and times as they came: a line break in one began an event of somebody's choice."""
     with served.app_context(), pytest.raises(ValueError, match=field):
         blueprint.publish("x", channel=channel, **{field: "1\ndata: forged\n\n"})
 
 
-def test_what_json_can_not_say_is_a_type_error(served: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_data_without_a_json_form_is_a_type_error(served: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     with served.app_context(), pytest.raises(TypeError):
         blueprint.publish(b"bytes")
 
 
-def test_messages_are_what_was_published(served: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
+def test_messages_yield_what_was_published(served: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
     with served.app_context():
         messages = blueprint.messages(channel)
         # As in Flask-SSE nothing happens before the first is asked for.
@@ -184,7 +186,7 @@ def test_messages_are_what_was_published(served: Flask, blueprint: ServerSentEve
         assert blueprint.publish("after", channel=channel) == 0
 
 
-def test_messages_that_are_missing_are_missing(
+def test_messages_yield_no_reset_for_missing_events(
     served: Flask, blueprint: ServerSentEventsBlueprint, channel: str
 ) -> None:
     """A `stream-reset` was yielded in their place, with a dictionary for data, which Flask-SSE never has."""
@@ -211,7 +213,7 @@ def publish_until_heard(app: Flask, blueprint: ServerSentEventsBlueprint, channe
             pass
 
 
-def test_an_open_stream_holds_no_context(served: Flask, channel: str) -> None:
+def test_an_open_stream_holds_no_request_context(served: Flask, channel: str) -> None:
     """Flask-SSE kept the request, and with it whatever a teardown gives back: a database's session, for hours."""
     torn_down = []
     served.teardown_appcontext(lambda _: torn_down.append(True))
@@ -232,7 +234,7 @@ def test_an_open_stream_holds_no_context(served: Flask, channel: str) -> None:
         assert torn_down and seen[0]() is None
 
 
-def test_a_blueprint_in_another_one(app: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
+def test_a_nested_blueprint(app: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
     outer = Blueprint("api", __name__, url_prefix="/api")
     outer.register_blueprint(blueprint, url_prefix="/stream")
     app.register_blueprint(outer)
@@ -245,7 +247,7 @@ def test_a_blueprint_in_another_one(app: Flask, blueprint: ServerSentEventsBluep
     response.close()
 
 
-def test_a_keep_alive_and_an_end(served: Flask, channel: str) -> None:
+def test_keep_alives_and_the_bounded_life(served: Flask, channel: str) -> None:
     served.config.update(SSE_KEEP_ALIVE_SECONDS=0.05, SSE_RETRY_MS=7)
     with streamed(served, f"channel={channel}") as reader:
         assert "retry: 7\n" in reader.until("id: ")
@@ -266,7 +268,7 @@ def test_a_keep_alive_and_an_end(served: Flask, channel: str) -> None:
     ],
     ids=["EventSource", "Java", "fetch"],
 )
-def test_the_first_block_is_a_message_for_nobody(
+def test_the_first_block_is_no_message_for_any_client(
     served: Flask, channel: str, headers: dict[str, str], end: str
 ) -> None:
     """A page that moved here from Flask-SSE and reads by ``fetch`` was handed an empty message, which is no JSON."""

@@ -30,7 +30,7 @@ def told(source: Source) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["flask", "gunicorn-gevent"])
-def test_what_is_said_reaches_all_and_what_is_whispered_two(kind: str, tmp_path: Path) -> None:
+def test_messages_reach_all_and_private_ones_two(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path, app="chat:app", environment={"PYTHONPATH": str(CHAT)}) as server:
         status, page = ask(server.port, "/")
         assert status == 200 and 'new EventSource("/subscribe/"' in page

@@ -89,7 +89,7 @@ def test_every_server_has_a_row() -> None:
 
 
 @cells("the page closes")
-def test_a_page_that_closes_is_noticed(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+def test_a_closed_page_is_noticed(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
     """Behind the adapters to ASGI it never was: asgiref's answered nobody any more after the first page."""
     never = "60" if outcome == "at once" else "0.2"
     life = "1" if outcome == "its life" else "60"
@@ -104,7 +104,7 @@ def test_a_page_that_closes_is_noticed(kind: str, way: str, outcome: str, tmp_pa
 
 
 @cells("the client takes nothing")
-def test_a_client_that_takes_nothing(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+def test_a_client_that_reads_nothing_is_disconnected(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
     """It held its thread for ever."""
     environment = {"SSE_STALL_SECONDS": "0.5", "SSE_KEEP_ALIVE_SECONDS": "0.2", "SSE_MAX_STREAM_SECONDS": "60"}
     options = ("--socket-timeout", "1") if outcome == "server" else ()
@@ -120,7 +120,7 @@ def test_a_client_that_takes_nothing(kind: str, way: str, outcome: str, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent"])
-def test_a_client_that_takes_nothing_holds_up_no_end(kind: str, tmp_path: Path) -> None:
+def test_a_client_that_reads_nothing_does_not_delay_the_stop(kind: str, tmp_path: Path) -> None:
     """SIGTERM took the whole graceful time-out."""
     environment = {"SSE_STALL_SECONDS": "0"}
     with Server(kind, tmp_path, "--graceful-timeout", "120", environment=environment) as server:
@@ -130,7 +130,7 @@ def test_a_client_that_takes_nothing_holds_up_no_end(kind: str, tmp_path: Path) 
             assert server.wait(20) == 0
 
 
-def test_a_client_that_is_slow_is_not_cut(tmp_path: Path) -> None:
+def test_a_slow_client_is_not_disconnected(tmp_path: Path) -> None:
     """Only one that takes nothing at all is: this one takes longer for a piece than the time-out."""
     with Server("gunicorn-gthread", tmp_path, environment={"SSE_STALL_SECONDS": "2"}) as server:
         ask(server.port, "/flood")
@@ -145,7 +145,7 @@ def test_a_client_that_is_slow_is_not_cut(tmp_path: Path) -> None:
 
 
 @cells("SIGTERM", "Ctrl+C")
-def test_the_server_is_told_to_stop(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+def test_a_stopped_server_ends_streams(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
     """Ctrl+C under gthread, as every end of a server whose worker hears no SIGTERM, took as long as the page was
     open."""
     life = "1" if TABLE[kind]["its life"] == "bounded" and outcome == "late" else "60"
@@ -159,7 +159,7 @@ def test_the_server_is_told_to_stop(kind: str, way: str, outcome: str, tmp_path:
 
 
 @cells("recycled")
-def test_the_worker_is_recycled(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+def test_a_recycled_worker_ends_streams(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
     """The worker waited for its open pages, and meanwhile nobody was answered."""
     options = next(options for name, options in RECYCLED.items() if kind.startswith(name))
     requests = "1" if kind in ALONE else "3"
@@ -186,17 +186,17 @@ def test_the_worker_is_recycled(kind: str, way: str, outcome: str, tmp_path: Pat
 
 
 @cells("reloaded")
-def test_the_server_is_reloaded(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+def test_a_reloaded_server_ends_streams(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
     reloads(kind, outcome, tmp_path, by_file=kind in ("flask", "asgiref", "a2wsgi"))
 
 
-def test_gunicorn_reloads_a_file_that_has_changed(tmp_path: Path) -> None:
+def test_gunicorn_reloads_a_changed_file(tmp_path: Path) -> None:
     """With a page open it took the whole graceful time-out, and answered nobody meanwhile."""
     reloads("gunicorn-gthread", "ends", tmp_path, by_file=True)
 
 
 @cells("its life")
-def test_a_stream_has_a_life(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
+def test_a_stream_has_a_bounded_life(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path, environment={"SSE_MAX_STREAM_SECONDS": "0.3"}) as server:
         with Source(server.port) as source:
             source.block()

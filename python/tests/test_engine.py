@@ -34,7 +34,7 @@ def engine() -> Engine:
     return Engine()
 
 
-def test_a_stream_is_readable_when_there_is_something(engine: Engine) -> None:
+def test_a_stream_is_readable_when_an_event_is_ready(engine: Engine) -> None:
     stream = engine.subscribe(["sse"])
     assert text(stream).startswith(": tidecast\nretry: 3000\n")
     assert not wait(stream.fileno(), 0)
@@ -45,7 +45,7 @@ def test_a_stream_is_readable_when_there_is_something(engine: Engine) -> None:
     assert not wait(stream.fileno(), 0)
 
 
-def test_it_is_woken_from_another_thread(engine: Engine) -> None:
+def test_a_publish_of_another_thread_wakes_a_stream(engine: Engine) -> None:
     stream = engine.subscribe(["sse"])
     text(stream)
     thread = threading.Timer(0.05, publish, (engine, "late"))
@@ -55,7 +55,7 @@ def test_it_is_woken_from_another_thread(engine: Engine) -> None:
     thread.join()
 
 
-def test_what_is_larger_than_a_piece_comes_in_several(engine: Engine) -> None:
+def test_a_long_backlog_is_drained_in_pieces(engine: Engine) -> None:
     stream = engine.subscribe(["sse"])
     text(stream)
     for _ in range(8):
@@ -67,7 +67,7 @@ def test_what_is_larger_than_a_piece_comes_in_several(engine: Engine) -> None:
     assert sum(pieces) > 240_000
 
 
-def test_events_come_as_they_were_published(engine: Engine) -> None:
+def test_events_are_read_as_they_were_published(engine: Engine) -> None:
     stream = engine.subscribe(["sse", "other"])
     publish(engine, "17", json=True)  # type: ignore[arg-type]
     publish(engine, "17", event_type="number", id="own", retry_ms=5)  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ def test_closing_ends_streams_after_what_was_published(engine: Engine) -> None:
     assert publish(engine, "again").receivers == 0
 
 
-def test_a_closed_stream_has_left(engine: Engine) -> None:
+def test_a_closed_stream_leaves_its_channels(engine: Engine) -> None:
     stream = engine.subscribe(["sse"])
     assert engine.receivers("sse") == 1
     stream.close()
@@ -118,21 +118,21 @@ def test_a_closed_stream_has_left(engine: Engine) -> None:
         ({"channel": ""}, "channel name is empty"),
     ],
 )
-def test_what_would_break_out_of_its_line_is_refused(engine: Engine, refused: dict[str, object], words: str) -> None:
+def test_invalid_arguments_are_refused(engine: Engine, refused: dict[str, object], words: str) -> None:
     arguments = {"channel": "sse", "data": "x", **refused}
     with pytest.raises(ValueError, match=words) as told:
         engine.publish(**arguments)  # type: ignore[arg-type]
     assert isinstance(told.value, InvalidError) and isinstance(told.value, TidecastError)
 
 
-def test_what_is_too_large_is_refused(engine: Engine) -> None:
+def test_too_large_events_are_refused(engine: Engine) -> None:
     with pytest.raises(TooLargeError, match="1048577 bytes"):
         publish(engine, "x" * 1_048_577)
     with pytest.raises(ValueError, match="64 channels"):
         engine.subscribe([f"{number}" for number in range(65)])
 
 
-def test_a_key_is_published_under_once(engine: Engine) -> None:
+def test_an_idempotency_key_publishes_once(engine: Engine) -> None:
     first = publish(engine, "one", idempotency_key="key")
     again = publish(engine, "two", idempotency_key="key")
     assert (again.position, again.repeated, again.differs) == (first.position, True, True)
@@ -140,20 +140,20 @@ def test_a_key_is_published_under_once(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "redis://localhost:port", ""])
-def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
+def test_a_malformed_url_is_refused_without_repeating_its_password(url: str) -> None:
     with pytest.raises(InvalidError) as told:
         Engine(url.replace("://", "://:hunter2@"))
     assert "hunter2" not in str(told.value)
 
 
-def test_a_reset_is_told_as_an_event(engine: Engine) -> None:
+def test_a_reset_is_read_as_an_event(engine: Engine) -> None:
     stream = engine.subscribe(["sse"], after=b"0123456789ab.7")
     channel, event_type, data, is_json, _, _ = (stream.events() or [])[0]
     assert (channel, event_type, is_json) == ("sse", "stream-reset", True)
     assert json.loads(data)["reason"] == "restarted"
 
 
-def test_an_engine_that_is_let_go_of_ends(engine: Engine) -> None:
+def test_an_engine_without_references_is_closed(engine: Engine) -> None:
     """The thread that sweeps must not hold it."""
 
     class Owner:
@@ -170,7 +170,7 @@ def test_an_engine_that_is_let_go_of_ends(engine: Engine) -> None:
     assert stream.drain() is None
 
 
-def test_a_child_leaves_its_parents_streams_alone(engine: Engine) -> None:
+def test_a_child_does_not_touch_its_parents_streams(engine: Engine) -> None:
     """Both have the same descriptor: a child that drained would take its parent's word that there is something."""
     stream = engine.subscribe(["sse"])
     text(stream)

@@ -25,7 +25,7 @@ def status_of(app: Flask, path: str) -> int:
         return response.status_code
 
 
-def test_init_app_is_register_blueprint(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_init_app_registers_the_blueprint(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     blueprint.init_app(app)
     assert app.extensions["sse"] is blueprint
     assert status_of(app, "/stream") == 200
@@ -33,7 +33,9 @@ def test_init_app_is_register_blueprint(app: Flask, blueprint: ServerSentEventsB
         assert url_for("sse.stream", channel="users.social") == "/stream?channel=users.social"
 
 
-def test_twice_is_harmless_and_elsewhere_is_said(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_registering_twice_is_harmless_except_at_another_address(
+    app: Flask, blueprint: ServerSentEventsBlueprint
+) -> None:
     app.register_blueprint(blueprint, url_prefix="/events")
     blueprint.init_app(app)
     blueprint.init_app(app, url_prefix="/events")
@@ -55,7 +57,7 @@ def test_a_factory_makes_several_applications(channel: str) -> None:
     assert [status_of(app, f"/events?channel={channel}") for app in (one, other)] == [200, 200]
 
 
-def test_one_without_a_view_is_given_it(app: Flask) -> None:
+def test_a_blueprint_without_a_view_gets_one(app: Flask) -> None:
     made = ServerSentEventsBlueprint("sse", __name__)
     made.before_request(lambda: abort(403))
     made.init_app(app)
@@ -63,7 +65,7 @@ def test_one_without_a_view_is_given_it(app: Flask) -> None:
     assert status_of(app, "/stream") == 403
 
 
-def test_the_first_of_several_is_the_extension(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_the_first_blueprint_is_the_extension(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     outer = Blueprint("api", __name__, url_prefix="/api")
     outer.register_blueprint(blueprint, url_prefix="/stream")
     app.register_blueprint(outer)
@@ -73,7 +75,7 @@ def test_the_first_of_several_is_the_extension(app: Flask, blueprint: ServerSent
         assert (url_for("api.sse.stream"), url_for("more.stream")) == ("/api/stream", "/more")
 
 
-def test_guards_of_an_outer_blueprint_stand_before_the_view(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_guards_of_an_outer_blueprint_run_before_the_view(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     outer = Blueprint("api", __name__, url_prefix="/api")
     outer.before_request(lambda: abort(401))
     outer.register_blueprint(blueprint, url_prefix="/stream")
@@ -81,7 +83,7 @@ def test_guards_of_an_outer_blueprint_stand_before_the_view(app: Flask, blueprin
     assert status_of(app, "/api/stream") == 401
 
 
-def test_commands_in_memory_say_why_they_can_not(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_commands_in_memory_explain_why_they_fail(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     """They said to set SSE_REDIS_URL, and set in the environment it changes nothing inside an application."""
     blueprint.init_app(app)
     for command in (["sse", "publish", "sse", "x"], ["sse", "tail"]):
@@ -89,7 +91,7 @@ def test_commands_in_memory_say_why_they_can_not(app: Flask, blueprint: ServerSe
         assert done.exit_code == 1 and "another process" in done.output and 'app.config["SSE_REDIS_URL"]' in done.output
 
 
-def test_commands_of_the_applications_own_stay(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_commands_of_the_application_stay(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     blueprint.cli.command("publish")(lambda: print("own"))
     blueprint.init_app(app)
     runner = app.test_cli_runner()
@@ -97,7 +99,7 @@ def test_commands_of_the_applications_own_stay(app: Flask, blueprint: ServerSent
     assert "Prints the events" in runner.invoke(args=["sse", "tail", "--help"]).output
 
 
-def test_a_client_of_the_applications_own_is_published_through(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_publish_through_a_custom_client(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     server = fakeredis.FakeServer()
 
     class Faked(ServerSentEventsBlueprint):
@@ -115,7 +117,7 @@ def test_a_client_of_the_applications_own_is_published_through(app: Flask, monke
     assert json.loads(payload) == {"data": {"b": 1.5}, "type": "t", "id": "7"}
 
 
-def test_what_is_wrong_with_a_command_is_said(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_report_invalid_arguments(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     app.config["SSE_REDIS_URL"] = "redis://127.0.0.1:1/?socket_timeout=0.2"
     tidecast.flask_sse.sse.init_app(app)
     runner = app.test_cli_runner()
@@ -134,7 +136,7 @@ def test_what_is_wrong_with_a_command_is_said(app: Flask, monkeypatch: pytest.Mo
         ({"SSE_REDIS_URL": "nowhere"}, "Redis URL begins with none of"),
     ],
 )
-def test_what_is_set_wrongly_is_said_by_commands_without_a_traceback(
+def test_commands_report_invalid_settings_without_a_traceback(
     app: Flask, blueprint: ServerSentEventsBlueprint, setting: dict[str, str], said: str
 ) -> None:
     """Both ended with one, and `tail` also where a hub refused its key."""
@@ -145,7 +147,9 @@ def test_what_is_set_wrongly_is_said_by_commands_without_a_traceback(
         assert (done.exit_code, done.output[:7]) == (1, "Error: ") and said in done.output
 
 
-def test_a_key_that_is_refused_is_said_without_a_traceback(on_hub: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_commands_report_a_rejected_key_without_a_traceback(
+    on_hub: Flask, blueprint: ServerSentEventsBlueprint
+) -> None:
     on_hub.config["SSE_HUB_KEY"] = "another-key"
     blueprint.init_app(on_hub)
     for command in (["publish", "sse", "x"], ["tail"]):
@@ -153,7 +157,7 @@ def test_a_key_that_is_refused_is_said_without_a_traceback(on_hub: Flask, bluepr
         assert (done.exit_code, done.output[:7]) == (1, "Error: ") and "SSE_HUB_KEY must be" in done.output
 
 
-def test_commands_publish_and_listen(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_commands_publish_and_tail(redis_server: RedisServer, tmp_path: Path) -> None:
     environment = {**os.environ, "REDIS_URL": redis_server.url, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "flask", "--app", "hello:app", "sse"]
     told = tmp_path / "told"

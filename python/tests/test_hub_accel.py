@@ -28,7 +28,7 @@ def site(hub: Hub, tmp_path: Path) -> Iterator[Nginx]:
         yield nginx
 
 
-def test_a_stream_comes_by_way_of_nginx_as_it_is_published(site: Nginx) -> None:
+def test_nginx_passes_events_on_at_once(site: Nginx) -> None:
     channel = quote("größe & co")
     sources = [Source(site.port, f"/stream?channel={channel}") for _ in range(2)]
     for source in sources:
@@ -43,7 +43,7 @@ def test_a_stream_comes_by_way_of_nginx_as_it_is_published(site: Nginx) -> None:
     assert "buffered to a temporary file" not in site.errors()
 
 
-def test_where_it_was_cut_it_goes_on(site: Nginx) -> None:
+def test_a_stream_resumes_through_nginx(site: Nginx) -> None:
     with Source(site.port) as source:
         source.block()
         ask(site.port, "/hello?data=one")
@@ -69,14 +69,14 @@ def test_the_client_sees_no_ticket(site: Nginx) -> None:
     assert "ticket" not in site.accesses() + site.errors()
 
 
-def test_a_page_of_another_origin_may_not_read_it(site: Nginx) -> None:
+def test_a_page_of_another_origin_is_refused(site: Nginx) -> None:
     """The ticket is not the page's own: the cookies that passed the application's guard may be what somebody else's
     page has sent along."""
     status, answer = ask(site.port, "/stream", Origin="https://evil.example")
     assert status == 403 and "evil.example" in answer
 
 
-def test_the_hub_is_not_to_be_had_past_the_application(site: Nginx, hub: Hub) -> None:
+def test_the_hub_cannot_be_reached_past_the_application(site: Nginx, hub: Hub) -> None:
     assert ask(site.port, "/_tidecast/stream")[0] == 404
     assert ask(site.port, "/_tidecast/publish", "POST")[0] == 404
     assert ask(hub.port, "/stream")[0] == 401
@@ -94,7 +94,7 @@ def test_every_reconnect_passes_the_guard(hub: Hub, tmp_path: Path) -> None:
                 assert source.status == 200
 
 
-def test_without_an_nginx_the_answer_says_what_is_missing(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_without_nginx_the_response_says_what_is_missing(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     app.config.update(SSE_HUB_URL="http://127.0.0.1:9", SSE_HUB_KEY="k" * 32, SSE_HUB_VIA="accel")
     app.config["SSE_HUB_ACCEL_PREFIX"] = "/inside/"
     app.register_blueprint(blueprint, url_prefix="/stream")

@@ -73,7 +73,7 @@ class Background:
         assert self.error is None, self.error
 
 
-def test_json_is_loaded_and_text_is_text(on_hub: Flask, blueprint: ServerSentEventsBlueprint, hub: Hub) -> None:
+def test_json_is_loaded_and_text_stays_text(on_hub: Flask, blueprint: ServerSentEventsBlueprint, hub: Hub) -> None:
     with on_hub.app_context():
         background = Background(on_hub, blueprint.messages("c"))
         until(lambda: listeners(hub, "c") == 1, "it follows")
@@ -95,7 +95,7 @@ def test_json_is_loaded_and_text_is_text(on_hub: Flask, blueprint: ServerSentEve
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_it_goes_on_after_a_hub_that_was_started_again(
+def test_messages_resume_after_a_restart_of_the_hub(
     on_hub: Flask, blueprint: ServerSentEventsBlueprint, hub: Hub, how: str
 ) -> None:
     with on_hub.app_context():
@@ -114,7 +114,7 @@ def test_it_goes_on_after_a_hub_that_was_started_again(
     assert background.told == [Message("one"), Message("end")]
 
 
-def test_nothing_is_lost_or_doubled_between_two_connections(
+def test_nothing_is_lost_or_repeated_between_two_connections(
     app: Flask, blueprint: ServerSentEventsBlueprint, tmp_path: Path
 ) -> None:
     """The hub ends each stream after a moment, so what is published falls between connections too."""
@@ -143,7 +143,7 @@ def test_several_channels_are_one_stream(on_hub: Flask, blueprint: ServerSentEve
     assert [message.data for message in background.told] == ["one", "end"]
 
 
-def test_a_hub_that_comes_later_is_found(on_hub: Flask, blueprint: ServerSentEventsBlueprint, hub: Hub) -> None:
+def test_a_hub_that_starts_later_is_found(on_hub: Flask, blueprint: ServerSentEventsBlueprint, hub: Hub) -> None:
     hub.kill()
     with on_hub.app_context():
         background = Background(on_hub, blueprint.messages())
@@ -154,7 +154,7 @@ def test_a_hub_that_comes_later_is_found(on_hub: Flask, blueprint: ServerSentEve
     assert background.told == [Message("end")]
 
 
-def test_what_the_hub_refuses_is_raised(on_hub: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_a_refusal_of_the_hub_is_raised(on_hub: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     on_hub.config["SSE_HUB_KEY"] = "another-key"
     with on_hub.app_context(), pytest.raises(RefusedError, match="SSE_HUB_KEY"):
         next(blueprint.messages())
@@ -162,7 +162,7 @@ def test_what_the_hub_refuses_is_raised(on_hub: Flask, blueprint: ServerSentEven
         next(blueprint.messages("a\nb"))
 
 
-def test_what_is_followed_begins_where_it_is_told_to(on_hub: Flask, hub: Hub) -> None:
+def test_a_hub_stream_begins_after_an_id_or_with_the_last_events(on_hub: Flask, hub: Hub) -> None:
     backend = backends.choose(Settings.of(on_hub.config))
     published = [backend.publish("c", Event.of(data, None, None, None, json.dumps)) for data in ("one", "two", "three")]
     for told in ({"after": published[1].position.encode()}, {"last": 1}):
@@ -171,7 +171,7 @@ def test_what_is_followed_begins_where_it_is_told_to(on_hub: Flask, hub: Hub) ->
             assert stream.events() == []
 
 
-def test_one_that_nobody_holds_leaves_the_hub(on_hub: Flask, hub: Hub) -> None:
+def test_a_hub_stream_without_references_disconnects(on_hub: Flask, hub: Hub) -> None:
     stream = backends.choose(Settings.of(on_hub.config)).subscribe(["sse"])
     until(lambda: listeners(hub) == 1, "it follows")
     before = threading.active_count()
@@ -181,7 +181,7 @@ def test_one_that_nobody_holds_leaves_the_hub(on_hub: Flask, hub: Hub) -> None:
     until(lambda: threading.active_count() < before, "its thread has ended")
 
 
-def test_one_that_is_closed_has_ended(on_hub: Flask, hub: Hub) -> None:
+def test_a_closed_hub_stream_has_ended(on_hub: Flask, hub: Hub) -> None:
     stream = backends.choose(Settings.of(on_hub.config)).subscribe(["sse"])
     until(lambda: listeners(hub) == 1, "it follows")
     stream.close()
@@ -189,7 +189,7 @@ def test_one_that_is_closed_has_ended(on_hub: Flask, hub: Hub) -> None:
     until(lambda: listeners(hub) == 0, "the hub is left")
 
 
-def test_a_reader_that_does_not_read_is_told_what_it_missed(on_hub: Flask, hub: Hub) -> None:
+def test_a_slow_reader_receives_a_reset(on_hub: Flask, hub: Hub) -> None:
     backend = backends.choose(Settings.of(on_hub.config))
     with closing(backend.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
@@ -203,7 +203,7 @@ def test_a_reader_that_does_not_read_is_told_what_it_missed(on_hub: Flask, hub: 
     assert ("c", "stream-reset", '{"channel": "c", "reason": "too-slow"}', True, None, None) in told
 
 
-def test_an_event_whose_parts_are_no_longer_kept_is_told_as_missed(
+def test_an_event_whose_fields_are_no_longer_kept_is_reported_as_missed(
     on_hub: Flask, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader at the edge of what the engine keeps could take an event of which the rest was just dropped: the event
@@ -219,7 +219,7 @@ def test_an_event_whose_parts_are_no_longer_kept_is_told_as_missed(
     assert set(events) == {reset}
 
 
-def test_in_the_child_of_a_fork_it_has_ended_and_its_parents_goes_on(on_hub: Flask, hub: Hub) -> None:
+def test_a_hub_stream_has_ended_in_a_child_and_goes_on_in_its_parent(on_hub: Flask, hub: Hub) -> None:
     backend = backends.choose(Settings.of(on_hub.config))
     with closing(backend.subscribe(["c"])) as stream:
         until(lambda: listeners(hub, "c") == 1, "it follows")
@@ -239,7 +239,7 @@ def test_in_the_child_of_a_fork_it_has_ended_and_its_parents_goes_on(on_hub: Fla
         assert [event[2] for event in read(stream, "after")] == ["before", "after"]
 
 
-def test_nothing_that_a_publisher_writes_is_taken_for_the_hubs_own(on_hub: Flask, hub: Hub) -> None:
+def test_no_published_event_is_mistaken_for_the_hubs_own(on_hub: Flask, hub: Hub) -> None:
     """A type that began with `\\x01` vanished, and `\\x01stream-reset` was told as a reset."""
     backend = backends.choose(Settings.of(on_hub.config))
     with closing(backend.subscribe(["c"])) as stream:

@@ -70,7 +70,7 @@ def answer(status: int, body: str, *headers: str) -> bytes:
 PUBLISHED = answer(200, '{"channel": "sse", "id": "i", "position": "p", "receivers": 3}')
 
 
-def test_a_view_publishes_and_is_told_how_many_listen(on_hub: Flask, hub: Hub) -> None:
+def test_a_view_publishes_and_gets_the_number_of_streams(on_hub: Flask, hub: Hub) -> None:
     blueprint = ServerSentEventsBlueprint("sse", __name__)
     with on_hub.app_context(), Source(hub.port, "/stream?channel=news", Authorization=f"Bearer {KEY}") as source:
         source.block()
@@ -93,7 +93,7 @@ def test_publishing_needs_no_application(hub: Hub, monkeypatch: pytest.MonkeyPat
     assert [again.differs for again in once] == [False, False, True]
 
 
-def test_what_the_answer_says_is_told() -> None:
+def test_every_member_of_the_response_is_returned() -> None:
     """Whether the hub could hear its Redis was dropped."""
     delayed = answer(200, '{"channel": "c", "id": "i", "position": "p", "receivers": 0, "delayed": true}')
     with answering(PUBLISHED, delayed) as (url, _):
@@ -108,13 +108,13 @@ def test_what_the_answer_says_is_told() -> None:
         *(17, None, True, [], {"a": '"'}, {"a": float("nan")}, "NaN", ["NaN"], float("inf")),
     ],
 )
-def test_what_arrives_is_what_arrives_in_memory(hub: Hub, data: object) -> None:
+def test_data_arrives_as_it_does_in_memory(hub: Hub, data: object) -> None:
     Client(hub.url, KEY).publish("c", event(data))
     expected = data if isinstance(data, str) else json.dumps(data)
     assert history(hub, "c") == ["\n".join(expected.replace("\r\n", "\n").split("\r"))]
 
 
-def test_the_same_key_publishes_once(hub: Hub) -> None:
+def test_an_idempotency_key_publishes_once(hub: Hub) -> None:
     client = Client(hub.url, KEY)
     first, again = (client.publish("c", event(data), "key") for data in ("one", "two"))
     assert (first.position, history(hub, "c")) == (again.position, ["one"])
@@ -133,7 +133,7 @@ def test_the_same_key_publishes_once(hub: Hub) -> None:
         ("c", {"data": "x" * (3 * 1024 * 1024)}, TooLargeError),
     ],
 )
-def test_what_can_be_no_event_is_a_value_error(
+def test_an_invalid_event_is_a_value_error(
     hub: Hub, channel: str, told: dict[str, object], error: type[ValueError]
 ) -> None:
     client = Client(hub.url, KEY)
@@ -144,13 +144,13 @@ def test_what_can_be_no_event_is_a_value_error(
     assert client.publish("c", event("y")).receivers == 0
 
 
-def test_a_wrong_key_is_said(hub: Hub) -> None:
+def test_a_wrong_key_is_reported(hub: Hub) -> None:
     with pytest.raises(RefusedError, match="SSE_HUB_KEY") as refused:
         Client(hub.url, "wrong-key").publish("c", event("x"))
     assert "wrong-key" not in str(refused.value)
 
 
-def test_a_hub_that_is_not_there_is_said(hub: Hub) -> None:
+def test_an_unreachable_hub_is_reported(hub: Hub) -> None:
     client = Client(hub.url, KEY)
     hub.kill()
     with pytest.raises(UnavailableError, match="cannot be reached") as unavailable:
@@ -158,14 +158,14 @@ def test_a_hub_that_is_not_there_is_said(hub: Hub) -> None:
     assert not isinstance(unavailable.value, InDoubtError)
 
 
-def test_one_connection_serves_many(hub: Hub) -> None:
+def test_one_connection_serves_many_requests(hub: Hub) -> None:
     client = Client(hub.url, KEY)
     for number in range(5):
         client.publish("c", event(f"{number}"))
     assert [len(client._pool._current()._idle), history(hub, "c")] == [1, list("01234")]
 
 
-def test_many_threads_have_no_more_kept_than_the_bound(hub: Hub) -> None:
+def test_idle_connections_have_a_bound(hub: Hub) -> None:
     client = Client(hub.url, KEY)
     begin = threading.Barrier(connections.IDLE_MAX * 2)
 
@@ -184,7 +184,7 @@ def test_many_threads_have_no_more_kept_than_the_bound(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_hub_that_was_started_again_is_found(hub: Hub, how: str) -> None:
+def test_a_restarted_hub_is_found_at_once(hub: Hub, how: str) -> None:
     client = Client(hub.url, KEY)
     client.publish("c", event("one"))
     getattr(hub, how)()
@@ -194,7 +194,7 @@ def test_a_hub_that_was_started_again_is_found(hub: Hub, how: str) -> None:
     assert history(hub, "c") == ["two"]
 
 
-def test_a_connection_that_was_long_of_no_use_is_left(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_idle_connection_is_closed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(hub.url, KEY)
     client.publish("c", event("one"))
     ((before, _),) = client._pool._current()._idle
@@ -203,7 +203,7 @@ def test_a_connection_that_was_long_of_no_use_is_left(hub: Hub, monkeypatch: pyt
     assert before.sock is None
 
 
-def test_what_may_have_been_published_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_response_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """It hangs up while it has the event."""
     with answering(b"") as (url, _), pytest.raises(InDoubtError, match="was lost"):
         Client(url, KEY).publish("sse", event("x"))
@@ -221,7 +221,7 @@ def test_what_may_have_been_published_is_in_doubt(monkeypatch: pytest.MonkeyPatc
             client.publish("sse", event("x"), "key")
 
 
-def test_under_a_key_it_is_asked_once_more() -> None:
+def test_with_a_key_a_lost_request_is_repeated() -> None:
     with answering(PUBLISHED, b"", PUBLISHED) as (url, asked):
         client = Client(url, KEY)
         client.publish("sse", event("x"))
@@ -247,13 +247,13 @@ def test_under_a_key_it_is_asked_once_more() -> None:
         (b"SSH-2.0-OpenSSH close\r\n", InDoubtError),
     ],
 )
-def test_what_else_an_answer_may_be(told: bytes, error: type[TidecastError]) -> None:
+def test_every_other_response_is_an_error(told: bytes, error: type[TidecastError]) -> None:
     with answering(told) as (url, _), pytest.raises(TidecastError) as raised:
         Client(url, KEY).publish("sse", event("x"))
     assert type(raised.value) is error
 
 
-def test_a_child_has_connections_of_its_own(hub: Hub) -> None:
+def test_a_child_opens_its_own_connections(hub: Hub) -> None:
     client = Client(hub.url, KEY)
     client.publish("c", event("parent"))
     child = os.fork()

@@ -48,7 +48,7 @@ def followed(response: TestResponse, **headers: str) -> Source:
     return Source(location.port, f"{location.path}?{location.query}", **headers)
 
 
-def test_it_is_a_redirect_that_nobody_keeps(served: Flask) -> None:
+def test_the_redirect_is_not_cached(served: Flask) -> None:
     for method in ("GET", "HEAD"):
         response = served.test_client().open("/stream?channel=news", method=method)
         assert response.status_code == 302 and not response.data
@@ -59,7 +59,7 @@ def test_it_is_a_redirect_that_nobody_keeps(served: Flask) -> None:
         assert [name for name, _ in query_of(response)] == ["channel", "ticket"]
 
 
-def test_the_ticket_is_for_that_channel_and_for_twelve_hours(served: Flask) -> None:
+def test_the_ticket_opens_one_channel_for_twelve_hours(served: Flask) -> None:
     before = int(time.time())
     claims = claims_of(served.test_client().get("/stream?channel=größe %26 co"))
     assert claims["subscribe"] == ["größe & co"] and claims["use"] == "ticket"
@@ -77,12 +77,12 @@ def test_the_ticket_is_for_that_channel_and_for_twelve_hours(served: Flask) -> N
         ("/hub", "/hub/stream?channel=sse&ticket="),
     ],
 )
-def test_it_leads_to_where_browsers_reach_the_hub(served: Flask, public: str, expected: str) -> None:
+def test_the_redirect_leads_to_the_public_address(served: Flask, public: str, expected: str) -> None:
     served.config["SSE_HUB_PUBLIC_URL"] = public
     assert served.test_client().get("/stream").headers["Location"].startswith(expected)
 
 
-def test_where_it_goes_on_is_passed_on(served: Flask) -> None:
+def test_parameters_are_passed_on(served: Flask) -> None:
     client = served.test_client()
     query = "channel=a%2Fb&channel=other&last=5&open=1&lastEventId=0d38ec4c1338.4&token=mine"
     told = query_of(client.get(f"/stream?{query}"))
@@ -97,7 +97,7 @@ def test_where_it_goes_on_is_passed_on(served: Flask) -> None:
     assert "last_event_id=%FF&" in location
 
 
-def test_only_the_first_channel_counts_unless_the_application_asks_for_more(served: Flask) -> None:
+def test_only_the_first_channel_counts_unless_the_application_allows_more(served: Flask) -> None:
     client = served.test_client()
     asked = "/stream?channel=public&channel=analytics&channel=public"
     assert claims_of(client.get(asked))["subscribe"] == ["public"]
@@ -108,17 +108,17 @@ def test_only_the_first_channel_counts_unless_the_application_asks_for_more(serv
 
 
 @pytest.mark.parametrize("query", [f"channel={'x' * 256}", "channel=a%0Ab", "last=x", "last=1001"])
-def test_what_can_be_no_stream_is_a_bad_request(served: Flask, query: str) -> None:
+def test_invalid_parameters_are_a_bad_request(served: Flask, query: str) -> None:
     assert served.test_client().get(f"/stream?{query}").status_code == 400
 
 
-def test_more_channels_than_a_stream_has_are_a_bad_request(served: Flask) -> None:
+def test_too_many_channels_are_a_bad_request(served: Flask) -> None:
     served.config["SSE_MULTI_CHANNEL"] = True
     query = "&".join(f"channel={number}" for number in range(65))
     assert served.test_client().get(f"/stream?{query}").status_code == 400
 
 
-def test_a_guard_comes_first(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_a_guard_runs_first(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     """The guard of Flask-SSE's documentation, and a client that hides the guarded channel behind a public one."""
 
     @blueprint.before_request
@@ -150,7 +150,7 @@ def test_an_overridden_stream_is_the_view(app: Flask) -> None:
     assert response.headers["Access-Control-Allow-Origin"] == "https://example.org"
 
 
-def test_overridden_messages_are_streamed_from_here(app: Flask) -> None:
+def test_overridden_messages_are_streamed_by_the_application(app: Flask) -> None:
     class Own(ServerSentEventsBlueprint):
         def messages(self, channel: str = "sse") -> Iterator[Message]:  # type: ignore[override]
             yield Message(f"of {channel}")
@@ -162,13 +162,13 @@ def test_overridden_messages_are_streamed_from_here(app: Flask) -> None:
     assert app.test_client().get("/stream?channel=c").text == "data:of c\n\n"
 
 
-def test_nobody_is_warned_of_what_the_hub_spares_them(served: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_warning_is_logged_for_a_hub(served: Flask, caplog: pytest.LogCaptureFixture) -> None:
     environment = {"wsgi.multiprocess": True, "wsgi.multithread": False}
     assert served.test_client().get("/stream", environ_overrides=environment).status_code == 302
     assert not caplog.records
 
 
-def test_the_hub_takes_the_ticket_and_nothing_else(
+def test_the_hub_accepts_the_ticket_and_nothing_else(
     on_hub: Flask, blueprint: ServerSentEventsBlueprint, hub: Hub
 ) -> None:
     on_hub.register_blueprint(blueprint, url_prefix="/stream")

@@ -31,7 +31,7 @@ def redirected(server: Server, path: str) -> Source:
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_streams_are_the_hubs(kind: str, hub: Hub, tmp_path: Path) -> None:
+def test_the_hub_serves_the_streams(kind: str, hub: Hub, tmp_path: Path) -> None:
     with Server(kind, tmp_path, environment=hub.settings) as server, ExitStack() as open_streams:
         sources = [open_streams.enter_context(redirected(server, "/stream?channel=c")) for _ in range(20)]
         for data in ("one", "two"):
@@ -44,7 +44,7 @@ def test_streams_are_the_hubs(kind: str, hub: Hub, tmp_path: Path) -> None:
         assert [source.event()["data"] for source in sources] == ["three"] * 20
 
 
-def test_preloaded_workers_publish_by_connections_of_their_own(hub: Hub, tmp_path: Path) -> None:
+def test_preloaded_workers_open_their_own_connections(hub: Hub, tmp_path: Path) -> None:
     environment = {**hub.settings, "PUBLISH_AT_IMPORT": "1"}
     with (
         Server("gunicorn-gevent", tmp_path, "--preload", environment=environment) as server,
@@ -79,7 +79,7 @@ def test_a_gevent_worker_serves_others_while_its_hub_is_silent(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent"])
-def test_overridden_messages_come_through_the_worker(kind: str, hub: Hub, tmp_path: Path) -> None:
+def test_overridden_messages_are_streamed_by_the_worker(kind: str, hub: Hub, tmp_path: Path) -> None:
     client = Client(hub.url, KEY)
     with (
         Server(kind, tmp_path, "--graceful-timeout", "60", environment=hub.settings) as server,

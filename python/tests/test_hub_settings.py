@@ -13,14 +13,14 @@ from tidecast.settings import HubSettings, Settings
 BOTH = {"SSE_HUB_URL": "http://hub:8000/", "SSE_HUB_KEY": "secret"}
 
 
-def test_an_address_and_a_key_are_enough() -> None:
+def test_an_address_and_a_key_suffice() -> None:
     hub = Settings.of(BOTH).hub
     assert hub == HubSettings(url="http://hub:8000", key="secret", public_url="http://hub:8000")
     assert (hub.ticket_seconds, hub.via, hub.accel_prefix) == (43_200, "redirect", "/_tidecast")
     assert Settings.of({}).hub is None and Settings.of({"SSE_HUB_URL": "", "SSE_HUB_KEY": ""}).hub is None
 
 
-def test_each_can_be_said() -> None:
+def test_every_setting_is_read() -> None:
     told = {
         "SSE_HUB_PUBLIC_URL": "https://events.example.org/hub/",
         "SSE_HUB_TICKET_SECONDS": "60",
@@ -35,7 +35,7 @@ def test_each_can_be_said() -> None:
         assert hub is not None and hub.public_url == public_url
 
 
-def test_it_comes_before_a_redis_and_is_the_same_for_the_same_settings() -> None:
+def test_a_hub_takes_precedence_over_a_redis_and_equal_settings_share_it() -> None:
     settings = Settings.of({**BOTH, "REDIS_URL": "redis://cache"})
     backend = backends.choose(settings)
     assert isinstance(backend, HubBackend) and backend.reaches_other_processes
@@ -69,7 +69,7 @@ def test_it_comes_before_a_redis_and_is_the_same_for_the_same_settings() -> None
         ({"SSE_HUB_ACCEL_PREFIX": "/in%73ide"}, "SSE_HUB_ACCEL_PREFIX"),
     ],
 )
-def test_what_can_be_none_is_refused_by_its_name(told: dict[str, object], named: str) -> None:
+def test_invalid_settings_are_refused_by_their_names(told: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named) as refused:
         Settings.of({**BOTH, **told})
     # A secret is in no message, and in no traceback that shows settings.
@@ -84,7 +84,7 @@ def test_a_short_key_signs_nothing() -> None:
             backends.choose(Settings.of({**BOTH, **told})).open(StreamQuery(["news"]), 3000)
 
 
-def test_a_ticket_key_signs_in_place_of_the_publish_key() -> None:
+def test_a_ticket_key_signs_instead_of_the_publish_key() -> None:
     secret = "k" * 32
     redirect = backends.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(StreamQuery(["news"]), 3000)
     ticket = redirect.headers["Location"].rpartition("ticket=")[2]

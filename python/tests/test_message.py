@@ -28,23 +28,23 @@ from tidecast.flask_sse import Message
         (Message(["é"]), 'data:["\\u00e9"]\n\n'),
     ],
 )
-def test_its_bytes_are_flask_sses(message: Message, wire: str) -> None:
+def test_a_message_has_flask_sses_bytes(message: Message, wire: str) -> None:
     assert str(message) == wire
 
 
-def test_keys_are_sorted_where_there_is_an_application() -> None:
+def test_keys_are_sorted_in_an_application_context() -> None:
     message = Message({"b": 1, "a": 2})
     assert str(message) == 'data:{"b": 1, "a": 2}\n\n'
     with Flask("tests").app_context():
         assert str(message) == 'data:{"a": 2, "b": 1}\n\n'
 
 
-def test_what_is_empty_is_not_in_its_dictionary() -> None:
+def test_empty_fields_are_left_out() -> None:
     assert Message(None, "", "", 0).to_dict() == {"data": None}
     assert list(Message("x", "t", 1, 2).to_dict()) == ["data", "type", "id", "retry"]
 
 
-def test_it_is_compared_by_what_it_says() -> None:
+def test_messages_are_compared_by_their_fields() -> None:
     class Other(Message):
         pass
 
@@ -58,7 +58,7 @@ def test_it_is_compared_by_what_it_says() -> None:
         hash(Message("x"))
 
 
-def test_what_json_can_not_say_is_a_type_error() -> None:
+def test_data_without_a_json_form_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         str(Message(b"bytes"))
     with pytest.raises(TypeError):

@@ -42,7 +42,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(("how", "warnings"), [("fork", 1), ("spawn", 1), ("celery", 1), ("own", 0)])
-def test_a_publish_that_reaches_no_reader_is_told_once(how: str, warnings: int, tmp_path: object) -> None:
+def test_a_publish_that_reaches_no_stream_is_logged_once(how: str, warnings: int, tmp_path: object) -> None:
     """It said nothing, and answered 0: pages stayed silent, and nobody knew why."""
     program = f"{tmp_path}/program.py"
     with open(program, "w") as file:

@@ -67,7 +67,9 @@ def test_an_overridden_redis_is_published_through(app: Flask) -> None:
         blueprint.publish("x", type="t\ndata: forged")
 
 
-def test_an_overridden_redis_comes_before_a_hub_and_that_is_said(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_overridden_redis_takes_precedence_over_a_hub_with_a_warning(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
     app.config.update(SSE_HUB_URL="http://127.0.0.1:9", SSE_HUB_KEY="k" * 32)
     blueprint = routed(Faked, app)
     with app.app_context():
@@ -75,7 +77,7 @@ def test_an_overridden_redis_comes_before_a_hub_and_that_is_said(app: Flask, cap
     assert [record.message.startswith("SSE_HUB_URL is set") for record in caplog.records] == [True]
 
 
-def test_an_overridden_redis_is_streamed_from_with_flask_sses_bytes(app: Flask) -> None:
+def test_an_overridden_redis_is_streamed_with_flask_sses_bytes(app: Flask) -> None:
     blueprint = routed(Faked, app)
     response = app.test_client().get("/stream?channel=own", buffered=False)
     assert response.headers["Cache-Control"] == "no-cache, no-transform"
@@ -85,7 +87,7 @@ def test_an_overridden_redis_is_streamed_from_with_flask_sses_bytes(app: Flask) 
     response.close()
 
 
-def test_a_poison_message_is_passed_over(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_undecodable_messages_are_skipped(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     """One that was no JSON, or had a key too many, ended every stream of its channel; one that was nested too deep did
     still; and a line break in a type or an id forged an event."""
     blueprint = routed(Faked, app)
@@ -127,7 +129,7 @@ def test_a_replaced_strict_redis_is_used(
         assert blueprint.publish("x") == 0
 
 
-def test_a_from_url_that_was_replaced_is_used(
+def test_a_replaced_from_url_is_used(
     app: Flask, blueprint: ServerSentEventsBlueprint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = fakeredis.FakeStrictRedis()
@@ -137,7 +139,7 @@ def test_a_from_url_that_was_replaced_is_used(
         assert blueprint.publish("x") == 0
 
 
-def test_without_redis_py_the_engine_is_used_and_its_client_says_what_to_install(
+def test_without_redis_py_the_engine_works_and_the_client_says_what_to_install(
     app: Flask, blueprint: ServerSentEventsBlueprint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import importlib
@@ -169,7 +171,7 @@ def test_overridden_messages_are_streamed_with_their_request(app: Flask) -> None
     assert response.text == "data:c for u of tests\nid:own\n\n"
 
 
-def test_what_overridden_messages_yield_can_not_forge_an_event(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_overridden_messages_cannot_forge_an_event(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     class Own(ServerSentEventsBlueprint):
         def messages(self, channel: str = "sse") -> Iterator[Message]:  # type: ignore[override]
             yield Message("x", type="t\ndata: forged")
@@ -180,7 +182,7 @@ def test_what_overridden_messages_yield_can_not_forge_an_event(app: Flask, caplo
     assert app.test_client().get("/stream").text == "data:y\n\n"
 
 
-def test_messages_that_change_what_ours_yield_are_streamed(app: Flask, channel: str) -> None:
+def test_overridden_messages_may_change_the_original_ones(app: Flask, channel: str) -> None:
     class Shouting(ServerSentEventsBlueprint):
         def messages(self, channel: str = "sse") -> Iterator[Message]:  # type: ignore[override]
             for message in super().messages(channel=channel):

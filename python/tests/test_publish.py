@@ -38,7 +38,7 @@ def test_it_reaches_the_streams_of_this_process(app: Flask, blueprint: ServerSen
     response.close()
 
 
-def test_its_application_counts_where_there_is_one(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_the_current_application_takes_precedence(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     app.register_blueprint(blueprint, url_prefix="/stream")
     # Read when it is needed, so it does not matter that it was set only now.
     app.config["REDIS_URL"] = "http://no.redis"
@@ -52,7 +52,7 @@ def test_its_application_counts_where_there_is_one(app: Flask, blueprint: Server
         tidecast.publish("x")
 
 
-def test_the_second_application_of_a_factory_counts_at_once(blueprint: ServerSentEventsBlueprint) -> None:
+def test_the_second_application_of_a_factory_applies_at_once(blueprint: ServerSentEventsBlueprint) -> None:
     """A publish from a thread was refused, for several applications, until the garbage collector had run."""
 
     def create_app(url: str) -> Flask:
@@ -92,14 +92,14 @@ def test_reset_forgets_events_streams_and_applications(app: Flask, blueprint: Se
         assert next(subscription).data == "two"
 
 
-def test_without_one_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_application_the_environment_applies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSE_REDIS_URL", "http://no.redis")
     with pytest.raises(ValueError, match="Redis URL begins with"):
         tidecast.publish("x")
 
 
 @pytest.mark.parametrize("name", [None, b"\xff", ["a"], True, ""])
-def test_a_channel_that_is_none_is_refused(name: object) -> None:
+def test_an_invalid_channel_is_refused(name: object) -> None:
     with pytest.raises(ValueError, match="channel"):
         tidecast.publish("x", channel=name)  # type: ignore[arg-type]
 
@@ -109,13 +109,13 @@ def test_a_number_is_a_channel_as_in_flask_sse() -> None:
     assert tidecast.publish("x", channel=b"caf\xc3\xa9").channel == "café"  # type: ignore[arg-type]
 
 
-def test_a_key_publishes_once() -> None:
+def test_an_idempotency_key_publishes_once() -> None:
     first = tidecast.publish("x", channel="once", idempotency_key="key")
     assert tidecast.publish("x", channel="once", idempotency_key="key").repeated
     assert not first.repeated
 
 
-def test_the_old_name_means_ours() -> None:
+def test_the_old_names_import_this_package() -> None:
     code = """
 import tidecast
 tidecast.install_as_flask_sse()
@@ -127,7 +127,7 @@ print(type(sse).__module__, Publisher.__module__, __version__)
     assert python(code).split() == ["tidecast.flask_sse.blueprint", "tidecast.sse.publisher", "1.0.0"]
 
 
-def test_a_program_that_is_called_sse_stays_what_it_is() -> None:
+def test_a_loaded_program_named_sse_stays() -> None:
     """As Flask-SSE's documentation calls its own."""
     code = """
 import sys, types
@@ -149,7 +149,7 @@ print(sse is program)
         (None, True),
     ],
 )
-def test_a_program_that_is_called_sse_can_be_imported_later(tmp_path: Path, text: str | None, is_ours: bool) -> None:
+def test_a_program_named_sse_can_be_imported_later(tmp_path: Path, text: str | None, is_ours: bool) -> None:
     """`from sse import app` failed after the call, as the name was taken. What ours replaces still is."""
     if text is None:
         # As the environment of the quickstart is called.
@@ -168,7 +168,7 @@ print(sse.__name__)
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["on the path before", "on the path later"])
-def test_a_program_that_is_called_sse_is_found_whenever_it_comes_on_the_path(tmp_path: Path, before: bool) -> None:
+def test_a_program_named_sse_is_found_even_if_the_path_changes_later(tmp_path: Path, before: bool) -> None:
     """`install_as_flask_sse` in `sitecustomize` hid it: gunicorn and `flask` add its folder to the path only later."""
     (tmp_path / "sitecustomize.py").write_text("import tidecast\n\ntidecast.install_as_flask_sse()\n")
     program = tmp_path / "program"
@@ -183,7 +183,7 @@ def test_a_program_that_is_called_sse_is_found_whenever_it_comes_on_the_path(tmp
     assert python(code, PYTHONPATH=str(tmp_path)).split() == ["True", "tidecast.sse"]
 
 
-def test_an_old_one_that_is_imported_already_is_said() -> None:
+def test_an_already_imported_flask_sse_is_reported() -> None:
     code = """
 import sys, types
 sys.modules["flask_sse"] = types.ModuleType("flask_sse")

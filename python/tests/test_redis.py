@@ -41,7 +41,7 @@ def heard(server: RedisServer, channel: str) -> object:
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent", "waitress", "flask"])
-def test_servers_scripts_and_old_programs_share_channels(kind: str, redis_server: RedisServer, tmp_path: Path) -> None:
+def test_servers_scripts_and_flask_sse_share_channels(kind: str, redis_server: RedisServer, tmp_path: Path) -> None:
     with Server(kind, tmp_path, environment={"REDIS_URL": redis_server.url}) as server, Source(server.port) as source:
         source.block()
         until(lambda: redis_server.client.pubsub_numsub("sse")[0][1] == 1, "the stream is live")
@@ -60,7 +60,7 @@ def test_servers_scripts_and_old_programs_share_channels(kind: str, redis_server
             assert len(redis_server.connections()) == 2
 
 
-def test_flask_sse_itself_takes_part(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_flask_sse_itself_publishes_and_receives(redis_server: RedisServer, tmp_path: Path) -> None:
     environment = {"REDIS_URL": redis_server.url}
     old_folder, new_folder = tmp_path / "old", tmp_path / "new"
     old_folder.mkdir()
@@ -140,9 +140,7 @@ def test_a_resumed_stream_is_served_by_another_worker(redis_server: RedisServer,
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent"])
-def test_workers_are_killed_and_nothing_is_lost_or_doubled(
-    kind: str, redis_server: RedisServer, tmp_path: Path
-) -> None:
+def test_killed_workers_lose_and_repeat_nothing(kind: str, redis_server: RedisServer, tmp_path: Path) -> None:
     """Whatever was on its way in the one worker, the next one begins behind the last event that arrived whole."""
     backend = EngineBackend(Engine(redis_server.url))
     enough = threading.Event()
@@ -184,7 +182,7 @@ def test_workers_are_killed_and_nothing_is_lost_or_doubled(
     assert told == list(range(published))
 
 
-def test_what_is_published_is_what_flask_sse_reads(
+def test_flask_sse_reads_what_is_published(
     on_redis: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer
 ) -> None:
     pubsub = heard(redis_server, "sse")
@@ -194,7 +192,7 @@ def test_what_is_published_is_what_flask_sse_reads(
     assert Message(**payload) == Message({"b": "é", "a": 2}, type="t", id="3", retry=4)
 
 
-def test_the_older_extension_hears_arrays(app: Flask, redis_server: RedisServer) -> None:
+def test_the_legacy_extension_receives_arrays(app: Flask, redis_server: RedisServer) -> None:
     app.config.update(SSE_REDIS_HOST="127.0.0.1", SSE_REDIS_PORT=redis_server.port)
     pubsub = heard(redis_server, "test")
     with app.app_context():
@@ -204,7 +202,7 @@ def test_the_older_extension_hears_arrays(app: Flask, redis_server: RedisServer)
     assert events == [["testevent", '{"a": 1}'], ["lines", "one\ntwo"]]
 
 
-def test_messages_are_read_and_poison_is_passed_over(
+def test_messages_are_read_and_undecodable_ones_skipped(
     on_redis: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer
 ) -> None:
     with on_redis.app_context():
@@ -227,7 +225,7 @@ def test_messages_are_read_and_poison_is_passed_over(
     assert told == expected
 
 
-def test_messages_go_on_after_a_redis_that_was_away(
+def test_messages_resume_after_an_outage_of_redis(
     on_redis: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer
 ) -> None:
     """They yielded a `stream-reset` then, with a dictionary for data, which Flask-SSE never has."""
@@ -262,7 +260,7 @@ def published(blueprint: ServerSentEventsBlueprint, data: str, channel: str) -> 
     return True
 
 
-def test_a_publish_while_redis_is_away_is_told_in_time(redis_server: RedisServer) -> None:
+def test_a_publish_during_an_outage_fails_in_time(redis_server: RedisServer) -> None:
     backend = EngineBackend(Engine(f"{redis_server.url}?socket_timeout=0.3"))
     redis_server.stop()
     with pytest.raises(tidecast.UnavailableError, match="redis"):
@@ -270,7 +268,7 @@ def test_a_publish_while_redis_is_away_is_told_in_time(redis_server: RedisServer
     backend.engine.close()
 
 
-def test_a_child_speaks_to_redis_by_connections_of_its_own(redis_server: RedisServer) -> None:
+def test_a_child_opens_its_own_connections_to_redis(redis_server: RedisServer) -> None:
     engine = Engine(redis_server.url)
     backend = EngineBackend(engine)
 

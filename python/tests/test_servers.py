@@ -26,7 +26,7 @@ def listeners(server: Server, channel: str = "sse") -> int:
 
 
 @pytest.mark.parametrize("kind", MANY_AT_ONCE)
-def test_headers_and_first_block_come_at_once_and_then_events(kind: str, tmp_path: Path) -> None:
+def test_headers_and_the_first_block_arrive_at_once(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path) as server, Source(server.port) as source:
         assert source.status == 200
         assert source.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -42,7 +42,7 @@ def test_headers_and_first_block_come_at_once_and_then_events(kind: str, tmp_pat
 
 
 @pytest.mark.parametrize("kind", MANY_AT_ONCE)
-def test_what_was_missed_comes_after_the_last_id(kind: str, tmp_path: Path) -> None:
+def test_a_stream_resumes_after_the_last_id(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path) as server:
         with Source(server.port) as source:
             ask(server.port, "/hello?data=one")
@@ -68,7 +68,7 @@ def test_a_worker_that_serves_one_at_a_time_is_free_at_once(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", SEE_THE_CLIENT[:3])
-def test_overridden_messages_are_let_go_of_too(kind: str, tmp_path: Path) -> None:
+def test_overridden_messages_end_with_the_client(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path) as server:
         with Source(server.port, "/shouting?channel=loud") as source:
             until(lambda: ask(server.port, "/hello?channel=loud&data=one")[1] == "1", "the stream is open")
@@ -76,7 +76,7 @@ def test_overridden_messages_are_let_go_of_too(kind: str, tmp_path: Path) -> Non
         until(lambda: listeners(server, "loud") == 0, "the stream is let go of")
 
 
-def test_a_client_that_said_more_is_found_by_keep_alives(tmp_path: Path) -> None:
+def test_a_client_that_sent_more_bytes_is_noticed_by_keep_alives(tmp_path: Path) -> None:
     """What it sent is nobody's to read, so its socket stays readable: a worker that waits for that never rests."""
     with Server("gunicorn-gthread", tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -90,7 +90,7 @@ def test_a_client_that_said_more_is_found_by_keep_alives(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-sync", "flask-without-threads"])
-def test_one_request_at_a_time_streams_take_turns(kind: str, tmp_path: Path) -> None:
+def test_streams_take_turns_if_one_request_is_served_at_a_time(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path, environment={"SSE_MAX_STREAM_SECONDS": "0.3"}) as server:
         for _ in range(2):
             with Source(server.port) as source:
@@ -102,7 +102,7 @@ def test_one_request_at_a_time_streams_take_turns(kind: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent"])
-def test_sigterm_ends_streams_in_time_also_in_preloaded_workers(kind: str, tmp_path: Path) -> None:
+def test_sigterm_ends_streams_in_time_even_in_preloaded_workers(kind: str, tmp_path: Path) -> None:
     options, environment = ("--graceful-timeout", "60", "--preload"), {"PUBLISH_AT_IMPORT": "1"}
     with Server(kind, tmp_path, *options, environment=environment) as server, Source(server.port) as source:
         source.block()
@@ -143,7 +143,7 @@ def test_two_hundred_streams_on_one_gevent_worker(tmp_path: Path) -> None:
         assert [source.event()["data"] for source in sources] == ["two"] * 200
 
 
-def test_preloaded_workers_have_engines_of_their_own(tmp_path: Path) -> None:
+def test_preloaded_workers_create_their_own_engines(tmp_path: Path) -> None:
     """A worker that went on with its parent's engine would have its events and none of its threads."""
     server = Server("gunicorn-gthread", tmp_path, "--preload", environment={"PUBLISH_AT_IMPORT": "1"})
     with server, Source(server.port, "/stream?channel=preload&last=10") as source:
@@ -151,7 +151,7 @@ def test_preloaded_workers_have_engines_of_their_own(tmp_path: Path) -> None:
         assert source.event()["data"] == "own"
 
 
-def test_several_processes_without_a_redis_are_warned_of_once(tmp_path: Path) -> None:
+def test_several_processes_without_a_redis_are_logged_once(tmp_path: Path) -> None:
     with Server("gunicorn-gthread", tmp_path, "--workers", "2", "--preload") as server:
         for _ in range(4):
             ask(server.port, "/hello")

@@ -26,12 +26,12 @@ from tidecast.settings import NAMES, Settings
         ({"SSE_REDIS_HOST": "a@b/c?d"}, "redis://a%40b%2Fc%3Fd:6379/0", "array"),
     ],
 )
-def test_where_the_events_go(config: dict[str, object], url: str | None, plain_format: str) -> None:
+def test_the_backend_follows_from_the_settings(config: dict[str, object], url: str | None, plain_format: str) -> None:
     settings = Settings.of(config)
     assert (settings.redis_url, settings.plain_format) == (url, plain_format)
 
 
-def test_numbers_and_switches() -> None:
+def test_numbers_and_booleans() -> None:
     assert Settings.of({}) == Settings()
     told = {
         "SSE_KEEP_ALIVE_SECONDS": "0.5",
@@ -45,7 +45,7 @@ def test_numbers_and_switches() -> None:
 
 
 @pytest.mark.parametrize("value", ["soon", -1, "nan", [], "1e999"])
-def test_what_is_no_number_is_refused_by_its_name(value: object) -> None:
+def test_an_invalid_number_is_refused_by_its_name(value: object) -> None:
     with pytest.raises(ValueError, match="SSE_RETRY_MS"):
         Settings.of({"SSE_RETRY_MS": value})
 

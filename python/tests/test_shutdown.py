@@ -48,23 +48,23 @@ def run(*arguments: str) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
-def test_the_handler_that_was_there_runs_and_streams_end_after_what_was_published() -> None:
+def test_the_programs_handler_runs_and_streams_end_after_published_events() -> None:
     assert run("handled") == (0, ["handled", "ended 1 1"])
 
 
-def test_where_it_is_ignored_nothing_ends() -> None:
+def test_an_ignored_sigterm_ends_nothing() -> None:
     assert run("ignored") == (0, ["open 1 0"])
 
 
-def test_where_nobody_handles_it_the_process_ends() -> None:
+def test_an_unhandled_sigterm_ends_the_process() -> None:
     assert run("default") == (-signal.SIGTERM, [])
 
 
-def test_a_child_that_is_told_to_end_leaves_its_parents_streams() -> None:
+def test_a_child_that_is_stopped_leaves_its_parents_streams_open() -> None:
     assert run("handled", "child") == (0, ["handled", "child ended False", "handled", "ended 1 1"])
 
 
-def test_a_main_thread_that_waits_for_a_lock_still_comes_to_its_handler() -> None:
+def test_a_main_thread_that_waits_for_a_lock_still_runs_its_handler() -> None:
     """From the first stream on its wait was begun again after the signal, so its handler never ran: granian, whose
     worker waits so, had to be killed."""
     code = """

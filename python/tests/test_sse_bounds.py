@@ -20,7 +20,7 @@ def publisher() -> Publisher:
     return Publisher()
 
 
-def test_a_full_subscriber_loses_the_oldest_and_is_told(publisher: Publisher) -> None:
+def test_a_full_subscriber_loses_the_oldest_events_and_receives_a_reset(publisher: Publisher) -> None:
     stream = publisher.subscribe(events_max=2, initial_data=["initial"])
     for number in range(5):
         publisher.publish(number)
@@ -38,7 +38,7 @@ def test_a_full_subscriber_may_end(publisher: Publisher) -> None:
     assert next(other) == "data: 0\n"
 
 
-def test_who_waits_for_room_may_give_up(publisher: Publisher) -> None:
+def test_waiting_for_room_may_time_out(publisher: Publisher) -> None:
     stream, other = publisher.subscribe(events_max=1, when_full="wait"), publisher.subscribe()
     publisher.publish("one")
     for data in ("two", lambda _: "two"):
@@ -49,7 +49,7 @@ def test_who_waits_for_room_may_give_up(publisher: Publisher) -> None:
     assert read(stream) == read(other) == "data: one\n\n"
 
 
-def test_what_is_too_large_is_refused(publisher: Publisher) -> None:
+def test_too_large_events_are_refused(publisher: Publisher) -> None:
     stream = publisher.subscribe()
     with pytest.raises(TooLargeError):
         publisher.publish("x" * 1_048_577)

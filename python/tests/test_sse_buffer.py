@@ -7,7 +7,7 @@ import pytest
 from tidecast.sse import Sse
 
 
-def test_it_begins_with_the_time_to_wait() -> None:
+def test_the_buffer_begins_with_a_reconnection_time() -> None:
     assert list(Sse()) == ["retry: 2000\n\n"]
     assert list(Sse(default_retry=1000)) == ["retry: 1000\n\n"]
 
@@ -54,13 +54,13 @@ def test_ids_and_times() -> None:
     assert list(sse) == ["id: 7\n\n", "id\n\n", "id\n\n", "retry: 5\n\n"]
 
 
-def test_an_iteration_that_is_broken_off_keeps_what_there_is() -> None:
+def test_an_interrupted_iteration_keeps_the_buffer() -> None:
     sse = Sse()
     assert next(iter(sse)) == "retry: 2000\n\n"
     assert str(sse) == "retry: 2000\n\n"
 
 
-def test_what_it_can_not_take() -> None:
+def test_invalid_arguments_are_refused() -> None:
     sse = Sse()
     for text in (None, 5, [5]):
         with pytest.raises(AttributeError):
@@ -74,7 +74,7 @@ def test_what_it_can_not_take() -> None:
 
 
 @pytest.mark.parametrize("forged", ["a\ndata: forged\n\n", "a\rb", "a\0b"])
-def test_nobody_forges_an_event(forged: str) -> None:
+def test_line_breaks_in_fields_are_refused(forged: str) -> None:
     sse = Sse()
     for use in (lambda: sse.add_message(forged, "x"), lambda: sse.set_event_id(forged), lambda: Sse(forged)):  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="line break"):

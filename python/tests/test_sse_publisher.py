@@ -25,7 +25,7 @@ def publisher() -> Publisher:
     return Publisher()
 
 
-def test_everybody_gets_what_is_published(publisher: Publisher) -> None:
+def test_every_subscriber_receives_an_event(publisher: Publisher) -> None:
     streams = [publisher.subscribe() for _ in range(3)]
     publisher.publish("one")
     publisher.publish("two")
@@ -55,14 +55,14 @@ def test_the_pieces_are_the_lines(publisher: Publisher) -> None:
         ("a\r\nb", "data: a\ndata: b\n\n"),
     ],
 )
-def test_data_is_what_str_makes_of_it(publisher: Publisher, data: object, wire: str) -> None:
+def test_data_is_converted_by_str(publisher: Publisher, data: object, wire: str) -> None:
     stream = publisher.subscribe(initial_data=[data])
     publisher.publish(data)
     publisher.close()
     assert read(stream) == wire * 2
 
 
-def test_nobody_forges_an_event(publisher: Publisher) -> None:
+def test_data_and_types_cannot_forge_an_event(publisher: Publisher) -> None:
     """A lone CR went out as it came: it ends a line for a browser, so what follows was a field of somebody's choice."""
     stream = publisher.subscribe()
     publisher.publish("a\revent: forged\rdata: evil")
@@ -91,7 +91,7 @@ def test_channels(publisher: Publisher) -> None:
     }
 
 
-def test_a_channel_may_be_anything_that_can_be_hashed(publisher: Publisher) -> None:
+def test_a_channels_name_may_be_any_hashable_object(publisher: Publisher) -> None:
     """Numbers of rooms, pairs, ids: what an engine takes for a channel's name is none of its users' concern."""
     key = uuid.uuid4()
     names = [("room", 5), 5, key, "", "line\nbreak", "x" * 1000, None, frozenset({1})]
@@ -108,13 +108,13 @@ def test_a_channel_may_be_anything_that_can_be_hashed(publisher: Publisher) -> N
 
 
 @pytest.mark.parametrize("channel", [None, 5, [[]]])
-def test_what_can_be_no_channel_is_a_type_error(publisher: Publisher, channel: Any) -> None:
+def test_an_invalid_channel_is_a_type_error(publisher: Publisher, channel: Any) -> None:
     for use in (publisher.subscribe, publisher.unsubscribe, lambda name: publisher.publish("x", name)):
         with pytest.raises(TypeError):
             use(channel)
 
 
-def test_a_function_makes_an_event_for_each(publisher: Publisher) -> None:
+def test_a_function_makes_an_event_for_each_subscriber(publisher: Publisher) -> None:
     streams = [publisher.subscribe(properties=number) for number in (1, 2, 3)]
     publisher.publish(lambda number: number)
     # What is falsy is nothing, be it zero or an empty text.
@@ -127,7 +127,7 @@ def test_a_function_makes_an_event_for_each(publisher: Publisher) -> None:
     ]
 
 
-def test_a_function_is_called_once_for_each_place(publisher: Publisher) -> None:
+def test_a_function_is_called_once_for_each_subscription(publisher: Publisher) -> None:
     stream = publisher.subscribe(["a", "b"], properties="both")
     seen: list[str] = []
 
@@ -142,7 +142,7 @@ def test_a_function_is_called_once_for_each_place(publisher: Publisher) -> None:
     assert read(stream) == "data: 1\n\ndata: 2\n\n"
 
 
-def test_an_error_of_a_function_reaches_who_publishes(publisher: Publisher) -> None:
+def test_an_exception_of_a_function_reaches_the_publisher(publisher: Publisher) -> None:
     streams = [publisher.subscribe(properties=number) for number in (1, 2, 3)]
 
     def make(number: int) -> float:
@@ -174,7 +174,7 @@ def test_a_function_may_use_its_publisher(publisher: Publisher) -> None:
     assert [read(stream) for stream in joined] == ["data: nested by bob\n\n", ""]
 
 
-def test_properties_that_are_falsy_are_an_empty_dictionary(publisher: Publisher) -> None:
+def test_falsy_properties_become_an_empty_dictionary(publisher: Publisher) -> None:
     streams = [publisher.subscribe(properties=given) for given in (None, 0, "", [], False)]
     properties = [who.properties for who in publisher.get_subscribers()]
     assert properties == [{}] * 5
@@ -239,7 +239,7 @@ def test_subscribers_by_channel(publisher: Publisher) -> None:
     assert list(by_channel) == ["default channel"]
 
 
-def test_a_stream_that_is_let_go_of_has_left(publisher: Publisher) -> None:
+def test_a_dropped_stream_unsubscribes(publisher: Publisher) -> None:
     """Its queue went on to fill for ever."""
     stream, closed = publisher.subscribe(initial_data="a"), publisher.subscribe(initial_data="a")
     kept = list(publisher.get_subscribers())
@@ -253,7 +253,7 @@ def test_a_stream_that_is_let_go_of_has_left(publisher: Publisher) -> None:
     assert [who.queue.qsize() for who in kept] == [0, 0]
 
 
-def test_a_stream_that_nobody_kept_is_there_until_something_is_published(publisher: Publisher) -> None:
+def test_a_stream_dropped_unread_counts_until_the_next_publish(publisher: Publisher) -> None:
     """Tests subscribe without keeping what they get, and look who is there. It must not be there for ever all the
     same."""
     for number in range(1500):
@@ -266,7 +266,7 @@ def test_a_stream_that_nobody_kept_is_there_until_something_is_published(publish
     assert list(publisher.get_subscribers()) == []
 
 
-def test_properties_are_let_go_of_with_the_stream(publisher: Publisher) -> None:
+def test_properties_are_released_with_the_stream(publisher: Publisher) -> None:
     """What one knows about a subscriber may know the publisher, and the stream: that must keep nothing."""
 
     class User:
@@ -337,7 +337,7 @@ def test_a_type(publisher: Publisher) -> None:
     assert read(stream) == "event: greeting\ndata: x\n\nevent: greeting\ndata: y\n\n"
 
 
-def test_a_comment_where_there_is_nothing_to_send(publisher: Publisher) -> None:
+def test_comments_are_sent_during_silence(publisher: Publisher) -> None:
     stream = publisher.subscribe(keep_alive_seconds=0.05)
     assert [next(stream) for _ in range(2)] == [":\n"] * 2
     publisher.publish("x")

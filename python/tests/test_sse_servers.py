@@ -21,7 +21,7 @@ def there(server: Server) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pages_get_what_is_meant_for_them(kind: str, tmp_path: Path) -> None:
+def test_pages_receive_the_events_made_for_them(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path, app="rooms:app") as server, ExitStack() as pages:
         # Its head comes at once, though there is nothing to send.
         ada = pages.enter_context(Source(server.port, "/subscribe?name=ada"))
@@ -36,7 +36,7 @@ def test_pages_get_what_is_meant_for_them(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_that_goes_is_let_go_of_at_once(kind: str, tmp_path: Path) -> None:
+def test_a_closed_page_unsubscribes_at_once(kind: str, tmp_path: Path) -> None:
     """It was never: each page that was closed kept a thread, and a queue that filled for ever."""
     with Server(kind, tmp_path, app="rooms:app", environment={"SSE_KEEP_ALIVE_SECONDS": "60"}) as server:
         with Source(server.port, "/subscribe?name=ada"):
@@ -44,14 +44,14 @@ def test_a_page_that_goes_is_let_go_of_at_once(kind: str, tmp_path: Path) -> Non
         until(lambda: there(server) == [], "the stream is let go of")
 
 
-def test_elsewhere_two_keep_alives_find_it(tmp_path: Path) -> None:
+def test_waitress_notices_a_closed_page_after_two_keep_alives(tmp_path: Path) -> None:
     with Server("waitress", tmp_path, app="rooms:app", environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
         with Source(server.port, "/subscribe?name=ada"):
             until(lambda: there(server) == ["ada"], "the stream is open")
         until(lambda: there(server) == [], "the stream is let go of")
 
 
-def test_one_gevent_worker_serves_many_and_waits_without_stopping(tmp_path: Path) -> None:
+def test_one_gevent_worker_serves_many_pages_while_a_publish_waits(tmp_path: Path) -> None:
     """Who waits for a page's room is one greenlet: all others go on."""
     with Server("gunicorn-gevent", tmp_path, app="rooms:app") as server, ExitStack() as pages:
         sources = [pages.enter_context(Source(server.port, f"/subscribe?name={number}")) for number in range(100)]

@@ -33,7 +33,7 @@ def threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(32)
 
 
-def test_many_who_publish_and_many_who_read(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
+def test_many_threads_publish_and_many_read(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
     """Lines of two events came between each other: there was no lock around the lines of one."""
     streams = [publisher.subscribe(events_max=10_000) for _ in range(8)]
     reading = [threads.submit(read, stream) for stream in streams]
@@ -56,7 +56,7 @@ def test_many_who_publish_and_many_who_read(publisher: Publisher, threads: Threa
     assert len(told[0]) == 8 * 400
 
 
-def test_coming_and_going_while_others_publish(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
+def test_subscribing_and_leaving_while_others_publish(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
     stopped = threading.Event()
 
     def write() -> int:
@@ -88,7 +88,7 @@ def test_coming_and_going_while_others_publish(publisher: Publisher, threads: Th
 
 
 @pytest.mark.parametrize("how", ["publisher", "stream", "END_STREAM"])
-def test_who_waits_is_woken_by_the_end(publisher: Publisher, threads: ThreadPoolExecutor, how: str) -> None:
+def test_the_end_wakes_a_waiting_reader(publisher: Publisher, threads: ThreadPoolExecutor, how: str) -> None:
     stream = publisher.subscribe(initial_data=["first"], keep_alive_seconds=0)
     begun = threading.Event()
 
@@ -109,7 +109,7 @@ def test_who_waits_is_woken_by_the_end(publisher: Publisher, threads: ThreadPool
     assert list(publisher.get_subscribers()) == []
 
 
-def test_who_was_unsubscribed_is_not_ended(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
+def test_unsubscribing_does_not_end_the_stream(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
     stream = publisher.subscribe()
     reading = threads.submit(read, stream)
     publisher.publish("before")
@@ -120,7 +120,7 @@ def test_who_was_unsubscribed_is_not_ended(publisher: Publisher, threads: Thread
     assert reading.result(PATIENCE_SECONDS) == ["data: before"]
 
 
-def test_who_publishes_waits_for_room(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
+def test_publishing_waits_for_room(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
     stream = publisher.subscribe(events_max=2, when_full="wait")
     # It gets nothing before the other has room.
     other = publisher.subscribe()
@@ -142,7 +142,7 @@ def test_who_publishes_waits_for_room(publisher: Publisher, threads: ThreadPoolE
 
 
 @pytest.mark.parametrize("how", ["closed", "ended", "unsubscribed"])
-def test_who_waits_for_room_hears_that_nobody_reads(
+def test_a_publish_stops_waiting_if_the_reader_leaves(
     publisher: Publisher, threads: ThreadPoolExecutor, how: str
 ) -> None:
     stream = publisher.subscribe(events_max=1, when_full="wait", properties="slow")
@@ -160,7 +160,7 @@ def test_who_waits_for_room_hears_that_nobody_reads(
     writing.result(PATIENCE_SECONDS)
 
 
-def test_waiting_stops_no_other_thread(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
+def test_waiting_blocks_no_other_thread(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
     """Who waits lets go of the interpreter: others compute, and publish elsewhere."""
     full = publisher.subscribe("full", events_max=1, when_full="wait")
     streams = [publisher.subscribe("idle") for _ in range(8)]
@@ -176,7 +176,7 @@ def test_waiting_stops_no_other_thread(publisher: Publisher, threads: ThreadPool
         each.result(PATIENCE_SECONDS)
 
 
-def test_a_child_begins_without_subscribers(publisher: Publisher) -> None:
+def test_a_child_starts_without_subscribers(publisher: Publisher) -> None:
     stream = publisher.subscribe(properties="parent's")
     publisher.publish("for the parent")
     waiting = publisher.subscribe("full", events_max=1, when_full="wait")
@@ -252,7 +252,7 @@ def test_sigterm_ends_streams_after_what_was_published() -> None:
     assert done.stdout.splitlines() == ["handled", r"'data: last\n\n'", "''"]
 
 
-def test_a_publisher_that_nobody_has_ends_its_streams() -> None:
+def test_a_publisher_without_references_ends_its_streams() -> None:
     """Nobody could publish to them."""
     stream = Publisher().subscribe(initial_data=["first"])
     assert read(stream) == ["data: first"]

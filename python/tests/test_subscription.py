@@ -42,7 +42,7 @@ async def idle(task: asyncio.Task[tidecast.Received]) -> None:
     assert not task.done()
 
 
-def test_events_come_as_a_page_has_them(channel: str) -> None:
+def test_events_have_the_fields_of_a_page(channel: str) -> None:
     async def run() -> None:
         async with tidecast.subscribe(channel) as events:
             tidecast.publish("text", channel=channel)
@@ -60,9 +60,7 @@ def test_events_come_as_a_page_has_them(channel: str) -> None:
 
 @pytest.mark.parametrize("last", [-1, 1001])
 @pytest.mark.parametrize("hub", [None, "http://127.0.0.1:1"], ids=["memory", "hub"])
-def test_more_than_may_be_begun_with_is_refused_at_once(
-    last: int, hub: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_last_is_refused_at_once(last: int, hub: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A number below 0 was an `OverflowError`, and through a hub nothing was said before the first event."""
     if hub is not None:
         monkeypatch.setenv("SSE_HUB_URL", hub)
@@ -71,7 +69,7 @@ def test_more_than_may_be_begun_with_is_refused_at_once(
         tidecast.subscribe("c", last=last)
 
 
-def test_it_waits_while_other_tasks_run(channel: str) -> None:
+def test_a_subscription_waits_while_other_tasks_run(channel: str) -> None:
     async def run() -> None:
         events = tidecast.subscribe(channel)
         task = asyncio.create_task(anext(events))
@@ -88,7 +86,7 @@ def test_it_waits_while_other_tasks_run(channel: str) -> None:
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
-def test_it_goes_on_behind_an_id(channel: str, several: bool) -> None:
+def test_a_subscription_resumes_after_an_id(channel: str, several: bool) -> None:
     channels = [channel, f"{channel} too"] if several else [channel]
     with tidecast.subscribe(channels) as events:
         for number in range(6):
@@ -104,7 +102,7 @@ def test_it_goes_on_behind_an_id(channel: str, several: bool) -> None:
             assert sorted(rest) == sorted(event.json() for event in told[read:])
 
 
-def test_what_is_gone_is_told_and_gone_on_from(channel: str) -> None:
+def test_missing_events_are_reported_and_the_reset_can_be_resumed_from(channel: str) -> None:
     for number in range(3):
         tidecast.publish(number, channel=channel)
     with tidecast.subscribe(channel, after="0123456789ab.3") as resumed:
@@ -118,7 +116,7 @@ def test_what_is_gone_is_told_and_gone_on_from(channel: str) -> None:
 
 
 @pytest.mark.parametrize("turns", range(4))
-def test_a_task_that_is_cancelled_has_taken_nothing(channel: str, turns: int) -> None:
+def test_a_cancelled_task_consumes_nothing(channel: str, turns: int) -> None:
     """However far it has come with an event when it is cancelled: the event is its result, or the next one's."""
 
     async def run() -> None:
@@ -144,7 +142,7 @@ def test_a_task_that_is_cancelled_has_taken_nothing(channel: str, turns: int) ->
 
 
 @pytest.mark.parametrize("from_thread", [False, True], ids=["task", "thread"])
-def test_closing_wakes_whoever_waits(channel: str, from_thread: bool) -> None:
+def test_closing_wakes_a_waiting_task(channel: str, from_thread: bool) -> None:
     async def run() -> None:
         events = tidecast.subscribe(channel)
         heard: list[str] = []
@@ -167,7 +165,7 @@ def test_closing_wakes_whoever_waits(channel: str, from_thread: bool) -> None:
     asyncio.run(run())
 
 
-def test_closing_wakes_a_thread_that_waits(channel: str) -> None:
+def test_closing_wakes_a_waiting_thread(channel: str) -> None:
     """It slept on: what it waited for was never told of the end."""
     events = tidecast.subscribe(channel)
     with ThreadPoolExecutor() as threads:
@@ -195,7 +193,7 @@ def test_a_second_task_is_refused(channel: str) -> None:
     asyncio.run(run())
 
 
-def test_a_backlog_leaves_turns_to_other_tasks(channel: str) -> None:
+def test_a_backlog_yields_to_other_tasks(channel: str) -> None:
     async def run() -> None:
         events = tidecast.subscribe(channel)
         for number in range(1000):
@@ -216,7 +214,7 @@ def test_a_backlog_leaves_turns_to_other_tasks(channel: str) -> None:
     asyncio.run(run())
 
 
-def test_no_descriptor_and_no_reader_is_left(channel: str) -> None:
+def test_no_descriptor_is_leaked(channel: str) -> None:
     async def once() -> None:
         events = tidecast.subscribe(channel)
         waiting = asyncio.create_task(anext(events))
@@ -240,7 +238,7 @@ def test_no_descriptor_and_no_reader_is_left(channel: str) -> None:
     assert listeners(channel) == 0
 
 
-def test_a_loop_that_ends_meanwhile_leaves_it_usable(channel: str) -> None:
+def test_a_subscription_outlives_its_event_loop(channel: str) -> None:
     """Waiting again, in another loop or in none, must not find what the first one has left."""
     events = tidecast.subscribe(channel)
 
@@ -254,7 +252,7 @@ def test_a_loop_that_ends_meanwhile_leaves_it_usable(channel: str) -> None:
     assert next(events).data == "two"
 
 
-def test_it_is_an_iterator_of_a_thread_too(channel: str) -> None:
+def test_a_subscription_is_an_iterator_of_a_thread_too(channel: str) -> None:
     heard: list[object] = []
     with tidecast.subscribe(channel) as events:
 
@@ -290,7 +288,7 @@ def test_on_a_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(run())
 
 
-def test_on_a_redis_it_has_what_is_published_right_after_it(
+def test_on_a_redis_a_subscription_has_the_first_event(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first event of a channel was lost, as the subscription began once Redis had opened the channel."""
@@ -307,13 +305,13 @@ def test_on_a_redis_it_has_what_is_published_right_after_it(
 
 
 @pytest.mark.parametrize("refused", ["", [], "a\nb", None, [b"\xff"]])
-def test_what_can_be_no_channel_is_refused(refused: object) -> None:
+def test_an_invalid_channel_is_refused(refused: object) -> None:
     with pytest.raises((ValueError, TypeError)):
         tidecast.subscribe(refused)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("after", [5, 0, b"0123456789ab.1"])
-def test_an_id_that_is_no_string_is_refused(after: object) -> None:
+def test_an_id_must_be_a_string(after: object) -> None:
     """A number was an AttributeError from inside, and 0 counted as no id."""
     with pytest.raises(TypeError, match="after must be a string"):
         tidecast.subscribe("a", after=after)  # type: ignore[arg-type]
@@ -344,7 +342,7 @@ def test_on_a_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("on", ["memory", "redis"])
-def test_many_subscriptions_of_a_loop_take_one_descriptor(on: str, request: pytest.FixtureRequest) -> None:
+def test_the_subscriptions_of_a_loop_share_one_descriptor(on: str, request: pytest.FixtureRequest) -> None:
     """Each had one: a program that serves 505 pages ran out of the 1,024 that a process may have."""
     code = """
 import asyncio, resource
@@ -379,7 +377,7 @@ print("all")
     assert done.stdout == "all\n", done.stderr
 
 
-def test_a_subscription_may_go_on_in_another_loop_or_without_one(channel: str) -> None:
+def test_a_subscription_may_continue_in_another_loop_or_without_one(channel: str) -> None:
     with tidecast.subscribe(channel) as subscription:
 
         async def one() -> str:

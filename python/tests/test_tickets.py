@@ -25,7 +25,7 @@ def parts(ticket: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
     return json.loads(header), json.loads(claims), signature
 
 
-def test_a_ticket_says_what_it_opens_and_until_when() -> None:
+def test_a_ticket_names_its_channels_and_its_expiry() -> None:
     ticket = Signer(KEY).ticket(["news", "größe"], 60, now=1_000.9)
     header, claims, _ = parts(ticket)
     assert set(header) == {"alg", "typ", "kid"} and (header["alg"], header["typ"]) == ("HS256", "JWT")
@@ -35,7 +35,7 @@ def test_a_ticket_says_what_it_opens_and_until_when() -> None:
     assert claims == {"use": "ticket", "subscribe": ["news"], "exp": 1_060, "cors": False}
 
 
-def test_it_is_signed_with_a_key_that_is_derived_from_the_publish_key() -> None:
+def test_a_ticket_is_signed_with_a_derived_key() -> None:
     ticket = Signer(KEY).ticket(["news"], 60)
     derived = hmac.new(KEY.encode(), b"tidecast ticket 1", hashlib.sha256).digest()
     signed, _, _ = ticket.rpartition(".")
@@ -46,12 +46,12 @@ def test_it_is_signed_with_a_key_that_is_derived_from_the_publish_key() -> None:
     assert parts(Signer(KEY + "2").ticket(["news"], 60))[0]["kid"] != header["kid"]
 
 
-def test_the_longest_is_one_that_the_hub_reads() -> None:
+def test_the_longest_ticket_fits_the_hubs_limit() -> None:
     """Escaped, as JSON may be, the same channels were twice as long."""
     names = [f"{number:02}" + "ß" * 126 for number in range(64)]
     assert all(len(name.encode()) == 254 for name in names)
     assert len(Signer(KEY).ticket(names, 60)) < 32 * 1024
 
 
-def test_it_is_what_others_make() -> None:
+def test_a_ticket_equals_one_made_with_openssl() -> None:
     assert Signer(KEY).ticket(["news"], 60, now=1_000_000_000) == KNOWN

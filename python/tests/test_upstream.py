@@ -37,7 +37,7 @@ def fetched(folder: Path) -> Path:
     return folder
 
 
-def test_all_twenty_pass(tmp_path: Path) -> None:
+def test_all_twenty_tests_pass(tmp_path: Path) -> None:
     folder = fetched(tmp_path)
     (folder / "as_flask_sse.py").write_text(PLUGIN)
     pytest_command = [sys.executable, "-m", "pytest", "-p", "as_flask_sse", "-p", "no:cacheprovider", "-q"]

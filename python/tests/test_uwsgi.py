@@ -14,7 +14,7 @@ MANY_AT_ONCE = ["uwsgi-threads", "uwsgi-gevent"]
 
 
 @pytest.mark.parametrize("kind", MANY_AT_ONCE)
-def test_events_come_and_resume(kind: str, tmp_path: Path) -> None:
+def test_events_arrive_and_resume(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path) as server:
         with Source(server.port) as source:
             assert source.response.headers["X-Accel-Buffering"] == "no"
@@ -29,7 +29,7 @@ def test_events_come_and_resume(kind: str, tmp_path: Path) -> None:
         assert "serves one request at a time" not in server.log()
 
 
-def test_one_request_at_a_time_a_client_that_goes_is_let_go_of_at_once(tmp_path: Path) -> None:
+def test_a_single_worker_is_free_once_its_client_disconnects(tmp_path: Path) -> None:
     environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": "0"}
     with Server("uwsgi", tmp_path, environment=environment) as server:
         with Source(server.port) as source:
@@ -37,7 +37,7 @@ def test_one_request_at_a_time_a_client_that_goes_is_let_go_of_at_once(tmp_path:
         assert ask(server.port, "/receivers") == (200, "0")
 
 
-def test_one_request_at_a_time_streams_take_turns(tmp_path: Path) -> None:
+def test_streams_take_turns_if_one_request_is_served_at_a_time(tmp_path: Path) -> None:
     with Server("uwsgi", tmp_path, environment={"SSE_MAX_STREAM_SECONDS": "0.3"}) as server:
         with Source(server.port) as source:
             assert source.rest()[0]["comment"] == "tidecast"

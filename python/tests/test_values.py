@@ -76,7 +76,7 @@ def application(request: pytest.FixtureRequest, app: Flask, blueprint: ServerSen
     tidecast.reset()
 
 
-def test_data_types_and_ids_are_flask_sses(application: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_data_types_and_ids_arrive_as_in_flask_sse(application: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     """A UUID came with quotes, twice so on Redis, and a member of an enumeration as its name."""
     with tidecast.subscribe("values", last=100) as subscription:
         expected = []
@@ -95,7 +95,7 @@ def test_data_types_and_ids_are_flask_sses(application: Flask, blueprint: Server
             assert id is None or event.id == id
 
 
-def test_what_json_has_no_text_for_is_a_type_error(application: Flask, blueprint: ServerSentEventsBlueprint) -> None:
+def test_an_invalid_type_or_id_is_a_type_error(application: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     publisher = Publisher()
     _there = publisher.subscribe()
     for wrong in (b"greeting", ["greeting"], {"a": 1}, ("a", "b")):
@@ -122,11 +122,11 @@ def test_on_redis_flask_sse_reads_the_same(
             assert payload == json.loads(flask_json.dumps(flask_sse.Message(data, Kind.GREETING, UUID).to_dict()))
 
 
-def test_a_message_of_an_enumeration_is_written_as_its_value() -> None:
+def test_an_enumeration_is_written_as_its_value() -> None:
     assert str(Message("x", type=Kind.GREETING, id=Level.HIGH)) == "event:greeting\ndata:x\nid:7\n\n"
 
 
-def test_a_publisher_takes_the_value_of_an_enumeration_too() -> None:
+def test_a_publisher_takes_the_value_of_an_enumeration() -> None:
     publisher = Publisher()
     with_type = publisher.subscribe(keep_alive_seconds=0)
     publisher.publish("x", type=Kind.GREETING)
@@ -134,7 +134,7 @@ def test_a_publisher_takes_the_value_of_an_enumeration_too() -> None:
     assert "event: greeting\n" in "".join(with_type)
 
 
-def test_without_an_application_the_same_values_are_taken() -> None:
+def test_the_same_values_are_accepted_without_an_application() -> None:
     with tidecast.subscribe("values of a script") as subscription:
         tidecast.publish(UUID, id=UUID, channel="values of a script")
         event = next(subscription)
@@ -142,7 +142,7 @@ def test_without_an_application_the_same_values_are_taken() -> None:
 
 
 @pytest.mark.parametrize("field", ["type", "id", "retry"])
-def test_a_message_can_not_break_out_of_its_lines(field: str) -> None:
+def test_a_message_cannot_break_out_of_its_lines(field: str) -> None:
     """Whoever yields such a message from `messages` of his own forged an event."""
     with pytest.raises(ValueError, match=field):
         str(Message("x", **{field: "5\n\ndata: forged"}))
@@ -159,7 +159,7 @@ def test_control_characters_are_refused(
 
 
 @pytest.mark.parametrize("poison", ["[" * 100_000 + "]" * 100_000, "9" * 5_000])
-def test_what_python_can_not_load_is_passed_over(
+def test_events_that_python_cannot_load_are_skipped(
     app: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer, poison: str
 ) -> None:
     """It ended `messages()`, though every other program on that Redis may publish it."""
