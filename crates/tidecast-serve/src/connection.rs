@@ -22,7 +22,7 @@ use std::{
 use http::{Request, Version, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tidecast::NotifyBatch;
+use tidecast::internals::NotifyBatch;
 use tidecast_axum::internals::TakenStream;
 use tokio::sync::watch;
 

@@ -42,7 +42,7 @@ use rustix::{
     buffer::spare_capacity,
     event::{Timespec, epoll},
 };
-use tidecast::{GroupWaker, ReaderGroups};
+use tidecast::internals::{GroupWaker, ReaderGroups};
 use tokio::{runtime::Handle, sync::Notify};
 
 use self::{

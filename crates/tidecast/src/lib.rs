@@ -34,14 +34,22 @@ pub use crate::{
     event::{Channel, Event, EventId, EventType, IdempotencyKey, STREAM_OPEN, STREAM_RESET},
     hub::{Builder, ChannelInfo, Hub, Stats, Sweeper},
     limits::Limits,
-    log::LogCursor,
-    notify::{GroupWaker, NotifyBatch},
     position::{Cursor, Epoch, Position},
     publisher::{Feed, FeedOptions, Publisher, Subscriber, WhenFull},
-    reader_group::{GroupRead, ReaderGroups},
     subscription::{Batch, Delivered, Delivery, Start, Subscription},
     wire::{
         frame::Frame,
         reset::{Reset, ResetReason},
     },
 };
+
+/// Parts that the hub's server needs and programs do not. They may change in any version.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::{
+        log::LogCursor,
+        notify::{GroupWaker, NotifyBatch},
+        reader_group::{GroupRead, ReaderGroups},
+        wire::json::put_json_string,
+    };
+}

@@ -14,8 +14,9 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use loom::{future::block_on, model::Builder, thread};
 
 use crate::{
-    Channel, Delivery, Epoch, Event, GroupRead, GroupWaker, Hub, Limits, Position, ReaderGroups, Start, Subscription,
+    Channel, Delivery, Epoch, Event, Hub, Limits, Position, Start, Subscription,
     channel_log::ChannelLog,
+    internals::{GroupRead, GroupWaker, ReaderGroups},
     log::InitialPosition,
     notify::{Notify, ReadySet},
     sync::{AtomicBool, Ordering},

@@ -6,12 +6,11 @@ mod control;
 mod decode;
 mod encode;
 pub(crate) mod frame;
-mod json;
+pub(crate) mod json;
 pub(crate) mod reset;
 
 pub(crate) use self::encode::{frame_len_above, put_id_end};
 pub use self::{
     control::{CONTENT_TYPE, FirstBlock, IdCommit, KEEP_ALIVE, final_block},
     decode::{DECODER_BYTES_MAX, Decoder, Item, Message},
-    json::put_json_string,
 };

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Result, bail, ensure};
-use tidecast::{Batch, Channel, Event, Hub, GroupWaker, LogCursor, Start, Subscription, GroupRead, ReaderGroups};
+use tidecast::{
+    Batch, Channel, Event, Hub, Start, Subscription,
+    internals::{GroupRead, GroupWaker, LogCursor, ReaderGroups},
+};
 
 /// A case, with two numbers of times whose difference is what is counted.
 pub(crate) struct Case {
@@ -146,7 +149,9 @@ fn tap(times: u64) -> Result<()> {
 }
 
 fn read_tap(taps: &ReaderGroups, key: u32, spot: LogCursor) -> Result<LogCursor> {
-    let GroupRead::Frames { bytes, next, count } = taps.read(key, spot, BYTES_MAX) else { bail!("nothing was delivered") };
+    let GroupRead::Frames { bytes, next, count } = taps.read(key, spot, BYTES_MAX) else {
+        bail!("nothing was delivered")
+    };
     taps.count_delivered(key, count.into(), bytes.len() as u64);
     black_box(bytes);
     Ok(next)

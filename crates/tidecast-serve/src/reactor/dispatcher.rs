@@ -8,7 +8,8 @@ use std::{collections::VecDeque, os::fd::OwnedFd, sync::Arc, task::Poll, time::D
 
 use rustix::event::epoll;
 use tidecast::{
-    Batch, LogCursor, ReaderGroups,
+    Batch,
+    internals::{LogCursor, ReaderGroups},
     wire::{KEEP_ALIVE, final_block},
 };
 use tidecast_axum::{StreamOptions, internals::jitter};

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use tidecast::LogCursor;
+use tidecast::internals::LogCursor;
 
 use super::{
     chunk::{Framing, LAST_CHUNK, Pending, Written, framed, write},

@@ -8,7 +8,11 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use tidecast::{Batch, LogCursor, ReaderGroups, Subscription, limits::READ_BYTES_DEFAULT};
+use tidecast::{
+    Batch, Subscription,
+    internals::{LogCursor, ReaderGroups},
+    limits::READ_BYTES_DEFAULT,
+};
 
 use super::{slab::Token, task_queue::TaskQueue};
 

@@ -1,7 +1,10 @@
 //! The last read of a reader group's log, reused for all readers at the same cursor.
 
 use bytes::Bytes;
-use tidecast::{GroupRead, LogCursor, ReaderGroups, limits::READ_BYTES_DEFAULT};
+use tidecast::{
+    internals::{GroupRead, LogCursor, ReaderGroups},
+    limits::READ_BYTES_DEFAULT,
+};
 
 use super::chunk::{Framing, framed};
 

@@ -3,7 +3,6 @@
 use bytes::BufMut;
 
 /// Appends a text as a JSON string, with its quotes.
-#[doc(hidden)]
 pub fn put_json_string(out: &mut impl BufMut, text: &str) {
     if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
         // Neither serializing a string nor writing to memory fails.

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use tidecast::{Hub, NotifyBatch, ReaderGroups, Start, wire::FirstBlock};
+use tidecast::{
+    Hub, Start,
+    internals::{NotifyBatch, ReaderGroups},
+    wire::FirstBlock,
+};
 
 use crate::{
     stream::Rung,

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use tidecast::{GroupRead, Hub, Limits, ReaderGroups, Start, Subscription, wire::FirstBlock};
+use tidecast::{
+    Hub, Limits, Start, Subscription,
+    internals::{GroupRead, ReaderGroups},
+    wire::FirstBlock,
+};
 
 use crate::{
     far::far_hub,

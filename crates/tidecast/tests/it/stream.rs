@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tidecast::{GroupRead, GroupWaker, LogCursor, ReaderGroups, Subscription};
+use tidecast::{
+    Subscription,
+    internals::{GroupRead, GroupWaker, LogCursor, ReaderGroups},
+};
 
 use crate::support::ready_bytes;
 

@@ -23,7 +23,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tidecast::{NotifyBatch, Published};
+use tidecast::{Published, internals::NotifyBatch};
 use tidecast_axum::internals::LazyTimer;
 use tidecast_serve::{ConnectionInfo, EarlyProtocol, ReadAhead, Socket};
 use tokio::{
