@@ -13,7 +13,6 @@ mod arguments;
 mod cases;
 mod figures;
 mod load;
-mod redis_server;
 mod report;
 mod servers;
 mod stats;

@@ -23,7 +23,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use self::process::Processes;
-use crate::redis_server::RedisServer;
+use tidecast_test::redis::RedisServer;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,9 +158,7 @@ impl Programs {
             Kind::FlaskSse => flask::on_redis(flask::FLASK_SSE),
             Kind::FlaskTidecast => flask::on_redis(flask::TIDECAST),
             Kind::FlaskHub => flask::with_hub(tidecast::command(&self.tidecast), None),
-            Kind::FlaskHubRedis => {
-                RedisServer::start().and_then(|redis| flask::with_hub(tidecast::command(&self.tidecast), Some(redis)))
-            }
+            Kind::FlaskHubRedis => flask::with_hub(tidecast::command(&self.tidecast), Some(RedisServer::start(&[]))),
         };
         server.with_context(|| format!("{} does not start", kind.name()))
     }
@@ -198,13 +196,15 @@ impl Server {
 
     /// Those of the Redis that carries its events.
     pub(crate) fn redis_processes(&self) -> Result<Option<Processes>> {
-        self.redis.as_ref().map(|redis| Processes::of(redis.child.id())).transpose()
+        self.redis.as_ref().map(|redis| Processes::of(redis.pid())).transpose()
     }
 
     /// How many connections that Redis has, without the one that asks; none if there is no such Redis.
     pub(crate) fn redis_connections(&self) -> Result<usize> {
         let Some(redis) = &self.redis else { return Ok(0) };
-        Ok(redis.ask(&["CLIENT", "LIST"])?.lines().count() - 1)
+        let info = redis.command(&["INFO", "clients"]).context("no reply to INFO")?;
+        let count = info.lines().find_map(|line| line.strip_prefix("connected_clients:"));
+        Ok(count.context("no connected_clients")?.parse::<usize>()? - 1)
     }
 
     /// How many listen to so many channels, if the heads of its streams do not say so.
@@ -212,9 +212,8 @@ impl Server {
         let Some(redis) = self.redis.as_ref().filter(|_| self.begins_late) else { return Ok(None) };
         let names: Vec<_> = (0..channels).map(|channel| format!("c{channel}")).collect();
         let question: Vec<_> = ["PUBSUB", "NUMSUB"].into_iter().chain(names.iter().map(String::as_str)).collect();
-        let answer = redis.ask(&question)?;
-        // A line for the channel, and one for its number.
-        let numbers = answer.lines().skip(1).step_by(2);
+        let reply = redis.command(&question).context("no reply to PUBSUB")?;
+        let numbers = reply.lines().filter_map(|line| line.strip_prefix(':'));
         Ok(Some(numbers.map(str::parse::<usize>).sum::<Result<usize, _>>()?))
     }
 

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Dialect, Server, says_where};
-use crate::redis_server::RedisServer;
+use tidecast_test::redis::RedisServer;
 
 const PROGRAM: &str = include_str!("../../flask_program.py");
 const WORKERS: usize = 2;
@@ -34,13 +34,12 @@ pub(super) fn absent() -> Option<&'static str> {
     }
     let there =
         |name: &str| env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|at| at.join(name).is_file()));
-    let both = there("redis-server") && there("redis-cli");
-    (!both).then_some("there is no redis-server with redis-cli: `cargo xtask setup` brings them")
+    (!there("redis-server")).then_some("there is no redis-server: `cargo xtask setup` installs it")
 }
 
 /// Starts the program with its events on a Redis.
 pub(super) fn on_redis(extension: &str) -> Result<Server> {
-    let redis = RedisServer::start()?;
+    let redis = RedisServer::start(&[]);
     let mut server = start(&format!("{extension:?}, REDIS_URL={:?}", redis.url()))?;
     server.begins_late = extension == FLASK_SSE;
     server.redis = Some(redis);

@@ -1,25 +1,22 @@
-//! What publishing through Redis takes, beside what Redis itself takes for the same: `cargo xtask bench --redis`.
+//! Measures publishing through Redis, and the same operations of Redis alone: `cargo xtask bench --redis`.
 //!
-//! All of it runs in one go on one real server, in rounds that alternate, and the medians are told. `rates` publishes,
-//! `travel` measures the way from one node to another, `restart` ends the server, `memory` asks what events take.
+//! Everything runs on one machine in alternating rounds, of which the medians count. `rates` publishes, `latency` measures
+//! the time from one node to another, `restart` kills the server, and `memory` measures what events take.
 
+mod benchmark;
+mod latency;
 mod memory;
 mod rates;
-#[path = "../../redis_server.rs"]
-mod redis_server;
 mod restart;
-mod server;
-mod travel;
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use tidecast::{Hub, Start, Subscription, wire::FirstBlock};
 use tidecast_redis::{RedisBroker, RedisConfig};
+use tidecast_test::redis::RedisServer;
 
-use self::server::Server;
-
-/// The lines between which the page has the table.
+/// The lines of the page that enclose the tables.
 const BEGIN: &str = "<!-- figures: begin -->\n";
 const END: &str = "<!-- figures: end -->";
 
@@ -35,7 +32,7 @@ async fn main() -> Result<()> {
     table.push_str("| publishes a second, 64 bytes of data | 1 in flight | 8 | 64 |\n|---|---|---|---|\n");
     table.push_str(&rates::measure(rounds, time).await?);
     table.push_str("\n| | p50 | p99 |\n|---|---|---|\n");
-    table.push_str(&travel::measure(rounds, time).await?);
+    table.push_str(&latency::measure(rounds, time).await?);
     table.push_str("\n| | median | longest |\n|---|---|---|\n");
     table.push_str(&restart::measure(if quick { 1 } else { 5 }).await?);
     table.push_str("\n| | bytes |\n|---|---|\n");
@@ -43,18 +40,18 @@ async fn main() -> Result<()> {
     print!("{table}");
     match page {
         None => Ok(()),
-        Some(None) => bail!("--write-docs needs a file"),
+        Some(None) => bail!("--write-docs needs the path of a page"),
         Some(Some(page)) => write_between_markers(page, &table),
     }
 }
 
-/// A node on a server.
-fn node(server: &Server) -> Result<Hub> {
+/// Returns a hub on a server.
+fn hub_on(server: &RedisServer) -> Result<Hub> {
     let config = RedisConfig::from_url(&server.url())?;
     Ok(Hub::builder().broker(std::sync::Arc::new(RedisBroker::new(config)?)).build())
 }
 
-/// A live subscription that knows where it stands, so that it misses nothing from here on.
+/// Returns a live subscription that has a position, so that it misses no later event.
 async fn subscribe(hub: &Hub, channel: &str) -> Result<Subscription> {
     let mut subscription = hub.subscribe([channel], Start::Live)?;
     while !subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:") {
@@ -69,7 +66,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn write_between_markers(page: &str, table: &str) -> Result<()> {
-    let text = fs::read_to_string(page).with_context(|| format!("{page} can't be read"))?;
+    let text = fs::read_to_string(page).with_context(|| format!("cannot read {page}"))?;
     let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{page} has no line {BEGIN:?}"))?;
     let (_, after) = rest.split_once(END).with_context(|| format!("{page} has no line {END:?}"))?;
     Ok(fs::write(page, format!("{before}{BEGIN}{table}{END}{after}"))?)

@@ -1,17 +1,19 @@
-//! What an event takes in Redis while it is kept.
+//! The memory that a retained event takes in Redis.
 
 use anyhow::{Context, Result};
 use tidecast::Event;
 
-use crate::{node, server::Server};
+use tidecast_test::redis::RedisServer;
 
-/// As many as a channel keeps by default, in one channel.
+use crate::hub_on;
+
+/// As many as a channel retains by default.
 const EVENTS: usize = 10_000;
 
-/// A row of the table, without its head.
+/// Returns a row of the table.
 pub(crate) async fn measure() -> Result<String> {
-    let server = Server::start()?;
-    let hub = node(&server)?;
+    let server = RedisServer::start(&[]);
+    let hub = hub_on(&server)?;
     let data = "x".repeat(64);
     hub.publish("memory", Event::text(data.as_str())).await?;
     let before = used(&server)?;
@@ -23,8 +25,8 @@ pub(crate) async fn measure() -> Result<String> {
     Ok(format!("| memory of Redis for one event with 64 bytes of data, among 10,000 | {bytes} |\n"))
 }
 
-fn used(server: &Server) -> Result<usize> {
-    let info = server.ask(&["INFO", "memory"])?;
+fn used(server: &RedisServer) -> Result<usize> {
+    let info = server.command(&["INFO", "memory"]).context("no reply to INFO")?;
     let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).context("no used_memory")?;
     Ok(line.trim().parse()?)
 }

@@ -1,43 +1,46 @@
-//! Publishes a second, with so many in flight: `PUBLISH` alone, the least script that also counts and keeps, and ours.
+//! Publishes a second by the number in flight: of `PUBLISH` alone, of a minimal script that also counts and retains, and of
+//! Tidecast.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tidecast::{Event, Hub};
+use tidecast_test::redis::RedisServer;
 use tokio::task::JoinSet;
 
-use crate::{median, node, server::Server};
+use crate::{benchmark::requests_per_second, hub_on, median};
 
 const IN_FLIGHT: [usize; 3] = [1, 8, 64];
 
-/// What any publish that counts, keeps and sends must do, and nothing else.
-const LEAST: &str = "redis.call('HINCRBY', KEYS[1], 'o', 1) \
+/// A script that counts, retains and publishes, and does nothing else.
+const MINIMAL: &str = "redis.call('HINCRBY', KEYS[1], 'o', 1) \
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', 10000, '*', 'p', ARGV[1]) \
     return redis.call('PUBLISH', ARGV[2], ARGV[1])";
 
-/// Rows of the table, without their head.
+/// Returns rows of the table.
 pub(crate) async fn measure(rounds: usize, time: Duration) -> Result<String> {
-    let server = Server::start()?;
-    let hub = node(&server)?;
+    let server = RedisServer::start(&[]);
+    let hub = hub_on(&server)?;
     let data = "x".repeat(64);
     let payload = format!("{{\"data\":\"{data}\"}}");
-    let script = server.ask(&["SCRIPT", "LOAD", LEAST])?;
+    let reply = server.command(&["SCRIPT", "LOAD", MINIMAL]).context("no reply to SCRIPT LOAD")?;
+    let script = reply.lines().nth(1).context("SCRIPT LOAD returned no hash")?;
     publish_for(&hub, 1, Duration::from_millis(200), &data).await?;
 
     let mut rates = [const { [const { Vec::new() }; IN_FLIGHT.len()] }; 3];
     for _ in 0..rounds {
         for (at, in_flight) in IN_FLIGHT.into_iter().enumerate() {
-            // About as long as the rest: the first guess is small, the second as long as it is to take.
+            // A short run gives the rate, from which the number of requests of the measured run follows.
             for (row, command) in [
                 vec!["PUBLISH", "peer", &payload],
-                vec!["EVALSHA", &script, "2", "peer:meta", "peer:events", &payload, "peer"],
+                vec!["EVALSHA", script, "2", "peer:meta", "peer:events", &payload, "peer"],
             ]
             .iter()
             .enumerate()
             {
-                let guess = server.benchmark(in_flight, 2_000, command)?;
-                let requests = (guess * time.as_secs_f64()) as usize;
-                rates[row][at].push(server.benchmark(in_flight, requests.max(1_000), command)?);
+                let estimate = requests_per_second(&server, in_flight, 2_000, command)?;
+                let requests = (estimate * time.as_secs_f64()) as usize;
+                rates[row][at].push(requests_per_second(&server, in_flight, requests.max(1_000), command)?);
             }
             rates[2][at].push(publish_for(&hub, in_flight, time, &data).await?);
         }
@@ -57,7 +60,7 @@ pub(crate) async fn measure(rounds: usize, time: Duration) -> Result<String> {
     Ok(table)
 }
 
-/// Publishes with so many in flight, each after the answer to the one before; answers with how many a second.
+/// Publishes with this many in flight, and returns publishes a second.
 async fn publish_for(hub: &Hub, in_flight: usize, time: Duration, data: &str) -> Result<f64> {
     let begun = Instant::now();
     let mut publishers = JoinSet::new();
@@ -66,7 +69,7 @@ async fn publish_for(hub: &Hub, in_flight: usize, time: Duration, data: &str) ->
         publishers.spawn(async move {
             let mut published = 0_u64;
             while begun.elapsed() < time {
-                hub.publish("ours", Event::text(data.as_str())).await?;
+                hub.publish("tidecast", Event::text(data.as_str())).await?;
                 published += 1;
             }
             Ok::<_, tidecast::Error>(published)

@@ -1,24 +1,26 @@
-//! How long a crash of Redis is felt: from `kill -9`, with the server started again at once, to the first event.
+//! The time from a crash of Redis, which is started again at once, to the first event on another node.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tidecast::{Delivery, Event};
+use tidecast_test::redis::RedisServer;
 use tokio::time;
 
-use crate::{median, node, server::Server, subscribe};
+use crate::{hub_on, median, subscribe};
 
-/// A row of the table, without its head.
+/// Returns a row of the table.
 pub(crate) async fn measure(times: usize) -> Result<String> {
     let mut took = Vec::new();
     for _ in 0..times {
-        let mut server = Server::start()?;
-        let (here, there) = (node(&server)?, node(&server)?);
+        let mut server = RedisServer::start(&[]);
+        let (here, there) = (hub_on(&server)?, hub_on(&server)?);
         let mut reader = subscribe(&there, "restart").await?;
         publish(&here, "before").await;
         until(&mut reader, "before").await?;
         let begun = Instant::now();
-        server.crash()?;
+        server.kill();
+        server.run();
         publish(&here, "after").await;
         until(&mut reader, "after").await?;
         took.push(begun.elapsed().as_secs_f64() * 1e3);
@@ -30,7 +32,7 @@ pub(crate) async fn measure(times: usize) -> Result<String> {
     Ok(format!("| {row} | {:.0} ms | {longest:.0} ms |\n", median(took)))
 }
 
-/// Publishes, again and again until it is accepted.
+/// Publishes until the event is accepted.
 async fn publish(hub: &tidecast::Hub, data: &str) {
     while hub.publish("restart", Event::text(data)).await.is_err() {
         time::sleep(Duration::from_millis(2)).await;
