@@ -1,7 +1,7 @@
-//! `tidecast bench`: a first figure of somebody's own set-up.
+//! `tidecast bench`: measures the delivery of a running hub.
 //!
-//! Subscribers follow a channel that nobody else knows, events are published to it at a steady rate, and every delivery is
-//! timed and counted. All in one process, so the figure includes what this program itself takes.
+//! Subscribers follow a channel with a random name, events are published to it at a steady rate, and every delivery is timed
+//! and counted. One process does it all, so the times include its own work.
 
 mod measurements;
 mod subscriber;
@@ -19,59 +19,62 @@ use tokio::{
 
 use self::measurements::Measurements;
 use super::{
-    Exit, HubArguments,
     client::{
+        HubArguments,
         address::HubAddress,
-        connection::{self, HubConnection, RequestBody, request},
+        connection::{self, Expect, HubConnection, RequestBody, request},
         problem::HubProblem,
     },
-    usage_error,
+    exit::{Exit, usage_error},
 };
+use crate::observe::terminal::print;
 
-/// What `bench` is told.
+/// The arguments of `bench`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct BenchArguments {
+pub(super) struct BenchArguments {
     #[command(flatten)]
     hub: HubArguments,
-    /// Where the hub is, as it was written before: without `--url`
+    /// Address of the hub in its former place, without `--url`
     #[arg(value_name = "URL", conflicts_with = "url", hide = true)]
     address: Option<HubAddress>,
-    /// How many follow the channel
+    /// Number of subscribers
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     subscribers: u32,
-    /// How many events are published
+    /// Number of events
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     events: u32,
-    /// How many events are published a second
+    /// Events published per second
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
 }
 
-/// What the help of `bench` ends with.
-pub(crate) const AFTER_HELP: &str = "\
-    It uses a channel of its own, whose events it deletes at the end, and as many connections as subscribers.\n\n\
-    Exit status: 0 every event came once to everybody; 1 some did not, or the hub could not be measured; 64 the command \
-    line can't be followed.";
+/// The end of the help of `bench`.
+pub(super) const AFTER_HELP: &str = "\
+    It uses a channel with a random name, whose events it deletes at the end, and one connection per subscriber.\n\n\
+    Exit status: 0 every subscriber received every event once; 1 some did not, or the hub could not be measured; 64 the \
+    command line is invalid.";
 
-/// Most deliveries of a run, because each is kept until it is counted.
+/// Maximum number of deliveries of a run, because each is kept until the report.
 const DELIVERIES_MAX: u64 = 10_000_000;
 
-/// How many connect at once.
+/// Number of subscribers that connect at the same time.
 const CONNECT_AT_ONCE: usize = 50;
 
-/// How long the last deliveries are waited for.
+/// Maximum time to wait for the last deliveries.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Measures.
-pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
+/// Measures, and prints the report.
+pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
     let BenchArguments { mut hub, address, subscribers, events, rate } = arguments;
     hub.url = address.unwrap_or(hub.url);
     let deliveries = u64::from(subscribers) * u64::from(events);
     if deliveries > DELIVERIES_MAX {
-        return usage_error(format!("{deliveries} deliveries; at most {DELIVERIES_MAX} are measured at once"));
+        return usage_error(format!(
+            "{deliveries} deliveries are too many; at most {DELIVERIES_MAX} can be measured in one run"
+        ));
     }
-    if let Err(mistake) = hub.check() {
-        return usage_error(mistake);
+    if let Err(error) = hub.check() {
+        return usage_error(error);
     }
     let channel = format!("bench-{:016x}", fastrand::u64(..));
 
@@ -79,10 +82,10 @@ pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
     let begun = Instant::now();
     let mut following = JoinSet::new();
     let mut opening = JoinSet::new();
-    let mut asked = 0;
-    while asked < subscribers || !opening.is_empty() {
-        if asked < subscribers && opening.len() < CONNECT_AT_ONCE {
-            asked += 1;
+    let mut opened_count = 0;
+    while opened_count < subscribers || !opening.is_empty() {
+        if opened_count < subscribers && opening.len() < CONNECT_AT_ONCE {
+            opened_count += 1;
             opening.spawn(subscriber::open(hub.clone(), channel.clone()));
             continue;
         }
@@ -90,7 +93,7 @@ pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
             following.spawn(opened??.receive(begun, events));
         }
     }
-    crate::observe::terminal::print(&format!("{subscribers} subscribers, {events} events at {rate} a second:\n"))?;
+    print(&format!("{subscribers} subscribers, {events} events at {rate} a second:\n"))?;
 
     let started = Instant::now();
     let published = publish(&hub, &mut publisher, &channel, begun, events, rate).await;
@@ -103,17 +106,17 @@ pub(crate) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
         anyhow::Ok(())
     })
     .await;
-    // Whoever has not got everything by now has lost it; what it did get is not counted.
+    // A subscriber that has not received everything by now has lost it; its deliveries are not counted.
     following.abort_all();
-    let forget = request(&hub, Method::DELETE, &format!("/channels/{channel}"), RequestBody::new(Bytes::new()));
-    let _ = publisher.ask(forget).await;
+    let delete = request(&hub, Method::DELETE, &format!("/channels/{channel}"), RequestBody::new(Bytes::new()));
+    let _ = publisher.ask(delete).await;
     published?;
     collected.unwrap_or(Ok(()))?;
-    crate::observe::terminal::print(&measurements.report(subscribers, publishing).to_string())?;
+    print(&measurements.report(subscribers, publishing).to_string())?;
     Ok(if measurements.is_clean(subscribers) { Exit::Done } else { Exit::Failed })
 }
 
-/// Publishes at the rate. Who falls behind catches up, so that a slow answer is not hidden by publishing less.
+/// Publishes at the rate. After a slow response it catches up, so that slowness does not lower the rate unseen.
 async fn publish(
     hub: &HubArguments,
     connection: &mut HubConnection,
@@ -127,7 +130,8 @@ async fn publish(
         sleep_until(first + Duration::from_secs(1) * number / rate).await;
         let data = format!("{number} {}", begun.elapsed().as_nanos());
         let body = json!({ "channel": channel, "data": data }).to_string();
-        let answer = connection.ask(connection::publish(hub, body, false)).await.context("failed to publish")?;
+        let answer =
+            connection.ask(connection::publish(hub, body, Expect::Nothing)).await.context("failed to publish")?;
         if answer.head.status != StatusCode::OK {
             anyhow::bail!("failed to publish: {}", HubProblem::from_response(&answer).advice());
         }

@@ -1,4 +1,4 @@
-//! The command line.
+//! Parses the command line, and loads the settings of `serve`.
 
 use std::{env, ffi::OsString, fs, path::Path};
 
@@ -9,20 +9,24 @@ use clap::{
     parser::ValueSource,
 };
 
-use crate::{
-    cmd::{BenchArguments, PublishArguments, TailArguments, TicketArguments},
-    config::{Kind, OPTIONS, OptionSpec, Setting, Settings, Source, Zero},
+use super::{
+    bench::{self, BenchArguments},
+    client,
+    publish::{self, PublishArguments},
+    tail::{self, TailArguments},
+    ticket::{self, TicketArguments},
 };
+use crate::config::{Kind, OPTIONS, OptionSpec, Setting, Settings, Source, Zero};
 
-/// Variables of our prefix that are no setting of `serve`.
-const OTHER_VARIABLES: &[&str] = &[FILE_VARIABLE, super::VARIABLES[0], super::VARIABLES[1]];
+/// The variables with our prefix that are not settings of `serve`.
+const OTHER_VARIABLES: &[&str] = &[FILE_VARIABLE, client::VARIABLES[0], client::VARIABLES[1]];
 
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "TIDECAST_CONFIG";
 
-/// What is to be done.
+/// A parsed command line.
 #[derive(Debug)]
-pub(crate) enum Invocation {
+pub(super) enum Invocation {
     Serve(LoadedSettings),
     CheckConfig(LoadedSettings),
     PrintConfig(LoadedSettings),
@@ -33,24 +37,24 @@ pub(crate) enum Invocation {
     Ticket(Box<TicketArguments>),
 }
 
-/// A document that `cargo xtask docs` writes.
+/// A document that `cargo xtask docs` writes to `docs/`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Document {
+pub(super) enum Document {
     Metrics,
     Reference,
     Sample,
 }
 
-/// Settings from everywhere, and what was wrong on the way.
+/// The settings from all sources, with the errors and warnings of loading them.
 #[derive(Debug, Default)]
-pub(crate) struct LoadedSettings {
-    pub(crate) settings: Settings,
-    pub(crate) mistakes: Vec<String>,
-    pub(crate) warnings: Vec<String>,
+pub(super) struct LoadedSettings {
+    pub(super) settings: Settings,
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
-/// Reads the command line; without a command it is `serve` with what the environment says.
-pub(crate) fn parse() -> Result<Invocation, clap::Error> {
+/// Parses the command line of this process. Without a command it is `serve`.
+pub(super) fn parse() -> Result<Invocation, clap::Error> {
     let matches = matches(env::args_os())?;
     let Some((name, matches)) = matches.subcommand() else {
         let matches = serve_command("serve").try_get_matches_from(["serve"])?;
@@ -68,7 +72,7 @@ pub(crate) fn parse() -> Result<Invocation, clap::Error> {
     })
 }
 
-/// Parses the arguments. A channel that is given without its flag gets a hint.
+/// Parses arguments. The error for a channel without its flag suggests the flag.
 fn matches(arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, clap::Error> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let takes_channels = arguments.get(1).is_some_and(|name| name == "tail" || name == "ticket");
@@ -88,43 +92,43 @@ fn matches(arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, 
 fn command() -> Command {
     let document = Command::new("document")
         .hide(true)
-        .about("Print a document that is made from the declarations")
+        .about("Print a document made from the declarations")
         .arg(Arg::new("which").required(true).value_parser(EnumValueParser::<Document>::new()));
     Command::new("tidecast")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Pushes events to browsers over server-sent events")
+        .about("Push events to browsers over server-sent events")
         .max_term_width(100)
         .after_help(
-            "Without a command it is `serve`.\n\
-             Exit status: 0 done, 1 failed, 2 of something that was published it is unknown what became of it, \
-             64 the command line or the configuration can't be followed.",
+            "The default command is `serve`.\n\
+             Exit status: 0 success; 1 failure; 2 the fate of a published event is unknown; 64 the command line or the \
+             configuration is invalid.",
         )
         .subcommand(serve_command("serve").about("Run the hub"))
         .subcommand(
             PublishArguments::augment_args(Command::new("publish"))
                 .about("Publish an event, or one for each line of standard input")
-                .after_help(super::publish::AFTER_HELP),
+                .after_help(publish::AFTER_HELP),
         )
         .subcommand(
             TailArguments::augment_args(Command::new("tail"))
                 .about("Follow channels in the terminal")
-                .after_help(super::tail::AFTER_HELP),
+                .after_help(tail::AFTER_HELP),
         )
         .subcommand(
             BenchArguments::augment_args(Command::new("bench"))
-                .about("Measure how long events take from publish to receive, and whether any is lost")
-                .after_help(super::bench::AFTER_HELP),
+                .about("Measure the time from publish to receive, and count lost events")
+                .after_help(bench::AFTER_HELP),
         )
         .subcommand(
             TicketArguments::augment_args(Command::new("ticket"))
-                .about("Sign a ticket, by which its bearer reads some channels for some time")
-                .after_help(super::ticket::AFTER_HELP),
+                .about("Sign a ticket, which opens streams of its channels for a limited time")
+                .after_help(ticket::AFTER_HELP),
         )
         .subcommand(
-            serve_command("check-config").about("Tell every mistake in what `serve` would be told, and do no more"),
+            serve_command("check-config").about("Check the configuration of `serve`, and print every error in it"),
         )
         .subcommand(
-            serve_command("print-config").about("Print what `serve` would be told, and where each value is from"),
+            serve_command("print-config").about("Print the configuration of `serve`, with the source of each value"),
         )
         .subcommand(document)
 }
@@ -141,11 +145,12 @@ fn serve_command(name: &'static str) -> Command {
     )
 }
 
-/// An option as an argument. It is parsed with all others and not by clap, which would stop at the first mistake.
+/// Returns an option as an argument. Its value stays text: clap would stop at the first invalid one.
 fn argument(option: &OptionSpec) -> Arg {
     let zero = match option.zero {
         Zero::Means(meaning) => format!("; 0: {meaning}"),
-        Zero::Plain | Zero::Invalid(_) => String::new(),
+        Zero::Plain => String::new(),
+        Zero::Invalid(why) => format!("; must not be 0: {why}"),
     };
     let help = format!("{}{zero} [env: {}] [default: {}]", option.doc, option.variable(), option.shown_default());
     let argument = Arg::new(option.key).long(option.key.replace('_', "-")).help(help);
@@ -156,7 +161,7 @@ fn argument(option: &OptionSpec) -> Arg {
     }
 }
 
-/// Gathers the settings: flags, then the environment, then the file, then what Flask programs are told.
+/// Loads the settings from flags, then the environment, then the file, then the variables of Flask programs.
 fn load(matches: &ArgMatches) -> LoadedSettings {
     let mut loaded = LoadedSettings::default();
     for option in OPTIONS {
@@ -172,16 +177,16 @@ fn load(matches: &ArgMatches) -> LoadedSettings {
     let variables =
         env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     for name in loaded.settings.add_environment(variables, OTHER_VARIABLES) {
-        loaded.warnings.push(format!("the variable {name} says nothing to this program"));
+        loaded.warnings.push(format!("the variable {name} is unknown, and is ignored"));
     }
     let from_variable = || env::var(FILE_VARIABLE).ok().filter(|file| !file.is_empty());
     if let Some(file) = matches.get_one::<String>("config").cloned().or_else(from_variable) {
         match fs::read_to_string(&file) {
-            Ok(text) => loaded.mistakes.extend(loaded.settings.add_file(Path::new(&file), &text)),
-            Err(error) => loaded.mistakes.push(format!("failed to read the configuration file {file}: {error}")),
+            Ok(text) => loaded.errors.extend(loaded.settings.add_file(Path::new(&file), &text)),
+            Err(error) => loaded.errors.push(format!("failed to read the configuration file {file}: {error}")),
         }
     }
-    // Last: what is meant for Flask programs says something to us only where nothing that is meant for us does.
+    // Last, so that every setting of the hub takes precedence.
     loaded.settings.add_flask(|name| env::var(name).ok());
     loaded
 }
@@ -192,7 +197,7 @@ mod tests {
 
     /// `tidecast tail news` said only that the argument was unexpected.
     #[test]
-    fn a_channel_without_its_flag_gets_a_hint() {
+    fn the_error_for_a_channel_without_its_flag_suggests_the_flag() {
         for (arguments, hints) in [
             (["tidecast", "tail", "news"], true),
             (["tidecast", "ticket", "news"], true),

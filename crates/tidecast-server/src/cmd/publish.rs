@@ -1,8 +1,8 @@
 //! `tidecast publish`: an event, or one for each line of standard input.
 //!
-//! Each event gets an idempotency key of its own, a random name of this run and its line number, so that a batch can be
-//! sent again to a hub that may have taken it. [`input`] makes entries of lines, [`delivery`] gets each batch to the hub,
-//! [`outcome`] understands its answers, [`counts`] counts, [`progress`] shows how far it is.
+//! Each event has an idempotency key, made of a random name for the run and the line number, so that a batch can be sent
+//! again to a hub that may have accepted it. [`input`] makes entries of lines, [`delivery`] sends each batch, [`outcome`]
+//! interprets the responses, [`counts`] counts the lines, [`progress`] shows the progress.
 
 mod counts;
 mod delivery;
@@ -24,56 +24,58 @@ use self::{
     entry::{BatchEntry, EventTemplate},
     progress::Progress,
 };
-use super::{Exit, HubArguments, usage_error};
-use crate::config::units::parse_duration;
+use super::{
+    client::HubArguments,
+    exit::{Exit, usage_error},
+};
+use crate::{config::units::parse_duration, observe::terminal::print_error};
 
-/// What `publish` is told.
+/// The arguments of `publish`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct PublishArguments {
+pub(super) struct PublishArguments {
     #[command(flatten)]
     hub: HubArguments,
-    /// Channel to publish to; with --ndjson, that of the events that name none
+    /// Channel to publish to; with --ndjson, of events that name no channel
     #[arg(long, value_name = "NAME", default_value = "sse")]
     channel: String,
-    /// Type of the event, or of each
+    /// Type of the event, or of every event
     #[arg(long = "type", value_name = "TYPE", conflicts_with = "ndjson")]
     event_type: Option<String>,
-    /// Id of the event, instead of its position
+    /// Id of the event; the default is its position
     #[arg(long, value_name = "ID", conflicts_with = "ndjson")]
     id: Option<String>,
-    /// Time after which browsers connect again, such as `3s`, told with the event
+    /// Time after which browsers reconnect, such as `3s`; sent with the event
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "ndjson")]
     retry: Option<Duration>,
-    /// Key under which the event is published once, however often this is run; with `-`, what each line's key begins
-    /// with
+    /// Idempotency key, under which the event is published once however often this is run; with `-`, the prefix of each
+    /// line's key
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Take each line as a whole event, as `POST /publish` takes it: {"data": …, "type": …}
+    /// Read each line as a JSON event, as `POST /publish` takes it: {"data": …, "type": …}
     #[arg(long)]
     ndjson: bool,
-    /// How long a hub that can't be reached is tried
+    /// Time after which to give up on a hub that cannot be reached
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     give_up_after: Duration,
-    /// The event's data; `-`: an event per line of standard input
+    /// Data of the event; `-` reads an event per line of standard input
     #[arg(value_name = "DATA")]
     data: String,
 }
 
-/// What the help of `publish` ends with.
-pub(crate) const AFTER_HELP: &str = "\
+/// The end of the help of `publish`.
+pub(super) const AFTER_HELP: &str = "\
     A byte order mark at the beginning of standard input is skipped.\n\n\
-    Exit status: 0 published; 1 something was not, and was named; 2 of some lines it is unknown whether they are there \
-    once or twice, because a hub died while it had them (they are named); 64 the command line can't be followed; 130 \
-    interrupted.";
+    Exit status: 0 everything was published; 1 some lines were not, and are named; 2 the fate of some lines is unknown, \
+    because the hub failed while it had them, and they are named; 64 the command line is invalid; 130 interrupted.";
 
-/// Publishes what it is told to.
-pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit> {
-    if let Err(mistake) = arguments.hub.check() {
-        return usage_error(mistake);
+/// Publishes the event, or the lines of standard input.
+pub(super) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit> {
+    if let Err(error) = arguments.hub.check() {
+        return usage_error(error);
     }
     let lines = arguments.data == "-";
     if arguments.ndjson && !lines {
-        return usage_error("--ndjson is for standard input: write `-` in the place of the data");
+        return usage_error("--ndjson reads standard input: write `-` in place of the data");
     }
     if arguments.id.is_some() && lines {
         return usage_error("--id would give every line the same id; with --ndjson each event can have its own");
@@ -86,13 +88,13 @@ pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit>
         key: arguments.idempotency_key.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
         numbered: lines,
     };
-    if let Err(mistake) = template.check() {
-        return usage_error(mistake);
+    if let Err(error) = template.check() {
+        return usage_error(error);
     }
 
     let mut delivery = Delivery::new(arguments.hub, arguments.give_up_after);
     let mut progress = Progress::new(lines);
-    // Listened to from here on, so that who interrupts is told what was done.
+    // An interrupt from here on ends with the counts.
     let interrupted = async { drop(tokio::signal::ctrl_c().await) };
     let stopped = tokio::select! {
         stopped = async {
@@ -102,7 +104,7 @@ pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit>
             } else {
                 let entry = template.entry(1, &arguments.data).map_err(anyhow::Error::msg)?;
                 delivery.counts.read += 1;
-                delivery.put(vec![entry]);
+                delivery.load(vec![entry]);
                 Ok(delivery.deliver().await.err())
             }
         } => stopped?,
@@ -111,7 +113,7 @@ pub(crate) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit>
     progress.clear();
     delivery.abandon();
     if let Some(stopped) = &stopped {
-        crate::observe::terminal::print_error(format_args!("error: {stopped}"));
+        print_error(format_args!("error: {stopped}"));
     }
     finish(&delivery.counts, lines, stopped.as_ref())
 }
@@ -127,7 +129,7 @@ async fn publish_all(
             progress.clear();
             delivery.counts.reject(rejected.line, &rejected.why);
         }
-        delivery.put(batch.entries);
+        delivery.load(batch.entries);
         if let Err(stopped) = delivery.deliver().await {
             return Ok(Some(stopped));
         }
@@ -139,17 +141,17 @@ async fn publish_all(
     Ok(None)
 }
 
-/// Prints the counts.
+/// Prints the counts, and returns the exit status that they mean.
 fn finish(counts: &LineCounts, lines: bool, stopped: Option<&Stopped>) -> anyhow::Result<Exit> {
     if let Some(unknown) = counts.unknown_lines() {
         let what = if lines { unknown } else { "the event".to_owned() };
-        crate::observe::terminal::print_error(format_args!(
-            "warning: fate unknown of {what}: the hub died, or could not be heard any more, while it had them; they may \
-             be missing or there twice",
+        print_error(format_args!(
+            "warning: fate unknown of {what}: the hub failed or became unreachable while it had them; they may be missing \
+             or published twice",
         ));
     }
     if lines {
-        writeln!(stdout(), "{counts}").or_else(unless_nobody_reads)?;
+        writeln!(stdout(), "{counts}").or_else(unless_reader_has_gone)?;
     }
     Ok(match stopped {
         _ if counts.unknown() > 0 => Exit::Unknown,
@@ -160,6 +162,6 @@ fn finish(counts: &LineCounts, lines: bool, stopped: Option<&Stopped>) -> anyhow
     })
 }
 
-fn unless_nobody_reads(error: std::io::Error) -> std::io::Result<()> {
+fn unless_reader_has_gone(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }

@@ -1,7 +1,7 @@
 //! `tidecast tail`: follows channels in the terminal, as a page's `EventSource` would.
 //!
-//! [`follow`] reads one connection's stream, [`channel_finder`] tells which of several channels an event is of, [`print`] writes it
-//! down. Here is what holds it together: when to connect again, and from where on.
+//! [`follow`] reads the stream of one connection, [`channel_finder`] finds the channel of an event, [`print`] writes it. This
+//! file decides when to reconnect.
 
 mod channel_finder;
 mod follow;
@@ -19,59 +19,59 @@ use tokio::time::sleep;
 
 use self::{follow::Follower, print::Printer};
 use super::{
-    Exit, HubArguments,
-    client::backoff::Backoff,
+    client::{HubArguments, backoff::Backoff},
+    exit::{Exit, usage_error},
     style::{Emphasis, Style, sanitize},
-    usage_error,
 };
+use crate::observe::terminal::print_error;
 
-/// What `tail` is told.
+/// The arguments of `tail`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct TailArguments {
+pub(super) struct TailArguments {
     #[command(flatten)]
     hub: HubArguments,
-    /// Channel to follow; may be given more than once
+    /// Channel to follow; may be repeated
     #[arg(long = "channel", value_name = "NAME", default_value = "sse")]
     channels: Vec<String>,
     /// Begin with the newest N events of each channel
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=LAST_MAX as u64))]
     last: Option<u64>,
-    /// Print an object per line: {"channel", "id", "type", "data"}
+    /// Print a JSON object per event: {"channel", "id", "type", "data"}
     #[arg(long)]
     json: bool,
 }
 
-/// What the help of `tail` ends with.
-pub(crate) const AFTER_HELP: &str = "\
-    It connects again after a lost connection and goes on where it was; events that can't be had any more are told by an \
-    event of type stream-reset.\n\n\
-    Exit status: 0 nobody reads its output any more; 1 the hub was not there at first, or refused; 64 the command line \
-    can't be followed. Ctrl-C ends it as it ends any program (130 in a shell).";
+/// The end of the help of `tail`.
+pub(super) const AFTER_HELP: &str = "\
+    After a lost connection it reconnects and resumes. If events can no longer be had, it prints an event of type \
+    stream-reset.\n\n\
+    Exit status: 0 the reader of its output has gone; 1 the first connection failed, or the hub refused; 64 the command \
+    line is invalid. Ctrl-C ends it as any program (130 in a shell).";
 
-/// The longest pause before it connects again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Maximum delay before a reconnect.
+const DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// How one connection ended.
+/// The end of one connection.
 #[derive(Debug)]
 enum StreamEnd {
-    /// The hub ended the stream, or it was lost; what may help is to connect again.
+    /// The stream was lost, or the hub ended it; a reconnect may help.
     Lost(String),
-    /// The hub wants no more of it.
+    /// The hub refused; a reconnect does not help.
     Rejected(String),
-    /// Nobody reads what is written.
+    /// The reader of the output has gone.
     OutputClosed,
 }
 
-/// Follows until nobody reads any more.
-pub(crate) async fn run(mut arguments: TailArguments) -> anyhow::Result<Exit> {
-    if let Err(mistake) = arguments.hub.check() {
-        return usage_error(mistake);
+/// Follows the channels until the reader of the output has gone.
+pub(super) async fn run(mut arguments: TailArguments) -> anyhow::Result<Exit> {
+    if let Err(error) = arguments.hub.check() {
+        return usage_error(error);
     }
     let mut channels = Vec::new();
     for name in &arguments.channels {
         let channel = match Channel::new(name) {
             Ok(channel) => channel.to_string(),
-            Err(mistake) => return usage_error(mistake),
+            Err(error) => return usage_error(error),
         };
         if !channels.contains(&channel) {
             channels.push(channel);
@@ -87,7 +87,7 @@ pub(crate) async fn run(mut arguments: TailArguments) -> anyhow::Result<Exit> {
     let follower = Follower::new(arguments.hub, channels, arguments.last);
     tokio::select! {
         exit = follow(follower, &mut printer) => exit,
-        // `tail | head -1` ends with the first event, not with the second one.
+        // So `tail | head -1` ends after the first event, not after the second.
         () = stdout::output_closed() => Ok(Exit::Done),
     }
 }
@@ -98,26 +98,26 @@ async fn follow(mut follower: Follower, printer: &mut Printer) -> anyhow::Result
     loop {
         let end = follower.connection(printer).await;
         if follower.has_read() {
-            // The hub was there: begin again with the pause that it wishes.
+            // The hub responded, so begin again with the delay that it requests.
             backoff = None;
         }
         let why = match end.context("failed to write")? {
             StreamEnd::OutputClosed => return Ok(Exit::Done),
             StreamEnd::Rejected(why) => anyhow::bail!(why),
-            // Who mistypes an address does not want to wait.
+            // The address is probably wrong, so fail at once.
             StreamEnd::Lost(why) if !follower.was_ever_connected() => anyhow::bail!(why),
             StreamEnd::Lost(why) => why,
         };
         let first = follower.retry();
-        let pause = backoff.get_or_insert_with(|| Backoff::new(first, LONGEST_PAUSE.max(first))).next_delay();
-        let notice = format!("-- {}; connecting again in {:.1} s", sanitize(&why), pause.as_secs_f64());
-        crate::observe::terminal::print_error(style.paint(Emphasis::Notice, notice));
-        sleep(pause).await;
+        let delay = backoff.get_or_insert_with(|| Backoff::new(first, DELAY_MAX.max(first))).next_delay();
+        let notice = format!("-- {}; connecting again in {:.1} s", sanitize(&why), delay.as_secs_f64());
+        print_error(style.paint(Emphasis::Notice, notice));
+        sleep(delay).await;
     }
 }
 
-/// What a failed write means.
-fn written(result: io::Result<()>) -> io::Result<Option<StreamEnd>> {
+/// Returns the end of the connection that a failed write means, if it means one.
+fn end_of_write(result: io::Result<()>) -> io::Result<Option<StreamEnd>> {
     match result {
         Ok(()) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(StreamEnd::OutputClosed)),

@@ -1,4 +1,4 @@
-//! What was measured, as a person reads it.
+//! The measurements and their report.
 
 use std::{fmt::Write, time::Duration};
 
@@ -9,7 +9,7 @@ use super::subscriber::Received;
 pub(super) struct Measurements {
     events: u32,
     micros: Vec<u32>,
-    /// Deliveries of an event that was not there yet.
+    /// First deliveries of an event to a subscriber.
     once: u64,
     doubled: u64,
 }
@@ -27,7 +27,7 @@ impl Measurements {
         self.micros.extend(received.micros);
     }
 
-    /// Whether everybody got everything once.
+    /// Returns whether every subscriber received every event once.
     pub(super) fn is_clean(&self, subscribers: u32) -> bool {
         self.lost(subscribers) == 0 && self.doubled == 0
     }
@@ -52,7 +52,7 @@ impl Measurements {
         u64::from(subscribers) * u64::from(self.events) - self.once
     }
 
-    /// The time within which so many of a hundred deliveries were there.
+    /// Returns the delivery time at a percentile.
     fn at(&self, percent: usize) -> String {
         let rank = (self.micros.len() * percent).div_ceil(100).max(1) - 1;
         match self.micros.get(rank) {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_exact() {
+    fn counts_and_percentiles_are_exact() {
         let mut measurements = Measurements::new(100);
         measurements.add(Received { times: vec![1; 100], micros: (1..=100).map(|number| number * 1_000).collect() });
         assert!(measurements.is_clean(1) && !measurements.is_clean(2));

@@ -1,4 +1,4 @@
-//! One who follows, and notes when each event came.
+//! A subscriber that times each delivery.
 
 use std::time::Instant;
 
@@ -9,29 +9,29 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tidecast::wire::{Decoder, Item};
 
-use crate::cmd::{
+use crate::cmd::client::{
     HubArguments,
-    client::connection::{HubConnection, RequestBody, request},
+    connection::{HubConnection, RequestBody, request},
 };
 
 /// A stream that is open.
 pub(super) struct Subscriber {
-    /// It lives as long as the stream.
+    /// Kept open for as long as the stream.
     _connection: HubConnection,
     body: Incoming,
     decoder: Decoder,
 }
 
-/// What one got.
+/// The deliveries to one subscriber.
 #[derive(Debug, Default)]
 pub(super) struct Received {
-    /// How often each event came.
+    /// How often each event was received.
     pub(super) times: Vec<u8>,
-    /// How long each took that came, in microseconds.
+    /// The time of each delivery, in microseconds.
     pub(super) micros: Vec<u32>,
 }
 
-/// Opens a stream, and waits for its first block: from then on nothing is missed.
+/// Opens a stream, and waits for its first block. No event is missed after it.
 pub(super) async fn open(hub: HubArguments, channel: String) -> anyhow::Result<Subscriber> {
     let mut connection = HubConnection::open(&hub).await?;
     let request = request(&hub, Method::GET, &format!("/stream?channel={channel}"), RequestBody::new(Bytes::new()));
@@ -39,13 +39,16 @@ pub(super) async fn open(hub: HubArguments, channel: String) -> anyhow::Result<S
     anyhow::ensure!(response.status() == StatusCode::OK, "failed to follow: answered {}", response.status());
     let mut subscriber = Subscriber { _connection: connection, body: response.into_body(), decoder: Decoder::new() };
     while subscriber.decoder.resume_id().is_empty() {
-        anyhow::ensure!(subscriber.read(|_| {}).await?, "the hub ended a stream at once: does it take as many?");
+        anyhow::ensure!(
+            subscriber.read(|_| {}).await?,
+            "the hub ended a stream at once: is its limit on streams lower than the number of subscribers?"
+        );
     }
     Ok(subscriber)
 }
 
 impl Subscriber {
-    /// Receives until every event was there, or the stream is lost.
+    /// Receives until every event has arrived, or the stream is lost.
     pub(super) async fn receive(mut self, begun: Instant, events: u32) -> Received {
         let mut received = Received { times: vec![0; events as usize], micros: Vec::with_capacity(events as usize) };
         let mut missing = events;
@@ -69,6 +72,7 @@ impl Subscriber {
         received
     }
 
+    /// Reads one frame. Returns whether the stream goes on.
     async fn read(&mut self, on_item: impl FnMut(Item)) -> anyhow::Result<bool> {
         let Some(frame) = self.body.frame().await else { return Ok(false) };
         if let Ok(bytes) = frame?.into_data() {

@@ -1,30 +1,30 @@
-//! Where a hub is: `http://HOST[:PORT][/PATH]`.
+//! The address of a hub: `http://HOST[:PORT][/PATH]`.
 
 use std::{fmt, str::FromStr};
 
 use http::{Uri, uri::Authority};
 
-/// The variable that says where the hub is.
+/// The variable with the address.
 pub(crate) const VARIABLE: &str = "TIDECAST_URL";
 
-/// Where `tidecast serve` listens unless it is told otherwise.
+/// The default, where `tidecast serve` listens by default.
 pub(crate) const DEFAULT: &str = "http://127.0.0.1:8000";
 
-/// Where a hub is.
+/// The address of a hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HubAddress {
     authority: Authority,
-    /// What its paths begin with; without the slash at the end, so empty for most.
+    /// The prefix of its paths, without a slash at the end; empty for most hubs.
     prefix: String,
 }
 
 impl HubAddress {
-    /// What goes into the header `Host`.
+    /// Returns the value of the `Host` header.
     pub(crate) fn authority(&self) -> &str {
         self.authority.as_str()
     }
 
-    /// The host as a resolver takes it.
+    /// Returns the host as a resolver takes it.
     pub(crate) fn host(&self) -> &str {
         self.authority.host().trim_start_matches('[').trim_end_matches(']')
     }
@@ -33,7 +33,7 @@ impl HubAddress {
         self.authority.port_u16().unwrap_or(80)
     }
 
-    /// A target below it.
+    /// Returns the request target of a path on the hub.
     pub(crate) fn target(&self, path_and_query: &str) -> String {
         format!("{}{path_and_query}", self.prefix)
     }
@@ -49,29 +49,31 @@ impl FromStr for HubAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // An empty variable is one that somebody unset as well as they could.
+        // An empty variable counts as not set.
         let text = if text.is_empty() { DEFAULT } else { text };
         let wrong = || "must be `http://HOST`, `http://HOST:PORT` or that with a path".to_owned();
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => {
-                return Err("https is not spoken here yet: name the hub's own http:// address, from a machine that \
+                return Err(
+                    "https is not spoken by this command: use the hub's own http:// address, from a machine that \
                             reaches it"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             _ => return Err(wrong()),
         }
         let authority = uri.authority().ok_or_else(wrong)?.clone();
         if authority.as_str().contains('@') {
-            return Err("a name or password in the address is not taken; a key goes into --publish-key".to_owned());
+            return Err("the address must not have a name or password; pass the key by --publish-key".to_owned());
         }
         let bare = authority.as_str() == authority.host();
         if authority.host().is_empty() || !bare && authority.port_u16().is_none() {
             return Err(wrong());
         }
         if uri.query().is_some() {
-            return Err("a query in the address says nothing here".to_owned());
+            return Err("the address must not have a query".to_owned());
         }
         Ok(Self { authority, prefix: uri.path().trim_end_matches('/').to_owned() })
     }
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read() {
+    fn addresses_are_parsed() {
         for (text, host, port, target) in [
             ("http://127.0.0.1:8000", "127.0.0.1", 8000, "/publish"),
             ("http://hub.example/", "hub.example", 80, "/publish"),
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_what_one_is() {
+    fn the_error_for_an_invalid_address_shows_a_valid_one() {
         for text in ["127.0.0.1:8000", "localhost", "ftp://a", "http://", "http://a:99999", "/", "http://a b"] {
             assert!(parse(text).unwrap_err().contains("http://HOST"), "{text}");
         }

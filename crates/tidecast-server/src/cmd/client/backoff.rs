@@ -1,9 +1,8 @@
-//! When to try again: after a pause that grows and is never the same for two, so that a hub that comes back is not met by
-//! all at once.
+//! Delays between attempts, which grow and are random, so that clients do not all return to a hub at once.
 
 use std::time::Duration;
 
-/// Growing pauses.
+/// Exponential backoff with jitter.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -12,21 +11,21 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses of about `first`, then twice as long each time, up to `longest`.
+    /// Creates a backoff that begins at `first` and doubles up to `longest`.
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
     }
 
-    /// Begins again, as after something went well.
+    /// Begins again at the first delay, after a success.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
 
-    /// The pause before the next attempt: between half of it and all of it.
+    /// Returns the delay before the next attempt: between half of the current delay and all of it.
     pub(crate) fn next_delay(&mut self) -> Duration {
-        let pause = self.next.min(self.longest);
-        self.next = (pause * 2).min(self.longest);
-        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+        let delay = self.next.min(self.longest);
+        self.next = (delay * 2).min(self.longest);
+        delay.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
 
@@ -35,11 +34,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_the_longest_and_begin_again() {
+    fn delays_grow_to_the_longest_and_begin_again() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
         for most in [100, 200, 350, 350] {
-            let pause = backoff.next_delay();
-            assert!(pause <= Duration::from_millis(most) && pause >= Duration::from_millis(most / 2), "{pause:?}");
+            let delay = backoff.next_delay();
+            assert!(delay <= Duration::from_millis(most) && delay >= Duration::from_millis(most / 2), "{delay:?}");
         }
         backoff.reset();
         assert!(backoff.next_delay() <= Duration::from_millis(100));

@@ -1,8 +1,8 @@
-//! A connection to the hub, and a request on it.
+//! Connections to the hub, and requests on them.
 //!
-//! A publish that may be repeated waits with its body for the hub's `100 Continue`: a hub that stops reads no more
-//! requests, but answers those whose body it has begun to read. So a connection that dies before the body left it
-//! leaves nothing in doubt; see [`ConnectionLost::in_doubt`].
+//! A publish that may be repeated holds its body back until the hub sends `100 Continue`. A stopping hub reads no more
+//! requests, but answers those whose body it has begun to read. So if a connection is lost before the body was sent, the
+//! events were certainly not published; see [`ConnectionLost::in_doubt`].
 
 use std::{
     fmt,
@@ -28,22 +28,22 @@ use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, sync::Notify, time::timeout};
 
-use crate::cmd::HubArguments;
+use super::HubArguments;
 
-/// How long a connection may take to come about.
+/// Maximum time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an answer may take. Longer than the hub lets a body take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
+/// Maximum time for a response; longer than the hub gives a body to arrive.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// How long a body waits to be asked for. Who does not know `100-continue` gets it after that.
+/// Maximum time that a body waits for `100 Continue`. A server that does not send it gets the body then.
 const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Maximum size of a response, in bytes.
+const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// After how long in silence the system asks whether the hub is still there.
-const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// Time without traffic after which the system probes the connection.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(45);
 
 /// A connection to the hub.
 #[derive(Debug)]
@@ -51,14 +51,14 @@ pub(crate) struct HubConnection {
     sender: SendRequest<RequestBody>,
 }
 
-/// An answer that was read whole.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct HubResponse {
     pub(crate) head: http::response::Parts,
     pub(crate) body: Bytes,
 }
 
-/// The hub could not be reached.
+/// An attempt to connect that failed.
 #[derive(Debug)]
 pub(crate) struct Unreachable(String);
 
@@ -70,17 +70,17 @@ impl fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
-/// A connection died before the answer was there.
+/// A connection that was lost before its response was complete.
 #[derive(Debug)]
 pub(crate) struct ConnectionLost {
-    /// The request's body had begun to leave, so that the hub may have acted on it.
+    /// Whether the body had begun to be sent, so that the hub may have acted on it.
     pub(crate) in_doubt: bool,
     why: String,
 }
 
 impl fmt::Display for ConnectionLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the connection was cut: {}", self.why)
+        write!(f, "the connection was lost: {}", self.why)
     }
 }
 
@@ -104,47 +104,47 @@ impl HubConnection {
         };
         let set_up = || {
             socket.set_nodelay(true)?;
-            // So that a hub whose machine vanished is noticed where nothing is sent to it.
-            let keep_alive = TcpKeepalive::new().with_time(SILENCE_MAX).with_interval(SILENCE_MAX / 3);
+            // A hub whose machine vanished is noticed also while nothing is sent to it.
+            let keep_alive = TcpKeepalive::new().with_time(TCP_KEEP_ALIVE).with_interval(TCP_KEEP_ALIVE / 3);
             SockRef::from(&socket).set_tcp_keepalive(&keep_alive)
         };
         set_up().map_err(|error: std::io::Error| unreachable(&error, ""))?;
         let (sender, connection) = handshake(TokioIo::new(socket)).await.map_err(|error| unreachable(&error, ""))?;
-        // It ends with the sender, or with the hub's end; whoever waits for an answer is told.
+        // It ends when the sender is dropped or the hub closes it; a pending request then fails.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Self { sender })
     }
 
-    /// Whether the hub has closed it, as far as is known.
+    /// Returns whether the hub is known to have closed the connection.
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Sends a request, and reads the head of the answer.
+    /// Sends a request, and reads the head of the response.
     pub(crate) async fn begin(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, ConnectionLost> {
-        let left = request.body().left.clone();
-        let cut = |why: String| ConnectionLost { in_doubt: left.load(Ordering::SeqCst), why };
+        let sent = request.body().sent.clone();
+        let cut = |why: String| ConnectionLost { in_doubt: sent.load(Ordering::SeqCst), why };
         self.sender.ready().await.map_err(|error| cut(reason(&error)))?;
-        match timeout(ANSWER_TIMEOUT, self.sender.send_request(request)).await {
+        match timeout(RESPONSE_TIMEOUT, self.sender.send_request(request)).await {
             Ok(answered) => answered.map_err(|error| cut(reason(&error))),
-            Err(_) => Err(cut(format!("no answer within {ANSWER_TIMEOUT:?}"))),
+            Err(_) => Err(cut(format!("no response within {RESPONSE_TIMEOUT:?}"))),
         }
     }
 
-    /// Sends a request, and reads all of the answer.
+    /// Sends a request, and reads the whole response.
     pub(crate) async fn ask(&mut self, request: Request<RequestBody>) -> Result<HubResponse, ConnectionLost> {
-        let left = request.body().left.clone();
-        let cut = |why: String| ConnectionLost { in_doubt: left.load(Ordering::SeqCst), why };
+        let sent = request.body().sent.clone();
+        let cut = |why: String| ConnectionLost { in_doubt: sent.load(Ordering::SeqCst), why };
         let (head, body) = self.begin(request).await?.into_parts();
-        match timeout(ANSWER_TIMEOUT, Limited::new(body, ANSWER_BYTES_MAX).collect()).await {
+        match timeout(RESPONSE_TIMEOUT, Limited::new(body, RESPONSE_BYTES_MAX).collect()).await {
             Ok(Ok(body)) => Ok(HubResponse { head, body: body.to_bytes() }),
             Ok(Err(error)) => Err(cut(error.to_string())),
-            Err(_) => Err(cut(format!("no end of the answer within {ANSWER_TIMEOUT:?}"))),
+            Err(_) => Err(cut(format!("the response was incomplete after {RESPONSE_TIMEOUT:?}"))),
         }
     }
 }
 
-/// What went wrong, with what was below it: hyper's own words alone say little.
+/// Describes an error of hyper with its cause, which its own message lacks.
 fn reason(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
@@ -152,7 +152,7 @@ fn reason(error: &hyper::Error) -> String {
     }
 }
 
-/// A request to the hub.
+/// Creates a request to the hub.
 pub(crate) fn request(hub: &HubArguments, method: Method, target: &str, body: RequestBody) -> Request<RequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
@@ -167,37 +167,48 @@ pub(crate) fn request(hub: &HubArguments, method: Method, target: &str, body: Re
     request
 }
 
-/// A publish of JSON. One that `waits` keeps its body until the hub asks for it.
-pub(crate) fn publish(hub: &HubArguments, body: impl Into<Bytes>, waits: bool) -> Request<RequestBody> {
+/// Creates a request that publishes JSON.
+pub(crate) fn publish(hub: &HubArguments, body: impl Into<Bytes>, expect: Expect) -> Request<RequestBody> {
     let body = RequestBody::new(body.into());
-    let asked = Arc::new(Notify::new());
-    let body = if waits { body.that_waits_for(asked.clone()) } else { body };
+    let waits = expect == Expect::Continue;
+    let continued = Arc::new(Notify::new());
+    let body = if waits { body.that_waits_for(continued.clone()) } else { body };
     let mut request = request(hub, Method::POST, "/publish", body);
     request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if waits {
         request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
-        on_informational(&mut request, move |_| asked.notify_one());
+        on_informational(&mut request, move |_| continued.notify_one());
     }
     request
 }
 
-/// A request's body: bytes, and whether they have left.
+/// When a request sends its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// With the head.
+    Nothing,
+    /// When the hub has sent `100 Continue`.
+    Continue,
+}
+
+/// The body of a request.
 pub(crate) struct RequestBody {
     bytes: Option<Bytes>,
     waits: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    pub(crate) left: Arc<AtomicBool>,
+    /// Whether the body has begun to be sent.
+    sent: Arc<AtomicBool>,
 }
 
 impl RequestBody {
     pub(crate) fn new(bytes: Bytes) -> Self {
-        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), waits: None, left: Arc::default() }
+        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), waits: None, sent: Arc::default() }
     }
 
-    fn that_waits_for(self, asked: Arc<Notify>) -> Self {
-        let asked = async move {
-            let _ = timeout(CONTINUE_TIMEOUT, asked.notified()).await;
+    fn that_waits_for(self, continued: Arc<Notify>) -> Self {
+        let continued = async move {
+            let _ = timeout(CONTINUE_TIMEOUT, continued.notified()).await;
         };
-        Self { waits: Some(Box::pin(asked)), ..self }
+        Self { waits: Some(Box::pin(continued)), ..self }
     }
 }
 
@@ -213,7 +224,7 @@ impl Body for RequestBody {
             ready!(waits.as_mut().poll(context));
             self.waits = None;
         }
-        self.left.store(true, Ordering::SeqCst);
+        self.sent.store(true, Ordering::SeqCst);
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 

@@ -1,4 +1,4 @@
-//! What the hub says is wrong: a problem document (RFC 9457), or what something in front of it says instead.
+//! Responses that are not a success: a problem document (RFC 9457) of the hub, or a response of a proxy in front of it.
 
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
@@ -6,14 +6,14 @@ use serde_json::Value;
 use super::connection::HubResponse;
 use crate::cmd::style::sanitize;
 
-/// Longest text of a stranger that is shown, in characters.
+/// Maximum length of a proxy's text that is shown, in characters.
 const SHOWN_MAX: usize = 300;
 
-/// An answer that is no success.
+/// A response that is not a success.
 #[derive(Debug)]
 pub(crate) struct HubProblem {
     pub(crate) status: StatusCode,
-    /// The document, if it is one: then it is the hub's.
+    /// The problem document, if the response has one; then it is the hub's.
     document: Option<Value>,
     text: String,
 }
@@ -25,7 +25,7 @@ impl HubProblem {
         Self { status, document, text: String::from_utf8_lossy(&answer.body).into_owned() }
     }
 
-    /// Whether the hub said it, and not something in front of it.
+    /// Returns whether the hub responded, and not a proxy in front of it.
     pub(crate) fn is_from_hub(&self) -> bool {
         self.document.is_some()
     }
@@ -34,7 +34,7 @@ impl HubProblem {
         self.document.as_ref()?.get(name)
     }
 
-    /// What is wrong, and what may help.
+    /// Describes what is wrong and what may help.
     pub(crate) fn advice(&self) -> String {
         let what = self.to_string();
         match self.status {

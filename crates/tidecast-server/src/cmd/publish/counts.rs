@@ -1,35 +1,35 @@
-//! What became of every line, exactly.
+//! Counts the outcome of every line.
 
 use std::fmt;
 
-/// How many rejected lines are named one by one.
+use crate::observe::terminal::print_error;
+
+/// Number of rejected lines that are named.
 const NAMED_MAX: u64 = 20;
 
-/// How many ranges of unknown lines are named.
+/// Number of ranges of unknown lines that are named.
 const RANGES_MAX: usize = 50;
 
-/// Counts of lines. What was read is published, rejected, of unknown fate, or was not sent.
+/// Counts of lines. Each line that was read is published, rejected, of unknown fate, or not sent.
 #[derive(Debug, Default)]
 pub(super) struct LineCounts {
     pub(super) read: u64,
-    /// Certainly there, once.
+    /// Published exactly once.
     pub(super) published: u64,
-    /// No events.
+    /// Not events.
     pub(super) rejected: u64,
-    /// Ranges of lines of which nobody knows whether they are there never, once or twice.
+    /// Ranges of lines that may be published never, once or twice.
     unknown: Vec<(u64, u64)>,
 }
 
 impl LineCounts {
-    /// Counts a line that is no event, and says why.
+    /// Counts a line that is not an event, and prints the reason.
     pub(super) fn reject(&mut self, line: u64, why: &str) {
         self.rejected += 1;
         if self.rejected <= NAMED_MAX {
-            crate::observe::terminal::print_error(format_args!("error: line {line} was refused: {why}"));
+            print_error(format_args!("error: line {line} was refused: {why}"));
         } else if self.rejected == NAMED_MAX + 1 {
-            crate::observe::terminal::print_error(format_args!(
-                "error: more lines were refused; they are counted only"
-            ));
+            print_error(format_args!("error: more lines were refused; they are only counted"));
         }
     }
 
@@ -45,7 +45,7 @@ impl LineCounts {
         self.unknown.iter().map(|(first, last)| last - first + 1).sum()
     }
 
-    /// The lines whose fate is unknown, in words.
+    /// Describes the lines whose fate is unknown, if there are any.
     pub(super) fn unknown_lines(&self) -> Option<String> {
         if self.unknown.is_empty() {
             return None;

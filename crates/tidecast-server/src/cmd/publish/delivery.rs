@@ -1,10 +1,11 @@
-//! Getting a batch to the hub, whatever happens on the way.
+//! Delivers batches to the hub across failures.
 //!
-//! A batch is sent until each of its entries is answered. It may be sent again without doubling anything, to a hub that
-//! remembers its keys. A hub in memory forgets them with its process, so where an entry may have been taken and the hub
-//! that answers in the end is another one (its positions are of another epoch, or there were none to compare with), the
-//! entry's line is named. So it is where the hub could not tell what its broker made of an entry. A hub that was stopped in peace leaves nothing behind that may have been taken: it answers what
-//! it has begun to read, and what it has not begun to read was never sent (see [`connection`](crate::cmd::client::connection)).
+//! A batch is sent again until the outcome of each entry is known. Idempotency keys keep a repeated entry from being
+//! published twice, as long as the hub remembers them. A hub in memory forgets its keys when it ends. So if an entry may have
+//! been published, and the hub that responds in the end is another process (its positions have another epoch, or there is
+//! none to compare with), the fate of the entry is unknown and its line is named. The same holds if the hub does not know
+//! whether its broker accepted an entry. A hub that stops in order leaves no entry in doubt, see
+//! [`connection`](crate::cmd::client::connection).
 
 use std::{collections::HashMap, fmt, time::Duration};
 
@@ -15,23 +16,21 @@ use super::{
     BatchEntry, LineCounts,
     outcome::{BatchOutcome, PublishedAt},
 };
-use crate::cmd::{
+use crate::cmd::client::{
     HubArguments,
-    client::{
-        backoff::Backoff,
-        connection::{ConnectionLost, HubConnection, publish},
-    },
+    backoff::Backoff,
+    connection::{ConnectionLost, Expect, HubConnection, publish},
 };
 
-/// The first pause before something is tried again, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The first and the longest delay before an attempt is repeated.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Why it went no further.
+/// Why the delivery stopped early.
 #[derive(Debug)]
 pub(super) enum Stopped {
-    /// The hub was away for too long.
+    /// The hub was unreachable for too long.
     GaveUp(String),
-    /// It would be the same the next time.
+    /// An error that a repetition does not change.
     Fatal(String),
     Interrupted,
 }
@@ -45,19 +44,19 @@ impl fmt::Display for Stopped {
     }
 }
 
-/// The way to the hub, and what is on it.
+/// Delivers batches to a hub.
 #[derive(Debug)]
 pub(super) struct Delivery {
     hub: HubArguments,
     give_up_after: Duration,
     connection: Option<HubConnection>,
-    /// What is not answered yet.
+    /// The entries of the batch whose outcome is not known yet.
     entries: Vec<BatchEntry>,
-    /// How many of them are in the request that is under way.
+    /// How many of them are in the current request.
     in_flight: usize,
-    /// How many are sent at once at most: fewer after something found a request too long.
+    /// Maximum number of entries in a request; it is reduced if a request was too large.
     batch_max: usize,
-    /// The epoch that each channel was last seen in.
+    /// The last known epoch of each channel.
     epochs: HashMap<String, Epoch>,
     pub(super) counts: LineCounts,
 }
@@ -76,32 +75,32 @@ impl Delivery {
         }
     }
 
-    /// Takes the next batch. The one before is delivered.
-    pub(super) fn put(&mut self, entries: Vec<BatchEntry>) {
+    /// Loads the next batch. The one before must be delivered.
+    pub(super) fn load(&mut self, entries: Vec<BatchEntry>) {
         self.entries = entries;
     }
 
     /// Delivers the batch.
     pub(super) async fn deliver(&mut self) -> Result<(), Stopped> {
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let mut backoff = Backoff::new(DELAYS.0, DELAYS.1);
         let mut give_up_at = None;
         while !self.entries.is_empty() {
-            let Some(trouble) = self.attempt().await? else {
+            let Some(obstacle) = self.attempt().await? else {
                 backoff.reset();
                 give_up_at = None;
                 continue;
             };
             let give_up_at = *give_up_at.get_or_insert_with(|| Instant::now() + self.give_up_after);
-            let pause = backoff.next_delay();
-            if Instant::now() + pause >= give_up_at {
-                return Err(Stopped::GaveUp(trouble));
+            let delay = backoff.next_delay();
+            if Instant::now() + delay >= give_up_at {
+                return Err(Stopped::GaveUp(obstacle));
             }
-            sleep(pause).await;
+            sleep(delay).await;
         }
         Ok(())
     }
 
-    /// Gives up what is not answered: it was not sent, or nobody knows.
+    /// Gives up the rest of the batch. Entries that may have been published are counted as unknown.
     pub(super) fn abandon(&mut self) {
         for (index, entry) in self.entries.drain(..).enumerate() {
             if entry.in_doubt || index < self.in_flight {
@@ -110,7 +109,7 @@ impl Delivery {
         }
     }
 
-    /// Sends what fits into a request. `Some` is what was in the way and may go away.
+    /// Sends as many entries as fit into a request. Returns an obstacle that may pass, if there was one.
     async fn attempt(&mut self) -> Result<Option<String>, Stopped> {
         let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
@@ -121,8 +120,8 @@ impl Delivery {
         };
         let sent = self.entries.len().min(self.batch_max);
         let body: Vec<&str> = self.entries[..sent].iter().map(|entry| &*entry.json).collect();
-        let request = publish(&self.hub, format!("[{}]", body.join(",")), true);
-        // Until it is known better, for one who interrupts.
+        let request = publish(&self.hub, format!("[{}]", body.join(",")), Expect::Continue);
+        // Counts as unknown if the program is interrupted now.
         self.in_flight = sent;
         let answer = connection.ask(request).await;
         self.in_flight = 0;
@@ -132,7 +131,7 @@ impl Delivery {
         };
         self.connection = Some(connection);
         match BatchOutcome::from_response(&answer, sent) {
-            BatchOutcome::Published(places) => self.take(&places),
+            BatchOutcome::Published(places) => self.complete(&places),
             BatchOutcome::Rejected { index, why } => {
                 let rejected = self.entries.remove(index);
                 self.counts.reject(rejected.line, &why);
@@ -143,7 +142,7 @@ impl Delivery {
                 self.counts.reject(rejected.line, &why);
             }
             BatchOutcome::Retry { published, in_doubt, why } => {
-                self.take(&published);
+                self.complete(&published);
                 if in_doubt && let Some(next) = self.entries.first_mut() {
                     next.in_doubt = true;
                 }
@@ -152,7 +151,7 @@ impl Delivery {
                 }
             }
             BatchOutcome::InDoubt(why) => {
-                self.doubt(sent);
+                self.mark_in_doubt(sent);
                 return Ok(Some(why));
             }
             BatchOutcome::Fatal(why) => return Err(Stopped::Fatal(why)),
@@ -162,20 +161,20 @@ impl Delivery {
 
     fn note_lost(&mut self, sent: usize, cut: &ConnectionLost) -> String {
         if cut.in_doubt {
-            self.doubt(sent);
+            self.mark_in_doubt(sent);
         }
         format!("{}: {cut}", self.hub.url)
     }
 
-    fn doubt(&mut self, sent: usize) {
+    fn mark_in_doubt(&mut self, sent: usize) {
         for entry in &mut self.entries[..sent] {
             entry.in_doubt = true;
         }
     }
 
-    /// Counts the first entries, which were published.
-    fn take(&mut self, places: &[PublishedAt]) {
-        // Any channel that goes on where it was proves that the hub still has its keys.
+    /// Removes the first entries, which were published, and counts them.
+    fn complete(&mut self, places: &[PublishedAt]) {
+        // A channel that still has its epoch proves that the hub has kept its keys.
         let same_hub = places.iter().any(|place| self.epochs.get(&place.channel) == Some(&place.position.epoch));
         for (entry, place) in self.entries.drain(..places.len()).zip(places) {
             if entry.in_doubt && !same_hub {

@@ -1,6 +1,6 @@
-//! A line as an entry of the array that is published.
+//! Makes entries of lines.
 //!
-//! It is checked here as far as that is possible without the hub, so that a mistake names its line at once.
+//! An entry is checked as far as that is possible without the hub, so that an error names its line at once.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidecast::{Channel, EventId, EventType, IdempotencyKey, Limits, limits::RETRY_MAX};
 
-/// What the entries of a run have in common.
+/// The members that all entries of a run share.
 #[derive(Debug)]
 pub(super) struct EventTemplate {
     pub(super) channel: String,
     pub(super) event_type: Option<String>,
     pub(super) id: Option<String>,
     pub(super) retry: Option<Duration>,
-    /// The idempotency key, or what it begins with.
+    /// The idempotency key, or its prefix.
     pub(super) key: String,
-    /// Whether a key ends with the line's number.
+    /// Whether the line number is appended to the key.
     pub(super) numbered: bool,
 }
 
-/// An event on its way.
+/// An event to be published.
 #[derive(Debug)]
 pub(super) struct BatchEntry {
-    /// Its line, from 1 on.
+    /// The number of its line, from 1.
     pub(super) line: u64,
-    /// As it stands in the array.
+    /// Its JSON in the array.
     pub(super) json: String,
-    /// A hub may have taken it without that its answer was seen.
+    /// Whether a hub may have published it without a response.
     pub(super) in_doubt: bool,
 }
 
-/// An event as `POST /publish` takes it. Names that it does not take and names given twice are mistakes there, too.
+/// An event in the form that `POST /publish` takes, where unknown and repeated names are errors too.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Members<'a> {
@@ -53,7 +53,7 @@ struct Members<'a> {
 }
 
 impl EventTemplate {
-    /// Checks what all entries share.
+    /// Checks the shared members.
     pub(super) fn check(&self) -> Result<(), tidecast::Error> {
         Channel::new(&self.channel)?;
         self.event_type.as_deref().map(EventType::new).transpose()?;
@@ -62,7 +62,7 @@ impl EventTemplate {
         Ok(())
     }
 
-    /// Text as the data of an event.
+    /// Makes an entry with text as its data.
     pub(super) fn entry(&self, line: u64, text: &str) -> Result<BatchEntry, String> {
         check_size(text.len())?;
         let data = serde_json::value::to_raw_value(text).map_err(|error| error.to_string())?;
@@ -78,13 +78,13 @@ impl EventTemplate {
         self.finish(line, members)
     }
 
-    /// A whole event as it was written.
+    /// Makes an entry of an event in JSON.
     pub(super) fn entry_of_json(&self, line: u64, text: &str) -> Result<BatchEntry, String> {
         let mut members: Members<'_> = serde_json::from_str(text).map_err(|error| {
-            // Its position speaks of lines of its own, of which there is one.
+            // The error counts lines within the text, which has one.
             let error = error.to_string();
             let what = error.split(" at line ").next().unwrap_or_default();
-            format!("is no event such as {{\"data\": …}}: {what}")
+            format!("is not an event such as {{\"data\": …}}: {what}")
         })?;
         let given = |text: &Option<Cow<'_, str>>| text.as_ref().is_some_and(|text| !text.is_empty());
         if !given(&members.channel) {
@@ -92,7 +92,7 @@ impl EventTemplate {
         }
         members.event_type = members.event_type.take().filter(|text| !text.is_empty());
         members.id = members.id.take().filter(|text| !text.is_empty());
-        // A string's escapes can be longer than what they stand for, so the hub has the last word on such.
+        // Escapes can be longer than the characters they stand for, so only the hub can check the size of a string.
         if !members.data.get().starts_with('"') {
             check_size(members.data.get().len())?;
         }
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_told() {
+    fn the_error_for_an_invalid_event_names_the_cause() {
         for (text, part) in [
             ("{", "EOF"),
-            ("7", "is no event"),
+            ("7", "is not an event"),
             ("{\"type\": \"a\"}", "missing field `data`"),
             ("{\"data\": 1, \"kind\": \"a\"}", "unknown field `kind`"),
             ("{\"data\": 1, \"data\": 2}", "duplicate field `data`"),

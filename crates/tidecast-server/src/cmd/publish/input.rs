@@ -1,7 +1,7 @@
-//! Standard input as batches of entries.
+//! Reads standard input as batches of entries.
 //!
-//! A thread reads it, because reading may block. A batch is what could be read without waiting, up to what the hub takes
-//! at once: so what somebody types leaves line by line, and a file in large arrays.
+//! A thread reads, because reading may block. A batch has the lines that can be read without waiting, up to the limits of
+//! the hub: typed lines are sent one by one, a file in large arrays.
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -13,40 +13,39 @@ use tokio::sync::mpsc;
 use super::{BatchEntry, EventTemplate};
 use crate::{http::publish::BYTE_ORDER_MARK, limits::BATCH_MAX};
 
-/// Most bytes of a batch, in its JSON. Half of what the hub takes, and as much as proxies commonly let pass.
+/// Maximum size of a batch as JSON, in bytes: half of what the hub accepts, and what proxies commonly let pass.
 const BATCH_BYTES_MAX: usize = 1024 * 1024 - 16 * 1024;
 
-/// Longest line, in bytes: what follows is passed over, and the line rejected. An event's data may have 1 MiB, and its JSON
-/// the double of what a body may have would be rejected anyway.
+/// Maximum length of a line, in bytes. The hub would refuse the body of a longer one, so it is rejected here.
 const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// How much is read at once.
+/// Size of the read buffer, in bytes.
 const READ_BYTES: usize = 256 * 1024;
 
-/// How many batches are read ahead.
+/// Number of batches that are read ahead.
 const AHEAD: usize = 4;
 
-/// Lines that were read.
+/// Lines that are published together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) entries: Vec<BatchEntry>,
     pub(super) rejected: Vec<Rejected>,
-    /// How many events there were, rejected ones too.
+    /// Number of lines, rejected ones included.
     pub(super) lines: u64,
-    /// How many bytes of standard input that was.
+    /// Number of bytes of standard input.
     pub(super) bytes: u64,
-    /// Reading went wrong after these.
+    /// The error of reading after these lines.
     pub(super) error: Option<io::Error>,
 }
 
-/// A line that is no event.
+/// A line that is not an event.
 #[derive(Debug)]
 pub(super) struct Rejected {
     pub(super) line: u64,
     pub(super) why: String,
 }
 
-/// Begins to read.
+/// Starts to read standard input.
 pub(super) fn read(template: EventTemplate, ndjson: bool) -> mpsc::Receiver<Batch> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     thread::spawn(move || {
@@ -57,7 +56,7 @@ pub(super) fn read(template: EventTemplate, ndjson: bool) -> mpsc::Receiver<Batc
             number: 0,
             held: None,
         };
-        // Nobody receives once the command has ended.
+        // The receiver is dropped when the command ends.
         while let Some(batch) = lines.next() {
             if sender.blocking_send(batch).is_err() {
                 break;
@@ -72,12 +71,12 @@ struct Lines<R> {
     template: EventTemplate,
     ndjson: bool,
     number: u64,
-    /// An entry that had no more room in its batch.
+    /// An entry that did not fit into its batch.
     held: Option<BatchEntry>,
 }
 
 impl<R: Read> Lines<R> {
-    /// The next batch; `None` at the end.
+    /// Returns the next batch; `None` at the end.
     fn next(&mut self) -> Option<Batch> {
         let mut batch = Batch::default();
         let mut json_bytes = 0;
@@ -88,7 +87,7 @@ impl<R: Read> Lines<R> {
         }
         let mut line = Vec::new();
         while batch.lines < BATCH_MAX as u64 {
-            // What would have to be waited for is for the next batch.
+            // A line that is not there yet is left to the next batch.
             if batch.lines > 0 && !self.reader.buffer().contains(&b'\n') {
                 break;
             }
@@ -127,7 +126,7 @@ impl<R: Read> Lines<R> {
 
     fn entry(&self, bytes: u64, line: &[u8]) -> Option<Result<BatchEntry, String>> {
         if bytes > LINE_BYTES_MAX as u64 {
-            return Some(Err(format!("has {bytes} bytes; no event is as long")));
+            return Some(Err(format!("has {bytes} bytes; at most {LINE_BYTES_MAX} are allowed")));
         }
         // By which some editors and shells begin a file; it is none of the first event's.
         let line = if self.number == 1 { line.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(line) } else { line };
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_lines_are_no_data_and_empty_lines_are_events_only_as_text() {
+    fn line_ends_are_not_data_and_empty_lines_are_events_only_as_text() {
         let text = b"a\r\n\n\xff\nlast";
         let read = batches(text, false);
         let entries: Vec<_> = read.iter().flat_map(|batch| &batch.entries).map(|entry| entry.line).collect();

@@ -1,4 +1,4 @@
-//! What an answer to a publish means for each entry of it.
+//! Interprets the response to a batch for each of its entries.
 
 use http::StatusCode;
 use serde_json::Value;
@@ -6,25 +6,25 @@ use tidecast::Position;
 
 use crate::cmd::client::{connection::HubResponse, problem::HubProblem};
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub(super) enum BatchOutcome {
-    /// All of them were published, here.
+    /// All entries were published, at these positions.
     Published(Vec<PublishedAt>),
-    /// One of them is no event: nothing of the batch was published.
+    /// One entry is not an event, so none was published.
     Rejected { index: usize, why: String },
-    /// It is too long for something on the way.
+    /// The request is too large for the hub or a proxy.
     TooLarge(String),
-    /// The first so many were published, and later the rest may be. Of the next one nobody knows whether it was, if it is
-    /// in doubt.
+    /// The first entries were published, and the rest can be sent again. If `in_doubt`, the first of the rest may have been
+    /// published too.
     Retry { published: Vec<PublishedAt>, in_doubt: bool, why: String },
-    /// Something on the way does not know what became of it.
+    /// A proxy failed, so that the entries may have been published.
     InDoubt(String),
-    /// It would be the same the next time.
+    /// An error that a repetition does not change.
     Fatal(String),
 }
 
-/// Where an event is.
+/// The position of a published event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PublishedAt {
     pub(super) channel: String,
@@ -32,23 +32,24 @@ pub(super) struct PublishedAt {
 }
 
 impl BatchOutcome {
-    /// Reads an answer to a batch of so many.
+    /// Interprets the response to a batch of `entries` entries.
     pub(super) fn from_response(answer: &HubResponse, entries: usize) -> Self {
         if answer.head.status == StatusCode::OK {
-            return match serde_json::from_slice(&answer.body).ok().and_then(|answers| places(&answers)) {
+            return match serde_json::from_slice(&answer.body).ok().and_then(|answers| positions(&answers)) {
                 Some(places) if places.len() == entries => Self::Published(places),
-                _ => Self::Fatal("what answered is no Tidecast hub; is the address right?".to_owned()),
+                _ => Self::Fatal("the response is not that of a Tidecast hub; is the address right?".to_owned()),
             };
         }
         let problem = HubProblem::from_response(answer);
         let index = problem.member("index").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
         match (problem.status, index) {
             (StatusCode::SERVICE_UNAVAILABLE, _) if problem.is_from_hub() => {
-                let published = problem.member("published").and_then(places).filter(|places| places.len() <= entries);
+                let published =
+                    problem.member("published").and_then(positions).filter(|places| places.len() <= entries);
                 let in_doubt = problem.member("in_doubt") == Some(&Value::Bool(true));
                 Self::Retry { published: published.unwrap_or_default(), in_doubt, why: problem.to_string() }
             }
-            // The hub had not read all of it.
+            // The hub had not read the whole body.
             (StatusCode::REQUEST_TIMEOUT, _) if problem.is_from_hub() => {
                 Self::Retry { published: Vec::new(), in_doubt: false, why: problem.to_string() }
             }
@@ -63,12 +64,12 @@ impl BatchOutcome {
     }
 }
 
-/// The index counts within the batch, which says nothing to whoever wrote the lines.
+/// Removes the index within the batch, which means nothing to the author of the lines.
 fn without_index(detail: &str, index: usize) -> String {
     detail.strip_prefix(&format!("entry {index}: ")).unwrap_or(detail).to_owned()
 }
 
-fn places(answers: &Value) -> Option<Vec<PublishedAt>> {
+fn positions(answers: &Value) -> Option<Vec<PublishedAt>> {
     let answers = answers.as_array()?.iter();
     answers
         .map(|answer| {
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_has_its_meaning() {
+    fn each_response_has_its_outcome() {
         const HUB: &str = "application/problem+json";
         let place = r#"{"channel": "a", "position": "00c0ffee1234.1"}"#;
         let json = "application/json";

@@ -1,4 +1,4 @@
-//! How far it is, on a terminal only: a line that is written over.
+//! Shows the progress on a terminal, in a line that is overwritten.
 
 use std::{
     fs::File,
@@ -7,20 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often it is written.
+/// Minimum time between two updates.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// How wide the bar is.
+/// Width of the bar, in characters.
 const WIDTH: u64 = 30;
 
-/// The line.
+/// The progress line.
 #[derive(Debug)]
 pub(super) struct Progress {
     shown: bool,
     begun: Instant,
     written: Option<Instant>,
     bytes: u64,
-    /// How long standard input is, where it is a file.
+    /// Size of standard input, if it is a file.
     of_bytes: Option<u64>,
 }
 
@@ -31,7 +31,7 @@ impl Progress {
         Self { shown, begun: Instant::now(), written: None, bytes: 0, of_bytes }
     }
 
-    /// Tells how many lines there are now, and how many bytes of input were new among them.
+    /// Updates the line with the number of lines so far and the number of further bytes of input.
     pub(super) fn show(&mut self, lines: u64, bytes: u64) {
         self.bytes += bytes;
         if !self.shown || self.written.is_some_and(|at| at.elapsed() < EVERY) {
@@ -44,7 +44,7 @@ impl Progress {
         let _ = write!(io::stderr(), "\r{bar}{lines} lines, {rate} a second\x1b[K");
     }
 
-    /// Takes the line away, before something else is written.
+    /// Clears the line, before other output.
     pub(super) fn clear(&mut self) {
         if self.written.take().is_some() {
             let _ = write!(io::stderr(), "\r\x1b[K");

@@ -1,7 +1,7 @@
-//! Which channel an event is of.
+//! Finds the channel of an event.
 //!
-//! An event does not say it. On several channels its id is the cursor, one position per channel, and the one that has
-//! moved on since is that of the event's channel.
+//! An event does not name its channel. On several channels its id is the cursor, with one position per channel, and the
+//! position that has changed is that of the event's channel.
 
 use tidecast::wire::Message;
 
@@ -16,7 +16,7 @@ impl ChannelFinder {
         Self { channels }
     }
 
-    /// The channel of an event that came after an id; `None` where it can't be told.
+    /// Returns the channel of an event that followed an id; `None` if it is unknown.
     pub(super) fn find(&self, before: &str, message: &Message) -> Option<&str> {
         if let [channel] = &self.channels[..] {
             return Some(channel);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_position_that_moved_tells() {
+    fn the_position_that_changed_is_the_events() {
         let message =
             |id: &str| Message { event_type: String::new(), data: String::new(), last_event_id: id.to_owned() };
         let two = ChannelFinder::new(vec!["a".to_owned(), "b".to_owned()]);

@@ -1,4 +1,4 @@
-//! One connection after the other: what an `EventSource` keeps between them, and how it reads one.
+//! Reads streams, one connection after the other, and keeps what an `EventSource` keeps between them.
 
 use std::{io, time::Duration};
 
@@ -8,32 +8,30 @@ use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tidecast::wire::{Decoder, Item};
 
-use super::{StreamEnd, channel_finder::ChannelFinder, print::Printer, written};
-use crate::cmd::{
+use super::{StreamEnd, channel_finder::ChannelFinder, end_of_write, print::Printer};
+use crate::cmd::client::{
     HubArguments,
-    client::{
-        connection::{HubConnection, RequestBody, request},
-        problem::HubProblem,
-    },
+    connection::{HubConnection, RequestBody, request},
+    problem::HubProblem,
 };
 
-/// The pause before connecting again where the hub has not said.
+/// The delay before a reconnect if the hub has not set one.
 const RETRY_DEFAULT: Duration = Duration::from_secs(3);
 
-/// Longest body of an answer that is no stream, in bytes.
+/// Maximum size of a response that is not a stream, in bytes.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
-/// Who follows.
+/// A client that follows channels across connections.
 #[derive(Debug)]
 pub(super) struct Follower {
     hub: HubArguments,
     target: String,
     channel_finder: ChannelFinder,
     retry: Duration,
-    /// Where it goes on; empty at the beginning.
+    /// The id to resume from; empty at first.
     last_event_id: String,
     ever_connected: bool,
-    /// The last connection brought at least the stream's first block.
+    /// Whether the last connection delivered at least the first block of the stream.
     has_read: bool,
 }
 
@@ -53,7 +51,7 @@ impl Follower {
         }
     }
 
-    /// The pause that the hub wishes.
+    /// Returns the delay that the hub requests before a reconnect.
     pub(super) fn retry(&self) -> Duration {
         self.retry
     }
@@ -62,12 +60,16 @@ impl Follower {
         self.ever_connected
     }
 
-    /// Whether the last connection brought something.
+    /// Returns whether the last connection delivered something.
     pub(super) fn has_read(&self) -> bool {
         self.has_read
     }
 
-    /// Connects and reads to the end of the stream. An error is one of writing.
+    /// Connects, and reads the stream to its end.
+    ///
+    /// # Errors
+    ///
+    /// An error of the output.
     pub(super) async fn connection(&mut self, printer: &mut Printer) -> io::Result<StreamEnd> {
         self.has_read = false;
         let mut connection = match HubConnection::open(&self.hub).await {
@@ -77,7 +79,7 @@ impl Follower {
         let mut request = request(&self.hub, Method::GET, &self.target, RequestBody::new(Bytes::new()));
         request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         if !self.last_event_id.is_empty() {
-            // A decoder's ids are UTF-8; one that no header can carry is none that came in one piece.
+            // An id that a header cannot carry is incomplete.
             if let Ok(value) = HeaderValue::from_bytes(self.last_event_id.as_bytes()) {
                 request.headers_mut().insert("last-event-id", value);
             }
@@ -103,17 +105,17 @@ impl Follower {
             match self.read(&mut decoder, &bytes, printer) {
                 Ok(None) => {}
                 Ok(Some(too_large)) => return Ok(StreamEnd::Rejected(too_large)),
-                Err(error) => return Ok(written(Err(error))?.unwrap_or(StreamEnd::OutputClosed)),
+                Err(error) => return Ok(end_of_write(Err(error))?.unwrap_or(StreamEnd::OutputClosed)),
             }
-            if let Some(end) = written(printer.flush())? {
+            if let Some(end) = end_of_write(printer.flush())? {
                 return Ok(end);
             }
         }
         Ok(StreamEnd::Lost("the hub ended the stream".to_owned()))
     }
 
-    /// Reads on, line by line, because an id of a block without an event counts as well. Answers with what is wrong with
-    /// the stream.
+    /// Decodes bytes line by line, because the id of a block without an event counts too. Returns what is wrong with the
+    /// stream, if it is invalid.
     fn read(&mut self, decoder: &mut Decoder, bytes: &[u8], printer: &mut Printer) -> io::Result<Option<String>> {
         let mut items = Vec::new();
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -129,7 +131,7 @@ impl Follower {
                     _ => {}
                 }
             }
-            // A connection that was cut before its first block does not change where it goes on.
+            // A connection that is lost before its first block leaves the id as it was.
             let id = decoder.resume_id();
             if !id.is_empty() && id != self.last_event_id {
                 id.clone_into(&mut self.last_event_id);
@@ -145,12 +147,12 @@ impl Follower {
         let problem = HubProblem::from_response(&crate::cmd::client::connection::HubResponse { head, body });
         if status == StatusCode::OK {
             return StreamEnd::Rejected(format!(
-                "{} answered with something else than events: is a hub there?",
+                "{} did not respond with a stream: is it the address of a hub?",
                 self.hub.url
             ));
         }
         if status == StatusCode::NO_CONTENT {
-            return StreamEnd::Rejected("the hub says that there is no more to follow (204)".to_owned());
+            return StreamEnd::Rejected("the hub has no more events for this stream (204)".to_owned());
         }
         let passes =
             status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);

@@ -1,4 +1,4 @@
-//! Events on standard output: for people, or an object per line.
+//! Prints events on standard output: as text, or as a JSON object per line.
 
 use std::io::{self, BufWriter, Stdout, Write};
 
@@ -8,7 +8,7 @@ use tidecast::{STREAM_RESET, wire::Message};
 
 use crate::cmd::style::{Emphasis, SanitizedJson, Style, sanitize};
 
-/// Standard output.
+/// Prints events on standard output.
 #[derive(Debug)]
 pub(super) struct Printer {
     output: BufWriter<Stdout>,
@@ -17,7 +17,7 @@ pub(super) struct Printer {
     names_channels: bool,
 }
 
-/// An event as `--json` prints it.
+/// An event in the form of `--json`.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ impl Printer {
         Self { style: Style::of(&output), output: BufWriter::with_capacity(64 * 1024, output), json, names_channels }
     }
 
-    /// Writes an event; it is seen with the next [`flush`](Self::flush).
+    /// Writes an event to the buffer.
     pub(super) fn message(&mut self, channel: Option<&str>, message: &Message) -> io::Result<()> {
         let reset = (message.event_type == STREAM_RESET).then(|| serde_json::from_str(&message.data).ok()).flatten();
         let channel = reset.as_ref().and_then(|reset: &Value| reset["channel"].as_str()).or(channel);
@@ -50,7 +50,7 @@ impl Printer {
         }
     }
 
-    /// Lets go of what was written.
+    /// Writes the buffer out.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
     }
@@ -62,7 +62,7 @@ impl Printer {
             write!(self.output, "{} ", style.paint(Emphasis::Dim, sanitize(channel.unwrap_or("?"))))?;
         }
         write!(self.output, "{}", style.paint(Emphasis::Name, sanitize(&message.event_type)))?;
-        // Further lines stand further in, so that an event's beginning is seen.
+        // Further lines are indented, so that the beginning of an event stands out.
         for (index, line) in message.data.split('\n').enumerate() {
             writeln!(self.output, "{}{}", if index == 0 { " " } else { "    " }, sanitize(line))?;
         }
@@ -72,16 +72,16 @@ impl Printer {
     fn reset(&mut self, channel: Option<&str>, reset: &Value) -> io::Result<()> {
         let reason = reset["reason"].as_str().unwrap_or_default();
         let meaning = match reason {
-            "expired" => "what came in between is not kept any more",
-            "restarted" => "the channel has begun anew, so events may be missing",
-            "unknown-id" => "the hub does not know where this was, so events may be missing",
-            "too-slow" => "this read too slowly, and events are missing",
-            "ambiguous-id" => "several events have the id from which to go on, so some may come again",
+            "expired" => "the events in between are no longer retained",
+            "restarted" => "the channel was restarted, so events may be missing",
+            "unknown-id" => "the hub does not know the id to resume from, so events may be missing",
+            "too-slow" => "this client read too slowly, and events are missing",
+            "ambiguous-id" => "several events have the id to resume from, so some may be repeated",
             _ => "events may be missing",
         };
-        let resumed_at = reset["resumed_at"].as_str().unwrap_or("an unknown place");
+        let resumed_at = reset["resumed_at"].as_str().unwrap_or("an unknown position");
         let channel = channel.unwrap_or("?");
-        let notice = format!("-- reset of {channel} ({reason}): {meaning}; goes on after {resumed_at}");
+        let notice = format!("-- reset of {channel} ({reason}): {meaning}; resumed after {resumed_at}");
         writeln!(self.output, "{}", self.style.paint(Emphasis::Notice, sanitize(&notice)))
     }
 }

@@ -1,4 +1,4 @@
-//! Whether anybody still reads standard output.
+//! Detects that the reader of standard output has gone.
 
 use std::{future::pending, io, thread};
 
@@ -9,32 +9,32 @@ use rustix::{
 };
 use tokio::sync::oneshot;
 
-/// Is ready once the reader of a pipe has gone. Of what is no pipe that can't be told, and it waits for ever.
+/// Waits until the reader of the pipe has gone; for ever if standard output is not a pipe.
 ///
-/// A thread waits, because making the pipe one that never blocks would do so for everybody who shares it.
+/// A thread polls the pipe, because setting it to non-blocking would affect every process that shares it.
 pub(super) async fn output_closed() {
     let is_pipe = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo;
     if !fstat(io::stdout()).is_ok_and(is_pipe) {
         return pending().await;
     }
-    let (gone, told) = oneshot::channel();
+    let (closed, notified) = oneshot::channel();
     thread::spawn(move || {
         let output = io::stdout();
-        // Asked for nothing, it answers with what is always told: that the other end was closed.
+        // Polled for no event, it still reports that the other end was closed.
         let mut waiting = [PollFd::new(&output, PollFlags::empty())];
         loop {
             match poll(&mut waiting, None) {
                 Ok(_) => {
-                    let _ = gone.send(());
+                    let _ = closed.send(());
                     break;
                 }
                 Err(Errno::INTR) => {}
-                // Then a write will tell.
+                // A write will fail instead.
                 Err(_) => break,
             }
         }
     });
-    if told.await.is_err() {
+    if notified.await.is_err() {
         pending::<()>().await;
     }
 }
