@@ -1,4 +1,4 @@
-//! Who may import whom, as cargo resolves it, and that the manifests say each dependency once.
+//! The direction of dependencies among the crates, as cargo resolves them, and the versions of other dependencies.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
@@ -7,17 +7,18 @@ use serde_json::Value;
 use super::{manifests, none_of, sections};
 use crate::workspace::{cargo_program, root};
 
-/// A crate, and what may not be in it, however deep. What ends in `*` is the beginning of a name.
+/// Crates, each with the packages that it must not depend on, directly or indirectly. A name that ends in `*` stands for all
+/// that begin with it.
 const NEVER: [(&str, &[&str]); 4] = [
     ("tidecast", &["axum*", "http", "http-body*", "hyper*", "redis", "tokio*", "tower*", "tidecast-*"]),
     ("tidecast-axum", &["redis", "tidecast-redis", "tidecast-serve*"]),
     ("tidecast-redis", &["axum*", "hyper*", "tower*", "tidecast-axum", "tidecast-serve*"]),
-    // How requests are routed, configured and scraped is the program's.
+    // Routes, settings and metrics belong to the program.
     ("tidecast-serve", &["clap*", "prometheus*", "redis", "tidecast-redis", "tidecast-server", "toml*"]),
 ];
 
 #[test]
-fn a_crate_sees_only_what_it_may() {
+fn no_crate_depends_on_a_forbidden_one() {
     let mut problems = Vec::new();
     for (package, never) in NEVER.into_iter().filter(|(package, _)| exists(package)) {
         for dependency in tree(&["--package", package, "--edges", "normal"]).into_iter().filter(|name| name != package)
@@ -27,8 +28,9 @@ fn a_crate_sees_only_what_it_may() {
                 None => dependency == *pattern,
             });
             if banned {
-                problems
-                    .push(format!("{package} sees {dependency}: `cargo tree -p {package} -i {dependency}` says how"));
+                problems.push(format!(
+                    "{package} depends on {dependency}: `cargo tree -p {package} -i {dependency}` shows how"
+                ));
             }
         }
     }
@@ -36,10 +38,10 @@ fn a_crate_sees_only_what_it_may() {
 }
 
 #[test]
-fn nothing_imports_the_server() {
-    if exists("tidecast-server") {
-        let importers = tree(&["--workspace", "--invert", "tidecast-server", "--edges", "normal,build,dev"]);
-        assert_eq!(importers, BTreeSet::from(["tidecast-server".to_owned()]));
+fn nothing_depends_on_the_server_and_only_tests_on_their_support() {
+    for (package, edges) in [("tidecast-server", "normal,build,dev"), ("tidecast-test", "normal,build")] {
+        let dependents = tree(&["--workspace", "--invert", package, "--edges", edges]);
+        assert_eq!(dependents, BTreeSet::from([package.to_owned()]));
     }
 }
 
@@ -49,12 +51,12 @@ fn every_dependency_of_the_workspace_is_used() {
     let used: BTreeSet<String> =
         manifests().iter().flat_map(|(_, text)| dependencies(text)).map(|(key, _)| key).collect();
     let unused = dependencies(&workspace).into_iter().filter(|(key, _)| !used.contains(key));
-    none_of(&unused.map(|(key, _)| format!("Cargo.toml: nobody uses {key}")).collect::<Vec<_>>());
+    none_of(&unused.map(|(key, _)| format!("Cargo.toml: no package uses {key}")).collect::<Vec<_>>());
 }
 
-/// So that a direct dependency has one version, in one place.
+/// Each direct dependency has one version, which stands in one place.
 #[test]
-fn every_dependency_is_the_workspaces() {
+fn every_dependency_is_taken_from_the_workspace() {
     let mut problems = Vec::new();
     for (name, text) in manifests() {
         for (key, value) in dependencies(&text) {
@@ -66,8 +68,8 @@ fn every_dependency_is_the_workspaces() {
     none_of(&problems);
 }
 
-/// A dependency that needs a newer Rust than ours says it does would break the build of all who have just that. What a
-/// dependency uses without saying so is not seen here.
+/// A dependency that needs a newer Rust would break the build on the stated one. A dependency that needs a newer Rust than it
+/// states is not found here.
 #[test]
 fn no_dependency_states_a_newer_rust_than_the_workspace() {
     let mut command = Command::new(cargo_program());
@@ -84,7 +86,7 @@ fn no_dependency_states_a_newer_rust_than_the_workspace() {
     none_of(&newer.map(|(package, stated)| format!("{} needs Rust {stated}", package["id"])).collect::<Vec<_>>());
 }
 
-/// The parts of a version; one that is left out is 0.
+/// Returns the parts of a version, with 0 for those that are left out.
 fn version(text: &str) -> [u32; 3] {
     let mut parts = text.split('.').map(|part| part.parse().expect("a number"));
     [(); 3].map(|()| parts.next().unwrap_or(0))
@@ -94,7 +96,7 @@ fn exists(package: &str) -> bool {
     root().join("crates").join(package).join("Cargo.toml").exists()
 }
 
-/// The keys of a manifest's dependencies, each with what is said of it.
+/// Returns the keys of a manifest's dependencies with their values.
 fn dependencies(manifest: &str) -> Vec<(String, String)> {
     let lines = sections(manifest).filter(|(section, _)| section.ends_with("dependencies"));
     let pairs = lines.filter_map(|(_, line)| line.split_once('=').map(|(key, value)| (key.trim(), value.trim())));
@@ -107,7 +109,7 @@ fn dependencies(manifest: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The names of the packages in a `cargo tree`, with all features.
+/// Returns the names of the packages in a `cargo tree` with all features.
 fn tree(args: &[&str]) -> BTreeSet<String> {
     let mut command = Command::new(cargo_program());
     command.current_dir(root()).args(["tree", "--locked", "--all-features", "--prefix", "none", "--format", "{p}"]);
