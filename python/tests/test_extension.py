@@ -133,7 +133,7 @@ def test_commands_report_invalid_arguments(app: Flask, monkeypatch: pytest.Monke
     ("setting", "said"),
     [
         ({"SSE_HUB_URL": "http://127.0.0.1:1"}, "SSE_HUB_URL is set and SSE_HUB_KEY is not"),
-        ({"SSE_REDIS_URL": "nowhere"}, "Redis URL begins with none of"),
+        ({"SSE_REDIS_URL": "nowhere"}, "Redis URL does not begin with one of"),
     ],
 )
 def test_commands_report_invalid_settings_without_a_traceback(

@@ -1,8 +1,7 @@
-//! What is published on a channel of Redis, and what is kept in its stream: an event as JSON, and the tail behind it.
+//! The format of events on Redis: JSON, which also goes into the stream, and behind it a trailer with the position.
 //!
-//! `payload` writes what we publish, `trailer` is the position behind it, `own` reads both back, and `foreign` reads what
-//! others publish as Flask-SSE's subscribers would. None of them knows a connection, a key or a script. The broker
-//! encodes by way of `scripts`; the listener decodes.
+//! `payload` encodes an event, `trailer` its position, and `native` decodes both. `foreign` decodes what other programs
+//! publish, as Flask-SSE's subscribers would. Nothing here knows connections, keys or scripts.
 
 mod control;
 mod foreign;
@@ -28,38 +27,39 @@ pub(crate) use self::{
 #[cfg(test)]
 pub(crate) use self::trailer::written as written_trailer;
 
-/// How many bytes of JSON stand for a byte of data at most (`\u0001`), and what comes on top of the data.
+/// The most bytes of JSON for a byte of data (`\u0001`).
 const JSON_BYTES_PER_BYTE: usize = 6;
-const FRAME_OF_JSON_BYTES: usize = 64 * 1024;
 
-/// What a payload turned out to be.
+/// The most bytes of JSON besides the data.
+const JSON_OVERHEAD_BYTES: usize = 64 * 1024;
+
+/// A decoded payload.
 #[derive(Debug)]
 pub(crate) enum Decoded {
-    /// An event that a Tidecast published.
+    /// An event published by a Tidecast hub.
     Native {
-        /// Where it stands, if the channel's log in Redis has that epoch.
+        /// Its position, if the channel in Redis has that epoch.
         position: Position,
-        /// The event, or as much of it as was published.
+        /// The event, or the part of it that was published.
         event: Event,
-        /// Whether the history has more of it than was published.
+        /// Only the history has the whole event.
         partial: bool,
     },
-    /// An event that something else published.
+    /// An event published by another program.
     Foreign(Event),
-    /// No event.
     Invalid(InvalidPayload),
 }
 
-/// Why a payload is not taken.
+/// Why a payload is not an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidPayload {
-    /// For people, as a fragment: "the payload …".
+    /// The predicate of a sentence about the payload.
     pub(crate) reason: Cow<'static, str>,
-    /// What stands in its tail, if it has one: that position is passed, though this node can't say by what.
+    /// The position in its trailer, if it has one.
     pub(crate) position: Option<Position>,
 }
 
-/// Reads what came on a channel.
+/// Decodes a payload that was published on a channel.
 pub(crate) fn decode(payload: &[u8], limits: &Limits) -> Decoded {
     let (body, trailer) = trailer::split(payload);
     let decoded = checked(body, limits).and_then(|text| match trailer {
@@ -77,16 +77,16 @@ pub(crate) fn decode(payload: &[u8], limits: &Limits) -> Decoded {
 
 type Reason = Cow<'static, str>;
 
-/// What no parser needs to see to refuse.
+/// Checks size and encoding, which needs no parser.
 fn checked<'a>(body: &'a [u8], limits: &Limits) -> Result<&'a str, Reason> {
-    let bytes_max = limits.event_data_bytes_max.saturating_mul(JSON_BYTES_PER_BYTE).saturating_add(FRAME_OF_JSON_BYTES);
+    let bytes_max = limits.event_data_bytes_max.saturating_mul(JSON_BYTES_PER_BYTE).saturating_add(JSON_OVERHEAD_BYTES);
     if body.len() > bytes_max {
         return Err("is larger than any event may be".into());
     }
     str::from_utf8(body).map_err(|_| "is not UTF-8".into())
 }
 
-/// What to say of a text that is not of the shape it should have.
+/// Returns the reason for a text that has the wrong shape, or is not JSON.
 fn not_of_shape(text: &str, otherwise: &'static str) -> Reason {
     if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() { otherwise.into() } else { "is not JSON".into() }
 }

@@ -1,7 +1,6 @@
-//! Commands and scripts, sent to the node that they belong to: pipelined, within a deadline, never twice.
+//! Sends commands and scripts to the node that has their key: pipelined, within a deadline, and never executed twice.
 //!
-//! One multiplexed connection a node, made when it is first needed. Nothing here knows what the commands mean, and
-//! nothing subscribes: that is `listen_connection`. The broker calls it.
+//! Each node has one multiplexed connection, made when it is first needed. Pub/sub has connections of its own.
 
 mod attempt;
 mod batch;
@@ -37,36 +36,36 @@ use crate::{
     topology::Endpoint,
 };
 
-/// See the module. Cheap to clone; all clones share their connections, which close when the last is dropped.
+/// See the module. Cheap to clone: clones share their connections, which close with the last clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Commands {
     router: Arc<Router>,
 }
 
 impl Commands {
-    /// Reads the certificates that the configuration names; connects to nothing yet.
+    /// Reads the certificates named by the configuration. Opens no connection yet.
     ///
     /// # Errors
     ///
-    /// `is_invalid` where a file can't be read or has no certificate.
+    /// `is_invalid` if a certificate or key cannot be used.
     pub(crate) fn new(config: &RedisConfig) -> tidecast::Result<Self> {
         Ok(Self { router: Arc::new(Router::new(Connector::new(config)?)) })
     }
 
-    /// Runs one script: `EVALSHA`, and `EVAL` with its source where the server does not know it yet.
+    /// Runs a script by `EVALSHA`, or by `EVAL` if the server does not know it.
     ///
     /// # Cancel safety
     ///
-    /// A call whose future is dropped may be done all the same, or not; other calls don't notice.
+    /// A call whose future is dropped may still be executed. Other calls are not affected.
     pub(crate) async fn call(&self, call: ScriptCall<'_>) -> Result<Value, CallError> {
         let request = Request::Script(call);
         Attempts::new(&self.router, &request, self.deadline()).run().await
     }
 
-    /// Runs many, pipelined. The answers are in the order of the calls.
+    /// Runs scripts in a pipeline. The results are in the order of the calls.
     ///
-    /// Those of one key are run in their order, except one that a server put off (it moves the slot just now). After
-    /// one that may or may not have been done, those that follow it on the same node by far are not tried.
+    /// Calls with one key run in their order, except one that a server postponed because it is moving the slot. After a
+    /// call that may or may not have been executed, later batches to the same node are not sent.
     ///
     /// # Cancel safety
     ///
@@ -76,15 +75,15 @@ impl Commands {
         batch::run(&self.router, &requests, self.deadline()).await
     }
 
-    /// Sends one command to the node of the key, or to any primary where there is none.
+    /// Sends a command to the node of the key, or without a key to any primary.
     ///
-    /// Replies are those of RESP3, or with `protocol=2` of RESP2: a map may be an array.
+    /// The reply is one of RESP3, or with `protocol=2` one of RESP2, in which a map is an array.
     pub(crate) async fn command(&self, key: Option<&str>, command: Cmd, repeatable: bool) -> Result<Value, CallError> {
         let request = Request::Command { key, command, repeatable };
         Attempts::new(&self.router, &request, self.deadline()).run().await
     }
 
-    /// Whether Redis answers, and is a primary; in a Cluster, whether every primary does and every slot has one.
+    /// Checks that Redis answers and is a primary; in a Cluster, that all primaries answer and every slot has one.
     pub(crate) async fn ping(&self) -> Result<(), CallError> {
         let deadline = self.deadline();
         let (cluster, map) = match &self.router.nodes {
@@ -98,37 +97,36 @@ impl Commands {
         let pings = join_all(nodes.iter().map(|node| ping(node, deadline))).await;
         let all = pings.into_iter().collect::<Result<(), CallError>>();
         let all = all.and_then(|()| {
-            if map.is_complete() { Ok(()) } else { Err(CallError::unavailable("slots without a primary")) }
+            if map.is_complete() { Ok(()) } else { Err(CallError::unavailable("some slots have no primary")) }
         });
         if all.is_err() {
-            // One that has failed is in the map until another is asked.
+            // A failed primary stays in the map until that is fetched again.
             cluster.refresh_in_background(&self.router.connector);
         }
         all
     }
 
-    /// Returns what changes each time that Redis is reached for commands.
+    /// Returns a receiver that changes each time that a connection for commands is made.
     pub(crate) fn reached(&self) -> watch::Receiver<()> {
         self.router.connector.reached.subscribe()
     }
 
-    /// How connections are made.
     pub(crate) fn connector(&self) -> &Connector {
         &self.router.connector
     }
 
-    /// Has connections move to the primary that a Sentinel has told of.
+    /// Moves the connections to the primary that a Sentinel announced.
     pub(crate) fn switch_to(&self, primary: &Address) {
         if let NodeSet::Single { node, endpoint: Endpoint::Sentinel(sentinels) } = &self.router.nodes {
-            tracing::info!(%primary, "redis: the primary has moved");
+            tracing::info!(%primary, "redis: the primary moves");
             sentinels.prefer(primary.clone());
-            // First what a connect that is under way looks at when it has come about.
+            // First, because a connect under way compares it once it is done.
             self.router.connector.switched.send_replace(Some(primary.clone()));
             node.switch_to(primary);
         }
     }
 
-    /// Lets the next call try to connect at once: Redis was reached by another connection.
+    /// Lets the next call connect at once, because another connection has reached Redis.
     pub(crate) fn retry_now(&self) {
         match &self.router.nodes {
             NodeSet::Single { node, .. } => node.retry_now(),
@@ -141,9 +139,9 @@ impl Commands {
     }
 }
 
-/// `ROLE` costs what a `PING` does, and also finds a primary that has been made a replica.
+/// Sends `ROLE`, which costs as much as `PING` and also detects a primary that was demoted.
 async fn ping(node: &Arc<RedisNode>, deadline: Instant) -> Result<(), CallError> {
-    // The second time on a new connection, which leads elsewhere if the primary is elsewhere.
+    // The second attempt uses a new connection, which leads to the new primary if there is one.
     for _ in 0..2 {
         let connection = node.connection(deadline).await?;
         let role = await_reply(node, &connection, deadline, connection.send(&redis::cmd("ROLE"))).await;
@@ -158,9 +156,9 @@ async fn ping(node: &Arc<RedisNode>, deadline: Instant) -> Result<(), CallError>
                 node.drop_connection(&connection);
                 return Err(CallError::Rejected(message));
             }
-            // Whatever else it says, it answers: a user or a proxy may not be let ask.
+            // Any other reply is an answer too: a user or proxy may not be allowed to read the role.
             _ => return Ok(()),
         }
     }
-    Err(CallError::unavailable("the primary is a replica now"))
+    Err(CallError::unavailable("the primary was demoted to a replica"))
 }

@@ -1,7 +1,6 @@
-//! How to reach a Redis, and what to keep there.
+//! The configuration of a broker, parsed from a URL as redis-py parses it.
 //!
-//! A [`RedisConfig`] is read once, at start, from a URL as redis-py reads it; nothing after it looks at a URL again. It
-//! opens nothing, and never prints a password. Whoever starts a broker makes one.
+//! Parsing opens no file and no connection. No message has a password.
 
 mod options;
 #[cfg(test)]
@@ -14,9 +13,9 @@ use tidecast::{Error, Result};
 
 use crate::{address::Address, tls::TlsOptions};
 
-/// How to reach a Redis, and what to keep there.
+/// How to reach Redis, and what to keep there.
 ///
-/// Its `Display` and `Debug` are the URL with every password masked.
+/// `Display` and `Debug` print the URL with every password masked.
 ///
 /// # Examples
 ///
@@ -30,7 +29,7 @@ use crate::{address::Address, tls::TlsOptions};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// The URL as it may be shown.
+    /// The URL with its passwords masked.
     masked: String,
     warnings: Vec<String>,
     pub(crate) deployment: Deployment,
@@ -53,17 +52,17 @@ pub struct RedisConfig {
     pub(crate) compare_interval: Duration,
 }
 
-/// How an event is written on the plain channel, for programs that know nothing of Tidecast.
+/// The format of an event on its channel's plain name, for programs other than Tidecast.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PlainFormat {
-    /// `{"data": …, "type": …}`, as Flask-SSE from PyPI reads it.
+    /// `{"data": …, "type": …}`, the format of Flask-SSE on PyPI.
     #[default]
     Object,
-    /// `[type, data]`, as the older extension of that name reads it.
+    /// `[type, data]`, the format of the older extension of that name.
     Array,
 }
 
-/// Which servers to ask for the primary.
+/// The servers to connect to, or to ask for the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Deployment {
     Standalone(Address),
@@ -71,7 +70,7 @@ pub(crate) enum Deployment {
     Cluster { seeds: Vec<Address> },
 }
 
-/// Who we are to a server. Without either it is not asked to know us.
+/// The credentials for a server. With neither field set, no `AUTH` is sent.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) username: Option<String>,
@@ -79,41 +78,41 @@ pub(crate) struct Login {
 }
 
 impl RedisConfig {
-    /// Reads a URL as redis-py does.
+    /// Parses a URL as redis-py does.
     ///
-    /// | URL | what it is |
+    /// | URL | deployment |
     /// |---|---|
-    /// | `redis://[[user]:[password]@][host][:port][/db]` | one server; `localhost`, 6379 and 0 where not said |
+    /// | `redis://[[user]:[password]@][host][:port][/db]` | one server; by default `localhost`, 6379 and database 0 |
     /// | `rediss://…` | the same over TLS |
     /// | `unix://[[user]:[password]@]/path.sock[?db=0]` | one server on a Unix socket |
-    /// | `redis+sentinel://…@h1:26379,h2:26379/SERVICE[/db]` | the primary that Sentinels name; `?sentinel_username=` and `?sentinel_password=` are for them |
-    /// | `redis+cluster://…@h1:6379,h2:6379` | a Cluster, found from any of its nodes |
+    /// | `redis+sentinel://…@h1:26379,h2:26379/SERVICE[/db]` | the primary that the Sentinels name; `?sentinel_username=` and `?sentinel_password=` log in to them |
+    /// | `redis+cluster://…@h1:6379,h2:6379` | a Cluster, discovered from any of its nodes |
     /// | `rediss+sentinel://…`, `rediss+cluster://…` | the same over TLS |
     ///
     /// Options in the query: `db`, `username`, `password`, `host`, `port`, `protocol` (2 or 3), `client_name`,
     /// `socket_timeout`, `socket_connect_timeout`, `socket_keepalive`, `health_check_interval`, `ssl_cert_reqs` (`none`,
     /// `optional`, `required`), `ssl_check_hostname`, `ssl_ca_certs`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`,
-    /// `ssl_min_version`. Any other is named in [`warnings`](Self::warnings).
+    /// `ssl_min_version`. [`warnings`](Self::warnings) lists any other.
     ///
     /// # Errors
     ///
-    /// `is_invalid`, naming the part that is wrong. Where redis-py passes over a database that is no number, this
-    /// does not.
+    /// `is_invalid`, naming the invalid part. A database that is not a number is invalid, although redis-py ignores it.
     pub fn from_url(url: &str) -> Result<Self> {
         options::read(url::Url::parse(url)?)
     }
 
-    /// What the URL says that means nothing here, or not quite what it says: to be logged at start.
+    /// Returns a warning for each option of the URL that is ignored or has a different effect here. A program should log
+    /// them at its start.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// What the names of all keys begin with: 1 to 64 bytes of printable ASCII. Default: `tidecast`.
+    /// Sets the prefix of all keys: 1 to 64 bytes of printable ASCII without spaces and braces. Default: `tidecast`.
     ///
     /// # Errors
     ///
-    /// `is_invalid` for any other text, and for braces, which say where a key lives in a Cluster.
+    /// `is_invalid` for any other text. Braces would decide on the slot of a key in a Cluster.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Result<Self> {
         let prefix = prefix.into();
         if !(1..=64).contains(&prefix.len()) {
@@ -126,102 +125,100 @@ impl RedisConfig {
         Ok(self)
     }
 
-    /// Whether events go over the plain channel of their name, where Flask-SSE hears them. Default: yes.
+    /// Sets whether events are published on their channel's plain name, where Flask-SSE receives them. Default: yes.
     #[must_use]
     pub fn compat(mut self, compat: bool) -> Self {
         self.compat = compat;
         self
     }
 
-    /// How an event is written on the plain channel. Default: [`PlainFormat::Object`].
+    /// Sets the format of events on the plain name. Default: [`PlainFormat::Object`].
     #[must_use]
     pub fn plain_format(mut self, format: PlainFormat) -> Self {
         self.plain_format = format;
         self
     }
 
-    /// How many events of a channel Redis keeps, about. Default: 10,000; 0 keeps none.
+    /// Sets the number of events of a channel that Redis retains, approximately. Default: 10,000; 0 retains none.
     #[must_use]
     pub fn history_events_max(mut self, events: usize) -> Self {
         self.history_events_max = events;
         self
     }
 
-    /// How long Redis keeps an event, about. Default: 1 hour; zero keeps none.
+    /// Sets how long Redis retains an event, approximately. Default: 1 hour; zero retains none.
     #[must_use]
     pub fn history_age_max(mut self, age: Duration) -> Self {
         self.history_age_max = age;
         self
     }
 
-    /// How long a channel's counter outlives its last event. Default: 24 hours; less than
-    /// [`history_age_max`](Self::history_age_max), zero too, counts as that.
+    /// Sets how long a channel's position counter outlives its last event. Default: 24 hours. A value below
+    /// [`history_age_max`](Self::history_age_max), zero included, is raised to it.
     #[must_use]
     pub fn idle_age_max(mut self, age: Duration) -> Self {
         self.idle_age_max = age;
         self
     }
 
-    /// How long a command may take in all, with connecting, waiting for its turn and every attempt. Default: the URL's
-    /// `socket_timeout`, or 5 seconds; less than a millisecond counts as one.
+    /// Sets the time-out of a command, including connecting, waiting in the queue and all attempts. Default: the URL's
+    /// `socket_timeout`, or 5 seconds. The minimum is a millisecond.
     #[must_use]
     pub fn command_timeout(mut self, timeout: Duration) -> Self {
         self.command_timeout = timeout.max(TIMEOUT_MIN);
         self
     }
 
-    /// How long one connect may take, with TLS and login. Default: the URL's `socket_connect_timeout`, or 5 seconds;
-    /// less than a millisecond counts as one.
+    /// Sets the time-out of a connect, including TLS and login. Default: the URL's `socket_connect_timeout`, or 5
+    /// seconds. The minimum is a millisecond.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.max(TIMEOUT_MIN);
         self
     }
 
-    /// How long the listening connection may be silent before it is probed. Default: the URL's
-    /// `health_check_interval`, or 15 seconds; zero never probes.
+    /// Sets how long a pub/sub connection may be silent before it is probed. Default: the URL's `health_check_interval`,
+    /// or 15 seconds; zero never probes.
     #[must_use]
     pub fn probe_interval(mut self, interval: Duration) -> Self {
         self.probe_interval = interval;
         self
     }
 
-    /// How long the answer to a probe, and to a subscription, may take. Default: 5 seconds; less than a millisecond
-    /// counts as one.
+    /// Sets the time-out of a probe and of a subscription. Default: 5 seconds. The minimum is a millisecond.
     #[must_use]
     pub fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.probe_timeout = timeout.max(TIMEOUT_MIN);
         self
     }
 
-    /// How often the heads of silent channels are compared with Redis. Default: 30 seconds; zero never compares.
+    /// Sets how often the logs of channels without traffic are compared with Redis. Default: 30 seconds; zero never
+    /// compares them.
     #[must_use]
     pub fn compare_interval(mut self, interval: Duration) -> Self {
         self.compare_interval = interval;
         self
     }
 
-    /// Whether it is a Cluster.
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.deployment, Deployment::Cluster { .. })
     }
 
-    /// Whether channels are sharded: sent to the one node that has their slot, and heard there.
+    /// Returns whether channels are sharded: published and subscribed to at the node that has their slot.
     pub(crate) fn is_sharded(&self) -> bool {
         !self.compat && self.is_cluster()
     }
 
-    /// Whether Redis keeps events at all.
+    /// Returns whether Redis retains events at all.
     pub(crate) fn keeps_history(&self) -> bool {
         self.history_events_max > 0 && !self.history_age_max.is_zero()
     }
 
-    /// How long a channel's counter outlives its last event: never less than the events that it counts.
+    /// Returns how long a channel's counter outlives its last event: at least as long as the events it counts.
     pub(crate) fn counter_age_max(&self) -> Duration {
         self.idle_age_max.max(self.history_age_max)
     }
 
-    /// With every default, for what the URL named.
     fn new(masked: String, deployment: Deployment) -> Self {
         Self {
             masked,
@@ -249,7 +246,7 @@ impl RedisConfig {
 }
 
 impl Login {
-    /// Redis wants a password with every name; as redis-py has it, an empty one where there is none.
+    /// Returns the password to send. Redis requires one with a user name; like redis-py, this sends an empty one.
     pub(crate) fn effective_password(&self) -> Option<&str> {
         self.password.as_deref().or(self.username.as_ref().map(|_| ""))
     }

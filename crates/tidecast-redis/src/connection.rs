@@ -1,7 +1,7 @@
-//! One connection for commands to one node: opened, introduced, and looked at whether it is what it should be.
+//! A connection for commands to one server: opens it, logs in, and checks that the server has the expected role.
 //!
-//! The library's multiplexed connection does the speaking and the pipelining. Here is what it leaves to us: the socket,
-//! a driver that ends with its owner, and whether anything came back of late. It never connects again; `node` does.
+//! The redis crate's multiplexed connection encodes and pipelines commands. This adds the transport, a driver task that
+//! ends with its owner, and a count of replies. It does not reconnect; `node` does.
 
 use std::{
     fmt, io,
@@ -29,21 +29,21 @@ use crate::{
     transport::{Transport, TransportOpener},
 };
 
-/// How connections are made: the same for every node.
+/// Makes connections with the same settings for every server.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     pub(crate) config: Arc<RedisConfig>,
     opener: TransportOpener,
-    /// Changes each time that a connection for commands stands: the others need not wait for their next attempt.
+    /// Changes each time that a connection for commands is made, so that the others retry at once.
     pub(crate) reached: watch::Sender<()>,
-    /// The primary that a Sentinel told of last.
+    /// The primary that a Sentinel announced last.
     pub(crate) switched: watch::Sender<Option<Address>>,
 }
 
-/// What a node must be.
+/// The role that a server must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExpectedRole {
-    /// The primary, of its own or behind Sentinels.
+    /// A standalone primary, or that of a Sentinel service.
     Primary,
     ClusterPrimary,
     /// A primary or a replica.
@@ -51,7 +51,7 @@ pub(crate) enum ExpectedRole {
     Sentinel,
 }
 
-/// See the module. Dropping it closes the socket, and fails whatever still waits for a reply on it.
+/// See the module. Dropping it closes the socket, and fails the calls that wait for a reply.
 pub(crate) struct CommandConnection {
     pub(crate) address: Address,
     multiplexed: MultiplexedConnection,
@@ -63,13 +63,13 @@ pub(crate) struct CommandConnection {
 impl Connector {
     /// # Errors
     ///
-    /// `is_invalid` where a certificate can't be read.
+    /// `is_invalid` if a certificate or key cannot be used.
     pub(crate) fn new(config: &RedisConfig) -> tidecast::Result<Self> {
         let (config, opener) = (Arc::new(config.clone()), TransportOpener::new(config.tls.as_ref(), config.keepalive)?);
         Ok(Self { config, opener, reached: watch::Sender::new(()), switched: watch::Sender::new(None) })
     }
 
-    /// Opens a socket, within the time that a connect may take.
+    /// Opens a transport within the connect time-out.
     pub(crate) async fn open(&self, address: &Address) -> Result<Transport, CallError> {
         match timeout(self.config.connect_timeout, self.opener.open(address)).await {
             Ok(opened) => opened.map_err(|error| CallError::unavailable(format!("{address}: {error}"))),
@@ -77,11 +77,11 @@ impl Connector {
         }
     }
 
-    /// Connects for commands, all of it within the time that a connect may take.
+    /// Connects for commands within the connect time-out.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes what was opened.
+    /// Dropping the future closes the socket.
     pub(crate) async fn connect(
         &self,
         address: &Address,
@@ -92,7 +92,7 @@ impl Connector {
             .unwrap_or_else(|_| Err(self.too_slow(address)))
     }
 
-    /// Who we are to a node of this kind.
+    /// Returns the credentials for a server of a role.
     pub(crate) fn login(&self, expected: ExpectedRole) -> &Login {
         match (&self.config.deployment, expected) {
             (crate::config::Deployment::Sentinel { login, .. }, ExpectedRole::Sentinel) => login,
@@ -108,7 +108,7 @@ impl Connector {
             .map_err(|error| reply::login_error(address, &error))?;
         let ended = Arc::new(watch::Sender::new(false));
         let driver = tokio::spawn({
-            // Also where the runtime ends under it.
+            // Dropped as well if the runtime ends.
             let guard = DriverGuard(Arc::clone(&ended));
             async move {
                 driver.await;
@@ -134,7 +134,7 @@ impl Connector {
         let protocol = if self.config.resp2 { ProtocolVersion::RESP2 } else { ProtocolVersion::RESP3 };
         let mut info =
             RedisConnectionInfo::default().set_protocol(protocol).set_lib_name("tidecast", env!("CARGO_PKG_VERSION"));
-        // A Sentinel has no databases.
+        // A Sentinel has no databases, and a Cluster only 0.
         if expected == ExpectedRole::Primary {
             info = info.set_db(self.config.db.into());
         }
@@ -153,17 +153,16 @@ impl Connector {
 }
 
 impl CommandConnection {
-    /// Sends one command. An error that the server answers is `Ok` with a [`Value::ServerError`].
+    /// Sends a command. An error reply is `Ok` with a [`Value::ServerError`].
     ///
     /// # Cancel safety
     ///
-    /// A command whose future is dropped may be executed all the same; its reply is thrown away, and later ones are
-    /// not mistaken for it.
+    /// A command whose future is dropped may still be executed. Its reply is discarded.
     pub(crate) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         self.until_ended(self.multiplexed.clone().send_packed_command(command)).await
     }
 
-    /// Sends many in one piece; as many replies as commands, or the error that lost them all.
+    /// Sends a pipeline. Returns one reply for each command, or the error that lost all of them.
     pub(crate) async fn send_all(&self, commands: &Pipeline, count: usize) -> RedisResult<Vec<Value>> {
         self.until_ended(self.multiplexed.clone().send_packed_commands(commands, 0, count)).await
     }
@@ -172,25 +171,24 @@ impl CommandConnection {
         !*self.ended.borrow()
     }
 
-    /// How many replies have come so far.
+    /// Returns the number of replies received so far.
     pub(crate) fn replies(&self) -> u64 {
         self.replies.load(Ordering::Relaxed)
     }
 
-    /// Closes the socket; what waits for a reply on it fails.
+    /// Closes the socket. Calls that wait for a reply fail.
     pub(crate) fn close(&self) {
         self.ended.send_replace(true);
         self.driver.abort();
     }
 
-    /// A command that the library's queue takes in just as the driver ends lies there unanswered for as long as anyone
-    /// holds the connection, so the end is waited for too.
+    /// Waits for a reply or the end of the connection: a command that is queued just as the driver ends is never answered.
     async fn until_ended<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         let mut ended = self.ended.subscribe();
         let (reply, ended) = (pin!(reply), pin!(ended.wait_for(|ended| *ended)));
         let reply = match select(reply, ended).await {
             Either::Left((reply, _)) => reply,
-            // It may have come in between.
+            // The reply may have come in between.
             Either::Right((_, reply)) => {
                 reply.now_or_never().unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::BrokenPipe).into()))
             }
@@ -206,7 +204,7 @@ impl Drop for CommandConnection {
     }
 }
 
-/// When it is dropped, the connection has ended.
+/// Marks the connection as ended when it is dropped.
 struct DriverGuard(Arc<watch::Sender<bool>>);
 
 impl Drop for DriverGuard {
@@ -221,7 +219,7 @@ impl fmt::Debug for CommandConnection {
     }
 }
 
-/// What every new connection is asked: its name is told, then what kind of node this is.
+/// Returns the commands sent on every new connection: they set its name and read the server's role.
 pub(crate) fn handshake_commands(client_name: &str) -> Pipeline {
     let mut handshake_commands = redis::pipe();
     handshake_commands.cmd("CLIENT").arg("SETNAME").arg(client_name);
@@ -230,12 +228,12 @@ pub(crate) fn handshake_commands(client_name: &str) -> Pipeline {
     handshake_commands
 }
 
-/// Whether the answers to [`handshake_commands`] are those of a node that is what it should be.
+/// Checks that the replies to [`handshake_commands`] are those of the expected role.
 ///
-/// A user or a proxy that may not ask is not held to it: then a wrong node is found out by what it answers later.
+/// A user or proxy may not be allowed to read the role. A wrong server then shows by a later reply.
 pub(crate) fn verify_handshake(address: &Address, expected: ExpectedRole, answers: &[Value]) -> Result<(), CallError> {
     let [name, role, cluster] = answers else {
-        return Err(CallError::Protocol(format!("{address} answered three commands {} times", answers.len())));
+        return Err(CallError::Protocol(format!("{address} sent {} replies to three commands", answers.len())));
     };
     for answer in [name, role, cluster] {
         if let Value::ServerError(error) = answer
@@ -256,7 +254,9 @@ pub(crate) fn verify_handshake(address: &Address, expected: ExpectedRole, answer
             return Err(CallError::Rejected(format!("{address} is a Sentinel: use redis+sentinel://")));
         }
         ("master" | "slave", ExpectedRole::Sentinel) => {
-            return Err(CallError::Rejected(format!("{address} is no Sentinel")));
+            return Err(CallError::Rejected(format!(
+                "{address} is not a Sentinel: list Sentinels in the URL, or use redis://"
+            )));
         }
         _ => {}
     }
@@ -272,7 +272,7 @@ pub(crate) fn verify_handshake(address: &Address, expected: ExpectedRole, answer
     }
 }
 
-/// Deadlines and the bound on what is in flight are put on from outside: a call's deadline has more in it than a reply.
+/// Disables the time-outs of the redis crate: a call's deadline covers more than the reply.
 fn settings() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_response_timeout(None::<Duration>)
@@ -280,5 +280,5 @@ fn settings() -> AsyncConnectionConfig {
         .set_pipeline_buffer_size(QUEUE_MAX)
 }
 
-/// How many commands may wait for the driver to take them up, so that it finds many to write at once; more wait.
+/// The most commands queued for the driver, so that it writes many at once. More wait.
 const QUEUE_MAX: usize = 256;

@@ -1,22 +1,21 @@
-//! Every name that Tidecast has in Redis, and none anywhere else.
+//! The names of all keys and pub/sub channels that Tidecast uses in Redis, except a channel's plain name.
 //!
-//! A channel's keys carry its name in a hash tag, so that in a Cluster they lie in one slot. The name is encoded there:
-//! a brace in it would end the tag, a colon would make one channel's key look like another's. What is published on a
-//! channel's plain name is not this file's business: that name is the channel's own, byte for byte.
+//! A channel's keys have its name in a hash tag, so that they share a slot of a Cluster. The name is encoded there: a
+//! brace would end the tag, and a colon would make the key look like another channel's.
 
 use std::fmt::Write;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tidecast::{Channel, IdempotencyKey};
 
-/// What is encoded besides whatever is not ASCII. The space only because it is awkward at a command line.
+/// The ASCII characters to encode. The space is among them because it is awkward on a command line.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b':').add(b'{').add(b'}');
 
-/// The names under one prefix and, where it matters, in one database.
+/// The names with one prefix and, in pub/sub, of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Keys {
     prefix: String,
-    /// Everything before the brace of a channel of our own. Pub/sub knows no databases, so the name has it.
+    /// The part of a prefixed channel name before its brace. It has the database, because pub/sub spans all of them.
     own_prefix: String,
     control: String,
 }
@@ -24,23 +23,22 @@ pub(crate) struct Keys {
 /// The keys of one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChannelKeys {
-    /// A hash: epoch, offset, and where earlier epochs ended.
+    /// A hash of the epoch, the offset, and the ends of earlier epochs.
     pub(crate) meta: String,
-    /// A stream: what was published of late.
+    /// A stream of the retained events.
     pub(crate) events: String,
-    /// What an idempotency key is put behind.
+    /// The prefix of the keys that keep receipts.
     once_prefix: String,
 }
 
 impl Keys {
-    /// Names that begin with `prefix`, which is printable ASCII without braces: whoever parses the configuration sees
-    /// to that.
+    /// Creates names with a prefix of printable ASCII without braces, which `RedisConfig` checks.
     pub(crate) fn new(prefix: &str, database: u32) -> Self {
         let own_prefix = format!("{prefix}:{database}:");
         Self { prefix: prefix.to_owned(), control: format!("{own_prefix}control\u{1}"), own_prefix }
     }
 
-    /// The keys of a channel.
+    /// Returns the keys of a channel.
     pub(crate) fn channel(&self, channel: &Channel) -> ChannelKeys {
         let mut tagged = format!("{}:", self.prefix);
         put_tag(&mut tagged, channel);
@@ -51,21 +49,21 @@ impl Keys {
         }
     }
 
-    /// Where a channel's events are published when no Flask-SSE is to hear them.
+    /// Returns the prefixed name on which a channel's events are published if Flask-SSE is not to receive them.
     pub(crate) fn own_channel(&self, channel: &Channel) -> String {
         let mut name = self.own_prefix.clone();
         put_tag(&mut name, channel);
         name
     }
 
-    /// Returns the name on which nodes tell each other that a channel was deleted. No channel has this name: those of our
-    /// own go on with a brace, and in one that is published under its plain name there is no control character.
+    /// Returns the name of the control channel, by which nodes reach each other. It is no channel's: a prefixed name has a
+    /// brace there, and a plain one has no control character.
     pub(crate) fn control(&self) -> &str {
         &self.control
     }
 
-    /// Returns a pattern that matches [`control`](Self::control). Nodes listen by it rather than by the name, because
-    /// `PUBSUB CHANNELS` lists names: programs publish to all that it lists, and this one is no channel's.
+    /// Returns a pattern that matches [`control`](Self::control). Nodes subscribe to the pattern, because
+    /// `PUBSUB CHANNELS` lists names, and some programs publish to all that it lists.
     pub(crate) fn control_pattern(&self) -> String {
         let mut pattern = String::with_capacity(self.own_prefix.len() + 8);
         for character in self.own_prefix.chars() {
@@ -79,8 +77,8 @@ impl Keys {
 }
 
 impl ChannelKeys {
-    /// Where the answer is kept that was given under an idempotency key. The key stands last and as it is: the first
-    /// pair of braces is the tag, whatever follows.
+    /// Returns the key that keeps the receipt of an idempotency key. That comes last and verbatim: the first pair of
+    /// braces is the tag, whatever follows.
     pub(crate) fn once(&self, key: &IdempotencyKey) -> String {
         format!("{}{key}", self.once_prefix)
     }
@@ -97,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// The slot of a key as a Cluster reckons it.
+    /// Returns the slot of a key as a Cluster computes it.
     fn slot(key: &str) -> u16 {
         let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
         let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
@@ -121,7 +119,7 @@ mod tests {
         assert_eq!(of_channel.once(&key), "tidecast:{a%20%7Bb%7D%3A50%25%20%C3%BC}:once:order {17}:é");
         assert_eq!(keys.own_channel(&channel), "tidecast:3:{a%20%7Bb%7D%3A50%25%20%C3%BC}");
         assert_eq!(keys.control(), "tidecast:3:control\u{1}");
-        assert!(Channel::new(&keys.control()).is_err(), "nobody can publish there by a channel's name");
+        assert!(Channel::new(&keys.control()).is_err(), "no channel has this name");
     }
 
     proptest! {

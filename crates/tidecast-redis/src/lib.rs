@@ -26,8 +26,6 @@ mod log_throttle;
 mod pubsub;
 mod supervise;
 
-// The tests of what is not public start real servers too.
-
 /// The check of the codec's fuzz target.
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -1,27 +1,27 @@
-//! Which of the failures in a row are logged, so that a Redis that stays away does not fill the log.
+//! Limits how often a repeated failure is logged, so that an outage of Redis does not flood the log.
 
 use std::{mem, time::Duration};
 
 use tokio::time::Instant;
 
-/// How often, at most, the same reason is logged.
+/// The shortest pause between two lines with the same reason.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Most reasons logged within [`LOG_EVERY`]: more would be text that differs each time, such as a port.
+/// The most reasons logged within [`LOG_EVERY`]. More would be text that differs each time, such as a port.
 const REASONS_MAX: usize = 8;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
-    /// The reasons that were logged of late, and when.
+    /// The reasons logged within [`LOG_EVERY`], and when.
     logged: Vec<(String, Instant)>,
-    /// Failures since the last line.
+    /// The number of failures since the last line.
     failures: u64,
 }
 
 impl LogThrottle {
-    /// Counts a failure. Returns how many there were since the last line, this one included, if it is to be logged: at
-    /// once for another reason, and once in 10 s for the same.
+    /// Counts a failure. If it should be logged, returns the number of failures since the last line, this one included: a
+    /// new reason is logged at once, and the same one every 10 s.
     pub(crate) fn record(&mut self, reason: &str) -> Option<u64> {
         self.failures += 1;
         self.logged.retain(|(_, at)| at.elapsed() < LOG_EVERY);
@@ -32,7 +32,7 @@ impl LogThrottle {
         Some(mem::take(&mut self.failures))
     }
 
-    /// Has the next failure logged at once: an attempt succeeded.
+    /// Has the next failure logged at once, because an attempt succeeded.
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(lines, [Some(1), None, Some(2), None]);
         throttle.reset();
         assert_eq!(throttle.record("refused"), Some(1));
-        // Reasons that never repeat have a bound too.
+        // Reasons that never repeat are bounded too.
         let logged = (0..100).filter_map(|number| throttle.record(&number.to_string())).count();
         assert_eq!(logged, REASONS_MAX - 1);
     }

@@ -1,4 +1,4 @@
-//! Listening on Redis: connections, subscriptions, and backfilling what was missed.
+//! Pub/sub: workers with their connections, the table of subscribed channels, and the backfill of missed events.
 
 pub(crate) mod manager;
 pub(crate) mod subscriptions;

@@ -1,4 +1,4 @@
-//! What a publish is answered with, as text that Redis keeps under an idempotency key: who repeats it gets the same.
+//! The result of a publish as text, which Redis keeps under the idempotency key to return it to a repetition.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use tidecast::{Position, Publication, Published};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Receipt {
     receivers: usize,
-    /// Of the event; `None` in what an older version wrote.
+    /// The event's digest; `None` in a receipt of an older version.
     digest: Option<u64>,
     /// The event's own id, if it had one.
     id: Option<String>,
@@ -20,10 +20,10 @@ impl Receipt {
         Self { receivers, digest, id: publication.event.id().map(ToString::to_string) }
     }
 
-    /// Reads what [`Display`](fmt::Display) wrote. What it did not write is an answer without receivers.
+    /// Parses the output of [`Display`](fmt::Display). Any other text is a receipt without receivers.
     pub(crate) fn parse(text: &str) -> Self {
         let (numbers, id) = text.split_once(' ').unwrap_or((text, ""));
-        // An older version knows no digest, and takes a number that has one behind it for no receivers.
+        // An older version takes a number with a digest behind it for no receivers.
         let (receivers, digest) = numbers.split_once('/').unwrap_or((numbers, ""));
         Self {
             receivers: receivers.parse().unwrap_or(0),
@@ -34,7 +34,7 @@ impl Receipt {
 
     pub(crate) fn published(self, publication: &Publication, position: Position, repeated: bool) -> Published {
         let mut published = Published::new(publication, position, self.receivers);
-        // Of the event that was published first, which may have been another than this one.
+        // The id of the event that was published first, which may differ from this one.
         published.id = self.id.unwrap_or_else(|| position.to_string());
         published.repeated = repeated;
         published.differs = repeated && self.digest.is_some_and(|digest| digest != publication.event.digest());
@@ -59,21 +59,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_tells_a_repetition_from_another_event() {
+    fn a_receipt_tells_a_repetition_from_another_event() {
         let publication = |data: &str, id: &str| {
             let event = Event::text(data).with_id(id).unwrap();
             Publication::new("sse", event).unwrap().with_idempotency_key(IdempotencyKey::new("k").unwrap())
         };
         let first = publication("x", "an id");
-        let kept = Receipt::new(&first, 7).to_string();
-        let again = |kept: &str, publication: &Publication| {
-            let published = Receipt::parse(kept).published(publication, Position::START, true);
+        let receipt = Receipt::new(&first, 7).to_string();
+        let again = |receipt: &str, publication: &Publication| {
+            let published = Receipt::parse(receipt).published(publication, Position::START, true);
             (published.receivers, published.id, published.differs)
         };
-        assert_eq!(again(&kept, &first), (7, "an id".to_owned(), false));
-        assert_eq!(again(&kept, &publication("y", "an id")), (7, "an id".to_owned(), true));
-        // What an older version has kept says nothing about it.
+        assert_eq!(again(&receipt, &first), (7, "an id".to_owned(), false));
+        assert_eq!(again(&receipt, &publication("y", "an id")), (7, "an id".to_owned(), true));
+        // A receipt of an older version cannot tell.
         assert_eq!(again("7 an id", &publication("y", "an id")), (7, "an id".to_owned(), false));
-        assert_eq!(Receipt::parse(&kept), Receipt::new(&first, 7));
+        assert_eq!(Receipt::parse(&receipt), Receipt::new(&first, 7));
     }
 }

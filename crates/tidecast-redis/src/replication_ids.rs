@@ -1,31 +1,31 @@
-//! Which servers this node has seen under its one address, so that one that comes back after another is noticed.
+//! The replication ids that this node has seen at its one address, to detect a server that returns after another.
 //!
-//! A server is known by its `master_replid`. An address that leads to a promoted replica and back finds the old server as
-//! it was, though events were acknowledged by the other in between.
+//! An address may lead to a promoted replica and back. The old server's `master_replid` is then unchanged, although the
+//! other server acknowledged events in between.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Most servers that are remembered; the oldest goes first.
+/// The most earlier ids; the oldest is dropped first.
 const IDS_MAX: usize = 8;
 
-/// What a publish tells its script.
+/// The arguments of `publish.lua` about the servers seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SeenReplicationIds {
-    /// The one that was seen last, or nothing.
+    /// The id seen last; empty if none was.
     pub(crate) last: Bytes,
-    /// Those before it, joined by commas.
+    /// The ids before it, joined by commas.
     pub(crate) earlier: Bytes,
-    /// `NODE.N` once an earlier server has come back for the Nth time; or nothing.
+    /// `NODE.N` after an earlier server has returned for the Nth time; empty before.
     pub(crate) return_mark: Bytes,
-    /// The mark if the server turns out to be one of those before.
+    /// The mark to use if the server turns out to be one of the earlier ones.
     pub(crate) mark_if_returned: Bytes,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct ReplicationIds {
-    /// Random, so that the marks of one process are not taken for those of another, or of itself before a restart.
+    /// Random, so that marks of different processes, and of this one before a restart, differ.
     node: u32,
     state: Mutex<State>,
 }
@@ -50,7 +50,7 @@ impl ReplicationIds {
         self.state.lock().snapshot.clone()
     }
 
-    /// Takes note of the server that has just answered.
+    /// Records the id of the server that has just replied.
     pub(crate) fn record(&self, server: &str) {
         let mut state = self.state.lock();
         if server.is_empty() || state.snapshot.last == server {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_comes_back_is_marked_once() {
+    fn a_server_that_returns_is_marked_once() {
         let ids = ReplicationIds::default();
         let return_mark = || String::from_utf8(ids.snapshot().return_mark.to_vec()).unwrap();
         let nth = |returned: u32| format!("{:08x}.{returned}", ids.node);
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(return_mark(), nth(1));
         ids.record("third");
         assert_eq!(return_mark(), nth(2));
-        // What is new is a new epoch by itself.
+        // A new server begins a new epoch by itself.
         ids.record("fourth");
         assert_eq!((return_mark(), ids.snapshot().mark_if_returned), (nth(2), nth(3).into()));
         for number in 0..100 {

@@ -1,30 +1,29 @@
-//! What a reply says about the call: done, not done and worth another try, or refused.
+//! Classifies replies: executed, not executed and worth a retry, or rejected.
 //!
-//! A pure reading of replies. The point of it is to know for certain which errors prove that nothing was executed;
-//! `commands` acts on it.
+//! It knows for certain which errors prove that a call was not executed.
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
 
 use crate::{address::Address, error::CallError};
 
-/// See the module. All but the first prove that the call was not executed.
+/// The outcome that a reply reports. All but the first prove that the call was not executed.
 #[derive(Debug, PartialEq)]
 pub(crate) enum ReplyOutcome {
     Value(Value),
-    /// Send the script's source.
+    /// The server does not know the script.
     NoScript,
-    /// The slot lives there; the text is as in the reply.
+    /// The slot is at that node, given as in the reply.
     Moved {
         slot: u16,
         node: String,
     },
-    /// This one key, this one time, is there.
+    /// For this call only, the key is at that node.
     Ask {
         node: String,
     },
-    /// The node can't just now.
+    /// The node cannot serve the call now.
     Unavailable(String),
-    /// The node is a replica: connect anew.
+    /// The node is a replica.
     NotPrimary(String),
     Rejected(String),
     Unexpected(String),
@@ -37,7 +36,7 @@ impl From<Value> for ReplyOutcome {
             reply => return Self::Value(reply),
         };
         let message = message(&error);
-        // Redis 6 wraps what a script's command was answered: "ERR Error running script (…): -OOM command not …".
+        // Redis 6 wraps the error of a script's command: "ERR Error running script (…): -OOM command not …".
         let code = match error.code() {
             "ERR" => {
                 message.split_once("Error running script").and_then(|(_, inner)| inner_code(inner)).unwrap_or("ERR")
@@ -59,7 +58,7 @@ impl From<Value> for ReplyOutcome {
     }
 }
 
-/// What a server says, in its own words, with its code.
+/// Returns the code and text of a server's error.
 pub(crate) fn message(error: &ServerError) -> String {
     match error.details() {
         Some(details) => format!("{} {details}", error.code()),
@@ -67,7 +66,7 @@ pub(crate) fn message(error: &ServerError) -> String {
     }
 }
 
-/// Why a server would not have us.
+/// Converts the error of a handshake.
 pub(crate) fn login_error(address: &Address, error: &RedisError) -> CallError {
     if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) {
         return CallError::unavailable(format!("{address}: {error}"));
@@ -75,7 +74,7 @@ pub(crate) fn login_error(address: &Address, error: &RedisError) -> CallError {
     match ServerError::try_from(error.clone()) {
         Ok(server_error) => match ReplyOutcome::from(Value::ServerError(server_error.clone())) {
             ReplyOutcome::Unavailable(message) | ReplyOutcome::NotPrimary(message) => CallError::unavailable(message),
-            // There is no code of its own for it, and it passes.
+            // This one is temporary, but has no code of its own.
             _ if message(&server_error).contains("max number of clients") => {
                 CallError::unavailable(message(&server_error))
             }
@@ -85,7 +84,7 @@ pub(crate) fn login_error(address: &Address, error: &RedisError) -> CallError {
     }
 }
 
-/// The text of a reply that has one.
+/// Returns the text of a reply, if it has one.
 pub(crate) fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
@@ -94,13 +93,13 @@ pub(crate) fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// The code after the last `-` that a word in capitals follows.
+/// Returns the last word in capitals that follows a ` -`.
 fn inner_code(text: &str) -> Option<&str> {
     let message = text.rsplit(" -").filter_map(|tail| tail.split(' ').next());
     message.into_iter().find(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
-/// `3999 127.0.0.1:6381`
+/// Parses a redirection such as `3999 127.0.0.1:6381`.
 fn redirection(error: &ServerError) -> Option<(u16, String)> {
     let (slot, node) = error.details()?.split_once(' ')?;
     Some((slot.parse().ok()?, node.trim().to_owned()))
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_7_says_is_understood() {
+    fn errors_of_redis_7_are_classified() {
         assert_eq!(outcome(":7"), ReplyOutcome::Value(Value::Int(7)));
         assert_eq!(outcome("-NOSCRIPT No matching script. Please use EVAL."), ReplyOutcome::NoScript);
         assert_eq!(
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_6_says_of_a_script_is_understood() {
+    fn errors_of_a_script_on_redis_6_are_classified() {
         let wrapped = |inner: &str| {
             outcome(&format!("-ERR Error running script (call to f_0a): @user_script:1: @user_script: 1: {inner}"))
         };

@@ -1,7 +1,4 @@
-//! What runs inside Redis, and how it is asked for: a file of Lua each, and beside it what builds its arguments and
-//! reads its reply.
-//!
-//! Nothing here sends anything: `commands` does.
+//! The scripts that run in Redis: a Lua file each, and beside it the code that encodes arguments and parses replies.
 
 mod find_id;
 mod forget;
@@ -24,28 +21,28 @@ pub(crate) use self::{
     reply_reader::MalformedReply,
 };
 
-/// Returns a script with the table of digits that `codec` states and the functions that scripts share put in.
+/// Creates a script, with the table of digits from `codec` and the functions that scripts share.
 fn script(text: &str) -> Script {
     let text = text.replace("@HEAD@", include_str!("scripts/head.lua"));
     let text = text.replace("@SILENT@", include_str!("scripts/origin_epochs.lua"));
     Script::new(text.replace("@DIGITS@", &crate::codec::lua_digits()))
 }
 
-/// A number as an argument.
+/// Encodes a number.
 fn number(number: u64) -> Bytes {
     Bytes::from(number.to_string())
 }
 
-/// A time as an argument: whole milliseconds, at least one, since Redis expires at once what has none left. At most a
-/// hundred years, so that no sum of it and the clock overflows.
+/// Converts a duration to whole milliseconds: at least one, because Redis expires a key with none left at once, and at
+/// most a hundred years, so that no sum with the clock overflows.
 fn milliseconds(time: std::time::Duration) -> u64 {
     const HUNDRED_YEARS_MS: u64 = 100 * 366 * 86_400_000;
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, HUNDRED_YEARS_MS)
 }
 
-/// An epoch that nothing has had, as a script takes it.
+/// Encodes a new random epoch.
 fn fresh_epoch() -> Bytes {
     let position = tidecast::Position { epoch: tidecast::Epoch::random(), offset: 0 }.to_string();
-    // A position is its epoch, a dot, and its offset.
+    // A position is the epoch, a dot, and the offset.
     Bytes::from(position).slice(..12)
 }

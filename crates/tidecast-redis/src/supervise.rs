@@ -1,4 +1,4 @@
-//! Supervision of long-lived tasks: one that panics, or returns though it should not, is started again.
+//! Supervises long-lived tasks: one that panics or returns is restarted.
 
 use std::{
     any::Any,
@@ -12,15 +12,15 @@ use tokio::time;
 
 use crate::{backoff::Backoff, stats::count};
 
-/// How long a task has to have run for its end to count as the first of a row.
+/// A task that ran this long was a success, so its end is the first of a row.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Runs a task for ever. Each time that it ends, `on_end` is called, the end is logged and counted, and after a pause
-/// the task is started again.
+/// Runs a task forever. When it ends, `on_end` is called, the end is logged and counted, and after a pause the task is
+/// started again.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future drops the task, without a call of `on_end`.
+/// Dropping the future drops the task without calling `on_end`.
 pub(crate) async fn supervise<F: Future<Output = ()>>(
     task: &'static str,
     restarts: &AtomicU64,
@@ -30,7 +30,7 @@ pub(crate) async fn supervise<F: Future<Output = ()>>(
     let mut backoff = Backoff::RECONNECT;
     loop {
         let started = Instant::now();
-        // Whatever the task left half done is put right by `on_end`: no lock here is poisoned by a panic.
+        // `on_end` repairs what the task left half done. No lock here is poisoned by a panic.
         let ended = AssertUnwindSafe(async { start().await }).catch_unwind().await;
         on_end();
         count(restarts);
@@ -38,20 +38,20 @@ pub(crate) async fn supervise<F: Future<Output = ()>>(
             backoff.reset();
         }
         let retry_in = backoff.after_failure(fastrand::f64());
-        let reason = ended.err().map_or("it returned".to_owned(), |panic| words_of(&*panic));
-        tracing::error!(task, reason, ?retry_in, "redis: a task ended; starting it again");
+        let reason = ended.err().map_or("it returned".to_owned(), |panic| panic_message(&*panic));
+        tracing::error!(task, reason, ?retry_in, "redis: a task ended; restarting it");
         time::sleep(retry_in).await;
     }
 }
 
-/// Returns what a panic said.
-fn words_of(panic: &(dyn Any + Send)) -> String {
+/// Returns the message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("it panicked: {}", text.unwrap_or("without a word"))
+    format!("it panicked: {}", text.unwrap_or("without a message"))
 }
 
-/// The places at which a test can have a task panic.
+/// A place at which a test can have a task panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailPoint {
     Listening,
@@ -62,7 +62,7 @@ pub(crate) enum FailPoint {
     Sentinels,
 }
 
-/// What a test has asked for; outside of tests there is nothing in it, and nothing happens.
+/// The fail point that a test has armed. Empty outside of tests.
 #[derive(Debug, Default)]
 pub(crate) struct FailPoints {
     #[cfg(test)]
@@ -70,18 +70,18 @@ pub(crate) struct FailPoints {
 }
 
 impl FailPoints {
-    /// Panics, once, if a test asked for it.
+    /// Panics once if a test armed this fail point.
     #[cfg(test)]
     pub(crate) fn trip(&self, at: FailPoint) {
         let tripped = self.armed.lock().take_if(|armed| *armed == at);
-        assert!(tripped.is_none(), "a test asked for this");
+        assert!(tripped.is_none(), "armed by a test");
     }
 
     #[cfg(not(test))]
     #[inline]
     pub(crate) fn trip(&self, _at: FailPoint) {}
 
-    /// Has the next task that comes to this place panic.
+    /// Has the next task that reaches a fail point panic.
     #[cfg(test)]
     pub(crate) fn arm(&self, at: FailPoint) {
         *self.armed.lock() = Some(at);

@@ -1,7 +1,7 @@
-//! What TLS trusts, made once from the `ssl_…` options.
+//! The TLS configuration, made from the `ssl_…` options.
 //!
-//! The system's authorities and those of the options together, as redis-py has it. Nothing is read after the start: a
-//! renewed certificate needs a restart. `socket` uses it.
+//! Trusts the system's authorities and those of the options, like redis-py. Files are read once, so a renewed
+//! certificate takes effect after a restart.
 
 use std::{
     fmt::Display,
@@ -22,14 +22,14 @@ use rustls::{
 };
 use tidecast::{Error, Result};
 
-/// What `ssl_…` options say.
+/// The `ssl_…` options of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsOptions {
-    /// `ssl_cert_reqs` is not `none`. For a client `optional` is as `required`.
+    /// `ssl_cert_reqs` is not `none`. For a client, `optional` equals `required`.
     pub(crate) verify_chain: bool,
-    /// Never without the chain.
+    /// Implies `verify_chain`.
     pub(crate) verify_hostname: bool,
-    /// Authorities that are trusted besides the system's.
+    /// Authorities trusted besides the system's.
     pub(crate) authorities_file: Option<PathBuf>,
     pub(crate) authorities_folder: Option<PathBuf>,
     pub(crate) certificate_file: Option<PathBuf>,
@@ -37,11 +37,11 @@ pub(crate) struct TlsOptions {
     pub(crate) tls13_only: bool,
 }
 
-/// What a handshake needs to know.
+/// Creates the configuration of a TLS client.
 ///
 /// # Errors
 ///
-/// `is_invalid` where a file can't be read, has nothing in it that is asked for, or no authority is known.
+/// `is_invalid` if a file cannot be read, lacks what it is named for, or no authority is known.
 pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let versions = if options.tls13_only { &[&rustls::version::TLS13][..] } else { rustls::ALL_VERSIONS };
@@ -55,7 +55,7 @@ pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
             .build()
             .map_err(|error| invalid("ssl_ca_certs", error))?,
     };
-    // "Dangerous" is any verifier that was chosen; which one it is was decided just now.
+    // rustls calls any custom verifier dangerous. It is the strict one unless the options ask for less.
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let config = match client_certificate(options)? {
         Some((chain, key)) => {
@@ -66,11 +66,11 @@ pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Looks at the chain alone, or at nothing; never at the name.
+/// Verifies the chain or nothing, and never the host name.
 #[derive(Debug)]
 struct LaxVerifier {
     provider: Arc<CryptoProvider>,
-    /// `None`: any certificate will do.
+    /// `None` accepts any certificate.
     roots: Option<RootCertStore>,
 }
 
@@ -116,7 +116,7 @@ impl ServerCertVerifier for LaxVerifier {
 
 fn authorities(options: &TlsOptions) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    // A container often has none of its own, which is well if the options name some: so what fails here is passed over.
+    // A container often has no system authorities, so a failure counts only if the options name none either.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = &options.authorities_file {
         add_authorities("ssl_ca_certs", path, &mut roots)?;
@@ -124,12 +124,12 @@ fn authorities(options: &TlsOptions) -> Result<RootCertStore> {
     if let Some(folder) = &options.authorities_folder {
         let loaded = rustls_native_certs::load_certs_from_paths(None, Some(folder));
         if loaded.certs.is_empty() {
-            return Err(invalid("ssl_ca_path", format!("no certificate in {}", folder.display())));
+            return Err(invalid("ssl_ca_path", format!("has no certificate: {}", folder.display())));
         }
         roots.add_parsable_certificates(loaded.certs);
     }
     if roots.is_empty() {
-        return Err(invalid("ssl_ca_certs", "the system has no authorities: name a file of them"));
+        return Err(invalid("ssl_ca_certs", "no authorities: the system has none, so name a file of them"));
     }
     Ok(roots)
 }
@@ -144,12 +144,12 @@ fn add_authorities(option: &'static str, path: &Path, roots: &mut RootCertStore)
 fn client_certificate(options: &TlsOptions) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>> {
     let Some(path) = &options.certificate_file else {
         return match &options.key_file {
-            Some(_) => Err(invalid("ssl_keyfile", "a key without ssl_certfile")),
+            Some(_) => Err(invalid("ssl_keyfile", "a key requires ssl_certfile")),
             None => Ok(None),
         };
     };
     let chain = read_certificates("ssl_certfile", path)?;
-    // As in Python, the certificate's file may hold the key too.
+    // As in Python, the certificate's file may have the key too.
     let key_path = options.key_file.as_ref().unwrap_or(path);
     let key = PrivateKeyDer::from_pem_file(key_path).map_err(|error| invalid_file("ssl_keyfile", key_path, error))?;
     Ok(Some((chain, key)))
@@ -159,13 +159,13 @@ fn read_certificates(option: &'static str, path: &Path) -> Result<Vec<Certificat
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
     let certificates = read().map_err(|error| invalid_file(option, path, error))?;
     if certificates.is_empty() {
-        return Err(invalid(option, format!("no certificate in {}", path.display())));
+        return Err(invalid(option, format!("has no certificate: {}", path.display())));
     }
     Ok(certificates)
 }
 
 fn invalid(option: &'static str, why: impl Display) -> Error {
-    Error::invalid(option, format!("can't be used: {why}"))
+    Error::invalid(option, format!("cannot be used: {why}"))
 }
 
 fn invalid_file(option: &'static str, path: &Path, why: impl Display) -> Error {

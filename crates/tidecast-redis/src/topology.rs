@@ -1,7 +1,4 @@
-//! Where the primary is, or the primaries are.
-//!
-//! A place says how one of them is found, at each connect anew; it keeps no connection. `commands` has one for each
-//! node that it speaks to, and the listener's connections are made by one too.
+//! Finds the primaries of a deployment, at each connect again.
 
 pub(crate) mod cluster;
 pub(crate) mod sentinel;
@@ -15,19 +12,19 @@ use crate::{
     error::CallError,
 };
 
-/// How a primary is found.
+/// A primary, by the way to find it.
 #[derive(Debug, Clone)]
 pub(crate) enum Endpoint {
-    /// A server of its own.
+    /// A server at a fixed address.
     Standalone(Address),
-    /// Whichever the Sentinels name.
+    /// The primary that the Sentinels name.
     Sentinel(Arc<Sentinels>),
     ClusterNode(Address),
 }
 
 impl Endpoint {
-    /// Finds the primary and connects to it with `connect`, which is asked again for another address where the one
-    /// that a Sentinel named won't do.
+    /// Finds the primary and connects to it with `connect`. If the one that a Sentinel named fails, `connect` is called
+    /// with what the next one names.
     pub(crate) async fn connect<T, F>(
         &self,
         connector: &Connector,

@@ -1,8 +1,7 @@
-//! What Redis said when it last refused to take an event, though it is there: it has no memory left, can't save, or has
-//! too few replicas.
+//! The error with which Redis most recently rejected an event: it is out of memory, cannot save, or has too few replicas.
 //!
-//! Nothing but the next publish finds out whether that is over, so it counts for a few seconds. Until then the node is
-//! not ready: whoever spreads publishers over nodes is not to send them here.
+//! Only the next publish shows whether that is over, so the error is valid for a few seconds. Until then the node is not
+//! ready, and a load balancer sends its publishers elsewhere.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -11,36 +10,34 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// How long a refusal counts, unless an event is accepted before; and how often, at most, one is told in the log.
+/// How long an error is valid unless an event is accepted before, and the shortest pause between two log lines.
 const VALID_FOR: Duration = Duration::from_secs(5);
 
-/// What concerns every event, whatever its channel.
+/// The codes of errors that concern every channel.
 const SERVER_WIDE: [&str; 3] = ["OOM", "MISCONF", "NOREPLICAS"];
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct LastWriteError {
-    /// So that an event that is accepted costs no lock.
+    /// Spares the lock when an event is accepted.
     is_some: AtomicBool,
     last: Mutex<Option<(Instant, String)>>,
 }
 
 impl LastWriteError {
-    /// Keeps the words of a refusal, and tells them in the log, unless it did a moment ago.
-    pub(crate) fn record(&self, message: &str) {
+    /// Records an error and logs it, unless one is valid.
+    pub(crate) fn record(&self, reason: &str) {
         let mut last = self.last.lock();
-        let logged = last.as_ref().is_some_and(|(at, _)| at.elapsed() < VALID_FOR);
-        if !logged {
-            *last = Some((Instant::now(), message.to_owned()));
-            self.is_some.store(true, Ordering::Relaxed);
+        if last.as_ref().is_some_and(|(at, _)| at.elapsed() < VALID_FOR) {
+            return;
         }
+        *last = Some((Instant::now(), reason.to_owned()));
+        self.is_some.store(true, Ordering::Relaxed);
         drop(last);
-        if !logged {
-            tracing::warn!(reason = message, "redis refuses events");
-        }
+        tracing::warn!(reason, "redis: the server rejects events");
     }
 
-    /// An event was accepted.
+    /// Clears the error, because an event was accepted.
     pub(crate) fn clear(&self) {
         if self.is_some.load(Ordering::Relaxed) {
             *self.last.lock() = None;
@@ -48,12 +45,12 @@ impl LastWriteError {
         }
     }
 
-    /// Why no event would be accepted now, as far as is known.
+    /// Returns the valid error if it concerns every channel.
     pub(crate) fn current(&self) -> Option<String> {
         let last = self.last.lock();
-        let (at, message) = last.as_ref()?;
-        let applies = at.elapsed() < VALID_FOR && SERVER_WIDE.iter().any(|code| message.starts_with(code));
-        applies.then(|| message.clone())
+        let (at, reason) = last.as_ref()?;
+        let applies = at.elapsed() < VALID_FOR && SERVER_WIDE.iter().any(|code| reason.starts_with(code));
+        applies.then(|| reason.clone())
     }
 }
 
@@ -62,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_concerns_one_channel_keeps_nobody_from_the_others() {
+    fn an_error_of_one_channel_does_not_concern_the_others() {
         let write_error = LastWriteError::default();
         write_error.record("NOPERM this user has no permissions to access one of the keys");
         assert_eq!(write_error.current(), None);

@@ -1,7 +1,7 @@
-//! Reading what others publish, as the subscribers of the two Flask extensions would take it.
+//! Decodes what other programs publish, as the subscribers of the two Flask extensions would.
 //!
-//! Where those would die, the payload is poison here and the streams live on. What they would write to a page that no
-//! page could read (a type with a line break in it, a reconnection time that is none) is poison or left out.
+//! A payload at which those would fail is invalid. A field that they would pass on though no page can read it, such as a
+//! type with a line break or an invalid reconnection time, makes the payload invalid or is left out.
 
 use std::{fmt, time::Duration};
 
@@ -20,12 +20,12 @@ pub(super) fn decode(text: &str, limits: &Limits) -> Result<Event, Reason> {
         Some('[') => array(text)?,
         _ => return Err(not_of_shape(text, "is neither an object nor an array")),
     };
-    // What a hub refuses from its own publishers is not taken from others either.
+    // The limits for a hub's own publishers hold here too.
     limits.check(&event).map_err(|error| error.to_string())?;
     Ok(event)
 }
 
-/// An object of Flask-SSE. `null` and what is missing are the same but for the data.
+/// An object of Flask-SSE. For all but the data, `null` equals a missing key.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Object<'a> {
@@ -58,8 +58,7 @@ fn object(text: &str) -> Result<Event, Reason> {
     Ok(event)
 }
 
-/// A type or an id as Flask-SSE would write it into its line, and `None` where it would leave the line out: for
-/// whatever Python takes for false.
+/// Returns a type or id as Flask-SSE writes it into its line. It writes no line for a value that is false in Python.
 fn field(value: &RawValue) -> Result<Option<String>, Reason> {
     let text = value.get();
     let field = match text.as_bytes()[0] {
@@ -67,13 +66,14 @@ fn field(value: &RawValue) -> Result<Option<String>, Reason> {
         b't' => Some("True".to_owned()),
         b'n' | b'f' => None,
         b'[' | b'{' if text[1..text.len() - 1].trim().is_empty() => None,
-        b'[' | b'{' => return Err("has a field that is not a text".into()),
+        b'[' | b'{' => return Err("has a field that is not a string".into()),
         _ => (text.parse() != Ok(0.0)).then(|| text.to_owned()),
     };
     Ok(field.filter(|field| !field.is_empty()))
 }
 
-/// What is not a number of milliseconds is left out, as a page would pass over it; more than a day is a day.
+/// Sets the reconnection time. Leaves out one that is not a number of milliseconds, as a page ignores it, and shortens
+/// one of more than a day.
 fn with_retry(event: Event, retry: &str) -> Result<Event, Reason> {
     if !retry.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(event);
@@ -82,10 +82,10 @@ fn with_retry(event: Event, retry: &str) -> Result<Event, Reason> {
     event.with_retry(retry).map_err(|error| error.to_string().into())
 }
 
-/// An array of the older extension: `[type, data]`.
+/// Decodes an array of the older extension: `[type, data]`.
 fn array(text: &str) -> Result<Event, Reason> {
     let (event_type, data): (&RawValue, &RawValue) =
-        serde_json::from_str(text).map_err(|_| not_of_shape(text, "is an array of other than two elements"))?;
+        serde_json::from_str(text).map_err(|_| not_of_shape(text, "is not an array of two elements"))?;
     let event = match data.get().as_bytes()[0] {
         b'"' => Event::text(string(data)?),
         b'[' => match serde_json::from_str(data.get()) {
@@ -97,7 +97,7 @@ fn array(text: &str) -> Result<Event, Reason> {
     let event_type = match event_type.get().as_bytes()[0] {
         b'"' => string(event_type)?,
         b'n' => return Ok(event),
-        _ => return Err("is an array whose first element is not a text".into()),
+        _ => return Err("is an array whose first element is not a string".into()),
     };
     if event_type.is_empty() {
         return Ok(event);
@@ -105,12 +105,12 @@ fn array(text: &str) -> Result<Event, Reason> {
     event.with_type(event_type).map_err(|error| error.to_string().into())
 }
 
-/// Half of a surrogate pair is JSON and no text: Flask-SSE can't write it to a socket either.
+/// Parses a string. JSON may have an unpaired surrogate, which Flask-SSE cannot write to a socket either.
 fn string(value: &RawValue) -> Result<String, Reason> {
-    serde_json::from_str(value.get()).map_err(|_| "has a text with half a character".into())
+    serde_json::from_str(value.get()).map_err(|_| "has a string with an unpaired surrogate".into())
 }
 
-/// A list of strings as one text, a line each. Joined as they are read: there may be as many as the payload has bytes.
+/// A list of strings, joined by newlines while it is parsed: it may have as many elements as the payload has bytes.
 struct Lines(String);
 
 impl<'de> Deserialize<'de> for Lines {

@@ -1,4 +1,4 @@
-//! The check of the codec's fuzz target: what must hold of any bytes that somebody publishes on Redis.
+//! The check of the codec's fuzz target: what must hold for any bytes published on Redis.
 
 #[cfg(test)]
 #[path = "../../../../fuzz/checks.rs"]
@@ -7,8 +7,8 @@ mod checks;
 use super::{Decoded, decode, decode_stored, stored, trailer};
 use tidecast::{Event, Limits};
 
-/// Reads bytes as they are and with a tail behind them. An event that is read, written and read again is the same; what is
-/// not taken has a reason.
+/// Checks that an event decoded from bytes, with and without a trailer, is the same after encoding and decoding, and that
+/// invalid bytes have a reason.
 ///
 /// # Panics
 ///

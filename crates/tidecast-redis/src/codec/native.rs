@@ -1,6 +1,6 @@
-//! Reading back what `payload` wrote.
+//! Decodes what `payload` encoded.
 //!
-//! Strictly, and without a look at the limits for an event's parts: another node has accepted it under its own.
+//! Strict about the format. An event's size is not checked, because another node has accepted it by its own limits.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -10,11 +10,10 @@ use tidecast::{Event, Limits};
 
 use super::{InvalidPayload, Reason, checked, not_of_shape, payload::NO_TYPE};
 
-/// Sizes are for the node to refuse that accepts an event; whether readers can load the data is not.
+/// Checks only that readers can load the data. The node that accepts an event checks its size.
 static LOADABLE: LazyLock<Limits> =
     LazyLock::new(|| Limits { event_data_bytes_max: usize::MAX, frame_bytes_max: usize::MAX, ..Limits::default() });
 
-/// `None` for `null` would be no event of ours; `data` is `null` there only where it says so.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Object<'a> {
@@ -26,7 +25,7 @@ struct Object<'a> {
     retry: Option<u64>,
 }
 
-/// Reads what is kept in the stream.
+/// Decodes an entry of a channel's stream.
 pub(crate) fn decode_stored(payload: &[u8], limits: &Limits) -> Result<Event, InvalidPayload> {
     checked(payload, limits).and_then(object).map_err(|reason| InvalidPayload { reason, position: None })
 }
@@ -37,7 +36,7 @@ pub(super) fn decode(text: &str) -> Result<Event, Reason> {
 
 fn object(text: &str) -> Result<Event, Reason> {
     let Object { data, event_type, id, retry } =
-        serde_json::from_str(text).map_err(|_| not_of_shape(text, "is an object that no Tidecast wrote"))?;
+        serde_json::from_str(text).map_err(|_| not_of_shape(text, "is not an object as Tidecast writes it"))?;
     let mut event = match serde_json::from_str::<String>(data.get()) {
         Ok(text) => Event::text(text),
         Err(_) => Event::raw_json(data.to_owned()),
@@ -57,7 +56,7 @@ fn object(text: &str) -> Result<Event, Reason> {
 
 fn array(text: &str) -> Result<Event, Reason> {
     let (event_type, data): (String, String) =
-        serde_json::from_str(text).map_err(|_| not_of_shape(text, "is an array that no Tidecast wrote"))?;
+        serde_json::from_str(text).map_err(|_| not_of_shape(text, "is not an array as Tidecast writes it"))?;
     let event = Event::text(data);
     if event_type == NO_TYPE {
         return Ok(event);

@@ -1,8 +1,7 @@
-//! An event as the JSON that is published and stored.
+//! Encodes an event as the JSON that is published and stored.
 //!
-//! The object has no keys but Flask-SSE's four, as its subscribers die of any other. The array is for subscribers of
-//! the older extension, who die of data that is not a string. Neither has the position: that is the tail's, which the
-//! script writes. `stored` is also what the scripts keep, without a tail.
+//! The object has Flask-SSE's four keys only, because its subscribers fail at any other. The array is for subscribers of
+//! the older extension, which fail at data that is not a string. The position is in the trailer, which the script writes.
 
 use serde_json::value::RawValue;
 use tidecast::Event;
@@ -10,17 +9,17 @@ use tidecast::Event;
 use super::trailer;
 use crate::PlainFormat;
 
-/// An event as it is published.
+/// An event in the format in which it is published.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    /// The JSON, without a trailer; `None` where it is the same as what is stored.
+    /// The JSON without a trailer; `None` if it equals what is stored.
     pub(crate) json: Option<Vec<u8>>,
-    /// The first digit of its tail. The script writes the others.
+    /// The first digit of the trailer. The script writes the others.
     pub(crate) first_digit: [u8; 2],
 }
 
 impl Payload {
-    /// `stored` is whether the history will have the whole event. Without that nobody is told to look there.
+    /// Encodes an event. Only if the history has the whole event (`stored`) may the payload refer to it.
     pub(crate) fn new(event: &Event, format: PlainFormat, stored: bool) -> Self {
         match format {
             PlainFormat::Object => Self { json: None, first_digit: trailer::first_digit(false) },
@@ -32,14 +31,13 @@ impl Payload {
     }
 }
 
-/// The event as it is stored: always the whole of it, as an object.
+/// Encodes the whole event as an object, as it is stored.
 pub(crate) fn stored(event: &Event) -> Vec<u8> {
     let mut json = Vec::with_capacity(event.data().len() + 64);
     json.extend_from_slice(b"{\"data\":");
     match event.data_json().map(RawValue::get).filter(|raw| !raw.starts_with('"')) {
         Some(raw) => json.extend_from_slice(raw.as_bytes()),
-        // A value that is a JSON string goes as text too, with its quotes: as it is it would come back without them,
-        // here and at a Flask-SSE.
+        // A JSON value that is a string is written as a string of its JSON, or it would come back without its quotes.
         None => put_string(&mut json, event.data()),
     }
     if let Some(event_type) = event.event_type() {
@@ -56,14 +54,14 @@ pub(crate) fn stored(event: &Event) -> Vec<u8> {
     json
 }
 
-/// Returns the part of a stored event that is its id. Nothing but `retry` follows it.
+/// Returns the part of a stored event that has its id. Only `retry` may follow it.
 pub(crate) fn stored_id(id: &str) -> Vec<u8> {
     let mut json = b",\"id\":".to_vec();
     put_string(&mut json, id);
     json
 }
 
-/// The type of an event that has none, in an array.
+/// The type that an array has for an event without one.
 pub(super) const NO_TYPE: &str = "message";
 
 fn array(event: &Event) -> Vec<u8> {
@@ -76,8 +74,8 @@ fn array(event: &Event) -> Vec<u8> {
     json
 }
 
-/// Whether the array has all of the event. An event of the type `message` would come back as one without a type, which
-/// is the same to a page and not the same bytes.
+/// Returns whether the array has all of the event. An event of type `message` would come back without a type, which is
+/// the same to a page but not the same bytes.
 fn fits_array(event: &Event) -> bool {
     let typed_as_none = event.event_type().is_some_and(|event_type| event_type.as_str() == NO_TYPE);
     event.id().is_none() && event.retry().is_none() && !typed_as_none

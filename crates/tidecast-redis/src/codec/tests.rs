@@ -1,4 +1,4 @@
-//! What we write comes back as the same bytes on the wire; what others write is read as they would.
+//! Encoded events come back as the same bytes on the wire, and foreign ones are decoded as their programs would.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ fn position(offset: u64) -> Position {
     format!("00c0ffee1234.{offset}").parse().unwrap()
 }
 
-/// What a publish puts on the channel.
+/// Returns the payload of an event.
 fn published(event: &Event, format: PlainFormat, with_history: bool) -> Vec<u8> {
     let payload = Payload::new(event, format, with_history);
     let partial = payload.first_digit == trailer::first_digit(true);
     [payload.json.unwrap_or_else(|| stored(event)), trailer::written(position(7), partial)].concat()
 }
 
-/// The id and the rest of the frame that a subscriber of the one channel gets.
+/// Returns the id, and the rest of the frame that a subscriber of one channel receives.
 fn on_the_wire(event: &Event) -> (Option<String>, Vec<u8>) {
     let limits = Limits { event_data_bytes_max: usize::MAX, frame_bytes_max: usize::MAX, ..Limits::default() };
     let hub = Hub::builder().limits(limits).build();
@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_stored_comes_back_as_the_same_bytes(event in event()) {
+    fn a_stored_event_comes_back_as_the_same_bytes(event in event()) {
         let back = decode_stored(&stored(&event), &Limits::default()).unwrap();
         prop_assert_eq!(on_the_wire(&back), on_the_wire(&event));
     }
@@ -110,7 +110,7 @@ proptest! {
         }
         let without_history = decode(&published(&event, PlainFormat::Array, false), &Limits::default());
         let whole = matches!(without_history, Decoded::Native { partial: false, .. });
-        prop_assert!(whole, "nobody is to look where nothing is");
+        prop_assert!(whole, "without a history no payload refers to it");
     }
 
     #[test]
@@ -118,7 +118,7 @@ proptest! {
         let payload = published(&event, PlainFormat::Object, true);
         let object: serde_json::Map<_, _> = match serde_json::from_slice(&payload) {
             Ok(object) => object,
-            // Half a surrogate pair in JSON data, which this reader of values does not take.
+            // An unpaired surrogate in JSON data, which this parser of values refuses.
             Err(_) => return Ok(()),
         };
         prop_assert!(object.contains_key("data"));
@@ -139,7 +139,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_published_is_as_documented() {
+fn the_format_is_as_documented() {
     let trailer = trailer::written(position(7), false);
     let text = |payload: Vec<u8>| String::from_utf8(payload.strip_suffix(&trailer[..]).unwrap().to_vec()).unwrap();
     let raw = |json: &str| Event::raw_json(RawValue::from_string(json.to_owned()).unwrap());
@@ -157,7 +157,7 @@ fn what_is_published_is_as_documented() {
 
 #[test]
 fn objects_of_flask_sse_are_read_as_it_reads_them() {
-    // What it writes itself, and what its users write.
+    // As the extension writes, and as its users write.
     let event = foreign(r#"{"data": {"a": 2, "b": 1.10}, "id": 3, "retry": 4, "type": "z"}"#);
     assert_eq!(event.data(), r#"{"a": 2, "b": 1.10}"#);
     assert!(event.data_json().is_some());
@@ -206,7 +206,7 @@ fn arrays_of_the_older_extension_are_read_as_it_reads_them() {
 }
 
 #[test]
-fn poison_is_told_why() {
+fn an_invalid_payload_has_a_reason() {
     let long = "x".repeat(300);
     let nested = format!("{{\"data\":{}1{}}}", "[".repeat(129), "]".repeat(129));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -220,25 +220,25 @@ fn poison_is_told_why() {
         ("{}", "is not an object of `data`"),
         ("{\"type\":\"t\"}", "is not an object of `data`"),
         ("{\"data\":1,\"channel\":\"c\"}", "is not an object of `data`"),
-        ("{\"data\":\"\\ud800\"}", "half a character"),
-        ("{\"data\":1,\"type\":[1]}", "a field that is not a text"),
-        ("{\"data\":1,\"id\":{\"a\":1}}", "a field that is not a text"),
+        ("{\"data\":\"\\ud800\"}", "unpaired surrogate"),
+        ("{\"data\":1,\"type\":[1]}", "a field that is not a string"),
+        ("{\"data\":1,\"id\":{\"a\":1}}", "a field that is not a string"),
         ("{\"data\":1,\"type\":\"a\\nb\"}", "event type has a control character"),
         ("{\"data\":1,\"type\":\"stream-reset\"}", "reserved"),
         ("{\"data\":1,\"id\":\"a\\u0000b\"}", "event id has a control character"),
-        ("[\"e\"]", "other than two elements"),
-        ("[\"e\",1,2]", "other than two elements"),
-        ("[]", "other than two elements"),
-        ("[5,\"x\"]", "first element is not a text"),
+        ("[\"e\"]", "not an array of two elements"),
+        ("[\"e\",1,2]", "not an array of two elements"),
+        ("[]", "not an array of two elements"),
+        ("[5,\"x\"]", "first element is not a string"),
         ("[\"a\\rb\",\"x\"]", "event type has a control character"),
         (&format!("[\"{long}\",\"x\"]"), "255 are allowed"),
         (&format!("{{\"data\":1,\"id\":\"{long}\"}}"), "255 are allowed"),
-        (&deep, "other than two elements"),
+        (&deep, "not an array of two elements"),
         (&nested, "nested deeper than 128 levels"),
     ];
     for (payload, reason) in cases {
-        let told = invalid(payload.as_bytes());
-        assert!(told.contains(reason), "{}: {told}", &payload[..payload.len().min(60)]);
+        let actual = invalid(payload.as_bytes());
+        assert!(actual.contains(reason), "{}: {actual}", &payload[..payload.len().min(60)]);
     }
     assert_eq!(invalid(b"{\"data\":\"\xff\"}"), "is not UTF-8");
 }
@@ -256,19 +256,19 @@ fn sizes_are_bounded() {
     assert!(reason(&data(&"\n".repeat(100))).contains("at most 200 are allowed"));
     assert_eq!(reason(&data(&"x".repeat(70_000))), "is larger than any event may be");
 
-    // Our own are another node's to refuse, unless no node could have meant them.
-    let ours = published(&Event::text("x".repeat(101)), PlainFormat::Object, true);
-    assert!(matches!(decode(&ours, &limits), Decoded::Native { .. }));
-    let ours = published(&Event::text("x".repeat(70_000)), PlainFormat::Object, true);
-    match decode(&ours, &limits) {
+    // Another node has checked the size of a native event. Only a size that no node accepts is invalid.
+    let native = published(&Event::text("x".repeat(101)), PlainFormat::Object, true);
+    assert!(matches!(decode(&native, &limits), Decoded::Native { .. }));
+    let native = published(&Event::text("x".repeat(70_000)), PlainFormat::Object, true);
+    match decode(&native, &limits) {
         Decoded::Invalid(invalid) => assert_eq!(invalid.position, Some(position(7))),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_tail_behind_what_we_did_not_write_is_poison_with_its_position() {
-    // Anybody who may publish may write a tail: what is behind one is checked as what a publisher sends.
+fn a_trailer_behind_a_foreign_payload_makes_it_invalid_with_its_position() {
+    // Any program that may publish can write a trailer, so such a payload is checked like a publisher's event.
     let nested = format!("{{\"data\":{}1{}}}", "[".repeat(129), "]".repeat(129));
     let digits = format!("{{\"data\":{}}}", "1".repeat(5_000));
     let forged = [

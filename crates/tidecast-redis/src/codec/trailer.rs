@@ -1,34 +1,32 @@
-//! The position behind a payload, as white space: JSON's readers skip it, so a Flask-SSE reads the event and we read
-//! more.
+//! The trailer of a payload: its position in white space, which JSON parsers skip, so that Flask-SSE reads the event too.
 //!
-//! A tail is 27 hex digits: one for version and flags, 12 for the epoch, 14 for the offset. Each digit is two
-//! characters of white space, its upper two bits and its lower two, by this table: 0 space, 1 tab, 2 line feed, 3
-//! carriage return. The script that publishes writes all but the first digit, by the table that [`lua_digits`] makes
-//! of this one.
+//! A trailer is 27 hex digits: one for version and flag, 12 for the epoch, 14 for the offset. Each digit is two characters
+//! of white space, one for its upper and one for its lower two bits: 0 space, 1 tab, 2 line feed, 3 carriage return. The
+//! script writes all but the first digit, by the table of [`lua_digits`].
 
 use std::{fmt::Write, str};
 
 use tidecast::Position;
 
-/// Two bits each.
+/// The character for each value of two bits.
 const WHITE: [u8; 4] = *b" \t\n\r";
 
-/// In Lua's notation.
+/// The same in Lua's notation.
 const WHITE_IN_LUA: [&str; 4] = [" ", "\\t", "\\n", "\\r"];
 
 const EPOCH_DIGITS: usize = 12;
 const OFFSET_DIGITS: usize = 14;
 const DIGITS: usize = 1 + EPOCH_DIGITS + OFFSET_DIGITS;
 
-/// How long a tail is.
 const TRAILER_BYTES: usize = DIGITS * 2;
 
-/// The first digit: this version, and in its lowest bit whether the history has more of the event. Not zero, which
-/// somebody's own trailing blanks would be.
+/// The version in the first digit. It is not zero, which a foreign payload's trailing blanks would be.
 const VERSION: u8 = 0b0010;
+
+/// The flag in the first digit: only the history has the whole event.
 const PARTIAL: u8 = 0b0001;
 
-/// Offsets are numbers in a script, and those are exact up to here.
+/// The largest offset. Lua's numbers are exact up to it.
 const OFFSET_MAX: u64 = 1 << 53;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +35,10 @@ pub(super) struct Trailer {
     pub(super) partial: bool,
 }
 
-/// A payload without its tail, and the tail. A tail that is not exactly ours is none: then the payload is foreign.
+/// Splits a payload into its JSON and its trailer. White space that is not exactly a trailer belongs to a foreign payload.
 pub(super) fn split(payload: &[u8]) -> (&[u8], Option<Trailer>) {
     let parsed = payload.split_last_chunk::<TRAILER_BYTES>().and_then(|(body, white)| {
-        // Nothing of ours has a blank between the two.
+        // Tidecast writes no white space between the two.
         let joined = matches!(body.last(), Some(b'}' | b']'));
         Some((body, joined.then(|| parse(white)).flatten()?))
     });
@@ -65,7 +63,7 @@ fn parse(white: &[u8; TRAILER_BYTES]) -> Option<Trailer> {
         text.push(char::from_digit(u32::from(*digit), 16)?);
     }
     write!(text, ".{offset}").ok()?;
-    // An epoch of zero is no log's, and does not parse.
+    // The epoch zero does not parse.
     let position = text.parse().ok()?;
     Some(Trailer { position, partial: first & PARTIAL != 0 })
 }
@@ -74,7 +72,7 @@ fn two_bits(white: u8) -> Option<u8> {
     WHITE.iter().position(|known| *known == white).map(|at| at as u8)
 }
 
-/// The first digit of a tail, which the script is given.
+/// Returns the first digit of a trailer, which is an argument of the script.
 pub(super) fn first_digit(partial: bool) -> [u8; 2] {
     pair(VERSION | if partial { PARTIAL } else { 0 })
 }
@@ -83,7 +81,7 @@ fn pair(digit: u8) -> [u8; 2] {
     [WHITE[usize::from(digit >> 2 & 3)], WHITE[usize::from(digit & 3)]]
 }
 
-/// The table as the fields of a table in Lua, from each hex digit to its two characters.
+/// Returns the fields of a table in Lua that maps each hex digit to its two characters.
 pub(crate) fn lua_digits() -> String {
     let mut fields = String::new();
     for digit in 0..16 {
@@ -94,7 +92,7 @@ pub(crate) fn lua_digits() -> String {
     fields
 }
 
-/// A whole tail, as script and builder write it together.
+/// Returns a whole trailer, as this module and the script write it together.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn written(position: Position, partial: bool) -> Vec<u8> {
     let text = position.to_string();
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_comes_back() {
+    fn a_trailer_comes_back() {
         for offset in [1, 15, 16, 1 << 32, OFFSET_MAX] {
             for partial in [false, true] {
                 let payload = [b"{}".as_slice(), &written(position(offset), partial)].concat();
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_exactly_a_tail_is_none() {
+    fn white_space_that_is_not_exactly_a_trailer_is_ignored() {
         let trailer = written(position(7), false);
         let mut shorter = [b"{}".as_slice(), &trailer].concat();
         shorter.pop();

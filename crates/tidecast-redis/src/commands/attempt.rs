@@ -1,7 +1,7 @@
-//! One call, tried until it is done, refused, out of time, or may have been done without our hearing of it.
+//! Tries a call until it is executed, rejected, out of time, or may have been executed without a reply.
 //!
-//! The rule: what may have reached a server is sent again only if the reply proves that it was not executed, or if
-//! doing it twice does no harm. `commands` has the calls, `reply` knows the proofs, `node` the connections.
+//! A call that may have reached a server is sent again only if the reply proves that it was not executed, or if executing
+//! it twice does no harm.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,21 +21,21 @@ pub(super) struct Attempts<'a> {
     deadline: Instant,
     backoff: Backoff,
     redirections: u32,
-    /// Whether one of the attempts may have been done.
+    /// One of the attempts may have been executed.
     maybe_executed: bool,
-    /// Whether a server said that it is a replica now: then a primary is waited for, not only looked for.
+    /// A server was demoted, so a new primary is waited for.
     demoted: bool,
     with_source: bool,
-    /// Where the last reply sent us, once.
+    /// The node to which the last reply redirected this call only.
     asking: Option<Address>,
 }
 
-/// How one attempt went.
+/// The outcome of one attempt.
 enum AttemptOutcome {
     Reply(ReplyOutcome, Arc<RedisNode>, Arc<CommandConnection>),
-    /// There is no connection to the node, so nothing was sent.
+    /// There was no connection, so nothing was sent.
     NotSent(CallError),
-    /// The connection was lost, or nothing came on it.
+    /// The connection was lost, or no reply came in time.
     Lost(String),
 }
 
@@ -54,13 +54,13 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The script's name is not tried first: for what a server said that it does not know.
+    /// Sends the script's source at once, because the server does not know the script.
     pub(super) fn with_source(mut self) -> Self {
         self.with_source = true;
         self
     }
 
-    /// What came of an attempt that was made elsewhere is taken into account.
+    /// Takes an earlier attempt, in a batch, into account.
     pub(super) fn after(mut self, maybe_executed: bool) -> Self {
         self.maybe_executed = maybe_executed;
         self
@@ -97,7 +97,7 @@ impl<'a> Attempts<'a> {
                 Err(failure) => return AttemptOutcome::NotSent(failure),
             },
         };
-        // Held until the reply is there.
+        // Held until the reply arrives.
         let _permit = match node.permits(1, self.deadline).await {
             Ok(permit) => permit,
             Err(failure) => return AttemptOutcome::NotSent(failure),
@@ -113,7 +113,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The result, unless another attempt is due.
+    /// Returns the result, unless another attempt is due.
     async fn handle_reply(
         &mut self,
         outcome: ReplyOutcome,
@@ -123,7 +123,7 @@ impl<'a> Attempts<'a> {
         match outcome {
             ReplyOutcome::Value(value) => return Some(Ok(value)),
             ReplyOutcome::Rejected(message) => {
-                // The login is no longer good: a new connection finds out what is.
+                // The login is no longer valid. A new connection logs in again.
                 if message.starts_with("NOAUTH") || message.starts_with("WRONGPASS") {
                     node.drop_connection(connection);
                 }
@@ -131,7 +131,7 @@ impl<'a> Attempts<'a> {
             }
             ReplyOutcome::Unexpected(message) => return Some(Err(CallError::Protocol(message))),
             ReplyOutcome::NoScript if self.with_source || self.request.script().is_none() => {
-                return Some(Err(CallError::Protocol("NOSCRIPT inside a script".to_owned())));
+                return Some(Err(CallError::Protocol("NOSCRIPT after the script was sent".to_owned())));
             }
             ReplyOutcome::NoScript => self.with_source = true,
             ReplyOutcome::Moved { .. } | ReplyOutcome::Ask { .. } => {
@@ -152,7 +152,7 @@ impl<'a> Attempts<'a> {
     async fn redirect(&mut self, outcome: ReplyOutcome, connection: &CommandConnection) -> Result<(), CallError> {
         let (ReplyOutcome::Moved { node, .. } | ReplyOutcome::Ask { node }) = &outcome else { return Ok(()) };
         let address = redirected(node, &connection.address)
-            .ok_or_else(|| CallError::Protocol(format!("a redirection to {node:?}, which is no node")))?;
+            .ok_or_else(|| CallError::Protocol(format!("redirected to {node:?}, which is not an address")))?;
         let known = match outcome {
             ReplyOutcome::Moved { slot, .. } => self.router.moved(slot, &address),
             _ => self.router.is_cluster(),
@@ -163,29 +163,29 @@ impl<'a> Attempts<'a> {
                 connection.address
             )));
         }
-        // `MOVED` has changed the map; `ASK` is for this one time.
+        // `MOVED` has changed the map. `ASK` holds for this call only.
         if !matches!(outcome, ReplyOutcome::Moved { .. }) {
             self.asking = Some(address);
         }
         self.redirections += 1;
         if self.redirections > REDIRECTIONS_AT_ONCE {
-            return self.pause("the nodes of the Cluster do not agree where the slot is".to_owned()).await;
+            return self.pause("the nodes of the Cluster disagree about the slot".to_owned()).await;
         }
         Ok(())
     }
 
-    /// The node can't be reached. In a Cluster another may have its slots by now, or will have soon; anywhere else
-    /// nobody is kept waiting, except who saw the primary step down.
+    /// Waits for another node if that may help: in a Cluster, where another may take over the slots, and after the primary
+    /// was demoted. Otherwise returns the error at once.
     async fn handle_unreachable(&mut self, failure: CallError) -> Result<(), CallError> {
-        let away = matches!(failure, CallError::Unavailable { .. });
-        if !away || !(self.demoted || self.router.is_cluster()) {
+        let is_unavailable = matches!(failure, CallError::Unavailable { .. });
+        if !is_unavailable || !(self.demoted || self.router.is_cluster()) {
             return Err(failure);
         }
         self.router.refresh(self.deadline).await.map_err(|_| failure.clone())?;
         self.pause(failure.reason().to_owned()).await
     }
 
-    /// Waits for a moment; fails with the reason if there is no time for it.
+    /// Waits for a moment. Fails with the reason if the deadline is earlier.
     async fn pause(&mut self, reason: String) -> Result<(), CallError> {
         let until = Instant::now() + self.backoff.after_failure(fastrand::f64()).max(PAUSE_MIN);
         if until >= self.deadline {
@@ -195,7 +195,7 @@ impl<'a> Attempts<'a> {
         Ok(())
     }
 
-    /// Whatever ended the last attempt, an earlier one may have been done.
+    /// Adds to an error that an earlier attempt may have been executed.
     fn with_doubt(&self, failure: CallError) -> CallError {
         match failure {
             CallError::Unavailable { reason, .. } if self.maybe_executed => CallError::maybe_executed(reason),
@@ -204,7 +204,7 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Sends it and waits for the reply. The error says why there is none; whether the server has done it is not known then.
+/// Sends a command and waits for the reply. After an error, the command may have been executed.
 async fn send(
     node: &RedisNode,
     connection: &Arc<CommandConnection>,
@@ -224,7 +224,7 @@ async fn send(
     await_reply(node, connection, deadline, reply).await
 }
 
-/// Waits for a reply until the deadline; gives the connection up where it is lost, or silent.
+/// Waits for a reply until the deadline. Drops a connection that is lost or silent.
 pub(super) async fn await_reply<T>(
     node: &RedisNode,
     connection: &Arc<CommandConnection>,
@@ -240,7 +240,7 @@ pub(super) async fn await_reply<T>(
         }
         Err(_) => {
             let waited = sent.elapsed();
-            // One that came to its turn late says nothing about the connection.
+            // A command that waited long in the queue proves nothing about the connection.
             if connection.replies() == replies && waited >= node.reply_silence_max() {
                 node.drop_connection(connection);
             }
@@ -249,9 +249,9 @@ pub(super) async fn await_reply<T>(
     }
 }
 
-/// How many redirections are followed without a pause.
+/// The most redirections followed without a pause.
 const REDIRECTIONS_AT_ONCE: u32 = 4;
 
-/// Between attempts that a server answered with "not now".
+/// The pauses between attempts that a server postponed.
 const RETRIES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(320));
 const PAUSE_MIN: Duration = Duration::from_millis(5);

@@ -1,7 +1,6 @@
-//! Many calls at once: those for one node in one piece, so that they are run in their order.
+//! Sends many calls at once: those for one node in batches, so that they run in their order.
 //!
-//! What does not come through at the first attempt goes on one by one, by the rules of `attempt`. Publishing an array
-//! is what it is for.
+//! A call that does not succeed in its batch is retried alone, by the rules of `attempt`.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -17,17 +16,17 @@ use super::{
 };
 use crate::{error::CallError, reply::ReplyOutcome};
 
-/// What is known of a call after the piece that it was in.
+/// The outcome of a call in its batch.
 enum FirstOutcome {
     Final(Result<Value, CallError>),
-    /// It is to be tried alone.
+    /// The call is to be retried alone.
     Retry {
         maybe_executed: bool,
         with_source: bool,
     },
 }
 
-/// The answers are in the order of the requests.
+/// Runs requests. The results are in their order.
 pub(super) async fn run(router: &Router, requests: &[Request<'_>], deadline: Instant) -> Vec<Result<Value, CallError>> {
     let mut groups: Vec<(Arc<RedisNode>, Vec<usize>)> = Vec::new();
     let mut alone: Vec<usize> = Vec::new();
@@ -65,7 +64,7 @@ async fn run_group(
     let mut answers = Vec::with_capacity(group.len());
     let mut lost: Option<String> = None;
     for batch in group.chunks(BATCH_MAX) {
-        // What was lost may have been done or not. Better an end than a hole in the middle.
+        // A lost batch may have been executed or not. Ending is better than a hole in the middle.
         if let Some(reason) = &lost {
             answers.extend(batch.iter().map(|index| (*index, Err(CallError::unavailable(reason.clone())))));
             continue;
@@ -92,7 +91,7 @@ async fn run_group(
 
 async fn send_batch(node: &Arc<RedisNode>, requests: &[&Request<'_>], deadline: Instant) -> Vec<FirstOutcome> {
     let retry = |maybe_executed| FirstOutcome::Retry { maybe_executed, with_source: false };
-    // Whatever is wrong with the connection, the attempts one by one find it out again and know what to do.
+    // The attempts one by one detect again what is wrong with the connection, and handle it.
     let not_sent = || requests.iter().map(|_| retry(false)).collect();
     let Ok(_permit) = node.permits(requests.len(), deadline).await else { return not_sent() };
     let Ok(connection) = node.connection(deadline).await else { return not_sent() };
@@ -100,8 +99,7 @@ async fn send_batch(node: &Arc<RedisNode>, requests: &[&Request<'_>], deadline: 
     let mut commands = redis::pipe();
     let mut named = HashSet::new();
     for request in requests {
-        // The first of each script brings its source, so that the others can't be refused for want of it: they would be
-        // run after those that follow.
+        // The first call of each script has its source. Without it, one that is unknown would run after later ones.
         let with_source = request.script().is_some_and(|script| named.insert(script.sha()));
         commands.add_command(request.command(with_source));
     }
@@ -136,5 +134,5 @@ fn first_outcome(reply: Value) -> FirstOutcome {
     }
 }
 
-/// How many calls go out in one piece. All of them are in doubt where the connection is lost before the replies are in.
+/// The most calls in one batch. All of them are in doubt if the connection is lost before their replies.
 const BATCH_MAX: usize = 128;

@@ -1,7 +1,4 @@
-//! Where to listen so that nothing is missed.
-//!
-//! One place, or one for each primary of a Cluster whose channels are sharded. It makes the connections and keeps none;
-//! the listener does, and asks again when one has ended.
+//! The nodes at which pub/sub workers have to listen to miss nothing: one, or with sharded channels every primary.
 
 use std::sync::Arc;
 
@@ -16,32 +13,32 @@ use crate::{
     topology::{Endpoint, cluster::slot},
 };
 
-/// A node to listen at. Two are equal if they are the same node, whatever slots it has.
+/// A node to listen at, whatever slots it has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ListenTarget {
-    /// `None` is the one primary of a server or of a Sentinel's service, wherever it is.
+    /// `None` is a standalone server or the primary of a Sentinel service, wherever that is.
     address: Option<Address>,
 }
 
 impl Commands {
-    /// One target, or one a primary where channels are sharded.
+    /// Returns one target, or with sharded channels one for each primary.
     ///
-    /// Not sharded, a Cluster's answer is another primary at each call, so that a retry does not insist on one that is
-    /// away: each of them hears all.
+    /// Without sharded channels every node of a Cluster receives everything. Each call returns another one, so that a
+    /// retry avoids a node that is unavailable.
     pub(crate) async fn listen_targets(&self, sharded: bool) -> Result<Vec<ListenTarget>, CallError> {
         let cluster = match &self.router.nodes {
             NodeSet::Single { .. } => return Ok(vec![ListenTarget { address: None }]),
             NodeSet::Cluster { cluster, .. } => cluster,
         };
         let deadline = self.deadline();
-        // A listener that asks has lost a connection, or begins.
+        // A caller has lost a connection or just begins, so the map may be old.
         self.router.refresh(deadline).await?;
         let count = if sharded { usize::MAX } else { 1 };
         let nodes = cluster.rotated_primaries(&cluster.map()).into_iter().take(count);
         Ok(nodes.map(|address| ListenTarget { address: Some(address) }).collect())
     }
 
-    /// The target that a sharded channel belongs to as far as is known now: `None` if no primary has its slot.
+    /// Returns the target of a sharded channel, as far as is known; `None` if no primary has its slot.
     pub(crate) fn target_of(&self, channel: &[u8]) -> Option<ListenTarget> {
         match &self.router.nodes {
             NodeSet::Single { .. } => Some(ListenTarget { address: None }),
@@ -51,11 +48,11 @@ impl Commands {
         }
     }
 
-    /// Connects to the target, to listen there. `on_push` runs in the task that reads the socket: it must not block.
+    /// Connects to a target for pub/sub. `on_push` runs in the task that reads the socket, and must not block.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes what was opened.
+    /// Dropping the future closes the socket.
     pub(crate) async fn listen(
         &self,
         target: &ListenTarget,
@@ -65,11 +62,11 @@ impl Commands {
             (_, Some(address)) => Endpoint::ClusterNode(address.clone()),
             (NodeSet::Single { endpoint, .. }, None) => endpoint.clone(),
             (NodeSet::Cluster { .. }, None) => {
-                return Err(CallError::Protocol("a target of another configuration".to_owned()));
+                return Err(CallError::Protocol("the target is of another deployment".to_owned()));
             }
         };
         let connector = &self.router.connector;
-        // Shared, as a Sentinel may name one node after the other to connect to.
+        // Shared, because Sentinels may name one node after the other.
         let on_push: OnPush = Arc::new(on_push);
         let time = connector.config.connect_timeout;
         let opened = timeout(

@@ -1,7 +1,6 @@
-//! The way to one node: its connection while it has one, and who may make the next.
+//! A node of Redis: its connection, shared by all calls, and the connect that makes the next one.
 //!
-//! One connect at a time, whoever asks; after one that failed nobody tries for a moment, and all are told why. What is
-//! sent and what is done about the reply is `attempt`'s business.
+//! One connect runs at a time. After a failed one, calls fail with its error until a pause is over.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -29,9 +28,9 @@ pub(crate) struct RedisNode {
 
 struct NodeState {
     connection: Option<Arc<CommandConnection>>,
-    /// What the connect that is under way will tell.
+    /// The result of the connect under way.
     connecting: Option<watch::Receiver<Option<ConnectResult>>>,
-    /// Until then nobody tries, and this is why.
+    /// No connect begins before this time, because the last one failed with this error.
     retry_after: Option<(Instant, CallError)>,
     backoff: Backoff,
 }
@@ -44,21 +43,21 @@ impl RedisNode {
         Self { endpoint, connector, permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), state: Mutex::new(state) }
     }
 
-    /// Waits until so many more calls may be in flight.
+    /// Waits until `count` more calls may be in flight.
     pub(crate) async fn permits(&self, count: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, CallError> {
         let count = u32::try_from(count.min(IN_FLIGHT_MAX)).unwrap_or(1);
         match timeout_at(deadline, Arc::clone(&self.permits).acquire_many_owned(count)).await {
             Ok(Ok(permit)) => Ok(permit),
-            // It is never closed.
-            Ok(Err(_)) | Err(_) => Err(CallError::unavailable(format!("{IN_FLIGHT_MAX} calls wait for Redis already"))),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(CallError::unavailable(format!("{IN_FLIGHT_MAX} calls are in flight already"))),
         }
     }
 
-    /// The connection, a new one if there is none.
+    /// Returns the connection, making one if there is none.
     ///
     /// # Cancel safety
     ///
-    /// A connect goes on when the future is dropped, for whoever comes next.
+    /// A connect continues for later callers if the future is dropped.
     pub(crate) async fn connection(self: &Arc<Self>, deadline: Instant) -> ConnectResult {
         let mut connecting = {
             let mut state = self.state.lock();
@@ -79,12 +78,12 @@ impl RedisNode {
         let waited = timeout_at(deadline, connecting.wait_for(Option::is_some)).await;
         match waited {
             Ok(Ok(connected)) => connected.clone().unwrap_or_else(|| Err(CallError::unavailable("no connection"))),
-            Ok(Err(_)) => Err(CallError::unavailable("the connect was broken off")),
+            Ok(Err(_)) => Err(CallError::unavailable("the connect was aborted")),
             Err(_) => Err(CallError::unavailable("no connection in time")),
         }
     }
 
-    /// Has calls from now on go to another address. Those under way end where they are.
+    /// Sends later calls to another address. Calls in flight end where they are.
     pub(crate) fn switch_to(&self, address: &Address) {
         let mut state = self.state.lock();
         if state.connection.as_ref().is_some_and(|connection| connection.address != *address) {
@@ -93,17 +92,17 @@ impl RedisNode {
         state.retry_after = None;
     }
 
-    /// Lets the next call try to connect, whenever the last one failed.
+    /// Lets the next call connect, although the last connect failed.
     pub(crate) fn retry_now(&self) {
         self.state.lock().retry_after = None;
     }
 
-    /// How long a connection may be silent with a call on it before it is given up.
+    /// Returns how long a connection may be silent with a call on it before it is dropped.
     pub(crate) fn reply_silence_max(&self) -> Duration {
         self.connector.config.command_timeout / 2
     }
 
-    /// Closes this connection, if it is still the one in use.
+    /// Closes a connection, and forgets it if it is the one in use.
     pub(crate) fn drop_connection(&self, connection: &Arc<CommandConnection>) {
         connection.close();
         let mut state = self.state.lock();
@@ -113,7 +112,7 @@ impl RedisNode {
     }
 
     async fn connect(self: Arc<Self>, tell: watch::Sender<Option<ConnectResult>>) {
-        // Where connecting panics or the runtime ends: or all that follow would wait for it.
+        // If this panics or the runtime ends, later calls must not wait for it.
         let connecting_guard = ConnectingGuard(&self);
         let switched = self.connector.switched.subscribe();
         let connect = self.endpoint.connect(&self.connector, |address, expected| {
@@ -126,7 +125,7 @@ impl RedisNode {
             .unwrap_or_else(|_| Err(CallError::unavailable(format!("no connection within {time:?}"))));
         let mut connected = connected.map(Arc::new);
         let mut state = self.state.lock();
-        // A primary that moved meanwhile may have been left for another already.
+        // The primary may have moved during the connect.
         let moved_to = switched.has_changed().is_ok_and(|changed| changed).then(|| switched.borrow().clone()).flatten();
         let has_moved = matches!((&connected, moved_to), (Ok(old), Some(primary)) if old.address != primary);
         if has_moved {
@@ -134,21 +133,21 @@ impl RedisNode {
         }
         match &connected {
             Ok(connection) => {
-                tracing::debug!(node = %connection.address, "connected");
+                tracing::debug!(node = %connection.address, "redis: connected");
                 state.connection = Some(Arc::clone(connection));
                 state.retry_after = None;
                 state.backoff.reset();
                 self.connector.reached.send_replace(());
             }
-            // The next call connects at once, to where it is now.
+            // The next call connects at once, to the new primary.
             Err(_) if has_moved => {
                 state.connection = None;
                 state.retry_after = None;
             }
             Err(failure) => {
-                // At least half of it, so that even the first of a row keeps a crowd away.
+                // At least half of the pause, so that even the first one holds off a crowd of calls.
                 let pause = state.backoff.after_failure(fastrand::f64() / 2.0 + 0.5);
-                tracing::debug!(%failure, ?pause, "no connection");
+                tracing::debug!(reason = %failure, ?pause, "redis: cannot connect");
                 state.connection = None;
                 state.retry_after = Some((Instant::now() + pause, failure.clone()));
             }
@@ -176,8 +175,8 @@ impl Drop for ConnectingGuard<'_> {
     }
 }
 
-/// How many calls may wait for a reply of one node at once; more wait for their turn, within their deadline.
+/// The most calls in flight at one node. More wait, within their deadline.
 pub(crate) const IN_FLIGHT_MAX: usize = 1_024;
 
-/// How long nobody tries after a connect that failed: 100 ms at first, 1 s at most.
+/// The pauses after failed connects: at least 100 ms at first, at most 1 s.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));

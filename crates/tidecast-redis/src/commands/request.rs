@@ -1,30 +1,26 @@
-//! What can be asked of Redis: a script with its keys and arguments, or one command.
-//!
-//! It says how a request is written, to which key it belongs, and whether it may be sent again; it sends nothing.
-//! `attempt` and `batch` do.
+//! A request: a script with its keys and arguments, or a command.
 
 use bytes::Bytes;
 use redis::Cmd;
 
-/// A script with the name that Redis knows it by.
+/// A script and its digest, by which Redis caches it.
 #[derive(Debug)]
 pub(crate) struct Script {
     source: String,
     sha: String,
 }
 
-/// A script to be run, all of its keys in one hash slot.
+/// A call of a script. All of its keys have one hash slot.
 #[derive(Debug, Clone)]
 pub(crate) struct ScriptCall<'a> {
     pub(crate) script: &'a Script,
-    /// At least one in a Cluster; the first decides which node it is.
+    /// In a Cluster at least one. The first decides on the node.
     pub(crate) keys: Vec<String>,
     pub(crate) arguments: Vec<Bytes>,
-    /// Whether running it twice does what running it once does, so that it may be sent again after its reply was lost.
+    /// Running the script twice has the effect of running it once, so the call may be repeated after its reply was lost.
     pub(crate) repeatable: bool,
 }
 
-/// Either of the two.
 #[derive(Debug)]
 pub(super) enum Request<'a> {
     Script(ScriptCall<'a>),
@@ -44,12 +40,12 @@ impl Script {
 }
 
 impl ScriptCall<'_> {
-    /// Runs the script that the server has.
+    /// Encodes the call of a cached script.
     pub(crate) fn by_digest(&self) -> Cmd {
         self.command("EVALSHA", &self.script.sha)
     }
 
-    /// Sends the script along, and the server has it from then on.
+    /// Encodes the call with the script's source, which the server then caches.
     pub(crate) fn by_text(&self) -> Cmd {
         self.command("EVAL", &self.script.source)
     }
@@ -87,7 +83,7 @@ impl Request<'_> {
         }
     }
 
-    /// As it is sent: a script by its name, or with its source.
+    /// Encodes the request: a script by its digest, or with its source.
     pub(super) fn command(&self, with_source: bool) -> Cmd {
         match self {
             Self::Script(call) if with_source => call.by_text(),

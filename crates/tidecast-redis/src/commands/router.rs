@@ -1,7 +1,6 @@
-//! From a key to the node that it belongs to.
+//! Routes a key to its node: the only one, or one of a Cluster's nodes.
 //!
-//! One node, or a Cluster's nodes, each made when it is first needed and forgotten when the Cluster has it no more. What
-//! is said there is `attempt`'s business; where the primaries are, `topology`'s.
+//! A Cluster's nodes are created when they are first needed, and dropped when they are no longer among its primaries.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -54,7 +53,7 @@ impl Router {
         matches!(self.nodes, NodeSet::Cluster { .. })
     }
 
-    /// The node of a key; without one, any.
+    /// Returns the node of a key, or any node without one.
     pub(super) async fn node_of(&self, key: Option<&str>, deadline: Instant) -> Result<Arc<RedisNode>, CallError> {
         let cluster = match &self.nodes {
             NodeSet::Single { node, .. } => return Ok(Arc::clone(node)),
@@ -68,7 +67,7 @@ impl Router {
         address.map(|address| self.node_at(&address)).ok_or_else(|| CallError::unavailable("no primary has the slot"))
     }
 
-    /// A Cluster's node; the one node there is where there is no Cluster.
+    /// Returns a Cluster's node by its address, or the only node outside of a Cluster.
     pub(super) fn node_at(&self, address: &Address) -> Arc<RedisNode> {
         match &self.nodes {
             NodeSet::Single { node, .. } => Arc::clone(node),
@@ -79,7 +78,7 @@ impl Router {
         }
     }
 
-    /// A node has said that the slot is elsewhere; false where there is no Cluster that could be so.
+    /// Records that a slot has moved. Returns whether this is a Cluster.
     pub(super) fn moved(&self, slot: u16, primary: &Address) -> bool {
         let NodeSet::Cluster { cluster, .. } = &self.nodes else { return false };
         cluster.moved(slot, primary);
@@ -87,7 +86,7 @@ impl Router {
         true
     }
 
-    /// Where are they now? Only a Cluster's nodes say it other than by being connected to.
+    /// Fetches the primaries of a Cluster. Outside of a Cluster, only a connect finds the primary.
     pub(super) async fn refresh(&self, deadline: Instant) -> Result<(), CallError> {
         let NodeSet::Cluster { cluster, nodes } = &self.nodes else { return Ok(()) };
         let map = within(deadline, cluster.refresh(&self.connector)).await?;
@@ -102,14 +101,14 @@ impl Router {
     }
 }
 
-/// A node with calls under way is kept by them until they have ended.
+/// Drops nodes that are no longer primaries. Their calls in flight keep them until they end.
 fn forget_others(map: &SlotMap, nodes: &mut HashMap<Address, Arc<RedisNode>>) {
     nodes.retain(|address, _| map.primaries().contains(address));
 }
 
 async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
-    // On the heap: it holds a whole connect.
-    timeout_at(deadline, Box::pin(work)).await.unwrap_or_else(|_| {
-        Err(CallError::unavailable("no node of the Cluster has said in time which slots there are"))
-    })
+    // Boxed, because the future contains a whole connect.
+    timeout_at(deadline, Box::pin(work))
+        .await
+        .unwrap_or_else(|_| Err(CallError::unavailable("no node of the Cluster sent its slots in time")))
 }

@@ -1,7 +1,4 @@
-//! From the parts of a URL to a configuration: what each part and each option means.
-//!
-//! The same name means what it means to redis-py 8, where a later version differs from an earlier one too. Nothing is
-//! opened: whether a certificate's file is there is seen when the connections are made.
+//! Turns the parts of a URL into a configuration. Options have their meaning in redis-py 8.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -35,11 +32,11 @@ pub(super) fn read(url: Url) -> Result<RedisConfig> {
 
     let mut config = RedisConfig::new(masked, deployment);
     config.db = db;
-    // What stands before the host beats the option of that name.
+    // The part before the host takes precedence over the option.
     let (in_query_username, in_query_password) = (options.take("username"), options.take("password"));
     config.login = Login { username: username.or(in_query_username), password: password.or(in_query_password) };
     if let Some(name) = options.take("client_name") {
-        // Redis itself takes no other.
+        // `CLIENT SETNAME` accepts no other.
         if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(invalid("has a client_name that is not printable ASCII without spaces"));
         }
@@ -52,7 +49,7 @@ pub(super) fn read(url: Url) -> Result<RedisConfig> {
         config = config.connect_timeout(timeout);
     }
     let interval: Option<u32> = options.take_number("health_check_interval", "a number of seconds from 0")?;
-    // There, 0 is never. A connection that listens to one that was frozen would hear nothing for ever.
+    // In redis-py 0 disables the check. Here it keeps the default: a connection to a frozen server would never end.
     if let Some(seconds) = interval.filter(|seconds| *seconds > 0) {
         config.probe_interval = Duration::from_secs(seconds.into());
     }
@@ -61,7 +58,7 @@ pub(super) fn read(url: Url) -> Result<RedisConfig> {
         None | Some("3") => {}
         Some("2") => {
             config.resp2 = true;
-            config.warnings.push("protocol=2 is for commands only: listening needs 3".to_owned());
+            config.warnings.push("protocol=2 applies to commands only: pub/sub requires 3".to_owned());
         }
         Some(_) => return Err(invalid("has a protocol that is neither 2 nor 3")),
     }
@@ -70,15 +67,15 @@ pub(super) fn read(url: Url) -> Result<RedisConfig> {
     }
     for (name, _) in options.remaining {
         config.warnings.push(if name.starts_with("ssl_") && !tls {
-            format!("option {name:?} means nothing without TLS: that is rediss://")
+            format!("option {name:?} is ignored without TLS: use rediss://")
         } else {
-            format!("option {name:?} means nothing here")
+            format!("option {name:?} is ignored")
         });
     }
     Ok(config)
 }
 
-/// The options that nobody has asked for yet.
+/// The options that were not taken yet.
 struct QueryOptions {
     remaining: Vec<(String, String)>,
 }
@@ -140,7 +137,7 @@ fn read_sentinel<'a>(hosts: Vec<Host>, path: &'a str, options: &mut QueryOptions
     Ok((Deployment::Sentinel { sentinels, service, login }, db))
 }
 
-/// Nothing is 0, as is a slash alone.
+/// Parses the database. An empty path and a slash alone are 0.
 fn read_db(path: &str) -> Result<u32> {
     let text = decoded("database", path.strip_prefix('/').or(Some(path)))?.unwrap_or_default();
     let text = text.strip_suffix('/').unwrap_or(&text);
@@ -154,7 +151,7 @@ fn read_tls(options: &mut QueryOptions) -> Result<TlsOptions> {
     let verify_chain = match options.take("ssl_cert_reqs").as_deref() {
         None | Some("required" | "optional") => true,
         Some("none") => false,
-        Some(_) => return Err(invalid("has an ssl_cert_reqs that is none of none, optional, required")),
+        Some(_) => return Err(invalid("has an ssl_cert_reqs other than none, optional or required")),
     };
     let verify_hostname = options.take_bool("ssl_check_hostname").unwrap_or(true);
     let version_min: Option<u32> = options.take_number("ssl_min_version", "a number as in Python's ssl.TLSVersion")?;
@@ -165,7 +162,7 @@ fn read_tls(options: &mut QueryOptions) -> Result<TlsOptions> {
         authorities_folder: options.take_path("ssl_ca_path"),
         certificate_file: options.take_path("ssl_certfile"),
         key_file: options.take_path("ssl_keyfile"),
-        // As on the wire: 0x0303 is TLS 1.2, below which nothing is spoken here anyway.
+        // The number on the wire: 0x0303 is TLS 1.2, which is the minimum anyway.
         tls13_only: version_min.is_some_and(|version| version > 0x0303),
     })
 }
@@ -174,5 +171,5 @@ fn tcp(host: Host, port: u16) -> Address {
     Address::Tcp { host: host.name.unwrap_or_else(|| "localhost".to_owned()), port: host.port.unwrap_or(port) }
 }
 
-/// No wait is without a bound that someone can live to see.
+/// The longest time-out.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,9 +1,9 @@
-//! What a URL means, against what redis-py makes of it.
+//! URLs, compared with what redis-py makes of them.
 
 use super::*;
 
-/// What redis-py 8.1.0's `ConnectionPool.from_url(url)` made of each, with its connection class' defaults filled in:
-/// host or path, port, db, user name, password.
+/// A URL, and the host or path, port, database, user name and password that redis-py 8.1.0's
+/// `ConnectionPool.from_url(url)` makes of it, with the defaults of its connection class.
 type Row = (&'static str, &'static str, u16, u32, Option<&'static str>, Option<&'static str>);
 
 const AS_REDIS_PY: &[Row] = &[
@@ -48,11 +48,11 @@ const AS_REDIS_PY: &[Row] = &[
 
 #[test]
 fn a_url_means_what_it_means_to_redis_py() {
-    for (url, place, port, db, username, password) in AS_REDIS_PY {
+    for (url, host, port, db, username, password) in AS_REDIS_PY {
         let config = read(url);
         let address = match *port {
-            0 => Address::Unix(place.into()),
-            port => tcp(place, port),
+            0 => Address::Unix(host.into()),
+            port => tcp(host, port),
         };
         assert_eq!(config.deployment, Deployment::Standalone(address), "{url}");
         assert_eq!(config.db, *db, "{url}");
@@ -113,12 +113,12 @@ fn sentinels_and_clusters_have_many_hosts() {
 }
 
 #[test]
-fn what_is_wrong_is_named_and_never_the_password() {
+fn an_error_names_the_invalid_part_and_never_a_password() {
     for (url, part) in [
-        ("", "begins"),
-        ("http://h", "begins"),
-        ("REDIS://h", "begins"),
-        ("redis:h", "begins"),
+        ("", "begin"),
+        ("http://h", "begin"),
+        ("REDIS://h", "begin"),
+        ("redis:h", "begin"),
         ("redis://h/abc", "database"),
         ("redis://h/-1", "database"),
         ("redis://h/1/2", "database"),
@@ -147,7 +147,7 @@ fn what_is_wrong_is_named_and_never_the_password() {
         ("redis+cluster://h/1", "Cluster"),
         ("redis+cluster://h,,i", "comma"),
         ("redis://:%FF@h", "UTF-8"),
-        // A password that should have been encoded.
+        // A password that is not percent-encoded.
         ("redis://:12/Geheim@h", "@"),
         ("redis://:12?Geheim@h", "@"),
         ("redis://:Geheim/x@h", "@"),
@@ -164,12 +164,12 @@ fn what_is_wrong_is_named_and_never_the_password() {
 }
 
 #[test]
-fn what_means_nothing_is_named() {
+fn ignored_options_are_named() {
     let named = |url| read(url).warnings().join("; ");
     assert_eq!(
         named("redis://h?max_connections=9&retry_on_timeout=1&foo=x"),
-        "option \"max_connections\" means nothing here; option \"retry_on_timeout\" means nothing here; \
-         option \"foo\" means nothing here"
+        "option \"max_connections\" is ignored; option \"retry_on_timeout\" is ignored; \
+         option \"foo\" is ignored"
     );
     assert!(named("redis://h?ssl_cert_reqs=none").contains("rediss://"));
     assert!(named("redis://h?protocol=2").contains("protocol=2"));

@@ -1,8 +1,7 @@
-//! The parts of a Redis URL, taken apart as Python's `urllib.parse` does it for redis-py.
+//! Splits a Redis URL as Python's `urllib.parse` does for redis-py.
 //!
-//! By hand: a general parser refuses several hosts in a row, which Sentinels and Clusters need, and percent-encodes where
-//! Python does not. Which options there are is not known here, except those whose value must not be shown.
-//! `options` makes a configuration of it.
+//! A general parser refuses the lists of hosts that Sentinels and Clusters need, and percent-encodes where Python does
+//! not. This module knows only the options whose value must be masked; `options` interprets them.
 
 use percent_encoding::percent_decode_str;
 use tidecast::{Error, Result};
@@ -12,13 +11,13 @@ pub(super) struct Url {
     pub(super) tls: bool,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
-    /// At least one, which may be all empty.
+    /// At least one, which may be empty.
     pub(super) hosts: Vec<Host>,
-    /// Percent-encoded, with its slash.
+    /// Percent-encoded, with its leading slash.
     pub(super) path: String,
-    /// Decoded; of several of one name the first, and none that is empty.
+    /// Decoded. Of several with one name the first; empty ones are left out.
     pub(super) query: Vec<(String, String)>,
-    /// The whole, with every password masked.
+    /// The whole URL with every password masked.
     pub(super) masked: String,
 }
 
@@ -38,21 +37,21 @@ pub(super) struct Host {
 
 impl Url {
     pub(super) fn parse(text: &str) -> Result<Self> {
-        // A file or an environment often ends in a newline.
+        // The text of a file or variable often ends in a newline.
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let Some(&(_, kind, tls)) = SCHEMES.iter().find(|(known, ..)| *known == scheme) else {
             let known = SCHEMES.map(|(known, ..)| format!("{known}://")).join(", ");
-            return Err(invalid(format!("begins with none of {known}")));
+            return Err(invalid(format!("does not begin with one of {known}")));
         };
         if text.contains(|c: char| c.is_control() || c == '#') {
-            return Err(invalid("has a `#` or a control character in it: write it as %23, or as % and its code"));
+            return Err(invalid("has a `#` or a control character: percent-encode it (`#` is %23)"));
         }
         let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
         let slash = before_query.find('/').unwrap_or(before_query.len());
         let (authority, path) = before_query.split_at(slash);
         let (userinfo, hosts) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-        // What a password with a slash or a question mark in it looks like. Its pieces must not end up in a message.
+        // A password with a slash or question mark looks like this. Its parts must not end up in a message.
         let name_with_at = query.split('&').any(|pair| pair.split('=').next().is_some_and(|name| name.contains('@')));
         if userinfo.is_none() && (kind != UrlKind::Unix && path.contains('@') || name_with_at) {
             return Err(invalid("has an `@` after its host: write / ? # and @ of a password as %2F %3F %23 %40"));
@@ -80,12 +79,12 @@ impl Url {
     }
 }
 
-/// An error about the URL as a whole.
+/// Creates an error about the URL.
 pub(super) fn invalid(why: impl Into<String>) -> Error {
     Error::invalid("Redis URL", why.into())
 }
 
-/// Percent-decoded; nothing for what is empty.
+/// Percent-decodes a part; `None` if it is empty.
 pub(super) fn decoded(what: &str, text: Option<&str>) -> Result<Option<String>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     match percent_decode_str(text).decode_utf8() {
@@ -100,7 +99,7 @@ fn parse_hosts(kind: UrlKind, hosts: &str) -> Result<Vec<Host>> {
     }
     let hosts: Vec<Host> = hosts.split(',').map(parse_host).collect::<Result<_>>()?;
     if hosts.len() > 1 && hosts.iter().any(|host| host.name.is_none()) {
-        return Err(invalid("has a comma with no host at its side"));
+        return Err(invalid("has a comma without a host on both sides"));
     }
     Ok(hosts)
 }
@@ -113,13 +112,13 @@ fn parse_host(text: &str) -> Result<Host> {
         }
         None => text.split_once(':').map_or((text, Some("")), |(name, port)| (name, Some(port))),
     };
-    // The text is not in the message: where a password holds a slash, this is the beginning of it.
+    // Not in the message: if a password has a slash, this text is its beginning.
     let port = port.ok_or_else(|| invalid("has a host with something other than a port after it"))?;
     let port = if port.is_empty() { None } else { Some(parse_port(port)?) };
     Ok(Host { name: decoded("host", Some(name))?.map(|name| name.to_lowercase()), port })
 }
 
-/// A port as it stands after a host or as an option.
+/// Parses a port, after a host or as an option.
 pub(super) fn parse_port(text: &str) -> Result<u16> {
     let number = text.parse().ok().filter(|port| *port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()));
     number.ok_or_else(|| invalid("has a port that is not a number from 1 to 65535"))

@@ -1,8 +1,8 @@
-//! One connection that listens: subscribes, and gives each push to a closure in the task that reads the socket.
+//! A pub/sub connection: subscribes, and passes each push to a closure in the task that reads the socket.
 //!
-//! It does not connect again and remembers no channels; the listener does both. Its own reader, not the library's
-//! multiplexed connection: that takes an unasked `sunsubscribe`, which a moved slot brings, for the reply to whatever
-//! was asked last. Parsing is the library's.
+//! It does not reconnect and remembers no channels; the worker does. It has its own reader, because the redis crate's
+//! multiplexed connection takes an unsolicited `sunsubscribe`, which a moved slot causes, for the reply to the last
+//! command. The redis crate parses the replies.
 
 mod pending;
 
@@ -36,11 +36,11 @@ pub(crate) struct PubSubConnection {
     answer_max: Duration,
 }
 
-/// What is called with each push.
+/// The function called with each push.
 pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
 
 impl PubSubConnection {
-    /// Connects and begins to read. The caller puts a deadline on it.
+    /// Connects and begins to read. The caller sets the deadline.
     pub(crate) async fn open(
         connector: &Connector,
         address: &Address,
@@ -48,7 +48,7 @@ impl PubSubConnection {
         on_push: OnPush,
     ) -> Result<Self, CallError> {
         let (mut read, mut write) = split(connector.open(address).await?);
-        // What it holds at the end of the greeting may be the beginning of what follows, so it goes on to the reader.
+        // After the handshake it may have the beginning of the next reply, so the reader uses it too.
         let mut decoder = Default::default();
         let lost = |error: &dyn fmt::Display| CallError::unavailable(format!("{address}: {error}"));
 
@@ -69,7 +69,7 @@ impl PubSubConnection {
             ReplyOutcome::Rejected(message) => return Err(CallError::Rejected(message)),
             other => {
                 return Err(CallError::Rejected(format!(
-                    "{address} does not speak RESP3, so it is no Redis 6: {other:?}"
+                    "{address} does not support RESP3, which needs Redis 6: {other:?}"
                 )));
             }
         }
@@ -82,7 +82,7 @@ impl PubSubConnection {
         let reader = tokio::spawn({
             let pending = Arc::clone(&pending);
             async move {
-                // Also where the closure panics: the listener must not believe that it still hears.
+                // If the closure panics, the worker must notice that the connection has ended.
                 let _guard = TaskGuard(Arc::clone(&pending));
                 loop {
                     match parse_redis_value_async(&mut decoder, &mut read).await {
@@ -104,11 +104,11 @@ impl PubSubConnection {
         })
     }
 
-    /// Subscribes; returns when the server has confirmed every name. They are sent 512 at a time.
+    /// Subscribes to names, 512 at a time, and waits until the server has confirmed all of them.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, some of the names may be subscribed. The connection goes on. As for all that follow.
+    /// If the future is dropped, the server may have subscribed some of the names. This holds for all methods here.
     pub(crate) async fn subscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("SUBSCRIBE", PushKind::Subscribe, channels).await
     }
@@ -117,12 +117,12 @@ impl PubSubConnection {
         self.change("UNSUBSCRIBE", PushKind::Unsubscribe, channels).await
     }
 
-    /// Subscribes to all channels that match a pattern.
+    /// Subscribes to all channels that match patterns.
     pub(crate) async fn psubscribe(&self, patterns: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("PSUBSCRIBE", PushKind::PSubscribe, patterns).await
     }
 
-    /// The same for sharded channels, which may be of different slots.
+    /// Subscribes to sharded channels, which may have different slots.
     pub(crate) async fn ssubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("SSUBSCRIBE", PushKind::SSubscribe, channels).await
     }
@@ -131,26 +131,25 @@ impl PubSubConnection {
         self.change("SUNSUBSCRIBE", PushKind::SUnsubscribe, channels).await
     }
 
-    /// Whether the server still answers, within the probe's timeout. If not, the connection is at its end.
+    /// Checks that the server answers within the probe's time-out. If not, the connection ends.
     pub(crate) async fn ping(&self) -> Result<(), CallError> {
         let request = redis::cmd("PING").get_packed_command();
         self.ask(request, vec![AwaitedReply::Pong]).await
     }
 
-    /// The same, and whether it is still a primary: one that was made a replica may keep its connections.
+    /// Also checks that the server is still a primary: a demoted one may keep its connections.
     pub(crate) async fn check_primary(&self) -> Result<(), CallError> {
         let request = redis::cmd("ROLE").get_packed_command();
         self.ask(request, vec![AwaitedReply::Role]).await
     }
 
-    /// Resolves when the connection has ended, with what ended it; at once if it has ended already.
+    /// Waits for the end of the connection, and returns its cause.
     pub(crate) async fn closed(&self) -> String {
         let mut ended = self.ended.clone();
         let reason = ended.wait_for(Option::is_some).await;
         reason.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "the connection has ended".to_owned())
     }
 
-    /// Which node it is connected to.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
@@ -158,7 +157,7 @@ impl PubSubConnection {
     async fn change(&self, name: &str, kind: PushKind, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         let sharded = matches!(kind, PushKind::SSubscribe | PushKind::SUnsubscribe);
         for batch in channels.chunks(NAMES_MAX) {
-            // One command has names of one slot only.
+            // All names in a sharded command must have one slot.
             let names_a_command = if sharded { 1 } else { NAMES_MAX };
             let mut request = Vec::new();
             let mut awaited = Vec::new();
@@ -176,11 +175,11 @@ impl PubSubConnection {
         Ok(())
     }
 
-    /// Sends what is packed and waits for all that is to come of it.
+    /// Sends packed commands and waits for all of their replies.
     async fn ask(&self, request: Vec<u8>, awaited: Vec<AwaitedReply>) -> Result<(), CallError> {
         let answered = async {
             let Ok(permit) = self.requests.reserve().await else { return Err(self.lost()) };
-            // Both in one go, so that nobody else's request comes between the order here and the order on the wire.
+            // Done together, so that the order here is the order on the wire.
             let answers = self.pending.push(awaited, || permit.send(request));
             let mut all = Ok(());
             for answer in answers {
@@ -192,7 +191,7 @@ impl PubSubConnection {
         match timeout(self.answer_max, answered).await {
             Ok(answered) => answered,
             Err(_) => {
-                let reason = format!("{}: no answer within {:?}", self.address, self.answer_max);
+                let reason = format!("{}: no reply within {:?}", self.address, self.answer_max);
                 self.pending.end(&reason);
                 self.reader.abort();
                 self.writer.abort();
@@ -223,16 +222,17 @@ impl fmt::Debug for PubSubConnection {
     }
 }
 
-/// Whatever ends the task that has it, ends the connection for all.
+/// Ends the connection when the task that owns this ends.
 struct TaskGuard(Arc<PendingReplies>);
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
-        self.0.end("the connection was given up");
+        self.0.end("a task of the connection ended");
     }
 }
 
-/// The closure hears of it before whoever waits for a confirmation, as it comes before what is published after it.
+/// Passes a push to the closure before it wakes the caller that waits for a confirmation: the push precedes what is
+/// published after it.
 fn take_push(kind: PushKind, data: Vec<Value>, pending: &PendingReplies, on_push: &OnPush) {
     let name = match data.first() {
         Some(Value::BulkString(name)) if pending.is_confirmation(&kind) => Some((kind.clone(), name.clone())),
@@ -271,10 +271,10 @@ fn hello(connector: &Connector, expected: ExpectedRole) -> Cmd {
     hello
 }
 
-/// How many names go out in one piece, confirmed before the next.
+/// The most names sent at once. They are confirmed before the next are sent.
 const NAMES_MAX: usize = 512;
 
-/// How many requests may wait to be written; more wait for that.
+/// The most requests queued to be written. More wait.
 const REQUESTS_MAX: usize = 16;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Listening to the Sentinels: once a replica is promoted, the connections move there at once.
+//! Watches the Sentinels: once a replica is promoted, the connections move there at once.
 //!
-//! After a failover that was asked for, the old primary goes on to accept events for some ten seconds, and loses them when
-//! it is made a replica. Nothing on its connections tells.
+//! After a requested failover, the old primary accepts events for some ten seconds, and loses them when it is demoted.
+//! Nothing on its connections shows it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,13 +19,13 @@ use crate::{
     supervise::FailPoint,
 };
 
-/// The pauses between attempts to reach one Sentinel: others tell the same.
+/// The pauses between attempts to reach a Sentinel. They are long, because the others announce the same.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 
-/// What the Sentinels publish: the first when a replica was promoted, the second when all agree on it.
+/// The events of a promotion: the first when a replica is promoted, the second when the Sentinels agree on it.
 const EVENTS: [&str; 2] = ["+promoted-slave", "+switch-master"];
 
-/// Listens to one Sentinel for ever.
+/// Watches a Sentinel forever.
 pub(crate) async fn watch(context: &Arc<BrokerContext>, sentinel: &Address, service: &str) {
     let mut backoff = PAUSES;
     loop {
@@ -37,18 +37,18 @@ pub(crate) async fn watch(context: &Arc<BrokerContext>, sentinel: &Address, serv
             Err(failure) => failure.to_string(),
         };
         let retry_in = backoff.after_failure(fastrand::f64());
-        tracing::debug!(%sentinel, reason, ?retry_in, "redis: not listening to a sentinel");
+        tracing::debug!(%sentinel, reason, ?retry_in, "redis: cannot watch a sentinel; retrying");
         sleep(retry_in).await;
     }
 }
 
-/// Listens until the connection ends; answers with why it did.
+/// Listens until the connection ends. Returns the reason.
 async fn listen(context: &Arc<BrokerContext>, sentinel: &Address, service: &str) -> Result<String, CallError> {
     context.fail_points.trip(FailPoint::Sentinels);
-    let (to, of) = (context.clone(), service.to_owned());
+    let (shared, watched) = (context.clone(), service.to_owned());
     let on_push = move |push: PushInfo| {
-        if let Some(primary) = promoted(&push, &of) {
-            to.commands.switch_to(&primary);
+        if let Some(primary) = promoted(&push, &watched) {
+            shared.commands.switch_to(&primary);
         }
     };
     let connector: &Connector = context.commands.connector();
@@ -65,15 +65,15 @@ async fn listen(context: &Arc<BrokerContext>, sentinel: &Address, service: &str)
     }
 }
 
-/// Returns the address of the service's new primary, if a push tells of one.
+/// Returns the address of the service's new primary, if a push announces one.
 fn promoted(push: &PushInfo, service: &str) -> Option<Address> {
     let [Value::BulkString(event), message] = push.data.as_slice() else { return None };
     if push.kind != PushKind::Message {
         return None;
     }
     let message = text(message)?;
-    let words: Vec<&str> = message.split(' ').collect();
-    let (host, port) = match (&event[..], &words[..]) {
+    let parts: Vec<&str> = message.split(' ').collect();
+    let (host, port) = match (&event[..], &parts[..]) {
         (b"+switch-master", [name, _, _, host, port]) if *name == service => (host, port),
         (b"+promoted-slave", ["slave", _, host, port, "@", name, ..]) if *name == service => (host, port),
         _ => return None,
@@ -85,16 +85,16 @@ fn promoted(push: &PushInfo, service: &str) -> Option<Address> {
 mod tests {
     use super::*;
 
-    fn told(event: &str, message: &str) -> Option<String> {
+    fn primary(event: &str, message: &str) -> Option<String> {
         let data = [event, message].map(|text| Value::BulkString(text.as_bytes().to_vec())).to_vec();
         promoted(&PushInfo { kind: PushKind::Message, data }, "mine").map(|address| address.to_string())
     }
 
     #[test]
-    fn what_sentinels_say_is_understood() {
-        assert_eq!(told("+switch-master", "mine 10.0.0.1 6379 10.0.0.2 6380").as_deref(), Some("10.0.0.2:6380"));
+    fn promotions_are_parsed() {
+        assert_eq!(primary("+switch-master", "mine 10.0.0.1 6379 10.0.0.2 6380").as_deref(), Some("10.0.0.2:6380"));
         let promoted = "slave 10.0.0.2:6380 10.0.0.2 6380 @ mine 10.0.0.1 6379";
-        assert_eq!(told("+promoted-slave", promoted).as_deref(), Some("10.0.0.2:6380"));
+        assert_eq!(primary("+promoted-slave", promoted).as_deref(), Some("10.0.0.2:6380"));
         for (event, message) in [
             ("+switch-master", "other 10.0.0.1 6379 10.0.0.2 6380"),
             ("+switch-master", "mine 10.0.0.1 6379 10.0.0.2"),
@@ -103,7 +103,7 @@ mod tests {
             ("+sdown", promoted),
             ("+switch-master", ""),
         ] {
-            assert_eq!(told(event, message), None, "{event} {message}");
+            assert_eq!(primary(event, message), None, "{event} {message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Asking where a channel's history has an id of a publisher's own.
+//! Finds an event's own id in a channel's history.
 
 use std::sync::LazyLock;
 
@@ -10,38 +10,37 @@ use crate::{codec::stored_id, keys::ChannelKeys};
 
 static FIND_ID: LazyLock<Script> = LazyLock::new(|| script(include_str!("find_id.lua")));
 
-/// Part of a search, which goes from newer events to older ones.
+/// A step of a search from newer events to older ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FindId<'a> {
     pub(crate) keys: &'a ChannelKeys,
     pub(crate) id: &'a str,
-    /// The newest offset to look at.
+    /// The newest offset to read.
     pub(crate) last: u64,
-    /// Most events to look at; at least 1.
+    /// The most events to read; at least 1.
     pub(crate) limit: usize,
-    /// Most bytes of them, as they are stored. The event that exceeds it is looked at, and up to 15 that follow it.
+    /// The most bytes of events, as they are stored. The event that exceeds it is read, and up to 15 more.
     pub(crate) bytes_max: usize,
 }
 
-/// Result of a [`FindId`].
+/// The result of a [`FindId`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IdSearch {
-    /// The oldest event with the id.
+    /// The position of the oldest event with the id.
     pub(crate) oldest: Option<Position>,
-    /// How many have the id.
+    /// The number of events with the id.
     pub(crate) found: u64,
-    /// How many events were looked at.
+    /// The number of events read.
     pub(crate) events: usize,
-    /// Their bytes.
+    /// The bytes of events read.
     pub(crate) bytes: usize,
-    /// Where the search goes on.
+    /// The offset at which the next step begins.
     pub(crate) before: u64,
-    /// Whether there is nothing older.
+    /// Nothing older is left.
     pub(crate) ended: bool,
 }
 
 impl FindId<'_> {
-    /// Returns the call.
     pub(crate) fn call(&self) -> ScriptCall<'static> {
         ScriptCall {
             script: &FIND_ID,
@@ -56,7 +55,7 @@ impl FindId<'_> {
         }
     }
 
-    /// Parses its reply: `None` if the channel has no log.
+    /// Parses the reply. Returns `None` if the channel has no hash.
     pub(crate) fn parse(value: Value) -> Result<Option<IdSearch>, MalformedReply> {
         let mut reply = reply_reader::ReplyReader::new(value)?;
         if reply.is_empty() {

@@ -1,4 +1,4 @@
-//! Asking for a channel to be deleted.
+//! Deletes a channel.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -11,21 +11,20 @@ use crate::keys::ChannelKeys;
 
 static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.lua")));
 
-/// What is to be deleted, and who is told.
+/// A request to delete a channel and to tell the nodes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Forget<'a> {
-    /// Of the channel.
     pub(crate) keys: &'a ChannelKeys,
-    /// How long the hash outlives this.
+    /// How long the hash outlives the deletion.
     pub(crate) idle_age_max: Duration,
-    /// Where nodes listen for this.
+    /// The control channel.
     pub(crate) control: &'a str,
-    /// What they are told.
+    /// The payload on the control channel.
     pub(crate) message: &'a [u8],
 }
 
 impl Forget<'_> {
-    /// The call. It is not repeatable: the second would delete what was published after the first.
+    /// Encodes the call. It is not repeatable: a second one would delete what was published after the first.
     pub(crate) fn call(&self) -> ScriptCall<'static> {
         ScriptCall {
             script: &FORGET,
@@ -40,7 +39,7 @@ impl Forget<'_> {
         }
     }
 
-    /// Reads its reply.
+    /// Parses the reply. Returns the position at which the channel starts over, if it was known.
     pub(crate) fn parse(value: Value) -> Result<Option<Position>, MalformedReply> {
         let mut reply = reply_reader::ReplyReader::new(value)?;
         let known = reply.number("whether it was known")? == 1;

@@ -1,4 +1,4 @@
-//! Asking for a publish, and what comes of it.
+//! Publishes an event.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -16,70 +16,61 @@ use crate::{
 
 static PUBLISH: LazyLock<Script> = LazyLock::new(|| script(include_str!("publish.lua")));
 
-/// How many times in the life of an event its age is looked at. It stays for at most two of these parts longer than it
-/// should, and never shorter.
-const LOOKS_AT_AGE: u64 = 8;
+/// The number of age checks in the life of an event. It is retained up to two of these intervals too long, and never too
+/// short.
+const AGE_CHECKS: u64 = 8;
 
-/// An event on its way into Redis.
+/// A request to publish an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Publish<'a> {
-    /// Of the channel.
     pub(crate) keys: &'a ChannelKeys,
-    /// What.
     pub(crate) event: &'a Event,
-    /// Under which key repeating it is harmless.
     pub(crate) idempotency_key: Option<&'a IdempotencyKey>,
-    /// What this publish is to be answered with, and every repetition of it.
+    /// Kept under the idempotency key, for repetitions.
     pub(crate) receipt: &'a str,
-    /// Where it is heard.
     pub(crate) target: PublishTarget<'a>,
-    /// What is remembered.
     pub(crate) retention: &'a Retention,
-    /// Which servers this node has seen.
     pub(crate) seen: &'a SeenReplicationIds,
 }
 
-/// Where an event is heard.
+/// The pub/sub channel and format of an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PublishTarget<'a> {
-    /// The name that is published on.
     pub(crate) name: &'a str,
-    /// Whether that is a sharded channel. It then has to lie in the slot of the keys.
+    /// The channel is sharded, and has the slot of the keys.
     pub(crate) sharded: bool,
-    /// In which shape.
     pub(crate) format: PlainFormat,
 }
 
-/// How much Redis remembers.
+/// The bounds of what Redis retains.
 #[derive(Debug, Clone)]
 pub(crate) struct Retention {
-    /// Most events of a channel, rounded up to what a node of a stream holds; zero keeps none.
+    /// The most events of a channel, rounded up to a node of the stream; zero retains none.
     pub(crate) events_max: usize,
-    /// How long events are kept. No longer than the hash is.
+    /// How long events are retained. The hash is kept at least as long.
     pub(crate) events_age_max: Duration,
-    /// How long the hash, and with it the epoch, outlives the last publish.
+    /// How long the hash, and so the epoch, outlives the last event.
     pub(crate) idle_age_max: Duration,
-    /// How long idempotency keys are remembered; zero remembers none.
+    /// How long receipts are kept; zero keeps none.
     pub(crate) idempotency_age_max: Duration,
 }
 
-/// What came of it.
+/// The result of a publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Accepted {
-    /// Where the event stands.
     pub(crate) position: Position,
-    /// Whether the idempotency key was known: then nothing was published now.
+    /// The idempotency key was known, so nothing was published now.
     pub(crate) repeated: bool,
-    /// How many connections the one server published to; 0 if repeated.
+    /// The number of connections to which this server published; 0 if repeated.
     pub(crate) redis_receivers: u64,
-    /// What the first publish was to be answered with.
+    /// The receipt of the first publish with this key.
     pub(crate) receipt: String,
-    /// The server's `master_replid`.
+    /// The server's replication id.
     pub(crate) server: String,
 }
 
 impl Publish<'_> {
-    /// The call. It is drawn a new epoch each time, so build it anew for each publish.
+    /// Encodes the call, with a new epoch for when one is needed.
     pub(crate) fn call(&self) -> ScriptCall<'static> {
         let Retention { events_max, events_age_max, idle_age_max, idempotency_age_max } = self.retention;
         let age_ms = milliseconds((*events_age_max).min(*idle_age_max));
@@ -99,7 +90,7 @@ impl Publish<'_> {
                 number((*events_max).min(i32::MAX as usize) as u64),
                 number(age_ms),
                 number(milliseconds(*idle_age_max)),
-                number((age_ms / LOOKS_AT_AGE).max(1)),
+                number((age_ms / AGE_CHECKS).max(1)),
                 number(milliseconds(*idempotency_age_max)),
                 Bytes::copy_from_slice(self.receipt.as_bytes()),
                 self.seen.last.clone(),
@@ -110,7 +101,7 @@ impl Publish<'_> {
         }
     }
 
-    /// Reads its reply.
+    /// Parses the reply.
     pub(crate) fn parse(value: Value) -> Result<Accepted, MalformedReply> {
         let mut reply = reply_reader::ReplyReader::new(value)?;
         let epoch = reply.text("an epoch")?;

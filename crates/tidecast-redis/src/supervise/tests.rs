@@ -1,7 +1,7 @@
-//! Each long-lived task is killed while a reader listens, and what is published afterwards arrives.
+//! Each long-lived task panics while a reader listens, and an event published afterwards arrives.
 //!
-//! The task that listens once ended by a panic (its log line could not be written), and nobody started it again: publishes
-//! were answered 200 for ever, and no reader heard anything.
+//! A pub/sub task once panicked because its log line could not be written, and was not restarted: publishes succeeded,
+//! and no reader received anything.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,10 +32,10 @@ impl Rig {
         Self { broker, hub, other, reader }
     }
 
-    /// Has a task panic, by what `provoke` does, and sees that the reader hears all the same.
-    async fn survives(mut self, fault: FailPoint, mut provoke: impl AsyncFnMut(&Self)) {
+    /// Has a task panic when `provoke` makes it reach the fail point, and checks that the reader still receives events.
+    async fn survives(mut self, at: FailPoint, mut provoke: impl AsyncFnMut(&Self)) {
         let fail_points = &self.broker.context.fail_points;
-        fail_points.arm(fault);
+        fail_points.arm(at);
         until(async || {
             provoke(&self).await;
             !fail_points.is_armed()
@@ -43,7 +43,7 @@ impl Rig {
         .await;
         let position = self.other.publish("sse", Event::text("after")).await.unwrap().position;
         loop {
-            match timeout(PATIENCE, self.reader.next()).await.expect("the reader hears it") {
+            match timeout(PATIENCE, self.reader.next()).await.expect("the reader receives it") {
                 Some(Delivery::Event(delivered)) if delivered.position == position => break,
                 Some(_) => {}
                 None => panic!("the stream ended"),
@@ -57,16 +57,16 @@ fn quick(url: &str) -> RedisConfig {
     RedisConfig::from_url(url).unwrap().compare_interval(Duration::from_millis(50))
 }
 
-async fn until(mut come_about: impl AsyncFnMut() -> bool) {
-    let looking = async {
-        while !come_about().await {
+async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    let polling = async {
+        while !condition().await {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, looking).await.expect("it comes about");
+    timeout(PATIENCE, polling).await.expect("the condition becomes true");
 }
 
-/// Another channel is read, which wakes the task that listens and has the channel filled.
+/// Subscribes to another channel, which wakes the worker and starts a backfill.
 async fn read_another(rig: &Rig) {
     drop(rig.hub.subscribe([format!("channel {}", fastrand::u32(..)).as_str()], Start::Live).unwrap());
 }
@@ -76,7 +76,7 @@ async fn publish(rig: &Rig) {
 }
 
 #[tokio::test]
-async fn the_task_that_listens_is_started_again() {
+async fn a_pubsub_worker_is_restarted() {
     let server = RedisServer::start(&[]);
     let rig = Rig::new(quick(&server.url())).await;
     let broker = rig.broker.clone();
@@ -85,25 +85,25 @@ async fn the_task_that_listens_is_started_again() {
 }
 
 #[tokio::test]
-async fn the_task_that_reads_the_socket_is_started_again() {
+async fn the_task_that_reads_the_socket_is_restarted() {
     let server = RedisServer::start(&[]);
     Rig::new(quick(&server.url())).await.survives(FailPoint::Push, publish).await;
 }
 
 #[tokio::test]
-async fn a_task_that_fills_channels_is_started_again() {
+async fn a_backfill_is_restarted() {
     let server = RedisServer::start(&[]);
     Rig::new(quick(&server.url())).await.survives(FailPoint::Backfill, read_another).await;
 }
 
 #[tokio::test]
-async fn comparing_is_started_again() {
+async fn the_lag_check_is_restarted() {
     let server = RedisServer::start(&[]);
     Rig::new(quick(&server.url())).await.survives(FailPoint::LagCheck, async |_: &Rig| {}).await;
 }
 
 #[tokio::test]
-async fn the_task_that_routes_a_clusters_channels_is_started_again() {
+async fn the_routing_of_a_clusters_channels_is_restarted() {
     let cluster = RedisCluster::start(&[]);
     let rig = Rig::new(quick(&cluster.url()).compat(false)).await;
     let broker = rig.broker.clone();
@@ -113,15 +113,14 @@ async fn the_task_that_routes_a_clusters_channels_is_started_again() {
 }
 
 #[tokio::test]
-async fn the_task_that_watches_a_sentinel_is_started_again() {
+async fn a_sentinel_watch_is_restarted() {
     let sentinels = SentinelSet::start(&[]);
     let rig = Rig::new(quick(&sentinels.url())).await;
     rig.survives(FailPoint::Sentinels, async |_: &Rig| sentinels.cut_subscribers()).await;
 }
 
-/// While a task that ended is not there yet, that shows.
 #[tokio::test]
-async fn what_is_put_right_at_the_end_comes_before_the_next_start() {
+async fn on_end_runs_before_the_next_start() {
     let restarts = AtomicU64::new(0);
     let events = parking_lot::Mutex::new(Vec::new());
     let start = async || {

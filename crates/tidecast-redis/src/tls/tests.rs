@@ -1,4 +1,4 @@
-//! Real handshakes with a real server, for each of the ways to trust it.
+//! Handshakes with a real server, for each combination of options.
 
 use std::fs;
 
@@ -9,14 +9,14 @@ use tidecast_test::{free_port, redis::RedisServer};
 
 use crate::{RedisConfig, commands::Commands, error::CallError};
 
-/// A server with certificates of an authority of its own, and where the files are.
-struct Trusted {
+/// A server with certificates of its own authority.
+struct TlsServer {
     server: RedisServer,
     tls_port: u16,
 }
 
-impl Trusted {
-    /// Its certificate is for `localhost` alone.
+impl TlsServer {
+    /// Starts a server whose certificate is for `localhost` only.
     fn start(ask_clients: &str) -> Self {
         let tls_port = free_port();
         let port = tls_port.to_string();
@@ -32,7 +32,7 @@ impl Trusted {
         let authority_key = KeyPair::generate().expect("a key");
         let mut authority = CertificateParams::new(vec![]).expect("no names");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Another name than the default of the others, or OpenSSL takes them for their own issuers.
+        // With the default name of the others, OpenSSL would take them for their own issuers.
         authority.distinguished_name.push(DnType::CommonName, "authority");
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let certificate = authority.self_signed(&authority_key).expect("a certificate");
@@ -57,7 +57,7 @@ impl Trusted {
         self.server.folder().join(name).display().to_string()
     }
 
-    /// What a ping says, with these options.
+    /// Connects with these options and pings.
     async fn ping(&self, host: &str, options: &str) -> Result<(), CallError> {
         let url = format!("rediss://{host}:{}?{options}", self.tls_port);
         let config = RedisConfig::from_url(&url).expect("a good URL");
@@ -66,9 +66,9 @@ impl Trusted {
 }
 
 #[tokio::test]
-async fn trust_goes_as_far_as_the_options_say() {
-    let trusted = Trusted::start("no");
-    let authority = format!("ssl_ca_certs={}", trusted.file("authority.pem"));
+async fn a_certificate_is_verified_as_the_options_require() {
+    let server = TlsServer::start("no");
+    let authority = format!("ssl_ca_certs={}", server.file("authority.pem"));
     for (host, options, trusts) in [
         ("localhost", authority.clone(), true),
         ("localhost", format!("{authority}&ssl_cert_reqs=optional"), true),
@@ -81,28 +81,28 @@ async fn trust_goes_as_far_as_the_options_say() {
         ("127.0.0.1", format!("{authority}&ssl_check_hostname=false"), true),
         ("127.0.0.1", "ssl_cert_reqs=none&ssl_check_hostname=true".to_owned(), true),
     ] {
-        let said = trusted.ping(host, &options).await;
-        assert_eq!(said.is_ok(), trusts, "{host} {options}: {said:?}");
-        if let Err(failure) = said {
-            assert!(failure.reason().contains("certificate"), "{failure}");
+        let pinged = server.ping(host, &options).await;
+        assert_eq!(pinged.is_ok(), trusts, "{host} {options}: {pinged:?}");
+        if let Err(error) = pinged {
+            assert!(error.reason().contains("certificate"), "{error}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_client_shows_its_certificate() {
-    let trusted = Trusted::start("yes");
-    let authority = format!("ssl_ca_certs={}", trusted.file("authority.pem"));
+    let server = TlsServer::start("yes");
+    let authority = format!("ssl_ca_certs={}", server.file("authority.pem"));
     let certificate =
-        format!("{authority}&ssl_certfile={}&ssl_keyfile={}", trusted.file("client.pem"), trusted.file("client.key"));
-    assert_eq!(trusted.ping("localhost", &certificate).await, Ok(()));
-    let without = trusted.ping("localhost", &authority).await;
+        format!("{authority}&ssl_certfile={}&ssl_keyfile={}", server.file("client.pem"), server.file("client.key"));
+    assert_eq!(server.ping("localhost", &certificate).await, Ok(()));
+    let without = server.ping("localhost", &authority).await;
     assert!(matches!(without, Err(CallError::Unavailable { maybe_executed: false, .. })), "{without:?}");
     // Both in one file.
-    let both = [trusted.file("client.pem"), trusted.file("client.key")].map(|file| fs::read(file).expect("a file"));
-    fs::write(trusted.file("both.pem"), both.concat()).expect("a file");
-    let certificate = format!("{authority}&ssl_certfile={}", trusted.file("both.pem"));
-    assert_eq!(trusted.ping("localhost", &certificate).await, Ok(()));
+    let both = [server.file("client.pem"), server.file("client.key")].map(|file| fs::read(file).expect("a file"));
+    fs::write(server.file("both.pem"), both.concat()).expect("a file");
+    let certificate = format!("{authority}&ssl_certfile={}", server.file("both.pem"));
+    assert_eq!(server.ping("localhost", &certificate).await, Ok(()));
 }
 
 #[test]

@@ -1,7 +1,6 @@
-//! Which primary of a Cluster has which slot.
+//! The map of a Cluster: the primary of each slot.
 //!
-//! Asked of any node that answers, when something was told that does not agree with what is known; kept until then. It
-//! makes connections only to ask. `commands` sends by it and `listen_targets` listens by it.
+//! Fetched from any node that answers, and kept until something shows that it is old.
 
 use std::{
     collections::HashSet,
@@ -29,21 +28,21 @@ use crate::{
 pub(crate) struct ClusterTopology {
     seeds: Vec<Address>,
     known: Mutex<KnownSlots>,
-    /// One asks at a time; the others wait for what it finds.
+    /// Held during a fetch. Other callers wait for its result.
     asking: tokio::sync::Mutex<()>,
     refreshing: AtomicBool,
-    /// Where the next round begins, so that no node is the only one that is ever asked or listened to.
+    /// The first node of the next rotation, so that the load is spread over all nodes.
     turn: AtomicUsize,
 }
 
-/// What was told last.
+/// The result of the last fetch.
 #[derive(Debug)]
 struct KnownSlots {
     map: Arc<SlotMap>,
-    /// Grows with each map that was fetched.
+    /// The number of maps fetched.
     generation: u64,
     fetched: Option<Instant>,
-    /// Until then nobody asks again, and this is why.
+    /// No fetch begins before this time, because the last one failed with this error.
     retry_after: Option<(Instant, CallError)>,
     backoff: Backoff,
 }
@@ -52,7 +51,7 @@ struct KnownSlots {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SlotMap {
     primaries: Vec<Address>,
-    /// For each slot an index into `primaries`; empty until there is a map.
+    /// An index into `primaries` for each slot. Empty before the first fetch.
     owners: Vec<Option<u16>>,
 }
 
@@ -68,24 +67,24 @@ impl ClusterTopology {
         }
     }
 
-    /// What is known now, which may be nothing.
+    /// Returns the current map, which may be empty.
     pub(crate) fn map(&self) -> Arc<SlotMap> {
         Arc::clone(&self.known.lock().map)
     }
 
-    /// What is known, or what a node says if nothing is.
+    /// Returns the current map, or fetches it if it is empty.
     pub(crate) async fn map_or_fetch(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, CallError> {
         let map = self.map();
         if map.primaries.is_empty() { self.refresh(connector).await } else { Ok(map) }
     }
 
-    /// Asks the nodes anew, unless someone did a moment ago.
+    /// Fetches the map, unless that was done a moment ago.
     ///
-    /// In a task of its own: whoever asked and is no longer polled must not keep the others waiting.
+    /// Runs in its own task, so that a caller that is no longer polled does not keep others waiting.
     pub(crate) async fn refresh(self: &Arc<Self>, connector: &Connector) -> Result<Arc<SlotMap>, CallError> {
         let (cluster, connector) = (Arc::clone(self), connector.clone());
         let asking = tokio::spawn(async move { cluster.fetch_once(&connector).await });
-        asking.await.unwrap_or_else(|_| Err(CallError::unavailable("asking the Cluster was given up")))
+        asking.await.unwrap_or_else(|_| Err(CallError::unavailable("fetching the map of the Cluster panicked")))
     }
 
     async fn fetch_once(&self, connector: &Connector) -> Result<Arc<SlotMap>, CallError> {
@@ -122,30 +121,30 @@ impl ClusterTopology {
         }
     }
 
-    /// The same in a task of its own, of which there is one at most.
+    /// Fetches the map in the background, unless that is under way.
     pub(crate) fn refresh_in_background(self: &Arc<Self>, connector: &Connector) {
         if self.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
         let (cluster, connector) = (Arc::clone(self), connector.clone());
         tokio::spawn(async move {
-            // Also where this panics: or nobody would ask again.
+            // If this panics, a later call must be able to fetch again.
             let _ended = RefreshGuard(&cluster.refreshing);
-            // The next map that is fetched will hold what is told just now, so a moment's wait makes one of many.
+            // A short wait merges the refreshes of many redirections.
             tokio::time::sleep(REFRESH_INTERVAL_MIN).await;
             if let Err(failure) = cluster.refresh(&connector).await {
-                tracing::debug!(%failure, "no map of the Cluster");
+                tracing::debug!(reason = %failure, "redis: cannot fetch the map of the Cluster");
             }
         });
     }
 
-    /// A node has said that the slot is there now.
+    /// Records the primary to which a slot has moved.
     pub(crate) fn moved(&self, slot: u16, primary: &Address) {
         let mut known = self.known.lock();
         Arc::make_mut(&mut known.map).assign(slot, primary);
     }
 
-    /// Every primary that is known, another one first at each call.
+    /// Returns all primaries, with another one first at each call.
     pub(crate) fn rotated_primaries(&self, map: &SlotMap) -> Vec<Address> {
         rotated(&map.primaries, self.turn.fetch_add(1, Ordering::Relaxed))
     }
@@ -154,23 +153,23 @@ impl ClusterTopology {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut asked = HashSet::new();
         let mut last = CallError::unavailable("no node of the Cluster is known");
-        // The URL's nodes too, and last: those of the map may all be gone.
+        // The nodes of the URL come last: all those of the map may be gone.
         for node in rotated(&self.map().primaries, turn).into_iter().chain(rotated(&self.seeds, turn)) {
             if !asked.insert(node.clone()) {
                 continue;
             }
-            // One that is silent must leave time to ask the others.
+            // A silent node must leave time to ask the others.
             match tokio::time::timeout(connector.config.connect_timeout / 4, fetch_from(&node, connector)).await {
                 Ok(Ok(map)) => return Ok(map),
                 Ok(Err(failure)) => last = failure,
-                Err(_) => last = CallError::unavailable(format!("{node} does not say which slots there are")),
+                Err(_) => last = CallError::unavailable(format!("{node} does not send its slots")),
             }
         }
         Err(last)
     }
 }
 
-/// A task in the background, which ends when this is dropped.
+/// Marks the refresh in the background as ended when it is dropped.
 struct RefreshGuard<'a>(&'a AtomicBool);
 
 impl Drop for RefreshGuard<'_> {
@@ -180,7 +179,7 @@ impl Drop for RefreshGuard<'_> {
 }
 
 impl SlotMap {
-    /// Reads the reply to `CLUSTER SLOTS`: for each range its first and last slot, its primary, and its replicas.
+    /// Parses the reply to `CLUSTER SLOTS`: for each range its first and last slot, its primary, and its replicas.
     fn parse(reply: &Value, asked: &Address) -> Option<Self> {
         let Value::Array(ranges) = reply else { return None };
         let mut map = Self::default();
@@ -191,7 +190,7 @@ impl SlotMap {
             };
             let [host, Value::Int(port), ..] = primary.as_slice() else { return None };
             let (first, last) = (u16::try_from(*first).ok()?, u16::try_from(*last).ok()?);
-            // A node that does not know its own name says nothing, or `?`: it is the one that was asked.
+            // A node that does not know its own host sends nothing or `?`. It is the one that was asked.
             let host = reply::text(host).filter(|host| !host.is_empty() && host != "?");
             let address = address_beside(asked, host, u16::try_from(*port).ok()?);
             for slot in first..=last {
@@ -205,7 +204,7 @@ impl SlotMap {
         &self.primaries
     }
 
-    /// Whether every slot has a primary.
+    /// Returns whether every slot has a primary.
     pub(crate) fn is_complete(&self) -> bool {
         !self.owners.is_empty() && self.owners.iter().all(Option::is_some)
     }
@@ -223,12 +222,13 @@ impl SlotMap {
             self.primaries.push(primary.clone());
             self.primaries.len() - 1
         });
-        // No more primaries than slots, so that this is no cast that could lose anything.
+        // There are no more primaries than slots, so this does not fail.
         self.owners[usize::from(slot)] = u16::try_from(index).ok();
     }
 }
 
-/// The slot of a key: of what is between its first `{` and the next `}` if that is not empty, else of all of it.
+/// Returns the slot of a key: the hash of the text between its first `{` and the next `}`, or if that is empty, of the
+/// whole key.
 pub(crate) fn slot(key: &[u8]) -> u16 {
     let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
         let rest = &key[open + 1..];
@@ -238,12 +238,12 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(tag.unwrap_or(key)) % SLOTS
 }
 
-/// The address in a redirection: `host:port`, where no host is the one of the node that said it.
-pub(crate) fn redirected(text: &str, said_by: &Address) -> Option<Address> {
+/// Parses the address in a redirection, `host:port`. Without a host, it is that of the node that sent it.
+pub(crate) fn redirected(text: &str, sender: &Address) -> Option<Address> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let host = (!host.is_empty() && host != "?").then(|| host.to_owned());
-    Some(address_beside(said_by, host, port.parse().ok()?))
+    Some(address_beside(sender, host, port.parse().ok()?))
 }
 
 fn address_beside(asked: &Address, host: Option<String>, port: u16) -> Address {
@@ -255,16 +255,16 @@ fn address_beside(asked: &Address, host: Option<String>, port: u16) -> Address {
 }
 
 async fn fetch_from(node: &Address, connector: &Connector) -> Result<SlotMap, CallError> {
-    // A replica will do to ask, so the node is not held to be a primary.
+    // A replica has the map too.
     let connection = connector.connect(node, ExpectedRole::ClusterNode).await?;
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
     let reply = connection.send(&command).await.map_err(|error| CallError::unavailable(format!("{node}: {error}")))?;
     match ReplyOutcome::from(reply) {
         ReplyOutcome::Value(reply) => SlotMap::parse(&reply, node)
-            .ok_or_else(|| CallError::unavailable(format!("{node} knows no primary of any slot"))),
+            .ok_or_else(|| CallError::unavailable(format!("{node} has no slots with a primary"))),
         ReplyOutcome::Rejected(message) => Err(CallError::Rejected(message)),
-        _ => Err(CallError::unavailable(format!("{node} does not say which slots there are"))),
+        _ => Err(CallError::unavailable(format!("{node} does not send its slots"))),
     }
 }
 
@@ -275,10 +275,10 @@ fn rotated(addresses: &[Address], turn: usize) -> Vec<Address> {
 
 const SLOTS: u16 = 16_384;
 
-/// How often the nodes are asked at most. A map that is too old costs a redirection, or a failed connect, and no more.
+/// The shortest pause between two fetches. An old map costs a redirection or a failed connect, and no more.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// How long nobody asks after all nodes have failed to answer: 100 ms at first, 1 s at most.
+/// The pauses after failed fetches: at least 100 ms at first, at most 1 s.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
 
 #[cfg(test)]
@@ -289,7 +289,7 @@ mod tests {
         Address::Tcp { host: host.to_owned(), port }
     }
 
-    /// The numbers are those of Redis' documentation and of another implementation of the checksum.
+    /// The numbers are from Redis' documentation and another implementation of the checksum.
     #[test]
     fn slots_are_those_of_redis() {
         for (key, expected) in [("foo", 12182), ("{user1000}.following", 3443), ("a{}b", 13694)] {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_is_read_and_mended() {
+    fn a_map_is_parsed_and_updated() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let range = |first, last, host: Value, port| {
             let primary = Value::Array(vec![host, Value::Int(port), text("id")]);
@@ -329,13 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn a_redirection_names_a_node() {
-        let said_by = tcp("h", 1);
-        assert_eq!(redirected("127.0.0.1:6381", &said_by), Some(tcp("127.0.0.1", 6381)));
-        assert_eq!(redirected("::1:6381", &said_by), Some(tcp("::1", 6381)));
-        assert_eq!(redirected("[::1]:6381", &said_by), Some(tcp("::1", 6381)));
-        assert_eq!(redirected(":6381", &said_by), Some(tcp("h", 6381)));
-        assert_eq!(redirected("?:6381", &said_by), Some(tcp("h", 6381)));
-        assert_eq!(redirected("h:99999", &said_by), None);
+    fn a_redirection_is_parsed() {
+        let sender = tcp("h", 1);
+        assert_eq!(redirected("127.0.0.1:6381", &sender), Some(tcp("127.0.0.1", 6381)));
+        assert_eq!(redirected("::1:6381", &sender), Some(tcp("::1", 6381)));
+        assert_eq!(redirected("[::1]:6381", &sender), Some(tcp("::1", 6381)));
+        assert_eq!(redirected(":6381", &sender), Some(tcp("h", 6381)));
+        assert_eq!(redirected("?:6381", &sender), Some(tcp("h", 6381)));
+        assert_eq!(redirected("h:99999", &sender), None);
     }
 }

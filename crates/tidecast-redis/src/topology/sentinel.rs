@@ -1,7 +1,6 @@
-//! Asking Sentinels where the primary of a service is.
+//! Finds the primary of a service by asking its Sentinels, one after the other.
 //!
-//! One after the other, the one that answered last first. What it names is believed only when the node itself says that
-//! it is a primary: a Sentinel that was cut off may name the one of yesterday. Nothing is kept between connects.
+//! A Sentinel that was cut off may name a former primary, so the node itself must report that role.
 
 use std::{
     future::Future,
@@ -25,9 +24,9 @@ use crate::{
 pub(crate) struct Sentinels {
     addresses: Vec<Address>,
     service: String,
-    /// The index of the one that was of use last.
+    /// The index of the Sentinel that was useful last. It is asked first.
     first: AtomicUsize,
-    /// The primary that one of them has told of by itself, and until when the others may not know.
+    /// The primary that a Sentinel announced, and the time until which the others may not know it.
     preferred: Mutex<Option<(Address, Instant)>>,
 }
 
@@ -36,12 +35,12 @@ impl Sentinels {
         Self { addresses, service, first: AtomicUsize::new(0), preferred: Mutex::default() }
     }
 
-    /// Has the next connects try this primary first.
+    /// Has connects try this primary first for a while.
     pub(crate) fn prefer(&self, primary: Address) {
         *self.preferred.lock() = Some((primary, Instant::now() + PREFERRED_FOR));
     }
 
-    /// Asks one Sentinel after the other, until `connect` has found a primary where one said that it is.
+    /// Asks one Sentinel after the other until `connect` succeeds with the primary that it names.
     pub(crate) async fn connect<T, F>(
         &self,
         connector: &Connector,
@@ -69,18 +68,18 @@ impl Sentinels {
                     self.first.store(index, Ordering::Relaxed);
                     return Ok(connected);
                 }
-                // The node would say the same to the next.
+                // The node would reject the next attempt too.
                 Err(CallError::Rejected(message)) => return Err(CallError::Rejected(message)),
                 Err(failure) => failures.push(failure.reason().to_owned()),
             }
         }
-        // Often all of them name the same node.
+        // Often all Sentinels name the same node.
         failures.dedup();
         Err(CallError::unavailable(format!("no primary of {:?} found: {}", self.service, failures.join("; "))))
     }
 
     async fn ask(&self, sentinel: &Address, connector: &Connector) -> Result<Address, CallError> {
-        // One that is silent must leave time to ask the others.
+        // A silent Sentinel must leave time to ask the others.
         let share = connector.config.connect_timeout / u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
         let share = share.max(SHARE_MIN.min(connector.config.connect_timeout));
         let asked = timeout(share, async {
@@ -99,7 +98,10 @@ impl Sentinels {
                 _ => None,
             },
             ReplyOutcome::Value(Value::Nil) => {
-                return Err(CallError::unavailable(format!("Sentinel {sentinel} knows no service {:?}", self.service)));
+                return Err(CallError::unavailable(format!(
+                    "Sentinel {sentinel} does not know the service {:?}",
+                    self.service
+                )));
             }
             ReplyOutcome::Rejected(message) => {
                 return Err(CallError::Rejected(format!("Sentinel {sentinel}: {message}")));
@@ -108,13 +110,13 @@ impl Sentinels {
         };
         match node {
             Some((host, port)) => Ok(Address::Tcp { host, port }),
-            None => Err(CallError::unavailable(format!("Sentinel {sentinel} gave no address"))),
+            None => Err(CallError::unavailable(format!("Sentinel {sentinel} sent no address"))),
         }
     }
 }
 
-/// For how long what one Sentinel has told counts more than what another answers.
+/// How long an announced primary takes precedence over what Sentinels answer.
 const PREFERRED_FOR: Duration = Duration::from_secs(30);
 
-/// What each Sentinel is given at least, however many there are.
+/// The shortest time that each Sentinel is given to answer.
 const SHARE_MIN: Duration = Duration::from_millis(500);

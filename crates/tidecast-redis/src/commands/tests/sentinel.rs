@@ -54,8 +54,8 @@ async fn what_is_no_sentinel_or_not_its_service_is_said() {
     let primary = RedisServer::start(&[]);
     let sentinel = sentinel_of(&primary);
     for (url, words) in [
-        (format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port), "knows no service \"other\""),
-        (format!("redis+sentinel://127.0.0.1:{}/events", primary.port), "is no Sentinel"),
+        (format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port), "does not know the service \"other\""),
+        (format!("redis+sentinel://127.0.0.1:{}/events", primary.port), "is not a Sentinel"),
         (format!("redis://127.0.0.1:{}", sentinel.port), "use redis+sentinel://"),
         (format!("redis+sentinel://127.0.0.1:{}/events", free_port()), "no primary of \"events\" found"),
     ] {

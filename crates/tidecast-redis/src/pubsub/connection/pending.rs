@@ -1,7 +1,6 @@
-//! Who waits for what on a listening connection, in the order in which it was asked.
+//! The replies that a pub/sub connection waits for, in the order of the requests.
 //!
-//! A confirmation counts only for the name and the kind that were asked for, so one that the server sends unasked
-//! changes nothing here. It reads no socket and knows no time.
+//! A confirmation counts only for a name and kind that were requested, so an unsolicited one has no effect.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -22,7 +21,7 @@ pub(super) struct PendingReplies {
     ended: watch::Sender<Option<String>>,
 }
 
-/// What ends a wait.
+/// A reply, or the confirmations that replace it.
 #[derive(Debug)]
 pub(super) enum AwaitedReply {
     Pong,
@@ -43,7 +42,8 @@ impl PendingReplies {
         Self { queue: Mutex::new(Some(VecDeque::new())), ended }
     }
 
-    /// Takes places in the queue and sends, with no other's in between. After the end an answer is an error at once.
+    /// Queues the awaited replies and calls `send`, with no other request in between. After the end of the connection, the
+    /// results fail at once.
     pub(super) fn push(&self, awaited: Vec<AwaitedReply>, send: impl FnOnce()) -> Vec<oneshot::Receiver<ReplyResult>> {
         let mut queue = self.queue.lock();
         let mut answers = Vec::with_capacity(awaited.len());
@@ -58,7 +58,7 @@ impl PendingReplies {
         answers
     }
 
-    /// A reply that is no push: to a ping, or an error in place of all confirmations of a command.
+    /// Handles a reply that is not a push: to a ping, or an error in place of all confirmations of a command.
     pub(super) fn on_reply(&self, reply: Value) {
         let entry = self.queue.lock().as_mut().and_then(VecDeque::pop_front);
         let Some(PendingReply { awaited, answer }) = entry else { return };
@@ -66,13 +66,13 @@ impl PendingReplies {
             (ReplyOutcome::Value(Value::Array(role)), AwaitedReply::Role)
                 if role.first().and_then(text).as_deref() == Some("slave") =>
             {
-                Err(CallError::unavailable("the server is a replica now"))
+                Err(CallError::unavailable("the server was demoted to a replica"))
             }
-            // A user or a proxy may not be let ask: it answers, and that is all there is to know.
+            // A user or proxy may not be allowed to read the role. An answer is enough.
             (ReplyOutcome::Value(_), AwaitedReply::Pong | AwaitedReply::Role)
             | (ReplyOutcome::Rejected(_), AwaitedReply::Role) => Ok(()),
             (ReplyOutcome::Value(reply), AwaitedReply::Confirmations { .. }) => {
-                Err(CallError::Protocol(format!("a subscription was answered {reply:?}")))
+                Err(CallError::Protocol(format!("unexpected reply to a subscription: {reply:?}")))
             }
             (ReplyOutcome::Rejected(message), _) => Err(CallError::Rejected(message)),
             (ReplyOutcome::Unavailable(message) | ReplyOutcome::NotPrimary(message), _) => {
@@ -106,13 +106,13 @@ impl PendingReplies {
         }
     }
 
-    /// Whether someone may wait for pushes of this kind.
+    /// Returns whether pushes of a kind confirm something.
     pub(super) fn is_confirmation(&self, kind: &PushKind) -> bool {
         use PushKind::{PSubscribe, SSubscribe, SUnsubscribe, Subscribe, Unsubscribe};
         matches!(kind, PSubscribe | SSubscribe | SUnsubscribe | Subscribe | Unsubscribe)
     }
 
-    /// Nothing more comes; the first reason stays.
+    /// Ends the connection. The first reason is kept.
     pub(super) fn end(&self, reason: &str) {
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();
@@ -121,7 +121,7 @@ impl PendingReplies {
             }
             first
         });
-        // After the reason, so that who is woken by it can tell.
+        // After the reason is set, so that a caller woken by this can read it.
         self.queue.lock().take();
     }
 }
@@ -160,9 +160,9 @@ mod tests {
         assert_eq!(pong.try_recv(), Ok(Ok(())));
     }
 
-    /// A slot that has moved brings these; the library's connection took them for the answer to the ping.
+    /// A moved slot causes these. The redis crate's connection took them for the reply to the ping.
     #[test]
-    fn what_comes_unasked_answers_nobody() {
+    fn unsolicited_confirmations_have_no_effect() {
         let pending = pending();
         let awaited = AwaitedReply::Confirmations { kind: PushKind::SSubscribe, names: names(&[b"a"]) };
         let mut answers = pending.push(vec![awaited, AwaitedReply::Pong], || ());
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_the_whole_answer() {
+    fn an_error_replaces_all_confirmations() {
         let pending = pending();
         let awaited = AwaitedReply::Confirmations { kind: PushKind::Subscribe, names: names(&[b"a", b"b"]) };
         let mut answers = pending.push(vec![awaited, AwaitedReply::Pong], || ());
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_told_to_all_and_to_who_comes_later() {
+    fn the_end_fails_pending_and_later_requests() {
         let (tell, ended) = watch::channel(None);
         let pending = PendingReplies::new(tell);
         let mut before = pending.push(vec![AwaitedReply::Pong], || ());

@@ -98,7 +98,7 @@ async fn a_frozen_connection_is_found_by_its_probe() {
     let begun = Instant::now();
     assert!(matches!(connection.ping().await, Err(CallError::Unavailable { .. })));
     assert!(begun.elapsed() < timeout * 10, "{:?}", begun.elapsed());
-    assert!(connection.closed().await.contains("no answer within 200ms"));
+    assert!(connection.closed().await.contains("no reply within 200ms"));
     assert!(signal("-CONT").success());
 }
 
