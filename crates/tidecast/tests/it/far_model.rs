@@ -105,7 +105,7 @@ pub(crate) struct Place {
     pub(crate) at: Option<Position>,
     /// Where it said that it was when it came.
     pub(crate) came_at: Option<Position>,
-    /// The epochs that the node's log was in whenever the reader came or looked.
+    /// The epochs that the node's log has been in since the reader came, one after the other.
     pub(crate) epochs: Vec<Epoch>,
     /// Where the channel stood on the server whenever the reader looked since.
     pub(crate) stood: Vec<Position>,
@@ -116,6 +116,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Notes the epoch that the node's log is in.
+    pub(crate) fn note_epoch(&mut self, epoch: Epoch) {
+        if self.epochs.last() != Some(&epoch) {
+            self.epochs.push(epoch);
+        }
+    }
+
     /// One of ours comes with this position.
     pub(crate) fn follow(&mut self, position: Position) {
         if let Some(at) = self.at {
@@ -184,4 +191,26 @@ proptest! {
         }
         world.end();
     }
+}
+
+/// The log went from an epoch to another and back while the reader did not read: the server lost the only event of the
+/// other one. The reader is told `restarted`. The model looked at the log's epoch only when the reader came and read, saw
+/// the same one twice, and took the reset for a false one.
+#[test]
+fn a_log_that_leaves_an_epoch_and_returns_to_it_has_started_over() {
+    let (channel, node, reader) = (1, 0, 2);
+    let mut world = World::new(1, false);
+    for step in [
+        Step::Publish { channel, node, times: 1 },
+        Step::Connect { reader, node },
+        Step::Restart { channel, lost: 0 },
+        Step::Publish { channel, node, times: 1 },
+        Step::Deliver { channel, node, count: 1 },
+        Step::Restart { channel, lost: 1 },
+        Step::MissAll { channel, node },
+        Step::Read { reader },
+    ] {
+        world.step(&step);
+    }
+    world.end();
 }

@@ -75,6 +75,18 @@ impl World {
     }
 
     pub(crate) fn step(&mut self, step: &Step) {
+        self.take(step);
+        for reader in &mut self.readers {
+            let hub = &self.nodes[reader.node].hub;
+            for (place, channel) in reader.places.iter_mut().zip(reader.channels) {
+                if let Some(here) = hub.channel(&name(CHANNELS[*channel])) {
+                    place.note_epoch(here.head.epoch);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
         match *step {
             Step::Publish { channel, node, times } => (0..times).for_each(|_| self.publish(channel, node)),
             Step::Foreign { channel } => {
@@ -235,7 +247,6 @@ impl World {
         for (place, channel) in reader.places.iter_mut().zip(reader.channels) {
             let channel = name(CHANNELS[*channel]);
             place.stood.push(self.server.head(&channel).position);
-            place.epochs.extend(self.nodes[reader.node].hub.channel(&channel).map(|here| here.head.epoch));
         }
         let Some(browser) = &mut reader.browser else { return };
         let take = match share {
