@@ -62,7 +62,8 @@ impl StreamQuery {
                         parsed.channels.push(channel);
                     }
                     if parsed.channels.len() > SUBSCRIPTION_CHANNELS_MAX {
-                        let detail = format!("a stream has at most {SUBSCRIPTION_CHANNELS_MAX} channels");
+                        let detail =
+                            format!("a stream has at most {SUBSCRIPTION_CHANNELS_MAX} channels; open another one");
                         return Err(Problem::bad_request(detail));
                     }
                 }
@@ -159,7 +160,7 @@ type RawPair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 fn raw_pairs(text: &[u8]) -> Result<impl Iterator<Item = RawPair<'_>>, Problem> {
     if text.split(|byte| *byte == b'&').nth(PAIRS_MAX).is_some() {
-        return Err(Problem::bad_request(format!("more than {PAIRS_MAX} parameters")));
+        return Err(Problem::bad_request(format!("there are more than {PAIRS_MAX} parameters; send fewer")));
     }
     let pairs = text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
     Ok(pairs.map(|pair| {

@@ -90,7 +90,7 @@ pub struct Sse {
 impl Sse {
     /// Creates a response with the default options.
     pub fn new(subscription: Subscription) -> Self {
-        Self::of(Source::Subscription(subscription))
+        Self::from_source(Source::Subscription(subscription))
     }
 
     /// Sets the options.
@@ -126,7 +126,7 @@ impl Sse {
         self
     }
 
-    fn of(source: Source) -> Self {
+    fn from_source(source: Source) -> Self {
         Self { source, options: StreamOptions::default(), first: FirstBlock::default(), handoff: None }
     }
 }
@@ -141,7 +141,7 @@ impl From<Subscription> for Sse {
 /// the feed delays nobody, unless the feed makes publishers wait.
 impl From<Feed> for Sse {
     fn from(feed: Feed) -> Self {
-        Self::of(Source::Feed(feed))
+        Self::from_source(Source::Feed(feed))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The stream endpoint: what Flask-SSE's blueprint is to Flask.
+//! The stream endpoint as a router, with a hook that authorizes requests.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -39,13 +39,13 @@ pub fn router<S: Clone + Send + Sync + 'static>(hub: Hub) -> Router<S> {
 
 /// The stream endpoint of a hub.
 ///
-/// | request | answer |
+/// | request | response |
 /// |---|---|
 /// | `GET ?channel=a&channel=b` | the event stream of 1 to 64 channels; no name, or an empty one, is `sse` |
 /// | also with `Last-Event-ID`, `?last_event_id=` or `?last=N` | the stream, resumed as [`ResumeFrom`] describes |
 /// | also with `?open=1` | the stream, beginning with an event `stream-open` |
 /// | `HEAD` | the head of the stream |
-/// | anything else | 405 |
+/// | any other method | 405 |
 ///
 /// # Examples
 ///
@@ -169,11 +169,11 @@ impl fmt::Debug for Streams {
 }
 
 async fn serve(State(streams): State<Streams>, request: Request) -> Response {
-    streams.respond(request.into_parts().0).await.unwrap_or_else(|refusal| refusal)
+    streams.respond(request.into_parts().0).await.unwrap_or_else(|refused| refused)
 }
 
 async fn method_not_allowed(method: Method) -> Response {
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not a way to ask for a stream"));
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here; use GET"));
     let mut response = problem.into_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
