@@ -1,7 +1,7 @@
 //! A connection: its requests are read and answered until it ends, the server stops, or a stream leaves with its socket.
 //!
-//! It is driven through hyper's own connection type. What is ready-made around that has no deadline for a request's head,
-//! and can't be taken apart. hyper documents `into_parts` for connections that are done. Moving a stream out relies on more:
+//! It is driven through hyper's own connection type: the ready-made servers around that have no deadline for a request's
+//! head, and can't be taken apart. hyper documents `into_parts` for connections that are done. Moving a stream out relies on more:
 //! hyper flushes only with an empty write buffer. So its version is pinned, and the tests of detached streams show for each
 //! new one whether that still holds.
 
@@ -44,7 +44,7 @@ use crate::{
     reactor::Reactors,
 };
 
-/// What all connections of a server share.
+/// The parts that all connections of a server share.
 #[derive(Debug)]
 pub(crate) struct Service<H, P> {
     pub(crate) handler: H,
@@ -54,7 +54,7 @@ pub(crate) struct Service<H, P> {
     pub(crate) reactors: Reactors,
 }
 
-/// What a connection holds while it is served here.
+/// The slot that a connection holds while it is served here.
 struct Slot {
     permit: Permit,
     evictable: Evictable,

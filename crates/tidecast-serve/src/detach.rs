@@ -29,7 +29,7 @@ pub(crate) struct Detached {
     pub(crate) guard: ConnectionGuard,
 }
 
-/// What a connection holds until it ends: its slot, and what was attached to the stream.
+/// The slot of a connection and the values attached to its stream, held until the connection ends.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard {
     pub(crate) _permit: Permit,

@@ -5,8 +5,7 @@
 //! these rules:
 //!
 //! - No write waits, because no socket blocks.
-//! - Only the thread itself waits for the lock, at most for the time that a publisher needs for
-//!   [`DIRECT_READERS_MAX`] writes. Others try it; if it is taken, they leave a task in the queue, whose lock is held for a
+//! - Only the thread itself waits for the lock, no longer than a publisher needs for [`DIRECT_READERS_MAX`] writes. Others try it; if it is taken, they leave a task in the queue, whose lock is held for a
 //!   few instructions.
 //! - Under it, only locks are taken under which no other lock is taken: those of a log, of the queue, of counters and slots.
 //!
@@ -84,7 +83,7 @@ struct Reactor {
     epoll: Arc<OwnedFd>,
 }
 
-/// What a reactor's thread does after a turn.
+/// The next step of a reactor's thread after a turn.
 enum Next {
     /// Waits for this long; `None` is for ever.
     Wait(Option<Duration>),

@@ -257,7 +257,7 @@ impl AsyncWrite for CorkedSocket {
         true
     }
 
-    /// hyper calls this only when it has nothing left to write.
+    /// Notes the idle epoch of the stream: hyper flushes only when it has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut corked = self.0.lock();
         corked.flushed = corked.offer.as_ref().and_then(|offer| offer.handoff.idle_epoch());

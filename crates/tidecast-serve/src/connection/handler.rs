@@ -1,4 +1,4 @@
-//! What a program provides: responses to requests, and a protocol of its own for the first bytes of a connection.
+//! The parts that a program provides: responses to requests, and a protocol of its own for the first bytes of a connection.
 
 use std::{error::Error, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     origin::ConnectionOrigin,
 };
 
-/// What is known of the connection that a request came on.
+/// The connection that a request came on.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ConnectionInfo {

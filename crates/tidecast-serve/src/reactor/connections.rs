@@ -32,7 +32,7 @@ pub(super) struct Connections {
     scratch: Box<[u8]>,
 }
 
-/// What can be done with a connection after an operation.
+/// The state of a connection after an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Flow {

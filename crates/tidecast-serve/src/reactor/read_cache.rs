@@ -53,7 +53,7 @@ impl Read {
     }
 }
 
-/// What follows a cursor.
+/// The result of a read from a cursor.
 #[derive(Debug)]
 pub(super) enum CachedRead<'a> {
     Frames {

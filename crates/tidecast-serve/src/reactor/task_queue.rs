@@ -1,4 +1,4 @@
-//! What other threads ask a reactor to do, and how they wake it.
+//! The tasks that other threads leave for a reactor, and how they wake it.
 //!
 //! The thread goes to sleep under the lock under which others add tasks, after a last look. A thread that comes later sees
 //! that it sleeps and wakes it. So no task is missed, and nobody makes a system call for a thread that is awake.
@@ -30,7 +30,7 @@ pub(super) struct Queued {
     pub(super) detached: Vec<(Detached, LiveGuard)>,
 }
 
-/// What other threads ask a reactor to do.
+/// The tasks that other threads leave for a reactor.
 #[derive(Debug)]
 pub(super) struct TaskQueue {
     inner: Mutex<Inner>,
@@ -46,7 +46,7 @@ struct Inner {
     control: Control,
 }
 
-/// What the thread is told once and for all.
+/// Orders to the thread that are never taken back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Control {
     /// Every stream is to end once it has all its events.

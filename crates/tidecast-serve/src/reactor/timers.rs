@@ -22,7 +22,7 @@ pub(super) struct Timers {
     close: Tick,
 }
 
-/// What is to be done for a stream.
+/// The action that is due for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
