@@ -1,13 +1,13 @@
 //! A subscription or a feed as the body of a response.
 //!
 //! The body begins with the first block and goes on with whatever is ready. It sends a comment after a time of silence,
-//! and ends with a reconnection time when its source has ended or its lifetime is over. It stores no event: a client that
+//! and ends with a reconnection time when its source has ended or its deadline has passed. It stores no event: a client that
 //! does not read costs a cursor or the bound of its feed, and the bytes that hyper has buffered.
 
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -15,14 +15,15 @@ use http_body::Frame;
 use tidecast::{
     Batch, Feed, Subscription,
     limits::READ_BYTES_DEFAULT,
-    wire::{FirstBlock, KEEP_ALIVE, final_block},
+    wire::{FirstBlock, KEEP_ALIVE},
 };
 use tokio::time::Instant;
 
 use crate::{
+    deadline::{Deadline, EndCause},
     handoff::StreamHandoff,
     lazy_timer::LazyTimer,
-    options::{StreamOptions, jitter},
+    options::StreamOptions,
 };
 
 /// The body of a stream. The stream itself is in the hand-off, where a server may take it.
@@ -38,8 +39,8 @@ pub(crate) struct Stream {
     pub(crate) source: Source,
     pub(crate) options: StreamOptions,
     pub(crate) sent_at: Instant,
-    /// The end of its lifetime; `None` is never.
-    pub(crate) ends_at: Option<Instant>,
+    /// When it ends whatever happens; `None` is never.
+    pub(crate) deadline: Option<Deadline>,
     first: Option<FirstBlock>,
     batch: Batch,
     timer: LazyTimer,
@@ -65,16 +66,15 @@ impl SseBody {
         first: FirstBlock,
         handoff: Option<StreamHandoff>,
     ) -> Self {
-        let now = Instant::now();
         // Without a server that may take the stream, the body has a cell of its own.
         let mut handoff = handoff.filter(|_| source.can_leave_body()).unwrap_or_default();
         let stream = Stream {
             first: Some(FirstBlock { retry: options.retry, ..first }),
             source,
-            ends_at: options.draw_lifetime().and_then(|lifetime| now.checked_add(lifetime)),
+            deadline: Deadline::draw(&options),
             options,
             batch: Batch::new(),
-            sent_at: now,
+            sent_at: Instant::now(),
             timer: LazyTimer::default(),
         };
         if let Some(stream) = handoff.put(stream) {
@@ -92,22 +92,22 @@ impl Stream {
             let block = self.source.first_block(first);
             return self.send(block);
         }
-        if self.is_over() {
-            return self.send_end_of_lifetime();
+        if let Some(cause) = self.end_cause() {
+            return self.end(cause);
         }
         match self.source.poll_batch(context, &mut self.batch, READ_BYTES_DEFAULT) {
             Poll::Ready(true) => {
                 let bytes = self.batch.take_bytes();
                 self.send(bytes)
             }
-            Poll::Ready(false) => Poll::Ready(NextChunk::Last(final_block(jitter(&self.options.end_retry)))),
+            Poll::Ready(false) => self.end(EndCause::SourceEnded),
             Poll::Pending => {
                 // Most streams wait for long, and should not keep the memory of their last backlog.
                 self.batch.release();
-                match self.timer.poll(context, self.next_deadline()) {
-                    Poll::Ready(()) if self.is_over() => self.send_end_of_lifetime(),
-                    Poll::Ready(()) => self.send(KEEP_ALIVE),
-                    Poll::Pending => Poll::Pending,
+                ready!(self.timer.poll(context, self.next_action_at()));
+                match self.end_cause() {
+                    Some(cause) => self.end(cause),
+                    None => self.send(KEEP_ALIVE),
                 }
             }
         }
@@ -118,20 +118,20 @@ impl Stream {
         Poll::Ready(NextChunk::More(bytes))
     }
 
-    fn send_end_of_lifetime(&self) -> Poll<NextChunk> {
-        // Lifetimes are drawn, so clients return at different times without jitter.
-        Poll::Ready(NextChunk::Last(final_block(self.options.retry)))
+    fn end(&self, cause: EndCause) -> Poll<NextChunk> {
+        Poll::Ready(NextChunk::Last(cause.last_block(&self.options)))
     }
 
-    fn is_over(&self) -> bool {
-        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at)
+    /// Returns the cause of the deadline, if that has passed.
+    fn end_cause(&self) -> Option<EndCause> {
+        self.deadline.filter(Deadline::has_passed).map(|deadline| deadline.cause)
     }
 
-    /// Returns the time of the next keep-alive or of the end of the lifetime, whichever is first; `None` is never.
-    fn next_deadline(&self) -> Option<Instant> {
+    /// Returns the time of the next keep-alive or of the deadline, whichever is first; `None` is never.
+    fn next_action_at(&self) -> Option<Instant> {
         let keep_alive = self.options.keep_alive;
         let keep_alive_at = self.sent_at.checked_add(keep_alive).filter(|_| !keep_alive.is_zero());
-        keep_alive_at.into_iter().chain(self.ends_at).min()
+        keep_alive_at.into_iter().chain(self.deadline.map(|deadline| deadline.at)).min()
     }
 }
 

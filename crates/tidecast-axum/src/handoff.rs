@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use crate::{
     StreamOptions,
     body::{NextChunk, Source, Stream},
+    deadline::Deadline,
 };
 
 /// A cell that shares a stream between the body of its response and a server that may take it.
@@ -91,8 +92,8 @@ pub struct TakenStream {
     pub options: StreamOptions,
     /// The time of the last write.
     pub sent_at: Instant,
-    /// The end of the stream's lifetime; `None` if it has no bound.
-    pub ends_at: Option<Instant>,
+    /// When the stream ends whatever happens; `None` is never.
+    pub deadline: Option<Deadline>,
     /// The values [attached](StreamHandoff::attach) to the stream, to be dropped with it.
     pub attached: Option<Box<dyn Any + Send>>,
 }
@@ -108,6 +109,12 @@ impl StreamHandoff {
     #[must_use]
     pub fn has_stream(&self) -> bool {
         self.0.inner.lock().stream.is_some()
+    }
+
+    /// Returns when the stream ends whatever happens; `None` is never, or that no stream is here.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.0.inner.lock().stream.as_ref().and_then(|stream| stream.deadline)
     }
 
     /// Returns the number of the present time in which the body has nothing to send; `None` while it may have something.
@@ -138,8 +145,8 @@ impl StreamHandoff {
         self.idle_epoch()?;
         self.0.idle_epoch.store(0, Ordering::Release);
         match inner.stream.take()? {
-            Stream { source: Source::Subscription(subscription), options, sent_at, ends_at, .. } => {
-                Some(TakenStream { subscription, options, sent_at, ends_at, attached: inner.attached.take() })
+            Stream { source: Source::Subscription(subscription), options, sent_at, deadline, .. } => {
+                Some(TakenStream { subscription, options, sent_at, deadline, attached: inner.attached.take() })
             }
             feed => {
                 inner.stream = Some(feed);

@@ -5,6 +5,7 @@ mod resume_from;
 mod router;
 
 mod body;
+mod deadline;
 mod handoff;
 mod lazy_timer;
 mod options;
@@ -24,6 +25,7 @@ pub use crate::{
 #[doc(hidden)]
 pub mod internals {
     pub use crate::{
+        deadline::{Deadline, EndCause},
         handoff::{StreamHandoff, TakenStream},
         lazy_timer::LazyTimer,
         options::{FULL_RETRY, jitter},

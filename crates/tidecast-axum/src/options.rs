@@ -67,12 +67,6 @@ impl StreamOptions {
     pub fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime, ..self }
     }
-
-    /// Draws the lifetime of one stream; `None` is for ever.
-    pub(crate) fn draw_lifetime(&self) -> Option<Duration> {
-        let lifetime = self.lifetime;
-        (!lifetime.is_zero()).then(|| jitter(&(lifetime / 5 * 4..=lifetime)))
-    }
 }
 
 /// The reconnection times of clients of a full server: 5 to 30 s.

@@ -70,7 +70,7 @@ enum ConnectionEnd {
     Detachable(Offer),
     /// It carries a stream, and its client has closed its side.
     ClientClosed,
-    /// The server closes it, for a reason that is counted.
+    /// The server closes it.
     Closed,
 }
 
@@ -180,7 +180,7 @@ impl<H: Handler, P: EarlyProtocol> Service<H, P> {
                 StreamState::Active => Poll::Pending,
                 StreamState::Detachable(offer) => Poll::Ready(ConnectionEnd::Detachable(offer)),
                 StreamState::ClientClosed => Poll::Ready(ConnectionEnd::ClientClosed),
-                StreamState::Broken => Poll::Ready(ConnectionEnd::Closed),
+                StreamState::Broken | StreamState::Overdue => Poll::Ready(ConnectionEnd::Closed),
                 StreamState::TooMuchInput => {
                     count(&self.counters.closed_input);
                     Poll::Ready(ConnectionEnd::Closed)
@@ -202,7 +202,9 @@ impl<H: Handler, P: EarlyProtocol> Service<H, P> {
             }
             ConnectionEnd::WriteFailed(error) => tracing::debug!(%client, %error, "connection failed"),
             ConnectionEnd::Detachable(Offer { handoff, chunked, .. }) => {
-                let Some(TakenStream { subscription, sent_at, ends_at, attached, .. }) = handoff.take() else { return };
+                let Some(TakenStream { subscription, sent_at, deadline, attached, .. }) = handoff.take() else {
+                    return;
+                };
                 // Drops the response's body, and what hyper has read ahead: the head told the client so.
                 drop(connection.into_parts());
                 let Some((socket, unwritten)) = socket.take() else { return };
@@ -214,7 +216,7 @@ impl<H: Handler, P: EarlyProtocol> Service<H, P> {
                     }
                 };
                 let guard = ConnectionGuard { _permit: permit, _attached: attached };
-                self.reactors.add(Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, guard });
+                self.reactors.add(Detached { socket, unwritten, subscription, sent_at, deadline, chunked, guard });
             }
         }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use tidecast::Subscription;
-use tidecast_axum::internals::StreamHandoff;
+use tidecast_axum::internals::{Deadline, StreamHandoff};
 use tokio::time::Instant;
 
 use crate::listener::{connection_limit::Permit, socket::RawSocket};
@@ -22,8 +22,8 @@ pub(crate) struct Detached {
     pub(crate) unwritten: Bytes,
     pub(crate) subscription: Subscription,
     pub(crate) sent_at: Instant,
-    /// When the stream ends by itself; `None` is never.
-    pub(crate) ends_at: Option<Instant>,
+    /// When the stream ends whatever happens; `None` is never.
+    pub(crate) deadline: Option<Deadline>,
     /// Whether the body is sent in chunks, which HTTP/1.0 does not know.
     pub(crate) chunked: bool,
     pub(crate) guard: ConnectionGuard,
@@ -40,6 +40,8 @@ pub(crate) struct ConnectionGuard {
 #[derive(Debug, Clone)]
 pub(crate) struct Offer {
     pub(crate) handoff: StreamHandoff,
+    /// When the stream ends whatever happens; `None` is never. Known once a response has the stream.
+    pub(crate) deadline: Option<Deadline>,
     /// Whether the stream may leave hyper.
     pub(crate) detaches: bool,
     /// Whether the body is sent in chunks, which HTTP/1.0 does not know.
@@ -51,6 +53,7 @@ pub(crate) struct Offer {
 pub(crate) fn offer<B: Body>(request: &Request<B>, has_reactors: bool) -> Option<Offer> {
     (request.method() == Method::GET).then(|| Offer {
         handoff: StreamHandoff::new(),
+        deadline: None,
         detaches: has_reactors && request.body().is_end_stream(),
         chunked: request.version() != Version::HTTP_10,
     })
@@ -61,6 +64,7 @@ pub(crate) fn offer<B: Body>(request: &Request<B>, has_reactors: bool) -> Option
 pub(crate) fn accept<B>(offer: &mut Offer, response: &mut Response<B>) -> bool {
     let is_stream = response.status() == StatusCode::OK && offer.handoff.has_stream();
     if is_stream {
+        offer.deadline = offer.handoff.deadline();
         offer.detaches &= is_plain_stream(response.headers());
         // The client learns that requests which it sends after this one are not answered.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

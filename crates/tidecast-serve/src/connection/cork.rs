@@ -16,6 +16,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
+use tidecast_axum::internals::LazyTimer;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -24,7 +25,7 @@ use tokio::{
 use crate::{
     connection::head::{HeadTimeouts, HeadWatch},
     detach::Offer,
-    limits::STREAM_INPUT_BYTES_MAX,
+    limits::{CLOSE_TIMEOUT, STREAM_INPUT_BYTES_MAX},
     listener::socket::Socket,
 };
 
@@ -65,6 +66,8 @@ struct Corked {
     /// The idle epoch of the stream when hyper last had nothing more to write.
     flushed: Option<NonZeroU32>,
     head: HeadWatch,
+    /// Cuts a stream some time after its deadline: hyper does not ask the body for its end while the client takes nothing.
+    cut_timer: LazyTimer,
 }
 
 /// The state of the stream that is the current response.
@@ -78,6 +81,8 @@ pub(crate) enum StreamState {
     ClientClosed,
     /// Its client keeps sending.
     TooMuchInput,
+    /// Its deadline has passed, and its client did not take the last bytes in time.
+    Overdue,
     /// Its connection failed.
     Broken,
 }
@@ -96,6 +101,7 @@ impl CorkedSocket {
             input_ended: false,
             flushed: None,
             head,
+            cut_timer: LazyTimer::default(),
         })))
     }
 
@@ -132,6 +138,10 @@ impl CorkedSocket {
         }
         if corked.input_bytes > STREAM_INPUT_BYTES_MAX {
             return StreamState::TooMuchInput;
+        }
+        let cut_at = offer.deadline.and_then(|deadline| deadline.at.checked_add(CLOSE_TIMEOUT));
+        if corked.cut_timer.poll(context, cut_at).is_ready() {
+            return StreamState::Overdue;
         }
         let all_written = offer.handoff.idle_epoch().is_some_and(|epoch| corked.flushed == Some(epoch));
         match all_written {

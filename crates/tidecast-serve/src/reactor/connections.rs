@@ -7,6 +7,7 @@ use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rustix::event::epoll;
+use tidecast_axum::internals::EndCause;
 
 use super::{
     chunk::Framing,
@@ -55,12 +56,13 @@ impl Connections {
         socket: RawSocket,
         framing: Framing,
         silent_for: Duration,
-        lifetime: Option<Duration>,
+        deadline: Option<(Duration, EndCause)>,
         (guard, live): (ConnectionGuard, LiveGuard),
     ) -> Option<Token> {
         let sent_at = self.timers.ago(silent_for);
-        let ends_at = lifetime.map_or(NEVER, |lifetime| self.timers.after(lifetime));
-        let token = self.entries.insert(StreamEntry::new(socket, framing, sent_at, ends_at, guard, live));
+        let deadline = deadline.map(|(time, cause)| (self.timers.after(time), cause));
+        let deadline = deadline.unwrap_or((NEVER, EndCause::Lifetime));
+        let token = self.entries.insert(StreamEntry::new(socket, framing, sent_at, deadline, guard, live));
         let entry = self.entries.get_mut(token)?;
         // Everything at once, so that nothing has to be changed later.
         let interest =

@@ -10,9 +10,9 @@ use rustix::event::epoll;
 use tidecast::{
     Batch,
     internals::{LogCursor, ReaderGroups},
-    wire::{KEEP_ALIVE, final_block},
+    wire::KEEP_ALIVE,
 };
-use tidecast_axum::{StreamOptions, internals::jitter};
+use tidecast_axum::{StreamOptions, internals::EndCause};
 use tokio::time::Instant;
 
 use super::{
@@ -25,7 +25,7 @@ use super::{
     slab::Token,
     task_queue::{LiveGuard, Queued, TaskQueue},
     timers::Due,
-    wheel::NEVER,
+    wheel::{NEVER, Tick},
 };
 use crate::{counters::ConnectionCounters, detach::Detached, options::ServeOptions};
 
@@ -55,15 +55,6 @@ enum Turn {
     /// It has all, or waits for its socket.
     Done,
     More,
-}
-
-/// Why a stream ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StreamEnd {
-    /// Its lifetime is over.
-    Lifetime,
-    /// Its source has ended.
-    Closed,
 }
 
 impl Dispatcher {
@@ -151,7 +142,7 @@ impl Dispatcher {
                     let sent = entry.write(&KEEP_ALIVE, entry.framing, now);
                     let _ = self.settle(token, sent);
                 }
-                Due::Deadline => self.end(token, StreamEnd::Lifetime),
+                Due::End(cause) => self.end(token, cause, self.connections.close_by()),
                 Due::Stalled | Due::Cut => {
                     self.connections.discard(token, due);
                     self.remove(token);
@@ -197,12 +188,12 @@ impl Dispatcher {
     }
 
     fn add(&mut self, detached: Detached, live: LiveGuard) {
-        let Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, guard } = detached;
+        let Detached { socket, unwritten, subscription, sent_at, deadline, chunked, guard } = detached;
         let now = Instant::now();
         let framing = if chunked { Framing::Chunk } else { Framing::Raw };
-        let lifetime = ends_at.map(|at| at.saturating_duration_since(now));
+        let deadline = deadline.map(|deadline| (deadline.at.saturating_duration_since(now), deadline.cause));
         let silent_for = now.saturating_duration_since(sent_at);
-        let added = self.connections.insert(socket, framing, silent_for, lifetime, (guard, live));
+        let added = self.connections.insert(socket, framing, silent_for, deadline, (guard, live));
         let Some(token) = added else { return };
         let now = self.connections.now();
         let Some(entry) = self.connections.get_mut(token) else { return };
@@ -298,7 +289,7 @@ impl Dispatcher {
                 CachedRead::CaughtUp => {
                     if self.closing {
                         cache.flush_counts(&self.groups, key);
-                        self.end(token, StreamEnd::Closed);
+                        self.end(token, EndCause::SourceEnded, NEVER);
                     }
                     return Turn::Done;
                 }
@@ -334,7 +325,7 @@ impl Dispatcher {
                     }
                 }
                 Poll::Ready(false) => {
-                    self.end(token, StreamEnd::Closed);
+                    self.end(token, EndCause::SourceEnded, NEVER);
                     break;
                 }
                 Poll::Pending => {
@@ -378,15 +369,10 @@ impl Dispatcher {
         }
     }
 
-    /// Ends a stream between two events.
-    fn end(&mut self, token: Token, end: StreamEnd) {
+    /// Ends a stream between two events. Its client has to take the last bytes by `until`.
+    fn end(&mut self, token: Token, cause: EndCause, until: Tick) {
         self.close_source(token);
-        let (retry, until) = match end {
-            // Each stream has a lifetime of its own, so their clients do not reconnect together.
-            StreamEnd::Lifetime => (self.options.retry, self.connections.close_by()),
-            StreamEnd::Closed => (jitter(&self.options.end_retry), NEVER),
-        };
-        if self.connections.end(token, &final_block(retry), until) == Flow::Gone {
+        if self.connections.end(token, &cause.last_block(&self.options), until) == Flow::Gone {
             self.remove(token);
         }
     }

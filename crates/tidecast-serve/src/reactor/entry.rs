@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 use tidecast::internals::LogCursor;
+use tidecast_axum::internals::EndCause;
 
 use super::{
     chunk::{Framing, LAST_CHUNK, Pending, Written, framed, write},
@@ -24,8 +25,8 @@ pub(super) struct StreamEntry {
     /// Since when the socket takes nothing. Until it does, nothing is written.
     pub(super) blocked_at: Option<Tick>,
     pub(super) sent_at: Tick,
-    /// When the stream ends by itself; [`NEVER`] if it does not.
-    pub(super) ends_at: Tick,
+    /// When the stream ends whatever happens, and why; [`NEVER`] if it has no deadline.
+    pub(super) deadline: (Tick, EndCause),
     /// When the stream is next looked at.
     pub(super) scheduled_at: Tick,
     /// How many bytes the client has sent, which were dropped.
@@ -87,7 +88,7 @@ impl StreamEntry {
         socket: RawSocket,
         framing: Framing,
         sent_at: Tick,
-        ends_at: Tick,
+        deadline: (Tick, EndCause),
         guard: ConnectionGuard,
         live: LiveGuard,
     ) -> Self {
@@ -98,7 +99,7 @@ impl StreamEntry {
             pending: None,
             blocked_at: None,
             sent_at,
-            ends_at,
+            deadline,
             scheduled_at: NEVER,
             input_bytes: 0,
             framing,
@@ -216,11 +217,47 @@ impl StreamEntry {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        os::{fd::OwnedFd, unix::net::UnixStream},
+        sync::Arc,
+    };
+
     use super::*;
+    use crate::{listener::connection_limit::ConnectionLimit, options::ServeOptions, reactor::task_queue::LiveCount};
 
     /// A stream hardly costs anything else.
     #[test]
     fn an_entry_is_small() {
         assert!(size_of::<StreamEntry>() <= 144, "{}", size_of::<StreamEntry>());
+    }
+
+    #[test]
+    fn a_blocked_stream_ends_behind_the_bytes_that_wait_for_its_socket() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let permit = ConnectionLimit::new(&ServeOptions::default(), Arc::default()).try_acquire();
+        let mut entry = StreamEntry::new(
+            OwnedFd::from(ours).into(),
+            Framing::Chunk,
+            0,
+            (NEVER, EndCause::Lifetime),
+            ConnectionGuard { _permit: permit, _attached: None },
+            LiveCount::new(Arc::default()).add(),
+        );
+        let (frames, last) = (Bytes::from(vec![b'x'; 8 << 20]), Bytes::from_static(b"retry: 1\n\n"));
+        assert_eq!(entry.write(&frames, Framing::Chunk, 1), Sent::Part);
+        assert_eq!(entry.end(&last, 9, 2), Sent::Part);
+        assert_eq!(
+            (entry.phase, entry.blocked_at),
+            (Phase::Ending(9), Some(2)),
+            "a client that takes nothing is stalled"
+        );
+        let reading = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            theirs.read_to_end(&mut read).unwrap();
+            read
+        });
+        while entry.resume(3) != Sent::All {}
+        drop(entry);
+        assert!(reading.join().unwrap() == [&framed(&frames), &framed(&last), LAST_CHUNK].concat());
     }
 }

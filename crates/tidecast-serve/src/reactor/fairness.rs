@@ -48,7 +48,7 @@ impl SteppedReactor {
             unwritten: bytes::Bytes::new(),
             subscription,
             sent_at: tokio::time::Instant::now(),
-            ends_at: None,
+            deadline: None,
             chunked: true,
             guard: ConnectionGuard { _permit: limit.try_acquire(), _attached: None },
         };

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tidecast_axum::internals::EndCause;
+
 use super::{
     entry::{Phase, StreamEntry},
     slab::Token,
@@ -28,8 +30,8 @@ pub(super) enum Due {
     Nothing,
     /// A keep-alive comment.
     KeepAlive,
-    /// Its deadline has passed.
-    Deadline,
+    /// The end of the stream, whose deadline has passed.
+    End(EndCause),
     /// The client took nothing for the stall timeout.
     Stalled,
     /// The client did not take the last bytes in time.
@@ -86,8 +88,8 @@ impl Timers {
     pub(super) fn schedule(&mut self, token: Token, entry: &mut StreamEntry) {
         let stalls_at = entry.blocked_at.map_or(NEVER, |since| since.saturating_add(self.stall));
         let at = match entry.phase {
-            Phase::Open if entry.blocked_at.is_some() => stalls_at.min(entry.ends_at),
-            Phase::Open => self.comment_at(entry).min(entry.ends_at),
+            Phase::Open if entry.blocked_at.is_some() => stalls_at.min(entry.deadline.0),
+            Phase::Open => self.comment_at(entry).min(entry.deadline.0),
             Phase::Ending(until) => stalls_at.min(until),
             Phase::Closing(until) => until,
         };
@@ -108,7 +110,7 @@ impl Timers {
             Phase::Closing(until) if self.now >= until => Due::Close,
             Phase::Open | Phase::Ending(_) if stalled => Due::Stalled,
             Phase::Ending(until) if self.now >= until => Due::Cut,
-            Phase::Open if self.now >= entry.ends_at => Due::Deadline,
+            Phase::Open if self.now >= entry.deadline.0 => Due::End(entry.deadline.1),
             Phase::Open if entry.blocked_at.is_none() && self.now >= self.comment_at(entry) => Due::KeepAlive,
             _ => Due::Nothing,
         }

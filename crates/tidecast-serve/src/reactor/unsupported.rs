@@ -24,8 +24,8 @@ impl Reactors {
 
     /// Cuts the connection. It is never called, because no stream is detached.
     pub(crate) fn add(&self, detached: Detached) {
-        let Detached { socket, unwritten, subscription, sent_at, ends_at, chunked, guard } = detached;
-        drop((socket, unwritten, subscription, sent_at, ends_at, chunked, guard));
+        let Detached { socket, unwritten, subscription, sent_at, deadline, chunked, guard } = detached;
+        drop((socket, unwritten, subscription, sent_at, deadline, chunked, guard));
     }
 
     pub(crate) fn close(&self) {}

@@ -178,3 +178,21 @@ async fn a_slow_reader_is_not_a_stalled_one() {
     assert!(begun.elapsed() > STALL_TIMEOUT, "it was not slow");
     assert_eq!(hub.metric("tidecast_connections_stalled_total").await, 0);
 }
+
+/// A stream's lifetime was not kept while its client took nothing: the client kept its place for the whole stall timeout.
+#[tokio::test]
+async fn a_stalled_stream_ends_with_its_lifetime() {
+    let hub = TIDECAST.serve(&["--stream-lifetime", "3s", "--stall-timeout", "10m", "--send-buffer", "16KiB"]);
+    let mut stalled = small_stream(&hub, "/stream").await;
+    let mut publisher = HttpConnection::open(hub.address).await;
+    for number in 0..8 {
+        publish(&mut publisher, &hub, &data(number, EVENT_BYTES)).await;
+    }
+    hub.until_metric("tidecast_subscriptions", 0).await;
+    hub.until_metric("tidecast_streams", 0).await;
+    assert_eq!(hub.metric("tidecast_connections_stalled_total").await, 0);
+    // The connection was cut: its client took nothing, so not the end of the stream either.
+    let reading = async { while matches!(stalled.connection.fill(64 * 1024).await, Ok(true)) {} };
+    within("the cut", reading).await;
+    assert!(!stalled.connection.buffer.ends_with(b"0\r\n\r\n"));
+}
