@@ -28,7 +28,7 @@ pub(crate) struct ChannelKeys {
     /// A stream of the retained events.
     pub(crate) events: String,
     /// The prefix of the keys that keep receipts.
-    once_prefix: String,
+    receipt_prefix: String,
 }
 
 impl Keys {
@@ -45,7 +45,7 @@ impl Keys {
         ChannelKeys {
             meta: format!("{tagged}:meta"),
             events: format!("{tagged}:events"),
-            once_prefix: format!("{tagged}:once:"),
+            receipt_prefix: format!("{tagged}:once:"),
         }
     }
 
@@ -79,8 +79,8 @@ impl Keys {
 impl ChannelKeys {
     /// Returns the key that keeps the receipt of an idempotency key. That comes last and verbatim: the first pair of
     /// braces is the tag, whatever follows.
-    pub(crate) fn once(&self, key: &IdempotencyKey) -> String {
-        format!("{}{key}", self.once_prefix)
+    pub(crate) fn receipt(&self, key: &IdempotencyKey) -> String {
+        format!("{}{key}", self.receipt_prefix)
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(of_channel.meta, "tidecast:{a%20%7Bb%7D%3A50%25%20%C3%BC}:meta");
         assert_eq!(of_channel.events, "tidecast:{a%20%7Bb%7D%3A50%25%20%C3%BC}:events");
         let key = IdempotencyKey::new("order {17}:é").unwrap();
-        assert_eq!(of_channel.once(&key), "tidecast:{a%20%7Bb%7D%3A50%25%20%C3%BC}:once:order {17}:é");
+        assert_eq!(of_channel.receipt(&key), "tidecast:{a%20%7Bb%7D%3A50%25%20%C3%BC}:once:order {17}:é");
         assert_eq!(keys.own_channel(&channel), "tidecast:3:{a%20%7Bb%7D%3A50%25%20%C3%BC}");
         assert_eq!(keys.control(), "tidecast:3:control\u{1}");
         assert!(Channel::new(&keys.control()).is_err(), "no channel has this name");
@@ -134,9 +134,9 @@ mod tests {
         fn all_keys_of_a_channel_lie_in_one_slot(channel in name(), key in "\\PC{1,60}") {
             let keys = Keys::new("tidecast", 0);
             let of_channel = keys.channel(&channel);
-            let once = of_channel.once(&IdempotencyKey::new(&key).unwrap());
+            let receipt_key = of_channel.receipt(&IdempotencyKey::new(&key).unwrap());
             let own = keys.own_channel(&channel);
-            let slots = [&of_channel.meta, &of_channel.events, &once, &own].map(|key| slot(key));
+            let slots = [&of_channel.meta, &of_channel.events, &receipt_key, &own].map(|key| slot(key));
             prop_assert_eq!(slots, [slots[0]; 4]);
         }
 

@@ -24,7 +24,7 @@ pub(crate) use self::{
 /// Creates a script, with the table of digits from `codec` and the functions that scripts share.
 fn script(text: &str) -> Script {
     let text = text.replace("@HEAD@", include_str!("scripts/head.lua"));
-    let text = text.replace("@SILENT@", include_str!("scripts/origin_epochs.lua"));
+    let text = text.replace("@ORIGIN_EPOCHS@", include_str!("scripts/origin_epochs.lua"));
     Script::new(text.replace("@DIGITS@", &crate::codec::lua_digits()))
 }
 
@@ -33,8 +33,8 @@ fn number(number: u64) -> Bytes {
     Bytes::from(number.to_string())
 }
 
-/// Converts a duration to whole milliseconds: at least one, because Redis expires a key with none left at once, and at
-/// most a hundred years, so that no sum with the clock overflows.
+/// Converts a duration to whole milliseconds: at least 1, because Redis expires a key with none left at once, and up to
+/// a hundred years, so that no sum with the clock overflows.
 fn milliseconds(time: std::time::Duration) -> u64 {
     const HUNDRED_YEARS_MS: u64 = 100 * 366 * 86_400_000;
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, HUNDRED_YEARS_MS)

@@ -4,7 +4,7 @@
 /// the name of a deleted channel, and know no channel of that name.
 const MESSAGE_PREFIX: [u8; 1] = [1];
 
-/// What a node published on the control channel.
+/// A payload that a node published on the control channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ControlPayload<'a> {
     /// A control message of its hub.

@@ -1,8 +1,8 @@
-//! Calls against a real server, and what becomes of them when it goes away in the middle.
+//! Calls to real servers, also to ones that fail during the call.
 
 mod cluster;
 mod lost;
-mod refused;
+mod rejected;
 mod sentinel;
 
 use std::time::Duration;
@@ -21,25 +21,25 @@ pub(super) fn commands_within(url: &str, timeout: Duration) -> Commands {
     Commands::new(&config.command_timeout(timeout).connect_timeout(timeout)).expect("no certificates to be read")
 }
 
-pub(super) fn cmd(words: &[&str]) -> Cmd {
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
+pub(super) fn cmd(expected: &[&str]) -> Cmd {
+    let mut command = redis::cmd(expected[0]);
+    command.arg(&expected[1..]);
     command
 }
 
 pub(super) fn number(value: Value) -> i64 {
     match value {
         Value::Int(number) => number,
-        other => text(&other).and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{other:?} is no number")),
+        other => text(&other).and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{other:?} is not a number")),
     }
 }
 
-/// Asks until it is so.
+/// Calls a function until it succeeds.
 pub(super) async fn wait_for<T, E: std::fmt::Debug>(mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         match ask().await {
-            Ok(answer) => return answer,
+            Ok(result) => return result,
             Err(error) => assert!(Instant::now() < until, "still {error:?}"),
         }
         sleep(Duration::from_millis(10)).await;
@@ -53,7 +53,7 @@ pub(super) fn increment<'a>(script: &'a Script, key: &str, repeatable: bool) -> 
 pub(super) const INCREMENT: &str = "return redis.call('INCR', KEYS[1])";
 
 #[tokio::test]
-async fn a_script_is_brought_along_where_it_is_not_known() {
+async fn an_unknown_script_is_sent_with_its_source() {
     let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let script = Script::new("return {KEYS[1], ARGV[1], ARGV[2]}");
@@ -75,19 +75,19 @@ async fn a_script_is_brought_along_where_it_is_not_known() {
 }
 
 #[tokio::test]
-async fn protocol_2_will_do_for_commands() {
+async fn commands_work_over_resp2() {
     let server = RedisServer::start(&[]);
     server.command(&["CONFIG", "SET", "requirepass", "right"]);
     let commands = commands(&format!("redis://:right@127.0.0.1:{}/3?protocol=2&client_name=me", server.port));
     assert_eq!(commands.command(None, cmd(&["SET", "k", "v"]), false).await, Ok(Value::Okay));
     assert_eq!(commands.ping().await, Ok(()));
-    let info = commands.command(None, cmd(&["CLIENT", "INFO"]), true).await.expect("an answer");
+    let info = commands.command(None, cmd(&["CLIENT", "INFO"]), true).await.expect("a reply");
     let info = text(&info).expect("a text");
     assert!(info.contains("resp=2") && info.contains("db=3") && info.contains("name=me"), "{info}");
 }
 
 #[tokio::test]
-async fn a_unix_socket_is_as_good() {
+async fn commands_work_over_a_unix_socket() {
     let mut server = RedisServer::new("redis-server", free_port(), &["--save", "", "--unixsocket", "s"]);
     server.run();
     let url = format!("unix://{}/s?db=1", server.folder().display());
@@ -97,7 +97,7 @@ async fn a_unix_socket_is_as_good() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_at_once_are_each_done_once() {
+async fn ten_thousand_concurrent_calls_are_each_executed_once() {
     let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let script = Script::new(INCREMENT);
@@ -110,7 +110,7 @@ async fn ten_thousand_at_once_are_each_done_once() {
 }
 
 #[tokio::test]
-async fn a_batch_is_run_in_its_order() {
+async fn a_batch_runs_in_order() {
     let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let push = Script::new("return redis.call('RPUSH', KEYS[1], ARGV[1])");
@@ -124,9 +124,9 @@ async fn a_batch_is_run_in_its_order() {
         })
         .collect();
     calls.insert(500, increment(&fail, "list", false));
-    let mut answers = commands.call_all(calls).await;
-    assert!(matches!(answers.remove(500), Err(CallError::Protocol(words)) if words.starts_with("WRONGTYPE")));
-    let lengths: Vec<i64> = answers.into_iter().map(|answer| number(answer.expect("done"))).collect();
+    let mut results = commands.call_all(calls).await;
+    assert!(matches!(results.remove(500), Err(CallError::Protocol(expected)) if expected.starts_with("WRONGTYPE")));
+    let lengths: Vec<i64> = results.into_iter().map(|result| number(result.expect("done"))).collect();
     assert!(lengths.into_iter().eq(1..=1_000));
     let Ok(Value::Array(list)) = commands.command(None, cmd(&["LRANGE", "list", "0", "-1"]), true).await else {
         panic!("no list")
@@ -135,18 +135,18 @@ async fn a_batch_is_run_in_its_order() {
     assert!(commands.call_all(vec![]).await.is_empty());
 }
 
-/// A caller that goes away takes nothing with it: the replies that come are still those to the calls that wait.
+/// If a caller stops waiting, the other calls still get their own replies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_call_leaves_the_others_alone() {
+async fn a_dropped_call_does_not_affect_the_others() {
     let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     commands.ping().await.expect("it is there");
     for round in 0..200_u64 {
         let calls = (0..20).map(|index| {
-            let (commands, said) = (commands.clone(), format!("{round}/{index}"));
+            let (commands, message) = (commands.clone(), format!("{round}/{index}"));
             tokio::spawn(async move {
-                let reply = commands.command(None, cmd(&["ECHO", &said]), false).await;
-                assert_eq!(reply, Ok(Value::BulkString(said.into_bytes())));
+                let reply = commands.command(None, cmd(&["ECHO", &message]), false).await;
+                assert_eq!(reply, Ok(Value::BulkString(message.into_bytes())));
             })
         });
         for (index, call) in calls.collect::<Vec<_>>().into_iter().enumerate() {

@@ -84,7 +84,7 @@ pub(super) fn invalid(why: impl Into<String>) -> Error {
     Error::invalid("Redis URL", why.into())
 }
 
-/// Percent-decodes a part; `None` if it is empty.
+/// Decodes a percent-encoded part; `None` if it is empty.
 pub(super) fn decoded(what: &str, text: Option<&str>) -> Result<Option<String>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     match percent_decode_str(text).decode_utf8() {

@@ -141,7 +141,7 @@ fn live_from(
 ) -> Option<LiveFrom> {
     let at = |offset: u64| Position { offset, ..page.head };
     if !config.keeps_history() {
-        // The time of an event is not known. What was buffered arrived after the readers did.
+        // The time of an event is not known. Buffered events arrived after the readers did.
         let has_moved = before.is_some_and(|before| !cold && before != at(until));
         return Some(LiveFrom { after: at(until), reset: has_moved.then_some(ResetReason::TooSlow) });
     }

@@ -137,7 +137,7 @@ impl PubSubConnection {
         self.ask(request, vec![AwaitedReply::Pong]).await
     }
 
-    /// Also checks that the server is still a primary: a demoted one may keep its connections.
+    /// Checks that the server answers and is still a primary: a demoted one may keep its connections.
     pub(crate) async fn check_primary(&self) -> Result<(), CallError> {
         let request = redis::cmd("ROLE").get_packed_command();
         self.ask(request, vec![AwaitedReply::Role]).await

@@ -1,4 +1,4 @@
-//! The table of subscribed channels: the phase of each, and what happens to a message that arrives on one.
+//! The table of subscribed channels: the phase of each, and the handling of messages.
 //!
 //! A channel is subscribed to, its log is backfilled, and then it is live: a message is appended to the log in the task
 //! that reads the socket, without a queue. Messages that arrive earlier are buffered. One that does not follow the log

@@ -62,7 +62,7 @@ pub(crate) struct PubSubWorker {
     connected: AtomicBool,
 }
 
-/// What the worker's task has to do for the current connection. Bounded by the number of channels.
+/// Work for the worker's task on the current connection. Bounded by the number of channels.
 #[derive(Debug, Default)]
 struct PendingWork {
     /// Without a connection nothing is added, however long Redis is unavailable: the next one starts from the table.

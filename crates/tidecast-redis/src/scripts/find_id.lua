@@ -1,25 +1,24 @@
--- Looks in a part of a channel's history for events with an id of their publisher's. Answers where they are, not what
--- they are.
+-- Searches a part of a channel's history for events with an id of their publisher, and returns their positions.
 --
--- KEYS  1  the channel's hash, as publish.lua has it
+-- KEYS  1  the channel's hash, see publish.lua
 --       2  its stream
--- ARGV  1  the last offset to look at; older ones follow
---       2  the id as the JSON of an event has it: `,"id":"…"`
---       3  most events to look at
---       4  most bytes of them, as they are stored; one event is always looked at
+-- ARGV  1  the offset at which the search begins; it proceeds to older events
+--       2  the id as in the JSON of an event: `,"id":"…"`
+--       3  maximum of events to read
+--       4  maximum of bytes to read, as they are stored; one event is always read
 --
--- Reply: {epoch, oldest offset that was found or 0, how many were found, how many were looked at, their bytes, the offset
--- before all that was looked at, 1 if nothing older is left}, or {} if the channel has no hash.
+-- Reply: {epoch, oldest offset found or 0, number found, number read, bytes read, the offset before all that was read, 1 if
+-- nothing older is left}, or {} if the channel has no hash.
 --
--- Why it is safe. It writes nothing. Its bounds are small, as it keeps the server from all else: the caller goes on in
--- another call. An event's JSON ends with its id, or with its id and `retry`, and quotes in data and type are escaped,
+-- Safety. It writes nothing. Its bounds are small, because the server does nothing else meanwhile; the caller continues
+-- with another call. An event's JSON ends with its id, or with its id and `retry`, and quotes in data and type are escaped,
 -- so neither can be taken for an id.
 
-local EVENTS_AT_ONCE = 16
+local EVENTS_PER_READ = 16
 
 @HEAD@
-local kept = redis.call('HMGET', KEYS[1], 'e', 'o')
-local epoch, newest = head(kept[1], kept[2])
+local hash = redis.call('HMGET', KEYS[1], 'e', 'o')
+local epoch, newest = head(hash[1], hash[2])
 if not epoch then
   return {}
 end
@@ -32,13 +31,13 @@ local function has_id(payload)
   return string.sub(payload, last - #needle + 1, last) == needle
 end
 
--- Beyond the newest event is nothing of ours.
+-- Entries beyond the newest event are not Tidecast's.
 local next_id = string.format('%.0f', math.min(newest, tonumber(ARGV[1])))
 local oldest, found, count, bytes, before, ended = 0, 0, 0, 0, 0, 0
 while ended == 0 and count < limit and bytes < bytes_max do
   -- As many as are expected to fit.
   local few = bytes == 0 and 1 or math.floor((bytes_max - bytes) * count / bytes)
-  few = math.max(1, math.min(few, EVENTS_AT_ONCE, limit - count))
+  few = math.max(1, math.min(few, EVENTS_PER_READ, limit - count))
   local entries = redis.call('XREVRANGE', KEYS[2], next_id, '-', 'COUNT', few)
   for _, entry in ipairs(entries) do
     local offset, payload = tonumber(string.match(entry[1], '^%d+')), entry[2][2]

@@ -1,16 +1,16 @@
--- Deletes a channel's events and starts its positions over, and tells the other nodes.
+-- Deletes a channel's events, starts its positions over, and tells the other nodes.
 --
--- KEYS  1  the channel's hash, as publish.lua has it
+-- KEYS  1  the channel's hash, see publish.lua
 --       2  its stream
--- ARGV  1  an epoch drawn for this call
---       2  how long the hash outlives this, in ms
---       3  the channel on which nodes listen for this
---       4  what to tell them
+-- ARGV  1  a new epoch
+--       2  how long the hash outlives the deletion, in ms
+--       3  the control channel
+--       4  the payload for it
 --
--- Reply: {1, epoch} where the channel was known, else {0, ""}.
+-- Reply: {1, epoch} if the channel was known, else {0, ""}.
 --
--- Why it is safe. It is one atomic step. It deletes before it writes, so a server that is out of memory lets it pass.
--- The new epoch has no past, so idempotency keys from before count no more.
+-- Safety. It is one atomic step. It deletes before it writes, so a server that is out of memory allows it. The new epoch
+-- has no earlier ones, so receipts from before are ignored.
 
 local known = redis.call('HEXISTS', KEYS[1], 'e')
 local deleted = redis.pcall('DEL', KEYS[1], KEYS[2])

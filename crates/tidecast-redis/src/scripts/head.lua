@@ -1,6 +1,6 @@
--- Returns the epoch and the offset that a channel's hash has, or nothing if they are damaged: then the channel starts
--- over. The same texts are epochs as in `tidecast::Epoch`: 12 hex digits in lower case, neither all `0` nor all `f`.
--- Offsets are Lua's numbers and exact up to 2^53.
+-- Returns the epoch and offset of a channel's hash, or nothing if they are damaged: the channel then starts over. Accepts
+-- the epochs of `tidecast::Epoch`: 12 lower-case hex digits, neither all `0` nor all `f`. Offsets are Lua's numbers, exact
+-- up to 2^53.
 local function head(epoch, offset)
   offset = tonumber(offset)
   if epoch and #epoch == 12 and not string.find(epoch, '[^0-9a-f]')

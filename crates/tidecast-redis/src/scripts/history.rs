@@ -60,7 +60,7 @@ pub(crate) struct StoredEvent {
     pub(crate) payload: Vec<u8>,
 }
 
-/// The last position of each earlier epoch of a channel, newest first; at most eight.
+/// The last positions of up to eight earlier epochs of a channel, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Lineage(Vec<Position>);
 

@@ -1,12 +1,12 @@
--- Returns the epochs that a channel without a hash has had of late, newest first. Reading writes nothing, so they are
--- made of what the server is, of how often it was emptied, and of the time: whatever an id in one of them may have
--- missed changes it. A hash lives for `idle_ms` at least, and an epoch of these for an eighth of that: no hash has come
--- and gone unseen since one of the eight was the newest.
-local function silent_epochs(server, emptied, key, idle_ms, eighth)
+-- Returns the recent epochs of a channel without a hash, newest first. Reading writes nothing, so they are derived from the
+-- server's identity, the number of times it was emptied, and the time: everything that may lose an event changes them. A
+-- hash lives for at least `idle_ms` and such an epoch for an eighth of that, so no hash has come and gone since one of
+-- these eight was the newest.
+local function origin_epochs(server, emptied, key, idle_ms, eighth)
   local epochs = {}
   for age = 0, 7 do
     local seed = {server, emptied, key, string.format('%.0f', idle_ms), string.format('%.0f', eighth - age)}
-    -- The first digit keeps clear of what is no epoch.
+    -- The first digit makes it differ from invalid epochs.
     epochs[age + 1] = '1' .. string.sub(redis.sha1hex(table.concat(seed, ' ')), 1, 11)
   end
   return epochs
@@ -25,7 +25,7 @@ local function times_emptied()
   return table.concat(counts, '.')
 end
 
--- Returns which eighth of `idle_ms` it is.
+-- Returns the number of the current eighth of `idle_ms`.
 local function eighth_of(time, idle_ms)
   return math.floor((time[1] * 1000 + math.floor(time[2] / 1000)) / math.max(1, idle_ms / 8))
 end

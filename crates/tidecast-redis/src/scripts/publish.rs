@@ -74,12 +74,13 @@ impl Publish<'_> {
     pub(crate) fn call(&self) -> ScriptCall<'static> {
         let Retention { events_max, events_age_max, idle_age_max, idempotency_age_max } = self.retention;
         let age_ms = milliseconds((*events_age_max).min(*idle_age_max));
-        let once = self.idempotency_key.filter(|_| !idempotency_age_max.is_zero()).map(|key| self.keys.once(key));
+        let receipt_key =
+            self.idempotency_key.filter(|_| !idempotency_age_max.is_zero()).map(|key| self.keys.receipt(key));
         let payload = Payload::new(self.event, self.target.format, *events_max > 0);
         ScriptCall {
             script: &PUBLISH,
-            repeatable: once.is_some(),
-            keys: [self.keys.meta.clone(), self.keys.events.clone()].into_iter().chain(once).collect(),
+            repeatable: receipt_key.is_some(),
+            keys: [self.keys.meta.clone(), self.keys.events.clone()].into_iter().chain(receipt_key).collect(),
             arguments: vec![
                 fresh_epoch(),
                 stored(self.event).into(),

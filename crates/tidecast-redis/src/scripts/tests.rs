@@ -1,4 +1,4 @@
-//! The scripts on real servers.
+//! Tests of the scripts on real servers.
 
 mod find_id;
 mod forget;
@@ -27,7 +27,7 @@ use crate::{
     replication_ids::ReplicationIds,
 };
 
-/// The last position of an earlier epoch.
+/// Returns the last position of an earlier epoch.
 fn end_of(lineage: &Lineage, epoch: Epoch) -> Option<Position> {
     let ended = lineage.ends().into_iter().find(|(ended, _)| *ended == epoch);
     ended.map(|(epoch, offset)| Position { epoch, offset })
@@ -43,7 +43,7 @@ struct Rig {
     keys: ChannelKeys,
     retention: Retention,
     format: PlainFormat,
-    servers: ReplicationIds,
+    replication_ids: ReplicationIds,
 }
 
 impl Rig {
@@ -68,7 +68,7 @@ impl Rig {
             keys,
             retention,
             format: PlainFormat::Object,
-            servers: ReplicationIds::default(),
+            replication_ids: ReplicationIds::default(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Rig {
         self.keys = Keys::new("tidecast", 0).channel(&self.channel);
     }
 
-    /// Kills the server and starts it again with what it has on disk.
+    /// Restarts the server, with a snapshot of its data.
     fn restart(&mut self) {
         self.command(&["SAVE"]);
         self.server.kill();
@@ -99,7 +99,7 @@ impl Rig {
         redis::from_redis_value(self.command(command)).unwrap()
     }
 
-    /// All that Redis has, to compare.
+    /// Returns all that Redis has, for comparison.
     fn everything(&mut self) -> Vec<Value> {
         let (meta, events) = (self.keys.meta.clone(), self.keys.events.clone());
         vec![
@@ -113,20 +113,20 @@ impl Rig {
         ]
     }
 
-    fn try_publish(&mut self, event: &Event, key: Option<&str>, answer: &str) -> RedisResult<Accepted> {
+    fn try_publish(&mut self, event: &Event, key: Option<&str>, receipt: &str) -> RedisResult<Accepted> {
         let key = key.map(|key| IdempotencyKey::new(key).unwrap());
         let publish = Publish {
             keys: &self.keys,
             event,
             idempotency_key: key.as_ref(),
-            receipt: answer,
+            receipt,
             target: PublishTarget { name: self.channel.as_str(), sharded: false, format: self.format },
             retention: &self.retention,
-            seen: &self.servers.snapshot(),
+            seen: &self.replication_ids.snapshot(),
         };
         let call = publish.call();
         let accepted = run(&mut self.connection, &call).map(|value| Publish::parse(value).unwrap())?;
-        self.servers.record(&accepted.server);
+        self.replication_ids.record(&accepted.server);
         Ok(accepted)
     }
 
@@ -136,25 +136,25 @@ impl Rig {
         accepted.position
     }
 
-    fn publish_once(&mut self, text: &str, key: &str, answer: &str) -> Accepted {
-        self.try_publish(&Event::text(text), Some(key), answer).unwrap()
+    fn publish_once(&mut self, text: &str, key: &str, receipt: &str) -> Accepted {
+        self.try_publish(&Event::text(text), Some(key), receipt).unwrap()
     }
 
-    fn try_fill(&mut self, after: Option<u64>, limit: usize, bytes_max: usize) -> RedisResult<Option<HistoryPage>> {
+    fn try_read(&mut self, after: Option<u64>, limit: usize, bytes_max: usize) -> RedisResult<Option<HistoryPage>> {
         let call =
             ReadHistory { keys: &self.keys, after, limit, bytes_max, idle_age_max: self.retention.idle_age_max }.call();
         run(&mut self.connection, &call).map(|value| ReadHistory::parse(value).unwrap())
     }
 
-    /// What the channel has, which there must be.
-    fn fill(&mut self, after: Option<u64>) -> HistoryPage {
-        self.try_fill(after, 1_000, usize::MAX >> 11).unwrap().unwrap()
+    /// Reads the channel, which must have a head.
+    fn read(&mut self, after: Option<u64>) -> HistoryPage {
+        self.try_read(after, 1_000, usize::MAX >> 11).unwrap().unwrap()
     }
 
-    /// Whether the channel is known to be without an event.
-    fn is_silent(&mut self) -> bool {
-        let filled = self.try_fill(None, 10, 1_000).unwrap().unwrap();
-        filled.head.offset == 0 && filled.complete && filled.events.is_empty()
+    /// Returns whether the channel has no event and nothing was lost.
+    fn is_empty(&mut self) -> bool {
+        let page = self.try_read(None, 10, 1_000).unwrap().unwrap();
+        page.head.offset == 0 && page.complete && page.events.is_empty()
     }
 
     fn forget(&mut self) -> Option<Position> {
@@ -168,10 +168,10 @@ impl Rig {
     }
 }
 
-/// What is heard on one name from now on.
-struct Listener(Connection);
+/// A subscription to one name.
+struct Subscriber(Connection);
 
-impl Listener {
+impl Subscriber {
     fn new(rig: &Rig, command: &str, name: &str) -> Self {
         let mut connection = connect(&rig.server.url());
         connection.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -185,7 +185,7 @@ impl Listener {
         redis::from_redis_value(message.pop().unwrap()).unwrap()
     }
 
-    fn next_of_ours(&mut self) -> (Position, Event, bool) {
+    fn next_native(&mut self) -> (Position, Event, bool) {
         match decode(&self.next(), &Limits::default()) {
             Decoded::Native { position, event, partial } => (position, event, partial),
             other => panic!("{other:?}"),
@@ -197,7 +197,7 @@ fn connect(url: &str) -> Connection {
     redis::Client::open(url).unwrap().get_connection().unwrap()
 }
 
-/// As whoever sends it is to do.
+/// Runs a script, sending its source if the server does not know it.
 fn run(connection: &mut impl ConnectionLike, call: &ScriptCall) -> RedisResult<Value> {
     match call.by_digest().query(connection) {
         Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -207,12 +207,12 @@ fn run(connection: &mut impl ConnectionLike, call: &ScriptCall) -> RedisResult<V
     }
 }
 
-/// The offsets and texts of stored events.
-fn texts(filled: &HistoryPage) -> Vec<(u64, String)> {
+/// Returns the offsets and texts of stored events.
+fn texts(page: &HistoryPage) -> Vec<(u64, String)> {
     let text = |payload: &[u8]| decode_stored(payload, &Limits::default()).unwrap().data().to_owned();
-    filled.events.iter().map(|stored| (stored.offset, text(&stored.payload))).collect()
+    page.events.iter().map(|stored| (stored.offset, text(&stored.payload))).collect()
 }
 
-fn offsets(filled: &HistoryPage) -> Vec<u64> {
-    filled.events.iter().map(|stored| stored.offset).collect()
+fn offsets(page: &HistoryPage) -> Vec<u64> {
+    page.events.iter().map(|stored| stored.offset).collect()
 }

@@ -6,22 +6,22 @@ use super::*;
 use crate::topology::cluster::slot;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_key_is_at_its_node_wherever_that_is() {
+async fn a_call_reaches_the_node_of_its_key() {
     let cluster = RedisCluster::start(&[]);
     let commands = commands(&cluster.url());
     let script = Script::new(INCREMENT);
     let calls: Vec<_> = (0..300).map(|index| format!("key {index} é")).collect();
     for round in 1..=2 {
-        let answers = commands.call_all(calls.iter().map(|key| increment(&script, key, false)).collect()).await;
-        assert!(answers.iter().all(|answer| *answer == Ok(Value::Int(round))), "{answers:?}");
+        let results = commands.call_all(calls.iter().map(|key| increment(&script, key, false)).collect()).await;
+        assert!(results.iter().all(|result| *result == Ok(Value::Int(round))), "{results:?}");
     }
     assert_eq!(commands.ping().await, Ok(()));
     for key in ["{a}b", "a{}", "{", "é"] {
-        let keyslot = cluster.nodes[0].command(&["CLUSTER", "KEYSLOT", key]).expect("an answer");
+        let keyslot = cluster.nodes[0].command(&["CLUSTER", "KEYSLOT", key]).expect("a reply");
         assert_eq!(keyslot, format!(":{}\r\n", slot(key.as_bytes())));
     }
 
-    // Away and back, step by step, with a key that is there and one that is not yet.
+    // A slot moves step by step, with a key that exists and one that does not yet.
     let (key, slot) = ("{moves}n", slot(b"moves"));
     let from = RedisCluster::first_owner(slot);
     let to = (from + 1) % 3;
@@ -42,31 +42,31 @@ async fn every_key_is_at_its_node_wherever_that_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_died_takes_only_its_slots_with_it() {
+async fn a_dead_node_affects_only_its_slots() {
     let mut cluster = RedisCluster::start(&["--cluster-require-full-coverage", "no"]);
     let commands = commands_within(&cluster.url(), Duration::from_millis(700));
     let script = Script::new(INCREMENT);
     let key_of =
         |node| (0..).map(|n| format!("k{n}")).find(|key| RedisCluster::first_owner(slot(key.as_bytes())) == node);
-    let [first, second, third] = [0, 1, 2].map(|node| key_of(node).expect("there are enough"));
+    let [first, second, third] = [0, 1, 2].map(|node| key_of(node).expect("a key"));
     for key in [&first, &second, &third] {
         assert_eq!(commands.call(increment(&script, key, false)).await, Ok(Value::Int(1)));
     }
     cluster.nodes[0].kill();
-    let failed = wait_for(async || match commands.call(increment(&script, &first, false)).await {
+    let result = wait_for(async || match commands.call(increment(&script, &first, false)).await {
         Err(CallError::Unavailable { maybe_executed: false, reason }) => Ok(reason),
         other => Err(other),
     })
     .await;
-    assert!(!failed.is_empty());
-    let answers = commands.call_all([&first, &second, &third].map(|key| increment(&script, key, false)).into()).await;
-    assert!(matches!(answers[0], Err(CallError::Unavailable { maybe_executed: false, .. })), "{answers:?}");
-    assert_eq!(answers[1..], [Ok(Value::Int(2)), Ok(Value::Int(2))]);
+    assert!(!result.is_empty());
+    let results = commands.call_all([&first, &second, &third].map(|key| increment(&script, key, false)).into()).await;
+    assert!(matches!(results[0], Err(CallError::Unavailable { maybe_executed: false, .. })), "{results:?}");
+    assert_eq!(results[1..], [Ok(Value::Int(2)), Ok(Value::Int(2))]);
     assert!(commands.ping().await.is_err());
-    // Among those to listen at are some that are there.
+    // Some of the targets are up.
     let mut targets = Vec::new();
     for _ in 0..3 {
-        targets.extend(commands.listen_targets(false).await.expect("two are there"));
+        targets.extend(commands.listen_targets(false).await.expect("two are up"));
     }
     assert!(targets.iter().any(|target| *target != targets[0]));
     cluster.nodes[0].run();
@@ -75,24 +75,24 @@ async fn a_node_that_died_takes_only_its_slots_with_it() {
 }
 
 #[tokio::test]
-async fn a_cluster_all_away_is_said_at_once() {
+async fn a_cluster_that_is_down_fails_at_once() {
     let port = free_port();
     let commands = commands(&format!("redis+cluster://127.0.0.1:{port}"));
     for _ in 0..3 {
-        let failed = commands.command(Some("k"), cmd(&["GET", "k"]), true).await;
-        assert!(matches!(failed, Err(CallError::Unavailable { maybe_executed: false, .. })), "{failed:?}");
+        let result = commands.command(Some("k"), cmd(&["GET", "k"]), true).await;
+        assert!(matches!(result, Err(CallError::Unavailable { maybe_executed: false, .. })), "{result:?}");
     }
 }
 
 #[tokio::test]
-async fn the_wrong_scheme_is_said() {
+async fn the_error_names_the_right_scheme() {
     let cluster = RedisCluster::start(&[]);
     let server = RedisServer::start(&[]);
-    for (url, words) in [
+    for (url, expected) in [
         (cluster.nodes[0].url(), "is a node of a Cluster: use redis+cluster://"),
         (format!("redis+cluster://127.0.0.1:{}", server.port), "is not in a Cluster: use redis://"),
     ] {
-        let failed = commands(&url).ping().await;
-        assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.contains(words)), "{failed:?}");
+        let result = commands(&url).ping().await;
+        assert!(matches!(&result, Err(CallError::Rejected(message)) if message.contains(expected)), "{result:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of calls when the server dies, freezes, or closes the connection.
+//! Calls during which the server dies, freezes, or closes the connection.
 
 use std::{
     process::Command,
@@ -13,22 +13,22 @@ use tidecast_test::wait_until;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_died_is_found_again() {
+async fn a_restarted_server_is_reached_again() {
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let commands = commands(&server.url());
     let script = Script::new(INCREMENT);
     assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(1)));
     server.kill();
-    // The first may have been under way when the socket was closed; then it is known that nobody is there.
+    // The first call may be under way when the socket closes. Later ones find no server.
     wait_for(async || match commands.call(increment(&script, "n", false)).await {
         Err(CallError::Unavailable { maybe_executed: false, .. }) => Ok(()),
         other => Err(other),
     })
     .await;
-    let answers = commands.call_all(vec![increment(&script, "n", true), increment(&script, "n", false)]).await;
+    let results = commands.call_all(vec![increment(&script, "n", true), increment(&script, "n", false)]).await;
     assert!(
-        answers.iter().all(|answer| matches!(answer, Err(CallError::Unavailable { maybe_executed: false, .. }))),
-        "{answers:?}"
+        results.iter().all(|result| matches!(result, Err(CallError::Unavailable { maybe_executed: false, .. }))),
+        "{results:?}"
     );
     assert!(commands.ping().await.is_err());
     server.run();
@@ -37,7 +37,7 @@ async fn a_server_that_died_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_server_is_given_up_in_time() {
+async fn a_frozen_server_fails_within_the_time_out() {
     let server = RedisServer::start(&[]);
     let timeout = Duration::from_millis(300);
     let commands = commands_within(&server.url(), timeout);
@@ -45,22 +45,22 @@ async fn a_frozen_server_is_given_up_in_time() {
     assert_eq!(commands.call(increment(&script, "n", false)).await, Ok(Value::Int(1)));
     signal("STOP", server.pid());
     let begun = Instant::now();
-    let failed = commands.call(increment(&script, "n", false)).await;
-    assert!(matches!(failed, Err(CallError::Unavailable { maybe_executed: true, .. })), "{failed:?}");
+    let result = commands.call(increment(&script, "n", false)).await;
+    assert!(matches!(result, Err(CallError::Unavailable { maybe_executed: true, .. })), "{result:?}");
     assert!(begun.elapsed() < timeout * 10, "{:?}", begun.elapsed());
-    // The next one makes a new connection. The kernel accepts it, and nobody says anything.
-    let failed = commands.call(increment(&script, "n", false)).await;
-    assert!(matches!(failed, Err(CallError::Unavailable { maybe_executed: false, .. })), "{failed:?}");
-    let failed = commands.ping().await;
-    assert!(matches!(failed, Err(CallError::Unavailable { .. })), "{failed:?}");
+    // The next call makes a new connection, which the kernel accepts.
+    let result = commands.call(increment(&script, "n", false)).await;
+    assert!(matches!(result, Err(CallError::Unavailable { maybe_executed: false, .. })), "{result:?}");
+    let result = commands.ping().await;
+    assert!(matches!(result, Err(CallError::Unavailable { .. })), "{result:?}");
     signal("CONT", server.pid());
-    // It does what it was sent before it froze, once.
+    // The server executes what it received before, once.
     assert_eq!(wait_for(async || commands.call(increment(&script, "n", false)).await).await, Value::Int(3));
 }
 
-/// However often the connection is closed: what was acknowledged was done once, and what was not, once or never.
+/// However often the connection is closed, an acknowledged call is executed once, and another one at most 1 time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_done_twice_when_connections_are_killed() {
+async fn no_call_is_executed_twice_when_connections_are_killed() {
     let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let script = Arc::new(Script::new(INCREMENT));
@@ -74,10 +74,10 @@ async fn nothing_is_done_twice_when_connections_are_killed() {
             tokio::spawn(async move {
                 while done.load(Ordering::SeqCst) < 4_000 && Instant::now() < until {
                     let calls = (0..25).map(|_| commands.call(increment(&script, "n", false)));
-                    for answer in join_all(calls).await {
-                        match answer {
+                    for result in join_all(calls).await {
+                        match result {
                             Ok(_) => done.fetch_add(1, Ordering::SeqCst),
-                            // A call that was taken in just as the connection ended was once left to wait.
+                            // A call that was queued just as the connection ended was never answered.
                             Err(CallError::Unavailable { reason, .. }) if reason.contains("no reply") => {
                                 panic!("{reason}")
                             }
@@ -95,7 +95,7 @@ async fn nothing_is_done_twice_when_connections_are_killed() {
         .collect();
     let mut done_at_kill = 0;
     while !publishers.iter().all(tokio::task::JoinHandle::is_finished) {
-        // Only one that was of use, however slow the machine is.
+        // Only a connection that executed calls, however slow the machine is.
         let done = done.load(Ordering::SeqCst);
         if done >= done_at_kill + 100 {
             done_at_kill = done;
@@ -113,9 +113,8 @@ async fn nothing_is_done_twice_when_connections_are_killed() {
     assert!(done >= 4_000 && in_doubt > 0, "{done} done, {in_doubt} in doubt");
 }
 
-/// What may be done twice is sent again, and so comes through.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_repeatable_is_repeated() {
+async fn a_repeatable_call_is_repeated() {
     let server = RedisServer::start(&[]);
     let commands = commands(&server.url());
     let waiting = {
@@ -131,9 +130,9 @@ async fn what_is_repeatable_is_repeated() {
     assert_eq!(popped, Value::Array(vec![Value::BulkString(b"list".to_vec()), Value::BulkString(b"x".to_vec())]));
 }
 
-/// A server that takes connections and closes them at once is not stormed, however many call.
+/// A server that closes each connection at once gets few connects, however many calls wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_does_not_storm_a_server_that_is_away() {
+async fn many_calls_cause_few_connects() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let commands = commands(&format!("redis://{}", listener.local_addr().expect("an address")));
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -148,11 +147,11 @@ async fn a_crowd_does_not_storm_a_server_that_is_away() {
     let begun = Instant::now();
     for _ in 0..50 {
         let calls = (0..100).map(|_| commands.command(None, cmd(&["ECHO", "x"]), false));
-        for answer in join_all(calls).await {
-            assert!(matches!(answer, Err(CallError::Unavailable { maybe_executed: false, .. })), "{answer:?}");
+        for result in join_all(calls).await {
+            assert!(matches!(result, Err(CallError::Unavailable { maybe_executed: false, .. })), "{result:?}");
         }
     }
-    // One connect, then one in 100 ms at most.
+    // The first connect, and then at most one in 100 ms.
     let most = 1 + begun.elapsed().as_millis() / 100;
     assert!(accepted.load(Ordering::SeqCst) as u128 <= most, "{accepted:?} connects");
     accepting.abort();

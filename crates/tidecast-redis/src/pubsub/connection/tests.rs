@@ -1,4 +1,4 @@
-//! Listening to real servers.
+//! Pub/sub connections to real servers.
 
 use std::{process::Command, sync::Arc, time::Duration};
 
@@ -15,48 +15,48 @@ use crate::{
     RedisConfig, commands::Commands, error::CallError, pubsub::connection::PubSubConnection, topology::cluster::slot,
 };
 
-type SubscribedChannel = Arc<Mutex<Vec<PushInfo>>>;
+type Pushes = Arc<Mutex<Vec<PushInfo>>>;
 
 fn commands(url: &str, probe_timeout: Duration) -> Commands {
     let config = RedisConfig::from_url(url).expect("a good URL").probe_timeout(probe_timeout);
     Commands::new(&config).expect("no certificates to be read")
 }
 
-async fn listen(commands: &Commands) -> (PubSubConnection, SubscribedChannel) {
-    let subscriptions = SubscribedChannel::default();
+async fn listen(commands: &Commands) -> (PubSubConnection, Pushes) {
+    let pushes = Pushes::default();
     let target = commands.listen_targets(false).await.expect("a target").remove(0);
     let on_push = {
-        let subscriptions = Arc::clone(&subscriptions);
-        move |push| subscriptions.lock().push(push)
+        let pushes = Arc::clone(&pushes);
+        move |push| pushes.lock().push(push)
     };
-    (commands.listen(&target, on_push).await.expect("it is there"), subscriptions)
+    (commands.listen(&target, on_push).await.expect("it is there"), pushes)
 }
 
-fn of_kind(subscriptions: &SubscribedChannel, kind: &PushKind) -> Vec<Vec<Value>> {
-    subscriptions.lock().iter().filter(|push| push.kind == *kind).map(|push| push.data.clone()).collect()
+fn of_kind(pushes: &Pushes, kind: &PushKind) -> Vec<Vec<Value>> {
+    pushes.lock().iter().filter(|push| push.kind == *kind).map(|push| push.data.clone()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_names_of_any_bytes() {
     let server = RedisServer::start(&[]);
     let commands = commands(&server.url(), PATIENCE);
-    let (connection, subscriptions) = listen(&commands).await;
+    let (connection, pushes) = listen(&commands).await;
     let names: Vec<Vec<u8>> = (0..2_000_u32)
         .map(|index| {
             [&index.to_le_bytes()[..], [b" \r\n", b"{\0}", b"\xff\xfe*", "ö✓".as_bytes()][index as usize % 4]].concat()
         })
         .collect();
     connection.subscribe(&names).await.expect("confirmed");
-    assert_eq!(of_kind(&subscriptions, &PushKind::Subscribe).len(), 2_000);
+    assert_eq!(of_kind(&pushes, &PushKind::Subscribe).len(), 2_000);
     for name in &names {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(name).arg(name);
         assert_eq!(commands.command(None, publish, false).await, Ok(Value::Int(1)));
     }
-    connection.ping().await.expect("it answers");
-    // A ping's answer comes after all that was published before it.
+    connection.ping().await.expect("a reply");
+    // The reply to a ping follows all that was published before it.
     let expected = names.iter().map(|name| vec![Value::BulkString(name.clone()); 2]);
-    assert!(of_kind(&subscriptions, &PushKind::Message).into_iter().eq(expected));
+    assert!(of_kind(&pushes, &PushKind::Message).into_iter().eq(expected));
 
     connection.subscribe(&names[..1]).await.expect("again");
     connection.unsubscribe(&names).await.expect("confirmed");
@@ -64,12 +64,12 @@ async fn two_thousand_names_of_any_bytes() {
     connection.unsubscribe(&names[..0]).await.expect("nothing");
     connection.ssubscribe(&names).await.expect("confirmed");
     connection.sunsubscribe(&names).await.expect("confirmed");
-    assert_eq!(of_kind(&subscriptions, &PushKind::SSubscribe).len(), 2_000);
+    assert_eq!(of_kind(&pushes, &PushKind::SSubscribe).len(), 2_000);
     assert!(server.command(&["PUBSUB", "CHANNELS"]).is_some_and(|channels| channels.starts_with("*0")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_is_noticed_and_an_owner_that_goes_ends_it() {
+async fn the_end_is_detected_and_dropping_closes_the_socket() {
     let mut server = RedisServer::start(&[]);
     let commands = commands(&server.url(), PATIENCE);
     let (dropped, _) = listen(&commands).await;
@@ -80,19 +80,19 @@ async fn an_end_is_noticed_and_an_owner_that_goes_ends_it() {
     connection.subscribe(&["a"]).await.expect("confirmed");
     server.kill();
     assert!(!connection.closed().await.is_empty());
-    for failed in [connection.ping().await, connection.subscribe(&["b"]).await] {
-        assert!(matches!(failed, Err(CallError::Unavailable { .. })), "{failed:?}");
+    for result in [connection.ping().await, connection.subscribe(&["b"]).await] {
+        assert!(matches!(result, Err(CallError::Unavailable { .. })), "{result:?}");
     }
     let targets = commands.listen_targets(true).await.expect("one");
     assert!(commands.listen(&targets[0], |_| ()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_connection_is_found_by_its_probe() {
+async fn a_probe_detects_a_frozen_server() {
     let server = RedisServer::start(&[]);
     let timeout = Duration::from_millis(200);
     let (connection, _) = listen(&commands(&server.url(), timeout)).await;
-    connection.ping().await.expect("it answers");
+    connection.ping().await.expect("a reply");
     let signal = |signal: &str| Command::new("kill").args([signal, &server.pid().to_string()]).status().expect("kill");
     assert!(signal("-STOP").success());
     let begun = Instant::now();
@@ -103,9 +103,9 @@ async fn a_frozen_connection_is_found_by_its_probe() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_stops_waiting_leaves_the_others_alone() {
+async fn a_dropped_request_does_not_affect_the_others() {
     let server = RedisServer::start(&[]);
-    let (connection, subscriptions) = listen(&commands(&server.url(), PATIENCE)).await;
+    let (connection, pushes) = listen(&commands(&server.url(), PATIENCE)).await;
     for index in 0..200 {
         let name = [format!("channel {index}")];
         tokio::select! {
@@ -113,27 +113,27 @@ async fn who_stops_waiting_leaves_the_others_alone() {
             subscribed = connection.subscribe(&name) => subscribed.expect("confirmed"),
             () = tokio::task::yield_now() => {}
         }
-        connection.ping().await.expect("it answers");
+        connection.ping().await.expect("a reply");
     }
-    // Those given up before they were sent are not there; the rest are, once.
+    // Requests dropped before they were sent are missing; the others are confirmed once.
     connection.subscribe(&["last"]).await.expect("confirmed");
-    let confirmed = of_kind(&subscriptions, &PushKind::Subscribe);
+    let confirmed = of_kind(&pushes, &PushKind::Subscribe);
     assert_eq!(confirmed.last().map(|data| &data[0]), Some(&Value::BulkString(b"last".to_vec())));
 }
 
 #[tokio::test]
-async fn what_a_user_may_not_hear_is_refused() {
+async fn a_forbidden_channel_is_rejected() {
     let server = RedisServer::start(&["--user", "little", "on", ">pw", "allcommands", "~*", "resetchannels", "&mine*"]);
     let url = format!("redis://little:pw@127.0.0.1:{}", server.port);
     let (connection, _) = listen(&commands(&url, PATIENCE)).await;
-    let failed = connection.subscribe(&["mine", "other"]).await;
-    assert!(matches!(&failed, Err(CallError::Rejected(said)) if said.starts_with("NOPERM")), "{failed:?}");
+    let result = connection.subscribe(&["mine", "other"]).await;
+    assert!(matches!(&result, Err(CallError::Rejected(message)) if message.starts_with("NOPERM")), "{result:?}");
     assert_eq!(connection.subscribe(&["mine", "mine too"]).await, Ok(()));
     assert_eq!(connection.ping().await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_a_replica_are_told_apart() {
+async fn a_wrong_password_and_a_replica_have_different_errors() {
     let (primary, server) = (RedisServer::start(&[]), RedisServer::start(&[]));
     let wrong = format!("redis://:wrong@127.0.0.1:{}", server.port);
     server.command(&["CONFIG", "SET", "requirepass", "right"]);
@@ -141,33 +141,32 @@ async fn a_wrong_password_and_a_replica_are_told_apart() {
     for url in [&wrong, &server.url()] {
         let commands = commands(url);
         let target = commands.listen_targets(false).await.expect("one").remove(0);
-        let failed = commands.listen(&target, |_| ()).await.expect_err("no password");
+        let result = commands.listen(&target, |_| ()).await.expect_err("no password");
         assert!(
-            matches!(&failed, CallError::Rejected(said) if said.contains("PASS") || said.contains("NOAUTH")),
-            "{failed:?}"
+            matches!(&result, CallError::Rejected(message) if message.contains("PASS") || message.contains("NOAUTH")),
+            "{result:?}"
         );
     }
     server.command(&["CONFIG", "SET", "requirepass", ""]);
     primary.command(&["REPLICAOF", "127.0.0.1", &server.port.to_string()]);
     let commands = commands(&primary.url());
     let target = commands.listen_targets(false).await.expect("one").remove(0);
-    let failed = commands.listen(&target, |_| ()).await.expect_err("a replica");
-    assert!(matches!(&failed, CallError::Unavailable { reason, .. } if reason.contains("is a replica")), "{failed:?}");
+    let result = commands.listen(&target, |_| ()).await.expect_err("a replica");
+    assert!(matches!(&result, CallError::Unavailable { reason, .. } if reason.contains("is a replica")), "{result:?}");
 }
 
-/// A slot that has moved ends the subscriptions that were at its old node, unasked; nothing else is mistaken for it.
+/// The old node of a moved slot ends its pushes unsolicited, which must not be taken for another reply.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sharded_channels_are_where_their_slots_are() {
+async fn sharded_channels_are_at_the_node_of_their_slot() {
     let cluster = RedisCluster::start(&[]);
     let commands = commands(&cluster.url(), PATIENCE);
     let targets = commands.listen_targets(true).await.expect("three");
     assert_eq!(targets.len(), 3);
-    let subscriptions = SubscribedChannel::default();
+    let pushes = Pushes::default();
     let mut connections = Vec::new();
     for target in &targets {
-        let subscriptions = Arc::clone(&subscriptions);
-        connections
-            .push(commands.listen(target, move |push| subscriptions.lock().push(push)).await.expect("it is there"));
+        let pushes = Arc::clone(&pushes);
+        connections.push(commands.listen(target, move |push| pushes.lock().push(push)).await.expect("it is there"));
     }
     let names: Vec<String> = (0..60).map(|index| format!("channel {index}")).collect();
     let at =
@@ -190,7 +189,7 @@ async fn sharded_channels_are_where_their_slots_are() {
     let to = (from + 1) % 3;
     cluster.begin_move(slot, from, to);
     cluster.end_move(slot, from, to);
-    assert!(wait_until(|| !of_kind(&subscriptions, &PushKind::SUnsubscribe).is_empty()));
+    assert!(wait_until(|| !of_kind(&pushes, &PushKind::SUnsubscribe).is_empty()));
     for connection in &connections {
         assert_eq!(connection.ping().await, Ok(()));
     }
@@ -206,5 +205,5 @@ async fn sharded_channels_are_where_their_slots_are() {
     let mut publish = redis::cmd("SPUBLISH");
     publish.arg(name).arg("x");
     assert_eq!(commands.command(Some(name), publish, false).await, Ok(Value::Int(1)));
-    assert!(wait_until(|| of_kind(&subscriptions, &PushKind::SMessage).len() == 1));
+    assert!(wait_until(|| of_kind(&pushes, &PushKind::SMessage).len() == 1));
 }

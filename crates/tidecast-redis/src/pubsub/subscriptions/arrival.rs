@@ -1,4 +1,4 @@
-//! What happens to a message: it is decoded, then appended to the channel's log or buffered.
+//! The path of a message: it is decoded, then appended to the channel's log or buffered.
 //!
 //! Runs in the task that reads the socket, one message after the other, and never waits. On a live channel it takes the
 //! table's lock once, for one look-up, and then the log's.

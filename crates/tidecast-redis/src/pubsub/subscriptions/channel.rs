@@ -331,7 +331,7 @@ impl SubscribedChannel {
         let lost = lost.map(|position| position.epoch).filter(|epoch| !self.is_foreign_epoch(*epoch));
         let lost: Vec<_> = lost.collect();
         self.has_lost |= !lost.is_empty();
-        // What follows a lost event in its epoch is no further loss.
+        // Later events of such an epoch are no further loss.
         lost.into_iter().for_each(|epoch| self.add_foreign_epoch(epoch));
     }
 }

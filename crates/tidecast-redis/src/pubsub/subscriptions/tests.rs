@@ -135,7 +135,7 @@ fn a_stale_backfill_makes_no_channel_live() {
     assert!(rig.is_live());
 }
 
-/// A slot that moves gives its channels to another worker. What the first one had under way was taken for the other's.
+/// A slot that moves gives its channels to another worker. The first one's confirmation was taken for the other's.
 #[test]
 fn only_the_assigned_worker_confirms() {
     let rig = Rig::new();

@@ -9,7 +9,7 @@ use tokio::{
 use super::*;
 use crate::RedisConfig;
 
-/// What a Sentinel announced while the connection to the old primary was being opened went unnoticed.
+/// A promotion announced while the connection to the old primary was being opened went unnoticed.
 #[tokio::test]
 async fn a_primary_that_moves_during_the_connect_is_left() {
     let server = RedisServer::start(&[]);

@@ -1,4 +1,4 @@
-//! Looking for an id of a publisher's own.
+//! Finding an event's own id.
 
 use super::*;
 
@@ -15,11 +15,11 @@ fn raw(data: &str) -> Box<serde_json::value::RawValue> {
 impl Rig {
     fn find(&mut self, id: &str, last: u64, limit: usize, bytes_max: usize) -> IdSearch {
         let call = FindId { keys: &self.keys, id, last, limit, bytes_max }.call();
-        FindId::parse(run(&mut self.connection, &call).unwrap()).unwrap().expect("the channel has a log")
+        FindId::parse(run(&mut self.connection, &call).unwrap()).unwrap().expect("the channel has a hash")
     }
 }
 
-/// Each search is compared with the events as they were published; data that has the text of an id is no id.
+/// Each search is compared with the published events. Data that has the text of an id must not match.
 #[test]
 fn an_id_is_found_where_it_was_published_and_nowhere_else() {
     const EVENTS: u64 = 60;
@@ -40,11 +40,11 @@ fn an_id_is_found_where_it_was_published_and_nowhere_else() {
             for (limit, bytes_max) in [(1, 1 << 40), (20, 1 << 40), (1_000, 1 << 40), (1_000, 1), (1_000, 700)] {
                 let searched = rig.find(id, last, limit, bytes_max);
                 let newest = last.min(EVENTS);
-                let looked_at = newest - searched.events as u64 + 1..=newest;
-                let places: Vec<u64> = looked_at.filter(|offset| ids[*offset as usize] == Some(id)).collect();
+                let read = newest - searched.events as u64 + 1..=newest;
+                let matches: Vec<u64> = read.filter(|offset| ids[*offset as usize] == Some(id)).collect();
                 let case = format!("{id} up to {last}, {limit} events, {bytes_max} bytes");
-                let oldest = places.first().map(|offset| Position { offset: *offset, ..head });
-                assert_eq!((searched.oldest, searched.found), (oldest, places.len() as u64), "{case}");
+                let oldest = matches.first().map(|offset| Position { offset: *offset, ..head });
+                assert_eq!((searched.oldest, searched.found), (oldest, matches.len() as u64), "{case}");
                 assert_eq!(searched.before, newest - searched.events as u64, "{case}");
                 assert!(searched.events <= limit && (searched.events > 0 || searched.ended), "{case}");
                 assert!(bytes_max > 1 || searched.events <= 1, "{case}");
@@ -55,7 +55,7 @@ fn an_id_is_found_where_it_was_published_and_nowhere_else() {
 }
 
 #[test]
-fn a_channel_that_nobody_published_to_has_no_ids() {
+fn an_unpublished_channel_has_no_ids() {
     let mut rig = Rig::new();
     let call = FindId { keys: &rig.keys, id: "a", last: 10, limit: 10, bytes_max: 1_000 }.call();
     assert_eq!(FindId::parse(run(&mut rig.connection, &call).unwrap()).unwrap(), None);

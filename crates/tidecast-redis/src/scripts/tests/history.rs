@@ -1,18 +1,18 @@
-//! Reading what a node is missing.
+//! Reading a channel's history.
 
 use super::*;
 
 #[test]
-fn a_channel_that_nobody_published_to_has_nothing() {
+fn an_unpublished_channel_has_no_history() {
     let mut rig = Rig::new();
-    assert!(rig.is_silent());
-    assert!(rig.try_fill(Some(5), 10, 1_000).unwrap().unwrap().complete);
+    assert!(rig.is_empty());
+    assert!(rig.try_read(Some(5), 10, 1_000).unwrap().unwrap().complete);
     assert_eq!(rig.head(), None);
 }
 
-/// Against what it should be, in every corner: the script reads in small portions.
+/// The script reads in small portions, so every combination of bounds is compared with the expected page.
 #[test]
-fn any_stretch_is_read_as_it_was_published() {
+fn any_page_is_read_as_it_was_published() {
     const EVENTS: u64 = 50;
     let mut rig = Rig::new();
     let text = |offset: u64| "x".repeat((offset * 7 % 23) as usize);
@@ -23,13 +23,13 @@ fn any_stretch_is_read_as_it_was_published() {
     for after in [None, Some(0), Some(1), Some(17), Some(33), Some(34), Some(49), Some(50), Some(51), Some(1 << 53)] {
         for limit in [0, 1, 2, 15, 16, 17, 32, 33, 50, 51, 1_000] {
             for bytes_max in [0, 1, 40, 300, 1 << 40] {
-                let filled = rig.try_fill(after, limit, bytes_max).unwrap().unwrap();
-                let wanted: Vec<u64> = match after {
+                let page = rig.try_read(after, limit, bytes_max).unwrap().unwrap();
+                let matching: Vec<u64> = match after {
                     None => (1..=EVENTS).rev().collect(),
                     Some(after) => (after.saturating_add(1)..=EVENTS).collect(),
                 };
                 let mut expected: Vec<u64> = Vec::new();
-                for offset in wanted.into_iter().take(limit) {
+                for offset in matching.into_iter().take(limit) {
                     let so_far: usize = expected.iter().map(bytes).sum();
                     if !expected.is_empty() && so_far + bytes(&offset) > bytes_max {
                         break;
@@ -38,11 +38,11 @@ fn any_stretch_is_read_as_it_was_published() {
                 }
                 expected.sort_unstable();
                 let case = format!("after {after:?}, at most {limit} of {bytes_max} bytes");
-                assert_eq!(offsets(&filled), expected, "{case}");
-                assert!(texts(&filled).iter().all(|(offset, read)| *read == text(*offset)), "{case}");
-                assert_eq!(filled.head.offset, EVENTS);
+                assert_eq!(offsets(&page), expected, "{case}");
+                assert!(texts(&page).iter().all(|(offset, read)| *read == text(*offset)), "{case}");
+                assert_eq!(page.head.offset, EVENTS);
                 if limit > 0 {
-                    assert_eq!(filled.complete, after.is_none_or(|after| after <= EVENTS), "{case}");
+                    assert_eq!(page.complete, after.is_none_or(|after| after <= EVENTS), "{case}");
                 }
             }
         }
@@ -50,7 +50,7 @@ fn any_stretch_is_read_as_it_was_published() {
 }
 
 #[test]
-fn what_is_gone_is_not_complete() {
+fn a_page_after_trimmed_events_is_not_complete() {
     let mut rig = Rig::new();
     for _ in 0..10 {
         rig.publish("x");
@@ -58,19 +58,19 @@ fn what_is_gone_is_not_complete() {
     let events = rig.keys.events.clone();
     rig.command(&["XTRIM", &events, "MINID", "5"]);
     for (after, complete) in [(0, false), (3, false), (4, true), (9, true), (10, true), (11, false)] {
-        let filled = rig.fill(Some(after));
-        assert_eq!(filled.complete, complete, "{after}");
-        assert_eq!(offsets(&filled), (5.max(after + 1)..=10).collect::<Vec<_>>());
+        let page = rig.read(Some(after));
+        assert_eq!(page.complete, complete, "{after}");
+        assert_eq!(offsets(&page), (5.max(after + 1)..=10).collect::<Vec<_>>());
     }
-    assert_eq!(offsets(&rig.fill(None)), [5, 6, 7, 8, 9, 10]);
+    assert_eq!(offsets(&rig.read(None)), [5, 6, 7, 8, 9, 10]);
     rig.command(&["DEL", &events]);
-    let filled = rig.fill(Some(9));
-    assert_eq!((filled.complete, filled.events.len()), (false, 0));
-    assert!(rig.fill(Some(10)).complete);
+    let page = rig.read(Some(9));
+    assert_eq!((page.complete, page.events.len()), (false, 0));
+    assert!(rig.read(Some(10)).complete);
 }
 
 #[test]
-fn a_hole_made_by_hand_is_not_passed_over() {
+fn events_before_a_hole_are_left_out() {
     let mut rig = Rig::new();
     for _ in 0..5 {
         rig.publish("x");
@@ -79,20 +79,20 @@ fn a_hole_made_by_hand_is_not_passed_over() {
     let entries: Vec<(String, Vec<String>)> =
         redis::from_redis_value(rig.command(&["XRANGE", &events, "3", "3"])).unwrap();
     rig.command(&["XDEL", &events, &entries[0].0]);
-    let filled = rig.fill(Some(1));
-    assert_eq!((filled.complete, offsets(&filled)), (false, vec![4, 5]));
-    assert!(rig.fill(Some(3)).complete);
+    let page = rig.read(Some(1));
+    assert_eq!((page.complete, offsets(&page)), (false, vec![4, 5]));
+    assert!(rig.read(Some(3)).complete);
 }
 
 #[test]
-fn entries_beyond_the_head_are_none_of_ours() {
+fn entries_beyond_the_head_are_ignored() {
     let mut rig = Rig::new();
     rig.publish("x");
     let events = rig.keys.events.clone();
     rig.command(&["XADD", &events, "*", "p", "by hand"]);
-    assert_eq!(texts(&rig.fill(None)), [(1, "x".to_owned())]);
-    assert_eq!(texts(&rig.fill(Some(0))), [(1, "x".to_owned())]);
-    assert!(rig.fill(Some(1)).events.is_empty());
+    assert_eq!(texts(&rig.read(None)), [(1, "x".to_owned())]);
+    assert_eq!(texts(&rig.read(Some(0))), [(1, "x".to_owned())]);
+    assert!(rig.read(Some(1)).events.is_empty());
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_large_channel_is_read_page_by_page() {
     }
     let (mut after, mut pages) = (0, 0);
     while after < 700 && pages < 10 {
-        let page = rig.try_fill(Some(after), 256, 1 << 20).unwrap().unwrap();
+        let page = rig.try_read(Some(after), 256, 1 << 20).unwrap().unwrap();
         assert!(page.complete);
         assert_eq!(page.events[0].offset, after + 1);
         after = page.events.last().unwrap().offset;
@@ -112,21 +112,21 @@ fn a_large_channel_is_read_page_by_page() {
     assert_eq!((after, pages), (700, 3));
 }
 
-/// A node that opens a channel asks when its events were published, and whether it was given all.
+/// A node that opens a channel needs to know when its events were published, and whether the page has all of them.
 #[test]
-fn a_reply_tells_the_time_and_that_of_each_event() {
+fn a_page_has_the_time_and_that_of_each_event() {
     let mut rig = Rig::new();
-    let before = rig.try_fill(None, 10, 1_000).unwrap().unwrap();
+    let before = rig.try_read(None, 10, 1_000).unwrap().unwrap();
     assert!(!before.cut);
     for text in ["a", "b", "c"] {
         rig.publish(text);
     }
-    let after = rig.fill(None);
+    let after = rig.read(None);
     let mut times: Vec<_> = after.events.iter().map(|stored| stored.at_ms).collect();
     times.insert(0, before.now_ms.unwrap());
     times.push(after.now_ms.unwrap());
     assert!(times.is_sorted() && times[0] > 1_600_000_000_000, "{times:?}");
     assert!(!after.cut);
-    assert!(rig.try_fill(None, 2, 1_000).unwrap().unwrap().cut);
-    assert!(rig.try_fill(Some(0), 10, 20).unwrap().unwrap().cut);
+    assert!(rig.try_read(None, 2, 1_000).unwrap().unwrap().cut);
+    assert!(rig.try_read(Some(0), 10, 20).unwrap().unwrap().cut);
 }

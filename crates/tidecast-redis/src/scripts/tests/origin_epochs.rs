@@ -1,49 +1,49 @@
-//! The epochs of channels without an event: an id in one of them changes with whatever it may have missed.
+//! The epochs of a channel before its first event, which change with everything that can lose an event.
 
 use tidecast_test::wait_until;
 
 use super::*;
 
 impl Rig {
-    /// The epoch of the silent channel, and those before it.
-    fn silent(&mut self) -> (Epoch, Vec<Epoch>) {
-        let filled = self.try_fill(None, 10, 1_000).unwrap().unwrap();
-        assert_eq!(filled.head.offset, 0);
-        (filled.head.epoch, filled.origins)
+    /// Returns the epoch of a channel without events, and those before it.
+    fn origin_epochs(&mut self) -> (Epoch, Vec<Epoch>) {
+        let page = self.try_read(None, 10, 1_000).unwrap().unwrap();
+        assert_eq!(page.head.offset, 0);
+        (page.head.epoch, page.origins)
     }
 }
 
 #[test]
-fn reading_writes_nothing_and_the_first_event_knows_where_it_comes_from() {
+fn reading_writes_nothing_and_the_first_event_has_the_origins() {
     let mut rig = Rig::new();
-    let (epoch, before) = rig.silent();
-    assert_eq!(rig.silent(), (epoch, before.clone()), "it stays");
+    let (epoch, before) = rig.origin_epochs();
+    assert_eq!(rig.origin_epochs(), (epoch, before.clone()), "unchanged");
     assert_eq!(rig.number(&["DBSIZE"]), 0);
     rig.use_channel("another");
-    assert_ne!(rig.silent().0, epoch, "positions of one channel are none of another");
+    assert_ne!(rig.origin_epochs().0, epoch, "each channel has its own");
     rig.use_channel("sse");
 
     let first = rig.publish("x");
     assert_ne!(first.epoch, epoch);
-    let filled = rig.fill(Some(0));
-    assert_eq!(filled.origins[0], epoch);
-    assert_eq!(filled.origins[1..], before);
-    // What was lost with a server nobody knows.
+    let page = rig.read(Some(0));
+    assert_eq!(page.origins[0], epoch);
+    assert_eq!(page.origins[1..], before);
+    // A restarted server does not know what it has lost.
     rig.restart();
     rig.publish("y");
-    assert_eq!(rig.fill(Some(0)).origins, []);
+    assert_eq!(rig.read(Some(0)).origins, []);
 }
 
-/// A page that had listened to a silent channel came back after events that it had not got were lost, and was told
-/// nothing: its id, `0.0`, said the same as before.
+/// A client of a channel without events reconnected after events were lost, and was not told: its id, `0.0`, was the same
+/// as before.
 #[test]
-fn what_may_have_been_missed_changes_it() {
+fn everything_that_loses_events_changes_the_epoch() {
     let mut rig = Rig::new();
-    let mut snapshot = vec![rig.silent().0];
+    let mut seen = vec![rig.origin_epochs().0];
     let mut changed = |rig: &mut Rig, by: &str| {
-        let (epoch, before) = rig.silent();
-        assert!(!snapshot.contains(&epoch) && !before.iter().any(|epoch| snapshot.contains(epoch)), "by {by}");
-        snapshot.push(epoch);
+        let (epoch, before) = rig.origin_epochs();
+        assert!(!seen.contains(&epoch) && !before.iter().any(|epoch| seen.contains(epoch)), "by {by}");
+        seen.push(epoch);
     };
     rig.publish("x");
     rig.command(&["FLUSHALL"]);
@@ -57,23 +57,23 @@ fn what_may_have_been_missed_changes_it() {
     changed(&mut rig, "a restart without data");
     rig.publish("x");
     rig.forget();
-    let filled = rig.fill(None);
-    assert!(!snapshot.contains(&filled.head.epoch) && filled.origins.is_empty(), "by a deletion");
+    let page = rig.read(None);
+    assert!(!seen.contains(&page.head.epoch) && page.origins.is_empty(), "by a deletion");
 }
 
-/// The hash expires, and with it all that is known of what there was.
+/// A hash expires together with all that is known about the channel's events.
 #[test]
-fn it_is_good_for_as_long_as_a_hash_lives() {
+fn an_origin_epoch_lasts_at_most_as_long_as_a_hash() {
     const IDLE: Duration = Duration::from_millis(800);
     let mut rig = Rig::new();
     rig.retention.idle_age_max = IDLE;
     let (meta, began) = (rig.keys.meta.clone(), std::time::Instant::now());
-    let (epoch, _) = rig.silent();
+    let (epoch, _) = rig.origin_epochs();
     rig.publish("missed");
     assert!(wait_until(|| rig.number(&["EXISTS", &meta]) == 0));
     assert!(began.elapsed() >= IDLE);
-    let (now, before) = rig.silent();
+    let (now, before) = rig.origin_epochs();
     assert!(now != epoch && !before.contains(&epoch));
     rig.publish("x");
-    assert!(!rig.fill(None).origins.contains(&epoch));
+    assert!(!rig.read(None).origins.contains(&epoch));
 }

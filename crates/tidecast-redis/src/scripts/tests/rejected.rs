@@ -1,4 +1,4 @@
-//! A server that refuses: nothing is half done, and what it says is passed on.
+//! A server that rejects writes: nothing is partly done, and its error is passed on.
 
 use std::fs;
 
@@ -6,82 +6,82 @@ use tidecast_test::{free_port, wait_until};
 
 use super::*;
 
-/// Everything that the scripts and the heads need; `docs/redis.md` tells it to operators.
+/// All commands that the broker needs. `docs/redis.md` lists them for operators.
 const COMMANDS: &str = "+evalsha +eval +info +time +hmget +hget +hset +hexists +get +set +del +pexpire +xadd +xtrim \
                         +xrange +xrevrange +publish +spublish";
 
-/// What the server said.
+/// Returns the text of the server's error.
 fn code(error: &redis::RedisError) -> String {
     format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
 }
 
-fn every_kind_of_publish(rig: &mut Rig, refusal: &str) {
+fn check_rejected(rig: &mut Rig, reason: &str) {
     let before = rig.everything();
     for key in [None, Some("key")] {
         let error = rig.try_publish(&Event::text("x"), key, "").unwrap_err();
-        assert!(code(&error).contains(refusal), "{error}");
+        assert!(code(&error).contains(reason), "{error}");
     }
     assert_eq!(rig.everything(), before);
     let channel = rig.channel.clone();
     rig.use_channel("never seen");
     let error = rig.try_publish(&Event::text("x"), None, "").unwrap_err();
-    assert!(code(&error).contains(refusal), "{error}");
+    assert!(code(&error).contains(reason), "{error}");
     assert_eq!(rig.everything()[0], before[0]);
     rig.use_channel(channel.as_str());
 }
 
 #[test]
-fn out_of_memory_nothing_is_half_done() {
+fn out_of_memory_nothing_is_partly_done() {
     let mut rig = Rig::new();
-    let mut listener = Listener::new(&rig, "SUBSCRIBE", "sse");
+    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
     let first = rig.publish("1");
     rig.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    every_kind_of_publish(&mut rig, "OOM");
-    // Another server wrote last, so another write comes first; and without a history yet another.
+    check_rejected(&mut rig, "OOM");
+    // The first write differs if another server wrote last, and without a history.
     let meta = rig.keys.meta.clone();
     let server = rig.text(&["HGET", &meta, "r"]);
     rig.command(&["CONFIG", "SET", "maxmemory", "0"]);
     rig.command(&["HSET", &meta, "r", "another"]);
     rig.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    every_kind_of_publish(&mut rig, "OOM");
+    check_rejected(&mut rig, "OOM");
     rig.retention.events_max = 0;
-    every_kind_of_publish(&mut rig, "OOM");
+    check_rejected(&mut rig, "OOM");
     rig.retention.events_max = 100;
 
-    // Reading and deleting go on.
-    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
+    // Reading and deleting still work.
+    assert_eq!(offsets(&rig.read(Some(0))), [1]);
     assert_eq!(rig.head(), Some(first));
     rig.command(&["CONFIG", "SET", "maxmemory", "0"]);
     rig.command(&["HSET", &meta, "r", &server]);
     assert_eq!(rig.publish("2"), Position { offset: 2, ..first });
-    assert_eq!(listener.next_of_ours().1.data(), "1");
-    assert_eq!(listener.next_of_ours().1.data(), "2");
+    assert_eq!(subscriber.next_native().1.data(), "1");
+    assert_eq!(subscriber.next_native().1.data(), "2");
     rig.command(&["CONFIG", "SET", "maxmemory", "1"]);
     assert!(rig.forget().is_some());
-    assert!(rig.fill(None).events.is_empty());
+    assert!(rig.read(None).events.is_empty());
 }
 
 #[test]
-fn a_server_that_cannot_save_is_read_from() {
-    // What it would save to is a folder.
+fn a_server_that_cannot_save_can_be_read() {
+    // The file that it would save to is a folder.
     let mut rig = Rig::on(RedisServer::start(&["--save", "3600 1", "--dbfilename", "folder"]));
     rig.publish("1");
     fs::create_dir(rig.server.folder().join("folder")).unwrap();
     rig.command(&["BGSAVE"]);
     assert!(wait_until(|| rig.text(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err")));
-    every_kind_of_publish(&mut rig, "MISCONF");
-    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
+    check_rejected(&mut rig, "MISCONF");
+    assert_eq!(offsets(&rig.read(Some(0))), [1]);
 }
 
 #[test]
-fn a_replica_is_read_from() {
+fn a_replica_can_be_read() {
     let mut rig = Rig::new();
     rig.publish("1");
-    // Of a primary that nobody can reach, so that it keeps what it has.
+    // Its primary cannot be reached, so it keeps what it has.
     let nowhere = free_port().to_string();
     rig.command(&["REPLICAOF", "127.0.0.1", &nowhere]);
-    every_kind_of_publish(&mut rig, "READONLY");
-    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
+    check_rejected(&mut rig, "READONLY");
+    assert_eq!(offsets(&rig.read(Some(0))), [1]);
     let names = Keys::new("tidecast", 0);
     let call = Forget { keys: &rig.keys, idle_age_max: DAY, control: names.control(), message: b"" }.call();
     let error = run(&mut rig.connection, &call).unwrap_err();
@@ -89,7 +89,7 @@ fn a_replica_is_read_from() {
 }
 
 #[test]
-fn the_documented_rights_suffice() {
+fn the_documented_permissions_suffice() {
     let mut rig = Rig::new();
     let mut user = vec!["ACL", "SETUSER", "hub", "on", ">secret", "resetkeys", "~tidecast:*", "&*", "-@all"];
     user.extend(COMMANDS.split_whitespace());
@@ -101,23 +101,23 @@ fn the_documented_rights_suffice() {
         rig.publish("x");
     }
     let head = rig.head().unwrap();
-    assert!(rig.fill(Some(0)).head == head && rig.fill(None).head == head);
+    assert!(rig.read(Some(0)).head == head && rig.read(None).head == head);
     assert!(rig.forget().is_some());
 }
 
 #[test]
-fn a_user_who_may_only_read_fills() {
+fn a_user_with_read_permission_can_read() {
     let mut rig = Rig::new();
     rig.publish("1");
     let user = "ACL SETUSER reader on >secret ~* resetchannels -@all +@read +evalsha +eval";
     rig.command(&user.split_whitespace().collect::<Vec<_>>());
     rig.connection = connect(&format!("redis://reader:secret@127.0.0.1:{}/0", rig.server.port));
-    assert_eq!(offsets(&rig.fill(Some(0))), [1]);
-    assert_eq!(offsets(&rig.fill(None)), [1]);
+    assert_eq!(offsets(&rig.read(Some(0))), [1]);
+    assert_eq!(offsets(&rig.read(None)), [1]);
 }
 
 #[test]
-fn a_user_without_info_is_told_what_is_missing() {
+fn the_error_names_a_missing_permission() {
     let mut rig = Rig::new();
     let user = "ACL SETUSER hub on >secret ~* &* +@all -info";
     rig.command(&user.split_whitespace().collect::<Vec<_>>());
@@ -128,7 +128,7 @@ fn a_user_without_info_is_told_what_is_missing() {
 }
 
 #[test]
-fn a_user_who_may_not_keep_events_deletes_none() {
+fn a_user_who_must_not_add_events_deletes_none() {
     let mut rig = Rig::new();
     rig.publish("1");
     let user = "ACL SETUSER hub on >secret ~* &* +@all -xadd";
@@ -136,17 +136,17 @@ fn a_user_who_may_not_keep_events_deletes_none() {
     rig.connection = connect(&format!("redis://hub:secret@127.0.0.1:{}/0", rig.server.port));
     let error = rig.try_publish(&Event::text("x"), None, "").unwrap_err();
     assert!(code(&error).contains("can't run this command"), "{error}");
-    assert_eq!(offsets(&rig.fill(None)), [1]);
+    assert_eq!(offsets(&rig.read(None)), [1]);
 }
 
 #[test]
-fn a_key_of_another_type_is_an_error_and_stays() {
+fn a_key_of_another_type_is_an_error_and_is_kept() {
     let mut rig = Rig::new();
     let meta = rig.keys.meta.clone();
-    rig.command(&["SET", &meta, "somebody's"]);
+    rig.command(&["SET", &meta, "another program's"]);
     let error = rig.try_publish(&Event::text("x"), None, "").unwrap_err();
     assert!(code(&error).contains("WRONGTYPE"), "{error}");
-    assert!(code(&rig.try_fill(None, 1, 1).unwrap_err()).contains("WRONGTYPE"));
-    assert_eq!(rig.text(&["GET", &meta]), "somebody's");
+    assert!(code(&rig.try_read(None, 1, 1).unwrap_err()).contains("WRONGTYPE"));
+    assert_eq!(rig.text(&["GET", &meta]), "another program's");
     assert_eq!(rig.number(&["DBSIZE"]), 1);
 }
