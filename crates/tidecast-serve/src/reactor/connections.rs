@@ -35,7 +35,6 @@ pub(super) struct Connections {
 
 /// The state of a connection after an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
 pub(super) enum Flow {
     /// More can be written.
     Writable,

@@ -140,7 +140,7 @@ impl Dispatcher {
                     let now = self.connections.now();
                     let Some(entry) = self.connections.get_mut(token) else { continue };
                     let sent = entry.write(&KEEP_ALIVE, entry.framing, now);
-                    let _ = self.settle(token, sent);
+                    self.settle(token, sent);
                 }
                 Due::End(cause) => self.end(token, cause, self.connections.close_by()),
                 Due::Stalled | Due::Cut => {
@@ -172,17 +172,16 @@ impl Dispatcher {
             // All later events repeat it. Reading would find the end, but pending bytes still go out.
             Phase::Ending(_) if has_closed_side => {}
             _ if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) => {
-                if self.connections.read_input(token) == Flow::Gone {
-                    self.remove(token);
-                }
+                let flow = self.connections.read_input(token);
+                self.remove_if_gone(token, flow);
             }
             _ => {}
         }
         if flags.contains(epoll::EventFlags::OUT) {
-            match self.connections.resume(token) {
-                Flow::Writable => self.serve(token),
-                Flow::Waiting => {}
-                Flow::Gone => self.remove(token),
+            let flow = self.connections.resume(token);
+            self.remove_if_gone(token, flow);
+            if flow == Flow::Writable {
+                self.serve(token);
             }
         }
     }
@@ -207,9 +206,7 @@ impl Dispatcher {
     /// Takes note of the result of a write, and removes a connection that is of no more use.
     fn settle(&mut self, token: Token, sent: Sent) -> Flow {
         let flow = self.connections.settle(token, sent);
-        if flow == Flow::Gone {
-            self.remove(token);
-        }
+        self.remove_if_gone(token, flow);
         flow
     }
 
@@ -372,9 +369,8 @@ impl Dispatcher {
     /// Ends a stream between two events. Its client has to take the last bytes by `until`.
     fn end(&mut self, token: Token, cause: EndCause, until: Tick) {
         self.close_source(token);
-        if self.connections.end(token, &cause.last_block(&self.options), until) == Flow::Gone {
-            self.remove(token);
-        }
+        let flow = self.connections.end(token, &cause.last_block(&self.options), until);
+        self.remove_if_gone(token, flow);
     }
 
     /// Ends the stream of a client that has closed its side and may be gone. Bytes that wait for its socket still go out,
@@ -383,6 +379,12 @@ impl Dispatcher {
         self.close_source(token);
         let has_pending = self.connections.get_mut(token).is_some_and(StreamEntry::end_behind_pending);
         if !has_pending {
+            self.remove(token);
+        }
+    }
+
+    fn remove_if_gone(&mut self, token: Token, flow: Flow) {
+        if flow == Flow::Gone {
             self.remove(token);
         }
     }
