@@ -1,7 +1,11 @@
 //! Which streams leave hyper, and what leaves with them.
 //!
-//! The decision falls around the handler and all its layers: a detached stream leaves out whatever a layer does to the
-//! body. So a layer that changes the bytes of a stream must show it by a header, as compression does by `Content-Encoding`.
+//! A stream leaves once its body is idle and hyper has flushed after that, which it does only with an empty buffer. Either
+//! condition alone would lose bytes of a slow client.
+//!
+//! The decision falls around the handler and all its layers. A layer's wrapper of the body is dropped with the body, so
+//! values that should last as long as the stream are attached to its hand-off. A layer that changes the bytes of a stream must
+//! show it by a header, as compression does by `Content-Encoding`.
 
 use std::any::Any;
 

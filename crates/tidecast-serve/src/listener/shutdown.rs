@@ -23,7 +23,7 @@ pub fn signals() -> io::Result<impl Future<Output = ()> + Send + 'static> {
                 _ = terminate.recv() => break "SIGTERM",
                 _ = interrupt.recv() => break "SIGINT",
                 _ = hangup.recv() => {
-                    tracing::warn!("ignored SIGHUP: settings are read at start only; SIGTERM stops the server");
+                    tracing::warn!("ignored SIGHUP; SIGTERM stops the server");
                 }
             }
         };

@@ -1,4 +1,7 @@
 //! A detached stream: its socket, the bytes that wait for it, and where its events come from.
+//!
+//! Comments, last blocks and last chunks are written between two frames: only while no bytes wait for the socket, or behind
+//! them.
 
 use std::io::{self, Read};
 
