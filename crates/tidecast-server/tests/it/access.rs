@@ -1,4 +1,4 @@
-//! Who may do what, and what the hub refuses to be started with.
+//! Permissions of requests, and configurations that the hub refuses to start with.
 
 use tidecast_test::{EventStream, PATIENCE, within};
 
@@ -7,7 +7,7 @@ use crate::TIDECAST;
 const TEXT: (&str, &str) = ("Content-Type", "text/plain");
 
 #[tokio::test]
-async fn with_a_key_publishing_and_looking_need_it() {
+async fn with_a_key_publishing_and_inspecting_require_it() {
     let asked = [
         ("POST", "/publish"),
         ("GET", "/channels"),
@@ -17,7 +17,7 @@ async fn with_a_key_publishing_and_looking_need_it() {
         ("GET", "/metrics"),
     ];
     for (method, target) in asked {
-        // A hub of its own: too many wrong keys would be answered late.
+        // Each case has its own hub, as responses to many wrong keys are delayed.
         let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
         for (authorization, says) in [
             (None, "is missing"),
@@ -45,7 +45,7 @@ async fn with_a_key_publishing_and_looking_need_it() {
         assert!(!hub.stderr().contains("s3cret"), "{}", hub.stderr());
     }
     let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
-    // A key is enough: where it is asked for, neither host nor origin count.
+    // With the key, neither `Host` nor `Origin` is checked.
     let foreign = [TEXT, ("Authorization", "Bearer s3cret!"), ("Host", "hub.example"), ("Origin", "https://a.example")];
     assert_eq!(hub.request("POST", "/publish", &foreign, b"x").await.head.status, 200);
     for target in ["/", "/tidecast.js", "/console/console.js", "/healthz", "/readyz"] {
@@ -56,7 +56,7 @@ async fn with_a_key_publishing_and_looking_need_it() {
 }
 
 #[tokio::test]
-async fn with_open_publish_any_host_may_but_no_page_of_others() {
+async fn with_open_publish_any_host_may_publish_but_no_page_of_another_origin() {
     let hub = TIDECAST.serve(&["--open-publish"]);
     for host in ["hub.example", "10.0.0.1:8000"] {
         assert_eq!(hub.request("POST", "/publish", &[TEXT, ("Host", host)], b"x").await.head.status, 200);
@@ -68,9 +68,9 @@ async fn with_open_publish_any_host_may_but_no_page_of_others() {
     hub.request("POST", "/publish", &other, b"x").await.problem(403);
 }
 
-/// The 405 of `/publish` once stood outside of the layers and had none of them.
+/// The 405 of `/publish` was sent without CORS headers.
 #[tokio::test]
-async fn allowed_origins_get_their_headers_on_errors_too() {
+async fn errors_have_cors_headers_for_allowed_origins() {
     const APP: &str = "http://localhost:5000";
     let hub = TIDECAST.serve(&["--cors-origin", "HTTP://LocalHost:5000", "--cors-origin", "https://app.example"]);
     for origin in [APP, "https://app.example"] {
@@ -94,7 +94,8 @@ async fn allowed_origins_get_their_headers_on_errors_too() {
     let preflight = [
         ("Origin", APP),
         ("Access-Control-Request-Method", "POST"),
-        // What libraries for tracing, htmx and datastar add was refused: there was a fixed list.
+        // Requests with the headers of tracing libraries, htmx and datastar were refused, as the list of allowed
+        // headers was fixed.
         ("Access-Control-Request-Headers", "content-type,idempotency-key,x-requested-with,traceparent,hx-request"),
     ];
     for target in ["/publish", "/stream"] {
@@ -107,7 +108,7 @@ async fn allowed_origins_get_their_headers_on_errors_too() {
         let answer = hub.request("OPTIONS", target, &stranger, b"").await;
         assert_eq!(answer.head.header("access-control-allow-origin"), None, "{target}");
     }
-    // Others get no stream, and can't publish.
+    // Pages of other origins can neither open a stream nor publish.
     for origin in ["http://localhost:5001", "https://evil.example", "null"] {
         let stream = hub.request("GET", "/stream", &[("Origin", origin)], b"").await;
         assert!(stream.problem(403).contains(origin));
@@ -116,16 +117,17 @@ async fn allowed_origins_get_their_headers_on_errors_too() {
         assert!(answer.problem(403).contains(origin));
         assert_eq!(answer.head.header("access-control-allow-origin"), None, "{origin}");
     }
-    // Elsewhere there is nothing for pages of others at all.
+    // Other paths never have CORS headers.
     assert_eq!(
         hub.request("GET", "/channels", &[("Origin", APP)], b"").await.head.header("access-control-allow-origin"),
         None
     );
 }
 
-/// An `<img>` and a WebSocket of any site opened streams: each took a place, though the page could read none.
+/// An `<img>` or a WebSocket on a page of any site opened a stream, which counted against the limits although the page
+/// could not read it.
 #[tokio::test]
-async fn a_page_of_another_site_opens_nothing() {
+async fn a_page_of_another_site_opens_no_stream() {
     const APP: &str = "https://app.example";
     let site = |site: &'static str| ("Sec-Fetch-Site", site);
     let hub = TIDECAST.serve(&["--cors-origin", APP]);
@@ -139,7 +141,7 @@ async fn a_page_of_another_site_opens_nothing() {
         (&[("Origin", own.as_str())], 200),
         (&[("Origin", APP), site("cross-site")], 200),
         (&[site("same-origin")], 200),
-        // A proxy has changed the host.
+        // A proxy may have changed the host.
         (&[site("same-origin"), ("Origin", "https://hub.example")], 200),
         (&[site("none"), link[0], link[1]], 200),
         (&[site("cross-site"), link[0], link[1]], 200),
@@ -160,21 +162,21 @@ async fn a_page_of_another_site_opens_nothing() {
     assert!(published.problem(403).contains("`Sec-Fetch-Site`"), "{published:?}");
     assert_eq!(hub.metric("tidecast_streams").await, 0);
     assert!(hub.metric("tidecast_requests_refused_total{cause=\"origin\"}").await >= 15);
-    // With the key a page may: only one that was given it has it.
+    // A page that has the key may open it.
     let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
     let with_key = [site("cross-site"), ("Origin", "https://evil.example"), ("Authorization", "Bearer s3cret!")];
     assert_eq!(hub.request("HEAD", "/stream", &with_key, b"").await.head.status, 200);
     hub.request("GET", "/stream", &with_key[..2], b"").await.problem(403);
 }
 
-/// A hub that is not on loopback answered to any name, also to one that an attacker's DNS points to it.
+/// A hub that was not on loopback accepted every `Host`, including a name that an attacker's DNS points to the hub.
 #[tokio::test]
-async fn allowed_hosts_are_the_only_ones() {
+async fn requests_with_other_hosts_are_refused() {
     let hosts = ["--allowed-hosts", "Hub.example", "--allowed-hosts", "*.internal"];
     let key = ("Authorization", "Bearer s3cret!");
     let hub = TIDECAST.serve(&[&["--publish-key", "s3cret!"], &hosts[..]].concat());
     let targets = [("GET", "/stream"), ("GET", "/channels"), ("POST", "/publish"), ("GET", "/"), ("GET", "/nothing")];
-    // A pattern was compared with the port, too, whatever stood in its place.
+    // A pattern was also compared with the port, whatever the port was.
     for host in [
         "evil.example",
         "hub.example.evil",
@@ -186,7 +188,7 @@ async fn allowed_hosts_are_the_only_ones() {
         "a.internal:65536",
     ] {
         for (method, target) in targets {
-            // Both before hyper is set up and after it.
+            // The fast path checks the host, and so does the router behind hyper.
             for headers in [&[TEXT, key, ("Host", host)][..], &[TEXT, key, ("Host", host), ("Connection", "close")]] {
                 let answer = hub.request(method, target, headers, b"x").await;
                 assert!(answer.problem(403).contains("--allowed-hosts"), "{method} {target} {host}: {answer:?}");
@@ -205,16 +207,16 @@ async fn allowed_hosts_are_the_only_ones() {
         );
     }
     assert!(hub.metric("tidecast_requests_refused_total{cause=\"host\"}").await > 0);
-    // Without a key, they are added to the names of this machine.
+    // Without a key, the allowed hosts are added to the names of this machine.
     let hub = TIDECAST.serve(&hosts);
     assert_eq!(hub.request("POST", "/publish", &[TEXT, ("Host", "hub.example")], b"x").await.head.status, 200);
     hub.request("POST", "/publish", &[TEXT, ("Host", "evil.example")], b"x").await.problem(403);
 }
 
-/// The publish key opens every stream, so each refusal of one tells whether a key was right. With an `Origin`, or a wrong
-/// ticket in the address, a wrong key was refused for that alone: no count, no delay, and 200 for the right one.
+/// The publish key opens every stream, so each refusal reveals whether a key is right. A wrong key that came with a
+/// foreign `Origin` or a wrong ticket was refused for those only: it was not counted and not delayed.
 #[tokio::test]
-async fn a_wrong_key_is_a_guess_whatever_else_a_stream_is_refused_for() {
+async fn a_wrong_key_counts_as_a_guess_even_if_the_stream_is_refused_for_another_reason() {
     let page = ("Origin", "http://other.example");
     let (tickets, anonymous) = (["--tickets"], ["--anonymous-subscribe", "news"]);
     for (arguments, target) in [
@@ -228,15 +230,15 @@ async fn a_wrong_key_is_a_guess_whatever_else_a_stream_is_refused_for() {
         let ask = async |key: &str| {
             hub.request("HEAD", target, &[page, ("Authorization", &format!("Bearer {key}"))], b"").await
         };
-        // A guess that only begins as a token does was not counted.
+        // A key that only began like a token was not counted.
         for guess in ["guess", "eyJ", "eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1NiJ9.e30", "eyJ.e30.x=y"].repeat(2) {
             assert_eq!(ask(guess).await.head.status, 401, "{target} {guess}");
         }
         assert_eq!(ask("guess").await.head.status, 429, "{target}");
-        // A ticket of another hub's is no guess, and nobody is locked out.
+        // A ticket of another hub is not a guess of the key.
         assert!(matches!(ask("eyJhbGciOiJIUzI1NiJ9.e30.x").await.head.status, 400 | 401 | 403), "{target}");
         assert!(matches!(ask(key).await.head.status, 200), "{target}");
-        // Without a refusal nothing tells whether the key is right.
+        // A stream that opens without a key reveals nothing about the key.
         if arguments.is_empty() {
             let guess = [("Authorization", "Bearer guess")];
             assert_eq!(hub.request("HEAD", target, &guess, b"").await.head.status, 200);
@@ -244,9 +246,9 @@ async fn a_wrong_key_is_a_guess_whatever_else_a_stream_is_refused_for() {
     }
 }
 
-/// 172,000 wrong keys a second were answered without a line and without a count.
+/// 172,000 wrong keys a second were answered without a log line and without a count.
 #[tokio::test]
-async fn wrong_keys_are_counted_told_and_answered_late_and_a_right_one_at_once() {
+async fn wrong_keys_are_counted_logged_and_delayed_but_the_right_key_is_not() {
     let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
     let publish = async |key: &str| hub.request("POST", "/publish", &[TEXT, ("Authorization", key)], b"x").await;
     for _ in 0..10 {
@@ -255,7 +257,7 @@ async fn wrong_keys_are_counted_told_and_answered_late_and_a_right_one_at_once()
     let late = publish("Bearer wrong").await;
     assert!(late.problem(429).contains("too many wrong keys"), "{late:?}");
     assert_eq!((late.head.header("retry-after"), late.head.header("connection")), (Some("60"), Some("close")));
-    // The same address, with the right key, is not locked out; and without any it guesses nothing.
+    // A client at the same address with the right key is not delayed, and a request without a key is not a guess.
     assert_eq!(hub.get("/channels").await.head.status, 200);
     assert_eq!(publish("Bearer s3cret!").await.head.status, 200);
     assert_eq!(publish("").await.head.status, 401);
@@ -267,13 +269,13 @@ async fn wrong_keys_are_counted_told_and_answered_late_and_a_right_one_at_once()
     assert!(hub.stderr().contains("127.0.0.1") && !hub.stderr().contains("s3cret"), "{}", hub.stderr());
 }
 
-/// Runs the hub with arguments that it must refuse; answers with what it says.
+/// Runs the hub with arguments that it must refuse, and returns its standard error.
 async fn refusal(arguments: &[&str]) -> String {
     let mut command = TIDECAST.serve_command(arguments);
     let running = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
         let begun = std::time::Instant::now();
-        // Should it start after all, it is ended: it may listen where it must not.
+        // A hub that starts nevertheless is killed, as it may listen on an address that it must not use.
         while child.try_wait().unwrap().is_none() {
             if begun.elapsed() > PATIENCE / 3 {
                 child.kill().unwrap();
@@ -290,7 +292,7 @@ async fn refusal(arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn an_open_address_without_a_key_is_refused_with_the_remedy() {
+async fn a_public_address_without_a_key_is_refused_with_the_remedy() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         let stderr = refusal(&["--listen", address]).await;
         for part in [address, "--publish-key", "TIDECAST_PUBLISH_KEY", "--open-publish"] {
@@ -300,7 +302,7 @@ async fn an_open_address_without_a_key_is_refused_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn all_mistakes_are_told_at_once() {
+async fn all_invalid_settings_are_reported_at_once() {
     let stderr = refusal(&[
         "--listen",
         "0.0.0.0:0",
@@ -351,10 +353,10 @@ async fn all_mistakes_are_told_at_once() {
     }
 }
 
-/// An origin with the port that goes without saying was taken, and never matched what a browser sends; a page without an
-/// origin was told to set one that is refused; of two hosts only the first was looked at.
+/// An allowed origin with the default port of its scheme was accepted and never matched what a browser sends. A page
+/// without an origin was advised to set one that is refused. Of two hosts only the first was checked.
 #[tokio::test]
-async fn origins_and_hosts_are_what_browsers_send() {
+async fn origins_and_hosts_must_have_the_form_that_browsers_send() {
     let hub = TIDECAST.serve(&["--cors-origin", "http://localhost:80"]);
     let plain = ("Content-Type", "text/plain");
     let answer = hub.request("POST", "/publish", &[plain, ("Origin", "http://localhost")], b"x").await;

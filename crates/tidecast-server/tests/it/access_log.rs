@@ -1,4 +1,4 @@
-//! The access log: `--log tidecast::access=trace` stood in the documentation and logged nothing, ever.
+//! The access log. `--log tidecast::access=trace` was documented and never logged anything.
 
 use serde_json::Value;
 use tidecast_test::{HubProcess, eventually};
@@ -7,18 +7,18 @@ use crate::{TIDECAST, support::ticket};
 
 const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
 
-/// The lines of the access log.
+/// Returns the lines of the access log.
 fn lines(hub: &HubProcess) -> Vec<Value> {
     let lines = hub.stderr().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect::<Vec<_>>();
     lines.into_iter().filter(|line| line["target"] == "tidecast::access").collect()
 }
 
-async fn use_of(hub: &HubProcess) {
+async fn send_requests(hub: &HubProcess) {
     let bearer = format!("Bearer {KEY}");
     let text = ("Content-Type", "text/plain");
     let key = ("Authorization", bearer.as_str());
     let stream = hub.stream(&format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], 3_600))).await;
-    // One that is answered before hyper is set up, and one after that.
+    // The fast path answers the first request and hyper the second.
     hub.request("POST", "/publish", &[text, key], b"x").await;
     hub.request("POST", "/publish?channel=secret", &[text, key, ("Connection", "close")], b"x").await;
     hub.request("POST", "/publish", &[text, ("Authorization", "Bearer wrong-secret")], b"x").await;
@@ -29,10 +29,10 @@ async fn use_of(hub: &HubProcess) {
 }
 
 #[tokio::test]
-async fn every_request_has_a_line_without_a_secret() {
+async fn every_request_is_logged_without_secrets() {
     for switch in [&["--access-log"][..], &["--log", "tidecast::access=trace"]] {
         let hub = TIDECAST.serve(&[&["--publish-key", KEY, "--tickets", "--log-format", "json"], switch].concat());
-        use_of(&hub).await;
+        send_requests(&hub).await;
         let ended = || lines(&hub).iter().any(|line| line["fields"]["message"] == "stream ended");
         eventually("the line of the stream's end", async || ended()).await;
         let said = lines(&hub);
@@ -57,10 +57,10 @@ async fn every_request_has_a_line_without_a_secret() {
 }
 
 #[tokio::test]
-async fn it_is_off_unless_it_is_asked_for() {
+async fn the_access_log_is_off_by_default() {
     for log in ["info", "debug"] {
         let hub = TIDECAST.serve(&["--publish-key", KEY, "--tickets", "--log-format", "json", "--log", log]);
-        use_of(&hub).await;
+        send_requests(&hub).await;
         assert_eq!(lines(&hub), [Value::Null; 0], "{log}");
     }
 }

@@ -1,4 +1,4 @@
-//! Headers that are wrong, above all those by which a page of somebody else gives itself away.
+//! Invalid headers, and headers by which a page of another site is recognized.
 
 use tidecast_test::{HttpConnection, request_bytes};
 
@@ -7,11 +7,11 @@ use crate::{TIDECAST, support::Bystander};
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-/// Headers and body of a publish, the status it gets, and what the answer says.
+/// The headers and the body of a publish request, the status of the response, and a part of its text.
 type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, u16, &'a str);
 
 #[tokio::test]
-async fn headers_that_are_wrong() {
+async fn invalid_headers_are_refused() {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
     let key = |key: &'static str| ("Idempotency-Key", key);
@@ -48,7 +48,7 @@ async fn headers_that_are_wrong() {
         assert!(answer.problem(*status).contains(says), "{headers:?}: {answer:?}");
         bystander.receives_the_next_event(says).await;
     }
-    // A header that is not UTF-8 is written by hand.
+    // A header that is not UTF-8 has to be sent as bytes.
     let mut bytes = request_bytes(hub.address, "POST", "/publish", &[JSON, key("KEY")], br#"{"data":1}"#);
     let at = bytes.windows(3).position(|window| window == b"KEY").unwrap();
     bytes[at] = 0xff;
@@ -58,7 +58,7 @@ async fn headers_that_are_wrong() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_this_machine_is_refused_everything() {
+async fn a_foreign_host_may_only_use_the_probes() {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
     for target in
@@ -75,7 +75,7 @@ async fn a_host_that_is_not_this_machine_is_refused_everything() {
     }
     hub.request("DELETE", "/channels/bystander", &[("Host", "evil.example")], b"").await.problem(403);
     hub.request("DELETE", "/channels/bystander", &[("Origin", "http://evil.example")], b"").await.problem(403);
-    // Probes come from orchestrators, by whatever name.
+    // Orchestrators probe the hub under any name.
     for target in ["/healthz", "/readyz"] {
         assert_eq!(hub.request("GET", target, &[("Host", "10.1.2.3:8000")], b"").await.head.status, 200);
     }

@@ -1,5 +1,5 @@
-//! Requests that are no good HTTP, or that come too slowly or not at all: each gets its answer or its end, and streams of
-//! others go on.
+//! Malformed, slow and missing requests. Each gets an error response or a closed connection, and the streams of other
+//! clients are not affected.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{TIDECAST, support::Bystander};
 
-/// A 404 did not say what the right address is, nor a 405 the right method.
+/// A 404 did not name the right path, nor a 405 the right method.
 #[tokio::test]
-async fn an_address_that_is_nearly_right_is_told_the_right_one() {
+async fn an_error_for_a_misspelt_path_names_the_right_one() {
     let hub = TIDECAST.serve(&[]);
     for target in ["/events", "/stream/", "/stream/news", "/sse"] {
         let answer = hub.get(target).await;
@@ -22,7 +22,7 @@ async fn an_address_that_is_nearly_right_is_told_the_right_one() {
 }
 
 #[tokio::test]
-async fn wrong_methods_are_told_the_right_ones() {
+async fn a_405_names_the_allowed_methods() {
     let hub = TIDECAST.serve(&["--publish-key", "k"]);
     let bearer = [("Authorization", "Bearer k")];
     let cases = [
@@ -70,7 +70,7 @@ async fn unknown_paths_are_not_found() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_gets_a_4xx_and_the_end() {
+async fn malformed_requests_get_a_4xx_and_a_closed_connection() {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
     let host = hub.address.to_string();
@@ -82,7 +82,7 @@ async fn what_is_no_http_gets_a_4xx_and_the_end() {
         ("garbage", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), &[400]),
         ("no version", b"GET /stream\r\n\r\n".to_vec(), &[400]),
         ("version 9", b"GET /stream HTTP/9.9\r\n\r\n".to_vec(), &[400, 505]),
-        // Whoever says this knows no other version, so there is nothing to answer.
+        // A client with this preface speaks only another version of HTTP, so it gets no response.
         ("http 2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), &[]),
         ("no path", b"GET  HTTP/1.1\r\n\r\n".to_vec(), &[400]),
         ("no colon", format!("GET / HTTP/1.1\r\nHost: {host}\r\nnonsense\r\n\r\n").into_bytes(), &[400]),
@@ -111,12 +111,12 @@ async fn what_is_no_http_gets_a_4xx_and_the_end() {
 }
 
 #[tokio::test]
-async fn a_head_without_end_is_not_kept() {
+async fn a_head_above_the_limit_is_refused() {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
     let mut connection = HttpConnection::open(hub.address).await;
     connection.send(format!("GET /stream HTTP/1.1\r\nHost: {}\r\nX: ", hub.address).as_bytes()).await;
-    // The answer comes before all is written; whoever writes on may lose it to the reset that follows.
+    // The response is sent before the whole head has arrived. A client that keeps sending may lose it to a reset.
     let mut sent = 0;
     while sent < 64 * 1024 * 1024 && within("sending", connection.socket.write_all(&[b'y'; 64 * 1024])).await.is_ok() {
         sent += 64 * 1024;
@@ -129,7 +129,7 @@ async fn a_head_without_end_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_short_publishes_nothing() {
+async fn an_incomplete_body_publishes_nothing() {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
     for framing in ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n"] {
@@ -143,7 +143,7 @@ async fn a_body_that_is_cut_short_publishes_nothing() {
 }
 
 #[tokio::test]
-async fn who_sends_too_much_sees_the_answer() {
+async fn a_client_that_sends_too_large_a_body_receives_the_response() {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
     let three_mib = vec![b'x'; 3 * 1024 * 1024];
@@ -156,36 +156,37 @@ async fn who_sends_too_much_sees_the_answer() {
     for (name, bytes, status) in [
         ("length", request_bytes(hub.address, "POST", "/publish", &[text], &three_mib), 413),
         ("chunks", request_bytes(hub.address, "POST", "/publish", &chunked, &chunks), 413),
-        // Refused before the body was looked at.
+        // The request is refused before its body is read.
         ("origin", request_bytes(hub.address, "POST", "/publish", &origin, &three_mib), 403),
         ("method", request_bytes(hub.address, "PUT", "/publish", &[text], &three_mib), 405),
         ("path", request_bytes(hub.address, "POST", "/nothing", &[text], &three_mib), 404),
         ("media type", request_bytes(hub.address, "POST", "/publish", &[], &three_mib), 413),
     ] {
         let mut connection = HttpConnection::open(hub.address).await;
-        // All of it is written before anything is read: it must be taken, or the answer would be lost to a reset.
+        // The client sends the whole body before it reads. If the hub did not read the body, a reset would destroy the
+        // response.
         connection.send(&bytes).await;
         connection.response("POST").await.problem(status);
-        // And the connection is still good.
+        // The connection remains usable.
         connection.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
         assert_eq!(connection.response("GET").await.text(), "alive\n", "{name}");
         bystander.receives_the_next_event(name).await;
     }
-    // Who waits to be told to go on is told.
+    // A client that expects `100 Continue` gets it.
     let expect = [text, ("Expect", "100-continue")];
     let answer = hub.request("POST", "/publish", &expect, b"hello").await;
     assert_eq!(answer.head.status, 200, "{answer:?}");
 }
 
 #[tokio::test]
-async fn a_head_that_comes_too_slowly_is_cut() {
+async fn a_slow_head_is_cut_off() {
     let hub = TIDECAST.serve(&["--header-timeout", "300ms", "--idle-timeout", "300ms"]);
     let mut bystander = Bystander::new(&hub).await;
     for beginning in ["", "GET /str", "GET /stream HTTP/1.1\r\nHost: loc"] {
         let begun = Instant::now();
         let mut connection = HttpConnection::open(hub.address).await;
         connection.send(beginning.as_bytes()).await;
-        // A byte now and then does not buy more time.
+        // A byte now and then does not extend the deadline.
         within("the cut", async {
             while connection.socket.try_write(b"a").is_ok() {
                 let reading = tokio::time::timeout(Duration::from_millis(50), connection.fill(1024)).await;
@@ -201,7 +202,7 @@ async fn a_head_that_comes_too_slowly_is_cut() {
         assert!(begun.elapsed() < Duration::from_secs(3), "{beginning:?}: {:?}", begun.elapsed());
         bystander.receives_the_next_event(beginning).await;
     }
-    // Who says nothing at all is cut as well, also after a request.
+    // A silent connection is closed too, also after a request.
     let mut connection = HttpConnection::open(hub.address).await;
     let begun = Instant::now();
     assert!(connection.is_cut().await);
@@ -213,9 +214,9 @@ async fn a_head_that_comes_too_slowly_is_cut() {
     bystander.receives_the_next_event("silence").await;
 }
 
-/// It was waited for twice: first by the handler, then by the layer that reads the rest of what was refused.
+/// The deadline applied twice: to the handler, and to the layer that reads the rest of a refused body.
 #[tokio::test]
-async fn a_body_that_never_comes_is_a_timeout() {
+async fn a_missing_body_times_out() {
     let hub = TIDECAST.serve(&["--body-timeout", "500ms"]);
     let mut bystander = Bystander::new(&hub).await;
     for framing in ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n"] {

@@ -1,4 +1,5 @@
-//! `POST /publish` with every field wrong in every way: the right status, a problem document, and nothing published.
+//! `POST /publish` with every kind of invalid field: the response is a problem document with the right status, and
+//! nothing is published.
 
 use crate::{TIDECAST, support::Bystander};
 
@@ -6,10 +7,10 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 const TEXT: (&str, &str) = ("Content-Type", "text/plain");
 
-/// A body of a media type, the status it gets, and what the answer says.
+/// The content type, the body, the status of the response, and a part of its detail.
 type Case = ((&'static str, &'static str), Vec<u8>, u16, &'static str);
 
-/// Sends each body to each of the addresses' targets in turn, with a stream of somebody else open throughout.
+/// Sends each body to a target while a bystander reads a stream.
 async fn all_are_refused(target: &str, cases: Vec<Case>) {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
@@ -28,9 +29,9 @@ fn json(body: &str, status: u16, says: &'static str) -> Case {
     (JSON, body.into(), status, says)
 }
 
-/// The last of these, a form feed in front, was once taken for white space and published.
+/// The last body begins with a form feed, which was accepted as white space.
 #[tokio::test]
-async fn json_that_is_none() {
+async fn malformed_json_is_refused() {
     let mut cases: Vec<Case> = ["", "{", "}", "{\"data\":}", "{\"data\":1,}", "{'data':1}", "{data:1}", "nul", "01"]
         .iter()
         .chain(&["{\"data\":1}{\"data\":2}", "{\"data\":1} x", "{\"data\":\"\n\"}", "{\"data\":NaN}", "{\"data\":+1}"])
@@ -53,7 +54,7 @@ async fn json_that_is_none() {
 }
 
 #[tokio::test]
-async fn members_that_are_wrong() {
+async fn invalid_members_are_refused() {
     let mut cases = vec![
         json("{}", 400, "`data` is missing"),
         json(r#"{"channel":"a"}"#, 400, "`data` is missing"),
@@ -86,16 +87,16 @@ async fn members_that_are_wrong() {
     for id in [" a", "a ", " "] {
         cases.push(json(&format!(r#"{{"data":1,"id":"{id}"}}"#), 400, "begins or ends with a space"));
     }
-    // With a space, clients that trim the type took it for the hub's own.
+    // Clients that trim the event type mistook one with a space for a reserved type.
     for event_type in ["stream-reset", "stream-open", " stream-reset", "stream-open  ", "\u{a0}stream-reset\u{3000}"] {
         cases.push(json(&format!(r#"{{"data":1,"type":"{event_type}"}}"#), 400, "reserved for the hub"));
     }
     all_are_refused("/publish", cases).await;
 }
 
-/// JSON that no reader in Python can load was accepted, and ended every one that tried.
+/// JSON that Python cannot parse was accepted, and crashed every Python client that received it.
 #[tokio::test]
-async fn json_that_readers_can_not_load() {
+async fn json_that_python_cannot_parse_is_refused() {
     let deep = format!("{}1{}", "[".repeat(129), "]".repeat(129));
     let long = "1".repeat(4_301);
     let cases = vec![
@@ -107,21 +108,21 @@ async fn json_that_readers_can_not_load() {
 }
 
 #[tokio::test]
-async fn what_is_too_large() {
+async fn events_and_bodies_above_the_limits_are_refused() {
     let mib = 1024 * 1024;
     let cases = vec![
         json(&format!(r#"{{"data":"{}"}}"#, "x".repeat(mib + 1)), 413, "event data is 1048577 bytes long"),
-        // As JSON the quotes count, as text they don't.
+        // The quotes count in JSON, but not in text.
         json(&format!(r#"{{"data":["{}"]}}"#, "x".repeat(mib - 3)), 413, "event data is 1048577 bytes long"),
         json(&format!(r#"[{{"data":1}},{{"data":"{}"}}]"#, "x".repeat(mib + 1)), 413, "entry 1: event data"),
-        // Each line break becomes a line of seven bytes.
+        // Each line break becomes a line of seven bytes on the wire.
         json(&format!(r#"{{"data":"{}"}}"#, "\\n".repeat(300_000)), 413, "event with its field names"),
         (TEXT, vec![b'\n'; 300_000], 413, "event with its field names"),
         (TEXT, vec![b'x'; mib + 1], 413, "event data is 1048577 bytes long"),
         (FORM, [b"data=".to_vec(), vec![b'x'; mib + 1]].concat(), 413, "event data is 1048577 bytes long"),
         (TEXT, vec![b'x'; 3 * mib], 413, "the body is longer than 2097152 bytes"),
         (JSON, vec![b'['; 3 * mib], 413, "the body is longer than 2097152 bytes"),
-        // Deep nesting must not cost the stack.
+        // Deep nesting must not exhaust the stack.
         (JSON, vec![b'['; mib], 400, "this is not JSON"),
         (JSON, [br#"{"data":"#.to_vec(), vec![b'['; mib]].concat(), 400, "this is not JSON"),
     ];
@@ -129,7 +130,7 @@ async fn what_is_too_large() {
 }
 
 #[tokio::test]
-async fn arrays_are_checked_whole() {
+async fn an_array_with_one_invalid_event_is_refused_whole() {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
     let thousand = |last: &str| format!("[{}{last}]", r#"{"data":1},"#.repeat(1_000));
@@ -152,7 +153,7 @@ async fn arrays_are_checked_whole() {
     assert!(answer.problem(400).contains("for a single event"));
     bystander.received_everything().await;
 
-    // What is just allowed.
+    // The largest allowed array.
     assert_eq!(hub.publish("[]").await, serde_json::json!([]));
     assert_eq!(
         hub.publish(&format!("[{}]", vec![r#"{"data":1}"#; 1_000].join(","))).await.as_array().unwrap().len(),
@@ -161,7 +162,7 @@ async fn arrays_are_checked_whole() {
 }
 
 #[tokio::test]
-async fn forms_and_texts_that_are_wrong() {
+async fn invalid_forms_and_texts_are_refused() {
     let form = |body: &str, says: &'static str| (FORM, body.as_bytes().to_vec(), 400, says);
     all_are_refused(
         "/publish",
@@ -212,10 +213,10 @@ async fn forms_and_texts_that_are_wrong() {
     all_are_refused("/publish?channel=a", cases).await;
 }
 
-/// A byte order mark, by which some editors and shells begin UTF-8, was an error in JSON and part of a form's first name.
-/// Of text it is kept, as all else: the body is the data.
+/// A byte order mark, with which some editors and shells begin UTF-8, was an error in JSON and became part of the first
+/// name of a form. In text it is kept, as the body is the data.
 #[tokio::test]
-async fn a_byte_order_mark_is_skipped_where_there_is_a_syntax() {
+async fn a_byte_order_mark_is_skipped_in_json_and_forms() {
     let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for (media_type, body, data) in [
@@ -231,7 +232,7 @@ async fn a_byte_order_mark_is_skipped_where_there_is_a_syntax() {
 }
 
 #[tokio::test]
-async fn what_is_just_allowed() {
+async fn events_at_the_limits_are_accepted() {
     let hub = TIDECAST.serve(&[]);
     let longest = "é".repeat(127) + "x";
     for name in ["channel", "type", "id", "idempotency_key"] {

@@ -1,4 +1,4 @@
-//! A hub whose standard error, or standard output, is broken or full: it works, and says in `/metrics` what it could not.
+//! A hub works although its standard output or error is broken or full, and counts the lost lines in `/metrics`.
 
 use std::{
     io::{PipeReader, PipeWriter, Write, pipe},
@@ -13,15 +13,15 @@ use crate::{TIDECAST, support::ticket};
 
 const DROPPED: &str = "tidecast_log_lines_dropped_total";
 
-/// A pipe that nobody reads any more.
-fn broken() -> PipeWriter {
+/// Returns a pipe whose reader is closed.
+fn broken_pipe() -> PipeWriter {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     writer
 }
 
-/// A pipe that nobody reads, and that is full. Its reader is to be kept.
-fn full() -> (PipeReader, PipeWriter) {
+/// Returns a full pipe. The caller must keep its reader.
+fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
     let flags = fcntl_getfl(&writer).unwrap();
     fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
@@ -31,8 +31,8 @@ fn full() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Publishes, reads a stream, and has a line logged for as many requests as said.
-async fn works(hub: &HubProcess, lines: usize) {
+/// Checks that the hub publishes and streams, with this number of requests that log a line.
+async fn check_that_it_works(hub: &HubProcess, lines: usize) {
     let key = format!("Bearer {KEY}");
     let bearer = [("Authorization", key.as_str()), ("Content-Type", "text/plain")];
     let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
@@ -48,17 +48,17 @@ async fn works(hub: &HubProcess, lines: usize) {
     assert_eq!(hub.get("/readyz").await.head.status, 200);
 }
 
-/// As long as what signs tickets must be.
+/// A key of the minimum length for signing tickets.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 const ARGUMENTS: &[&str] = &["--publish-key", KEY, "--tickets", "--log", "debug"];
 
-/// A line that could not be written was a panic: at the start, of a task that then was away for good, of a request that any
-/// client can send, and at the end, which cut all streams.
+/// A line that could not be written caused a panic: at the start, in a task that was then gone, in a request that any
+/// client can send, and at shutdown, where it cut all streams.
 #[tokio::test]
-async fn a_broken_standard_error_breaks_nothing() {
-    let mut hub = TIDECAST.serve_with(ARGUMENTS, |command| command.stderr(broken()));
-    works(&hub, 10).await;
+async fn the_hub_works_with_a_broken_standard_error() {
+    let mut hub = TIDECAST.serve_with(ARGUMENTS, |command| command.stderr(broken_pipe()));
+    check_that_it_works(&hub, 10).await;
     eventually("dropped lines", async || hub.metric(DROPPED).await >= 10).await;
     assert_eq!(hub.metric("tidecast_tasks_restarted_total").await, 0);
     let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
@@ -67,14 +67,14 @@ async fn a_broken_standard_error_breaks_nothing() {
     assert_eq!(hub.ended().await.0.code(), Some(0));
 }
 
-/// A line was written by the thread that logged it. Where standard error is a pipe that is full, which any client could see
-/// to, that stopped a worker, or accepting.
+/// The thread that logged a line wrote it. If standard error was a full pipe, which any client could bring about, that
+/// blocked a worker or the accept loop.
 #[tokio::test]
-async fn a_full_standard_error_stops_nothing() {
-    let (reader, writer) = full();
+async fn the_hub_works_with_a_full_standard_error() {
+    let (reader, writer) = full_pipe();
     let mut hub = TIDECAST.serve_with(ARGUMENTS, |command| command.stderr(writer));
-    // More than may wait to be written.
-    works(&hub, 1_300).await;
+    // More lines than the queue of the log holds.
+    check_that_it_works(&hub, 1_300).await;
     assert!(hub.metric(DROPPED).await >= 200);
     let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
     hub.signal(Signal::TERM);
@@ -83,11 +83,11 @@ async fn a_full_standard_error_stops_nothing() {
     drop(reader);
 }
 
-/// A mistake in the configuration is told to nobody, and still is the end.
+/// The hub must end because of an invalid configuration even if nobody reads its error.
 #[tokio::test]
-async fn a_hub_that_can_not_start_ends_though_nobody_reads_why() {
-    let (reader, writer) = full();
-    for stderr in [Stdio::from(broken()), Stdio::from(writer)] {
+async fn a_hub_with_an_invalid_configuration_ends_although_nobody_reads_its_error() {
+    let (reader, writer) = full_pipe();
+    for stderr in [Stdio::from(broken_pipe()), Stdio::from(writer)] {
         let mut child = TIDECAST.serve_command(&["--retry", "25h"]).stderr(stderr).spawn().unwrap();
         let mut status = None;
         eventually("the end", async || {
@@ -100,11 +100,11 @@ async fn a_hub_that_can_not_start_ends_though_nobody_reads_why() {
     drop(reader);
 }
 
-/// What a hub says of itself at its start kept it from starting where nobody took it.
+/// A hub whose standard output nobody read did not start, as it blocked while it printed its address.
 #[tokio::test]
-async fn a_standard_output_that_nobody_reads_does_not_hold_up_the_start() {
-    let (reader, writer) = full();
-    for stdout in [Stdio::from(broken()), Stdio::from(writer)] {
+async fn a_standard_output_that_nobody_reads_does_not_delay_the_start() {
+    let (reader, writer) = full_pipe();
+    for stdout in [Stdio::from(broken_pipe()), Stdio::from(writer)] {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = probe.local_addr().unwrap();
         drop(probe);

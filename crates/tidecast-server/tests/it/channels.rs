@@ -1,4 +1,4 @@
-//! `/channels`, probes and metrics: what the hub tells about itself agrees with what was done.
+//! `/channels`, probes and metrics report what happened.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ fn escape(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn channels_come_in_pages_by_name() {
+async fn channels_are_listed_in_pages_ordered_by_name() {
     let hub = TIDECAST.serve(&[]);
     assert_eq!(hub.get("/channels").await.json(), json!({ "channels": [], "next": null }));
     let names: Vec<_> = (0..1_200).map(|number| format!("c{number:04}/ü")).collect();
@@ -32,18 +32,18 @@ async fn channels_come_in_pages_by_name() {
     let second = hub.get(&format!("/channels?after={}", escape(first["next"].as_str().unwrap()))).await.json();
     assert_eq!(listed(&second), names[1_000..]);
     assert_eq!(second["next"], json!(null));
-    // A name that is no channel's still says where to begin.
+    // A page may begin after a name that no channel has.
     assert_eq!(listed(&hub.get("/channels?after=c1198").await.json()), names[1_198..]);
     assert_eq!(listed(&hub.get("/channels?after=zzz").await.json()), [""; 0]);
-    // A page that ends just with the last channel has no next.
+    // A page that ends with the last channel has no `next`.
     assert_eq!(hub.get(&format!("/channels?after={}", escape(&names[199]))).await.json()["next"], json!(null));
     hub.get("/channels?after=%ff").await.problem(400);
     assert!(hub.get("/channels?afer=a").await.problem(400).contains("did you mean `after`"));
 }
 
-/// Only `chat%2F1` was found, and some proxies decode that on the way: every example of a name has a slash.
+/// Only `chat%2F1` was found, which some proxies decode.
 #[tokio::test]
-async fn a_name_may_have_slashes() {
+async fn a_name_may_contain_slashes() {
     let hub = TIDECAST.serve(&[]);
     for name in ["chat/1", "chat/1/events"] {
         hub.publish(&json!({ "channel": name, "data": name }).to_string()).await;
@@ -61,12 +61,12 @@ async fn a_name_may_have_slashes() {
     }
 }
 
-/// A shell's prompt stuck to answers, and a browser could take what somebody published for a page.
+/// A shell printed its prompt in the last line of a response, and a browser could mistake published data for a page.
 #[tokio::test]
-async fn every_answer_ends_its_line_and_is_what_it_says() {
+async fn every_response_ends_with_a_line_end_and_has_the_right_content_type() {
     let hub = TIDECAST.serve(&[]);
     for _ in 0..2 {
-        // Both the answer before hyper is set up and the one after it.
+        // The fast path gives the first response and hyper the second.
         for headers in
             [&[("Content-Type", "text/plain")][..], &[("Content-Type", "text/plain"), ("Connection", "close")]]
         {
@@ -98,7 +98,7 @@ async fn every_answer_ends_its_line_and_is_what_it_says() {
 }
 
 #[tokio::test]
-async fn odd_names_are_found_by_their_escapes() {
+async fn names_with_special_characters_are_found_by_their_escaped_form() {
     let hub = TIDECAST.serve(&[]);
     for name in
         ["a/b", "/", "//x", ".", "..", "a b", "ü🌊", "100%", "%2f", "a?b#c", "{name}", "*", "a+b", "events", "\u{2028}"]
@@ -121,7 +121,7 @@ async fn odd_names_are_found_by_their_escapes() {
 }
 
 #[tokio::test]
-async fn the_past_is_answered_in_order() {
+async fn past_events_are_returned_in_order() {
     let hub = TIDECAST.serve(&["--log-events", "150"]);
     for _ in 0..2 {
         let batch: Vec<_> = (0..100).map(|number| json!({ "channel": "a", "data": number })).collect();
@@ -145,7 +145,7 @@ async fn the_past_is_answered_in_order() {
 }
 
 #[tokio::test]
-async fn a_channel_that_is_forgotten_tells_its_readers() {
+async fn readers_of_a_deleted_channel_get_a_reset() {
     let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream?channel=a").await;
     let before = hub.publish(r#"{"channel":"a","data":1}"#).await;
@@ -175,7 +175,7 @@ async fn probes_answer() {
     assert!(page.head.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'")));
 }
 
-/// Every number of a scrape, by its line's name with labels; what is no exposition fails the test.
+/// Returns every number of a scrape by its name with labels. A malformed scrape fails the test.
 fn parse(scrape: &str) -> BTreeMap<String, u64> {
     let body = scrape.strip_suffix("# EOF\n").expect("a scrape says where it ends");
     let mut kinds = BTreeMap::new();
@@ -197,7 +197,7 @@ fn parse(scrape: &str) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
-async fn metrics_agree_with_what_was_done() {
+async fn metrics_count_what_happened() {
     let hub = TIDECAST.serve(&["--streams-max", "2"]);
     let mut both = hub.stream("/stream?channel=a&channel=b").await;
     let mut one = hub.stream("/stream?channel=a&last_event_id=x").await;
@@ -253,7 +253,7 @@ async fn metrics_agree_with_what_was_done() {
     for (name, number) in expected {
         assert_eq!(numbers.get(&format!("tidecast_{name}")), Some(number), "{name} in {numbers:?}");
     }
-    // Three streams, four publishes, one refusal, and this scrape.
+    // Three streams, four publishes, one refusal and this scrape.
     assert_eq!(numbers["tidecast_connections_accepted_total"], 9);
     assert!(numbers["tidecast_connections"] >= 3);
     assert!(numbers["tidecast_delivered_bytes_total"] > 0 && numbers["tidecast_logs_bytes"] > 0);
@@ -266,7 +266,7 @@ async fn metrics_agree_with_what_was_done() {
     ];
     assert_eq!(numbers.len(), expected.len() + open.len(), "a metric that no test knows: {numbers:?}");
 
-    // The refused one is no stream.
+    // The refused request is not counted as a stream.
     hub.until_metric("tidecast_connections_detached_total", 2).await;
     drop((both, one));
     hub.until_metric("tidecast_subscriptions", 0).await;

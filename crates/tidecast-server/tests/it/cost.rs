@@ -1,4 +1,4 @@
-//! What one client may cost the others: memory for what it sends, and for what it asks for and does not read.
+//! Bounds on the memory that one client can take by sending requests and by not reading responses.
 
 use std::process::Stdio;
 
@@ -7,7 +7,7 @@ use tidecast_test::{HttpConnection, HubProcess, request_bytes, within};
 
 use crate::TIDECAST;
 
-/// The resident memory of the hub.
+/// Returns the resident memory of the hub.
 #[cfg(target_os = "linux")]
 fn resident_bytes(hub: &HubProcess) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
@@ -15,10 +15,10 @@ fn resident_bytes(hub: &HubProcess) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-/// Bodies were bounded one by one: four hundred that came slowly took 663 MiB. That they share their room is a test beside
-/// them, `body.rs`.
+/// Request bodies were bounded one by one: four hundred slow ones took 663 MiB. The unit test of `body.rs` checks that
+/// they share one bound.
 #[tokio::test]
-async fn a_body_without_room_is_told_to_try_again_and_small_ones_are_always_taken() {
+async fn a_body_that_exceeds_the_shared_bound_is_refused_and_small_ones_are_accepted() {
     let hub = TIDECAST.serve(&["--bodies-bytes", "300KiB"]);
     let text = [("Content-Type", "text/plain")];
     let publish = async |bytes: usize| {
@@ -34,11 +34,11 @@ async fn a_body_without_room_is_told_to_try_again_and_small_ones_are_always_take
     }
 }
 
-/// The events of an answer lay in memory several times over until the last of them was read: a hundred such requests took
-/// 400 MiB, and the hub was silent meanwhile.
+/// The events of a response were copied several times and held until the client had read the last: a hundred such
+/// requests took 400 MiB and blocked the hub.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn past_events_are_written_as_they_are_read() {
+async fn a_page_of_past_events_is_written_as_the_client_reads_it() {
     const EVENTS: usize = 70;
     const CLIENTS: usize = 100;
     let hub = TIDECAST.serve(&[]);
@@ -47,7 +47,7 @@ async fn past_events_are_written_as_they_are_read() {
         hub.publish(&json!({"channel": "a", "data": data(number)}).to_string()).await;
     }
     let ask = request_bytes(hub.address, "GET", "/channels/a/events?last=1000", &[], b"");
-    // All that is asked once, and read.
+    // One client reads the whole page.
     let mut connection = HttpConnection::open(hub.address).await;
     connection.send(&ask).await;
     connection.response("GET").await;
@@ -56,14 +56,14 @@ async fn past_events_are_written_as_they_are_read() {
     for _ in 0..CLIENTS {
         let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 4096).await;
         connection.send(&ask).await;
-        // The answer has begun.
+        // The response has begun.
         assert!(connection.fill(1024).await.unwrap());
         clients.push(connection);
     }
     assert_eq!(hub.get("/healthz").await.text(), "alive\n");
     let grown = resident_bytes(&hub).saturating_sub(before);
     assert!(grown < 100 << 20, "{} MiB", grown >> 20);
-    // And what is read is whole.
+    // A response that is read is complete.
     let answer = clients[0].response("GET").await.json();
     let events = answer["events"].as_array().unwrap();
     assert_eq!(events.len(), EVENTS);
@@ -74,7 +74,7 @@ async fn past_events_are_written_as_they_are_read() {
 }
 
 #[tokio::test]
-async fn any_number_of_past_events_is_what_it_was() {
+async fn pages_of_past_events_of_any_size_are_complete() {
     let hub = TIDECAST.serve(&["--log-events", "300"]);
     let events: Vec<Value> = (0..400).map(|number| json!({"channel": "a", "data": number.to_string()})).collect();
     hub.publish(&Value::from(events).to_string()).await;
@@ -91,9 +91,9 @@ async fn any_number_of_past_events_is_what_it_was() {
     assert_eq!(hub.request("HEAD", "/channels/a/events", &[], b"").await.head.status, 200);
 }
 
-/// Each stream could name 64 channels of its own, so one client could have the hub keep any number of them.
+/// Each stream could name 64 new channels, so one client could make the hub keep any number of channels.
 #[tokio::test]
-async fn the_channels_of_one_client_have_a_bound() {
+async fn the_number_of_channels_of_one_client_is_bounded() {
     let hub = TIDECAST.serve(&["--channels-per-client-max", "10"]);
     let query = |from: usize, to: usize| {
         let names: Vec<_> = (from..to).map(|number| format!("channel=c{number}")).collect();
@@ -111,9 +111,10 @@ async fn the_channels_of_one_client_have_a_bound() {
     let _others = hub.stream(&query(20, 28)).await;
 }
 
-/// A hub told nobody what its limits came to, and started with whatever was left of a small one.
+/// The hub did not report the limits that follow from the limit of open files, and started with a few connections if
+/// that limit was low.
 #[tokio::test]
-async fn a_small_limit_of_open_files_is_told() {
+async fn a_low_limit_of_open_files_is_reported() {
     let limited = async |files: usize, arguments: &str| {
         let program = env!("CARGO_BIN_EXE_tidecast");
         let line = format!("ulimit -n {files}; exec {program} {arguments}");
@@ -144,10 +145,10 @@ async fn a_small_limit_of_open_files_is_told() {
         warned.contains(&format!("the limit of open files is 400, which leaves {connections} connections")),
         "{warned}"
     );
-    // With less than it needs for itself there is no hub.
+    // The hub does not start with fewer files than it needs for itself.
     let (code, _, refused) = limited(30, "serve --listen 127.0.0.1:0").await;
     assert!(code == Some(1) && refused.contains("the limit of open files is 30"), "{refused}");
-    // And nothing is left for publishing where streams may take all.
+    // A warning says that streams can take all connections, so that publishing would have none.
     let (_, _, warned) = limited(4_096, "check-config --connections-max 100 --streams-max 100").await;
     assert!(warned.contains("streams can take every connection"), "{warned}");
 }

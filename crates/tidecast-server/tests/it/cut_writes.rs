@@ -1,14 +1,14 @@
-//! Writes that a socket takes only part of, wherever that ends: what a client reads is the same, byte for byte.
+//! A client reads the same bytes wherever the socket interrupts a write.
 //!
-//! The system's buffers are as small as it makes them, frames have every length, and clients read as little as one byte
-//! at a time, so that the places at which writes end move through all there are.
+//! Socket buffers are as small as the system allows, frames have every length, and clients read as little as one byte
+//! at a time, so that writes end at every possible place.
 
 use tidecast_test::{BROWSER_HEADERS, EventStream, HttpConnection, HubProcess, request_bytes, within};
 use tokio::task::JoinSet;
 
 use crate::TIDECAST;
 
-/// Frames of every length up to here, and some around what the hub reads, frames and copies at once.
+/// Frames have every length up to this one, and the lengths around the sizes of the hub's reads, frames and copies.
 const SHORT_MAX: usize = 500;
 const LONG: [usize; 12] = [4_095, 4_608, 8_191, 16_200, 16_383, 16_384, 16_385, 32_768, 65_400, 65_535, 65_536, 70_000];
 
@@ -17,8 +17,8 @@ fn data(number: usize, bytes: usize) -> String {
     format!("{number}|{}", filler.to_string().repeat(bytes))
 }
 
-/// A client with hardly any room that has read the first block.
-async fn tiny(hub: &HubProcess, target: &str) -> EventStream {
+/// Opens a stream with a minimal receive buffer and reads its first block.
+async fn open_with_minimal_buffer(hub: &HubProcess, target: &str) -> EventStream {
     let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 1).await;
     connection.send(&request_bytes(hub.address, "GET", target, BROWSER_HEADERS, b"")).await;
     let mut stream = EventStream::read_head(connection).await.keep_all();
@@ -27,7 +27,7 @@ async fn tiny(hub: &HubProcess, target: &str) -> EventStream {
 }
 
 #[tokio::test]
-async fn a_stream_is_the_same_wherever_its_writes_are_cut() {
+async fn a_stream_is_the_same_wherever_its_writes_are_interrupted() {
     let hub = TIDECAST.serve(&["--send-buffer", "1", "--stall-timeout", "10m", "--keep-alive", "0"]);
     let mut sizes: Vec<usize> = (0..SHORT_MAX).collect();
     sizes.extend(LONG);
@@ -36,7 +36,7 @@ async fn a_stream_is_the_same_wherever_its_writes_are_cut() {
     let mut healthy = hub.stream("/stream?channel=a").await.keep_all();
     healthy.until_live().await;
     let mut readers = JoinSet::new();
-    // How much they read at a time: one byte more each time, up to this and from the beginning again.
+    // Each read takes one byte more than the one before, up to this number, and then one byte again.
     for (steps_max, target) in [
         (3, "/stream?channel=a"),
         (61, "/stream?channel=a"),
@@ -45,13 +45,13 @@ async fn a_stream_is_the_same_wherever_its_writes_are_cut() {
         (61, "/stream?channel=a&channel=b"),
         (997, "/stream?channel=a&channel=b"),
     ] {
-        let mut stream = tiny(&hub, target).await;
+        let mut stream = open_with_minimal_buffer(&hub, target).await;
         let events = sizes.len();
         readers.spawn(async move {
             let (mut messages, mut step, mut read) = (Vec::new(), 0, 0);
             while messages.len() < events {
                 step = step % steps_max + 1;
-                // The smallest steps take long: after so much of them they grow.
+                // Small reads take long, so they grow after this many bytes.
                 let piece = if read < 60_000 { step } else { step * 40 };
                 assert!(within("a piece", stream.fill(piece)).await);
                 read += piece;
@@ -62,7 +62,7 @@ async fn a_stream_is_the_same_wherever_its_writes_are_cut() {
         });
     }
     hub.until_metric("tidecast_connections_detached_total", 7).await;
-    // While they read, and in batches, so that the hub sees backlogs of all kinds.
+    // In batches while the clients read, so that the hub sees backlogs of all sizes.
     let mut number = 0;
     let mut expected = Vec::new();
     for batch in sizes.chunks(9) {

@@ -1,6 +1,6 @@
-//! Streams that leave hyper: nothing is lost on the way from the one to the other, wherever it happens.
+//! Streams that leave hyper lose nothing in the transition, at whatever moment it happens.
 //!
-//! What these show rests on more than hyper promises, so they are to be looked at first when its version changes.
+//! The transition relies on more than hyper promises, so a failure here after an update of hyper points to the update.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ async fn publish(hub: &HubProcess, channel: &str, data: &str) {
     hub.publish(&serde_json::json!({ "channel": channel, "data": data }).to_string()).await;
 }
 
-/// A connection whose client has room for little.
-async fn small(hub: &HubProcess) -> HttpConnection {
+/// Connects with a small receive buffer.
+async fn open_with_small_buffer(hub: &HubProcess) -> HttpConnection {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     let socket = within("connecting", socket.connect(hub.address)).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_stream_is_detached_and_counted() {
     publish(&hub, "b", "other").await;
     assert_eq!(several.message().await.data, "other");
     assert_eq!(hub.metric("tidecast_events_delivered_total").await, 41);
-    // A comment comes, and after it events do.
+    // The stream receives a comment, and events after it.
     for stream in [&mut one, &mut several] {
         stream.body.clear();
         stream.body_until(":\n").await;
@@ -58,7 +58,7 @@ async fn a_stream_is_detached_and_counted() {
 }
 
 #[tokio::test]
-async fn what_is_no_plain_stream_stays() {
+async fn other_responses_are_not_detached() {
     let hub = TIDECAST.serve(&[]);
     let mut with_body = HttpConnection::open(hub.address).await;
     with_body.send(&request_bytes(hub.address, "GET", "/stream", &[], b"a body")).await;
@@ -69,10 +69,9 @@ async fn what_is_no_plain_stream_stays() {
     assert_eq!(hub.metric(DETACHED).await, 0);
 }
 
-/// HTTP/1.0 has no chunks, so its streams stayed with the HTTP server, at 15 KiB each; and nginx speaks it to the hub unless
-/// it is told otherwise.
+/// Streams of HTTP/1.0, which has no chunks, stayed in hyper at 15 KiB each; nginx speaks it to the hub by default.
 #[tokio::test]
-async fn streams_of_http_1_0_are_detached_and_have_no_chunks() {
+async fn streams_of_http_1_0_are_detached_without_chunks() {
     let hub = TIDECAST.serve(&["--keep-alive", "100ms"]);
     let open = async |channels: &str, headers: &str| {
         let mut connection = HttpConnection::open(hub.address).await;
@@ -91,8 +90,8 @@ async fn streams_of_http_1_0_are_detached_and_have_no_chunks() {
     ];
     let mut new = hub.stream("/stream?channel=a").await;
     hub.until_metric(DETACHED, 4).await;
-    // Small and large ones, to clients of both versions from one reading of the log.
-    for data in ["small".to_owned(), "x".repeat(100_000)] {
+    // Small and large events go to clients of both versions from one read of the log.
+    for data in ["open_with_small_buffer".to_owned(), "x".repeat(100_000)] {
         publish(&hub, "a", &data).await;
         for stream in streams.iter_mut().chain([&mut new]) {
             assert_eq!(stream.message().await.data, data);
@@ -108,10 +107,10 @@ async fn streams_of_http_1_0_are_detached_and_have_no_chunks() {
     }
 }
 
-/// A client that went on sending on its stream's connection was read for as long as it liked: 25 of them took most of a
-/// core, and delayed everybody's events.
+/// The hub read everything that a client sent on its stream's connection: 25 such clients took most of a core and
+/// delayed all events.
 #[tokio::test]
-async fn a_client_that_goes_on_sending_is_cut() {
+async fn a_client_that_keeps_sending_is_cut_off() {
     let hub = TIDECAST.serve(&[]);
     let mut quiet = hub.stream("/stream").await;
     let mut sending = hub.stream("/stream").await;
@@ -129,9 +128,9 @@ async fn a_client_that_goes_on_sending_is_cut() {
 }
 
 #[tokio::test]
-async fn requests_before_and_behind_do_no_harm() {
+async fn requests_before_and_after_a_stream_do_no_harm() {
     let hub = TIDECAST.serve(&[]);
-    // One after the other, then all in one packet, then byte by byte.
+    // The requests arrive one by one, then in one packet, then byte by byte.
     for way in 0..3 {
         let mut connection = HttpConnection::open(hub.address).await;
         let health = get(&hub, "/healthz");
@@ -162,7 +161,7 @@ async fn requests_before_and_behind_do_no_harm() {
         hub.until_metric(DETACHED, way + 1).await;
         publish(&hub, "a", "one").await;
         assert_eq!(stream.message().await.data, "one");
-        // What is sent after the hand-over is read and dropped, as long as it is not much.
+        // After the transition the hub reads and drops a bounded number of bytes.
         stream.connection.send(&[b'x'; 8 * 1024]).await;
         publish(&hub, "a", "two").await;
         assert_eq!(stream.message().await.data, "two");
@@ -170,7 +169,7 @@ async fn requests_before_and_behind_do_no_harm() {
 }
 
 #[tokio::test]
-async fn who_closes_one_side_is_gone() {
+async fn a_client_that_closes_its_side_is_removed() {
     let hub = TIDECAST.serve(&[]);
     let mut early = HttpConnection::open(hub.address).await;
     early.send(&get(&hub, "/stream")).await;
@@ -182,10 +181,10 @@ async fn who_closes_one_side_is_gone() {
     hub.until_metric("tidecast_connections", 1).await;
 }
 
-/// The head can't be written while the client does not read what came before it. In that state, if hyper's buffer were not
-/// asked after, the hand-over would cut it.
+/// The head of the stream cannot be written while the client does not read the response before it. If the hub did not
+/// check that hyper's buffer is empty, the transition would cut off that response.
 #[tokio::test]
-async fn a_stream_behind_a_large_answer_that_nobody_reads_yet() {
+async fn a_stream_after_a_large_unread_response_loses_nothing() {
     const EVENTS: usize = 6;
     let hub = TIDECAST.serve(&[]);
     let large = "x".repeat(1_000_000);
@@ -195,8 +194,8 @@ async fn a_stream_behind_a_large_answer_that_nobody_reads_yet() {
     let large_bytes = large.len();
     let mut readers = JoinSet::new();
     for reader in 0..8 {
-        let mut connection = small(&hub).await;
-        // The page of history, and behind it the stream: in one packet.
+        let mut connection = open_with_small_buffer(&hub).await;
+        // The page of past events and the stream's request arrive in one packet.
         connection.send(&[get(&hub, "/channels/large/events"), get(&hub, "/stream?channel=a")].concat()).await;
         readers.spawn(async move {
             tokio::time::sleep(Duration::from_millis(20 * reader)).await;
@@ -219,9 +218,9 @@ async fn a_stream_behind_a_large_answer_that_nobody_reads_yet() {
     }
 }
 
-/// Whatever the moment at which a stream leaves hyper, nothing is lost, doubled or reordered.
+/// A stream that leaves hyper at any moment loses, repeats and reorders nothing.
 #[tokio::test]
-async fn four_hundred_join_while_events_are_published() {
+async fn streams_that_open_while_events_are_published_lose_nothing() {
     const STREAMS: usize = 400;
     let hub = TIDECAST.serve(&[]);
     let publishing = {
@@ -261,12 +260,12 @@ async fn four_hundred_join_while_events_are_published() {
     hub.until_metric("tidecast_subscriptions", 0).await;
 }
 
-/// A client that reads a few bytes at a time from a socket with little room: every write is cut somewhere.
+/// A client with a small receive buffer that reads a few bytes at a time: every write is interrupted.
 #[tokio::test]
-async fn writes_are_cut_anywhere() {
+async fn interrupted_writes_lose_nothing() {
     const EVENTS: usize = 60;
     let hub = TIDECAST.serve(&["--send-buffer", "4KiB", "--stall-timeout", "10m", "--keep-alive", "20ms"]);
-    let mut connection = small(&hub).await;
+    let mut connection = open_with_small_buffer(&hub).await;
     connection.send(&get(&hub, "/stream?channel=a")).await;
     let mut stream = EventStream::read_head(connection).await;
     stream.until_live().await;
@@ -287,12 +286,12 @@ async fn writes_are_cut_anywhere() {
             }
         }
     }
-    // And at the end of a cut write, whole comments.
+    // Comments stay whole at the end of an interrupted write.
     stream.body.clear();
     stream.body_until(":\n").await;
 }
 
-/// The resident memory of the hub.
+/// Returns the resident memory of the hub.
 fn resident_bytes(hub: &HubProcess) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -300,12 +299,12 @@ fn resident_bytes(hub: &HubProcess) -> usize {
 }
 
 #[tokio::test]
-async fn who_takes_nothing_is_cut_and_costs_little_until_then() {
+async fn a_client_that_reads_nothing_is_cut_off_and_takes_little_memory() {
     const STALLED: usize = 100;
     let hub = TIDECAST.serve(&["--stall-timeout", "1s", "--log-bytes", "1MiB", "--keep-alive", "0"]);
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
-        let mut connection = small(&hub).await;
+        let mut connection = open_with_small_buffer(&hub).await;
         connection.send(&get(&hub, "/stream?channel=a")).await;
         let mut stream = EventStream::read_head(connection).await;
         stream.until_live().await;
@@ -320,7 +319,7 @@ async fn who_takes_nothing_is_cut_and_costs_little_until_then() {
         publish(&hub, "a", &data).await;
         assert_eq!(healthy.message().await.data.len(), data.len());
     }
-    // A cursor each, and at most what one write left of a piece of the log.
+    // Each has a cursor, and at most the unwritten rest of one chunk.
     let grown = resident_bytes(&hub).saturating_sub(before);
     assert!(grown < 48 << 20, "{grown}");
     hub.until_metric("tidecast_connections_stalled_total", STALLED as u64).await;
@@ -331,9 +330,9 @@ async fn who_takes_nothing_is_cut_and_costs_little_until_then() {
     assert_eq!(healthy.message().await.data, "still there");
 }
 
-/// Those that have something to read, have something unread in their socket, or are whole subscriptions: all end properly.
+/// Streams with unread events, with unread bytes in their socket, and with several channels all end properly.
 #[tokio::test]
-async fn the_end_reaches_every_stream_before_it_is_cut() {
+async fn every_stream_receives_its_end_before_it_is_closed() {
     let mut hub = TIDECAST.serve(&[]);
     let mut streams = Vec::new();
     for number in 0..60 {
@@ -341,7 +340,7 @@ async fn the_end_reaches_every_stream_before_it_is_cut() {
         let mut stream = hub.stream(target).await;
         stream.until_live().await;
         if number % 2 == 0 {
-            // Unread by whoever closes, it would have the system throw away what is on its way to the client.
+            // If the hub closed a socket with unread bytes, the system would discard what is on its way to the client.
             stream.connection.send(&[b'x'; 10_000]).await;
         }
         streams.push(stream);

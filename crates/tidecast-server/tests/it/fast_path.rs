@@ -1,4 +1,4 @@
-//! Publishing goes past hyper where a connection says nothing else: no client can tell, however its requests are cut.
+//! Plain publishes are answered without hyper. No client can tell the difference, however its requests are cut.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use crate::TIDECAST;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// Where it goes, headers and body.
+/// The target, the headers and the body of a request.
 type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
-/// What can be compared: not when it was said, nor where an event stands, whose number may have one digit more.
+/// Returns the parts of a response that can be compared: without its date and positions, and without its length, which
+/// depends on the positions.
 fn comparable(answer: &HttpResponse) -> (u16, Vec<(String, String)>, String) {
     let mut text = answer.text();
     let mut headers = answer.head.headers.clone();
@@ -27,10 +28,9 @@ fn comparable(answer: &HttpResponse) -> (u16, Vec<(String, String)>, String) {
     (answer.head.status, headers, text)
 }
 
-/// What is answered here and by hyper are the same, for requests of every kind: those that are served here, those that
-/// are refused, and those that are none for here.
+/// The fast path and hyper give the same responses to requests that the fast path accepts, refuses, or leaves to hyper.
 #[tokio::test]
-async fn hyper_answers_the_same() {
+async fn hyper_gives_the_same_responses() {
     let hub = TIDECAST.serve(&["--publish-key", "secret"]);
     let key = ("Authorization", "Bearer secret");
     let long = "x".repeat(70_000);
@@ -63,14 +63,14 @@ async fn hyper_answers_the_same() {
         ("/publish", &[JSON, key, ("a b", "c")], r#"{"data":"x"}"#),
         ("/nowhere", &[JSON, key], r#"{"data":"x"}"#),
     ];
-    // So that both answers are those of a repetition.
+    // A second time, so that both responses are to a repetition.
     hub.request("POST", "/publish", &[JSON, key, ("Idempotency-Key", "once")], br#"{"data":"x"}"#).await;
     for (target, headers, body) in cases {
         let bytes = request_bytes(hub.address, "POST", target, headers, body.as_bytes());
         let mut direct = HttpConnection::open(hub.address).await;
         direct.send(&bytes).await;
         let here = comparable(&direct.response("POST").await);
-        // From something else on it is hyper's connection.
+        // After any other request, hyper serves the connection.
         let mut through_hyper = HttpConnection::open(hub.address).await;
         through_hyper.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
         assert_eq!(through_hyper.response("GET").await.head.status, 200);
@@ -80,10 +80,10 @@ async fn hyper_answers_the_same() {
     }
 }
 
-/// Random requests of every kind, behind each other and cut anywhere, to a hub; and to another past its fast path, which
-/// is off for a connection that has asked for something else. The answers and the events are the same.
+/// Sends random requests, cut anywhere, to a hub, and to another whose fast path is off because the connection has sent
+/// another request first. The responses and the events are the same.
 #[tokio::test]
-async fn random_requests_are_answered_the_same_on_both_paths() {
+async fn random_requests_get_the_same_responses_on_both_paths() {
     const KINDS: [&str; 6] =
         ["application/json", "Application/JSON; charset=utf-8", "text/plain", "text/plain; charset=latin1", "x", ""];
     const FORM: &str = "application/x-www-form-urlencoded";
@@ -114,7 +114,7 @@ async fn random_requests_are_answered_the_same_on_both_paths() {
         let hubs = [TIDECAST.serve(&[]), TIDECAST.serve(&[])];
         let mut bytes = Vec::new();
         for _ in 0..random.usize(1..40) {
-            // Mostly what is served here, as anything else ends that.
+            // Mostly requests for the fast path, as any other ends it.
             let plain = random.u8(..) < 240;
             let target = if plain { TARGETS[0] } else { TARGETS[random.usize(..TARGETS.len())] };
             let mut headers = vec![("Host", "localhost")];
@@ -156,7 +156,7 @@ async fn random_requests_are_answered_the_same_on_both_paths() {
     }
 }
 
-/// A text without the dates and epochs in it.
+/// Returns a text without its dates and epochs.
 fn masked(text: &str) -> String {
     let lines = text.split_inclusive('\n').map(|line| if line.starts_with("date: ") { "date\n" } else { line });
     let parts = lines.collect::<String>();
@@ -167,13 +167,14 @@ fn masked(text: &str) -> String {
     parts.collect::<Vec<_>>().join("\"")
 }
 
-/// A stream of requests, some of them for hyper, cut anywhere into packets: each is answered, in order, and published once.
+/// Requests in sequence, some of them for hyper, cut anywhere into packets: each is answered in order and published
+/// once.
 #[tokio::test]
-async fn requests_that_come_in_any_pieces_are_answered_in_order() {
+async fn requests_in_any_pieces_are_answered_in_order() {
     let hub = TIDECAST.serve(&[]);
     for round in 0..24 {
         let mut random = fastrand::Rng::with_seed(round);
-        // Whether each is one for here.
+        // Whether each request is for the fast path.
         let plain: Vec<_> = (0..random.usize(1..60)).map(|_| random.u8(..) > 8).collect();
         let channel = format!("round{round}");
         let mut bytes = Vec::new();
@@ -205,10 +206,10 @@ async fn requests_that_come_in_any_pieces_are_answered_in_order() {
     }
 }
 
-/// A client that sends and does not read its answers is not read either once there is no room for them, and nothing is
-/// lost when it goes on.
+/// The hub stops reading from a client that does not read its responses once the buffers are full, and continues
+/// without loss when the client reads again.
 #[tokio::test]
-async fn a_client_that_does_not_read_its_answers_is_waited_for() {
+async fn a_client_that_does_not_read_its_responses_loses_nothing() {
     const COUNT: usize = 60_000;
     let hub = TIDECAST.serve(&[]);
     let one = request_bytes(hub.address, "POST", "/publish", &[JSON], br#"{"channel":"c","data":"x"}"#);
@@ -222,7 +223,7 @@ async fn a_client_that_does_not_read_its_answers_is_waited_for() {
         head.as_str().and_then(|head| head.split_once('.')?.1.parse::<usize>().ok()).unwrap_or(0)
     };
     let mut before = 0;
-    // Until nothing more is published, though not all is.
+    // Waits until nothing more is published, although not everything is.
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = published().await;
@@ -236,7 +237,7 @@ async fn a_client_that_does_not_read_its_answers_is_waited_for() {
     while answered < COUNT {
         let read = within("reading", read.read(&mut bytes)).await.expect("answers");
         assert!(read > 0, "the connection ended after {answered}");
-        // One in each answer's body, and nowhere else.
+        // Each response has this once, in its body.
         answered += bytes[..read].iter().filter(|byte| **byte == b'}').count();
     }
     assert_eq!(published().await, COUNT);

@@ -1,8 +1,8 @@
-//! Streams that begin while their socket is full: of all that was asked before, of the head and of the stream no byte is
-//! lost or doubled.
+//! Streams that begin while their socket is full: no byte of earlier responses, of the head or of the stream is lost or
+//! repeated.
 //!
-//! Hundreds of connections ask for other things first, of sizes that have the socket, what gathers before it and hyper's
-//! own buffer be full at every point of the stream's beginning, and read nothing until the stream has something to say.
+//! Hundreds of connections first request other things, of sizes that fill the socket, the write buffer and hyper's
+//! buffer at every point of the stream's beginning, and read nothing until the stream has an event.
 
 use tidecast::Position;
 use tidecast_test::{EventStream, HttpConnection, HubProcess, request_bytes, within};
@@ -14,10 +14,11 @@ const CONNECTIONS: usize = 400;
 const BEFORE: usize = 20;
 const AFTER: usize = 20;
 
-/// Sizes of pages that are asked for: what fits anywhere, what goes past the gathering, and what no socket takes.
+/// Sizes of the requested pages: below every buffer, above the write buffer, and above the socket's buffer.
 const PAGES: [usize; 8] = [10, 3_000, 15_000, 17_000, 40_000, 65_000, 180_000, 400_000];
 
-/// Behind four pages of 15,000 bytes, these fill what gathers before a full socket up to somewhere in the stream's head.
+/// After four pages of 15,000 bytes, pages of these sizes fill the write buffer before a full socket up to a point in
+/// the stream's head.
 const SWEPT: std::ops::Range<usize> = 3_700..4_900;
 const SWEEP: usize = 120;
 
@@ -25,9 +26,9 @@ fn data(number: usize) -> String {
     format!("{number}|{}", "s".repeat(number * 531 % 7_001))
 }
 
-/// One of the requests before the stream.
+/// A request before the stream.
 #[derive(Clone, Copy)]
-enum Asked {
+enum EarlierRequest {
     Page(usize),
     Alive,
     Head,
@@ -35,7 +36,7 @@ enum Asked {
     Publish,
 }
 
-impl Asked {
+impl EarlierRequest {
     fn draw(random: &mut fastrand::Rng) -> Self {
         match random.u32(..10) {
             0..6 => Self::Page(PAGES[random.usize(..PAGES.len())]),
@@ -82,7 +83,7 @@ impl Asked {
 }
 
 #[tokio::test]
-async fn no_byte_is_lost_or_doubled_where_a_stream_begins_in_a_full_socket() {
+async fn no_byte_is_lost_or_repeated_if_a_stream_begins_in_a_full_socket() {
     let hub = TIDECAST.serve(&["--send-buffer", "16KiB", "--stall-timeout", "10m", "--keep-alive", "0"]);
     let swept: Vec<_> = SWEPT.step_by(SWEPT.len() / SWEEP).collect();
     for bytes in PAGES.iter().chain(&swept) {
@@ -93,8 +94,8 @@ async fn no_byte_is_lost_or_doubled_where_a_stream_begins_in_a_full_socket() {
     let mut waiting = Vec::new();
     for number in 0..CONNECTIONS {
         let asked: Vec<_> = match swept.get(number) {
-            Some(bytes) => [15_000, 15_000, 15_000, 15_000, *bytes].map(Asked::Page).into(),
-            None => (0..random.usize(1..7)).map(|_| Asked::draw(&mut random)).collect(),
+            Some(bytes) => [15_000, 15_000, 15_000, 15_000, *bytes].map(EarlierRequest::Page).into(),
+            None => (0..random.usize(1..7)).map(|_| EarlierRequest::draw(&mut random)).collect(),
         };
         let mut bytes: Vec<u8> = asked.iter().flat_map(|asked| asked.request(&hub)).collect();
         let channels = if number % 5 == 0 { "channel=a&channel=b" } else { "channel=a" };
@@ -102,7 +103,7 @@ async fn no_byte_is_lost_or_doubled_where_a_stream_begins_in_a_full_socket() {
         let target = format!("/stream?{channels}{last}");
         bytes.extend(request_bytes(hub.address, "GET", &target, &[], b""));
         if number % 3 == 0 {
-            bytes.extend(Asked::Publish.request(&hub));
+            bytes.extend(EarlierRequest::Publish.request(&hub));
         }
         let mut connection = HttpConnection::open_with_receive_buffer(hub.address, random.u32(1..20_000)).await;
         connection.send(&bytes).await;
@@ -115,7 +116,7 @@ async fn no_byte_is_lost_or_doubled_where_a_stream_begins_in_a_full_socket() {
     for number in BEFORE..BEFORE + AFTER {
         publish(&hub, number).await;
     }
-    // What this is about has happened: streams that can't be detached before their client reads.
+    // The case has occurred: streams that cannot be detached before their client reads.
     let detached = hub.metric("tidecast_connections_detached_total").await;
     let streams = hub.metric("tidecast_streams").await;
     assert!(streams > detached && detached > 0, "{streams} streams, {detached} of them detached");
@@ -147,7 +148,7 @@ async fn publish(hub: &HubProcess, number: usize) {
     hub.publish(&serde_json::json!({ "channel": "a", "data": data(number) }).to_string()).await;
 }
 
-/// Everything from where the stream says that it begins, to the last event, once.
+/// Checks that every event after the stream's first position arrives once.
 async fn check(number: usize, stream: &mut EventStream) {
     let body = String::from_utf8_lossy(&stream.body);
     let id = body.lines().find_map(|line| line.strip_prefix("id: ")).expect("the first block has an id");

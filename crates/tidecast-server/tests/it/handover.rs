@@ -1,4 +1,4 @@
-//! The moments at which a stream leaves hyper: while its channel is published to, while its client goes, while the hub
+//! Streams that leave hyper while their channel is published to, while their client disconnects, and while the hub
 //! stops.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn offset(id: &str) -> u64 {
     first.parse::<Position>().unwrap_or_else(|error| panic!("{id:?}: {error}")).offset
 }
 
-/// The channel's events have their own offset for data, from 1 on, in batches of all kinds.
+/// Publishes events whose data is their offset, from 1, in batches of all kinds.
 async fn publish(hub: &HubProcess, events: u64) {
     let mut random = fastrand::Rng::with_seed(3);
     let mut published = 0;
@@ -33,14 +33,14 @@ async fn publish(hub: &HubProcess, events: u64) {
     }
 }
 
-/// Checks that an event is the one after the position at which a stream stood.
+/// Checks that an event directly follows the position, and advances it.
 fn check_next(at: &mut u64, message: &Message) {
     assert_eq!(message.event_type, "message", "{message:?} at {at}");
     *at += 1;
     assert_eq!((message.data.parse(), offset(&message.last_event_id)), (Ok(*at), *at));
 }
 
-/// Where a stream says that it begins.
+/// Reads the position at which a stream begins.
 async fn beginning(stream: &mut EventStream) -> u64 {
     let body = loop {
         let body = String::from_utf8_lossy(&stream.body).into_owned();
@@ -52,9 +52,10 @@ async fn beginning(stream: &mut EventStream) -> u64 {
     offset(body.lines().find_map(|line| line.strip_prefix("id: ")).expect("the first block has an id"))
 }
 
-/// Streams join at every moment of a publisher's work, and each has all from the position on that its first block says.
+/// Streams open at every moment of a publisher's work, and each receives everything after the position in its first
+/// block.
 #[tokio::test]
-async fn who_joins_has_everything_after_its_first_id() {
+async fn a_new_stream_receives_everything_after_its_first_id() {
     const EVENTS: u64 = 1_400;
     let hub = TIDECAST.serve(&["--keep-alive", "0"]);
     let mut readers = JoinSet::new();
@@ -64,7 +65,7 @@ async fn who_joins_has_everything_after_its_first_id() {
             let target = ["/stream?channel=a", "/stream?channel=a&channel=b", "/stream?channel=a&last=7"][number % 3];
             let mut connection = HttpConnection::open(address).await;
             let ask = request_bytes(address, "GET", target, &[], b"");
-            // Some in two pieces, so that they do not all come in the order in which they were made.
+            // Some requests arrive in two pieces, so that streams do not open in the order of their connections.
             let (begin, rest) = ask.split_at(number % 50);
             connection.send(begin).await;
             tokio::task::yield_now().await;
@@ -85,7 +86,7 @@ async fn who_joins_has_everything_after_its_first_id() {
     }
     assert!(streams.iter().any(|(began, _)| *began < EVENTS), "all came late");
     hub.until_metric("tidecast_connections_detached_total", STREAMS as u64).await;
-    // What comes next is the next thing that each hears: nothing was said twice.
+    // Each stream receives the next event, so none was repeated.
     hub.publish(r#"{"channel":"a","data":"1401"}"#).await;
     for (_, stream) in &mut streams {
         let mut at = EVENTS;
@@ -93,17 +94,16 @@ async fn who_joins_has_everything_after_its_first_id() {
     }
 }
 
-/// A stream that was begun is ended properly, with all that there is; one that was not is closed without a word, or told
-/// to come back.
+/// A stream that has begun ends properly with all events. One that has not is closed or told when to reconnect.
 #[tokio::test]
-async fn a_stop_while_streams_are_set_up() {
+async fn streams_that_open_while_the_hub_stops_end_properly() {
     for round in 0..6 {
         let mut hub = TIDECAST.serve(&["--keep-alive", "0", "--stop-timeout", "10m"]);
         let mut readers = JoinSet::new();
         for number in 0..100 {
             let address = hub.address;
             readers.spawn(async move {
-                // Some are there long before, and some come when it is over.
+                // Some open long before the stop, and some after it.
                 tokio::time::sleep(Duration::from_micros(number * 200)).await;
                 join_until_the_end(address, number).await
             });
@@ -111,7 +111,7 @@ async fn a_stop_while_streams_are_set_up() {
         if round > 0 {
             let opened = "tidecast_subscriptions_opened_total";
             eventually("a stream", async || hub.metric(opened).await > 0).await;
-            // Publishing goes on until then, and perhaps comes too late.
+            // Publishing continues until the hub refuses it.
             let _ = tokio::time::timeout(Duration::from_millis(3 * round), publish(&hub, 20 * round)).await;
         }
         hub.signal(Signal::TERM);
@@ -127,9 +127,9 @@ async fn a_stop_while_streams_are_set_up() {
     }
 }
 
-/// Reads a stream to its end; answers with where it then stood, or nothing where there was none.
+/// Reads a stream to its end. Returns its last position, or `None` if there was no stream.
 async fn join_until_the_end(address: std::net::SocketAddr, number: u64) -> Option<u64> {
-    // Refused, as nobody listens any more.
+    // The connection is refused, as the hub no longer listens.
     let socket = tokio::net::TcpStream::connect(address).await.ok()?;
     let mut connection = HttpConnection { socket, buffer: Vec::new() };
     let target = if number.is_multiple_of(4) { "/stream?channel=a&channel=b" } else { "/stream?channel=a" };
@@ -138,7 +138,7 @@ async fn join_until_the_end(address: std::net::SocketAddr, number: u64) -> Optio
         ask = [request_bytes(address, "GET", "/healthz", &[], b""), ask].concat();
     }
     connection.socket.write_all(&ask).await.ok()?;
-    // Closed before it was read.
+    // The connection was closed before the request was read.
     if !matches!(connection.fill(64 * 1024).await, Ok(true)) {
         assert!(connection.buffer.is_empty());
         return None;
@@ -154,7 +154,7 @@ async fn join_until_the_end(address: std::net::SocketAddr, number: u64) -> Optio
     assert!(matches!(rest.last(), Some(Item::Retry(_))), "{number}: no last block: {rest:?}");
     let body = String::from_utf8_lossy(&stream.body).into_owned();
     if !body.contains("id: ") {
-        // It came when the hub was ending, and is told when to come back.
+        // The hub was stopping and sent a time to reconnect.
         assert!(rest.len() == 1, "{number}: {body:?}");
         return None;
     }
@@ -167,10 +167,10 @@ async fn join_until_the_end(address: std::net::SocketAddr, number: u64) -> Optio
     Some(at)
 }
 
-/// A client may close its side before its stream has left hyper, in that moment, or after: it is gone each time, whatever
-/// it had asked before.
+/// A client may close its side before, while or after its stream leaves hyper. It is removed each time, whatever it
+/// requested before.
 #[tokio::test]
-async fn who_goes_at_any_moment_is_gone() {
+async fn a_client_that_disconnects_at_any_moment_is_removed() {
     let hub = TIDECAST.serve(&["--keep-alive", "0"]);
     let mut going = JoinSet::new();
     for number in 0..STREAMS as u64 {
@@ -190,7 +190,7 @@ async fn who_goes_at_any_moment_is_gone() {
                 tokio::time::sleep(Duration::from_micros(number * 7)).await;
             }
             connection.socket.shutdown().await.unwrap();
-            // Until the hub closes its own.
+            // Reads until the hub closes its side.
             while matches!(connection.fill(64 * 1024).await, Ok(true)) {}
         });
     }

@@ -1,4 +1,4 @@
-//! A publish that is repeated under its key: one event, and the same answer each time.
+//! A publish that is repeated with its idempotency key: one event, and the same response each time.
 
 use serde_json::Value;
 use tidecast_test::{request_bytes, within};
@@ -15,8 +15,8 @@ async fn ten_publishes_with_one_key_are_one_event() {
     let mut answers = Vec::new();
     let mut later = Vec::new();
     for number in 0..10 {
-        // The key comes as header, member, and both; the first body wins. Subscribers who come in between do not change
-        // what is answered.
+        // The key is a header, a member, or both; the first body is published. Subscribers that connect in between do
+        // not change the response.
         let member = format!(r#"{{"data":{number},"idempotency_key":"key ü"}}"#);
         let plain = format!(r#"{{"data":{number}}}"#);
         let header = ("Idempotency-Key", "key ü");
@@ -35,7 +35,7 @@ async fn ten_publishes_with_one_key_are_one_event() {
         };
         assert_eq!(answer.head.status, 200, "{answer:?}");
         let mut answer = answer.json();
-        // Whether it was published now or before could not be told.
+        // The response did not say whether the event was published now or before.
         let repeated = answer.as_object_mut().unwrap().remove("repeated");
         assert_eq!(repeated, (number > 0).then_some(Value::Bool(true)));
         answer.as_object_mut().unwrap().remove("differs");
@@ -84,10 +84,10 @@ async fn concurrent_publishes_with_one_key_are_one_event() {
     assert_eq!(hub.metric("tidecast_events_repeated_total").await, 180);
 }
 
-/// Some clients send the key under this name, and repeat a request by themselves because of it. It was passed over, and
-/// the event was there twice.
+/// Some clients send the key in `X-Idempotency-Key` and repeat requests because of it. The header was ignored, so the
+/// event was published twice.
 #[tokio::test]
-async fn a_key_counts_under_the_name_with_x_too() {
+async fn a_key_in_x_idempotency_key_counts_too() {
     let hub = TIDECAST.serve(&[]);
     let text = ("Content-Type", "text/plain");
     for headers in [
@@ -103,7 +103,7 @@ async fn a_key_counts_under_the_name_with_x_too() {
 }
 
 #[tokio::test]
-async fn a_key_is_of_its_channel() {
+async fn keys_of_different_channels_are_independent() {
     let hub = TIDECAST.serve(&[]);
     let mut offsets = Vec::new();
     for channel in ["a", "b", "a", "c", "b"] {
@@ -112,14 +112,14 @@ async fn a_key_is_of_its_channel() {
     }
     assert_eq!(offsets, ["1"; 5]);
     assert_eq!(hub.metric("tidecast_events_published_total").await, 3);
-    // Within one array too.
+    // The same holds within one array.
     let both = hub.publish(r#"[{"data":1,"idempotency_key":"x"},{"data":2,"idempotency_key":"x"}]"#).await;
     assert_eq!((&both[0]["position"], &both[1]["repeated"]), (&both[1]["position"], &Value::Bool(true)));
 }
 
-/// Other data under a key that was used was dropped, and answered by 200 as if it had been published.
+/// Other data with a used key were dropped, and the response was 200 as if they had been published.
 #[tokio::test]
-async fn other_data_under_a_key_is_a_conflict_if_the_publisher_says_so() {
+async fn other_data_with_a_used_key_is_a_conflict_if_the_publisher_asks_for_it() {
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     let text = ("Content-Type", "text/plain");
     let in_address = "/publish?idempotency_key=k&idempotency_conflict=error";
@@ -153,7 +153,7 @@ async fn other_data_under_a_key_is_a_conflict_if_the_publisher_says_so() {
     assert_eq!((&same["repeated"], &same["differs"]), (&Value::Bool(true), &Value::Null));
     let batch = br#"[{"data":1},{"data":"other","idempotency_key":"k","idempotency_conflict":"error"},{"data":2}]"#;
     let answer = hub.request("POST", "/publish", &[JSON], batch).await;
-    // The events before it are published, so the problem speaks of this one only.
+    // The earlier events are published, so the problem is about this one only.
     assert!(answer.problem(409).contains("this event is not published"), "{answer:?}");
     assert_eq!((answer.problem(409).is_empty(), &answer.json()["index"]), (false, &Value::from(1)));
     assert_eq!(answer.json()["published"].as_array().map(Vec::len), Some(1));
@@ -163,7 +163,7 @@ async fn other_data_under_a_key_is_a_conflict_if_the_publisher_says_so() {
 }
 
 #[tokio::test]
-async fn a_refused_publish_does_not_use_up_its_key() {
+async fn a_refused_publish_does_not_use_its_key() {
     let hub = TIDECAST.serve(&[]);
     let bad = br#"{"data":1,"type":"stream-open","idempotency_key":"k"}"#;
     hub.request("POST", "/publish", &[JSON], bad).await.problem(400);

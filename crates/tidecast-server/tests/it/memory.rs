@@ -1,4 +1,4 @@
-//! What clients that take nothing cost is back once they are cut, with an allocator that gives back.
+//! The memory of clients that read nothing is returned to the system after they are cut off, with jemalloc.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::TIDECAST;
 
 const STALLED: usize = 200;
 
-/// The memory that is the process' own, without what it shares with others.
+/// Returns the private memory of the process.
 fn memory_bytes(hub: &HubProcess) -> usize {
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", hub.pid())).unwrap();
     let kib = |name: &str| {
@@ -26,19 +26,19 @@ async fn stall(hub: &HubProcess, target: &str) -> EventStream {
     stream
 }
 
-/// Those with several channels have a copy of their own of what they do not take, so much of it that it shows.
+/// A stream of several channels keeps a copy of unwritten bytes, enough to show in the process' memory.
 #[tokio::test]
-async fn who_takes_nothing_is_cut_and_its_memory_is_back() {
+async fn clients_that_read_nothing_are_cut_off_and_their_memory_is_returned() {
     const STALL_TIMEOUT: Duration = Duration::from_secs(2);
     const SLACK: usize = 2 << 20;
     let hub =
         TIDECAST.serve(&["--stall-timeout", "2s", "--send-buffer", "4KiB", "--log-bytes", "1MiB", "--keep-alive", "0"]);
     let publish = async || {
-        // No larger than one read, of which a connection keeps what was not taken.
+        // At most one read, of which a connection keeps the unwritten rest.
         let event = serde_json::json!({ "channel": "a", "data": "m".repeat(60_000) });
         hub.publish(&event.to_string()).await;
     };
-    // Twice, as the first time takes what stays: the log, and rooms that are used again.
+    // Two rounds, as the first fills the log and buffers that are kept.
     let (mut before, mut rounds) = (0, 0);
     while rounds < 2 {
         rounds += 1;

@@ -1,5 +1,5 @@
-//! The configurations of `docs/proxies.md`, with the proxies they are for: streams and events pass, at once and whole, also
-//! while hubs are restarted behind them.
+//! The configurations of `docs/proxies.md` with their proxies: streams pass, and events arrive at once and complete,
+//! also while hubs restart.
 
 mod http2;
 mod setup;
@@ -25,10 +25,11 @@ use self::{
 };
 use crate::{TIDECAST, redis::hub_on};
 
-/// How many streams are open at the same time.
+/// The number of streams that are open at the same time.
 const STREAMS: usize = 40;
 
-/// Longer than any event takes through a proxy that passes it on, and half of what TCP's delayed acknowledgements make of it.
+/// Longer than an event takes through a proxy that does not buffer, and half of the delay that TCP's delayed
+/// acknowledgements cause.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 #[tokio::test]
@@ -61,10 +62,10 @@ async fn lighttpd() {
     check_two(Kind::Lighttpd).await;
 }
 
-/// With one hub. HAProxy held each event back for 200 ms, lighttpd for ever, and Apache asked a hub that was back only
-/// after a minute.
+/// Checks a proxy in front of one hub. HAProxy delayed each event by 200 ms, lighttpd held it for ever, and Apache
+/// waited a minute before it tried a restarted hub.
 async fn check_one(kind: Kind) {
-    // Nothing comes but what is published: a block that arrives was not pushed out by the next.
+    // Nothing else is sent, so no later block pushes an event out of a buffer.
     let mut hub = TIDECAST.serve(&["--keep-alive", "1h"]);
     let proxy = Proxy::start(kind, &[hub.address]).await;
     let target = "/stream?channel=one";
@@ -93,7 +94,7 @@ async fn check_one(kind: Kind) {
     let version = if proxy.http2.is_some() { "2" } else { "1.1" };
     assert_eq!(http_version(&proxy), version, "of {kind:?} with TLS");
 
-    // A restart with what an idle stream is to show.
+    // The hub restarts with the settings for the check of an idle stream.
     let resume = stream.last_event_id().to_owned();
     let listen = hub.address.to_string();
     hub.signal(Signal::TERM);
@@ -125,7 +126,7 @@ async fn check_one(kind: Kind) {
     drop(hub);
 }
 
-/// Forty streams on connections of their own, and as many as the proxy takes on one, hear one event.
+/// Checks that an event reaches forty streams on their own connections, and as many as the proxy allows on one.
 async fn many_streams(hub: &HubProcess, proxy: &Proxy) {
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
@@ -161,7 +162,7 @@ async fn many_streams(hub: &HubProcess, proxy: &Proxy) {
     }
 }
 
-/// Asks with TLS, and answers with the version of HTTP that was agreed on.
+/// Sends a request over TLS and returns the negotiated version of HTTP.
 fn http_version(proxy: &Proxy) -> String {
     let address = format!("https://localhost:{}/healthz", proxy.tls.port());
     let to = format!("localhost:{}:127.0.0.1", proxy.tls.port());
@@ -174,9 +175,9 @@ fn http_version(proxy: &Proxy) -> String {
     String::from_utf8_lossy(&asked.stdout).into_owned()
 }
 
-/// With two hubs on one Redis, which are restarted in turn while a publisher goes on: no request for a stream is answered
-/// by anything but a stream, and every reader gets every event once and in order. With nginx's own `max_fails` 289 requests
-/// in 18 s were answered by 502, each of which closes an `EventSource` for good.
+/// Checks a proxy in front of two hubs on one Redis, which restart in turn while events are published: every request
+/// for a stream gets one, and every reader receives every event once and in order. With nginx's default `max_fails`,
+/// 289 requests in 18 s got a 502, which closes an `EventSource` for good.
 async fn check_two(kind: Kind) {
     const READERS: usize = 8;
     let redis = RedisServer::start(&[]);
@@ -205,7 +206,7 @@ async fn check_two(kind: Kind) {
         hub.signal(Signal::TERM);
         hub.ended().await;
         *hub = hub_on(&redis, &["--listen", &address.to_string()]).await;
-        // As the page says: some proxies ask a hub that was away only after a second or two.
+        // The page says so: some proxies try a hub that was away only after a second or two.
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
     let _ = stop.send(());
@@ -222,7 +223,7 @@ async fn check_two(kind: Kind) {
     assert!(connections > READERS, "no reader was ever cut: the restarts show nothing");
 }
 
-/// Publishes through the proxy until it is answered by 200, always as the same event.
+/// Publishes the same event through the proxy until the status is 200.
 async fn publish(address: SocketAddr, data: &str) {
     let body = json!({"channel": "two", "data": data, "idempotency_key": data}).to_string();
     let asked = request_bytes(address, "POST", "/publish", &[("Content-Type", "application/json")], body.as_bytes());
@@ -236,8 +237,8 @@ async fn publish(address: SocketAddr, data: &str) {
     within("a publish", async { while !attempt().await.unwrap_or(false) {} }).await;
 }
 
-/// Reads until an event has these data; answers with the data of all and how many connections it took. Any status but 200
-/// fails, as it is the end of an `EventSource`.
+/// Reads until an event has these data. Returns the data of all events and the number of connections. Any status but
+/// 200 fails the test, as it closes an `EventSource` for good.
 async fn read_to(mut source: EventSource, last: &str) -> (Vec<String>, usize) {
     let (mut data, mut connections) = (Vec::<String>::new(), 1);
     while data.last().is_none_or(|data| data != last) {

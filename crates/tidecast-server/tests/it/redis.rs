@@ -1,7 +1,7 @@
-//! Hubs on one Redis, which the test starts: what they promise together, and with the Flask programs that are on it too.
+//! Several hubs on one Redis, together with Flask programs.
 //!
-//! What the broker promises by itself is tested in its own crate. Here are real hubs, real readers, and the Redis that is
-//! killed is a real one.
+//! The tests of `tidecast-redis` check the broker by itself. Here the hubs, the readers and the Redis that is killed
+//! are real.
 
 mod away;
 mod databases;
@@ -22,7 +22,7 @@ use tidecast_test::{HubProcess, eventually, redis::RedisServer};
 
 use crate::TIDECAST;
 
-/// A hub on database 0 of this Redis, ready to publish.
+/// Starts a hub on database 0 of a Redis and waits until it can publish.
 pub(crate) async fn hub_on(redis: &RedisServer, arguments: &[&str]) -> HubProcess {
     let url = redis.url();
     let hub = TIDECAST.serve(&[&["--redis", &url], arguments].concat());
@@ -34,7 +34,7 @@ async fn until_ready(hub: &HubProcess) {
     eventually("the hub is ready", async || hub.get("/readyz").await.head.status == 200).await;
 }
 
-/// Publishes by `redis-cli`, as anybody may, any bytes.
+/// Publishes any bytes with `redis-cli`, as other programs may.
 fn publish_by_hand(redis: &RedisServer, channel: &str, payload: &[u8]) {
     let port = redis.port.to_string();
     let mut command = Command::new("redis-cli");

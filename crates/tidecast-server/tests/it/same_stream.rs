@@ -1,9 +1,8 @@
-//! A stream says the same whether a reactor writes it or hyper does: two hubs, one of each kind, go through the same
-//! schedules, drawn at random, and what their clients read is compared byte by byte.
+//! The bytes of a stream are the same whether a reactor or hyper writes them. Two hubs, one of each kind, follow the
+//! same random schedules, and the bytes that their clients read are compared.
 //!
-//! Only epochs differ, which are drawn: each is given the number of its first appearance. Streams of several channels
-//! that have something to catch up with may take turns between the channels as they like; of those each channel is
-//! compared by itself.
+//! Epochs are random, so each is replaced by the number of its first appearance. Streams of several channels may
+//! interleave a backlog in any way, so their channels are compared separately.
 
 mod names;
 mod session;
@@ -16,7 +15,7 @@ use tidecast::wire::Item;
 use tidecast_test::{BROWSER_HEADERS, EventStream, HttpConnection, HubProcess, Signal, request_bytes, soak_factor};
 
 use self::{
-    names::Names,
+    names::EpochNumbers,
     session::{Session, is_reset_of},
 };
 use crate::TIDECAST;
@@ -26,20 +25,20 @@ const STEPS: usize = 70;
 const SESSIONS_MAX: usize = 8;
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
 
-/// The two hubs, and all that was connected to them.
+/// The two hubs and their clients.
 struct Pair {
     hubs: [HubProcess; 2],
     random: Rng,
     open: Vec<Session>,
     closed: Vec<Session>,
-    /// How many events there were, each of which shows its number.
+    /// The number of events so far, which each event has in its data.
     count: usize,
     /// The newest event of each channel.
     newest: HashMap<&'static str, String>,
 }
 
 #[tokio::test]
-async fn the_same_schedule_gives_the_same_streams() {
+async fn reactor_and_hyper_write_the_same_streams() {
     for seed in 0..SCHEDULES * u64::from(soak_factor()) {
         println!("schedule {seed}");
         let mut pair = Pair::start(seed);
@@ -52,7 +51,7 @@ async fn the_same_schedule_gives_the_same_streams() {
 
 impl Pair {
     fn start(seed: u64) -> Self {
-        // With little room in the system's buffers writes are cut.
+        // Small socket buffers interrupt writes.
         let send_buffer = if seed.is_multiple_of(2) { "4KiB" } else { "128KiB" };
         let given =
             ["--keep-alive", "0", "--stall-timeout", "10m", "--stop-timeout", "10m", "--send-buffer", send_buffer];
@@ -96,7 +95,7 @@ impl Pair {
         CHANNELS[self.random.usize(..CHANNELS.len())]
     }
 
-    /// An event that shows its number, of any size and shape.
+    /// Returns an event with its number, of any size and shape.
     fn event(&mut self, channel: &'static str) -> Value {
         self.count += 1;
         let name = format!("{channel}{}", self.count);
@@ -106,7 +105,7 @@ impl Pair {
             5..9 => self.random.usize(200..5_000),
             _ => self.random.usize(5_000..70_000),
         };
-        // No text that could be taken for an epoch.
+        // No text may look like an epoch.
         let filler: String =
             (0..size).map(|_| self.random.choice(*b"ghijklm \nnopq").map_or('z', char::from)).collect();
         let mut event = json!({ "channel": channel });
@@ -128,7 +127,8 @@ impl Pair {
         event
     }
 
-    /// Publishes to both, and has whoever reads at once read it, so that both are at the same point again.
+    /// Publishes to both hubs. Clients that read at once then read the events, so that both hubs are in the same state
+    /// again.
     async fn publish(&mut self, channel: &'static str, events: usize) {
         let events: Vec<_> = (0..events).map(|_| self.event(channel)).collect();
         let body = Value::from(events).to_string();
@@ -198,13 +198,13 @@ impl Pair {
             messages_max: usize::MAX,
         };
         self.open.push(session);
-        // From here on it is known that it has all that came before.
+        // From here on the client has received everything before.
         for channel in channels {
             self.publish(channel, 1).await;
         }
     }
 
-    /// Cuts a session where it is, and has it come back, at once or after something else.
+    /// Cuts a client's connection and reconnects at once or later.
     async fn cut(&mut self, at: usize) {
         let mut session = self.open.swap_remove(at);
         if session.slow && session.exact {
@@ -230,7 +230,8 @@ impl Pair {
         self.open_session(channels, query, slow, false, ids).await;
     }
 
-    /// Deletes a channel, whose readers have read all of it: what is not read is lost, and how much that is is luck.
+    /// Deletes a channel after its readers have read all of it, as how much of the rest they would receive depends on
+    /// timing.
     async fn delete(&mut self, channel: &'static str) {
         for session in self.open.iter_mut().filter(|session| session.channels.contains(&channel)) {
             session.catch_up(channel, &self.newest).await;
@@ -278,7 +279,7 @@ impl Pair {
         for hub in &mut self.hubs {
             assert!(hub.ended().await.0.success());
         }
-        let mut names = [Names::default(), Names::default()];
+        let mut names = [EpochNumbers::default(), EpochNumbers::default()];
         for session in &self.closed {
             session.compare(&mut names);
         }

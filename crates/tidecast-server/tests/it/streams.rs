@@ -1,4 +1,4 @@
-//! What a client sees of streams. All of it holds with and without a reactor.
+//! Streams from the client's side. Every test holds with and without a reactor.
 
 mod bad_stream;
 mod burst;

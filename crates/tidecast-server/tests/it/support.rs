@@ -1,4 +1,4 @@
-//! What several tests of the hub share beside `tidecast-test`.
+//! Helpers that several tests of the hub share beside `tidecast-test`.
 
 mod bystander;
 pub(crate) mod metrics;

@@ -1,4 +1,4 @@
-//! How long a connection may take for a request, and for none.
+//! Time-outs of connections with a request and without.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tidecast_test::{HttpConnection, HubProcess, request_bytes, within};
 
 use crate::{TIDECAST, support::Bystander};
 
-/// A publish, which a connection that says nothing else has answered before hyper, and a request that hyper answers.
+/// Returns a publish request, which the fast path answers, and a request for hyper.
 fn requests(hub: &HubProcess) -> [Vec<u8>; 2] {
     let text = [("Content-Type", "text/plain")];
     [
@@ -21,10 +21,10 @@ fn requests(hub: &HubProcess) -> [Vec<u8>; 2] {
     ]
 }
 
-/// The time for a request's head was that of an idle connection as well, and shorter than the pools of clients keep theirs:
-/// of a hundred publishers in Go some sent a request while the hub closed.
+/// The time-out of a request's head also closed idle connections, and was shorter than the idle time of clients' pools:
+/// of a hundred publishers in Go some sent a request while the hub closed the connection.
 #[tokio::test]
-async fn an_idle_connection_has_a_time_of_its_own() {
+async fn an_idle_connection_has_its_own_timeout() {
     let hub = TIDECAST.serve(&["--header-timeout", "200ms", "--idle-timeout", "10m"]);
     for request in requests(&hub) {
         let mut connection = HttpConnection::open(hub.address).await;
@@ -36,7 +36,7 @@ async fn an_idle_connection_has_a_time_of_its_own() {
         connection.send(&request).await;
         assert_eq!(connection.response("POST").await.head.status, 200);
     }
-    // A connection that never said anything is not idle, but slow with its first request.
+    // A connection without any request is slow, not idle.
     assert!(HttpConnection::open(hub.address).await.is_cut().await);
 
     let hub = TIDECAST.serve(&["--header-timeout", "10m", "--idle-timeout", "200ms"]);
@@ -48,9 +48,9 @@ async fn an_idle_connection_has_a_time_of_its_own() {
     }
 }
 
-/// After one publish a byte now and then of the next request kept a connection for ever: each counted as a sign of life.
+/// After one publish, a byte of the next request now and then kept a connection open for ever.
 #[tokio::test]
-async fn times_count_from_a_requests_first_byte() {
+async fn timeouts_count_from_the_first_byte_of_a_request() {
     let hub = TIDECAST.serve(&["--header-timeout", "500ms", "--body-timeout", "500ms", "--idle-timeout", "10m"]);
     let mut bystander = Bystander::new(&hub).await;
     for first in requests(&hub) {

@@ -1,4 +1,4 @@
-//! As little of an HTTP/2 client as it takes to open many streams on one connection: requests out, the bodies' bytes in.
+//! A minimal HTTP/2 client that opens many streams on one connection.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -10,10 +10,10 @@ use tokio::{
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
-/// Of settings; on a request's headers 1 and 4 are the end of the stream and of the headers.
+/// The flag of a SETTINGS frame. In HEADERS, 1 ends the stream and 4 the headers.
 const ACK: u8 = 1;
 
-/// A connection, and what came on each of its streams.
+/// A connection and the body of each stream so far.
 #[derive(Debug)]
 pub(super) struct Http2 {
     socket: TcpStream,
@@ -22,7 +22,7 @@ pub(super) struct Http2 {
 }
 
 impl Http2 {
-    /// Asks for every target at once.
+    /// Sends a request for each target at once.
     pub(super) async fn get(address: SocketAddr, targets: &[String]) -> Self {
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         put_frame(&mut bytes, SETTINGS, 0, 0, &[]);
@@ -33,7 +33,7 @@ impl Http2 {
             for (name, value) in
                 [(":method", "GET"), (":scheme", "http"), (":path", target), (":authority", &authority)]
             {
-                // A literal with its name, neither of them indexed or compressed.
+                // A literal field with its name, neither indexed nor compressed.
                 headers.push(0);
                 for text in [name, value] {
                     headers.push(u8::try_from(text.len()).expect("it is short"));
@@ -48,7 +48,7 @@ impl Http2 {
         Self { socket, buffer: Vec::new(), bodies }
     }
 
-    /// Reads what comes next. The few bytes of a test stay below the windows that a connection begins with.
+    /// Reads once from the connection. The test sends fewer bytes than the initial flow-control windows allow.
     pub(super) async fn read(&mut self) {
         let read = self.socket.read_buf(&mut self.buffer).await.expect("the connection lives");
         assert!(read > 0, "the proxy closed the connection");

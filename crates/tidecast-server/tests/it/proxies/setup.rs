@@ -1,5 +1,5 @@
-//! A proxy as `docs/proxies.md` configures it: the blocks of the page, around them what a distribution's package or the
-//! host would set, and in place of public ports free ones.
+//! A proxy as `docs/proxies.md` configures it. Around the page's blocks stands what a package or the host would
+//! configure, and the ports are free ones.
 
 use std::{
     fs,
@@ -29,13 +29,13 @@ pub(super) enum Kind {
 pub(super) struct Proxy {
     child: Child,
     folder: PathBuf,
-    /// HTTP/1.1 without TLS.
+    /// The address for HTTP/1.1 without TLS.
     pub(super) plain: SocketAddr,
-    /// HTTP/2 without TLS, unless the page switches HTTP/2 off.
+    /// The address for HTTP/2 without TLS, unless the page disables HTTP/2.
     pub(super) http2: Option<SocketAddr>,
-    /// How many streams are open on one connection: what the page says if it names a number, else forty.
+    /// The number of streams on one connection: the page's own number, or else forty.
     pub(super) http2_streams: usize,
-    /// As on the page, with TLS.
+    /// The address with TLS, as on the page.
     pub(super) tls: SocketAddr,
 }
 
@@ -71,7 +71,7 @@ impl Proxy {
         proxy
     }
 
-    /// Asks through the proxy, as a client that does not go on if it gets no answer.
+    /// Connects through the proxy as a client that gives up if it gets no response.
     pub(super) async fn connection(&self) -> HttpConnection {
         HttpConnection::open(self.plain).await
     }
@@ -79,7 +79,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // The group, as some leave their workers behind.
+        // The process group, as some proxies leave their workers behind.
         if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -95,7 +95,7 @@ impl Drop for Proxy {
 }
 
 impl Kind {
-    /// The blocks of the page, of which the last stands in place of the one that names the hub.
+    /// Returns the blocks of the page. The last replaces the one that names the hub.
     fn blocks(self) -> Vec<&'static str> {
         let fence = match self {
             Self::Nginx => "```nginx\n",
@@ -107,7 +107,7 @@ impl Kind {
         PAGE.split(fence).skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect()
     }
 
-    /// The page's configuration with this host's addresses and files.
+    /// Returns the page's configuration with the addresses and files of the test.
     fn configuration(self, hubs: &[SocketAddr], folder: &Path, [plain, http2, tls]: [SocketAddr; 3]) -> String {
         let mut blocks = self.blocks();
         let two = blocks.pop().expect("the page has blocks of each proxy");
@@ -155,7 +155,7 @@ impl Kind {
                 let modules: String = listed
                     .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
                     .collect();
-                // The same host without TLS.
+                // The same site without TLS.
                 let host = text.split("<VirtualHost").nth(1).and_then(|host| host.split("</VirtualHost>").next());
                 let host = host.expect("a virtual host").lines().filter(|line| !line.trim().starts_with("SSL"));
                 let host = host.collect::<Vec<_>>().join("\n").replace("*:443", &plain.to_string());
@@ -170,7 +170,7 @@ impl Kind {
             Self::Caddy => {
                 let site = "events.example.com {\n";
                 let tls_of = format!("https://{tls} {{\n    tls {folder}/events.crt {folder}/events.key\n");
-                // An address that a client names is matched as a name.
+                // The proxy compares the host of a request as a name.
                 put(site, &tls_of);
                 let others = format!("http://{plain}, http://{http2} {{\n    import tidecast\n}}\n");
                 format!(

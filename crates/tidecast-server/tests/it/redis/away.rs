@@ -1,4 +1,5 @@
-//! Redis is away: the hub says so, keeps its streams, takes new ones, and goes on by itself where everybody was.
+//! While Redis is unavailable, the hub reports it, keeps its streams open and accepts new ones. Afterwards the streams
+//! resume by themselves.
 
 use std::time::{Duration, Instant};
 
@@ -12,29 +13,29 @@ use tokio::{
 use super::{hub_on, until_ready};
 use crate::TIDECAST;
 
-/// What is answered to a publish that can't be made.
-async fn refused(hub: &HubProcess) -> String {
+/// Publishes, which must fail, and returns the detail of the problem.
+async fn refused_detail(hub: &HubProcess) -> String {
     let answer = hub.request("POST", "/publish", &[("Content-Type", "application/json")], br#"{"data":"lost"}"#).await;
     let detail = answer.problem(503);
     assert_eq!(answer.head.header("retry-after"), Some("1"), "{answer:?}");
     detail
 }
 
-async fn until_away(hub: &HubProcess) {
+async fn until_unavailable(hub: &HubProcess) {
     eventually("the hub is not ready", async || hub.get("/readyz").await.head.status == 503).await;
 }
 
 #[tokio::test]
-async fn a_hub_begins_without_its_redis_and_waits_for_it() {
+async fn a_hub_starts_without_its_redis_and_waits_for_it() {
     let port = free_port();
     let url = format!("redis://127.0.0.1:{port}");
     let hub = TIDECAST.serve(&["--redis", &url, "--keep-alive", "100ms"]);
     assert_eq!(hub.get("/healthz").await.text(), "alive\n");
     assert!(!hub.get("/readyz").await.problem(503).is_empty());
-    assert!(!refused(&hub).await.is_empty());
+    assert!(!refused_detail(&hub).await.is_empty());
     assert_eq!(hub.metric("tidecast_redis_connected").await, 0);
 
-    // A stream has its head at once and is kept alive, before anybody knows where it stands.
+    // A stream gets its head and keep-alive comments at once, before its position is known.
     let mut stream = hub.stream("/stream?channel=news").await;
     let body = stream.body_until("\n:\n:\n").await;
     assert!(body.starts_with(": tidecast\nretry: 3000\n"), "{body:?}");
@@ -50,9 +51,9 @@ async fn a_hub_begins_without_its_redis_and_waits_for_it() {
     assert_eq!(hub.metric("tidecast_redis_channels_subscribed").await, 1);
 }
 
-/// Each attempt had a line of its own, 63 in half a minute.
+/// Each attempt logged a line, 63 in half a minute.
 #[tokio::test]
-async fn a_redis_that_refuses_every_attempt_does_not_fill_the_log() {
+async fn a_redis_that_refuses_every_connection_does_not_fill_the_log() {
     const REFUSAL: &[u8] = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
     let redis = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("redis://:wrong@{}", redis.local_addr().expect("an address"));
@@ -63,7 +64,7 @@ async fn a_redis_that_refuses_every_attempt_does_not_fill_the_log() {
         tokio::spawn(async move {
             let mut request = [0; 1_024];
             while let Ok(read @ 1..) = attempt.read(&mut request).await {
-                // Each command begins with a `*`.
+                // Each command begins with `*`.
                 let commands = request[..read].iter().filter(|byte| **byte == b'*').count();
                 let _ = attempt.write_all(&REFUSAL.repeat(commands)).await;
             }
@@ -77,16 +78,17 @@ async fn a_redis_that_refuses_every_attempt_does_not_fill_the_log() {
 }
 
 #[tokio::test]
-async fn no_password_is_said_while_redis_is_away() {
+async fn no_password_is_revealed_while_redis_is_unavailable() {
     let url = format!("redis://me:hunter2@127.0.0.1:{}/0?password=hunter2", free_port());
     let hub = TIDECAST.serve(&["--redis", &url, "--log", "trace"]);
-    let said = hub.get("/readyz").await.problem(503) + &refused(&hub).await + &hub.stdout() + &hub.stderr();
+    let said = hub.get("/readyz").await.problem(503) + &refused_detail(&hub).await + &hub.stdout() + &hub.stderr();
     assert!(!said.contains("hunter2"), "{said}");
 }
 
-/// Killed, and started on the same port with what it had: every event was acknowledged after it was on disk.
+/// Redis is killed and started again on the same port with its data, as it acknowledges events only after they are on
+/// disk.
 #[tokio::test]
-async fn streams_stay_open_while_redis_is_killed_and_catch_up_after() {
+async fn streams_stay_open_while_redis_is_killed_and_catch_up_afterwards() {
     let mut redis = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut streams = Vec::new();
@@ -106,12 +108,12 @@ async fn streams_stay_open_while_redis_is_killed_and_catch_up_after() {
 
     redis.kill();
     for hub in [&one, &other] {
-        until_away(hub).await;
-        assert!(!refused(hub).await.is_empty());
+        until_unavailable(hub).await;
+        assert!(!refused_detail(hub).await.is_empty());
     }
     let resumed = format!("/stream?channel=news&last_event_id={}", positions[2]);
     let mut resumed = [one.stream(&resumed).await, other.stream(&resumed).await];
-    // What was not read before has no log on this hub, and comes from Redis alone.
+    // This hub has no log of a channel that nobody has read, so its events come from Redis alone.
     let mut several = other.stream("/stream?channel=quiet&channel=news").await;
 
     redis.run();
@@ -123,7 +125,7 @@ async fn streams_stay_open_while_redis_is_killed_and_catch_up_after() {
     for stream in streams.iter_mut().chain([&mut several]) {
         let (data, resets) = stream.data_until("after").await;
         assert_eq!(data, ["after"], "no event twice");
-        // Another process may have lost what it acknowledged: its readers are told, and once.
+        // A restarted Redis may have lost acknowledged events, so readers are told once.
         assert!(resets <= 1, "{resets} resets");
     }
     for stream in &mut resumed {
@@ -136,9 +138,9 @@ async fn streams_stay_open_while_redis_is_killed_and_catch_up_after() {
     }
 }
 
-/// Without its data Redis begins anew: who comes back with a position of before is told, and nobody waits for ever.
+/// Redis without its data starts new epochs: a client with an old position gets a reset, and no stream waits for ever.
 #[tokio::test]
-async fn a_redis_that_lost_everything_is_told_to_readers() {
+async fn readers_get_a_reset_if_redis_lost_its_data() {
     let mut redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let mut stream = hub.stream("/stream?channel=news").await;
@@ -146,7 +148,7 @@ async fn a_redis_that_lost_everything_is_told_to_readers() {
     hub.publish(r#"{"channel":"news","data":"before"}"#).await;
     assert_eq!(stream.message().await.data, "before");
     redis.kill();
-    until_away(&hub).await;
+    until_unavailable(&hub).await;
     redis.run();
     until_ready(&hub).await;
     hub.publish(r#"{"channel":"news","data":"after"}"#).await;
@@ -155,13 +157,13 @@ async fn a_redis_that_lost_everything_is_told_to_readers() {
 }
 
 #[tokio::test]
-async fn a_hub_ends_in_time_while_redis_is_away() {
+async fn a_hub_stops_in_time_while_redis_is_unavailable() {
     let mut redis = RedisServer::start(&[]);
     let mut hub = hub_on(&redis, &["--stop-timeout", "1s"]).await;
     let mut live = hub.stream("/stream?channel=a").await;
     live.until_live().await;
     redis.kill();
-    until_away(&hub).await;
+    until_unavailable(&hub).await;
     let mut opening = hub.stream("/stream?channel=b").await;
     hub.signal(Signal::TERM);
     for stream in [&mut live, &mut opening] {

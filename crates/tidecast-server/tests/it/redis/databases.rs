@@ -1,4 +1,4 @@
-//! Hubs that share a server and not their channels: on different databases, or under different prefixes.
+//! Hubs on one Redis server with different databases or prefixes share no channel.
 
 use serde_json::{Value, json};
 use tidecast_test::HubProcess;
@@ -7,8 +7,8 @@ use tidecast_test::redis::RedisServer;
 use super::{hub_on, until_ready};
 use crate::TIDECAST;
 
-/// Three hubs that have nothing in common but the server: another database, another prefix.
-async fn strangers(redis: &RedisServer, more: &[&str]) -> [HubProcess; 3] {
+/// Starts three hubs on one server, with another database or another prefix each.
+async fn separate_hubs(redis: &RedisServer, more: &[&str]) -> [HubProcess; 3] {
     let elsewhere = format!("redis://127.0.0.1:{}/1", redis.port);
     let other_database = TIDECAST.serve(&[&["--redis", &elsewhere], more].concat());
     until_ready(&other_database).await;
@@ -21,12 +21,12 @@ fn data(events: &Value) -> Vec<&str> {
     events.iter().map(|event| event["data"].as_str().expect("a string")).collect()
 }
 
-/// Redis' plain channels know neither databases nor prefixes, so there the hubs have to tell by themselves.
+/// Redis publishes to all databases and knows no prefixes, so the hubs have to ignore foreign messages.
 #[tokio::test]
-async fn they_hear_nothing_of_each_other() {
+async fn hubs_with_different_databases_or_prefixes_do_not_receive_each_others_events() {
     for compat in ["true", "false"] {
         let redis = RedisServer::start(&[]);
-        let hubs = strangers(&redis, &["--redis-compat", compat]).await;
+        let hubs = separate_hubs(&redis, &["--redis-compat", compat]).await;
         let mut streams = Vec::new();
         for hub in &hubs {
             let mut stream = hub.stream("/stream?channel=news").await;
@@ -49,7 +49,7 @@ async fn they_hear_nothing_of_each_other() {
             let mut resumed = hub.stream(&format!("/stream?channel=news&last_event_id={}", positions[number][4])).await;
             assert_eq!(resumed.data_until(&own[19]).await, (own[5..].to_vec(), 0), "what is replayed");
             assert_eq!(hub.metric("tidecast_redis_foreign_events_total").await, 0);
-            // The last ones come when all of a hub's own are there already.
+            // The last foreign messages arrive after all of the hub's own.
             let elsewhere = if compat == "true" { 40 } else { 0 };
             hub.until_metric("tidecast_redis_elsewhere_events_total", elsewhere).await;
         }

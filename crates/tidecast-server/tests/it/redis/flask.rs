@@ -1,6 +1,6 @@
-//! The real Flask-SSE under gunicorn with gevent, on the same Redis as a hub: each hears what the other publishes.
+//! The real Flask-SSE under gunicorn with gevent, on the same Redis as a hub. Each receives the events of the other.
 //!
-//! The program is `tests/flask/app.py`; `cargo xtask setup` brings what it runs on.
+//! The program is `tests/flask/app.py`; `cargo xtask setup` installs its requirements.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use super::hub_on;
 
 /// A running Flask program.
 struct Flask {
-    /// Of gunicorn, which leads a group of processes of its own.
+    /// The gunicorn process, which leads its own process group.
     child: Child,
     address: SocketAddr,
     log: PathBuf,
@@ -52,7 +52,7 @@ impl Flask {
         flask
     }
 
-    /// Publishes under the names that `sse.publish` has; answers how many connections of Redis had the channel.
+    /// Calls `sse.publish` with these arguments and returns how many Redis connections received the message.
     async fn publish(&self, message: &Value) -> u64 {
         let headers = [("Content-Type", "application/json")];
         let mut connection = HttpConnection::open(self.address).await;
@@ -64,7 +64,7 @@ impl Flask {
         answer.json()["receivers"].as_u64().expect("a number")
     }
 
-    /// Asks for a stream. Flask-SSE sends nothing before the first event, not even a head.
+    /// Requests a stream. Flask-SSE sends nothing before the first event, not even a head.
     async fn ask_for(&self, target: &str) -> HttpConnection {
         let mut connection = HttpConnection::open(self.address).await;
         connection.send(&request_bytes(self.address, "GET", target, &[], b"")).await;
@@ -74,7 +74,7 @@ impl Flask {
 
 impl Drop for Flask {
     fn drop(&mut self) {
-        // Its worker would outlive it by as long as its streams are open.
+        // The worker would outlive gunicorn until its streams end.
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
@@ -85,7 +85,7 @@ impl Drop for Flask {
     }
 }
 
-/// Waits until so many connections of Redis have a channel.
+/// Waits until this many Redis connections are subscribed to a channel.
 async fn until_subscribed(redis: &RedisServer, channel: &str, count: usize) {
     let expected = format!("\r\n:{count}\r\n");
     eventually(&format!("{count} subscriptions"), async || {
@@ -95,7 +95,7 @@ async fn until_subscribed(redis: &RedisServer, channel: &str, count: usize) {
 }
 
 #[tokio::test]
-async fn what_it_publishes_is_seen_by_our_subscribers() {
+async fn readers_of_the_hub_receive_the_events_of_flask_sse() {
     let redis = RedisServer::start(&[]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let flask = Flask::start(&redis).await;
@@ -125,19 +125,19 @@ async fn what_it_publishes_is_seen_by_our_subscribers() {
         hub.until_metric("tidecast_redis_foreign_events_total", told.len() as u64).await;
         assert_eq!(hub.metric("tidecast_redis_poison_payloads_total").await, 0);
     }
-    // A channel of another name, and one that is read by nobody here.
+    // An event of another channel, which nobody reads here.
     assert_eq!(flask.publish(&json!({ "data": "x", "channel": "nobody" })).await, 0);
 }
 
 #[tokio::test]
-async fn what_we_publish_is_seen_by_its_subscribers() {
+async fn readers_of_flask_sse_receive_the_events_of_the_hub() {
     let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let flask = Flask::start(&redis).await;
     let asked = [flask.ask_for("/stream?channel=news").await, flask.ask_for("/stream?channel=news").await];
     until_subscribed(&redis, "news", 2).await;
 
-    // Text and JSON; an id and a type, and neither; in all shapes, so that each line of a payload is parsed there.
+    // Text and JSON, with and without an id and a type, so that Flask-SSE reads each part of a payload.
     for event in [
         json!({ "data": "l1\nl2", "type": "t", "id": "own 7" }),
         json!({ "data": "é🌊 \u{1f600} \\ \"quoted\" \u{7f}" }),
@@ -165,14 +165,14 @@ async fn what_we_publish_is_seen_by_its_subscribers() {
             ("message", "after"),
         ];
         assert_eq!(seen, expected);
-        // A position is none of its ids: what is seen is the last own one.
+        // Flask-SSE does not send positions, so the last id is an id of a publisher.
         assert!(messages.iter().all(|message| message.last_event_id == "own 7"), "{messages:?}");
     }
 }
 
-/// The older extension is no package; a few lines of the program read as it does. It knows arrays only.
+/// The older extension is not a package, so a few lines of the program read as it does. It accepts arrays only.
 #[tokio::test]
-async fn what_we_publish_as_arrays_is_seen_by_subscribers_of_the_older_extension() {
+async fn readers_of_the_older_extension_receive_events_that_the_hub_publishes_as_arrays() {
     let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &["--redis-plain-format", "array"]).await;
     let other = hub_on(&redis, &[]).await;
@@ -195,7 +195,7 @@ async fn what_we_publish_as_arrays_is_seen_by_subscribers_of_the_older_extension
         let published = hub.publish(&body.to_string()).await;
         let seen = theirs.message().await;
         assert_eq!((&*seen.event_type, &*seen.data), (event_type, data));
-        // A hub reads what the publisher said, in either format.
+        // A hub reads both formats.
         let seen = ours.message().await;
         assert_eq!((&*seen.event_type, &*seen.data), (event_type, data));
         assert_eq!(published["id"], seen.last_event_id);

@@ -1,4 +1,5 @@
-//! What others publish on the same Redis: events in both shapes are live and in their place; what is no event hurts nobody.
+//! Messages of other programs on the same Redis: events in both formats are delivered live, and anything else is
+//! ignored.
 
 use serde_json::json;
 use tidecast_test::redis::RedisServer;
@@ -6,7 +7,7 @@ use tidecast_test::redis::RedisServer;
 use super::{hub_on, publish_by_hand};
 
 #[tokio::test]
-async fn both_shapes_are_events_in_their_place_and_are_never_replayed() {
+async fn foreign_events_in_both_formats_are_delivered_in_order_and_never_replayed() {
     let redis = RedisServer::start(&[]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut streams = Vec::new();
@@ -41,7 +42,8 @@ async fn both_shapes_are_events_in_their_place_and_are_never_replayed() {
             ("message", "ours 3"),
         ];
         assert_eq!(seen, expected);
-        // They have no position: whoever is cut among them goes on after the last event that has one.
+        // Foreign events have no position: a client that is cut off among them resumes after the last event that has
+        // one.
         let [first, second, third] = [&first, &second, &third].map(|answer| answer["id"].clone());
         assert_eq!(ids, [first.clone(), first.clone(), first, second.clone(), second.clone(), second, third]);
     }
@@ -60,7 +62,7 @@ async fn both_shapes_are_events_in_their_place_and_are_never_replayed() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_is_counted_and_passed_over() {
+async fn malformed_messages_are_counted_and_ignored() {
     let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let mut stream = hub.stream("/stream?channel=news&channel=sse").await;
@@ -100,7 +102,7 @@ async fn what_is_no_event_is_counted_and_passed_over() {
     ];
     for (number, payload) in poison.iter().enumerate() {
         publish_by_hand(&redis, "news", payload);
-        // After each the stream is as it was, for ours and for theirs.
+        // After each message the stream still receives the hub's events and foreign ones.
         hub.publish(&json!({ "channel": "news", "data": format!("ours {number}") }).to_string()).await;
         publish_by_hand(&redis, "news", br#"{"data": "theirs"}"#);
         let shown = String::from_utf8_lossy(&payload[..payload.len().min(40)]).into_owned();
@@ -113,7 +115,7 @@ async fn what_is_no_event_is_counted_and_passed_over() {
     for reason in ["expired", "restarted", "unknown-id", "too-slow"] {
         assert_eq!(hub.metric(&format!("tidecast_resets_total{{reason=\"{reason}\"}}")).await, 0, "{reason}");
     }
-    // Logged, with what it is about; not one line for each, and never the whole of it.
+    // The log names the channel; it has neither a line for each message nor whole messages.
     let warnings = hub.stderr();
     let warned = warnings.lines().filter(|line| line.contains("WARN")).count() as u64;
     assert!(warned >= 1 && warned < count, "{warned} of {count}: {warnings}");

@@ -1,4 +1,4 @@
-//! Names of channels that mean something to Redis, or could: each is a channel of its own, on every hub.
+//! Channel names that have a meaning in Redis, or could have one. Each is a separate channel on every hub.
 
 use serde_json::json;
 use tidecast_test::redis::RedisServer;
@@ -39,7 +39,7 @@ fn escape(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_name_is_a_channel_of_its_own() {
+async fn every_name_is_a_separate_channel() {
     let longest = "ü".repeat(127);
     let names: Vec<&str> = NAMES.into_iter().chain(["tidecast:0:control", "__keyspace@0__:a", &longest]).collect();
     for compat in ["true", "false"] {
@@ -62,7 +62,7 @@ async fn every_name_is_a_channel_of_its_own() {
             let both = [format!("first {name}"), format!("last {name}")];
             assert_eq!(stream.data_until(&both[1]).await, (both.to_vec(), 0), "{name} with compat {compat}");
         }
-        // A hub that nobody reads from has it all from Redis.
+        // A hub without readers gets all events from Redis.
         let third = hub_on(&redis, &["--redis-compat", compat]).await;
         for name in &names {
             let events = third.get(&format!("/channels/{}/events", escape(name))).await.json();
@@ -75,7 +75,7 @@ async fn every_name_is_a_channel_of_its_own() {
             assert_eq!(hub.metric("tidecast_redis_poison_payloads_total").await, 0);
             assert_eq!(hub.metric("tidecast_redis_foreign_events_total").await, 0);
         }
-        // Forgetting one leaves the others alone.
+        // Deleting one channel leaves the others alone.
         assert_eq!(one.request("DELETE", &format!("/channels/{}", escape("{a}")), &[], b"").await.head.status, 204);
         for (name, count) in [("{a}", 0), ("{b}", 2), ("{{a}}", 2), ("%7Ba%7D", 2)] {
             let events = third.get(&format!("/channels/{}/events", escape(name))).await.json();

@@ -1,4 +1,5 @@
-//! Several hubs as one: what is published at one is read at all, and a reader may go from one to another at any time.
+//! Several hubs as one: an event that is published at one hub reaches the readers of all, and a reader may move between
+//! hubs at any time.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -13,11 +14,11 @@ const READERS: usize = 24;
 const ROUNDS: usize = 300;
 const LAST_WORD: &str = "the end";
 
-/// Acknowledged events by their offset: data and own id.
+/// Acknowledged events by their offset: the data and the publisher's id.
 type Published = BTreeMap<u64, (String, Option<String>)>;
 
 #[tokio::test]
-async fn readers_of_a_hub_that_is_killed_go_on_at_the_other() {
+async fn readers_of_a_killed_hub_resume_at_the_other() {
     let redis = RedisServer::start(&[]);
     let (mut one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut readers = JoinSet::new();
@@ -30,12 +31,12 @@ async fn readers_of_a_hub_that_is_killed_go_on_at_the_other() {
 
     let mut published = Published::new();
     for round in 0..ROUNDS {
-        // At both hubs as long as there are two, every third with an id of its own.
+        // At both hubs while there are two; every third event has a publisher's id.
         let hub = if round < ROUNDS / 2 && round % 2 == 0 { &one } else { &other };
         let id = (round % 3 == 0).then(|| format!("own {round} ü"));
         publish(hub, &format!("known {round}"), id, &mut published).await;
         if round == ROUNDS / 2 {
-            leave_requests_unanswered(&one).await;
+            publish_without_reading_responses(&one).await;
             one.signal(Signal::KILL);
             one.ended().await;
         }
@@ -48,7 +49,7 @@ async fn readers_of_a_hub_that_is_killed_go_on_at_the_other() {
         let (messages, cut) = read.expect("a reader reads");
         cuts += cut;
         compare(&messages, &published);
-        // What was not acknowledged came for all in the same place, or for none.
+        // An event that was not acknowledged arrived in the same place for all readers, or for none.
         let data: Vec<_> = messages.into_iter().map(|message| message.data).collect();
         assert_eq!(first.get_or_insert_with(|| data.clone()), &data);
     }
@@ -69,7 +70,7 @@ async fn an_idempotency_key_is_known_at_every_hub() {
     let mut again = other.publish(body).await;
     assert_eq!(again.as_object_mut().unwrap().remove("repeated"), Some(true.into()));
     assert_eq!(again, first, "answered as the first time");
-    // Another event under the key is one at every hub, too.
+    // Another event with the same key is a duplicate at every hub.
     let conflict = r#"{"channel":"news","data":"other","idempotency_key":"k","idempotency_conflict":"error"}"#;
     let json = ("Content-Type", "application/json");
     other.request("POST", "/publish", &[json], conflict.as_bytes()).await.problem(409);
@@ -78,7 +79,7 @@ async fn an_idempotency_key_is_known_at_every_hub() {
 }
 
 #[tokio::test]
-async fn a_channel_that_is_forgotten_is_so_at_every_hub() {
+async fn a_deleted_channel_is_deleted_at_every_hub() {
     let redis = RedisServer::start(&[]);
     let (one, other) = (hub_on(&redis, &[]).await, hub_on(&redis, &[]).await);
     let mut stream = other.stream("/stream?channel=news").await;
@@ -93,7 +94,7 @@ async fn a_channel_that_is_forgotten_is_so_at_every_hub() {
     assert_eq!(events["events"].as_array().map(Vec::len), Some(1), "{events}");
 }
 
-/// Reads to the last word. One whose hub dies goes on at the other.
+/// Reads to the last event. A reader whose hub dies moves to the other.
 async fn read(mut source: EventSource, other: SocketAddr) -> (Vec<Message>, usize) {
     let (mut messages, mut cuts) = (Vec::new(), 0);
     loop {
@@ -117,15 +118,15 @@ async fn publish(hub: &HubProcess, data: &str, id: Option<String>, published: &m
     assert!(before.is_none(), "two events at {position}");
 }
 
-/// Sends publishes that nobody waits for: the hub is killed with some of them done, and nobody knows which.
-async fn leave_requests_unanswered(hub: &HubProcess) {
+/// Sends publishes without reading the responses: the hub is killed while it handles them.
+async fn publish_without_reading_responses(hub: &HubProcess) {
     let mut connection = HttpConnection::open(hub.address).await;
     for number in 0..50 {
         let body = json!({ "channel": "news", "data": format!("unknown {number}") }).to_string();
         let headers = [("Content-Type", "application/json")];
         connection.send(&request_bytes(hub.address, "POST", "/publish", &headers, body.as_bytes())).await;
     }
-    // The first of them is under way, so that the end comes in the middle.
+    // The first request is under way, so that the hub is killed in the middle.
     assert_eq!(connection.head().await.status, 200);
 }
 

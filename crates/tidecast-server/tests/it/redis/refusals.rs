@@ -1,4 +1,4 @@
-//! Redis is there and refuses: the publisher is told in Redis' own words, and the streams do not notice.
+//! Redis refuses commands: publishers get its error, and streams are not affected.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use tidecast_test::{HubProcess, eventually, redis::RedisServer};
 
 use super::{hub_on, until_ready};
 
-async fn refused(hub: &HubProcess) -> String {
+async fn refused_detail(hub: &HubProcess) -> String {
     let body = br#"{"channel":"news","data":"refused"}"#;
     let answer = hub.request("POST", "/publish", &[("Content-Type", "application/json")], body).await;
     let detail = answer.problem(503);
@@ -20,19 +20,19 @@ fn configure(redis: &RedisServer, name: &str, value: &str) {
 }
 
 #[tokio::test]
-async fn no_memory_is_a_503_that_says_so() {
+async fn redis_without_memory_is_a_503_with_the_reason() {
     let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let mut stream = hub.stream("/stream?channel=news").await;
     stream.until_live().await;
     hub.publish(r#"{"channel":"news","data":"before"}"#).await;
     configure(&redis, "maxmemory", "1");
-    assert!(refused(&hub).await.contains("OOM"));
+    assert!(refused_detail(&hub).await.contains("OOM"));
     assert!(hub.metric("tidecast_publishes_failed_total").await >= 1);
-    // It said `ready` here, so that whoever spreads publishers over hubs went on sending them to this one.
+    // `/readyz` reported ready, so a load balancer kept sending publishers to this hub.
     let ready = hub.request("GET", "/readyz", &[], b"").await;
     assert!(ready.problem(503).contains("OOM"), "{ready:?}");
-    // What is there can be read all the same, by who is here and by who comes.
+    // Retained events can still be read, by present and new readers.
     let mut late = hub.stream("/stream?channel=news&last=1").await;
     assert_eq!(late.message().await.data, "before");
     configure(&redis, "maxmemory", "0");
@@ -43,18 +43,18 @@ async fn no_memory_is_a_503_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_is_a_503_that_says_so() {
+async fn redis_with_a_failing_disk_is_a_503_with_the_reason() {
     let redis = RedisServer::start(&[]);
     let hub = hub_on(&redis, &[]).await;
     let mut stream = hub.stream("/stream?channel=news").await;
     stream.until_live().await;
-    // Where its folder was, nothing can be saved.
+    // Redis cannot save without its folder.
     configure(&redis, "save", "3600 1");
     fs::remove_dir_all(redis.folder()).expect("the folder is there");
     redis.command(&["BGSAVE"]).expect("an answer");
     let failed = || redis.command(&["INFO", "persistence"]).is_some_and(|info| info.contains("bgsave_status:err"));
     eventually("saving fails", async || failed()).await;
-    assert!(refused(&hub).await.contains("MISCONF"));
+    assert!(refused_detail(&hub).await.contains("MISCONF"));
     configure(&redis, "stop-writes-on-bgsave-error", "no");
     until_ready(&hub).await;
     hub.publish(r#"{"channel":"news","data":"after"}"#).await;

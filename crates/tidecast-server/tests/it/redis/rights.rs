@@ -1,4 +1,4 @@
-//! The rights that `docs/redis.md` names for a hub's user are all that it needs: Redis says so itself.
+//! The permissions that `docs/redis.md` lists for a hub's user are sufficient, as Redis' log of refused commands shows.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use tidecast_test::redis::RedisServer;
 use super::until_ready;
 use crate::TIDECAST;
 
-/// The rule as the page has it.
+/// Returns the ACL rule of the page.
 fn documented_rule() -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/redis.md");
     let page = fs::read_to_string(page).expect("the page on Redis");
@@ -16,14 +16,14 @@ fn documented_rule() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_documented_rights_are_enough() {
+async fn the_documented_permissions_are_sufficient() {
     let redis = RedisServer::start(&[]);
     let rule = documented_rule();
     let answer = redis.command(&rule.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(answer.as_deref(), Some("+OK\r\n"), "{rule:?}");
     let url = format!("redis://tidecast:choose-one@127.0.0.1:{}/3", redis.port);
     for arguments in [&["--redis", url.as_str()][..], &["--redis", &url, "--redis-history-events", "0"]] {
-        // Soon silent, so that it is probed, and its heads are compared.
+        // Soon silent, so that the hub probes it and compares its heads.
         let often = ["--redis-probe-interval", "100ms", "--redis-compare-interval", "100ms"];
         let hub = TIDECAST.serve(&[arguments, &often].concat());
         until_ready(&hub).await;
@@ -40,7 +40,7 @@ async fn the_documented_rights_are_enough() {
         stream.data_until("three").await;
         let mut resumed = hub.stream(&format!("/stream?channel=news&last_event_id={}", stream.last_event_id())).await;
         resumed.until_live().await;
-        // Released, and so unsubscribed from.
+        // Released, so that the hub unsubscribes.
         drop((stream, resumed));
         hub.until_metric("tidecast_redis_channels_subscribed", 0).await;
         hub.request("DELETE", "/channels/news", &[], b"").await;

@@ -1,4 +1,4 @@
-//! Which Redis is taken, and that the hub says which and from where. None of it needs one that answers.
+//! The sources of the Redis URL and their precedence. None of the tests needs a running Redis.
 
 use std::{fs, path::PathBuf};
 
@@ -9,7 +9,7 @@ use crate::{
     support::metrics::{documented_names, scraped_names},
 };
 
-/// Ends with the test.
+/// A temporary file, removed when it is dropped.
 struct File(PathBuf);
 
 impl File {
@@ -30,7 +30,7 @@ impl Drop for File {
     }
 }
 
-/// What a hub says of its broker when it starts.
+/// Returns the line about the broker that a hub prints at its start.
 async fn broker_line(variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let hub = TIDECAST.serve_with(arguments, |command| command.envs(variables.iter().copied()));
     let mut line = None;
@@ -46,7 +46,7 @@ async fn broker_line(variables: &[(&str, &str)], arguments: &[&str]) -> String {
     line
 }
 
-/// Runs a command that ends by itself; answers with its exit status and all that it said.
+/// Runs a command to its end. Returns its exit status and its output.
 fn program(command: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let mut program = TIDECAST.command(&[]);
     let child = program.arg(command).args(arguments).envs(variables.iter().copied()).spawn();
@@ -61,7 +61,7 @@ fn program(command: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Op
 }
 
 #[tokio::test]
-async fn the_first_that_names_a_redis_is_taken_and_said() {
+async fn the_first_source_of_a_redis_url_is_used_and_named() {
     let port = free_port();
     let url = |db: u8| format!("redis://:hunter2@127.0.0.1:{port}/{db}");
     let shown = |db: u8, source: &str| format!("redis redis://:***@127.0.0.1:{port}/{db} (from {source})");
@@ -91,7 +91,7 @@ async fn the_first_that_names_a_redis_is_taken_and_said() {
 }
 
 #[tokio::test]
-async fn what_a_url_says_to_others_is_a_warning() {
+async fn parameters_of_a_url_for_other_clients_cause_a_warning() {
     let url = format!("redis://:hunter2@127.0.0.1:{}/0?decode_responses=True&max_connections=10", free_port());
     let hub = TIDECAST.serve_with(&[], |command| command.env("REDIS_URL", &url));
     for option in ["decode_responses", "max_connections"] {
@@ -104,7 +104,7 @@ async fn what_a_url_says_to_others_is_a_warning() {
 }
 
 #[test]
-fn a_url_that_is_wrong_is_a_configuration_that_is_wrong() {
+fn an_invalid_url_is_an_invalid_configuration() {
     for (variables, arguments, source) in [
         (&[][..], &["--redis", "http://:hunter2@localhost"][..], "--redis"),
         (&[][..], &["--redis", ""], "--redis"),
@@ -123,7 +123,7 @@ fn a_url_that_is_wrong_is_a_configuration_that_is_wrong() {
 }
 
 #[test]
-fn what_is_in_force_is_shown_with_the_password_masked() {
+fn the_effective_settings_are_shown_with_the_password_masked() {
     let url = "redis://me:hunter2@localhost:6379/1";
     let (status, said) = program("print-config", &[("TIDECAST_REDIS", url)], &["--redis-compat", "false"]);
     assert_eq!(status, Some(0), "{said}");
@@ -132,7 +132,7 @@ fn what_is_in_force_is_shown_with_the_password_masked() {
 }
 
 #[tokio::test]
-async fn redis_has_its_metrics_and_memory_has_none_of_them() {
+async fn only_a_hub_on_redis_has_the_metrics_of_redis() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     for (arguments, end) in [(&["--redis", url.as_str()][..], "## Alerts"), (&[], "## Of a hub on Redis")] {
         let hub = TIDECAST.serve(arguments);

@@ -1,13 +1,13 @@
-//! What differs between two hubs that do the same: the epochs, which are drawn.
+//! Replaces epochs, which are random, by numbers.
 
 use std::collections::HashMap;
 
-/// The numbers of a hub's epochs.
+/// The numbers of a hub's epochs, by their first appearance.
 #[derive(Default)]
-pub(super) struct Names(HashMap<String, usize>);
+pub(super) struct EpochNumbers(HashMap<String, usize>);
 
-impl Names {
-    /// The text, with the number of each epoch in the place of it.
+impl EpochNumbers {
+    /// Returns the text with each epoch replaced by its number.
     pub(super) fn number(&mut self, text: &str) -> String {
         let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
         let (bytes, mut out, mut from) = (text.as_bytes(), String::new(), 0);

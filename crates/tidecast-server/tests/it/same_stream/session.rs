@@ -1,4 +1,4 @@
-//! One client of each hub: what both have read, and whether it is the same.
+//! A client of each hub, and the comparison of what both have read.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,21 @@ use serde_json::Value;
 use tidecast::wire::{Item, Message};
 use tidecast_test::EventStream;
 
-use super::{CHANNELS, names::Names};
+use super::{CHANNELS, names::EpochNumbers};
 
-/// One client of each hub.
+/// A client of each hub.
 pub(super) struct Session {
     pub(super) channels: Vec<&'static str>,
-    /// Whether it reads only now and then.
+    /// Whether the clients read only now and then.
     pub(super) slow: bool,
-    /// Whether nothing but epochs may differ.
+    /// Whether the streams must agree in everything but epochs.
     pub(super) exact: bool,
-    /// None once it is closed.
+    /// Empty once the session is closed.
     pub(super) streams: Vec<EventStream>,
     pub(super) taken: [Vec<Item>; 2],
-    /// The bodies, once it is closed.
+    /// The bodies of both streams, once the session is closed.
     pub(super) bodies: [Vec<u8>; 2],
-    /// How many messages are compared: all, unless it was cut before it had read all.
+    /// The number of messages to compare: all, unless the session was cut before it had read all.
     pub(super) messages_max: usize,
 }
 
@@ -30,7 +30,7 @@ impl Session {
         messages.filter_map(|item| if let Item::Message(message) = item { Some(message) } else { None })
     }
 
-    /// Reads until the newest event of a channel was read.
+    /// Reads to the newest event of a channel.
     pub(super) async fn catch_up(&mut self, channel: &str, newest: &HashMap<&str, String>) {
         let Some(newest) = newest.get(channel).filter(|_| self.channels.contains(&channel)) else { return };
         for which in 0..2 {
@@ -52,7 +52,8 @@ impl Session {
         }
     }
 
-    /// Reads so many messages in small pieces, or up to the newest. Several channels would be read in any order.
+    /// Reads this many messages in small pieces, or up to the newest event, as several channels may arrive in any
+    /// order.
     pub(super) async fn read_some(&mut self, messages: usize, piece: usize, newest: &HashMap<&str, String>) {
         let Some(newest) = newest.get(self.channels[0]) else { return };
         for which in 0..2 {
@@ -75,12 +76,12 @@ impl Session {
         }
     }
 
-    /// With what each of the two comes back.
+    /// Returns the ids with which the clients reconnect.
     pub(super) fn ids(&self) -> [Option<String>; 2] {
         [0, 1].map(|which| self.messages(which).last().map(|message| message.last_event_id.clone()))
     }
 
-    pub(super) fn compare(&self, names: &mut [Names; 2]) {
+    pub(super) fn compare(&self, names: &mut [EpochNumbers; 2]) {
         if self.exact && self.messages_max == usize::MAX {
             let [one, other] = [0, 1].map(|which| names[which].number(&String::from_utf8_lossy(&self.bodies[which])));
             assert!(one == other, "{:?}", first_difference(&one, &other));
@@ -105,7 +106,7 @@ impl Session {
     }
 }
 
-/// What an event shows of itself: its channel and number.
+/// Returns the channel and number of an event.
 fn name_of(message: &Message) -> Option<String> {
     let text = if message.data.is_empty() { &message.event_type } else { &message.data };
     let text = text.strip_prefix("{\"n\":\"").unwrap_or(text);
@@ -125,7 +126,7 @@ pub(super) fn is_reset_of(message: &Message, channel: &str) -> bool {
     message.event_type == "stream-reset" && channel_of(message).as_deref() == Some(channel)
 }
 
-/// Where two texts part, with what is around.
+/// Returns the first difference of two texts, with the text around it.
 fn first_difference<'a>(one: &'a str, other: &'a str) -> (&'a str, &'a str) {
     let at = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
     let around = |text: &'a str| &text[at.saturating_sub(80)..text.len().min(at + 80)];

@@ -1,12 +1,12 @@
-//! `GET /stream` asked wrongly: a 400 for what no browser asks by itself, and never a 4xx for a `Last-Event-ID`, because
-//! that would stop an `EventSource` for good.
+//! Invalid requests for streams: a 400 for parameters that no browser sends by itself, and never a 4xx for a
+//! `Last-Event-ID`, which would close an `EventSource` for good.
 
 use tidecast_test::{EventStream, HttpConnection, request_bytes};
 
 use crate::{TIDECAST, support::Bystander};
 
 #[tokio::test]
-async fn queries_that_are_wrong() {
+async fn invalid_queries_are_refused() {
     let hub = TIDECAST.serve(&[]);
     let mut bystander = Bystander::new(&hub).await;
     let many: String = (0..65).map(|number| format!("channel=c{number}&")).collect();
@@ -41,7 +41,7 @@ async fn queries_that_are_wrong() {
         ("channel=a&t=1700000000", "`t` is not known here; known are channel, "),
         ("channel=a&since=7", "did you mean `last_event_id`?"),
         ("open=%ff", "`open` is not UTF-8"),
-        // Publishing refused these, and a stream took the first.
+        // Publishing refused repeated parameters, and a stream took the first.
         ("last=1&last=2", "`last` is given more than once"),
         ("open=1&open=1", "`open` is given more than once"),
         ("last_event_id=a&last_event_id=b", "`last_event_id` is given more than once"),
@@ -61,7 +61,7 @@ async fn queries_that_are_wrong() {
 }
 
 #[tokio::test]
-async fn queries_that_are_odd_but_right() {
+async fn unusual_queries_are_accepted() {
     let hub = TIDECAST.serve(&[]);
     let longest = "%C3%A9".repeat(127) + "x";
     let sixty_four: String = (0..64).map(|number| format!("channel=c{number}&channel=c{number}&")).collect();
@@ -89,7 +89,7 @@ async fn queries_that_are_odd_but_right() {
 }
 
 #[tokio::test]
-async fn an_id_that_says_nothing_is_told_in_the_stream() {
+async fn an_unknown_id_brings_a_reset() {
     let hub = TIDECAST.serve(&[]);
     for (channel, data) in [("a", 1), ("b", 2)] {
         hub.publish(&format!(r#"{{"channel":"{channel}","data":{data}}}"#)).await;
@@ -133,12 +133,12 @@ async fn an_id_that_says_nothing_is_told_in_the_stream() {
             assert_eq!(reset["reason"], *reason, "{shown}");
             assert_eq!(reset["channel"], "a", "{shown}");
             assert_eq!(reset["resumed_at"], stream.reset_position(), "{shown}");
-            // It goes on with the oldest that is kept.
+            // The stream continues with the oldest retained event.
             assert_eq!(stream.message().await.data, "1", "{shown}");
         }
     }
 
-    // On two channels each is told, in the order of the request; one that is known goes on.
+    // Each of two channels is reset, in the order of the request. A channel with a known position resumes.
     let mut stream = EventStream::open(hub.address, "/stream?channel=b&channel=a", &[("Last-Event-ID", "17")]).await;
     assert_eq!(stream.reset().await["channel"], "b");
     assert_eq!(stream.reset().await["channel"], "a");
@@ -151,7 +151,7 @@ async fn an_id_that_says_nothing_is_told_in_the_stream() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_told() {
+async fn expired_events_bring_a_reset() {
     let hub = TIDECAST.serve(&["--log-events", "2"]);
     let first = hub.publish(r#"{"data":1}"#).await["position"].as_str().unwrap().to_owned();
     for data in 2..=4 {

@@ -1,4 +1,4 @@
-//! Many events at once: whoever reads, however busy the machine, is told of no reset and misses nothing.
+//! Many events at once: a client that reads gets no reset and misses nothing, however busy the machine is.
 
 use tidecast_test::{HttpConnection, request_bytes, within};
 use tokio::task::JoinSet;
@@ -9,7 +9,7 @@ const EVENTS: usize = 5_000;
 const READERS: usize = 50;
 
 #[tokio::test]
-async fn a_burst_resets_no_healthy_reader() {
+async fn a_burst_resets_no_reader() {
     let hub = TIDECAST.serve(&[]);
     let mut readers = JoinSet::new();
     for _ in 0..READERS {
@@ -22,7 +22,7 @@ async fn a_burst_resets_no_healthy_reader() {
             }
         });
     }
-    // All of it in one write, as pipelined requests: nothing slows it down but the hub.
+    // All in one write, as pipelined requests, so that only the hub limits the rate.
     let mut bytes = Vec::new();
     for number in 0..EVENTS {
         let text = [("Content-Type", "text/plain")];
@@ -37,7 +37,7 @@ async fn a_burst_resets_no_healthy_reader() {
         let (mut answers, mut rest) = (0, Vec::new());
         while answers < EVENTS {
             tokio::io::AsyncReadExt::read_buf(&mut reads, &mut rest).await.unwrap();
-            // What may be cut off is kept: once it was taken for an answer of another status.
+            // The unread rest must be kept: it was once taken for another response.
             let whole = rest.iter().rposition(|byte| *byte == b'}').map_or(0, |end| end + 1);
             let text = String::from_utf8(rest.drain(..whole).collect()).unwrap();
             answers += text.matches("\r\n\r\n{").count();
@@ -55,7 +55,7 @@ async fn a_burst_resets_no_healthy_reader() {
 }
 
 #[tokio::test]
-async fn batches_of_a_thousand_reset_nobody_either() {
+async fn batches_of_a_thousand_reset_no_reader() {
     let hub = TIDECAST.serve(&[]);
     let mut streams = Vec::new();
     for _ in 0..READERS {
@@ -67,7 +67,7 @@ async fn batches_of_a_thousand_reset_nobody_either() {
             .collect();
         hub.publish(&format!("[{}]", events.join(","))).await;
     }
-    // Only now they read: the log alone has carried it.
+    // The clients read only now, so the events come from the log.
     for stream in &mut streams {
         for number in 0..EVENTS {
             assert_eq!(stream.message().await.data, number.to_string());

@@ -1,11 +1,11 @@
-//! What was published is what arrives, character for character, through each form of publishing.
+//! Data arrive as they were published, through each form of a publish.
 
 use serde_json::Value;
 use tidecast_test::request_bytes;
 
 use crate::TIDECAST;
 
-/// Text that must come through every form. Line breaks arrive as LF, and nothing else is a line break.
+/// Text that must arrive through each form. Line breaks arrive as LF, and nothing else is a line break.
 const TEXTS: [&str; 22] = [
     "",
     " ",
@@ -31,7 +31,7 @@ const TEXTS: [&str; 22] = [
     "a\u{0301}\u{200d}",
 ];
 
-/// JSON that must come through as the bytes that it is, but for its line breaks.
+/// JSON that must arrive byte for byte, except for its line breaks.
 const VALUES: [&str; 18] = [
     "1.10",
     "-0",
@@ -62,7 +62,7 @@ fn escape(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn texts_arrive_as_they_were() {
+async fn texts_arrive_unchanged() {
     let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     let mut expected = Vec::new();
@@ -84,7 +84,7 @@ async fn texts_arrive_as_they_were() {
             expected.push(message.data);
         }
     }
-    // And the same once more from the past: through the log, and as JSON.
+    // The same events once more from the history: in a stream, and as JSON.
     let mut again = hub.stream("/stream?last=1000").await;
     let history = hub.get("/channels/sse/events?last=1000").await.json();
     for (number, data) in expected.iter().enumerate() {
@@ -94,7 +94,7 @@ async fn texts_arrive_as_they_were() {
 }
 
 #[tokio::test]
-async fn values_arrive_as_the_bytes_they_were() {
+async fn json_arrives_byte_for_byte() {
     let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for value in VALUES {
@@ -112,7 +112,7 @@ async fn values_arrive_as_the_bytes_they_were() {
 }
 
 #[tokio::test]
-async fn types_ids_and_retries_arrive_in_every_form() {
+async fn types_ids_and_retry_times_arrive_through_every_form() {
     let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream?channel=ch%20%C3%BC").await;
     let (event_type, id) = (" space and: ü", "id: with 🌊");
@@ -134,7 +134,7 @@ async fn types_ids_and_retries_arrive_in_every_form() {
         let message = stream.message().await;
         assert_eq!((message.event_type.as_str(), message.last_event_id.as_str()), (event_type, id), "{media_type}");
     }
-    // The frame as it is: the id last, one space after each colon, LF, and no field that was not given.
+    // The whole frame: the id last, one space after each colon, LF, and no field that the event lacks.
     let frame = format!("event: {event_type}\nretry: 1234\ndata: x\nid: {id}\n\n");
     let body = String::from_utf8_lossy(&stream.body).into_owned();
     assert!(body.ends_with(&frame.repeat(4)), "{body:?}");

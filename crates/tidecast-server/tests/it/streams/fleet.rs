@@ -1,8 +1,8 @@
-//! Many subscribers, several publishers, and connections that are cut anywhere: nothing is lost, doubled or reordered.
+//! Many subscribers, several publishers, and connections that are cut anywhere: nothing is lost, repeated or reordered.
 //!
-//! What the hub answered to each publish says where the event stands, so the publishers' answers together are what every
-//! subscriber must see. The end is an event of its own in each channel, after which nothing may come: so what would be
-//! doubled at the very end is seen too.
+//! Each response to a publish has the event's position, so the responses together say what every subscriber must
+//! receive. Each channel ends with a last event, after which nothing may arrive, so that a repetition at the very end
+//! is found too.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -14,16 +14,16 @@ use crate::TIDECAST;
 
 const CHANNELS: usize = 20;
 const SUBSCRIBERS: usize = 500;
-/// Each of the four publishers publishes so many to each channel.
+/// The number of events that each of the four publishers sends to each channel.
 static ROUNDS: LazyLock<usize> = LazyLock::new(|| 30 * soak_factor() as usize);
 static CUTS_MAX: LazyLock<usize> = LazyLock::new(|| 6 * soak_factor() as usize);
 const LAST_WORD: &str = "the end";
 
-/// What was published, per channel and in the order of its offsets: data and own id.
+/// Published events by channel and offset: the data and the publisher's id.
 type Published = BTreeMap<String, BTreeMap<u64, (String, Option<String>)>>;
 
 #[tokio::test]
-async fn five_hundred_subscribers_cut_at_random_see_everything_once_and_in_order() {
+async fn five_hundred_subscribers_that_are_cut_at_random_receive_everything_once_and_in_order() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let hub = TIDECAST.serve(&[]);
@@ -36,7 +36,7 @@ async fn five_hundred_subscribers_cut_at_random_see_everything_once_and_in_order
         let channels: Vec<_> = (first..=first + more).map(|channel| format!("c{}", channel % CHANNELS)).collect();
         let target = format!("/stream?channel={}", channels.join("&channel="));
         let mut source = hub.source(&target);
-        // Connected before anything is published, so that it is to see all of it.
+        // Connected before the first event, so that it must receive all of them.
         let stream = source.connected().await;
         stream.until_live().await;
         let rng = rng.fork();
@@ -63,8 +63,8 @@ async fn five_hundred_subscribers_cut_at_random_see_everything_once_and_in_order
     }
 }
 
-/// Reads until the last word was heard in every channel, and cuts the connection now and then: after a number of bytes
-/// that has nothing to do with where chunks, lines or characters end.
+/// Reads to the last event of every channel, and cuts the connection now and then after any number of bytes, also
+/// inside a chunk, a line or a character.
 async fn read(mut source: EventSource, channels: usize, mut rng: fastrand::Rng) -> (Vec<Message>, usize) {
     let (mut messages, mut last_words, mut cuts) = (Vec::new(), 0, 0);
     let mut budget = rng.usize(1..4_000);
@@ -115,7 +115,7 @@ fn compare(channels: &[String], messages: &[Message], published: &Published) {
     assert!(seen.is_empty(), "events of channels that were not asked for: {seen:?}");
 }
 
-/// Publishes in all four forms at once.
+/// Publishes in four forms at the same time.
 async fn publish_all(hub: &HubProcess) -> Published {
     let mut publishers = tokio::task::JoinSet::new();
     for form in ["json", "array", "form", "text"] {
@@ -124,7 +124,7 @@ async fn publish_all(hub: &HubProcess) -> Published {
             let mut connection = HttpConnection::open(address).await;
             let mut answers = Vec::new();
             for round in 0..*ROUNDS {
-                // Data with characters of one to four bytes, line breaks, and a size that varies.
+                // Data of varying size, with characters of one to four bytes and line breaks.
                 let filler = "é🌊\n".repeat(round % 7);
                 let events: Vec<_> = (0..CHANNELS)
                     .map(|channel| {
@@ -164,7 +164,7 @@ async fn publish_all(hub: &HubProcess) -> Published {
     published
 }
 
-/// The requests of one round.
+/// Returns the requests of one round.
 fn requests(form: &str, address: std::net::SocketAddr, events: &[(String, String, Option<String>)]) -> Vec<Vec<u8>> {
     let post = |target: &str, media_type: &str, body: &str| {
         request_bytes(address, "POST", target, &[("Content-Type", media_type)], body.as_bytes())

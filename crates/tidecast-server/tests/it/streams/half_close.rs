@@ -1,4 +1,4 @@
-//! Clients that close their side once they have asked, as `nc -N`, `socat` and some health checks do: they are answered.
+//! Clients that close their side after a request, as `nc -N`, `socat` and some health checks do, get a response.
 
 use tidecast::wire::Item;
 use tidecast_test::{EventStream, HttpConnection, HubProcess, request_bytes};
@@ -6,16 +6,16 @@ use tokio::io::AsyncWriteExt;
 
 use crate::TIDECAST;
 
-async fn ask_and_close(hub: &HubProcess, bytes: &[u8]) -> HttpConnection {
+async fn send_and_close(hub: &HubProcess, bytes: &[u8]) -> HttpConnection {
     let mut connection = HttpConnection::open(hub.address).await;
     connection.send(bytes).await;
     connection.socket.shutdown().await.unwrap();
     connection
 }
 
-/// They were closed without a byte.
+/// The hub closed these connections without a response.
 #[tokio::test]
-async fn a_whole_request_is_answered() {
+async fn a_complete_request_gets_a_response() {
     let hub = TIDECAST.serve(&[]);
     let json = [("Content-Type", "application/json")];
     let host = hub.address;
@@ -23,7 +23,7 @@ async fn a_whole_request_is_answered() {
         ("GET", request_bytes(host, "GET", "/healthz", &[], b""), "alive\n"),
         ("GET", request_bytes(host, "GET", "/readyz", &[], b""), "ready\n"),
         ("GET", format!("GET /healthz HTTP/1.0\r\nHost: {host}\r\n\r\n").into_bytes(), "alive\n"),
-        // One that the fast path answers, and one that hyper does.
+        // A request for the fast path, and one for hyper.
         ("POST", request_bytes(host, "POST", "/publish", &json, br#"{"data":1}"#), "\"receivers\":0"),
         (
             "POST",
@@ -31,20 +31,20 @@ async fn a_whole_request_is_answered() {
             "\"receivers\":0",
         ),
     ] {
-        let mut connection = ask_and_close(&hub, &bytes).await;
+        let mut connection = send_and_close(&hub, &bytes).await;
         let text = connection.response(method).await.text();
         assert!(text.contains(expected), "{text}");
         assert!(connection.is_cut().await, "and then the end");
     }
-    // Several in one write are all answered.
+    // Several requests in one write all get responses.
     let health = request_bytes(host, "GET", "/healthz", &[], b"");
-    let mut connection = ask_and_close(&hub, &[&health[..], &health, &health].concat()).await;
+    let mut connection = send_and_close(&hub, &[&health[..], &health, &health].concat()).await;
     for _ in 0..3 {
         assert_eq!(connection.response("GET").await.text(), "alive\n");
     }
-    // Half a request is not.
+    // Half a request gets none.
     for part in ["GET /heal", "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhel"] {
-        let mut connection = ask_and_close(&hub, part.as_bytes()).await;
+        let mut connection = send_and_close(&hub, part.as_bytes()).await;
         while matches!(connection.fill(1024).await, Ok(true)) {}
         let said = String::from_utf8_lossy(&connection.buffer).into_owned();
         assert!(!said.starts_with("HTTP/1.1 200"), "{said}");
@@ -52,19 +52,20 @@ async fn a_whole_request_is_answered() {
     hub.until_metric("tidecast_connections", 1).await;
 }
 
-/// On a stream it can't be told from a client that has gone: it gets the first block, what it has missed, and the end.
+/// On a stream, such a client cannot be told from one that has gone. It gets the first block, the events it missed, and
+/// the end.
 #[tokio::test]
-async fn a_stream_gets_what_there_is_and_ends() {
+async fn a_stream_receives_its_backlog_and_ends() {
     let hub = TIDECAST.serve(&[]);
     hub.publish(r#"{"data":"before"}"#).await;
     for (target, body) in [
         ("/stream", &b""[..]),
         ("/stream?last=1", b""),
         ("/stream?channel=sse&channel=b&last=1", b""),
-        // One that stays with hyper.
+        // A stream that hyper serves.
         ("/stream?last=1", b"a body"),
     ] {
-        let connection = ask_and_close(&hub, &request_bytes(hub.address, "GET", target, &[], body)).await;
+        let connection = send_and_close(&hub, &request_bytes(hub.address, "GET", target, &[], body)).await;
         let mut stream = EventStream::read_head(connection).await;
         let rest = stream.rest().await;
         let messages: Vec<_> = rest
@@ -74,12 +75,12 @@ async fn a_stream_gets_what_there_is_and_ends() {
         assert_eq!(messages.first().copied(), target.contains("last").then_some("before"), "{target}");
         assert!(!stream.last_event_id().is_empty(), "{target}");
     }
-    // Later, too.
+    // The same holds later.
     let mut stream = hub.stream("/stream").await;
     stream.until_live().await;
     stream.connection.socket.shutdown().await.unwrap();
     stream.rest().await;
-    // With an event that was written in part: its rest never came, and no last chunk.
+    // The rest of a partly written event never arrived, nor the last chunk.
     let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 64 * 1024).await;
     connection.send(&request_bytes(hub.address, "GET", "/stream?channel=large", &[], b"")).await;
     let mut stream = EventStream::read_head(connection).await;

@@ -1,4 +1,4 @@
-//! How a stream begins: its head, its first block, and from where it goes on.
+//! The beginning of a stream: its head, its first block, and its start.
 
 use tidecast::wire::Item;
 use tidecast_test::{EventStream, HttpConnection, eventually, request_bytes};
@@ -6,7 +6,7 @@ use tidecast_test::{EventStream, HttpConnection, eventually, request_bytes};
 use crate::TIDECAST;
 
 #[tokio::test]
-async fn the_head_and_the_first_block_are_these_bytes() {
+async fn the_head_and_the_first_block_have_these_bytes() {
     let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for (name, value) in [
@@ -20,7 +20,7 @@ async fn the_head_and_the_first_block_are_these_bytes() {
     for name in ["content-length", "content-encoding", "set-cookie"] {
         assert_eq!(stream.head.header(name), None, "{name}");
     }
-    // A stream is the last answer on its connection.
+    // A stream is the last response on its connection.
     assert_eq!(stream.head.header("connection"), Some("close"));
     let block = stream.body_until("\n\n").await;
     let id = block.strip_prefix(": tidecast\nretry: 3000\nid: ").and_then(|rest| rest.strip_suffix("\n\n"));
@@ -32,7 +32,7 @@ async fn the_head_and_the_first_block_are_these_bytes() {
 }
 
 #[tokio::test]
-async fn the_first_block_says_what_the_hub_was_told() {
+async fn the_first_block_follows_the_settings() {
     let hub = TIDECAST.serve(&["--retry", "1500ms"]);
     let mut stream = hub.stream("/stream?channel=a&channel=b&channel=a&channel=").await;
     let block = stream.body_until("\n\n").await;
@@ -49,7 +49,7 @@ async fn the_first_block_says_what_the_hub_was_told() {
 }
 
 #[tokio::test]
-async fn head_answers_the_head_and_is_no_subscription() {
+async fn a_head_request_gets_the_head_without_a_subscription() {
     let hub = TIDECAST.serve(&[]);
     let mut connection = HttpConnection::open(hub.address).await;
     for _ in 0..3 {
@@ -58,7 +58,7 @@ async fn head_answers_the_head_and_is_no_subscription() {
         assert_eq!(answer.head.status, 200);
         assert_eq!(answer.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
         assert_eq!(answer.head.header("cache-control"), Some("no-cache, no-transform"));
-        // It once said `content-length: 0`, which is what a GET is then taken to answer.
+        // The head had `content-length: 0`, which would describe the response to a GET.
         assert_eq!(answer.head.header("content-length"), None, "{answer:?}");
     }
     assert_eq!(hub.metric("tidecast_subscriptions_opened_total").await, 0);
@@ -66,7 +66,7 @@ async fn head_answers_the_head_and_is_no_subscription() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_1_0_gets_no_chunks_and_an_end_by_close() {
+async fn a_client_of_http_1_0_gets_no_chunks_and_the_end_by_a_close() {
     let mut hub = TIDECAST.serve(&[]);
     let mut connection = HttpConnection::open(hub.address).await;
     connection.send(format!("GET /stream HTTP/1.0\r\nHost: {}\r\n\r\n", hub.address).as_bytes()).await;
@@ -84,7 +84,7 @@ async fn a_client_of_http_1_0_gets_no_chunks_and_an_end_by_close() {
 }
 
 #[tokio::test]
-async fn a_connection_that_did_other_things_first_becomes_a_stream() {
+async fn a_stream_may_follow_other_requests_on_its_connection() {
     let hub = TIDECAST.serve(&[]);
     let mut connection = HttpConnection::open(hub.address).await;
     for target in ["/healthz", "/channels", "/nothing", "/"] {
@@ -104,7 +104,7 @@ async fn requests_in_one_write_are_answered_in_order() {
     let mut bytes = request_bytes(hub.address, "GET", "/healthz", &[], b"");
     bytes.extend(request_bytes(hub.address, "POST", "/publish", &form, b"before"));
     bytes.extend(request_bytes(hub.address, "GET", "/stream?last=1", &[], b""));
-    // Behind a stream nothing is ever answered; it must not disturb the stream either.
+    // A request after a stream gets no response and must not disturb the stream.
     bytes.extend(request_bytes(hub.address, "POST", "/publish", &form, b"never"));
     let mut connection = HttpConnection::open(hub.address).await;
     connection.send(&bytes).await;
@@ -117,7 +117,7 @@ async fn requests_in_one_write_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn from_where_a_stream_goes_on() {
+async fn a_stream_starts_where_the_request_asks_for() {
     let hub = TIDECAST.serve(&[]);
     let mut positions = Vec::new();
     for number in 1..=5 {
@@ -126,7 +126,7 @@ async fn from_where_a_stream_goes_on() {
     }
     let (first, third) = (positions[0].as_str(), positions[2].as_str());
     let garbage = "not-an-id";
-    // Query, header, and the first event that is expected; 6 is the one that is published afterwards.
+    // The query, the header, and the number of the first expected event; 6 is the one that is published afterwards.
     let cases: &[(String, Option<&str>, &str)] = &[
         ("".into(), None, "6"),
         ("&last=2".into(), None, "4"),
@@ -138,7 +138,7 @@ async fn from_where_a_stream_goes_on() {
         (format!("&last_event_id={third}&last=5"), None, "4"),
         (format!("&last_event_id={garbage}"), Some(third), "4"),
         (format!("&last_event_id={third}"), Some(first), "2"),
-        // An empty id is none: what comes after it in the order of precedence counts.
+        // An empty id counts as none, so the next source in the order of precedence is used.
         (format!("&last_event_id={third}"), Some(""), "4"),
         ("&last_event_id=&last=1".into(), Some(""), "5"),
         ("&last=2".into(), Some(third), "4"),
@@ -159,7 +159,7 @@ async fn from_where_a_stream_goes_on() {
 }
 
 #[tokio::test]
-async fn a_resumed_stream_of_several_channels_goes_on_in_each() {
+async fn a_stream_of_several_channels_resumes_in_each() {
     let hub = TIDECAST.serve(&[]);
     let mut source = hub.source("/stream?channel=a&channel=b&last=10");
     for (channel, data) in [("a", 1), ("b", 2), ("a", 3)] {
@@ -170,7 +170,7 @@ async fn a_resumed_stream_of_several_channels_goes_on_in_each() {
         let first = Item::Message(source.message().await);
         for item in [first].into_iter().chain(source.cut()) {
             let Item::Message(message) = item else { continue };
-            // An own id could not say where the other channel stands, so it is not sent.
+            // A publisher's id has no position for the other channel, so it is not sent.
             assert_eq!(message.last_event_id.split(',').count(), 2, "{message:?}");
             seen.push(message.data);
         }
@@ -182,17 +182,17 @@ async fn a_resumed_stream_of_several_channels_goes_on_in_each() {
 }
 
 #[tokio::test]
-async fn keep_alive_comments_fill_silence_and_can_be_turned_off() {
+async fn keep_alive_comments_fill_silence_and_can_be_disabled() {
     let hub = TIDECAST.serve(&["--keep-alive", "100ms"]);
     let mut stream = hub.stream("/stream").await;
     let begun = std::time::Instant::now();
     let body = stream.body_until("\n\n:\n:\n").await;
-    // Two of 100 ms each: never much sooner, and with a wide margin not later.
+    // Two comments, 100 ms apart at least.
     assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}: {body:?}", begun.elapsed());
     hub.publish(r#"{"data":"x"}"#).await;
     assert_eq!(stream.message().await.data, "x");
 
-    // Without: the stream is still there after as long, and has said nothing.
+    // Without comments the stream is still open after as long, and has sent nothing.
     let quiet_hub = TIDECAST.serve(&["--keep-alive", "0"]);
     let mut quiet = quiet_hub.stream("/stream").await;
     quiet.until_live().await;
@@ -204,7 +204,7 @@ async fn keep_alive_comments_fill_silence_and_can_be_turned_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_is_noticed_while_nothing_happens() {
+async fn a_client_that_disconnects_is_noticed_on_an_idle_stream() {
     let hub = TIDECAST.serve(&["--keep-alive", "0"]);
     let subscribers = async || hub.get("/channels/a").await.json()["subscribers"].clone();
     let closes = hub.stream("/stream?channel=a").await;
@@ -212,7 +212,7 @@ async fn a_client_that_goes_is_noticed_while_nothing_happens() {
     assert_eq!(subscribers().await, 2);
     drop(closes);
     eventually("one subscriber", async || subscribers().await == 1).await;
-    // A zero linger sends a reset instead of an orderly end.
+    // A linger time of zero sends a reset instead of an orderly end.
     socket2::SockRef::from(&resets.connection.socket).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(resets);
     eventually("no subscriber", async || subscribers().await == 0).await;

@@ -1,4 +1,4 @@
-//! Streams that end by themselves.
+//! Streams that end after their lifetime.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use tidecast::wire::Item;
 
 use crate::TIDECAST;
 
-/// Whoever comes back each time misses nothing, also where the stream is never silent.
+/// A client that reconnects each time misses nothing, also if the stream is never silent.
 #[tokio::test]
-async fn a_stream_ends_by_itself_and_its_client_goes_on() {
+async fn a_stream_ends_after_its_lifetime_and_its_client_resumes() {
     const EVENTS: usize = 40;
     let hub = TIDECAST.serve(&["--stream-lifetime", "200ms"]);
     let mut quiet = hub.stream("/stream?channel=quiet").await;

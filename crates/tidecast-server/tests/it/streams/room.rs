@@ -1,4 +1,4 @@
-//! Room for health and publishing, whatever readers and other clients without rights do.
+//! Health checks and publishes have connections left, whatever readers and other clients without the key do.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use tokio::{net::TcpSocket, time::timeout};
 
 use crate::TIDECAST;
 
-/// Publishing and health, each on a connection of its own.
-async fn is_served(hub: &HubProcess, after: &str) {
+/// Checks that a publish and a health check succeed, each on a new connection.
+async fn check_service(hub: &HubProcess, after: &str) {
     let key = [("Authorization", "Bearer k"), ("Content-Type", "text/plain")];
     let answer = hub.request("POST", "/publish", &key, b"x").await;
     assert_eq!(answer.head.status, 200, "after {after}");
     assert_eq!(hub.request("GET", "/healthz", &[], b"").await.text(), "alive\n", "after {after}");
 }
 
-/// Readers who were told to come back kept their connections, until no place was left: no publish, and no health check, for
-/// as long as those were idle. A GET whose body did not end, and answers that nobody read, did not even count as idle.
+/// Readers that were told to reconnect kept their connections open until no connection was left for publishes and
+/// health checks. A GET whose body did not end, and unread responses, did not even count as idle.
 #[tokio::test]
-async fn whoever_holds_connections_keeps_nobody_out() {
+async fn clients_that_hold_connections_do_not_lock_out_others() {
     const STREAMS: usize = 8;
     const CONNECTIONS: usize = 12;
     let (streams_max, connections_max) = (STREAMS.to_string(), CONNECTIONS.to_string());
     let arguments = ["--publish-key", "k", "--streams-max", &streams_max, "--connections-max", &connections_max];
-    // Long enough that nothing here ends by a time-out.
+    // Long enough that nothing ends by a time-out.
     let hub = TIDECAST.serve(
         &[
             &arguments[..],
@@ -47,7 +47,7 @@ async fn whoever_holds_connections_keeps_nobody_out() {
         |target: &str| format!("GET {target} HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
     let (alive, refused_stream) = (unfinished("/healthz"), unfinished("/stream"));
     let body = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\nx", hub.address);
-    // More than any buffer on the way holds.
+    // More than all buffers hold.
     let pages = request_bytes(hub.address, "GET", "/console/console.css", &[], b"").repeat(1_000);
     let scripts = request_bytes(hub.address, "GET", "/tidecast.js", &[], b"").repeat(300);
     for (name, bytes) in [
@@ -65,19 +65,19 @@ async fn whoever_holds_connections_keeps_nobody_out() {
         for _ in 0..2 * CONNECTIONS {
             kept.push(open(bytes).await);
         }
-        is_served(&hub, name).await;
+        check_service(&hub, name).await;
         drop(kept);
     }
     assert!(hub.get("/metrics").await.text().contains("tidecast_connections_closed_total{reason=\"idle\"}"));
-    // None of the streams was touched.
+    // All streams are still open.
     for stream in &mut streams {
         assert_eq!(stream.message().await.data, "x");
     }
 }
 
-/// Of a burst near the limit, connections that had only just come were closed as idle, with their requests unread.
+/// In a burst near the limit, new connections were closed as idle before their requests were read.
 #[tokio::test]
-async fn of_a_burst_each_request_is_answered() {
+async fn every_request_of_a_burst_gets_a_response() {
     let hub = TIDECAST.serve(&["--connections-max", "30", "--streams-max", "20"]);
     let stream = request_bytes(hub.address, "GET", "/stream", &[], b"");
     let mut connections = Vec::new();
@@ -93,7 +93,7 @@ async fn of_a_burst_each_request_is_answered() {
 }
 
 #[tokio::test]
-async fn the_connection_that_was_idle_for_longest_goes_first() {
+async fn the_connection_that_was_idle_for_longest_is_closed_first() {
     let hub = TIDECAST.serve(&["--connections-max", "4", "--streams-max", "2"]);
     let health = request_bytes(hub.address, "GET", "/healthz", &[], b"");
     let mut connections = Vec::new();
@@ -103,7 +103,7 @@ async fn the_connection_that_was_idle_for_longest_goes_first() {
         connection.response("GET").await;
         connections.push(connection);
     }
-    // The first is used again, so that the second has been idle for longest.
+    // The first connection is used again, so that the second has been idle for longer.
     connections[0].send(&health).await;
     connections[0].response("GET").await;
     let mut next = HttpConnection::open(hub.address).await;
@@ -117,25 +117,25 @@ async fn the_connection_that_was_idle_for_longest_goes_first() {
 }
 
 #[tokio::test]
-async fn one_client_has_no_more_connections_than_it_may() {
+async fn the_connections_of_one_client_are_bounded() {
     let hub = TIDECAST.serve(&["--connections-per-client-max", "2"]);
     let first = hub.stream("/stream").await;
     let mut second = hub.stream("/stream").await;
     let mut third = HttpConnection::open(hub.address).await;
     assert!(third.is_cut().await);
-    // Another address is another client.
+    // Another address counts as another client.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let mut other = HttpConnection { socket: socket.connect(hub.address).await.unwrap(), buffer: Vec::new() };
     other.send(&request_bytes(hub.address, "POST", "/publish", &[("Content-Type", "text/plain")], b"x")).await;
     assert_eq!(other.response("POST").await.json()["receivers"], 2);
     assert_eq!(second.message().await.data, "x");
-    // A place that is left can be taken.
+    // A new connection may follow a closed one.
     drop(first);
     let again = async {
         loop {
             let mut connection = HttpConnection::open(hub.address).await;
-            // It may be closed before it has said anything.
+            // The connection may be closed before it has sent anything.
             let _ = connection.socket.try_write(&request_bytes(hub.address, "GET", "/healthz", &[], b""));
             if matches!(connection.fill(1024).await, Ok(true)) {
                 break;

@@ -1,4 +1,5 @@
-//! Clients that stop reading: they hurt nobody, cost little, and are cut, or told what they missed once they read again.
+//! Clients that stop reading do not affect others and take little memory. They are cut off, or get a reset once they
+//! read again.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::TIDECAST;
 const STALLED: usize = 64;
 const EVENT_BYTES: usize = 256 * 1024;
 
-/// A stream whose client has little room of its own, so that what it does not read stays with the hub.
+/// Opens a stream with a small receive buffer, so that unread data stay with the hub.
 async fn small_stream(hub: &HubProcess, target: &str) -> EventStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
@@ -22,7 +23,7 @@ async fn small_stream(hub: &HubProcess, target: &str) -> EventStream {
     stream
 }
 
-/// Data that shows where it was torn, if it was.
+/// Returns data with a number at every place, so that a torn event is found.
 fn data(number: usize, bytes: usize) -> String {
     let begin = format!("{number}|");
     let filler = (number % 10).to_string().repeat(bytes - begin.len() - 1);
@@ -41,7 +42,7 @@ async fn publish(connection: &mut HttpConnection, hub: &HubProcess, body: &str) 
     assert_eq!(connection.response("POST").await.head.status, 200);
 }
 
-/// The memory that the process holds.
+/// Returns the resident memory of the hub.
 #[cfg(target_os = "linux")]
 fn resident_bytes(hub: &HubProcess) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
@@ -49,13 +50,14 @@ fn resident_bytes(hub: &HubProcess) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-/// What waits in the kernel to be sent, for each connection of the hub.
+/// Returns how many bytes wait in the kernel to be sent on each connection of the hub.
 #[cfg(target_os = "linux")]
 fn waiting_in_kernel(hub: &HubProcess) -> Vec<usize> {
     let port = format!(":{:04X}", hub.address.port());
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    // Local address, remote address, state (01 is established), then what waits to be sent and to be read.
+    // The fields: local address, remote address, state (01 is established), then the bytes that wait to be sent and to
+    // be read.
     rows.filter(|row| row.len() > 4 && row[1].ends_with(&port) && row[3] == "01")
         .map(|row| usize::from_str_radix(row[4].split(':').next().unwrap(), 16).unwrap())
         .collect()
@@ -63,7 +65,7 @@ fn waiting_in_kernel(hub: &HubProcess) -> Vec<usize> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn stalled_readers_cost_little_and_hurt_nobody() {
+async fn stalled_readers_take_little_memory_and_do_not_affect_others() {
     const EVENTS: usize = 800;
     let hub = TIDECAST.serve(&["--log-events", "100", "--log-bytes", "4MiB", "--stall-timeout", "10m"]);
     let mut stalled = Vec::new();
@@ -76,7 +78,7 @@ async fn stalled_readers_cost_little_and_hurt_nobody() {
     let (mut resident_max, mut kernel_max) = (0, 0);
     for number in 0..EVENTS {
         publish(&mut publisher, &hub, &data(number, EVENT_BYTES)).await;
-        // Step by step, so that being healthy is no matter of luck.
+        // In steps that healthy clients read, so that they cannot fall behind.
         assert_eq!(number_of(&healthy.message().await.data, EVENT_BYTES), number);
         if number % 20 == 0 {
             resident_max = resident_max.max(resident_bytes(&hub));
@@ -84,13 +86,13 @@ async fn stalled_readers_cost_little_and_hurt_nobody() {
         }
     }
     println!("published {} MiB; process {before} to {resident_max}, kernel {kernel_max}", (EVENTS * EVENT_BYTES) >> 20);
-    // A cursor, and what hyper holds for one connection: a frame or two. The log and the allocator's slack besides.
+    // A cursor and a frame or two in hyper for each connection, beside the log and unused memory of the allocator.
     assert!(resident_max < before + STALLED * 3 * EVENT_BYTES + (48 << 20), "{before} to {resident_max}");
-    // Twice 128 KiB is what Linux makes of the option; it counts its own overhead too, so that it is never all data.
+    // Linux doubles the option's 128 KiB for its own overhead, so the data are always less.
     assert!(kernel_max <= 2 * 128 * 1024 + 64 * 1024, "{kernel_max}");
     assert!(kernel_max > 0, "nobody stalled");
 
-    // Now they read again: what was on its way, whole, then one reset, then what the log still has.
+    // The clients read again: the events on their way, whole, then one reset, then the retained events.
     let mut readers = JoinSet::new();
     for mut stream in stalled {
         readers.spawn(async move {
@@ -123,7 +125,7 @@ async fn stalled_readers_cost_little_and_hurt_nobody() {
 }
 
 #[tokio::test]
-async fn who_takes_nothing_for_too_long_is_cut() {
+async fn a_client_that_reads_nothing_for_too_long_is_cut_off() {
     let hub = TIDECAST.serve(&["--stall-timeout", "500ms"]);
     let mut stalled = Vec::new();
     for _ in 0..8 {
@@ -139,20 +141,20 @@ async fn who_takes_nothing_for_too_long_is_cut() {
     hub.until_metric("tidecast_connections_stalled_total", 8).await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     hub.until_metric("tidecast_subscriptions", 1).await;
-    // The cut is seen by the client once it reads: no proper end.
+    // The client sees the cut once it reads: the stream has no proper end.
     for mut stream in stalled {
         let reading = async { while matches!(stream.connection.fill(64 * 1024).await, Ok(true)) {} };
         within("the cut", reading).await;
         assert!(!stream.connection.buffer.ends_with(b"0\r\n\r\n"));
     }
-    // Who merely has nothing to take is not cut.
+    // A client without anything to read is not cut off.
     publish(&mut publisher, &hub, "still there").await;
     assert_eq!(healthy.message().await.data, "still there");
 }
 
-/// Taking a little now and then is taking something.
+/// A client that reads slowly is not stalled.
 #[tokio::test]
-async fn a_slow_reader_is_not_a_stalled_one() {
+async fn a_slow_reader_is_not_cut_off() {
     const STALL_TIMEOUT: Duration = Duration::from_secs(3);
     const EVENTS: usize = 7;
     let hub = TIDECAST.serve(&["--stall-timeout", "3s", "--send-buffer", "16KiB"]);
@@ -162,7 +164,7 @@ async fn a_slow_reader_is_not_a_stalled_one() {
     let begun = Instant::now();
     let mut number = 0;
     while number < EVENTS {
-        // So little at a time that it takes longer than whoever takes nothing is given, and then all the rest.
+        // So little at a time that it takes longer than the stall time-out, and then all the rest.
         let is_slow = begun.elapsed() < STALL_TIMEOUT * 4 / 3;
         if is_slow {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,5 +1,5 @@
-//! The end of the hub: streams get everything and an orderly last block, nobody is waited for beyond the deadline, and
-//! what is answered with 200 was delivered.
+//! The hub stops: streams receive all events and a last block, no client delays the end beyond the deadline, and every
+//! acknowledged event was delivered.
 
 use std::{
     collections::HashSet,
@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::TIDECAST;
 
-/// The last thing that a stream says: when to come back, within the range that the hub draws from.
+/// Returns the time to reconnect in the last block of a stream, which must be in the hub's range.
 fn last_retry(items: &[Item]) -> Duration {
     let Some(Item::Retry(retry)) = items.last() else { panic!("no last block: {items:?}") };
     assert!((1_000..=5_000).contains(&retry.as_millis()), "{retry:?}");
@@ -25,7 +25,7 @@ fn data(items: &[Item]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn streams_get_everything_and_a_last_block() {
+async fn streams_receive_all_events_and_a_last_block() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut hub = TIDECAST.serve(&[]);
         let mut idle = Vec::new();
@@ -40,7 +40,7 @@ async fn streams_get_everything_and_a_last_block() {
                 .await;
             EventStream::read_head(connection).await
         };
-        // None of it is read before the hub is told to stop.
+        // The clients read nothing before the hub is told to stop.
         let events: Vec<_> = (0..900)
             .map(|number| serde_json::json!({ "channel": (["a", "b", "c"][number % 3]), "data": number, "id": "own" }))
             .collect();
@@ -69,9 +69,9 @@ async fn streams_get_everything_and_a_last_block() {
     }
 }
 
-/// What was answered with 200 must have reached every stream, however the publish and the stop met.
+/// An acknowledged event must have reached every stream, whenever the publish and the stop met.
 #[tokio::test]
-async fn nothing_is_accepted_and_lost_while_it_stops() {
+async fn no_acknowledged_event_is_lost_while_the_hub_stops() {
     for _ in 0..5 {
         let mut hub = TIDECAST.serve(&[]);
         let mut streams = Vec::new();
@@ -88,7 +88,7 @@ async fn nothing_is_accepted_and_lost_while_it_stops() {
                     let data = format!("{publisher}.{number}");
                     let bytes =
                         request_bytes(address, "POST", "/publish", &[("Content-Type", "text/plain")], data.as_bytes());
-                    let Some(status) = try_ask(&mut connection, &bytes).await else { break };
+                    let Some(status) = try_request(&mut connection, &bytes).await else { break };
                     match status {
                         200 => accepted.push(data),
                         503 => break,
@@ -98,7 +98,7 @@ async fn nothing_is_accepted_and_lost_while_it_stops() {
                 accepted
             });
         }
-        // Well on its way.
+        // The publishes are under way.
         let mut first = Vec::new();
         while first.len() < 20 {
             first.push(streams[0].message().await.data);
@@ -122,8 +122,8 @@ async fn nothing_is_accepted_and_lost_while_it_stops() {
     }
 }
 
-/// The status of an answer, or nothing if the hub ended the connection first.
-async fn try_ask(connection: &mut HttpConnection, bytes: &[u8]) -> Option<u16> {
+/// Returns the status of the response, or `None` if the hub ends the connection first.
+async fn try_request(connection: &mut HttpConnection, bytes: &[u8]) -> Option<u16> {
     use tokio::io::AsyncWriteExt;
     connection.socket.write_all(bytes).await.ok()?;
     while !connection.buffer.ends_with(b"}\n") {
@@ -135,9 +135,9 @@ async fn try_ask(connection: &mut HttpConnection, bytes: &[u8]) -> Option<u16> {
 }
 
 #[tokio::test]
-async fn nobody_is_waited_for_beyond_the_deadline() {
+async fn no_client_delays_the_end_beyond_the_deadline() {
     let mut hub = TIDECAST.serve(&["--stop-timeout", "500ms"]);
-    // A client that takes nothing of what waits for it,
+    // A client that reads nothing of its backlog,
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     let mut stalled = socket.connect(hub.address).await.unwrap();
@@ -148,7 +148,7 @@ async fn nobody_is_waited_for_beyond_the_deadline() {
     for _ in 0..4 {
         hub.publish(&format!(r#"{{"channel":"big","data":"{big}"}}"#)).await;
     }
-    // requests that are not complete,
+    // incomplete requests,
     let mut unfinished = Vec::new();
     for beginning in [
         "GET /str",
@@ -158,7 +158,7 @@ async fn nobody_is_waited_for_beyond_the_deadline() {
         connection.send(beginning.as_bytes()).await;
         unfinished.push(connection);
     }
-    // and connections without any, new and used.
+    // and new and used connections without a request.
     unfinished.push(HttpConnection::open(hub.address).await);
     let mut used = HttpConnection::open(hub.address).await;
     used.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
@@ -178,7 +178,7 @@ async fn nobody_is_waited_for_beyond_the_deadline() {
 }
 
 #[tokio::test]
-async fn without_anybody_it_ends_at_once() {
+async fn without_clients_the_hub_ends_at_once() {
     let mut hub = TIDECAST.serve(&["--stop-timeout", "1h"]);
     let mut idle = HttpConnection::open(hub.address).await;
     idle.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
@@ -188,14 +188,14 @@ async fn without_anybody_it_ends_at_once() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_ends_the_hub_at_once() {
     let mut hub = TIDECAST.serve(&["--stop-timeout", "1h"]);
     let mut half = HttpConnection::open(hub.address).await;
     half.send(b"GET /str").await;
     hub.until_metric("tidecast_connections", 2).await;
     let mut bystander = hub.stream("/stream").await;
     hub.signal(Signal::TERM);
-    // It has begun to stop, and waits for the half request.
+    // The hub is stopping and waits for the incomplete request.
     bystander.rest().await;
     hub.signal(Signal::INT);
     let (status, _) = hub.ended().await;
@@ -203,7 +203,7 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_hub_that_is_started_again_takes_its_port_and_tells_those_who_resume() {
+async fn a_restarted_hub_takes_its_port_and_resets_resuming_clients() {
     let mut hub = TIDECAST.serve(&[]);
     let listen = hub.address.to_string();
     let mut one = hub.source("/stream?channel=a");
@@ -234,10 +234,10 @@ async fn a_hub_that_is_started_again_takes_its_port_and_tells_those_who_resume()
     }
 }
 
-/// A terminal that is closed, or an operator who wants settings to be read again, ended the hub without a word, and its
-/// streams without their last block.
+/// SIGHUP, from a closed terminal or an operator who wants settings to be read again, ended the hub without a log line,
+/// and its streams without a last block.
 #[tokio::test]
-async fn sighup_is_ignored_with_a_log_line() {
+async fn sighup_is_ignored_and_logged() {
     let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
     for times in 1..=2 {

@@ -1,4 +1,5 @@
-//! Streams for those with a ticket only: who is let in, which page may read it, and that no ticket is ever written.
+//! Streams that require a ticket: which requests are accepted, which pages may read the response, and that no ticket is
+//! ever logged.
 
 use serde_json::json;
 use tidecast_test::{EventStream, HttpConnection, HttpResponse, HubProcess, ResponseHead, eventually, request_bytes};
@@ -34,13 +35,13 @@ async fn refused(hub: &HubProcess, status: u16, target: &str, headers: &[(&str, 
 }
 
 #[tokio::test]
-async fn a_stream_is_for_who_has_a_ticket_for_all_its_channels() {
+async fn a_stream_requires_a_ticket_for_all_its_channels() {
     let hub = start(&[]);
     let both = ticket(KEY, &["a", "b c"], 3_600);
     let default = ticket(KEY, &["sse"], 3_600);
     let key = format!("Bearer {KEY}");
     let bearer = format!("Bearer {both}");
-    // Beside one in the address, what a proxy wants is none of ours.
+    // With a ticket in the query, an `Authorization` header is the proxy's and is ignored.
     for (target, authorization) in [
         (format!("/stream?channel=a&ticket={both}"), None),
         (format!("/stream?ticket={both}&channel=b%20c&channel=a"), None),
@@ -80,7 +81,7 @@ async fn a_stream_is_for_who_has_a_ticket_for_all_its_channels() {
 }
 
 #[tokio::test]
-async fn whatever_is_no_ticket_is_told_what_is_wrong_with_it() {
+async fn an_invalid_ticket_is_refused_with_the_reason() {
     let hub = start(&[]);
     let good = ticket(KEY, &["a"], 3_600);
     let (signed, signature) = good.rsplit_once('.').unwrap();
@@ -106,7 +107,7 @@ async fn whatever_is_no_ticket_is_told_what_is_wrong_with_it() {
     ] {
         let target = format!("/stream?channel=a&ticket={given}");
         if status == 200 {
-            // A ticket that is in order does not hide what else is wrong.
+            // A valid ticket does not hide other errors.
             assert!(refused(&hub, 400, &target, &[]).await.contains("`last`"));
             continue;
         }
@@ -125,9 +126,9 @@ async fn whatever_is_no_ticket_is_told_what_is_wrong_with_it() {
     assert_eq!(hub.request("POST", "/stream", &[], b"").await.problem(405), "POST is not a way to ask for a stream");
 }
 
-/// Who is refused takes no place, and is refused also where there is none.
+/// A refused request does not count against the limits, and is refused also if the hub is full.
 #[tokio::test]
-async fn who_is_refused_is_refused_before_places_are_counted() {
+async fn a_refusal_does_not_depend_on_the_limits() {
     let hub = start(&["--streams-max", "0"]);
     refused(&hub, 401, "/stream?channel=a", &[]).await;
     let good = ticket(KEY, &["a"], 3_600);
@@ -136,13 +137,13 @@ async fn who_is_refused_is_refused_before_places_are_counted() {
     let full = hub.request("GET", &format!("/stream?channel=a&ticket={good}"), &[("Origin", APP)], b"").await;
     assert_eq!(full.head.status, 200);
     assert!(full.text().starts_with("retry: "), "{full:?}");
-    // A page has to be able to read that too, else its browser gives up.
+    // The page must be able to read the refusal, as its browser gives up otherwise.
     assert_eq!(full.head.header("access-control-allow-origin"), Some(APP));
     assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 1);
 }
 
 #[tokio::test]
-async fn a_ticket_opens_nothing_but_streams() {
+async fn a_ticket_permits_streams_only() {
     let hub = start(&[]);
     let good = ticket(KEY, &["a"], 3_600);
     let bearer = format!("Bearer {good}");
@@ -164,9 +165,9 @@ async fn a_ticket_opens_nothing_but_streams() {
     assert_eq!(hub.metric("tidecast_events_published_total").await, 0);
 }
 
-/// A browser that lost its stream comes back with the ticket that it has, and where it was.
+/// A browser reconnects with the ticket and the last event id that it has.
 #[tokio::test]
-async fn a_stream_goes_on_with_the_same_ticket() {
+async fn a_stream_resumes_with_the_same_ticket() {
     let hub = start(&[]);
     let mut source = hub.source(&format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], 3_600)));
     source.connected().await;
@@ -180,9 +181,9 @@ async fn a_stream_goes_on_with_the_same_ticket() {
     }
 }
 
-/// The time of a ticket is that until which one may come.
+/// A ticket's expiry limits when a stream may be opened.
 #[tokio::test]
-async fn a_stream_that_runs_outlives_its_ticket() {
+async fn an_open_stream_outlives_its_ticket() {
     let hub = start(&[]);
     let (mut stream, target) = about_to_expire(&hub).await;
     let asked = async || hub.request("HEAD", &target, &[], b"").await.head.status;
@@ -192,7 +193,7 @@ async fn a_stream_that_runs_outlives_its_ticket() {
     assert_eq!(stream.message().await.data, "still here");
 }
 
-/// A stream with a ticket that ends soon. How soon depends on the machine: it has to be opened before.
+/// Opens a stream with a ticket that expires soon. How soon depends on how long opening takes.
 async fn about_to_expire(hub: &HubProcess) -> (EventStream, String) {
     for seconds in [2, 4, 8, 16] {
         let target = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], seconds));
@@ -216,7 +217,7 @@ fn may_read(head: &ResponseHead, origin: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_page_with_a_ticket_may_read_wherever_it_is_from() {
+async fn a_page_of_any_origin_may_read_with_its_ticket() {
     let hub = start(&["--cors-origin", "https://known.example"]);
     let own = format!("http://{}", hub.address);
     let good = ticket(KEY, &["a"], 3_600);
@@ -226,7 +227,7 @@ async fn a_page_with_a_ticket_may_read_wherever_it_is_from() {
         let target = format!("/stream?channel=a&ticket={good}");
         let stream = EventStream::open(hub.address, &target, &headers).await;
         assert!(may_read(&stream.head, origin));
-        // Also what is wrong with what it asks.
+        // Errors are readable too.
         for target in [format!("/stream?channel=b&ticket={good}"), format!("/stream?channel=a&last=x&ticket={good}")] {
             assert!(may_read(&hub.request("GET", &target, &headers, b"").await.head, origin), "{target}");
         }
@@ -240,9 +241,9 @@ async fn a_page_with_a_ticket_may_read_wherever_it_is_from() {
     assert!(!may_read(&stream.head, ""));
 }
 
-/// Who puts a ticket in for a browser has let it pass by its cookies, and those come with another site's page too.
+/// A proxy that adds a ticket has accepted the browser by its cookies, which also come with a page of another site.
 #[tokio::test]
-async fn a_ticket_that_is_not_the_pages_own_lets_no_other_origin_read() {
+async fn a_ticket_that_a_proxy_adds_lets_no_other_origin_read() {
     let hub = start(&["--cors-origin", "https://known.example"]);
     let claims = serde_json::json!({"use": "ticket", "subscribe": ["a"], "exp": now() + 60, "cors": false});
     let ticket = ticket_of(KEY, &claims);
@@ -254,7 +255,7 @@ async fn a_ticket_that_is_not_the_pages_own_lets_no_other_origin_read() {
     }
     let stream = EventStream::open(hub.address, &target, &[("Origin", "https://known.example")]).await;
     assert!(may_read(&stream.head, "https://known.example"));
-    // A page of the application's own, which a browser says; and whoever is no browser.
+    // A page of the same origin, as the browser says, and a client that is not a browser.
     for headers in [&[][..], &[("Sec-Fetch-Site", "same-origin"), ("Origin", APP)]] {
         assert_eq!(EventStream::open(hub.address, &target, headers).await.head.status, 200);
     }
@@ -262,7 +263,7 @@ async fn a_ticket_that_is_not_the_pages_own_lets_no_other_origin_read() {
 }
 
 #[tokio::test]
-async fn a_browser_that_asks_first_is_told_what_it_may() {
+async fn a_preflight_request_is_answered() {
     let own: [&[&str]; 2] = [&[], &["--cors-origin", "https://known.example"]];
     for more in own {
         let hub = start(more);
@@ -286,9 +287,9 @@ async fn a_browser_that_asks_first_is_told_what_it_may() {
     }
 }
 
-/// Without `--tickets` a ticket says nothing, to whomever it belongs.
+/// Without `--tickets` the hub ignores tickets.
 #[tokio::test]
-async fn a_hub_that_wants_no_tickets_passes_them_over() {
+async fn a_hub_without_tickets_ignores_them() {
     let hub = TIDECAST.serve(&["--publish-key", KEY]);
     for given in [ticket(KEY, &["a"], 3_600), ticket(KEY, &["b"], -1), "nonsense".to_owned()] {
         let target = format!("/stream?channel=a&ticket={given}");
@@ -301,9 +302,9 @@ async fn a_hub_that_wants_no_tickets_passes_them_over() {
     assert_eq!(hub.request("OPTIONS", "/stream", &asked, b"").await.head.status, 405);
 }
 
-/// Whoever reached a hub read every channel, on Redis also those of other programs.
+/// Any client that reached a hub could read every channel, on Redis also those of other programs.
 #[tokio::test]
-async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
+async fn public_channels_are_a_list_of_patterns() {
     let anonymous = ["--anonymous-subscribe", "news/*", "--anonymous-subscribe", "a\\*b"];
     let hub = TIDECAST.serve(&[&["--publish-key", KEY], &anonymous[..]].concat());
     let key = format!("Bearer {KEY}");
@@ -319,13 +320,13 @@ async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
         (format!("/stream?channel=news/1&channel=secret&ticket={good}"), 200),
         (format!("/stream?channel=other&ticket={good}"), 403),
         (format!("/stream?channel=secret&ticket={expired}"), 401),
-        // What anybody may read needs no ticket that is in order.
+        // A public channel needs no valid ticket.
         (format!("/stream?channel=news/1&ticket={expired}"), 200),
     ] {
         assert_eq!(hub.request("HEAD", &target, &[], b"").await.head.status, status, "{target}");
         assert_eq!(hub.request("HEAD", &target, &[("Authorization", &key)], b"").await.head.status, 200, "{target}");
     }
-    // A ticket lets a page of another origin read; that anybody may read does not.
+    // A ticket lets a page of another origin read; a public channel alone does not.
     let page = [("Origin", APP)];
     hub.request("GET", "/stream?channel=news/1", &page, b"").await.problem(403);
     let stream = EventStream::open(hub.address, &format!("/stream?channel=news/1&ticket={good}"), &page).await;
@@ -338,13 +339,13 @@ async fn what_may_be_read_without_a_ticket_is_a_list_of_patterns() {
     for cause in ["ticket-missing", "ticket-expired", "channel-not-in-ticket", "origin"] {
         assert!(refused(cause).await, "{cause}");
     }
-    // A stream takes the key too, so what is sent in its place is counted as a guess.
+    // A stream also accepts the key, so anything else in its place counts as a guess.
     let guess = [("Authorization", "Bearer guess")];
     for number in 1..=11 {
         let answer = hub.request("GET", "/stream?channel=secret", &guess, b"").await;
         assert_eq!(answer.head.status, if number <= 10 { 401 } else { 429 }, "{number}: {answer:?}");
     }
-    // With tickets nothing else is read; without a key nobody can have a ticket, and the answer says so.
+    // With `--tickets`, other paths remain closed. Without a key nobody can sign a ticket, and the response says so.
     let hub = start(&["--anonymous-subscribe", "news/*"]);
     assert_eq!(hub.request("HEAD", "/stream?channel=news/1", &[], b"").await.head.status, 200);
     refused_with(&hub, "/stream?channel=a", "?ticket=").await;
@@ -356,9 +357,9 @@ async fn refused_with(hub: &HubProcess, target: &str, remedy: &str) {
     assert!(refused(hub, 401, target, &[]).await.contains(remedy), "{remedy}");
 }
 
-/// Whatever goes wrong around a request, and however much is logged.
+/// No ticket appears in the log at any level and for any error.
 #[tokio::test]
-async fn no_ticket_is_ever_written() {
+async fn no_ticket_is_ever_logged() {
     for format in ["text", "json"] {
         let hub = start(&["--log", "trace", "--log-format", format]);
         let tickets = [ticket(KEY, &["a"], 3_600), ticket(KEY, &["a"], -1), ticket("another key", &["a"], 3_600)];
@@ -375,13 +376,13 @@ async fn no_ticket_is_ever_written() {
                     let headers = [("Authorization", bearer.as_str()), ("Referer", target.as_str())];
                     connection.send(&request_bytes(hub.address, method, target, &headers, b"")).await;
                     let head = connection.head().await;
-                    // A stream does not end.
+                    // A stream does not end by itself.
                     if head.header("content-type").is_none_or(|kind| !kind.starts_with("text/event-stream")) {
                         answers.push(format!("{head:?}"));
                     }
                 }
             }
-            // What never becomes a request.
+            // Bytes that are not a request.
             for bytes in [
                 format!("GET /stream?ticket={ticket} HTTP/9.9\r\n\r\n"),
                 format!("GET /stream?ticket={ticket}\r\n\r\n"),
@@ -392,7 +393,7 @@ async fn no_ticket_is_ever_written() {
             }
         }
         answers.push(hub.get("/metrics").await.text());
-        // A stream from its first to its last line.
+        // The whole life of a stream.
         let mut stream = EventStream::open(hub.address, &format!("/stream?channel=a&ticket={}", tickets[0]), &[]).await;
         publish(&hub, "a", "hello").await;
         assert_eq!(stream.message().await.data, "hello");
@@ -400,7 +401,7 @@ async fn no_ticket_is_ever_written() {
         hub.until_metric("tidecast_streams", 0).await;
 
         let logged = hub.stderr();
-        // There is nothing at the level of traces, neither of ours nor of what is below.
+        // Neither the hub nor its dependencies log anything at the trace level.
         assert!(logged.contains("DEBUG") && logged.contains("request refused"), "{logged}");
         let written = [logged, hub.stdout(), answers.join("\n")].join("\n");
         for ticket in &tickets {

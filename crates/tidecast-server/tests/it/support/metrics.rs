@@ -1,4 +1,4 @@
-//! The names of metrics: those in a scrape, and those that `docs/metrics.md` has.
+//! Names of metrics in a scrape and in `docs/metrics.md`.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ pub(crate) fn scraped_names(scrape: &str) -> BTreeSet<String> {
     lines.filter_map(|line| line.split([' ', '{']).next()).map(str::to_owned).collect()
 }
 
-/// Returns the names in the tables of the page above this line.
+/// Returns the names in the tables of `docs/metrics.md` above this line.
 pub(crate) fn documented_names(end: &str) -> BTreeSet<String> {
     let page = include_str!("../../../../../docs/metrics.md");
     let (tables, _) = page.split_once(end).expect("the page has this heading");

@@ -1,4 +1,4 @@
-//! Tickets as an application signs them: by what the documentation says, not by the hub's code.
+//! Tickets as an application signs them: from the documentation, not with the hub's code.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,12 +6,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::hmac::{HMAC_SHA256, Key, sign};
 use serde_json::{Value, json};
 
-/// A ticket for channels, by a publish key, for a time from now on; one that is negative is over.
+/// Returns a ticket for channels that expires after this many seconds. A negative number gives an expired ticket.
 pub(crate) fn ticket(publish_key: &str, channels: &[&str], seconds: i64) -> String {
     ticket_of(publish_key, &json!({"use": "ticket", "subscribe": channels, "exp": now() + seconds}))
 }
 
-/// A token with these claims.
+/// Returns a signed token with these claims.
 pub(crate) fn ticket_of(publish_key: &str, claims: &Value) -> String {
     let hmac = |key: &[u8], text: &[u8]| sign(&Key::new(HMAC_SHA256, key), text);
     let key = hmac(publish_key.as_bytes(), b"tidecast ticket 1");
@@ -22,7 +22,7 @@ pub(crate) fn ticket_of(publish_key: &str, claims: &Value) -> String {
     format!("{signed}.{signature}")
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_secs()).expect("a time of this age")
