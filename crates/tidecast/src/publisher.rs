@@ -1,8 +1,8 @@
-//! Who publishes to subscribers that differ: each has properties, and an event may be made for each of them.
+//! Publishing to subscribers that differ: each has properties, and an event may be made for each.
 //!
-//! Nothing here has positions, history or a broker; that is the [`Hub`](crate::Hub), where a subscriber is a cursor over a
-//! log that all share. What is made for one subscriber has to lie somewhere until it is read, so a publisher's subscriber
-//! has a small log of its own, into which frames that others get too go by reference.
+//! A publisher has no positions, no history and no broker; a [`Hub`](crate::Hub) has them, because its subscribers are
+//! cursors over a shared log. An event that is made for one subscriber must be stored until it is read. So each subscriber
+//! has a small log of its own, which holds frames that others get too by reference.
 
 mod fan_out;
 mod feed;
@@ -10,6 +10,7 @@ mod feed_batch;
 mod feed_log;
 #[cfg(all(test, tidecast_loom))]
 mod model;
+mod options;
 mod publish;
 mod subscribers;
 
@@ -19,13 +20,16 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use smallvec::SmallVec;
-
 use self::{
     fan_out::FanOut,
-    feed::Leave,
+    feed::FeedOwner,
     feed_log::FeedLog,
-    subscribers::{Member, Members},
+    subscribers::{Channels, SubscriberEntry, SubscriberTable},
+};
+pub use self::{
+    feed::Feed,
+    options::{FeedOptions, WhenFull},
+    subscribers::Subscriber,
 };
 use crate::{
     Channel, Error, Frame, Limits, Result,
@@ -33,24 +37,19 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering},
 };
 
-pub use self::{
-    feed::{Feed, FeedOptions, WhenFull},
-    subscribers::Subscriber,
-};
-
 /// Publishes to subscribers that have properties. Cheap to clone: every clone is the same publisher.
 ///
-/// A subscriber is whoever holds a [`Feed`]: dropping it is leaving. `P` is what is known about each, such as a user.
+/// A subscriber is a [`Feed`]; dropping it leaves. `P` is the type of the properties of each subscriber, such as a user.
 ///
-/// Against a [`Hub`](crate::Hub): an event may be made for each subscriber, by [`publish_with`](Self::publish_with), and
-/// who is there can be asked; but there is no history, so who comes back has missed what was said meanwhile. An event has
-/// no id unless it was given one.
+/// Unlike with a [`Hub`](crate::Hub), an event may be made for each subscriber, by [`publish_with`](Self::publish_with), and
+/// the subscribers can be listed. But there is no history: a subscriber that reconnects has missed the events in between.
+/// An event has an id only if it has its own.
 ///
-/// A channel is there while somebody is in it. A feed that is in several of the channels of a publish gets the event once
-/// for each of them, and so does one that named a channel twice.
+/// A channel exists while it has a subscriber. A feed that is in several channels of a publish gets the event once for each
+/// of them, and so does a feed that named a channel twice.
 ///
-/// What one thread publishes arrives in that order, and what several publish arrives in the same order everywhere. The
-/// feeds end when the last clone is dropped.
+/// The events of one thread arrive in the order in which it published them. Those of several threads arrive in the same
+/// order at every subscriber. The feeds end when the last clone is dropped.
 ///
 /// # Examples
 ///
@@ -86,41 +85,39 @@ pub use self::{
 /// # }).unwrap();
 /// ```
 pub struct Publisher<P = ()> {
-    inner: Arc<Inner<P>>,
+    state: Arc<PublisherState<P>>,
 }
 
 /// What a publisher's handles share, and its feeds as long as there is a handle.
-struct Inner<P> {
-    members: Mutex<Members<P>>,
-    /// The next subscriber's.
-    keys: AtomicU64,
+struct PublisherState<P> {
+    subscribers: Mutex<SubscriberTable<P>>,
+    next_key: AtomicU64,
     fan_out: FanOut,
     limits: Limits,
 }
 
 impl<P> Publisher<P> {
-    /// A publisher without subscribers.
+    /// Creates a publisher without subscribers.
     #[must_use]
     pub fn new() -> Self {
         Self::with_limits(Limits::default())
     }
 
-    /// A publisher that takes other events than by default.
+    /// Creates a publisher with limits.
     ///
-    /// Of the limits only [`event_data_bytes_max`](Limits::event_data_bytes_max) and
-    /// [`frame_bytes_max`](Limits::frame_bytes_max) concern it.
+    /// Only [`event_data_bytes_max`](Limits::event_data_bytes_max) and [`frame_bytes_max`](Limits::frame_bytes_max) apply.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        let (members, keys) = (Mutex::new(Members::default()), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { members, keys, fan_out: FanOut::default(), limits }) }
+        let (subscribers, next_key) = (Mutex::new(SubscriberTable::default()), AtomicU64::new(0));
+        Self { state: Arc::new(PublisherState { subscribers, next_key, fan_out: FanOut::default(), limits }) }
     }
 
-    /// Those who are in these channels now, in the order in which they came, channel by channel: who is in two of them is
-    /// there twice.
+    /// Returns the present subscribers of these channels, in the order in which they came, channel by channel. A subscriber
+    /// of two of them is listed twice.
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for a name that can't be a channel's.
+    /// [`Error::is_invalid`] if a channel's name is invalid.
     ///
     /// # Examples
     ///
@@ -130,7 +127,7 @@ impl<P> Publisher<P> {
     /// let publisher = Publisher::new();
     /// let feed = publisher.subscribe(["chat"], "ada", FeedOptions::default())?;
     /// let names = |publisher: &Publisher<_>| {
-    ///     Ok::<Vec<_>, tidecast::Error>(publisher.subscribers(["chat"])?.iter().map(|who| *who.properties()).collect())
+    ///     Ok::<Vec<_>, tidecast::Error>(publisher.subscribers(["chat"])?.iter().map(|subscriber| *subscriber.properties()).collect())
     /// };
     /// assert_eq!(names(&publisher)?, ["ada"]);
     ///
@@ -145,62 +142,62 @@ impl<P> Publisher<P> {
         Error: From<<I::Item as TryInto<Channel>>::Error>,
     {
         let channels = parse(channels)?;
-        let lists = self.inner.members.lock().lists(&channels);
+        let lists = self.state.subscribers.lock().lists(&channels);
         Ok(lists.iter().flat_map(|list| list.iter()).cloned().map(Subscriber).collect())
     }
 
-    /// Takes those out of these channels whose properties `is_meant` says are meant, and answers how many places that
-    /// were. `|_| true` empties the channels.
+    /// Removes the subscribers from these channels for whose properties `predicate` returns `true`. Returns how many places
+    /// were removed. `|_| true` empties the channels.
     ///
-    /// Their feeds do not end, not even those that are in no channel any more, as a browser whose stream ends comes back
-    /// by itself, and would be in again. What was published before is still read.
+    /// Their feeds do not end, not even those that are in no channel any more: a browser whose stream ends reconnects by
+    /// itself, and would subscribe again. Events that were published before are still read.
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for a name that can't be a channel's.
-    pub fn unsubscribe<I>(&self, channels: I, mut is_meant: impl FnMut(&P) -> bool) -> Result<usize>
+    /// [`Error::is_invalid`] if a channel's name is invalid.
+    pub fn unsubscribe<I>(&self, channels: I, mut predicate: impl FnMut(&P) -> bool) -> Result<usize>
     where
         I: IntoIterator,
         I::Item: TryInto<Channel>,
         Error: From<<I::Item as TryInto<Channel>>::Error>,
     {
         let channels = parse(channels)?;
-        let lists = self.inner.members.lock().lists(&channels);
-        // The program's own code runs without the lock: it may ask this publisher.
-        let meant: Vec<Vec<_>> = lists
+        let lists = self.state.subscribers.lock().lists(&channels);
+        // The program's own code runs without the lock, because it may use this publisher.
+        let selected: Vec<Vec<_>> = lists
             .iter()
-            .map(|list| list.iter().filter(|member| is_meant(&member.properties)).cloned().collect())
+            .map(|list| list.iter().filter(|entry| predicate(&entry.properties)).cloned().collect())
             .collect();
-        let mut members = self.inner.members.lock();
-        Ok(channels.iter().zip(&meant).map(|(channel, meant)| members.take_out(channel, meant)).sum())
+        let mut subscribers = self.state.subscribers.lock();
+        Ok(channels.iter().zip(&selected).map(|(channel, selected)| subscribers.remove(channel, selected)).sum())
     }
 
-    /// Ends the feed of every subscriber, after what was published before. The publisher goes on, with those who subscribe
-    /// later.
+    /// Ends the feed of every present subscriber, after the events that were published before. The publisher continues with
+    /// later subscribers.
     pub fn close(&self) {
-        self.inner.close();
+        self.state.close();
     }
 
-    /// The same for good: a feed that is subscribed later ends after its initial data.
+    /// Closes the publisher for good: feeds that are subscribed later end after their initial events.
     ///
-    /// For a server that is to stop: it waits for streams, which have no end of their own, also for one that was asked for
-    /// in this very moment.
+    /// A server that stops waits for its streams, which do not end by themselves, including one that is requested at this
+    /// very moment.
     pub fn close_for_good(&self) {
-        self.inner.members.lock().seal();
-        self.inner.close();
+        self.state.subscribers.lock().close();
+        self.state.close();
     }
 }
 
 impl<P: Send + Sync + 'static> Publisher<P> {
-    /// Subscribes to channels, with what is to be known about the subscriber.
+    /// Subscribes to channels, with the subscriber's properties.
     ///
-    /// From now on it gets what is published, after [`FeedOptions::initial`]. It may be in no channel at all: then it gets
-    /// no more than that.
+    /// The feed gets [`FeedOptions::initial`] first, then every event that is published from now on. Without any channel it
+    /// gets only the initial events.
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for a name that can't be a channel's; [`Error::is_too_large`] for an initial event that could
-    /// not be published, or initial events of more than 8 MiB together.
+    /// [`Error::is_invalid`] if a channel's name is invalid; [`Error::is_invalid`] or [`Error::is_too_large`] for an initial
+    /// event that could not be published, and for initial events of more than 8 MiB together.
     pub fn subscribe<I>(&self, channels: I, properties: P, options: FeedOptions) -> Result<Feed>
     where
         I: IntoIterator,
@@ -212,7 +209,7 @@ impl<P: Send + Sync + 'static> Publisher<P> {
         let mut initial = VecDeque::with_capacity(options.initial.len());
         let mut bytes = 0;
         for event in options.initial {
-            self.inner.limits.check(&event)?;
+            self.state.limits.check(&event)?;
             let frame = Frame::without_position(&event);
             bytes += frame.bytes().len();
             if bytes > FEED_INITIAL_BYTES_MAX {
@@ -220,46 +217,47 @@ impl<P: Send + Sync + 'static> Publisher<P> {
             }
             initial.push_back(frame);
         }
-        let key = self.inner.keys.fetch_add(1, Ordering::Relaxed);
-        let member = Arc::new(Member { key, properties, channels, log: log.clone() });
-        if !self.inner.members.lock().join(member) {
+        let key = self.state.next_key.fetch_add(1, Ordering::Relaxed);
+        let entry = Arc::new(SubscriberEntry { key, properties, channels, log: log.clone() });
+        if !self.state.subscribers.lock().join(entry) {
             log.end();
         }
-        let inner: Weak<Inner<P>> = Arc::downgrade(&self.inner);
-        Ok(Feed::new(initial, log, inner, key))
+        let state: Weak<PublisherState<P>> = Arc::downgrade(&self.state);
+        Ok(Feed::new(initial, log, state, key))
     }
 }
 
-impl<P> Inner<P> {
+impl<P> PublisherState<P> {
     fn close(&self) {
-        let everybody = self.members.lock().drain();
-        for member in &everybody {
-            member.log.end();
+        let all = self.subscribers.lock().drain();
+        for entry in &all {
+            entry.log.end();
         }
-        self.fan_out.room_was_made();
+        self.fan_out.notify_room();
     }
 
-    /// Removes those with these keys. What is known about them is dropped without the lock: it is the program's own.
+    /// Removes the subscribers with these keys. Their properties are dropped without the lock, because that runs the
+    /// program's own code.
     fn remove(&self, keys: &[u64]) {
         for key in keys {
-            let removed = self.members.lock().leave(*key);
+            let removed = self.subscribers.lock().leave(*key);
             drop(removed);
         }
     }
 }
 
-impl<P: Send + Sync> Leave for Inner<P> {
+impl<P: Send + Sync> FeedOwner for PublisherState<P> {
     fn leave(&self, key: u64) {
         self.remove(&[key]);
     }
 
-    fn room_was_made(&self) {
-        self.fan_out.room_was_made();
+    fn notify_room(&self) {
+        self.fan_out.notify_room();
     }
 }
 
-/// Nobody is left who could publish.
-impl<P> Drop for Inner<P> {
+/// Ends the feeds, because nobody is left to publish.
+impl<P> Drop for PublisherState<P> {
     fn drop(&mut self) {
         self.close();
     }
@@ -267,7 +265,7 @@ impl<P> Drop for Inner<P> {
 
 impl<P> Clone for Publisher<P> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
+        Self { state: self.state.clone() }
     }
 }
 
@@ -279,11 +277,9 @@ impl<P> Default for Publisher<P> {
 
 impl<P> fmt::Debug for Publisher<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publisher").field("members", &*self.inner.members.lock()).finish_non_exhaustive()
+        f.debug_struct("Publisher").field("subscribers", &*self.state.subscribers.lock()).finish_non_exhaustive()
     }
 }
-
-type Channels = SmallVec<[Channel; 2]>;
 
 fn parse<I>(channels: I) -> Result<Channels>
 where

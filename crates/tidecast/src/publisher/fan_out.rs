@@ -1,101 +1,106 @@
-//! One publish into the logs of all that it is for: all at once, one publish after another.
+//! Appending one publish to the feeds of all its recipients at once, one publish after another.
 //!
-//! Under the turn, frames are put in by reference and nothing else is done: what they are is made before it, and readers
-//! are woken after it. So every subscriber has the events of several threads in the same order.
+//! Under the order lock, frames are appended by reference and nothing else is done: they are encoded before it, and readers
+//! are woken after it. So every subscriber gets the events of several threads in the same order.
 
-use std::{collections::HashMap, future::poll_fn, ops::ControlFlow, task::Poll, task::Waker};
+use std::{collections::HashMap, future::poll_fn, mem, ops::ControlFlow, task::Poll, task::Waker};
 
-use super::{feed_batch::Addressed, feed_log::Put};
+use super::{
+    feed_batch::FeedBatch,
+    feed_log::{AppendToFeed, Room},
+};
 use crate::sync::Mutex;
 
 #[derive(Default)]
 pub(super) struct FanOut {
-    turn: Mutex<()>,
-    waiting: Mutex<Waiting>,
+    order: Mutex<()>,
+    waiting: Mutex<WaitingPublishes>,
 }
 
-/// Those who publish and wait for room: as many as the program has publishes under way.
+/// The publishes that wait for room: at most as many as the program has in progress.
 #[derive(Default)]
-struct Waiting {
+struct WaitingPublishes {
     wakers: HashMap<u64, Waker>,
     last_key: u64,
 }
 
-/// What came of a publish.
+/// The result of one publish.
 #[derive(Debug, Default)]
-pub(super) struct Posted {
+pub(super) struct FanOutReport {
     pub(super) copies: usize,
-    /// The keys of those whose feed ended by it.
+    /// The keys of the subscribers whose feed ended because of it.
     pub(super) ended: Vec<u64>,
 }
 
 impl FanOut {
-    /// Gives everybody what is for them, or, where somebody has to be waited for, nobody anything.
-    pub(super) fn post_now<P>(&self, addressed: &Addressed<P>) -> Option<Posted> {
-        let mut posted = Posted::default();
+    /// Appends every copy, or none and returns `None` if a subscriber must be waited for.
+    pub(super) fn publish_now<P>(&self, batch: &FeedBatch<P>) -> Option<FanOutReport> {
+        let mut report = FanOutReport::default();
         {
-            let _turn = self.turn.lock();
-            // Nobody else can take the room that is found, and those who read only make more.
-            let full = addressed.try_each(|member, frame| {
-                if member.log.is_ready_for(frame) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            let _order = self.order.lock();
+            // No other publish can take the room that is found, and readers only make more.
+            let full = batch.try_each(|subscriber, frame| match subscriber.log.room_for(frame) {
+                Room::Available => ControlFlow::Continue(()),
+                Room::Awaited => ControlFlow::Break(()),
             });
             if full.is_break() {
                 return None;
             }
-            addressed.each(|member, frame| match member.log.put(frame) {
-                Put::In => posted.copies += 1,
-                Put::Ended => {}
-                Put::Overflowed => posted.ended.push(member.key),
+            batch.each(|subscriber, frame| match subscriber.log.append(frame) {
+                AppendToFeed::Appended => report.copies += 1,
+                AppendToFeed::Ended => {}
+                AppendToFeed::Overflowed => report.ended.push(subscriber.key),
             });
         }
-        addressed.each(|member, _| member.log.ring());
-        Some(posted)
+        batch.each(|subscriber, _| subscriber.log.notify());
+        Some(report)
     }
 
-    /// The same, once everybody has room.
-    pub(super) async fn post<P>(&self, addressed: &Addressed<P>) -> Posted {
-        if let Some(posted) = self.post_now(addressed) {
-            return posted;
+    /// Appends every copy, once all subscribers have room.
+    pub(super) async fn publish<P>(&self, batch: &FeedBatch<P>) -> FanOutReport {
+        if let Some(report) = self.publish_now(batch) {
+            return report;
         }
-        let place = Place { fan_out: self, key: self.waiting.lock().next_key() };
+        let waiting = WaitingPublish { fan_out: self, key: self.waiting.lock().next_key() };
         poll_fn(|context| {
-            place.wait(context.waker());
-            // Looked at after the waker is there: who made room before found nobody to wake.
-            self.post_now(addressed).map_or(Poll::Pending, Poll::Ready)
+            waiting.register(context.waker());
+            // Tried after the waker is registered: room that was made before found no publish to wake.
+            self.publish_now(batch).map_or(Poll::Pending, Poll::Ready)
         })
         .await
     }
 
-    /// Somebody who was waited for has read, or left.
-    pub(super) fn room_was_made(&self) {
-        let woken = std::mem::take(&mut self.waiting.lock().wakers);
-        for waker in woken.into_values() {
+    /// Wakes the waiting publishes, because a subscriber has read or left.
+    pub(super) fn notify_room(&self) {
+        let wakers = mem::take(&mut self.waiting.lock().wakers);
+        for waker in wakers.into_values() {
             waker.wake();
         }
     }
 }
 
-impl Waiting {
+impl WaitingPublishes {
     fn next_key(&mut self) -> u64 {
         self.last_key += 1;
         self.last_key
     }
 }
 
-/// A publish that waits; dropping it is no longer waiting.
-struct Place<'a> {
+/// A publish that waits for room. Dropping it removes its waker.
+struct WaitingPublish<'a> {
     fan_out: &'a FanOut,
     key: u64,
 }
 
-impl Place<'_> {
-    fn wait(&self, waker: &Waker) {
+impl WaitingPublish<'_> {
+    fn register(&self, waker: &Waker) {
         let before = self.fan_out.waiting.lock().wakers.insert(self.key, waker.clone());
+        // A waker is foreign code, and is dropped without the lock.
         drop(before);
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitingPublish<'_> {
     fn drop(&mut self) {
         let waker = self.fan_out.waiting.lock().wakers.remove(&self.key);
         drop(waker);

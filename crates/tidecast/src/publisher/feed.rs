@@ -1,6 +1,6 @@
-//! What a subscriber of a publisher reads: initial events, then what is published.
+//! What a subscriber of a publisher reads: its initial events, then the published ones.
 //!
-//! It needs no runtime: it wakes a [`Waker`](std::task::Waker), whose ever it is.
+//! A feed needs no runtime, because it wakes any [`Waker`](std::task::Waker).
 
 use std::{
     collections::VecDeque,
@@ -14,120 +14,68 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::feed_log::{FeedLog, Taken};
-use crate::{
-    Batch, Event, Frame,
-    limits::{FEED_BYTES_DEFAULT, FEED_EVENTS_DEFAULT},
-    wire::FirstBlock,
-};
+use super::feed_log::{FeedLog, FeedRead};
+use crate::{Batch, Frame, wire::FirstBlock};
 
-/// What a subscriber of a [`Publisher`](crate::Publisher) is given.
+/// The events of one subscriber of a [`Publisher`](crate::Publisher).
 ///
 /// Read it as a [`Stream`] of [`Frame`], with [`next`](Self::next), or, to write to a socket, with
-/// [`poll_batch`](Self::poll_batch). It ends when the publisher is closed or dropped, or by [`WhenFull::End`], each time
-/// after everything that was published before. Dropping it leaves the channels.
+/// [`poll_batch`](Self::poll_batch). It ends when the publisher is closed or dropped, or by
+/// [`WhenFull::End`](crate::WhenFull::End), always after the events that were published before. Dropping it leaves the
+/// channels.
 pub struct Feed {
     initial: VecDeque<Frame>,
     log: Arc<FeedLog>,
-    /// Weak, so that the publisher can go, which ends the feed.
-    publisher: Weak<dyn Leave>,
+    /// Weak, so that the publisher can be dropped, which ends the feed.
+    publisher: Weak<dyn FeedOwner>,
     key: u64,
 }
 
-/// How a subscriber begins, and what becomes of what it does not read.
-///
-/// # Examples
-///
-/// ```
-/// use tidecast::{Event, FeedOptions, WhenFull};
-///
-/// let options = FeedOptions {
-///     initial: vec![Event::text("Welcome!")],
-///     when_full: WhenFull::End,
-///     ..FeedOptions::default()
-/// };
-/// assert_eq!(options.events_max, 1_000);
-/// ```
-#[derive(Debug, Clone)]
-pub struct FeedOptions {
-    /// What it is given before anything that is published. Default nothing.
-    ///
-    /// It does not count in what follows, and none of it is dropped. All together at most 8 MiB.
-    pub initial: Vec<Event>,
-
-    /// Most events that wait to be read. Default 1,000; 0 is taken as 1.
-    pub events_max: usize,
-
-    /// Most bytes of frames that wait to be read, also of those that others share. Default 1 MiB. A single event may be
-    /// larger.
-    pub bytes_max: usize,
-
-    /// What happens at either. Default [`WhenFull::DropOldest`].
-    pub when_full: WhenFull,
-}
-
-/// What happens where a subscriber has as much to read as it may, and there is more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// The oldest goes. In its place the subscriber is told how many it missed, by an event of type `stream-reset` with data
-    /// `{"missed": 3, "reason": "too-slow"}`. The newest event never goes.
-    #[default]
-    DropOldest,
-
-    /// Its feed ends after what it has to read. A browser then connects again, and gets its initial data anew.
-    End,
-
-    /// Who publishes waits until it has room, and meanwhile nobody else is given the event either: for a reader in the same
-    /// program that must not miss any. Without a bound, but for that of the one who publishes.
-    ///
-    /// A publish that has several copies for it waits for the room of one.
-    Wait,
-}
-
-/// What a feed has to tell its publisher, whatever is known there about each.
-pub(super) trait Leave: Send + Sync {
+/// A feed's publisher, whatever the properties of its subscribers are.
+pub(super) trait FeedOwner: Send + Sync {
+    /// Removes the subscriber.
     fn leave(&self, key: u64);
 
-    fn room_was_made(&self);
+    /// Wakes the publishes that wait for room.
+    fn notify_room(&self);
 }
 
 impl Feed {
-    pub(super) fn new(initial: VecDeque<Frame>, log: Arc<FeedLog>, publisher: Weak<dyn Leave>, key: u64) -> Self {
+    pub(super) fn new(initial: VecDeque<Frame>, log: Arc<FeedLog>, publisher: Weak<dyn FeedOwner>, key: u64) -> Self {
         Self { initial, log, publisher, key }
     }
 
-    /// Waits for the next event; `None` once it has ended.
+    /// Waits for the next event. Returns `None` once the feed has ended.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped has taken nothing.
+    /// A dropped future has taken nothing.
     pub async fn next(&mut self) -> Option<Frame> {
         poll_fn(|context| self.poll_one(context)).await
     }
 
-    /// How many events wait to be read, with the initial ones.
+    /// Returns the number of unread events, with the initial ones.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.initial.len() + self.log.len()
     }
 
-    /// How the stream begins on the wire, to be written at once. Without an id or an event `stream-open`, as there are no
-    /// positions to tell.
+    /// Returns the beginning of the stream on the wire, to be written at once. It has no id and no event `stream-open`,
+    /// because a publisher has no positions.
     #[must_use]
     pub fn first_block(&self, block: FirstBlock) -> Bytes {
         block.encode(None)
     }
 
-    /// Puts what is ready into a batch, as wire bytes: up to `bytes_max` bytes, and at least one frame. The last frame may
-    /// go beyond.
+    /// Puts everything that is ready into a batch, as wire bytes: up to `bytes_max` bytes, and at least one frame. The last
+    /// frame may exceed that.
     ///
-    /// `Ready(true)`: there is something in the batch. `Ready(false)`: it has ended. Where it is `Pending`, the context's
-    /// waker is woken once there is something.
+    /// Returns `Ready(true)` if the batch has bytes, and `Ready(false)` if the feed has ended. If it returns `Pending`, the
+    /// context's waker is woken once there is something.
     ///
     /// # Examples
     ///
-    /// For who waits by other means than a task, such as a file descriptor that its waker writes to:
+    /// A program that waits by other means than a task, such as a file descriptor that its waker writes to:
     ///
     /// ```
     /// use std::task::{Context, Poll, Waker};
@@ -162,12 +110,12 @@ impl Feed {
         polled.map(|_| next)
     }
 
-    /// Gives what is ready to `give`, until it has enough. Tells whether there was something.
-    fn poll_frames(&mut self, context: &mut Context<'_>, mut give: impl FnMut(Frame) -> bool) -> Poll<bool> {
-        let mut given = false;
+    /// Passes everything that is ready to `take`, until it returns that it has enough. Returns whether there was anything.
+    fn poll_frames(&mut self, context: &mut Context<'_>, mut take: impl FnMut(Frame) -> bool) -> Poll<bool> {
+        let mut has_taken = false;
         while let Some(frame) = self.initial.pop_front() {
-            given = true;
-            if give(frame) {
+            has_taken = true;
+            if take(frame) {
                 return Poll::Ready(true);
             }
         }
@@ -175,31 +123,29 @@ impl Feed {
             self.initial = VecDeque::new();
         }
         loop {
-            let mut enough = false;
-            let taken = self.log.take(|frame| {
-                given = true;
-                enough = give(frame);
-                enough
+            let read = self.log.read(|frame| {
+                has_taken = true;
+                take(frame)
             });
-            match taken {
-                Taken::Missed(events) => {
-                    given = true;
-                    if !give(Frame::missed(events)) {
+            match read {
+                FeedRead::Missed(events) => {
+                    has_taken = true;
+                    if !take(Frame::missed(events)) {
                         continue;
                     }
                 }
-                Taken::Frames { awaited } => {
-                    if awaited && let Some(publisher) = self.publisher.upgrade() {
-                        publisher.room_was_made();
+                FeedRead::Frames { is_awaited } => {
+                    if is_awaited && let Some(publisher) = self.publisher.upgrade() {
+                        publisher.notify_room();
                     }
                 }
-                Taken::Ended if given => {}
-                Taken::Ended => return Poll::Ready(false),
+                FeedRead::Ended if has_taken => {}
+                FeedRead::Ended => return Poll::Ready(false),
             }
-            if given {
+            if has_taken {
                 return Poll::Ready(true);
             }
-            if !self.log.has_rung(context.waker()) {
+            if !self.log.register_and_take(context.waker()) {
                 return Poll::Pending;
             }
         }
@@ -216,11 +162,11 @@ impl Stream for Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let awaited = self.log.abandon();
+        let is_awaited = self.log.abandon();
         if let Some(publisher) = self.publisher.upgrade() {
             publisher.leave(self.key);
-            if awaited {
-                publisher.room_was_made();
+            if is_awaited {
+                publisher.notify_room();
             }
         }
     }
@@ -229,16 +175,5 @@ impl Drop for Feed {
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feed").field("initial", &self.initial.len()).field("log", &self.log).finish_non_exhaustive()
-    }
-}
-
-impl Default for FeedOptions {
-    fn default() -> Self {
-        Self {
-            initial: Vec::new(),
-            events_max: FEED_EVENTS_DEFAULT,
-            bytes_max: FEED_BYTES_DEFAULT,
-            when_full: WhenFull::default(),
-        }
     }
 }

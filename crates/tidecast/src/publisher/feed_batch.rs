@@ -1,33 +1,36 @@
-//! Frames, and whom each of them is for.
+//! Frames and their recipients.
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use super::subscribers::{Lists, Member};
+use super::subscribers::{Lists, SubscriberEntry};
 use crate::Frame;
 
-/// What is published in one go.
-pub(super) enum Addressed<P> {
-    /// The same for all who are on these lists.
-    ToAll { lists: Lists<P>, frame: Frame },
-    /// One for each.
-    ToEach(Vec<(Arc<Member<P>>, Frame)>),
+/// The copies of one publish.
+pub(super) enum FeedBatch<P> {
+    /// The same frame for every subscriber on these lists.
+    Shared { lists: Lists<P>, frame: Frame },
+    /// A frame for each subscriber.
+    Individual(Vec<(Arc<SubscriberEntry<P>>, Frame)>),
 }
 
-impl<P> Addressed<P> {
-    /// Does something for each copy, in order, until it breaks off.
-    pub(super) fn try_each<B>(&self, mut act: impl FnMut(&Member<P>, &Frame) -> ControlFlow<B>) -> ControlFlow<B> {
+impl<P> FeedBatch<P> {
+    /// Calls `act` for each copy, in order, until it breaks.
+    pub(super) fn try_each<B>(
+        &self,
+        mut act: impl FnMut(&SubscriberEntry<P>, &Frame) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
         match self {
-            Self::ToAll { lists, frame } => {
-                lists.iter().flat_map(|list| list.iter()).try_for_each(|member| act(member, frame))
+            Self::Shared { lists, frame } => {
+                lists.iter().flat_map(|list| list.iter()).try_for_each(|entry| act(entry, frame))
             }
-            Self::ToEach(frames) => frames.iter().try_for_each(|(member, frame)| act(member, frame)),
+            Self::Individual(frames) => frames.iter().try_for_each(|(entry, frame)| act(entry, frame)),
         }
     }
 
-    /// Does something for each copy, in order.
-    pub(super) fn each(&self, mut act: impl FnMut(&Member<P>, &Frame)) {
-        let _: ControlFlow<()> = self.try_each(|member, frame| {
-            act(member, frame);
+    /// Calls `act` for each copy, in order.
+    pub(super) fn each(&self, mut act: impl FnMut(&SubscriberEntry<P>, &Frame)) {
+        let _: ControlFlow<()> = self.try_each(|entry, frame| {
+            act(entry, frame);
             ControlFlow::Continue(())
         });
     }

@@ -1,14 +1,14 @@
-//! What waits for one subscriber to read it: frames, most of them shared with others, in bounds.
+//! The unread frames of one subscriber, most of them shared with others, within limits.
 //!
-//! One who publishes puts in at a time, one reads. Neither encodes, wakes or waits under the lock; who puts in rings after
-//! it, as the bell says.
+//! One publish at a time appends, and one reader reads. Neither encodes, wakes or waits under the lock. A publish notifies
+//! the reader afterwards.
 
-use std::{collections::VecDeque, fmt, task::Waker};
+use std::{collections::VecDeque, fmt, mem, task::Waker};
 
-use super::{FeedOptions, WhenFull};
+use super::options::{FeedOptions, WhenFull};
 use crate::{Frame, notify::ReadySet, sync::Mutex};
 
-/// How many frames an emptied log keeps room for.
+/// The number of frames that an emptied log keeps room for.
 const FRAMES_KEPT: usize = 16;
 
 pub(super) struct FeedLog {
@@ -23,36 +23,43 @@ pub(super) struct FeedLog {
 struct Queue {
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// How many were dropped before the oldest, and not yet told of.
+    /// The number of events that were dropped before the oldest, and not told yet.
     missed: u64,
-    /// Whether one who publishes has found no room, and waits for the next reading.
-    awaited: bool,
-    /// Nothing more comes in.
+    /// A publish found no room, and waits for the next read.
+    is_awaited: bool,
+    /// Nothing more is accepted.
     ended: bool,
 }
 
-/// What came of putting in a frame.
+/// Whether a frame may be appended now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Put {
-    /// It is in.
-    In,
-    /// Nobody takes it any more.
+pub(super) enum Room {
+    Available,
+    /// No. The next read reports that a publish waits.
+    Awaited,
+}
+
+/// The outcome of appending a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AppendToFeed {
+    Appended,
+    /// The feed had ended.
     Ended,
-    /// This one was too much: nobody takes any more.
+    /// The frame exceeded the limits, and ended the feed.
     Overflowed,
 }
 
-/// What there is to read.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// So many events were dropped, which is to be told before what follows.
+pub(super) enum FeedRead {
+    /// This many events were dropped, which must be told before the frames that follow.
     Missed(u64),
-    /// All that there is, or as much as was wanted.
+    /// All frames that there are, or as many as were wanted.
     Frames {
-        /// Whether one who publishes waits for the room.
-        awaited: bool,
+        /// Whether a publish waits for the room.
+        is_awaited: bool,
     },
-    /// Nothing, ever again.
+    /// Nothing, and nothing will follow.
     Ended,
 }
 
@@ -71,26 +78,28 @@ impl FeedLog {
         self.queue.lock().frames.len()
     }
 
-    /// Whether a frame may be put in now. If not, the next reading says that it is awaited.
-    pub(super) fn is_ready_for(&self, frame: &Frame) -> bool {
+    /// Returns whether a frame may be appended now, without a wait.
+    pub(super) fn room_for(&self, frame: &Frame) -> Room {
         if self.when_full != WhenFull::Wait {
-            return true;
+            return Room::Available;
         }
         let mut queue = self.queue.lock();
-        let ready = queue.ended || self.has_room(&queue, frame);
-        queue.awaited |= !ready;
-        ready
+        if queue.ended || self.has_room(&queue, frame) {
+            return Room::Available;
+        }
+        queue.is_awaited = true;
+        Room::Awaited
     }
 
-    /// Puts in a frame; [`ring`](Self::ring) is to follow, without any lock.
-    pub(super) fn put(&self, frame: &Frame) -> Put {
+    /// Appends a frame. [`notify`](Self::notify) must follow, without any lock.
+    pub(super) fn append(&self, frame: &Frame) -> AppendToFeed {
         let mut queue = self.queue.lock();
         if queue.ended {
-            return Put::Ended;
+            return AppendToFeed::Ended;
         }
         if self.when_full == WhenFull::End && !self.has_room(&queue, frame) {
             queue.ended = true;
-            return Put::Overflowed;
+            return AppendToFeed::Overflowed;
         }
         queue.bytes += frame.bytes().len();
         queue.frames.push_back(frame.clone());
@@ -101,58 +110,59 @@ impl FeedLog {
                 queue.missed += 1;
             }
         }
-        Put::In
+        AppendToFeed::Appended
     }
 
-    pub(super) fn ring(&self) {
+    /// Wakes the reader.
+    pub(super) fn notify(&self) {
         self.ready_set.notify(0);
     }
 
-    /// Lets nothing more in. What is in is still read.
+    /// Ends the feed: nothing more is accepted, and the frames in it are still read.
     pub(super) fn end(&self) {
         self.queue.lock().ended = true;
-        self.ring();
+        self.notify();
     }
 
-    /// Nobody reads any more. Tells whether one who publishes waited for room.
+    /// Drops the frames, because the reader is gone. Returns whether a publish waited for room.
     pub(super) fn abandon(&self) -> bool {
         let mut queue = self.queue.lock();
         queue.ended = true;
-        let frames = std::mem::take(&mut queue.frames);
-        let awaited = std::mem::take(&mut queue.awaited);
+        let frames = mem::take(&mut queue.frames);
+        let is_awaited = mem::take(&mut queue.is_awaited);
         drop(queue);
         drop(frames);
-        awaited
+        is_awaited
     }
 
-    /// Gives the oldest frames to `give`, until it has enough.
-    pub(super) fn take(&self, mut give: impl FnMut(Frame) -> bool) -> Taken {
+    /// Passes the oldest frames to `take`, until it returns that it has enough.
+    pub(super) fn read(&self, mut take: impl FnMut(Frame) -> bool) -> FeedRead {
         let mut queue = self.queue.lock();
         if queue.missed > 0 {
-            return Taken::Missed(std::mem::take(&mut queue.missed));
+            return FeedRead::Missed(mem::take(&mut queue.missed));
         }
         if queue.frames.is_empty() && queue.ended {
-            return Taken::Ended;
+            return FeedRead::Ended;
         }
         while let Some(frame) = queue.frames.pop_front() {
             queue.bytes -= frame.bytes().len();
-            if give(frame) {
+            if take(frame) {
                 break;
             }
         }
-        // Most feeds wait for most of their time: none keeps the memory of its last backlog.
+        // Most feeds are idle most of the time, and should not keep the memory of their last backlog.
         if queue.frames.is_empty() && queue.frames.capacity() > FRAMES_KEPT {
             queue.frames = VecDeque::new();
         }
-        Taken::Frames { awaited: std::mem::take(&mut queue.awaited) }
+        FeedRead::Frames { is_awaited: mem::take(&mut queue.is_awaited) }
     }
 
-    /// Names who is to be woken; tells whether something has happened since the last time.
-    pub(super) fn has_rung(&self, waker: &Waker) -> bool {
+    /// Registers the waker. Returns whether the feed was notified since the last time.
+    pub(super) fn register_and_take(&self, waker: &Waker) -> bool {
         self.ready_set.register_and_take(waker) != 0
     }
 
-    /// An empty log has room for a frame of any size.
+    /// Returns whether a frame fits. An empty log has room for a frame of any size.
     fn has_room(&self, queue: &Queue, frame: &Frame) -> bool {
         let bytes = queue.bytes.saturating_add(frame.bytes().len());
         queue.frames.is_empty() || (queue.frames.len() < self.events_max && bytes <= self.bytes_max)

@@ -1,39 +1,40 @@
-//! Publishing: one event for all who are there, or one made for each of them.
+//! Publishing to feeds: one event for every subscriber, or an event made for each.
 
 use std::sync::Arc;
 
-use super::{Inner, Publisher, fan_out::Posted, feed_batch::Addressed, parse};
+use super::{Publisher, PublisherState, fan_out::FanOutReport, feed_batch::FeedBatch, parse};
 use crate::{Channel, Error, Event, Frame, Result};
 
 impl<P> Publisher<P> {
-    /// Publishes an event to all who are in these channels, and answers how many copies that were.
+    /// Publishes an event to every subscriber of these channels, and returns the number of copies.
     ///
-    /// It waits only where somebody subscribed with [`WhenFull::Wait`](crate::WhenFull::Wait) and has no room: until then
-    /// nobody is given it, and then all are at once. That takes as long as the slowest of them, so bound it with your
-    /// runtime's timeout where they may stall.
+    /// It waits only for subscribers with [`WhenFull::Wait`](crate::WhenFull::Wait) whose feed is full. Until they have
+    /// room, nobody gets the event; then all get it at once. That takes as long as the slowest of them, so use your
+    /// runtime's timeout if they may stall.
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for a name that can't be a channel's, [`Error::is_too_large`].
+    /// [`Error::is_invalid`] if a channel's name is invalid, or if the data is JSON that is nested too deep or has too long
+    /// a number; [`Error::is_too_large`].
     ///
     /// # Cancel safety
     ///
-    /// A publish that is dropped before it is done has published nothing.
+    /// A publish that is dropped before it completes has published nothing.
     pub async fn publish<I>(&self, channels: I, event: Event) -> Result<usize>
     where
         I: IntoIterator,
         I::Item: TryInto<Channel>,
         Error: From<<I::Item as TryInto<Channel>>::Error>,
     {
-        let addressed = self.address(channels, &event)?;
-        Ok(self.inner.posted(&self.inner.fan_out.post(&addressed).await))
+        let batch = self.shared_batch(channels, &event)?;
+        Ok(self.state.finish(&self.state.fan_out.publish(&batch).await))
     }
 
-    /// Publishes without a future, for programs without a runtime.
+    /// Publishes an event without a future, for programs without a runtime.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish); also [`Error::is_unavailable`] where that would wait. Nobody was given it then.
+    /// As [`publish`](Self::publish); also [`Error::is_unavailable`] if it would have to wait. Nobody got the event then.
     ///
     /// # Examples
     ///
@@ -46,34 +47,34 @@ impl<P> Publisher<P> {
     /// assert_eq!(publisher.publish_now(["news", "weather"], Event::text("hello"))?, 2);
     /// # Ok::<(), tidecast::Error>(())
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "as everything that publishes takes it")]
+    #[expect(clippy::needless_pass_by_value, reason = "every method that publishes takes the event by value")]
     pub fn publish_now<I>(&self, channels: I, event: Event) -> Result<usize>
     where
         I: IntoIterator,
         I::Item: TryInto<Channel>,
         Error: From<<I::Item as TryInto<Channel>>::Error>,
     {
-        let addressed = self.address(channels, &event)?;
-        self.inner.post_now(&addressed)
+        let batch = self.shared_batch(channels, &event)?;
+        self.state.publish_now(&batch)
     }
 
-    /// Publishes what `event_for` makes of the properties of each who is in these channels, and answers how many events
-    /// that were.
+    /// Publishes an event that `event_for` makes for each subscriber of these channels, and returns the number of events.
     ///
-    /// It is called at once, in the order in which they came, channel by channel. For whom it makes `None` there is nothing.
-    /// An error ends it and is the answer: who came before has its event, who comes after has not. What it makes is only
-    /// given to them after the last call, so it may use this publisher.
+    /// `event_for` is called at once with the properties of each subscriber, in the order in which they came, channel by
+    /// channel. A subscriber for which it returns `None` gets nothing. An error ends the calls and is returned: subscribers
+    /// before it get their events, those after it do not. Events are delivered after the last call, so `event_for` may use
+    /// this publisher.
     ///
-    /// It waits as [`publish`](Self::publish) does, if those that an event was made for have no room.
+    /// It waits as [`publish`](Self::publish) does, for subscribers that get an event.
     ///
     /// # Errors
     ///
-    /// Those of `event_for`; [`Error::is_invalid`] for a name that can't be a channel's; [`Error::is_too_large`] for an
-    /// event that it made, as if it were an error of its own.
+    /// Those of `event_for`; [`Error::is_invalid`] if a channel's name is invalid; [`Error::is_invalid`] or
+    /// [`Error::is_too_large`] for an event that `event_for` made, as if it had returned the error.
     ///
     /// # Cancel safety
     ///
-    /// A publish that is dropped before it is done has published nothing, though `event_for` may have been called.
+    /// A publish that is dropped before it completes has published nothing, though `event_for` may have been called.
     pub async fn publish_with<I, F, E>(&self, channels: I, event_for: F) -> Result<usize, E>
     where
         I: IntoIterator,
@@ -82,17 +83,17 @@ impl<P> Publisher<P> {
         F: FnMut(&P) -> Result<Option<Event>, E>,
         E: From<Error>,
     {
-        let (addressed, outcome) = self.address_each(channels, event_for)?;
-        let copies = self.inner.posted(&self.inner.fan_out.post(&addressed).await);
+        let (batch, outcome) = self.individual_batch(channels, event_for)?;
+        let copies = self.state.finish(&self.state.fan_out.publish(&batch).await);
         outcome.map(|()| copies)
     }
 
-    /// [`publish_with`](Self::publish_with) without a future.
+    /// Publishes as [`publish_with`](Self::publish_with) does, without a future.
     ///
     /// # Errors
     ///
-    /// As [`publish_with`](Self::publish_with); also [`Error::is_unavailable`] where that would wait. Nobody was given
-    /// anything then.
+    /// As [`publish_with`](Self::publish_with); also [`Error::is_unavailable`] if it would have to wait. Nobody got an event
+    /// then.
     pub fn publish_with_now<I, F, E>(&self, channels: I, event_for: F) -> Result<usize, E>
     where
         I: IntoIterator,
@@ -101,28 +102,28 @@ impl<P> Publisher<P> {
         F: FnMut(&P) -> Result<Option<Event>, E>,
         E: From<Error>,
     {
-        let (addressed, outcome) = self.address_each(channels, event_for)?;
-        let copies = self.inner.post_now(&addressed);
-        // The program's own error is what it asks about first.
+        let (batch, outcome) = self.individual_batch(channels, event_for)?;
+        let copies = self.state.publish_now(&batch);
+        // The program's own error comes first.
         outcome?;
         Ok(copies?)
     }
 
-    /// One frame for all who are there.
-    fn address<I>(&self, channels: I, event: &Event) -> Result<Addressed<P>>
+    /// Encodes one frame for every subscriber.
+    fn shared_batch<I>(&self, channels: I, event: &Event) -> Result<FeedBatch<P>>
     where
         I: IntoIterator,
         I::Item: TryInto<Channel>,
         Error: From<<I::Item as TryInto<Channel>>::Error>,
     {
         let channels = parse(channels)?;
-        self.inner.limits.check(event)?;
+        self.state.limits.check(event)?;
         let frame = Frame::without_position(event);
-        Ok(Addressed::ToAll { lists: self.inner.members.lock().lists(&channels), frame })
+        Ok(FeedBatch::Shared { lists: self.state.subscribers.lock().lists(&channels), frame })
     }
 
-    /// A frame for each for whom one is made, up to an error.
-    fn address_each<I, F, E>(&self, channels: I, mut event_for: F) -> Result<(Addressed<P>, Result<(), E>)>
+    /// Encodes a frame for each subscriber for which `event_for` makes an event, up to its first error.
+    fn individual_batch<I, F, E>(&self, channels: I, mut event_for: F) -> Result<(FeedBatch<P>, Result<(), E>)>
     where
         I: IntoIterator,
         I::Item: TryInto<Channel>,
@@ -131,30 +132,30 @@ impl<P> Publisher<P> {
         E: From<Error>,
     {
         let channels = parse(channels)?;
-        let lists = self.inner.members.lock().lists(&channels);
+        let lists = self.state.subscribers.lock().lists(&channels);
         let mut frames = Vec::new();
-        let outcome = lists.iter().flat_map(|list| list.iter()).try_for_each(|member| {
-            if let Some(event) = event_for(&member.properties)? {
-                self.inner.limits.check(&event)?;
-                frames.push((Arc::clone(member), Frame::without_position(&event)));
+        let outcome = lists.iter().flat_map(|list| list.iter()).try_for_each(|subscriber| {
+            if let Some(event) = event_for(&subscriber.properties)? {
+                self.state.limits.check(&event)?;
+                frames.push((Arc::clone(subscriber), Frame::without_position(&event)));
             }
             Ok(())
         });
-        Ok((Addressed::ToEach(frames), outcome))
+        Ok((FeedBatch::Individual(frames), outcome))
     }
 }
 
-impl<P> Inner<P> {
-    fn post_now(&self, addressed: &Addressed<P>) -> Result<usize> {
-        let posted = self.fan_out.post_now(addressed);
-        posted.map(|posted| self.posted(&posted)).ok_or_else(|| {
+impl<P> PublisherState<P> {
+    fn publish_now(&self, batch: &FeedBatch<P>) -> Result<usize> {
+        let report = self.fan_out.publish_now(batch);
+        report.map(|report| self.finish(&report)).ok_or_else(|| {
             Error::unavailable("a subscriber that publishers wait for has no room, so publishing needs a future")
         })
     }
 
-    /// Removes those whose feed ended by what was posted, and answers how many were given something.
-    fn posted(&self, posted: &Posted) -> usize {
-        self.remove(&posted.ended);
-        posted.copies
+    /// Removes the subscribers whose feed ended, and returns the number of copies.
+    fn finish(&self, report: &FanOutReport) -> usize {
+        self.remove(&report.ended);
+        report.copies
     }
 }

@@ -1,102 +1,102 @@
-//! Who is in which channel.
+//! The subscribers of a publisher and their channels.
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
+    fmt, slice,
     sync::Arc,
 };
 
 use smallvec::SmallVec;
 
-use super::{Channels, feed_log::FeedLog};
+use super::feed_log::FeedLog;
 use crate::Channel;
 
-/// Somebody who is there: what is known about them.
+/// A subscriber of a [`Publisher`](crate::Publisher) and its properties. Cheap to clone.
 ///
-/// Cheap to clone. It may have left meanwhile.
-pub struct Subscriber<P>(pub(super) Arc<Member<P>>);
+/// It may have left meanwhile.
+pub struct Subscriber<P>(pub(super) Arc<SubscriberEntry<P>>);
 
-pub(super) struct Member<P> {
-    /// Under which it leaves.
+pub(super) struct SubscriberEntry<P> {
     pub(super) key: u64,
     pub(super) properties: P,
-    /// As it named them.
+    /// The channels, as it named them.
     pub(super) channels: Channels,
     pub(super) log: Arc<FeedLog>,
 }
 
-/// Those in one channel, in the order in which they came. Shared with those who publish, and copied only where somebody
-/// comes or goes while one does.
-pub(super) type List<P> = Arc<Vec<Arc<Member<P>>>>;
+pub(super) type Channels = SmallVec<[Channel; 2]>;
+
+/// The subscribers of one channel, in the order in which they came. Shared with publishes in progress, and copied only if
+/// somebody comes or leaves during one.
+pub(super) type List<P> = Arc<Vec<Arc<SubscriberEntry<P>>>>;
 
 pub(super) type Lists<P> = SmallVec<[List<P>; 2]>;
 
-/// See the module.
-pub(super) struct Members<P> {
-    /// A channel is here while somebody is in it.
+pub(super) struct SubscriberTable<P> {
+    /// A channel is here while it has a subscriber.
     lists: HashMap<Channel, List<P>>,
-    /// Everybody who has a feed, also those who are in no channel any more. It keeps the properties until they can be
-    /// dropped without the lock.
-    everybody: HashMap<u64, Arc<Member<P>>>,
-    /// Nobody comes any more.
-    sealed: bool,
+    /// Every subscriber with a feed, even those that are in no channel any more. This keeps the properties until they can
+    /// be dropped without the lock.
+    all: HashMap<u64, Arc<SubscriberEntry<P>>>,
+    /// No subscriber is accepted any more.
+    closed: bool,
 }
 
 impl<P> Subscriber<P> {
-    /// What it subscribed with.
+    /// Returns the properties with which it subscribed.
     #[must_use]
     pub fn properties(&self) -> &P {
         &self.0.properties
     }
 
-    /// How many events wait for it to read them, without the initial ones.
+    /// Returns the number of unread events, without the initial ones.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.log.len()
     }
 }
 
-impl<P> Members<P> {
-    /// Answers whether it may.
-    pub(super) fn join(&mut self, member: Arc<Member<P>>) -> bool {
-        if self.sealed {
+impl<P> SubscriberTable<P> {
+    /// Adds a subscriber. Returns whether it was accepted.
+    pub(super) fn join(&mut self, entry: Arc<SubscriberEntry<P>>) -> bool {
+        if self.closed {
             return false;
         }
-        for channel in &member.channels {
+        for channel in &entry.channels {
             match self.lists.get_mut(channel) {
-                Some(list) => Arc::make_mut(list).push(member.clone()),
+                Some(list) => Arc::make_mut(list).push(entry.clone()),
                 None => {
-                    self.lists.insert(channel.clone(), Arc::new(vec![member.clone()]));
+                    self.lists.insert(channel.clone(), Arc::new(vec![entry.clone()]));
                 }
             }
         }
-        self.everybody.insert(member.key, member);
+        self.all.insert(entry.key, entry);
         true
     }
 
-    pub(super) fn seal(&mut self) {
-        self.sealed = true;
+    pub(super) fn close(&mut self) {
+        self.closed = true;
     }
 
-    /// Removes somebody wherever it is, and gives it back, to be dropped without the lock.
-    pub(super) fn leave(&mut self, key: u64) -> Option<Arc<Member<P>>> {
-        let member = self.everybody.remove(&key)?;
-        for channel in &member.channels {
-            self.take_out(channel, std::slice::from_ref(&member));
+    /// Removes a subscriber from all its channels and returns it, to be dropped without the lock.
+    pub(super) fn leave(&mut self, key: u64) -> Option<Arc<SubscriberEntry<P>>> {
+        let entry = self.all.remove(&key)?;
+        for channel in &entry.channels {
+            self.remove(channel, slice::from_ref(&entry));
         }
-        Some(member)
+        Some(entry)
     }
 
-    /// Takes these out of a channel, and answers how many places that were.
-    pub(super) fn take_out(&mut self, channel: &Channel, meant: &[Arc<Member<P>>]) -> usize {
+    /// Removes subscribers from a channel. Returns how many places were removed.
+    pub(super) fn remove(&mut self, channel: &Channel, entries: &[Arc<SubscriberEntry<P>>]) -> usize {
         let Some(list) = self.lists.get_mut(channel) else { return 0 };
         let before = list.len();
-        match meant {
+        match entries {
             [] => return 0,
-            [one] => Arc::make_mut(list).retain(|member| !Arc::ptr_eq(member, one)),
+            [one] => Arc::make_mut(list).retain(|entry| !Arc::ptr_eq(entry, one)),
             many => {
                 let many: HashSet<_> = many.iter().map(Arc::as_ptr).collect();
-                Arc::make_mut(list).retain(|member| !many.contains(&Arc::as_ptr(member)));
+                Arc::make_mut(list).retain(|entry| !many.contains(&Arc::as_ptr(entry)));
             }
         }
         let after = list.len();
@@ -106,29 +106,29 @@ impl<P> Members<P> {
         before - after
     }
 
-    /// Those in each of these channels.
+    /// Returns the subscribers of each of these channels.
     pub(super) fn lists(&self, channels: &[Channel]) -> Lists<P> {
         channels.iter().map(|channel| self.lists.get(channel).cloned().unwrap_or_default()).collect()
     }
 
-    /// Removes everybody.
-    pub(super) fn drain(&mut self) -> Vec<Arc<Member<P>>> {
+    /// Removes every subscriber.
+    pub(super) fn drain(&mut self) -> Vec<Arc<SubscriberEntry<P>>> {
         self.lists.clear();
-        self.everybody.drain().map(|(_, member)| member).collect()
+        self.all.drain().map(|(_, entry)| entry).collect()
     }
 }
 
-impl<P> Default for Members<P> {
+impl<P> Default for SubscriberTable<P> {
     fn default() -> Self {
-        Self { lists: HashMap::new(), everybody: HashMap::new(), sealed: false }
+        Self { lists: HashMap::new(), all: HashMap::new(), closed: false }
     }
 }
 
-impl<P> fmt::Debug for Members<P> {
+impl<P> fmt::Debug for SubscriberTable<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members")
+        f.debug_struct("SubscriberTable")
             .field("channels", &self.lists.len())
-            .field("subscribers", &self.everybody.len())
+            .field("subscribers", &self.all.len())
             .finish()
     }
 }
