@@ -1,7 +1,7 @@
-//! Where the time comes from.
+//! The source of the time.
 //!
-//! Only [`Hub`](crate::Hub) reads a clock; a log and all below it are told what time it is. So every test of ages,
-//! sweeps and forgetting runs on a [`ManualClock`], without waiting.
+//! Only [`Hub`](crate::Hub) reads a clock, and passes the time on. So tests of ages, sweeps and forgetting run on a
+//! [`ManualClock`], without waiting.
 
 use std::{
     fmt::Debug,
@@ -11,7 +11,7 @@ use std::{
 
 /// A clock that never goes back.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The time since this clock began.
+    /// Returns the time since the clock started.
     fn now(&self) -> Duration;
 }
 
@@ -55,7 +55,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         let by_ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.elapsed_ns.fetch_add(by_ns, Ordering::SeqCst);

@@ -1,14 +1,13 @@
-//! The one error of this crate.
+//! The error of this crate.
 //!
-//! Opaque on purpose: what a caller can do about an error is asked with the `is_*` predicates, and
-//! the text is for people. Nothing here knows HTTP; `tidecast-axum` maps predicates to statuses.
+//! It is opaque on purpose: callers decide with the `is_*` predicates, and the text is for people. Nothing here knows HTTP;
+//! `tidecast-axum` maps the predicates to statuses.
 
 use std::{borrow::Cow, convert::Infallible, fmt};
 
-/// What goes wrong in this crate.
+/// The error of this crate.
 ///
-/// The text of `Display` is for people and may change; it says what this level knows, and
-/// [`source`](std::error::Error::source) has what lies below.
+/// The text of `Display` is for people and may change. [`source`](std::error::Error::source) returns the underlying error.
 ///
 /// # Examples
 ///
@@ -17,9 +16,9 @@ use std::{borrow::Cow, convert::Infallible, fmt};
 /// assert!(error.is_invalid());
 /// assert_eq!(error.to_string(), "channel name has a control character at byte 1");
 /// ```
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorInner>);
 
-struct Inner {
+struct ErrorInner {
     kind: Kind,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -37,7 +36,7 @@ enum Kind {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Whether what the caller passed is at fault and would be refused again.
+    /// Returns whether the caller's input is at fault, so that it would be refused again.
     ///
     /// ```
     /// assert!(tidecast::EventId::new("a\0b").unwrap_err().is_invalid());
@@ -47,7 +46,7 @@ impl Error {
         matches!(self.0.kind, Kind::Invalid { .. })
     }
 
-    /// Whether an event is larger than the limits allow.
+    /// Returns whether an event is larger than the limits allow.
     ///
     /// ```
     /// # let limits = tidecast::Limits { event_data_bytes_max: 4, ..Default::default() };
@@ -60,7 +59,7 @@ impl Error {
         matches!(self.0.kind, Kind::TooLarge { .. })
     }
 
-    /// Whether the broker could not be asked just now, or a bound [is reached](Self::is_full): the same call may pass
+    /// Returns whether the broker could not be reached, or a limit [is reached](Self::is_full). The same call may succeed
     /// later.
     ///
     /// ```
@@ -71,7 +70,8 @@ impl Error {
         matches!(self.0.kind, Kind::Unavailable { .. } | Kind::Full { .. })
     }
 
-    /// Whether the hub has as many channels that are only read as [it may](crate::Limits::read_channels_max).
+    /// Returns whether the hub has as many channels that are only read as
+    /// [its limit](crate::Limits::read_channels_max) allows.
     ///
     /// ```
     /// let limits = tidecast::Limits { read_channels_max: 1, ..Default::default() };
@@ -85,8 +85,8 @@ impl Error {
         matches!(self.0.kind, Kind::Full { .. })
     }
 
-    /// Whether what was asked for may have been done all the same, as the broker's answer was lost. Where it is
-    /// [unavailable](Self::is_unavailable) and not this, nothing was done.
+    /// Returns whether the operation may have been done all the same, because the broker's answer was lost. If an error is
+    /// [unavailable](Self::is_unavailable) and not in doubt, nothing was done.
     ///
     /// ```
     /// assert!(tidecast::Error::unavailable("no answer came").in_doubt().is_in_doubt());
@@ -97,7 +97,7 @@ impl Error {
         matches!(self.0.kind, Kind::Unavailable { in_doubt: true, .. })
     }
 
-    /// Whether the hub was closed: it takes no more events and no more subscribers.
+    /// Returns whether the hub is closed. It accepts no events and no subscribers.
     ///
     /// ```
     /// let hub = tidecast::Hub::new();
@@ -109,13 +109,13 @@ impl Error {
         matches!(self.0.kind, Kind::Closed)
     }
 
-    /// Makes the error of a broker that can't be reached; `why` says what is wrong with it. Nothing was done, unless it is
-    /// said to be [in doubt](Self::in_doubt).
+    /// Creates the error of a broker that can't be reached. `why` is the whole text. Nothing was done, unless the error is
+    /// marked as [in doubt](Self::in_doubt).
     pub fn unavailable(why: impl Into<Cow<'static, str>>) -> Self {
         Self::from_kind(Kind::Unavailable { why: why.into(), in_doubt: false })
     }
 
-    /// Says of an error of a broker that can't be reached that what was asked for may have been done.
+    /// Marks the error of an unreachable broker: the operation may have been done.
     #[must_use]
     pub fn in_doubt(mut self) -> Self {
         if let Kind::Unavailable { in_doubt, .. } = &mut self.0.kind {
@@ -124,13 +124,13 @@ impl Error {
         self
     }
 
-    /// Makes the error of a hub or a broker that is closed.
+    /// Creates the error of a closed hub or broker.
     #[must_use]
     pub fn closed() -> Self {
         Self::from_kind(Kind::Closed)
     }
 
-    /// Makes the error of something that the caller passed: `what` it is, and `why` it can't be taken.
+    /// Creates the error of an invalid input. Its text is `what`, the input, followed by `why` it is refused.
     ///
     /// ```
     /// let error = tidecast::Error::invalid("key prefix", "is empty");
@@ -140,7 +140,7 @@ impl Error {
         Self::from_kind(Kind::Invalid { what, why: why.into() })
     }
 
-    /// Adds what lies below this error.
+    /// Adds the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -156,7 +156,7 @@ impl Error {
     }
 
     fn from_kind(kind: Kind) -> Self {
-        Self(Box::new(Inner { kind, source: None }))
+        Self(Box::new(ErrorInner { kind, source: None }))
     }
 }
 

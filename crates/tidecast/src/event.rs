@@ -1,4 +1,4 @@
-//! What a publisher says.
+//! Events, and the names and fields that publishers choose.
 
 mod channel;
 mod field;
@@ -35,8 +35,8 @@ pub struct Event {
     retry: Option<Duration>,
 }
 
-/// Kept apart because a broker that stores events as JSON must give back a string as a string and a value as the bytes
-/// it came in.
+/// Text and JSON are kept apart, because a broker that stores events as JSON must return a string as a string, and a value
+/// as the bytes it came in.
 #[derive(Debug, Clone)]
 enum Data {
     Text(String),
@@ -44,7 +44,7 @@ enum Data {
 }
 
 impl Event {
-    /// An event whose data is text.
+    /// Creates an event whose data is text.
     ///
     /// The text may be empty and may have any characters. `\r\n`, `\r` and `\n` each end a line, and arrive as `\n`.
     #[must_use]
@@ -52,29 +52,29 @@ impl Event {
         Self::new(Data::Text(data.into()))
     }
 
-    /// An event whose data is a value as JSON.
+    /// Creates an event whose data is a value as JSON.
     ///
-    /// A string is written as a JSON string, with its quotes; [`Event::text`] sends it as it is.
+    /// A string is written as a JSON string, with its quotes. [`Event::text`] sends it as it is.
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] where the value can't be written as JSON, such as a map whose keys are not strings.
+    /// [`Error::is_invalid`] if the value can't be written as JSON, such as a map whose keys are not strings.
     pub fn json(data: &(impl Serialize + ?Sized)) -> Result<Self> {
         let raw = serde_json::value::to_raw_value(data)
             .map_err(|source| Error::invalid("event data", "can't be written as JSON").with_source(source))?;
         Ok(Self::new(Data::Json(raw)))
     }
 
-    /// An event whose data is JSON text, sent byte for byte: numbers, key order and white space stay as they are.
+    /// Creates an event whose data is JSON text. It is sent byte for byte: numbers, key order and white space are kept.
     ///
-    /// Publishing refuses JSON nested deeper than [`JSON_DEPTH_MAX`](crate::limits::JSON_DEPTH_MAX), and numbers of more
-    /// digits than [`JSON_NUMBER_DIGITS_MAX`](crate::limits::JSON_NUMBER_DIGITS_MAX).
+    /// Publishing refuses JSON that is nested deeper than [`JSON_DEPTH_MAX`](crate::limits::JSON_DEPTH_MAX), and numbers of
+    /// more digits than [`JSON_NUMBER_DIGITS_MAX`](crate::limits::JSON_NUMBER_DIGITS_MAX).
     #[must_use]
     pub fn raw_json(data: Box<RawValue>) -> Self {
         Self::new(Data::Json(data))
     }
 
-    /// An event of parts that were one before; of `data` only that is taken.
+    /// Creates an event from the valid parts of another. Only the data of `data` is used.
     pub(crate) fn from_parts(
         data: Self,
         event_type: Option<EventType>,
@@ -88,7 +88,7 @@ impl Event {
         Self { data, event_type: None, id: None, retry: None }
     }
 
-    /// Gives the event a type. Without one a page gets it as `message`.
+    /// Sets the type. An event without a type arrives as `message`.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Event {
         Ok(self)
     }
 
-    /// Gives the event an id of its own. Without one its id is its position.
+    /// Sets the event's own id. An event without one has its position as its id.
     ///
     /// # Errors
     ///
@@ -116,11 +116,11 @@ impl Event {
         Ok(self)
     }
 
-    /// Tells the page how long to wait before it connects again, in whole milliseconds; zero is at once.
+    /// Sets how long the browser waits before it reconnects, in whole milliseconds. Zero reconnects at once.
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for more than a day.
+    /// [`Error::is_invalid`] if it is longer than a day.
     pub fn with_retry(mut self, retry: Duration) -> Result<Self> {
         if retry > RETRY_MAX {
             let why = format!("is {} ms; at most {} are allowed", retry.as_millis(), RETRY_MAX.as_millis());
@@ -135,7 +135,7 @@ impl Event {
         self.data_json().map_or(Ok(()), |raw| json::check(raw.get()))
     }
 
-    /// The data as an `EventSource` sees it, but for its line ends: text as it is, a value as its JSON text.
+    /// Returns the data as an `EventSource` sees it, but with its original line ends: text as it is, a value as JSON text.
     #[must_use]
     pub fn data(&self) -> &str {
         match &self.data {
@@ -144,7 +144,7 @@ impl Event {
         }
     }
 
-    /// The data as JSON text if it was given as a value, `None` if it was given as text.
+    /// Returns the data as JSON text if it was given as a value, or `None` if it was given as text.
     #[must_use]
     pub fn data_json(&self) -> Option<&RawValue> {
         match &self.data {
@@ -153,26 +153,28 @@ impl Event {
         }
     }
 
-    /// The type, if it has one.
+    /// Returns the type, if the event has one.
     #[must_use]
     pub fn event_type(&self) -> Option<&EventType> {
         self.event_type.as_ref()
     }
 
-    /// The id that the publisher gave it, if any.
+    /// Returns the id that the publisher gave the event, if any.
     #[must_use]
     pub fn id(&self) -> Option<&EventId> {
         self.id.as_ref()
     }
 
-    /// The reconnection time, if it has one.
+    /// Returns the reconnection time, if the event has one.
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    /// Returns a digest of all that the event says: for a broker that keeps it with an idempotency key, to tell a repetition
-    /// from another event under the same key. It is the same in every version, and no protection against forgery.
+    /// Returns a digest of the whole event.
+    ///
+    /// A broker that keeps it with an idempotency key can tell a repetition from another event under the same key. The
+    /// digest is the same in every version. It does not protect against forgery.
     #[must_use]
     pub fn digest(&self) -> u64 {
         let retry_ms = self.retry.map(|retry| retry.as_millis().to_string());
@@ -182,7 +184,7 @@ impl Event {
             self.id().map(EventId::as_str),
             retry_ms.as_deref(),
         ];
-        // FNV-1a. Each part is followed by a byte that UTF-8 never has, another one if it is absent.
+        // FNV-1a. Each part is followed by a byte that UTF-8 never has, and by another such byte if it is absent.
         let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         parts.into_iter().fold(0xcbf2_9ce4_8422_2325, |digest, part| {
             let digest = part.unwrap_or_default().bytes().fold(digest, hash);
@@ -197,7 +199,7 @@ mod tests {
 
     /// Hubs of different versions compare digests through Redis.
     #[test]
-    fn a_digest_is_of_all_that_an_event_says_and_stays_the_same() {
+    fn a_digest_covers_the_whole_event_and_never_changes() {
         let plain = Event::text("a");
         assert_eq!(plain.digest(), 0x5c53_c12e_c7bf_cbdd);
         assert_eq!(Event::json(&1).unwrap().digest(), Event::text("1").digest());

@@ -43,7 +43,7 @@ pub struct Hub {
     state: Arc<HubState>,
 }
 
-/// What a hub's handles share with its subscriptions.
+/// The state that a hub's handles share with its subscriptions.
 pub(crate) struct HubState {
     registry: Arc<Registry>,
     broker: Arc<dyn Broker>,

@@ -1,13 +1,12 @@
-//! Models of where threads meet: append against a reader that goes to wait, a pass of ringing against a reader that
-//! leaves, and the end of the hub against both.
+//! Models of the places where threads meet: appending and waiting, notifying and leaving, and the closing of a hub.
 //!
-//! loom runs each with every order in which the threads can take their steps (up to so many switches against a
-//! thread's will). A wake-up that is lost shows as a model in which nobody goes on. Run them by
+//! loom runs each with every order in which the threads can take their steps, up to a number of switches away from a thread
+//! that could continue. A lost wake-up shows as a model in which no thread can continue. Run them with
 //! `RUSTFLAGS="--cfg tidecast_loom" cargo test -p tidecast --release --lib model`.
 //!
-//! What is not loom's stands outside the models: a channel is there before the threads are, as a real lock must not be
-//! waited for by one thread of a model while another that holds it is not let on. And no thread rings one bell twice in a
-//! row without waking by it: loom 0.7 gives both rings the same place in the order of changes, and stops.
+//! Anything that is not loom's stays outside of the models. A channel exists before the threads do, because a model's thread
+//! must not wait for a real lock whose holder can't run. And no thread notifies one ready set twice in a row without waking
+//! its reader: loom 0.7 gives both notifications the same place in the order of changes, and stops.
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
@@ -23,7 +22,7 @@ use crate::{
     wire::{FirstBlock, frame::EncodedEvent},
 };
 
-/// Tries every order with at most so many switches away from a thread that could go on.
+/// Tries every order with up to `preemptions` switches away from a thread that could continue.
 pub(crate) fn model(preemptions: usize, check: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -39,45 +38,45 @@ fn publish(hub: &Hub, channel: &str) {
     hub.publish_now(channel, Event::text("x")).expect("the hub is open");
 }
 
-/// Waits for the next event, and answers with its offset.
+/// Waits for the next event, and returns its offset.
 fn next_offset(subscription: &mut Subscription) -> Option<u64> {
     match block_on(subscription.next())? {
         Delivery::Event(delivered) => delivered.cursor.positions().iter().map(|position| position.offset).max(),
-        Delivery::Reset(reset) => panic!("nothing is lost, but {reset:?}"),
+        Delivery::Reset(reset) => panic!("no event is lost, but {reset:?}"),
     }
 }
 
-/// Without a log and its lock, which would order the two anyway: what is done before ringing is seen by who hears it, also
-/// where the bell had rung already and was not yet heard.
+/// Without a log and its lock, which would order the two threads anyway: the reader sees everything from before the
+/// notification, even if the set was ready already and not taken yet.
 #[test]
-fn a_bell_by_itself_is_heard_with_what_came_before_it() {
+fn a_reader_sees_everything_from_before_a_notification() {
     model(4, || {
-        let (bell, news) = (Arc::new(ReadySet::default()), Arc::new(AtomicBool::new(false)));
-        bell.notify(0);
-        let ringer = {
-            let (bell, news) = (bell.clone(), news.clone());
+        let (ready_set, news) = (Arc::new(ReadySet::default()), Arc::new(AtomicBool::new(false)));
+        ready_set.notify(0);
+        let notifier = {
+            let (ready_set, news) = (ready_set.clone(), news.clone());
             thread::spawn(move || {
                 news.store(true, Ordering::Relaxed);
-                bell.notify(0);
+                ready_set.notify(0);
             })
         };
         block_on(poll_fn(|context| {
             loop {
-                let rung = bell.register_and_take(context.waker());
+                let ready = ready_set.register_and_take(context.waker());
                 if news.load(Ordering::Relaxed) {
                     return Poll::Ready(());
                 }
-                if rung == 0 {
+                if ready == 0 {
                     return Poll::Pending;
                 }
             }
         }));
-        ringer.join().expect("it ends well");
+        notifier.join().expect("the thread does not panic");
     });
 }
 
 #[test]
-fn an_event_that_is_published_while_the_reader_goes_to_wait_wakes_it() {
+fn an_event_that_is_published_while_the_reader_starts_to_wait_wakes_it() {
     model(4, || {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub, &["sse"]);
@@ -90,12 +89,12 @@ fn an_event_that_is_published_while_the_reader_goes_to_wait_wakes_it() {
         };
         assert_eq!(next_offset(&mut subscription), Some(1));
         assert_eq!(next_offset(&mut subscription), Some(2));
-        publisher.join().expect("it ends well");
+        publisher.join().expect("the thread does not panic");
     });
 }
 
 #[test]
-fn two_channels_that_ring_at_once_are_both_heard() {
+fn two_channels_that_notify_at_once_are_both_read() {
     model(3, || {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub, &["a", "b"]);
@@ -112,13 +111,13 @@ fn two_channels_that_ring_at_once_are_both_heard() {
             offsets += next_offset(&mut subscription).expect("the hub is open");
         }
         assert_eq!(offsets, 2);
-        publisher.join().expect("it ends well");
-        other.join().expect("it ends well");
+        publisher.join().expect("the thread does not panic");
+        other.join().expect("the thread does not panic");
     });
 }
 
 #[test]
-fn the_end_of_the_hub_comes_after_what_was_published_before_it() {
+fn a_hub_ends_after_the_events_that_were_published_before() {
     model(4, || {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub, &["sse"]);
@@ -131,13 +130,13 @@ fn the_end_of_the_hub_comes_after_what_was_published_before_it() {
         };
         assert_eq!(next_offset(&mut subscription), Some(1));
         assert_eq!(next_offset(&mut subscription), None);
-        publisher.join().expect("it ends well");
+        publisher.join().expect("the thread does not panic");
     });
 }
 
-/// A publish that meets the closing is refused, or its event is read before the end.
+/// A publish during the closing is refused, or its event is read before the end.
 #[test]
-fn what_is_accepted_while_the_hub_closes_is_still_read() {
+fn an_event_that_is_accepted_while_the_hub_closes_is_still_read() {
     model(2, || {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub, &["sse"]);
@@ -153,14 +152,14 @@ fn what_is_accepted_while_the_hub_closes_is_still_read() {
         while next_offset(&mut subscription).is_some() {
             read += 1;
         }
-        let accepted = publisher.join().expect("it ends well");
+        let accepted = publisher.join().expect("the thread does not panic");
         assert_eq!(read, u64::from(accepted));
-        closer.join().expect("it ends well");
+        closer.join().expect("the thread does not panic");
     });
 }
 
 #[test]
-fn a_reader_that_waits_hears_of_the_end() {
+fn a_waiting_reader_is_woken_by_the_end() {
     model(4, || {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub, &["sse"]);
@@ -169,7 +168,7 @@ fn a_reader_that_waits_hears_of_the_end() {
             thread::spawn(move || hub.close())
         };
         assert_eq!(next_offset(&mut subscription), None);
-        closer.join().expect("it ends well");
+        closer.join().expect("the thread does not panic");
     });
 }
 
@@ -182,42 +181,41 @@ fn a_channel_that_is_forgotten_wakes_its_reader() {
             assert!(block_on(hub.forget(&Channel::default())).expect("memory is always there"));
         });
         assert!(matches!(block_on(subscription.next()), Some(Delivery::Reset(_))));
-        forgetter.join().expect("it ends well");
+        forgetter.join().expect("the thread does not panic");
     });
 }
 
-/// A pass that rings one reader at a time takes the lock anew for each; a reader that leaves meanwhile has another moved
-/// to its place.
+/// A notification takes the lock anew for each few readers. When a reader leaves meanwhile, another one takes its place.
 #[test]
-fn a_pass_of_ringing_misses_nobody_while_a_reader_leaves() {
+fn a_notification_misses_no_reader_while_another_leaves() {
     for leaving in 0..3 {
         model(3, move || {
             let position = Position { epoch: Epoch::random(), offset: 0 };
             let beginning = InitialPosition { position, is_first: true, is_kept: false };
             let log = Arc::new(ChannelLog::new(Channel::default(), Duration::ZERO, beginning, Arc::default()));
-            let bells: Vec<_> = (0..3).map(|_| Arc::new(ReadySet::default())).collect();
-            for bell in &bells {
-                assert!(log.join(bell, 0).is_ok());
+            let ready_sets: Vec<_> = (0..3).map(|_| Arc::new(ReadySet::default())).collect();
+            for ready_set in &ready_sets {
+                assert!(log.join(ready_set, 0).is_ok());
             }
             let leaver = {
-                let (log, bell) = (log.clone(), bells[leaving].clone());
-                thread::spawn(move || log.leave(&bell, 0, Duration::ZERO))
+                let (log, ready_set) = (log.clone(), ready_sets[leaving].clone());
+                thread::spawn(move || log.leave(&ready_set, 0, Duration::ZERO))
             };
             let event = Event::text("x");
             let appended = log.append(Duration::ZERO, &EncodedEvent::new(&event), &Limits::default());
             assert!(appended.is_ok());
             log.notify();
-            for (reader, bell) in bells.iter().enumerate() {
-                let rung = bell.register_and_take(std::task::Waker::noop());
-                assert!(reader == leaving || rung == 1, "reader {reader} was missed while {leaving} left");
+            for (reader, ready_set) in ready_sets.iter().enumerate() {
+                let ready = ready_set.register_and_take(std::task::Waker::noop());
+                assert!(reader == leaving || ready == 1, "reader {reader} was missed while {leaving} left");
             }
-            leaver.join().expect("it ends well");
+            leaver.join().expect("the thread does not panic");
         });
     }
 }
 
 #[test]
-fn a_reader_that_joins_while_an_event_is_appended_has_it_ahead_or_hears_of_it() {
+fn a_reader_that_joins_while_an_event_is_appended_starts_after_it_or_is_woken() {
     model(3, || {
         let hub = Hub::new();
         let _first = subscribe(&hub, &["sse"]);
@@ -232,59 +230,59 @@ fn a_reader_that_joins_while_an_event_is_appended_has_it_ahead_or_hears_of_it() 
         } else {
             assert_eq!(began_at, 1);
         }
-        publisher.join().expect("it ends well");
+        publisher.join().expect("the thread does not panic");
     });
 }
 
-/// A mailbox that remembers being told.
-struct Told(loom::sync::Notify);
+/// A waker that remembers being woken.
+struct Woken(loom::sync::Notify);
 
-impl GroupWaker for Told {
+impl GroupWaker for Woken {
     fn wake(&self, _key: u32) {
         self.0.notify();
     }
 }
 
-/// Who comes to a tap while an event is appended reads it there, or is told of it: nobody waits for ever.
+/// No reader waits for ever: it reads the event after it is attached, or its group is woken.
 #[test]
-fn a_reader_that_comes_to_a_tap_while_an_event_is_appended_reads_it_or_is_told() {
+fn a_reader_that_is_attached_while_an_event_is_appended_reads_it_or_is_woken() {
     model(3, || {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub, &["sse"]);
         subscription.first_block(FirstBlock::default());
-        let told = Arc::new(Told(loom::sync::Notify::new()));
-        let mut taps = ReaderGroups::new(told.clone());
+        let woken = Arc::new(Woken(loom::sync::Notify::new()));
+        let mut groups = ReaderGroups::new(woken.clone());
         let publisher = {
             let hub = hub.clone();
             thread::spawn(move || publish(&hub, "sse"))
         };
-        let (key, spot) = taps.attach(subscription).expect("it has nothing else to tell");
-        let mut read = taps.read(key, spot, 1000);
-        // A notice may come without a reason, also from loom.
+        let (key, cursor) = groups.attach(subscription).expect("it is at the end of the log");
+        let mut read = groups.read(key, cursor, 1000);
+        // A wake-up may be spurious, even from loom.
         while matches!(read, GroupRead::CaughtUp) {
-            told.0.wait();
-            read = taps.read(key, spot, 1000);
+            woken.0.wait();
+            read = groups.read(key, cursor, 1000);
         }
         assert!(matches!(read, GroupRead::Frames { count: 1, .. }), "{read:?}");
-        publisher.join().expect("it ends well");
+        publisher.join().expect("the thread does not panic");
     });
 }
 
-/// Who is lifted from a tap while an event is appended has it ahead, and what comes later rings its bell.
+/// The reader has the event ahead of its cursor, and is woken for later ones.
 #[test]
-fn a_reader_that_is_lifted_while_an_event_is_appended_hears_of_it() {
+fn a_reader_that_leaves_its_group_while_an_event_is_appended_reads_it() {
     model(3, || {
         let hub = Hub::new();
         let mut subscription = subscribe(&hub, &["sse"]);
         subscription.first_block(FirstBlock::default());
-        let mut taps = ReaderGroups::new(Arc::new(Told(loom::sync::Notify::new())));
-        let (key, spot) = taps.attach(subscription).expect("it has nothing else to tell");
+        let mut groups = ReaderGroups::new(Arc::new(Woken(loom::sync::Notify::new())));
+        let (key, cursor) = groups.attach(subscription).expect("it is at the end of the log");
         let publisher = {
             let hub = hub.clone();
             thread::spawn(move || publish(&hub, "sse"))
         };
-        let mut lifted = taps.into_subscription(key, spot).expect("it stands there");
-        assert_eq!(next_offset(&mut lifted), Some(1));
-        publisher.join().expect("it ends well");
+        let mut subscription = groups.into_subscription(key, cursor).expect("the reader is in the group");
+        assert_eq!(next_offset(&mut subscription), Some(1));
+        publisher.join().expect("the thread does not panic");
     });
 }

@@ -1,4 +1,4 @@
-//! Where an event stands in its channel, and how that is written.
+//! The position of an event in its channel, and its text.
 
 mod cursor;
 
@@ -10,10 +10,10 @@ pub use self::cursor::Cursor;
 pub(crate) use self::cursor::{CURSOR_BYTES_MAX, put_cursor};
 use crate::{Error, Result};
 
-/// Which life of a log an offset belongs to.
+/// An epoch: the run of offsets that an offset belongs to.
 ///
-/// 48 bits drawn at random when a log starts over, so that a position which outlives its log is recognised, and is
-/// never taken for one of another channel. Two values are never drawn: zero, and all ones.
+/// An epoch is 48 bits, drawn at random when a log starts over. So a position that outlives its log is recognized, and is
+/// never taken for a position of another channel. Zero and all ones are never drawn.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
@@ -21,17 +21,17 @@ impl Epoch {
     /// The epoch of a channel that has no log yet.
     pub const NONE: Self = Self(0);
 
-    /// An epoch that no log ever has: a position in it is answered by `stream-reset`.
+    /// An epoch that no log ever has. A reader with a position in it is told `stream-reset`.
     pub(crate) const LOST: Self = Self((1 << 48) - 1);
 
     /// Draws an epoch from the system's random numbers.
     ///
-    /// Not from a generator of this process, which a fork would duplicate: parent and child would give different
-    /// events the same positions.
+    /// A generator of this process would be duplicated by a fork, so that parent and child would give different events the
+    /// same positions.
     ///
     /// # Panics
     ///
-    /// Where the system has no random numbers.
+    /// If the system has no random numbers.
     #[must_use]
     pub fn random() -> Self {
         loop {
@@ -46,7 +46,7 @@ impl Epoch {
 }
 
 impl Epoch {
-    /// The epoch of 48 bits of a hash.
+    /// Creates an epoch from 48 bits of a hash.
     pub(crate) fn from_hash(hash: u64) -> Self {
         match Self(hash >> 16) {
             Self::NONE | Self::LOST => Self(1),
@@ -61,10 +61,10 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// Where an event stands in its channel: the epoch of the log, and an offset that grows by 1 from 1.
+/// The place of an event in its channel: the epoch of the log, and an offset that starts at 1 and grows by 1.
 ///
-/// Written `EPOCH.OFFSET`: 12 hex digits in lower case, a dot, and a decimal number. `0.0` is the position in a channel
-/// that has no log yet.
+/// Written `EPOCH.OFFSET`: 12 lower-case hex digits, a dot, and a decimal number. `0.0` is the position in a channel that
+/// has no log yet.
 ///
 /// # Examples
 ///
@@ -79,9 +79,9 @@ impl fmt::Debug for Epoch {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// Which life of the log.
+    /// The epoch of the log.
     pub epoch: Epoch,
-    /// How many events of that life lie up to here, this one included.
+    /// The number of events in that epoch up to this position, including the event here. 0 is before the first event.
     pub offset: u64,
 }
 
@@ -92,14 +92,13 @@ const POSITION_BYTES_MAX: usize = 12 + 1 + 20;
 pub(crate) const POSITION_BYTES_MIN: usize = 12 + 1 + 1;
 
 impl Position {
-    /// Before everything, in a channel that has no log yet: `0.0`.
+    /// The position before every event, in a channel that has no log yet: `0.0`.
     pub const START: Self = Self { epoch: Epoch::NONE, offset: 0 };
 
     /// A position that no log knows.
     pub(crate) const LOST: Self = Self { epoch: Epoch::LOST, offset: 0 };
 
-    /// Appends the text of the position, which is also how it is displayed: machinery for formatting numbers costs several
-    /// times as much.
+    /// Appends the text of the position. The general machinery for formatting numbers costs several times as much.
     pub(crate) fn write_to(self, out: &mut impl BufMut) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         if self.epoch == Epoch::NONE {
@@ -135,7 +134,7 @@ impl fmt::Debug for Position {
 impl FromStr for Position {
     type Err = Error;
 
-    /// Only what [`Display`](fmt::Display) writes is taken, so that an id of a publisher's own is seldom mistaken for a
+    /// Parses exactly the texts that [`Display`](fmt::Display) writes, so that a publisher's own id is rarely mistaken for a
     /// position.
     fn from_str(text: &str) -> Result<Self> {
         parse(text).ok_or_else(|| Error::invalid("position", "is not of the form EPOCH.OFFSET"))

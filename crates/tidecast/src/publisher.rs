@@ -88,7 +88,7 @@ pub struct Publisher<P = ()> {
     state: Arc<PublisherState<P>>,
 }
 
-/// What a publisher's handles share, and its feeds as long as there is a handle.
+/// The state that a publisher's handles share, also with its feeds while there is a handle.
 struct PublisherState<P> {
     subscribers: Mutex<SubscriberTable<P>>,
     next_key: AtomicU64,

@@ -95,7 +95,7 @@ pub struct Subscription {
     first_block: FirstBlock,
 }
 
-/// What comes next in a subscription.
+/// The next step of a subscription.
 enum Step {
     /// The id of the first block is known.
     Id,

@@ -1,6 +1,6 @@
-//! The locks and atomics of this crate, so that a model checker can stand in for them.
+//! The locks and atomics of this crate.
 //!
-//! Under `--cfg tidecast_loom` they are loom's, which tries every order in which threads may meet.
+//! Under `--cfg tidecast_loom` they are loom's, which tries every order in which threads can meet.
 
 #[cfg(not(tidecast_loom))]
 mod imp {
@@ -20,7 +20,7 @@ mod imp {
         },
     };
 
-    /// loom's mutex with the signatures of parking_lot's, which knows no poison.
+    /// loom's mutex with the signatures of parking_lot's, which has no poisoning.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 

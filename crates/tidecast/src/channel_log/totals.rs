@@ -17,7 +17,7 @@ pub(crate) struct LogTotals {
     epochs: Mutex<HashSet<Epoch>>,
 }
 
-/// What one log has added to the totals.
+/// The part of the totals that one log has added.
 #[derive(Debug, Default)]
 pub(super) struct Contribution {
     pub(super) memory: usize,

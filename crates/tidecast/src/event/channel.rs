@@ -1,4 +1,4 @@
-//! A channel's name, parsed once.
+//! The name of a channel.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,8 +7,8 @@ use crate::{Error, Result, limits::CHANNEL_BYTES_MAX};
 
 /// The name of a channel.
 ///
-/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F). Nothing else is special: no
-/// wildcards, no separators, and case counts. Cheap to clone.
+/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F). No other character is special: there are
+/// no wildcards and no separators, and case matters. Cheap to clone.
 ///
 /// The default is `sse`, as in Flask-SSE.
 ///
@@ -31,7 +31,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for an empty name, one of more than 255 bytes, and one with a control character.
+    /// [`Error::is_invalid`] if it is empty, longer than 255 bytes, or has a control character.
     pub fn new(name: &str) -> Result<Self> {
         const WHAT: &str = "channel name";
         if name.is_empty() {
@@ -45,7 +45,7 @@ impl Channel {
         Ok(Self(name.into()))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -104,7 +104,7 @@ impl TryFrom<&str> for Channel {
     }
 }
 
-/// So that a slice of names is a list of channels.
+/// Lets a slice of names stand for a list of channels.
 impl TryFrom<&&str> for Channel {
     type Error = Error;
 

@@ -1,7 +1,6 @@
-//! The single-line fields of an event: its type, its id, and the key that makes a publish safe to repeat.
+//! The single-line fields of an event: its type, its id, and its idempotency key.
 //!
-//! They are parsed, not validated: whoever holds one holds text that can't break out of its line on the wire, so no
-//! encoder checks again.
+//! Each is parsed on construction. A value can't break out of its line on the wire, so the encoder need not check again.
 
 use std::fmt;
 
@@ -10,16 +9,16 @@ use crate::{
     limits::{EVENT_ID_BYTES_MAX, EVENT_TYPE_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX},
 };
 
-/// The type of the event that tells a page that events are missing.
+/// The type of the event that reports missing events.
 pub const STREAM_RESET: &str = "stream-reset";
 
-/// The type of the event that tells a page, if it asked for it, where its stream begins.
+/// The type of the event that reports where a stream begins, if the client asked for it.
 pub const STREAM_OPEN: &str = "stream-open";
 
-/// An event's type: what a page passes to `addEventListener`.
+/// The type of an event: the name that a page passes to `addEventListener`.
 ///
-/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F). `stream-reset` and `stream-open` are the
-/// hub's own and are refused, also with spaces at either end, which some clients trim.
+/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F). `stream-reset` and `stream-open` are
+/// reserved for the hub, even with spaces at either end, which some clients trim.
 ///
 /// # Examples
 ///
@@ -39,7 +38,7 @@ impl EventType {
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for an empty or reserved type, one of more than 255 bytes, and one with a control character.
+    /// [`Error::is_invalid`] if it is empty, reserved, longer than 255 bytes, or has a control character.
     pub fn new(text: &str) -> Result<Self> {
         const WHAT: &str = "event type";
         check_length(WHAT, text, EVENT_TYPE_BYTES_MAX)?;
@@ -51,17 +50,17 @@ impl EventType {
         Ok(Self(text.into()))
     }
 
-    /// The type.
+    /// Returns the type.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// An id that the publisher gives an event, in place of its position.
+/// An id that the publisher gives an event, instead of its position.
 ///
-/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F) and without a space at either end: it
-/// comes back as the header `Last-Event-ID`, which an HTTP parser would refuse or trim.
+/// UTF-8, 1 to 255 bytes, without control characters (U+0000–001F, U+007F–009F) and without a space at either end. It
+/// returns in the header `Last-Event-ID`, where HTTP parsers refuse control characters and trim spaces.
 ///
 /// # Examples
 ///
@@ -81,8 +80,7 @@ impl EventId {
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for an empty id, one of more than 255 bytes, one with a control character, and one that
-    /// begins or ends with a space.
+    /// [`Error::is_invalid`] if it is empty, longer than 255 bytes, has a control character, or begins or ends with a space.
     pub fn new(text: &str) -> Result<Self> {
         const WHAT: &str = "event id";
         check_length(WHAT, text, EVENT_ID_BYTES_MAX)?;
@@ -93,16 +91,16 @@ impl EventId {
         Ok(Self(text.into()))
     }
 
-    /// The id.
+    /// Returns the id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A key under which a publisher may repeat a publish without doubling the event.
+/// A key under which a publisher may repeat a publish without publishing the event twice.
 ///
-/// UTF-8, 1 to 255 bytes, any characters. It counts within its channel.
+/// UTF-8, 1 to 255 bytes, any characters. Its scope is the channel.
 ///
 /// # Examples
 ///
@@ -121,13 +119,13 @@ impl IdempotencyKey {
     ///
     /// # Errors
     ///
-    /// [`Error::is_invalid`] for an empty key and one of more than 255 bytes.
+    /// [`Error::is_invalid`] if it is empty or longer than 255 bytes.
     pub fn new(text: &str) -> Result<Self> {
         check_length("idempotency key", text, IDEMPOTENCY_KEY_BYTES_MAX)?;
         Ok(Self(text.into()))
     }
 
-    /// The key.
+    /// Returns the key.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -145,9 +143,9 @@ fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<()> 
     Ok(())
 }
 
-/// Refuses control characters: C0, DEL and C1.
+/// Checks that a text has no control character: C0, DEL or C1.
 pub(super) fn check_characters(what: &'static str, text: &str) -> Result<()> {
-    // Nearly all are of visible ASCII, which is quicker to see.
+    // Nearly all texts are visible ASCII, which is faster to check.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Ok(());
     }

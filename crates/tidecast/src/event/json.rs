@@ -1,7 +1,7 @@
-//! The bounds of data that is published as JSON.
+//! The limits of data that is published as JSON.
 //!
-//! JSON sets none of its own, and readers do: Python's `json` ends with an exception on deep nesting and on long
-//! integers, and most recursive parsers on deep nesting.
+//! JSON itself has no limits, but readers do: Python's `json` raises an exception on deep nesting and on long integers, and
+//! most recursive parsers fail on deep nesting.
 
 use memchr::memchr2;
 
@@ -12,10 +12,10 @@ use crate::{
 
 /// Checks the nesting and the numbers of a JSON text, in one pass without recursion.
 ///
-/// `json` must be valid JSON; of other text it checks what looks like it.
+/// `json` must be valid JSON. Of other text, it checks the parts that look like JSON.
 pub(crate) fn check(json: &str) -> Result<()> {
     const WHAT: &str = "event data";
-    // Brackets come in pairs, so this is too short for either, and most data is.
+    // Brackets come in pairs, so most data is too short to exceed either limit.
     if json.len() <= 2 * JSON_DEPTH_MAX {
         return Ok(());
     }
@@ -24,7 +24,7 @@ pub(crate) fn check(json: &str) -> Result<()> {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'0'..=b'9' => digits += 1,
-            // Between the digits of one number; in `true` and `false` there are none to count.
+            // These come between the digits of one number; in `true` and `false` there are no digits.
             b'+' | b'-' | b'.' | b'e' | b'E' => {}
             _ => digits = 0,
         }
@@ -49,14 +49,14 @@ pub(crate) fn check(json: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns where the string ends whose first character is at `at`: at its closing quote, or at the end of the text.
+/// Returns the index of the closing quote of the string whose first character is at `at`, or the length of the text.
 fn string_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += found;
         if bytes[at] == b'"' {
             return at;
         }
-        // A backslash and what it escapes.
+        // A backslash and the character that it escapes.
         at += 2;
     }
     bytes.len()

@@ -1,6 +1,6 @@
 //! Finding a position, an id or a number of events in a log.
 //!
-//! It changes nothing. What a reader is told about the result is decided in `start_point`.
+//! It changes nothing. The module `start_point` decides what a reader is told about the result.
 
 use bytes::BytesMut;
 

@@ -1,25 +1,24 @@
-//! A block of memory into which frames are put one after the other, and out of which they are read without a lock.
+//! Memory that grows at one end while its beginning is read without a lock.
 //!
-//! The one file of this crate with `unsafe`. What it buys: the frames of a log lie side by side, so that a backlog of
-//! any length leaves in one write, and a reader takes a reference to them instead of a copy; and what piled up leaving
-//! in one write is worth several times the throughput of one write a frame. No safe type lets one side of a block grow
-//! while the other is shared.
+//! This is the only file of the crate with `unsafe` code. It lets the frames of a log lie side by side, so that a reader
+//! takes a reference instead of a copy, and a backlog of any length leaves in one write. One write for a backlog has several
+//! times the throughput of one write per frame. No safe type lets one side of a buffer grow while the other is shared.
 //!
-//! Why it is sound: a [`Segment`] has one writer, which alone can write, and writes each byte once, at or past `written`.
-//! A view covers bytes below `written` only, so no byte is ever both written and visible. A view is handed to other
-//! threads as any value is (here, under the log's lock), which orders the writing before the reading.
-//! `tests` here are fit for miri (`cargo +nightly miri test -p tidecast segment`), and `model` here checks the order with loom's cells in place of bytes.
+//! It is sound because a [`Segment`] has one writer, which writes each byte once, at or past `written`. A view covers only
+//! bytes below `written`, so no byte is ever both written and visible. A view reaches other threads as any value does (here,
+//! under the log's lock), which orders the write before the read. The `tests` run under miri
+//! (`cargo +nightly miri test -p tidecast segment`), and `model` checks the order with loom's cells instead of bytes.
 
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
-/// The writing end.
+/// A segment of memory, with the right to write to it.
 pub(crate) struct Segment {
     memory: Arc<Memory>,
     written: usize,
-    /// What [`Segment::bytes`] slices: made anew when it is asked for more than it covers, so one allocation serves
-    /// every reader of a new frame.
+    /// The bytes that [`Segment::bytes`] slices. It is made anew when more are requested than it covers, so that one
+    /// allocation serves every reader of a new frame.
     view: Bytes,
 }
 
@@ -32,12 +31,12 @@ impl Segment {
         self.memory.len()
     }
 
-    /// How many bytes still fit.
+    /// Returns how many bytes still fit.
     pub(crate) fn room(&self) -> usize {
         self.capacity() - self.written
     }
 
-    /// Puts bytes behind those that are there. The parts must fit.
+    /// Appends parts, which must fit. Returns their range.
     pub(crate) fn append(&mut self, parts: &[&[u8]]) -> Range<usize> {
         let start = self.written;
         for part in parts {
@@ -48,7 +47,7 @@ impl Segment {
         start..self.written
     }
 
-    /// The bytes of a range that was appended, by reference.
+    /// Returns the bytes of a range that was appended, by reference.
     pub(crate) fn bytes(&mut self, range: Range<usize>) -> Bytes {
         if self.view.len() < range.end {
             self.view = Bytes::from_owner(Written { memory: self.memory.clone(), len: self.written });
@@ -79,9 +78,9 @@ mod memory {
 
     pub(super) struct Memory(Box<[UnsafeCell<u8>]>);
 
-    // SAFETY: the only access through `&Memory` is `write`, which the one `Segment` that owns the writing end calls by
-    // `&mut self`, and `Written::as_ref`, which reads below what that `Segment` had written when the `Written` was made.
-    // So no two threads access one byte while one of them writes it.
+    // SAFETY: the only access through `&Memory` is `write`, which the one `Segment` that may write calls with `&mut self`,
+    // and `Written::as_ref`, which reads below what that `Segment` had written when the `Written` was made. So no two
+    // threads access one byte while one of them writes it.
     unsafe impl Sync for Memory {}
 
     impl Memory {
@@ -97,8 +96,8 @@ mod memory {
         pub(super) fn write(&self, at: usize, bytes: &[u8]) {
             let cells = &self.0[at..at + bytes.len()];
             // SAFETY: `cells` is in bounds, by the slicing above, and as long as `bytes`. `UnsafeCell<u8>` has the
-            // layout of `u8` and allows writing through a shared reference; nothing reads or writes these bytes
-            // meanwhile (see `Sync`), so they don't overlap `bytes` either.
+            // layout of `u8` and allows writing through a shared reference. Nothing reads or writes these bytes meanwhile
+            // (see `Sync`), so they don't overlap `bytes` either.
             unsafe {
                 std::ptr::copy_nonoverlapping(bytes.as_ptr(), UnsafeCell::raw_get(cells.as_ptr()), bytes.len());
             }
@@ -108,8 +107,8 @@ mod memory {
     impl AsRef<[u8]> for Written {
         fn as_ref(&self) -> &[u8] {
             let cells = &self.memory.0[..self.len];
-            // SAFETY: in bounds by the slicing; every byte is initialised from the start; none below `len` is written
-            // again while `self` keeps the memory alive.
+            // SAFETY: `cells` is in bounds, by the slicing above. Every byte is initialized from the start, and none below
+            // `len` is written again while `self` keeps the memory alive.
             unsafe { std::slice::from_raw_parts(UnsafeCell::raw_get(cells.as_ptr()), cells.len()) }
         }
     }
@@ -117,7 +116,7 @@ mod memory {
 
 #[cfg(tidecast_loom)]
 mod memory {
-    //! The same with loom's cells: loom fails a model in which a byte is read and written without an order between.
+    //! The same with loom's cells. loom fails a model in which a byte is read and written without an order between the two.
 
     use loom::cell::UnsafeCell;
 
@@ -127,10 +126,10 @@ mod memory {
         cells: Vec<UnsafeCell<u8>>,
     }
 
-    #[expect(unsafe_code, reason = "as in the real one")]
+    #[expect(unsafe_code, reason = "as in the real memory")]
     // SAFETY: loom checks each access.
     unsafe impl Sync for Memory {}
-    #[expect(unsafe_code, reason = "as in the real one")]
+    #[expect(unsafe_code, reason = "as in the real memory")]
     // SAFETY: loom checks each access.
     unsafe impl Send for Memory {}
 
@@ -146,7 +145,7 @@ mod memory {
         #[expect(unsafe_code, reason = "loom hands out pointers")]
         pub(super) fn write(&self, at: usize, bytes: &[u8]) {
             for (cell, byte) in self.cells[at..].iter().zip(bytes) {
-                // SAFETY: the pointer is to the cell's byte; loom checks that nothing else uses it now.
+                // SAFETY: the pointer is to the cell's byte, and loom checks that nothing else uses it now.
                 cell.with_mut(|place| unsafe { *place = *byte });
             }
         }
@@ -156,10 +155,10 @@ mod memory {
         #[expect(unsafe_code, reason = "loom hands out pointers")]
         fn as_ref(&self) -> &[u8] {
             let read = self.memory.cells[..self.len].iter().map(|cell| {
-                // SAFETY: the pointer is to the cell's byte; loom checks that nothing writes it now.
+                // SAFETY: the pointer is to the cell's byte, and loom checks that nothing writes it now.
                 cell.with(|place| unsafe { *place })
             });
-            // A model is small and short.
+            // A model is small and short-lived.
             Box::leak(read.collect())
         }
     }
@@ -211,7 +210,7 @@ mod model {
 
     use super::{Segment, Written};
 
-    /// A view is read by whoever got it under the lock, and after the lock is let go of, while the segment grows.
+    /// A view is taken under the lock, and read after the lock is released, while the segment grows.
     #[test]
     fn a_view_is_read_without_the_lock_while_the_segment_grows() {
         loom::model(|| {
@@ -224,7 +223,7 @@ mod model {
                     }
                 })
             };
-            // loom's stand-in for the bytes is read as a whole when a view is made, so the view is made here, outside.
+            // loom's cells are read as a whole when a view is made, so the view is made here, outside of the reading.
             let view = {
                 let segment = segment.lock().expect("nobody panicked");
                 Written { memory: segment.memory.clone(), len: segment.written }

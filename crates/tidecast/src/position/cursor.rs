@@ -1,4 +1,4 @@
-//! Where a subscription stands: a position in each of its channels.
+//! The positions of a subscription in each of its channels.
 
 use std::{fmt, str::FromStr};
 
@@ -11,9 +11,9 @@ use crate::{Error, Result, limits::SUBSCRIPTION_CHANNELS_MAX};
 /// Longest text of a cursor, in bytes.
 pub(crate) const CURSOR_BYTES_MAX: usize = SUBSCRIPTION_CHANNELS_MAX * (POSITION_BYTES_MAX + 1) - 1;
 
-/// One position per channel of a subscription, in the order in which the channels were asked for, without repetitions.
+/// One position for each channel of a subscription, in the order in which the channels were named, without repetitions.
 ///
-/// Written as the positions joined by commas. Up to four channels it takes no memory of its own.
+/// Written as the positions joined by commas. A cursor of up to four channels does not allocate.
 ///
 /// # Examples
 ///
@@ -29,7 +29,7 @@ pub(crate) const CURSOR_BYTES_MAX: usize = SUBSCRIPTION_CHANNELS_MAX * (POSITION
 pub struct Cursor(SmallVec<[Position; 4]>);
 
 impl Cursor {
-    /// The positions, one per channel.
+    /// Returns the positions, one for each channel.
     #[must_use]
     pub fn positions(&self) -> &[Position] {
         &self.0
@@ -40,7 +40,7 @@ impl Cursor {
     }
 }
 
-/// Appends the text of a cursor. For the paths where `Display` is too slow.
+/// Appends the text of a cursor, for paths where `Display` is too slow.
 pub(crate) fn put_cursor(out: &mut impl BufMut, positions: impl IntoIterator<Item = Position>) {
     for (at, position) in positions.into_iter().enumerate() {
         if at > 0 {

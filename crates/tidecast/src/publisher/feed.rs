@@ -1,4 +1,4 @@
-//! What a subscriber of a publisher reads: its initial events, then the published ones.
+//! The feed of a publisher's subscriber: its initial events, then the published ones.
 //!
 //! A feed needs no runtime, because it wakes any [`Waker`](std::task::Waker).
 

@@ -1,4 +1,4 @@
-//! Models of where who publishes and who reads a feed meet; see [`crate::model`].
+//! Models of the places where a publish and the reader of a feed meet; see [`crate::model`].
 
 use loom::{future::block_on, thread};
 
@@ -14,7 +14,7 @@ fn next(feed: &mut Feed) -> Option<String> {
 }
 
 #[test]
-fn an_event_that_is_published_while_the_reader_of_a_feed_goes_to_wait_wakes_it() {
+fn an_event_that_is_published_while_the_reader_of_a_feed_starts_to_wait_wakes_it() {
     model(4, || {
         let publisher = Publisher::new();
         let mut feed = join(&publisher, WhenFull::DropOldest);
@@ -23,13 +23,13 @@ fn an_event_that_is_published_while_the_reader_of_a_feed_goes_to_wait_wakes_it()
             thread::spawn(move || publisher.publish_now(["a"], Event::text("x")).expect("nobody waits"))
         };
         assert_eq!(next(&mut feed).as_deref(), Some("x"));
-        assert_eq!(other.join().expect("it ends well"), 1);
+        assert_eq!(other.join().expect("the thread does not panic"), 1);
     });
 }
 
-/// The reader makes room as who publishes goes to wait for it.
+/// The reader makes room while the publish starts to wait for it.
 #[test]
-fn who_waits_for_room_hears_of_it() {
+fn a_publish_that_waits_for_room_is_woken_by_a_read() {
     model(3, || {
         let publisher = Publisher::new();
         let mut feed = join(&publisher, WhenFull::Wait);
@@ -40,12 +40,12 @@ fn who_waits_for_room_hears_of_it() {
         };
         assert_eq!(next(&mut feed).as_deref(), Some("1"));
         assert_eq!(next(&mut feed).as_deref(), Some("2"));
-        assert_eq!(other.join().expect("it ends well"), 1);
+        assert_eq!(other.join().expect("the thread does not panic"), 1);
     });
 }
 
 #[test]
-fn who_waits_for_room_hears_that_the_reader_has_gone() {
+fn a_publish_that_waits_for_room_is_woken_by_the_reader_leaving() {
     model(3, || {
         let publisher = Publisher::new();
         let feed = join(&publisher, WhenFull::Wait);
@@ -55,13 +55,13 @@ fn who_waits_for_room_hears_that_the_reader_has_gone() {
             thread::spawn(move || block_on(publisher.publish(["a"], Event::text("2"))).expect("it is small"))
         };
         drop(feed);
-        assert_eq!(other.join().expect("it ends well"), 0);
+        assert_eq!(other.join().expect("the thread does not panic"), 0);
     });
 }
 
-/// An event is read before the end, or was not accepted.
+/// The event is read before the end, or was not accepted.
 #[test]
-fn a_feed_ends_after_what_was_accepted_while_the_publisher_closes() {
+fn a_feed_ends_after_an_event_that_was_accepted_while_the_publisher_closes() {
     model(3, || {
         let publisher = Publisher::new();
         let mut feed = join(&publisher, WhenFull::DropOldest);
@@ -74,14 +74,14 @@ fn a_feed_ends_after_what_was_accepted_while_the_publisher_closes() {
         while next(&mut feed).is_some() {
             read += 1;
         }
-        assert_eq!(read, other.join().expect("it ends well"));
-        closer.join().expect("it ends well");
+        assert_eq!(read, other.join().expect("the thread does not panic"));
+        closer.join().expect("the thread does not panic");
     });
 }
 
-/// Without the turn one reader could have the first of two before the second, and the other after it.
+/// Without the order lock, one subscriber could get the two events in one order, and another in the other.
 #[test]
-fn two_events_come_in_the_same_order_to_all() {
+fn two_events_come_in_the_same_order_to_every_subscriber() {
     model(2, || {
         let publisher = Publisher::new();
         let options = || FeedOptions { events_max: 2, ..FeedOptions::default() };
@@ -91,7 +91,7 @@ fn two_events_come_in_the_same_order_to_all() {
             thread::spawn(move || publisher.publish_now(["a"], Event::text("x")).expect("nobody waits"))
         };
         publisher.publish_now(["a"], Event::text("y")).expect("nobody waits");
-        other.join().expect("it ends well");
+        other.join().expect("the thread does not panic");
         let [one, two] = feeds.each_mut().map(|feed| [next(feed), next(feed)]);
         assert_eq!(one, two);
     });

@@ -33,11 +33,11 @@ pub struct FeedOptions {
     /// larger.
     pub bytes_max: usize,
 
-    /// What happens when either limit is reached. Default [`WhenFull::DropOldest`].
+    /// The policy when either limit is reached. Default [`WhenFull::DropOldest`].
     pub when_full: WhenFull,
 }
 
-/// What happens when a feed is full and another event is published.
+/// The policy of a full feed when another event is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum WhenFull {

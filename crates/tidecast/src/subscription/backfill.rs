@@ -32,7 +32,7 @@ pub(crate) struct Backfill {
     request: Option<BrokerFuture<'static, History>>,
     bytes: Bytes,
     frames: VecDeque<FrameBounds>,
-    /// What may still be read; `None` before the first poll.
+    /// The events and bytes that may still be read; `None` before the first poll.
     left: Option<BackfillLimits>,
     /// The epoch of the log when the broker said that it has reached `after`, so that the log will too. In another epoch it
     /// may not.
@@ -41,7 +41,7 @@ pub(crate) struct Backfill {
     is_measured: bool,
 }
 
-/// What a backfill has next.
+/// The next step of a backfill.
 #[derive(Debug)]
 pub(crate) enum BackfillStep {
     /// Frames to be [taken](Backfill::take), and the position just before them.

@@ -64,7 +64,7 @@ impl fmt::Debug for OwnIdSearch {
     }
 }
 
-/// What comes next in a channel.
+/// The next step in a channel.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// Frames that lie side by side.

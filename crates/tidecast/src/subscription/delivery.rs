@@ -1,8 +1,8 @@
-//! What a subscription returns: an event, or a reset.
+//! The items of a subscription: events and resets.
 
 use crate::{Channel, Cursor, Event, Frame, Position, Reset};
 
-/// What a subscription returns next.
+/// An item of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// An event.

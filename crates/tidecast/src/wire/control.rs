@@ -1,4 +1,4 @@
-//! The parts of a stream that are no publisher's: its first block, keep-alive comments and its last line.
+//! The parts of a stream that no publisher wrote: its first block, keep-alive comments and its last line.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! An event stream as the events that a browser would dispatch.
+//! Decoding an event stream into the events that a browser would dispatch.
 //!
-//! Follows "9.2.6 Interpreting an event stream" of the WHATWG HTML standard, on bytes that come in pieces of any size.
-//! Does no IO and keeps no time; a client feeds it what it has read.
+//! It follows section 9.2.6, "Interpreting an event stream", of the WHATWG HTML standard, on bytes that come in pieces of any
+//! size. It does no I/O and keeps no time: a client feeds it the bytes that it has read.
 
 use std::{mem, time::Duration};
 
@@ -9,10 +9,10 @@ use memchr::memchr2;
 
 use crate::{Error, Result};
 
-/// What a decoder keeps at most of an event that is not complete, in bytes: 16 MiB.
+/// Most bytes of an incomplete event that a decoder keeps: 16 MiB.
 pub const DECODER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Reads an event stream.
+/// Decodes an event stream.
 ///
 /// # Examples
 ///
@@ -31,22 +31,22 @@ pub const DECODER_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Decoder {
     line: Vec<u8>,
-    /// A CR ended the last line, so that an LF right after it belongs to it.
+    /// The last line ended with a CR, so that an LF right after it belongs to it.
     after_cr: bool,
-    /// At least one line has ended, so that a byte order mark is past.
+    /// At least one line has ended, so that no byte order mark can follow.
     begun: bool,
     data: String,
     event_type: String,
-    /// The standard's "last event ID buffer": it outlives events.
+    /// The standard's "last event ID buffer", which outlives events.
     id: String,
-    /// What was dispatched of it last: where a client would resume.
+    /// The id that was dispatched last, from which a client would resume.
     last_event_id: String,
-    /// The id that stands alone at the beginning; of no more use once an empty line has come.
+    /// The id that stands alone at the beginning. It is of no use after the first empty line.
     opening_id: String,
     past_opening: bool,
 }
 
-/// What a stream says.
+/// One item of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item {
@@ -59,29 +59,28 @@ pub enum Item {
 /// A dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The event's type; `message` where the stream gave none.
+    /// The event's type, or `message` if the stream gave none.
     pub event_type: String,
     /// The data, its lines joined by LF.
     pub data: String,
-    /// The id that the stream gave last, by this event or an earlier one; may be empty.
+    /// The last id that the stream gave, with this event or an earlier one. May be empty.
     pub last_event_id: String,
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a stream.
+    /// Creates a decoder at the beginning of a stream.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads on; calls `on_item` for each item that is complete with these bytes.
+    /// Decodes further bytes, and calls `on_item` for each item that they complete.
     ///
-    /// What is incomplete at the end of a stream is dropped with the decoder, as the standard has it.
+    /// As the standard requires, an incomplete event at the end of a stream is dropped.
     ///
     /// # Errors
     ///
-    /// [`Error::is_too_large`] where an unfinished event grows past [`DECODER_BYTES_MAX`]. The decoder is then of no
-    /// more use.
+    /// [`Error::is_too_large`] if an incomplete event exceeds [`DECODER_BYTES_MAX`]. The decoder is then of no more use.
     pub fn feed(&mut self, mut bytes: &[u8], mut on_item: impl FnMut(Item)) -> Result<()> {
         while !bytes.is_empty() {
             if mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
@@ -108,18 +107,19 @@ impl Decoder {
         Ok(())
     }
 
-    /// The id with which a client would resume: an `EventSource`'s last event ID.
+    /// Returns the id with which a client would resume: an `EventSource`'s last event ID.
     ///
-    /// It is set by every block, also by one without data.
+    /// Every block sets it, even a block without data.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
     /// Returns the id with which a client of a Tidecast stream resumes: the [last event ID](Self::last_event_id), or, until
-    /// the first empty line, the id of the first block, which need not have an empty line of its own.
+    /// the first empty line, the id of the first block, which may have no empty line.
     ///
-    /// Other servers may begin an event with its id, so that one that is cut within its first event would miss it.
+    /// With other servers an event may begin with its id, so that a client that is cut within its first event would miss
+    /// that event.
     #[must_use]
     pub fn resume_id(&self) -> &str {
         if self.past_opening { &self.last_event_id } else { &self.opening_id }
@@ -147,14 +147,14 @@ impl Decoder {
             self.dispatch(on_item);
             return Ok(());
         }
-        // Line ends are ASCII, so decoding line by line replaces just what decoding the whole would.
+        // Line ends are ASCII, so decoding each line replaces the same bytes as decoding the whole stream.
         let line = String::from_utf8_lossy(line);
         let (name, value) = line.split_once(':').unwrap_or((&line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match name {
             "event" => value.clone_into(&mut self.event_type),
             "data" => {
-                // Once more: where bytes are no UTF-8, what stands in for each is three times as long.
+                // Checked again, because the replacement of an invalid byte is three times as long.
                 let bytes = self.data.len() + value.len();
                 if bytes > DECODER_BYTES_MAX {
                     return Err(Error::too_large("an event of the stream", bytes, DECODER_BYTES_MAX));
@@ -169,10 +169,10 @@ impl Decoder {
                 }
             }
             "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                // Digits that are too many for a number are still a number: the largest.
+                // Digits that exceed the number's type stand for its largest value.
                 on_item(Item::Retry(Duration::from_millis(value.parse().unwrap_or(u64::MAX))));
             }
-            // Comments have an empty name; other names are ignored.
+            // A comment has an empty name. Other names are ignored.
             _ => {}
         }
         Ok(())
