@@ -36,7 +36,7 @@ use crate::{
     detach::{self, ConnectionGuard, Detached, Offer},
     limits::CONNECTION_BUFFER_BYTES,
     listener::{
-        Accepted,
+        AcceptedConnection,
         connection_limit::{Evictable, Permit},
         socket::Socket,
     },
@@ -55,7 +55,7 @@ pub(crate) struct Service<H, P> {
 }
 
 /// The slot that a connection holds while it is served here.
-struct Slot {
+struct ConnectionSlot {
     permit: Permit,
     evictable: Evictable,
 }
@@ -77,7 +77,7 @@ enum ConnectionEnd {
 impl<H: Handler, P: EarlyProtocol> Service<H, P> {
     /// Sets up an accepted connection and serves it until it ends. Once `stopping` is true, it ends after the current
     /// response. Its slot is given back at the end.
-    pub(crate) async fn serve(self: Arc<Self>, accepted: Accepted, stopping: watch::Receiver<bool>) {
+    pub(crate) async fn serve(self: Arc<Self>, accepted: AcceptedConnection, stopping: watch::Receiver<bool>) {
         if let Err(error) = accepted.socket.configure(&self.options) {
             tracing::debug!(client = %accepted.origin.client, %error, "failed to set up a connection");
             return;
@@ -91,7 +91,7 @@ impl<H: Handler, P: EarlyProtocol> Service<H, P> {
     /// streams, only those count that just send their request.
     pub(crate) async fn serve_configured(
         self: Arc<Self>,
-        Accepted { socket, origin, permit }: Accepted,
+        AcceptedConnection { socket, origin, permit }: AcceptedConnection,
         mut stopping: watch::Receiver<bool>,
     ) {
         let socket = match Socket::register(socket, self.options.stall_timeout, self.counters.clone()) {
@@ -105,14 +105,14 @@ impl<H: Handler, P: EarlyProtocol> Service<H, P> {
         let info = ConnectionInfo::new(origin, evictable.activity().clone());
         let read_ahead = self.early.serve(socket, &info, until_true(&mut stopping)).await;
         let Some(read_ahead) = read_ahead else { return };
-        Box::pin(self.serve_requests(read_ahead, info, Slot { permit, evictable }, stopping)).await;
+        Box::pin(self.serve_requests(read_ahead, info, ConnectionSlot { permit, evictable }, stopping)).await;
     }
 
     async fn serve_requests(
         self: Arc<Self>,
         ReadAhead { socket, unread, begun_at }: ReadAhead,
         info: ConnectionInfo,
-        Slot { permit, evictable }: Slot,
+        ConnectionSlot { permit, evictable }: ConnectionSlot,
         mut stopping: watch::Receiver<bool>,
     ) {
         let socket = CorkedSocket::new(socket, unread, begun_at);

@@ -34,5 +34,5 @@ pub use crate::{
     options::ServeOptions,
     origin::{ConnectionOrigin, client_network},
     server::{Server, serve_connection},
-    supervise::{Task, Tasks},
+    supervise::{SupervisedTask, Supervisor},
 };

@@ -53,7 +53,7 @@ pub(crate) struct Acceptor {
 }
 
 /// A connection that was accepted.
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedConnection {
     pub(crate) socket: RawSocket,
     pub(crate) origin: ConnectionOrigin,
     pub(crate) permit: Permit,
@@ -72,14 +72,14 @@ impl Acceptor {
     ///
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the client has gone or has too many connections, and
     /// those of the system.
-    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+    pub(crate) async fn accept(&self) -> io::Result<AcceptedConnection> {
         let (socket, client) = self.listener.accept().await?;
         // A socket belongs to one runtime, so the runtime that serves it registers it anew.
         self.admit(socket.into_std()?, client).await
     }
 
     /// Accepts a connection that waits in the system's queue. Returns `None` if the queue is empty or no slot is free.
-    pub(crate) async fn accept_queued(&self) -> Option<io::Result<Accepted>> {
+    pub(crate) async fn accept_queued(&self) -> Option<io::Result<AcceptedConnection>> {
         if !self.limit.has_room() {
             return None;
         }
@@ -94,10 +94,10 @@ impl Acceptor {
         }
     }
 
-    async fn admit(&self, socket: net::TcpStream, client: SocketAddr) -> io::Result<Accepted> {
+    async fn admit(&self, socket: net::TcpStream, client: SocketAddr) -> io::Result<AcceptedConnection> {
         let origin = ConnectionOrigin::plain(self.address, client);
         match self.limit.acquire(origin.ip()).await {
-            Some(permit) => Ok(Accepted { socket: socket.into(), origin, permit }),
+            Some(permit) => Ok(AcceptedConnection { socket: socket.into(), origin, permit }),
             None => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }

@@ -53,7 +53,7 @@ use crate::{
     counters::{ConnectionCounters, count},
     detach::Detached,
     options::ServeOptions,
-    supervise::{Task, Tasks},
+    supervise::{SupervisedTask, Supervisor},
 };
 
 /// Most readers of a group that a publisher writes to itself.
@@ -93,7 +93,11 @@ enum Next {
 
 impl Reactors {
     /// Starts the reactors. To be called within a runtime, which brokers may need.
-    pub(crate) fn start(options: &ServeOptions, counters: &Arc<ConnectionCounters>, tasks: &Tasks) -> io::Result<Self> {
+    pub(crate) fn start(
+        options: &ServeOptions,
+        counters: &Arc<ConnectionCounters>,
+        tasks: &Supervisor,
+    ) -> io::Result<Self> {
         let emptied = Arc::new(Notify::new());
         let mut all = Vec::with_capacity(options.reactors);
         let mut threads = Vec::with_capacity(options.reactors);
@@ -184,7 +188,7 @@ impl Reactor {
     }
 
     /// Serves until it is told to end. A panic costs the streams of this reactor, whose clients reconnect, and no others.
-    fn run(&self, task: &Task, dispatcher: impl Fn() -> Dispatcher) {
+    fn run(&self, task: &SupervisedTask, dispatcher: impl Fn() -> Dispatcher) {
         task.run(|| {
             *self.dispatcher.lock() = Some(dispatcher());
             let result = catch_unwind(AssertUnwindSafe(|| self.serve(task)));
@@ -200,7 +204,7 @@ impl Reactor {
     }
 
     /// Serves until it is told to end, or finds that a publisher's thread has panicked here.
-    fn serve(&self, task: &Task) -> ControlFlow<()> {
+    fn serve(&self, task: &SupervisedTask) -> ControlFlow<()> {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut queued = Queued::default();
         loop {

@@ -18,7 +18,7 @@ use crate::{
     options::ServeOptions,
     origin::ConnectionOrigin,
     reactor::Reactors,
-    supervise::Tasks,
+    supervise::Supervisor,
 };
 
 /// The pause after a connection could not be accepted, for example because no file descriptor is free. It doubles each time.
@@ -32,7 +32,7 @@ const ACCEPTED_AT_ONCE_MAX: usize = 256;
 pub struct Server {
     options: ServeOptions,
     counters: Arc<ConnectionCounters>,
-    tasks: Arc<Tasks>,
+    tasks: Arc<Supervisor>,
     workers: Workers,
     reactors: Reactors,
 }
@@ -46,7 +46,7 @@ impl Server {
     /// # Errors
     ///
     /// Those of [`ServeOptions::validate`], and those of the system if it can't start a thread.
-    pub fn start(options: ServeOptions, counters: Arc<ConnectionCounters>, tasks: Arc<Tasks>) -> io::Result<Self> {
+    pub fn start(options: ServeOptions, counters: Arc<ConnectionCounters>, tasks: Arc<Supervisor>) -> io::Result<Self> {
         options.validate()?;
         let reactors = Reactors::start(&options, &counters, &tasks)?;
         let workers = Workers::start(&tasks)?;
@@ -162,9 +162,9 @@ pub async fn serve_connection<H: Handler, P: EarlyProtocol>(
     let counters = Arc::<ConnectionCounters>::default();
     let options = ServeOptions { reactors: 0, ..options };
     let limit = ConnectionLimit::new(&options, counters.clone());
-    let reactors = Reactors::start(&options, &counters, &Tasks::default())?;
+    let reactors = Reactors::start(&options, &counters, &Supervisor::default())?;
     let Some(permit) = limit.acquire(origin.ip()).await else { return Err(io::ErrorKind::ConnectionAborted.into()) };
     let service = Arc::new(Service { handler, early, options, counters, reactors });
-    service.serve_configured(crate::listener::Accepted { socket, origin, permit }, stopping).await;
+    service.serve_configured(crate::listener::AcceptedConnection { socket, origin, permit }, stopping).await;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Supervision of the threads and tasks that live as long as the server.
 //!
 //! A thread that dies unnoticed leaves a server that answers some requests and seems to work. So a task that panics is
-//! restarted, and [`Tasks::missing`] names it until it runs again.
+//! restarted, and [`Supervisor::missing`] names it until it runs again.
 
 use std::{
     future::poll_fn,
@@ -21,39 +21,39 @@ use parking_lot::Mutex;
 /// The pause before a restart, so that a task which panics each time does not take a core.
 const RESTART_AFTER: Duration = Duration::from_millis(100);
 
-/// The tasks of a program that are restarted if they panic.
+/// Restarts the tasks of a program that panic.
 #[derive(Debug, Default)]
-pub struct Tasks {
-    all: Mutex<Vec<Arc<State>>>,
+pub struct Supervisor {
+    all: Mutex<Vec<Arc<TaskState>>>,
     restarts: Arc<AtomicU64>,
 }
 
 /// One task, which runs its work under supervision.
 #[derive(Debug, Clone)]
-pub struct Task {
-    state: Arc<State>,
+pub struct SupervisedTask {
+    state: Arc<TaskState>,
     restarts: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
-struct State {
+struct TaskState {
     name: String,
     running: AtomicBool,
     #[cfg(any(test, feature = "fault-injection"))]
     fault: fault::Fault,
 }
 
-impl Tasks {
+impl Supervisor {
     /// Adds a task. It counts as running unless it waits for a restart.
-    pub fn add(&self, name: impl Into<String>) -> Task {
-        let state = Arc::new(State {
+    pub fn add(&self, name: impl Into<String>) -> SupervisedTask {
+        let state = Arc::new(TaskState {
             name: name.into(),
             running: AtomicBool::new(true),
             #[cfg(any(test, feature = "fault-injection"))]
             fault: fault::Fault::default(),
         });
         self.all.lock().push(state.clone());
-        Task { state, restarts: self.restarts.clone() }
+        SupervisedTask { state, restarts: self.restarts.clone() }
     }
 
     /// Returns the names of the tasks that panicked and were not restarted yet.
@@ -68,7 +68,7 @@ impl Tasks {
     }
 }
 
-impl Task {
+impl SupervisedTask {
     /// Runs a thread's work until it returns [`ControlFlow::Break`]. Work that panics or returns
     /// [`ControlFlow::Continue`] is restarted.
     pub fn run(&self, mut work: impl FnMut() -> ControlFlow<()>) {
@@ -122,7 +122,7 @@ impl Task {
 
 #[cfg(not(any(test, feature = "fault-injection")))]
 #[expect(clippy::unused_self, reason = "used with the feature `fault-injection`")]
-impl Task {
+impl SupervisedTask {
     /// Returns the future itself. In tests, it panics on demand.
     #[doc(hidden)]
     pub fn watch<F: Future>(&self, work: F) -> F {
@@ -153,7 +153,7 @@ mod fault {
 
     use parking_lot::Mutex;
 
-    use super::{State, Task, Tasks};
+    use super::{SupervisedTask, Supervisor, TaskState};
 
     #[derive(Debug, Default)]
     pub(super) struct Fault {
@@ -163,7 +163,7 @@ mod fault {
     }
 
     #[doc(hidden)]
-    impl Tasks {
+    impl Supervisor {
         /// Makes a task panic the next time that it runs. It is restarted only after [`revive`](Self::revive).
         pub fn kill(&self, name: &str) {
             let task = self.find(name);
@@ -184,14 +184,14 @@ mod fault {
             self.all.lock().iter().map(|task| task.name.clone()).collect()
         }
 
-        fn find(&self, name: &str) -> Arc<State> {
+        fn find(&self, name: &str) -> Arc<TaskState> {
             let task = self.all.lock().iter().find(|task| task.name == name).cloned();
             task.unwrap_or_else(|| panic!("no task {name}"))
         }
     }
 
     #[doc(hidden)]
-    impl Task {
+    impl SupervisedTask {
         /// Returns a future that panics if a test asked for it.
         pub async fn watch<F: Future>(&self, work: F) -> F::Output {
             let mut work = pin!(work);

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context;
 use tidecast::{Hub, broker::Broker};
 use tidecast_axum::internals::sweep_until_closed;
-use tidecast_serve::{ConnectionCounters, Tasks};
+use tidecast_serve::{ConnectionCounters, Supervisor};
 
 use crate::{
     auth::Auth,
@@ -28,13 +28,13 @@ pub(crate) struct App {
     pub(crate) counters: Arc<Counters>,
     pub(crate) connections: Arc<ConnectionCounters>,
     pub(crate) bodies: BodyMemory,
-    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) tasks: Arc<Supervisor>,
     address: SocketAddr,
 }
 
 impl App {
     /// Builds everything, within a runtime.
-    pub(crate) fn new(config: Config, address: SocketAddr, tasks: Arc<Tasks>) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn new(config: Config, address: SocketAddr, tasks: Arc<Supervisor>) -> anyhow::Result<Arc<Self>> {
         let counters = Arc::new(Counters::default());
         let settings = Arc::new(ConfigHandle::new(config.clone()));
         let broker = config.broker.build().context("failed to start the broker")?;
@@ -87,7 +87,7 @@ impl App {
 }
 
 /// Sweeps a hub as long as it is open. Beside the workers, as a stream's own thread may be another's tomorrow.
-fn sweep(hub: &Hub, tasks: &Tasks) {
+fn sweep(hub: &Hub, tasks: &Supervisor) {
     let task = tasks.add("sweeper");
     let Some(sweeper) = hub.sweeper() else { return };
     tokio::spawn(async move { task.supervise(|| sweep_until_closed(&sweeper)).await });

@@ -20,7 +20,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::supervise::{Task, Tasks};
+use crate::supervise::{SupervisedTask, Supervisor};
 
 /// The threads that serve connections.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ struct Worker {
 
 impl Workers {
     /// Starts one thread for each core that the process may use.
-    pub(crate) fn start(tasks: &Tasks) -> io::Result<Self> {
+    pub(crate) fn start(tasks: &Supervisor) -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let (stop, stopped) = watch::channel(());
         let start = |number| Worker::start(number, tasks.add(format!("worker-{number}")), stopped.clone());
@@ -65,7 +65,7 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(number: usize, task: Task, mut stopped: watch::Receiver<()>) -> io::Result<Self> {
+    fn start(number: usize, task: SupervisedTask, mut stopped: watch::Receiver<()>) -> io::Result<Self> {
         let first = runtime()?;
         let handle = Arc::new(Mutex::new(first.handle().clone()));
         let (current, mut first, watched) = (handle.clone(), Some(first), task.clone());
@@ -103,12 +103,12 @@ mod tests {
     use std::{collections::HashSet, thread};
 
     use super::{Workers, runtime};
-    use crate::supervise::Tasks;
+    use crate::supervise::Supervisor;
 
     #[test]
     fn connections_are_spread_evenly_and_all_threads_end() {
         let first = runtime().unwrap();
-        let workers = Workers::start(&Tasks::default()).unwrap();
+        let workers = Workers::start(&Supervisor::default()).unwrap();
         let count = workers.workers.len();
         let threads: HashSet<_> = first.block_on(async {
             let mut threads = HashSet::new();

@@ -24,19 +24,19 @@ pub(super) enum Framing {
 
 /// The result of a write.
 #[derive(Debug)]
-pub(super) enum Written {
+pub(super) enum WriteOutcome {
     All,
     /// The socket took nothing.
     Nothing,
     /// The rest is to be written before any other bytes.
-    Part(Pending),
+    Part(PendingWrite),
     /// The connection is broken.
     Failed(Errno),
 }
 
 /// Bytes of which some are still to be written.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingWrite {
     bytes: Bytes,
     framing: Framing,
     /// How many bytes were written, including the framing.
@@ -44,16 +44,16 @@ pub(super) struct Pending {
 }
 
 /// Writes bytes.
-pub(super) fn write(socket: impl AsFd, bytes: &Bytes, framing: Framing) -> Written {
+pub(super) fn write(socket: impl AsFd, bytes: &Bytes, framing: Framing) -> WriteOutcome {
     match send(socket, bytes, framing, 0) {
-        Ok(written) if written == framed_len(bytes.len(), framing) => Written::All,
-        Ok(0) => Written::Nothing,
-        Ok(written) => Written::Part(Pending { bytes: bytes.clone(), framing, written }),
-        Err(error) => Written::Failed(error),
+        Ok(written) if written == framed_len(bytes.len(), framing) => WriteOutcome::All,
+        Ok(0) => WriteOutcome::Nothing,
+        Ok(written) => WriteOutcome::Part(PendingWrite { bytes: bytes.clone(), framing, written }),
+        Err(error) => WriteOutcome::Failed(error),
     }
 }
 
-impl Pending {
+impl PendingWrite {
     /// Keeps bytes of which none is written.
     pub(super) fn new(bytes: Bytes, framing: Framing) -> Self {
         Self { bytes, framing, written: 0 }
@@ -69,18 +69,18 @@ impl Pending {
     }
 
     /// Writes the bytes that are left.
-    pub(super) fn write(mut self, socket: impl AsFd) -> Written {
+    pub(super) fn write(mut self, socket: impl AsFd) -> WriteOutcome {
         match send(socket, &self.bytes, self.framing, self.written) {
-            Ok(0) => Written::Part(self),
+            Ok(0) => WriteOutcome::Part(self),
             Ok(written) => {
                 self.written += written;
                 if self.written == framed_len(self.bytes.len(), self.framing) {
-                    Written::All
+                    WriteOutcome::All
                 } else {
-                    Written::Part(self)
+                    WriteOutcome::Part(self)
                 }
             }
-            Err(error) => Written::Failed(error),
+            Err(error) => WriteOutcome::Failed(error),
         }
     }
 }
@@ -160,8 +160,8 @@ mod tests {
             assert_eq!(whole.len(), framed_len(bytes.len(), framing));
             for written in 0..whole.len() {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
-                let pending = Pending { bytes: bytes.clone(), framing, written };
-                assert!(matches!(pending.write(&ours), Written::All));
+                let pending = PendingWrite { bytes: bytes.clone(), framing, written };
+                assert!(matches!(pending.write(&ours), WriteOutcome::All));
                 drop(ours);
                 let mut read = Vec::new();
                 theirs.read_to_end(&mut read).unwrap();
@@ -177,9 +177,9 @@ mod tests {
             let whole = if framing == Framing::Chunk { framed(&bytes) } else { bytes.to_vec() };
             for written in 0..whole.len() {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
-                let mut pending = Pending { bytes: bytes.clone(), framing, written };
+                let mut pending = PendingWrite { bytes: bytes.clone(), framing, written };
                 pending.push(LAST_CHUNK);
-                assert!(matches!(pending.write(&ours), Written::All));
+                assert!(matches!(pending.write(&ours), WriteOutcome::All));
                 drop(ours);
                 let mut read = Vec::new();
                 theirs.read_to_end(&mut read).unwrap();
@@ -192,11 +192,11 @@ mod tests {
     fn a_full_socket_takes_a_part_then_nothing_then_the_rest() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let bytes = Bytes::from(vec![b'x'; 8 << 20]);
-        let Written::Part(pending) = write(&ours, &bytes, Framing::Chunk) else { panic!("a socket for 8 MiB") };
+        let WriteOutcome::Part(pending) = write(&ours, &bytes, Framing::Chunk) else { panic!("a socket for 8 MiB") };
         let before = pending.written;
-        let Written::Part(mut pending) = pending.write(&ours) else { panic!("more") };
+        let WriteOutcome::Part(mut pending) = pending.write(&ours) else { panic!("more") };
         assert_eq!(pending.written, before);
-        assert!(matches!(write(&ours, &bytes, Framing::Chunk), Written::Nothing));
+        assert!(matches!(write(&ours, &bytes, Framing::Chunk), WriteOutcome::Nothing));
         let reader = std::thread::spawn(move || {
             let mut read = Vec::new();
             theirs.read_to_end(&mut read).unwrap();
@@ -204,8 +204,8 @@ mod tests {
         });
         loop {
             match pending.write(&ours) {
-                Written::All => break,
-                Written::Part(more) => pending = more,
+                WriteOutcome::All => break,
+                WriteOutcome::Part(more) => pending = more,
                 other => panic!("{other:?}"),
             }
         }
@@ -217,6 +217,6 @@ mod tests {
     fn a_broken_connection_is_an_error_and_no_signal() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
-        assert!(matches!(write(&ours, &Bytes::from_static(b"x"), Framing::Raw), Written::Failed(_)));
+        assert!(matches!(write(&ours, &Bytes::from_static(b"x"), Framing::Raw), WriteOutcome::Failed(_)));
     }
 }

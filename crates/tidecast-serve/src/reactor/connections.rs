@@ -11,7 +11,7 @@ use tidecast_axum::internals::EndCause;
 
 use super::{
     chunk::Framing,
-    entry::{Input, Phase, Sent, StreamEntry},
+    entry::{Input, Sent, StreamEntry, StreamPhase},
     slab::{Slab, Token},
     task_queue::LiveGuard,
     timers::{Due, Timers},
@@ -107,7 +107,7 @@ impl Connections {
     pub(super) fn settle(&mut self, token: Token, sent: Sent) -> Flow {
         let Some(entry) = self.entries.get_mut(token) else { return Flow::Gone };
         match sent {
-            Sent::All if entry.phase == Phase::Open => Flow::Writable,
+            Sent::All if entry.phase == StreamPhase::Open => Flow::Writable,
             Sent::All => self.shut_down(token),
             Sent::Part | Sent::Nothing => {
                 self.timers.schedule(token, entry);
@@ -192,7 +192,7 @@ impl Connections {
         if entry.socket.shutdown_write().is_err() {
             return Flow::Gone;
         }
-        entry.phase = Phase::Closing(self.timers.close_by());
+        entry.phase = StreamPhase::Closing(self.timers.close_by());
         self.timers.schedule(token, entry);
         self.read_input(token)
     }

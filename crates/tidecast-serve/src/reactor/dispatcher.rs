@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     chunk::Framing,
     connections::{Connections, Flow},
-    entry::{Phase, Sent, StreamEntry, StreamSource},
+    entry::{DetachedSource, Sent, StreamEntry, StreamPhase},
     full_stream::FullStream,
     read_cache::{CachedRead, ReadCache},
     rounds::Rounds,
@@ -120,7 +120,7 @@ impl Dispatcher {
         }
         self.rounds.mark_all();
         for token in self.connections.tokens() {
-            if let Some(StreamEntry { source: StreamSource::Full(_), .. }) = self.connections.get_mut(token) {
+            if let Some(StreamEntry { source: DetachedSource::Full(_), .. }) = self.connections.get_mut(token) {
                 self.woken.push_back(token);
             }
         }
@@ -168,9 +168,9 @@ impl Dispatcher {
         let has_closed_side = flags.contains(epoll::EventFlags::RDHUP);
         match entry.phase {
             // The client is gone, or has nothing more to send; nobody can tell which. Its stream ends.
-            Phase::Open if has_closed_side => self.end_now(token),
+            StreamPhase::Open if has_closed_side => self.end_now(token),
             // All later events repeat it. Reading would find the end, but pending bytes still go out.
-            Phase::Ending(_) if has_closed_side => {}
+            StreamPhase::Ending(_) if has_closed_side => {}
             _ if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) => {
                 let flow = self.connections.read_input(token);
                 self.remove_if_gone(token, flow);
@@ -196,7 +196,7 @@ impl Dispatcher {
         let Some(token) = added else { return };
         let now = self.connections.now();
         let Some(entry) = self.connections.get_mut(token) else { return };
-        entry.source = StreamSource::Full(FullStream::new(subscription, token, &self.queue));
+        entry.source = DetachedSource::Full(FullStream::new(subscription, token, &self.queue));
         let sent = if unwritten.is_empty() { Sent::All } else { entry.write_or_keep(unwritten, Framing::Raw, now) };
         if self.settle(token, sent) == Flow::Writable {
             self.serve_full(token);
@@ -213,15 +213,15 @@ impl Dispatcher {
     /// Gives a stream its next events.
     fn serve(&mut self, token: Token) {
         match self.connections.get_mut(token).map(|entry| &entry.source) {
-            Some(StreamSource::Group { key, .. }) => {
+            Some(DetachedSource::Group { key, .. }) => {
                 let (key, mut cache) = (*key, ReadCache::default());
                 if self.serve_reader(token, &mut cache) == Turn::More {
                     self.rounds.mark(key);
                 }
                 cache.flush_counts(&self.groups, key);
             }
-            Some(StreamSource::Full(_)) => self.serve_full(token),
-            Some(StreamSource::Closed) | None => {}
+            Some(DetachedSource::Full(_)) => self.serve_full(token),
+            Some(DetachedSource::Closed) | None => {}
         }
     }
 
@@ -262,14 +262,14 @@ impl Dispatcher {
         let now = self.connections.now();
         for _ in 0..WRITES_MAX {
             let Some(entry) = self.connections.get_mut(token) else { return Turn::Done };
-            let StreamSource::Group { key, cursor, .. } = entry.source else { return Turn::Done };
+            let DetachedSource::Group { key, cursor, .. } = entry.source else { return Turn::Done };
             if entry.blocked_at.is_some() {
                 return Turn::Done;
             }
             match cache.read(&self.groups, key, cursor, entry.framing) {
                 CachedRead::Frames { bytes, framing, next } => {
                     let sent = entry.write(bytes, framing, now);
-                    if let (Sent::All | Sent::Part, StreamSource::Group { cursor, .. }) = (sent, &mut entry.source) {
+                    if let (Sent::All | Sent::Part, DetachedSource::Group { cursor, .. }) = (sent, &mut entry.source) {
                         *cursor = next;
                         cache.count_use();
                     }
@@ -309,7 +309,7 @@ impl Dispatcher {
             if entry.blocked_at.is_some() {
                 break;
             }
-            let StreamSource::Full(full) = &mut entry.source else { break };
+            let DetachedSource::Full(full) = &mut entry.source else { break };
             if turn == WRITES_MAX {
                 self.woken.push_back(token);
                 break;
@@ -338,15 +338,15 @@ impl Dispatcher {
     /// Makes a full stream a reader of its channel's group, if it can be one.
     fn join_group(&mut self, token: Token) {
         let Some(entry) = self.connections.get_mut(token) else { return };
-        match std::mem::replace(&mut entry.source, StreamSource::Closed) {
-            StreamSource::Full(full) if full.has_one_channel() => match full.attach(&mut self.groups) {
+        match std::mem::replace(&mut entry.source, DetachedSource::Closed) {
+            DetachedSource::Full(full) if full.has_one_channel() => match full.attach(&mut self.groups) {
                 Ok((key, cursor)) => {
                     let index = self.rounds.join(key, token);
-                    entry.source = StreamSource::Group { key, index, cursor };
+                    entry.source = DetachedSource::Group { key, index, cursor };
                     // Nobody was told of events that were published before it joined.
                     self.serve(token);
                 }
-                Err(full) => entry.source = StreamSource::Full(full),
+                Err(full) => entry.source = DetachedSource::Full(full),
             },
             source => entry.source = source,
         }
@@ -359,7 +359,7 @@ impl Dispatcher {
         self.leave_round(token);
         match (subscription, self.connections.get_mut(token)) {
             (Some(subscription), Some(entry)) => {
-                entry.source = StreamSource::Full(FullStream::new(subscription, token, &self.queue));
+                entry.source = DetachedSource::Full(FullStream::new(subscription, token, &self.queue));
                 self.woken.push_back(token);
             }
             _ => self.remove(token),
@@ -399,17 +399,17 @@ impl Dispatcher {
             self.groups.leave(key);
         }
         if let Some(entry) = self.connections.get_mut(token) {
-            entry.source = StreamSource::Closed;
+            entry.source = DetachedSource::Closed;
         }
     }
 
     /// Takes a reader out of the list of its group. Returns the key of the group.
     fn leave_round(&mut self, token: Token) -> Option<u32> {
         let entry = self.connections.get_mut(token)?;
-        let StreamSource::Group { key, index, .. } = entry.source else { return None };
-        entry.source = StreamSource::Closed;
+        let DetachedSource::Group { key, index, .. } = entry.source else { return None };
+        entry.source = DetachedSource::Closed;
         if let Some(moved) = self.rounds.leave(key, index)
-            && let Some(StreamEntry { source: StreamSource::Group { index: place, .. }, .. }) =
+            && let Some(StreamEntry { source: DetachedSource::Group { index: place, .. }, .. }) =
                 self.connections.get_mut(moved)
         {
             *place = index;

@@ -10,7 +10,7 @@ use tidecast::internals::LogCursor;
 use tidecast_axum::internals::EndCause;
 
 use super::{
-    chunk::{Framing, LAST_CHUNK, Pending, Written, framed, write},
+    chunk::{Framing, LAST_CHUNK, PendingWrite, WriteOutcome, framed, write},
     full_stream::FullStream,
     task_queue::LiveGuard,
     wheel::{NEVER, Tick},
@@ -21,10 +21,10 @@ use crate::{detach::ConnectionGuard, limits::STREAM_INPUT_BYTES_MAX, listener::s
 #[derive(Debug)]
 pub(super) struct StreamEntry {
     pub(super) socket: RawSocket,
-    pub(super) phase: Phase,
-    pub(super) source: StreamSource,
+    pub(super) phase: StreamPhase,
+    pub(super) source: DetachedSource,
     /// Bytes to be written before any others.
-    pub(super) pending: Option<Box<Pending>>,
+    pub(super) pending: Option<Box<PendingWrite>>,
     /// Since when the socket takes nothing. Until it does, nothing is written.
     pub(super) blocked_at: Option<Tick>,
     pub(super) sent_at: Tick,
@@ -42,7 +42,7 @@ pub(super) struct StreamEntry {
 
 /// The stage of a detached stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum StreamPhase {
     /// It goes on.
     Open,
     /// It has ended, and its last bytes are to be written by then.
@@ -53,7 +53,7 @@ pub(super) enum Phase {
 
 /// Where the events of a stream come from.
 #[derive(Debug)]
-pub(super) enum StreamSource {
+pub(super) enum DetachedSource {
     /// A reader group, and the index of the stream in its list of readers.
     Group { key: u32, index: u32, cursor: LogCursor },
     /// A subscription of its own: several channels, a reset to be told, or a page of history.
@@ -97,8 +97,8 @@ impl StreamEntry {
     ) -> Self {
         Self {
             socket,
-            phase: Phase::Open,
-            source: StreamSource::Closed,
+            phase: StreamPhase::Open,
+            source: DetachedSource::Closed,
             pending: None,
             blocked_at: None,
             sent_at,
@@ -121,7 +121,7 @@ impl StreamEntry {
     pub(super) fn write_or_keep(&mut self, bytes: Bytes, framing: Framing, now: Tick) -> Sent {
         match self.write(&bytes, framing, now) {
             Sent::Nothing => {
-                self.pending = Some(Box::new(Pending::new(bytes, framing)));
+                self.pending = Some(Box::new(PendingWrite::new(bytes, framing)));
                 Sent::Part
             }
             sent => sent,
@@ -142,7 +142,7 @@ impl StreamEntry {
 
     /// Ends the stream behind a last block, which is to be written by `until`.
     pub(super) fn end(&mut self, block: &Bytes, until: Tick, now: Tick) -> Sent {
-        self.phase = Phase::Ending(until);
+        self.phase = StreamPhase::Ending(until);
         let last = match self.framing {
             Framing::Chunk => [&framed(block), LAST_CHUNK].concat().into(),
             Framing::Raw => block.clone(),
@@ -152,20 +152,20 @@ impl StreamEntry {
         }
         match &mut self.pending {
             Some(pending) => pending.push(&last),
-            None => self.pending = Some(Box::new(Pending::new(last, Framing::Raw))),
+            None => self.pending = Some(Box::new(PendingWrite::new(last, Framing::Raw))),
         }
         Sent::Part
     }
 
     /// Ends the stream behind the bytes that wait for the socket. Returns whether there are any.
     pub(super) fn end_behind_pending(&mut self) -> bool {
-        let ends_body = self.framing == Framing::Chunk && self.phase == Phase::Open;
+        let ends_body = self.framing == Framing::Chunk && self.phase == StreamPhase::Open;
         match &mut self.pending {
             Some(pending) => {
                 if ends_body {
                     pending.push(LAST_CHUNK);
                 }
-                self.phase = Phase::Ending(NEVER);
+                self.phase = StreamPhase::Ending(NEVER);
                 true
             }
             None => {
@@ -194,20 +194,20 @@ impl StreamEntry {
         }
     }
 
-    fn record(&mut self, written: Written, now: Tick) -> Sent {
+    fn record(&mut self, written: WriteOutcome, now: Tick) -> Sent {
         let sent = match written {
-            Written::All => {
+            WriteOutcome::All => {
                 self.sent_at = now;
                 self.blocked_at = None;
                 return Sent::All;
             }
-            Written::Nothing => Sent::Nothing,
-            Written::Part(pending) => {
+            WriteOutcome::Nothing => Sent::Nothing,
+            WriteOutcome::Part(pending) => {
                 self.sent_at = now;
                 self.pending = Some(Box::new(pending));
                 Sent::Part
             }
-            Written::Failed(error) => {
+            WriteOutcome::Failed(error) => {
                 tracing::debug!(%error, "connection failed");
                 return Sent::Failed;
             }
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(entry.end(&last, 9, 2), Sent::Part);
         assert_eq!(
             (entry.phase, entry.blocked_at),
-            (Phase::Ending(9), Some(2)),
+            (StreamPhase::Ending(9), Some(2)),
             "a client that takes nothing is stalled"
         );
         let reading = std::thread::spawn(move || {

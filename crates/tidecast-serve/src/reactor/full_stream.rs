@@ -21,12 +21,12 @@ use super::{slab::Token, task_queue::TaskQueue};
 pub(super) struct FullStream {
     subscription: Subscription,
     waker: Waker,
-    stream_waker: Arc<StreamWaker>,
+    stream_waker: Arc<FullStreamWaker>,
 }
 
 /// Queues a stream when its subscription has events.
 #[derive(Debug)]
-struct StreamWaker {
+struct FullStreamWaker {
     token: Token,
     queue: Arc<TaskQueue>,
     /// Whether the stream is queued, so that it is queued once.
@@ -35,7 +35,7 @@ struct StreamWaker {
 
 impl FullStream {
     pub(super) fn new(subscription: Subscription, token: Token, queue: &Arc<TaskQueue>) -> Box<Self> {
-        let stream_waker = Arc::new(StreamWaker { token, queue: queue.clone(), queued: AtomicBool::new(false) });
+        let stream_waker = Arc::new(FullStreamWaker { token, queue: queue.clone(), queued: AtomicBool::new(false) });
         Box::new(Self { subscription, waker: stream_waker.clone().into(), stream_waker })
     }
 
@@ -60,7 +60,7 @@ impl FullStream {
     }
 }
 
-impl Wake for StreamWaker {
+impl Wake for FullStreamWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

@@ -33,12 +33,12 @@ pub(super) struct Queued {
 /// The tasks that other threads leave for a reactor.
 #[derive(Debug)]
 pub(super) struct TaskQueue {
-    inner: Mutex<Inner>,
+    inner: Mutex<QueueState>,
     eventfd: OwnedFd,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct QueueState {
     queued: Queued,
     /// By key, whether the group is queued.
     group_queued: Vec<bool>,
@@ -129,7 +129,7 @@ impl TaskQueue {
         self.inner.lock().asleep = false;
     }
 
-    fn push(&self, task: impl FnOnce(&mut Inner)) {
+    fn push(&self, task: impl FnOnce(&mut QueueState)) {
         let mut inner = self.inner.lock();
         task(&mut inner);
         // The first one wakes the thread, which from then on counts as awake.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tidecast_axum::internals::EndCause;
 
 use super::{
-    entry::{Phase, StreamEntry},
+    entry::{StreamEntry, StreamPhase},
     slab::Token,
     wheel::{NEVER, Tick, Wheel},
 };
@@ -88,10 +88,10 @@ impl Timers {
     pub(super) fn schedule(&mut self, token: Token, entry: &mut StreamEntry) {
         let stalls_at = entry.blocked_at.map_or(NEVER, |since| since.saturating_add(self.stall));
         let at = match entry.phase {
-            Phase::Open if entry.blocked_at.is_some() => stalls_at.min(entry.deadline.0),
-            Phase::Open => self.comment_at(entry).min(entry.deadline.0),
-            Phase::Ending(until) => stalls_at.min(until),
-            Phase::Closing(until) => until,
+            StreamPhase::Open if entry.blocked_at.is_some() => stalls_at.min(entry.deadline.0),
+            StreamPhase::Open => self.comment_at(entry).min(entry.deadline.0),
+            StreamPhase::Ending(until) => stalls_at.min(until),
+            StreamPhase::Closing(until) => until,
         };
         if at < entry.scheduled_at {
             entry.scheduled_at = self.wheel.put(token, at);
@@ -107,11 +107,11 @@ impl Timers {
     pub(super) fn due(&self, entry: &StreamEntry) -> Due {
         let stalled = entry.blocked_at.is_some_and(|since| self.now >= since.saturating_add(self.stall));
         match entry.phase {
-            Phase::Closing(until) if self.now >= until => Due::Close,
-            Phase::Open | Phase::Ending(_) if stalled => Due::Stalled,
-            Phase::Ending(until) if self.now >= until => Due::Cut,
-            Phase::Open if self.now >= entry.deadline.0 => Due::End(entry.deadline.1),
-            Phase::Open if entry.blocked_at.is_none() && self.now >= self.comment_at(entry) => Due::KeepAlive,
+            StreamPhase::Closing(until) if self.now >= until => Due::Close,
+            StreamPhase::Open | StreamPhase::Ending(_) if stalled => Due::Stalled,
+            StreamPhase::Ending(until) if self.now >= until => Due::Cut,
+            StreamPhase::Open if self.now >= entry.deadline.0 => Due::End(entry.deadline.1),
+            StreamPhase::Open if entry.blocked_at.is_none() && self.now >= self.comment_at(entry) => Due::KeepAlive,
             _ => Due::Nothing,
         }
     }

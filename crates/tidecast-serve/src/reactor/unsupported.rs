@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{counters::ConnectionCounters, detach::Detached, options::ServeOptions, supervise::Tasks};
+use crate::{counters::ConnectionCounters, detach::Detached, options::ServeOptions, supervise::Supervisor};
 
 /// No reactors.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Reactors;
 
 impl Reactors {
     /// Does nothing. The options allow no reactors here.
-    pub(crate) fn start(_: &ServeOptions, _: &Arc<ConnectionCounters>, _: &Tasks) -> io::Result<Self> {
+    pub(crate) fn start(_: &ServeOptions, _: &Arc<ConnectionCounters>, _: &Supervisor) -> io::Result<Self> {
         Ok(Self)
     }
 

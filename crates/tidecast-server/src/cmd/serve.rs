@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use tidecast_serve::{Server, Tasks};
+use tidecast_serve::{Server, Supervisor};
 
 use super::{
     cli::LoadedSettings,
@@ -30,7 +30,7 @@ pub(super) fn serve(loaded: LoadedSettings) -> ExitCode {
         if let Some(obstacle) = config.obstacle() {
             anyhow::bail!(obstacle);
         }
-        let tasks = Arc::new(Tasks::default());
+        let tasks = Arc::new(Supervisor::default());
         telemetry::init(config.log_format, &config.log_filter, config.access_log, &tasks)?;
         let served = run_hub(config, warnings, tasks);
         telemetry::flush();
@@ -79,7 +79,7 @@ fn print_warnings(warnings: &[String]) {
     warnings.iter().for_each(|warning| print_error(format_args!("warning: {warning}")));
 }
 
-fn run_hub(config: Config, warnings: &[String], tasks: Arc<Tasks>) -> anyhow::Result<()> {
+fn run_hub(config: Config, warnings: &[String], tasks: Arc<Supervisor>) -> anyhow::Result<()> {
     let runtime = tidecast_serve::runtime().context("failed to start")?;
     runtime.block_on(async {
         // First, so that no signal is missed that comes after the hub is announced.

@@ -21,7 +21,7 @@ use rustix::{
     fd::{AsFd, BorrowedFd},
     io::Errno,
 };
-use tidecast_serve::Task;
+use tidecast_serve::SupervisedTask;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
@@ -42,7 +42,7 @@ enum Message {
 
 impl LogWriter {
     /// Starts the thread that writes to a descriptor.
-    pub(crate) fn start(to: impl AsFd + Send + 'static, task: Task) -> io::Result<Self> {
+    pub(crate) fn start(to: impl AsFd + Send + 'static, task: SupervisedTask) -> io::Result<Self> {
         let (queue, lines) = sync_channel(LOG_LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = dropped.clone();
@@ -104,7 +104,12 @@ impl<'a> MakeWriter<'a> for LogWriter {
 }
 
 /// Writes what comes, until nobody can log any more.
-fn write_all(lines: &Receiver<Message>, to: BorrowedFd<'_>, dropped: &AtomicU64, task: &Task) -> ControlFlow<()> {
+fn write_all(
+    lines: &Receiver<Message>,
+    to: BorrowedFd<'_>,
+    dropped: &AtomicU64,
+    task: &SupervisedTask,
+) -> ControlFlow<()> {
     for message in lines {
         match message {
             Message::Line(line) => {
@@ -142,7 +147,7 @@ mod tests {
     use std::io::{Read, Write};
 
     use super::*;
-    use tidecast_serve::Tasks;
+    use tidecast_serve::Supervisor;
 
     /// A line that could not be written had the thread that logged it panic; a pipe that nobody reads had it wait.
     #[test]
@@ -150,7 +155,7 @@ mod tests {
         // Nobody reads any more.
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let log = LogWriter::start(writer, Tasks::default().add("log")).unwrap();
+        let log = LogWriter::start(writer, Supervisor::default().add("log")).unwrap();
         for _ in 0..10 {
             (&log).write_all(b"a line\n").unwrap();
         }
@@ -159,7 +164,7 @@ mod tests {
 
         // Nobody reads yet: all but what the pipe and the queue have room for is dropped, and counted.
         let (mut reader, writer) = io::pipe().unwrap();
-        let log = LogWriter::start(writer, Tasks::default().add("log")).unwrap();
+        let log = LogWriter::start(writer, Supervisor::default().add("log")).unwrap();
         let long = [&vec![b'x'; 2 * LOG_LINE_BYTES_MAX][..], b"\n"].concat();
         let lines = 2 * LOG_LINES_MAX;
         for _ in 0..lines {
@@ -184,7 +189,7 @@ mod tests {
     #[test]
     fn only_a_line_that_is_too_long_is_cut() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let log = LogWriter::start(writer, Tasks::default().add("log")).unwrap();
+        let log = LogWriter::start(writer, Supervisor::default().add("log")).unwrap();
         let line = |bytes: usize| [&vec![b'x'; bytes - 1][..], b"\n"].concat();
         let (whole, long) = (line(LOG_LINE_BYTES_MAX), line(LOG_LINE_BYTES_MAX + 1));
         // The pipe may have less room than both.
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn its_thread_is_started_again() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let tasks = Tasks::default();
+        let tasks = Supervisor::default();
         let log = LogWriter::start(writer, tasks.add("log")).unwrap();
         tasks.kill("log");
         tasks.revive("log");

@@ -3,7 +3,7 @@
 use std::{backtrace::Backtrace, io::IsTerminal, panic, sync::OnceLock, time::Duration};
 
 use anyhow::Context;
-use tidecast_serve::Tasks;
+use tidecast_serve::Supervisor;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -17,7 +17,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 static LOG: OnceLock<LogWriter> = OnceLock::new();
 
 /// Begins to write log lines.
-pub(crate) fn init(format: LogFormat, filter: &str, access_log: bool, tasks: &Tasks) -> anyhow::Result<()> {
+pub(crate) fn init(format: LogFormat, filter: &str, access_log: bool, tasks: &Supervisor) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(with_access_log(filter, access_log))
         .context("failed to read which log lines are to be written")?;
     let colour = std::io::stderr().is_terminal();
