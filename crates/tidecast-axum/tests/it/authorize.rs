@@ -1,4 +1,4 @@
-//! Who decides on a request for a stream, and what they see.
+//! The authorization hook: what it receives, and what it may return.
 
 use std::{
     convert::Infallible,
@@ -17,12 +17,12 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::exchange::{answer, get, get_after, rest};
 
-/// What an earlier layer found out.
+/// The user that an earlier layer has authenticated.
 #[derive(Debug, Clone, PartialEq)]
 struct User(&'static str);
 
 #[tokio::test]
-async fn it_sees_the_whole_request_and_every_channel_once() {
+async fn the_hook_receives_the_whole_request_and_every_channel_once() {
     let (asked, mut requests) = mpsc::unbounded_channel();
     let streams = Streams::new(Hub::new()).authorize(move |request: StreamRequest| {
         asked.send(request).unwrap();
@@ -43,7 +43,7 @@ async fn it_sees_the_whole_request_and_every_channel_once() {
 }
 
 #[tokio::test]
-async fn it_refuses_with_any_response_and_nobody_has_joined() {
+async fn the_hook_refuses_with_any_response_and_nothing_is_subscribed() {
     let hub = Hub::new();
     let app = Streams::new(hub.clone()).authorize(|_| async {
         Err((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "who are you?"))
@@ -57,7 +57,7 @@ async fn it_refuses_with_any_response_and_nobody_has_joined() {
 }
 
 #[tokio::test]
-async fn it_may_refuse_with_problems_statuses_and_responses() {
+async fn the_hook_may_return_problems_statuses_and_responses() {
     async fn status(decide: Streams) -> StatusCode {
         answer(&decide.into_router(), get("/")).await.status()
     }
@@ -71,7 +71,7 @@ async fn it_may_refuse_with_problems_statuses_and_responses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_may_take_its_time() {
+async fn the_hook_may_wait() {
     let streams = Streams::new(Hub::new()).authorize(|_| async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         Ok::<(), StatusCode>(())
@@ -82,7 +82,7 @@ async fn it_may_take_its_time() {
 }
 
 #[tokio::test]
-async fn it_is_asked_for_a_head_too_and_not_for_what_is_refused_anyway() {
+async fn the_hook_is_called_for_head_requests_and_not_for_invalid_ones() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     let streams = Streams::new(Hub::new()).authorize(move |_| {

@@ -1,4 +1,4 @@
-//! The stream itself: what is sent when, and how it ends.
+//! The body of a stream: its contents, its keep-alive comments, and its end.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::exchange::{data, get, is_silent, next, open, publish, rest, try_next};
 
-fn with(hub: &Hub, options: StreamOptions) -> Router {
+fn router_with(hub: &Hub, options: StreamOptions) -> Router {
     Streams::new(hub.clone()).options(options).into_router()
 }
 
-fn default(hub: &Hub) -> Router {
-    with(hub, StreamOptions::default())
+fn default_router(hub: &Hub) -> Router {
+    router_with(hub, StreamOptions::default())
 }
 
 const SILENCE: Duration = Duration::from_secs(8);
 
-/// tokio's timer counts milliseconds, and rounds up.
+/// Tokio's timers count milliseconds and round up.
 const TICK: Duration = Duration::from_millis(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_comment_follows_fifteen_seconds_of_silence_again_and_again() {
+async fn a_comment_follows_each_interval_of_silence() {
     let hub = Hub::new();
-    let (mut body, _) = open(&default(&hub), get("/")).await;
+    let (mut body, _) = open(&default_router(&hub), get("/")).await;
     for _ in 0..3 {
         let quiet_since = Instant::now();
         assert_eq!(next(&mut body).await, ":\n");
@@ -35,9 +35,9 @@ async fn a_comment_follows_fifteen_seconds_of_silence_again_and_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_comment_comes_while_events_flow() {
+async fn no_comment_is_sent_while_events_arrive() {
     let hub = Hub::new();
-    let (mut body, _) = open(&default(&hub), get("/")).await;
+    let (mut body, _) = open(&default_router(&hub), get("/")).await;
     let publisher = hub.clone();
     tokio::spawn(async move {
         for number in 0..5 {
@@ -54,16 +54,16 @@ async fn no_comment_comes_while_events_flow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_comment_is_an_option_and_zero_is_never() {
+async fn the_keep_alive_interval_is_an_option_and_zero_disables_it() {
     let hub = Hub::new();
     let options = StreamOptions::default().keep_alive(Duration::from_millis(40));
-    let (mut body, _) = open(&with(&hub, options), get("/")).await;
+    let (mut body, _) = open(&router_with(&hub, options), get("/")).await;
     let quiet_since = Instant::now();
     assert_eq!(next(&mut body).await, ":\n");
     assert!(quiet_since.elapsed() <= Duration::from_millis(40) + TICK);
 
     let options = StreamOptions::default().keep_alive(Duration::ZERO);
-    let (mut body, _) = open(&with(&hub, options), get("/")).await;
+    let (mut body, _) = open(&router_with(&hub, options), get("/")).await;
     timeout(Duration::from_secs(86_400), next(&mut body)).await.expect_err("not a word in a day");
     publish(&hub, "sse", "news");
     assert_eq!(data(&next(&mut body).await), ["news"]);
@@ -72,14 +72,14 @@ async fn the_time_of_a_comment_is_an_option_and_zero_is_never() {
 #[tokio::test]
 async fn retry_is_an_option() {
     let options = StreamOptions::default().retry(Duration::from_millis(250));
-    let (_body, first) = open(&with(&Hub::new(), options), get("/")).await;
+    let (_body, first) = open(&router_with(&Hub::new(), options), get("/")).await;
     assert!(first.starts_with(": tidecast\nretry: 250\n"), "{first}");
 }
 
 #[tokio::test]
-async fn what_has_piled_up_goes_out_as_it_lies_in_the_log() {
+async fn a_backlog_is_sent_as_it_is_in_the_log() {
     let hub = Hub::new();
-    let (mut body, _) = open(&default(&hub), get("/")).await;
+    let (mut body, _) = open(&default_router(&hub), get("/")).await;
     let event = Event::text("two\nlines").with_type("note").unwrap().with_id("own").unwrap();
     hub.publish_now("sse", event).unwrap();
     let second = publish(&hub, "sse", "");
@@ -88,9 +88,9 @@ async fn what_has_piled_up_goes_out_as_it_lies_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_costs_a_cursor() {
+async fn a_client_that_does_not_read_holds_only_a_cursor() {
     let hub = Hub::new();
-    let (mut body, _) = open(&default(&hub), get("/")).await;
+    let (mut body, _) = open(&default_router(&hub), get("/")).await;
     assert!(is_silent(&mut body));
     for number in 0..1_000 {
         publish(&hub, "sse", &number.to_string());
@@ -106,7 +106,7 @@ async fn a_client_that_does_not_read_costs_a_cursor() {
 #[tokio::test]
 async fn a_dropped_body_leaves_its_channels() {
     let hub = Hub::new();
-    let app = default(&hub);
+    let app = default_router(&hub);
     let stay = open(&app, get("/?channel=a")).await;
     let go = open(&app, get("/?channel=a&channel=b")).await;
     assert_eq!(publish(&hub, "a", "").receivers, 2);
@@ -119,16 +119,16 @@ async fn a_dropped_body_leaves_its_channels() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_never_read_leaves_its_channels() {
+async fn an_unread_body_leaves_its_channels_when_it_is_dropped() {
     let hub = Hub::new();
-    drop(crate::exchange::answer(&default(&hub), get("/")).await);
+    drop(crate::exchange::answer(&default_router(&hub), get("/")).await);
     assert_eq!(hub.stats().subscriptions, 0);
 }
 
 #[tokio::test]
-async fn a_closed_hub_ends_the_body_after_everything_before_it() {
+async fn a_closed_hub_ends_the_body_after_all_earlier_events() {
     let hub = Hub::new();
-    let (mut body, _) = open(&default(&hub), get("/")).await;
+    let (mut body, _) = open(&default_router(&hub), get("/")).await;
     publish(&hub, "sse", "last words");
     hub.close();
     assert_eq!(data(&next(&mut body).await), ["last words"]);
@@ -140,9 +140,9 @@ async fn a_closed_hub_ends_the_body_after_everything_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_waits_is_woken_by_the_end() {
+async fn closing_the_hub_wakes_a_waiting_body() {
     let hub = Hub::new();
-    let (body, _) = open(&default(&hub), get("/")).await;
+    let (body, _) = open(&default_router(&hub), get("/")).await;
     let reader = tokio::spawn(rest(body));
     sleep(Duration::from_secs(1)).await;
     hub.close();
@@ -151,10 +151,10 @@ async fn a_body_that_waits_is_woken_by_the_end() {
 }
 
 #[tokio::test]
-async fn clients_are_spread_over_the_range_of_end_retry() {
+async fn final_reconnection_times_are_spread_over_their_range() {
     let hub = Hub::new();
     let end_retry = Duration::from_secs(7)..=Duration::from_secs(9);
-    let app = with(&hub, StreamOptions::default().end_retry(end_retry));
+    let app = router_with(&hub, StreamOptions::default().end_retry(end_retry));
     let mut bodies = Vec::new();
     for _ in 0..50 {
         bodies.push(open(&app, get("/")).await.0);
@@ -172,13 +172,13 @@ async fn clients_are_spread_over_the_range_of_end_retry() {
     assert!(retries.len() > 10, "{retries:?}");
 }
 
-/// At its end a client is told the usual time to wait, not that of a hub that stops.
+/// At the end of its lifetime a stream sends the usual reconnection time, not that of a stopping hub.
 #[tokio::test(start_paused = true)]
-async fn a_lifetime_ends_a_stream_whatever_happens_on_it() {
+async fn a_lifetime_ends_a_busy_stream() {
     let hub = Hub::new();
     let lifetime = Duration::from_secs(100);
     let options = StreamOptions::default().lifetime(lifetime);
-    let app = with(&hub, options);
+    let app = router_with(&hub, options);
     let mut lasted = Vec::new();
     for _ in 0..4 {
         let (mut body, _) = open(&app, get("/")).await;
@@ -196,7 +196,7 @@ async fn a_lifetime_ends_a_stream_whatever_happens_on_it() {
         }
         busy.abort();
         assert_eq!(last, "retry: 3000\n");
-        // It is looked at with each event.
+        // The lifetime is checked with each event.
         assert!((lifetime / 5 * 4..=lifetime + Duration::from_secs(1)).contains(&begun.elapsed()));
         lasted.push(begun.elapsed());
     }
@@ -204,9 +204,9 @@ async fn a_lifetime_ends_a_stream_whatever_happens_on_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lifetime_ends_a_stream_on_which_nothing_happens() {
+async fn a_lifetime_ends_an_idle_stream() {
     let options = StreamOptions::default().lifetime(Duration::from_secs(100)).keep_alive(Duration::ZERO);
-    let (body, _) = open(&with(&Hub::new(), options), get("/")).await;
+    let (body, _) = open(&router_with(&Hub::new(), options), get("/")).await;
     let begun = Instant::now();
     assert_eq!(rest(body).await, "retry: 3000\n");
     assert!((80..=100).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());

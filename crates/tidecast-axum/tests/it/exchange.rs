@@ -1,4 +1,4 @@
-//! A request, and what of its answer a test looks at.
+//! Requests to a router, and the parts of responses that tests check.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use tidecast::{
 };
 use tower::ServiceExt;
 
-/// A `GET` of a browser's own `EventSource`.
+/// Returns a `GET` request as a browser's `EventSource` sends it.
 pub(crate) fn get(address: &str) -> Request {
     Request::get(address)
         .header("cache-control", "no-cache")
@@ -22,7 +22,7 @@ pub(crate) fn get(address: &str) -> Request {
         .unwrap()
 }
 
-/// A `GET` of a client that was there before.
+/// Returns a `GET` request of a client that resumes.
 pub(crate) fn get_after(address: &str, last_event_id: &str) -> Request {
     let mut request = get(address);
     request.headers_mut().insert("last-event-id", last_event_id.parse().unwrap());
@@ -33,7 +33,7 @@ pub(crate) async fn answer(app: &Router, request: Request) -> Response {
     app.clone().oneshot(request).await.unwrap()
 }
 
-/// Asks for a stream, and reads its first block.
+/// Opens a stream and reads its first block.
 pub(crate) async fn open(app: &Router, request: Request) -> (Body, String) {
     let response = answer(app, request).await;
     assert_eq!(response.status(), 200);
@@ -42,24 +42,24 @@ pub(crate) async fn open(app: &Router, request: Request) -> (Body, String) {
     (body, first)
 }
 
-/// The next piece of a body.
+/// Reads the next chunk of a body.
 pub(crate) async fn next(body: &mut Body) -> String {
     try_next(body).await.expect("the body goes on")
 }
 
-/// The next piece of a body, or nothing at its end.
+/// Reads the next chunk of a body. Returns `None` at its end.
 pub(crate) async fn try_next(body: &mut Body) -> Option<String> {
     let bytes = body.frame().await?.unwrap().into_data().unwrap();
     Some(String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-/// Whether a body has nothing to say just now.
+/// Returns whether a body has nothing to send now.
 pub(crate) fn is_silent(body: &mut Body) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     matches!(http_body::Body::poll_frame(Pin::new(body), &mut context), Poll::Pending)
 }
 
-/// The rest of a body.
+/// Reads the rest of a body.
 pub(crate) async fn rest(body: Body) -> String {
     String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
@@ -68,7 +68,7 @@ pub(crate) fn publish(hub: &Hub, channel: &str, data: &str) -> Published {
     hub.publish_now(channel, Event::text(data)).unwrap()
 }
 
-/// What a browser would dispatch.
+/// Returns the events that a browser would dispatch.
 pub(crate) fn messages(stream: &str) -> Vec<Message> {
     let mut messages = Vec::new();
     let keep = |item| {
@@ -80,7 +80,7 @@ pub(crate) fn messages(stream: &str) -> Vec<Message> {
     messages
 }
 
-/// The data of what a browser would dispatch.
+/// Returns the data of the events that a browser would dispatch.
 pub(crate) fn data(stream: &str) -> Vec<String> {
     messages(stream).into_iter().map(|message| message.data).collect()
 }

@@ -1,4 +1,4 @@
-//! A publisher's feed as a response: it begins, goes on and ends as a hub's stream does.
+//! A publisher's feed as a response behaves as a hub's stream does.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn join(State(publisher): State<Publisher<String>>, Path(name): Path<Strin
     let initial = vec![Event::text(format!("hello, {name}"))];
     let options = FeedOptions { initial, events_max: 2, when_full: WhenFull::End, ..FeedOptions::default() };
     let served = StreamOptions::default().retry(Duration::from_millis(250));
-    // Where there is no position there is no event `stream-open`.
+    // A feed has no positions, so it sends no `stream-open`.
     Ok(Sse::from(publisher.subscribe(["chat"], name, options)?).options(served).open_event(true))
 }
 
@@ -31,7 +31,7 @@ fn say(publisher: &Publisher<String>, data: &str) -> usize {
 }
 
 #[tokio::test]
-async fn it_begins_at_once_and_each_gets_its_own() {
+async fn a_feed_begins_at_once_with_its_own_events() {
     let publisher = Publisher::new();
     let app = app(&publisher);
     let response = answer(&app, get("/ada")).await;
@@ -53,7 +53,7 @@ async fn it_begins_at_once_and_each_gets_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_says_something_when_nothing_was_to_be_said() {
+async fn a_silent_feed_sends_comments() {
     let publisher = Publisher::new();
     let (mut body, _) = open(&app(&publisher), get("/ada")).await;
     next(&mut body).await;
@@ -63,7 +63,7 @@ async fn it_says_something_when_nothing_was_to_be_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_the_publisher_ends_it_after_everything_before() {
+async fn closing_the_publisher_ends_a_feed_after_all_earlier_events() {
     let publisher = Publisher::new();
     let (body, _) = open(&app(&publisher), get("/ada")).await;
     let reader = tokio::spawn(rest(body));
@@ -76,9 +76,9 @@ async fn closing_the_publisher_ends_it_after_everything_before() {
     assert!((1_000..=5_000).contains(&retry), "{said}");
 }
 
-/// As a hub's stream does: at its end a client is told the usual time to wait.
+/// At the end of its lifetime a feed sends the usual reconnection time.
 #[tokio::test(start_paused = true)]
-async fn a_lifetime_ends_it() {
+async fn a_lifetime_ends_a_feed() {
     async fn join(State(publisher): State<Publisher<()>>) -> Result<Sse, Problem> {
         let lifetime = Duration::from_secs(100);
         let served = StreamOptions::default().lifetime(lifetime).keep_alive(Duration::ZERO);
@@ -94,7 +94,7 @@ async fn a_lifetime_ends_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_ended_where_the_feed_says_so() {
+async fn a_feed_may_end_if_its_client_does_not_read() {
     let publisher = Publisher::new();
     let (mut body, _) = open(&app(&publisher), get("/ada")).await;
     assert_eq!((say(&publisher, "1"), say(&publisher, "2"), say(&publisher, "3")), (1, 1, 0));
@@ -104,7 +104,7 @@ async fn a_client_that_does_not_read_is_ended_where_the_feed_says_so() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_leaves_the_publisher() {
+async fn a_client_that_disconnects_leaves_the_publisher() {
     let publisher = Publisher::new();
     let app = app(&publisher);
     let (body, _) = open(&app, get("/ada")).await;

@@ -1,4 +1,4 @@
-//! A stream that a server takes from its body.
+//! A server takes a stream's subscription from its body.
 
 use std::{
     sync::Arc,
@@ -19,7 +19,7 @@ fn with_handoff() -> (axum::extract::Request, StreamHandoff) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_can_be_taken_while_it_has_nothing_to_say() {
+async fn an_idle_stream_can_be_taken() {
     let hub = Hub::new();
     let (request, handoff) = with_handoff();
     let (mut body, _) = open(&router(hub.clone()), request).await;
@@ -50,7 +50,7 @@ async fn it_can_be_taken_while_it_has_nothing_to_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_kept_goes_with_whoever_has_the_stream() {
+async fn attached_values_live_as_long_as_the_stream() {
     let hub = Hub::new();
     let kept = Arc::new(());
     let (request, handoff) = with_handoff();
@@ -74,9 +74,9 @@ async fn what_is_kept_goes_with_whoever_has_the_stream() {
     assert_eq!(Arc::strong_count(&kept), 1);
 }
 
-/// Two responses of one request can't both have their stream there: the second is served without.
+/// Two responses to one request cannot share one hand-off: the second stream is served by its body.
 #[tokio::test(start_paused = true)]
-async fn a_cell_has_one_stream() {
+async fn a_handoff_holds_one_stream() {
     async fn twice(State(hub): State<Hub>, handoff: axum::Extension<StreamHandoff>) -> Sse {
         let sse = || Sse::new(hub.subscribe(["sse"], Start::Live).unwrap()).handoff(Some(handoff.0.clone()));
         let first = axum::response::IntoResponse::into_response(sse());
@@ -96,7 +96,7 @@ async fn a_cell_has_one_stream() {
     assert_eq!(data(&next(&mut body).await), ["served"]);
 }
 
-/// A server that takes a stream goes on with a subscription, which a feed is not.
+/// A server can only take a subscription, which a feed is not.
 #[tokio::test(start_paused = true)]
 async fn a_feed_stays_in_its_body() {
     async fn join(State(publisher): State<Publisher<()>>, handoff: axum::Extension<StreamHandoff>) -> Sse {
@@ -124,9 +124,9 @@ async fn a_feed_stays_in_its_body() {
     assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 0);
 }
 
-/// A taken subscription needs no runtime: whoever took it polls it by a waker of their own.
+/// A taken subscription needs no runtime: its new owner polls it with any waker.
 #[tokio::test(start_paused = true)]
-async fn what_was_taken_is_read_from_any_thread() {
+async fn a_taken_subscription_can_be_read_from_any_thread() {
     let hub = Hub::new();
     let (request, handoff) = with_handoff();
     let (mut body, _) = open(&router(hub.clone()), request).await;

@@ -1,6 +1,6 @@
-//! The adapter from the outside: requests go in, heads and bytes come out.
+//! The adapter from the outside: requests, and the heads and bodies of their responses.
 //!
-//! Where time matters it is tokio's, paused: fifteen seconds of silence take no time. Real sockets are in [`sockets`].
+//! Time is tokio's and paused, so that an interval of silence takes no time. The tests in [`sockets`] use real sockets.
 
 #![expect(clippy::unwrap_used, reason = "what surrounds a test says what it expects by unwrapping, as tests do")]
 

@@ -1,4 +1,4 @@
-//! Errors as documents.
+//! Errors as problem documents.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn document(problem: Problem) -> Value {
 }
 
 #[tokio::test]
-async fn a_problem_is_a_document_with_its_members() {
+async fn a_problem_has_the_members_of_its_document() {
     let problem = Problem::new(StatusCode::IM_A_TEAPOT, "a \"quoted\"\nsentence").with("index", 3).with("at", "a");
     let expected = json!({
         "type": "about:blank",
@@ -35,13 +35,13 @@ async fn a_problem_is_a_document_with_its_members() {
 }
 
 #[tokio::test]
-async fn a_status_without_a_name_has_a_title_all_the_same() {
+async fn a_status_without_a_standard_name_has_a_title() {
     let problem = Problem::new(StatusCode::from_u16(499).unwrap(), "gone");
     assert_eq!(document(problem).await["title"], "Error");
 }
 
 #[test]
-fn what_passes_says_when_to_ask_again() {
+fn a_temporary_problem_has_a_retry_after() {
     let retry_after = |problem: Problem| problem.into_response().headers().get(header::RETRY_AFTER).cloned();
     assert_eq!(retry_after(Error::unavailable("the broker is away").into()).unwrap(), "1");
     assert_eq!(retry_after(Channel::new("").unwrap_err().into()), None);

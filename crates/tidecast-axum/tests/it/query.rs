@@ -1,4 +1,4 @@
-//! Queries and forms, in every shape that somebody may send.
+//! Queries and forms of any bytes.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use proptest::{collection::vec, prelude::*};
@@ -14,21 +14,21 @@ fn encode(text: &str, plus: bool) -> String {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_parsed_or_refused(bytes in vec(any::<u8>(), 0..200)) {
         if let Err(problem) = query::pairs(&bytes) {
             prop_assert_eq!(problem.status(), 400);
         }
     }
 
     #[test]
-    fn what_was_encoded_comes_out_as_it_was(pairs in vec((any::<String>(), any::<String>()), 0..20), plus: bool) {
+    fn encoded_pairs_are_parsed_unchanged(pairs in vec((any::<String>(), any::<String>()), 0..20), plus: bool) {
         let encoded: Vec<_> =
             pairs.iter().map(|(name, value)| format!("{}={}", encode(name, plus), encode(value, plus))).collect();
         prop_assert_eq!(query::pairs(encoded.join("&").as_bytes()).unwrap(), pairs);
     }
 
     #[test]
-    fn what_is_not_utf8_is_refused_and_never_replaced(bytes in vec(any::<u8>(), 1..20)) {
+    fn invalid_utf8_is_refused_and_never_replaced(bytes in vec(any::<u8>(), 1..20)) {
         let pair = format!("data={}", percent_encode(&bytes, NON_ALPHANUMERIC));
         match (query::pairs(pair.as_bytes()), String::from_utf8(bytes)) {
             (Ok(pairs), Ok(text)) => prop_assert_eq!(pairs, [("data".to_owned(), text)]),
@@ -38,7 +38,7 @@ proptest! {
     }
 
     #[test]
-    fn any_address_is_answered(
+    fn any_address_gets_a_response(
         query in "((channel|last|open|last_event_id|lastEventId|x)?(=|==)?[a-z0-9%+.,:/?*-]{0,8}&?){0,6}",
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -48,7 +48,7 @@ proptest! {
 }
 
 #[test]
-fn percent_signs_that_begin_no_escape_stand_for_themselves() {
+fn percent_signs_without_an_escape_stand_for_themselves() {
     let pairs = query::pairs(b"a=100%&b=%zz&c=%4&%41=%25").unwrap();
     let values: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(values, ["a=100%", "b=%zz", "c=%4", "A=%"]);
@@ -72,7 +72,7 @@ fn last_is_a_number_from_0_to_1000() {
 }
 
 #[tokio::test]
-async fn a_mistake_in_the_address_is_named() {
+async fn an_invalid_parameter_is_named() {
     let app = router(Hub::new());
     let channels = |count| (0..count).map(|number| format!("channel={number}")).collect::<Vec<_>>().join("&");
     assert_eq!(answer(&app, get(&format!("/?{}", channels(SUBSCRIPTION_CHANNELS_MAX)))).await.status(), 200);
@@ -100,9 +100,9 @@ async fn a_mistake_in_the_address_is_named() {
     }
 }
 
-/// `last=` was an error, though every other parameter may be empty, and `open=true` too.
+/// `last=` was an error although every other parameter may be empty, and so was `open=true`.
 #[tokio::test]
-async fn what_is_empty_is_not_given_and_other_names_are_the_applications() {
+async fn empty_parameters_count_as_absent_and_other_names_are_ignored() {
     let app = router(Hub::new());
     for query in [
         "last=",

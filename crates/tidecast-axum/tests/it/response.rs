@@ -1,4 +1,4 @@
-//! Responses made by hand.
+//! Responses that handlers create.
 
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ async fn a_handler_chooses_channels_and_options() {
     assert_eq!(data(&next(&mut body).await), ["2"]);
 }
 
-/// Making a response outside of a runtime was never meant to panic: the sweeper is then left to somebody else.
+/// Creating a response outside of a runtime must not panic. Another response then starts the sweeper.
 #[test]
-fn a_response_can_be_made_without_a_runtime() {
+fn a_response_can_be_created_without_a_runtime() {
     let hub = Hub::new();
     let response = Sse::new(hub.subscribe(["sse"], Start::Live).unwrap()).into_response();
     assert_eq!(response.status(), 200);
@@ -39,7 +39,7 @@ fn a_response_can_be_made_without_a_runtime() {
 }
 
 #[tokio::test]
-async fn come_back_in_is_a_stream_with_one_block() {
+async fn retry_later_is_a_stream_with_one_block() {
     let response = retry_later(Duration::from_millis(12_345));
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
@@ -55,7 +55,7 @@ fn a_time_is_drawn_from_the_whole_range() {
     drawn.dedup();
     assert_eq!(drawn, [millis(1), millis(2), millis(3)]);
     assert_eq!(jitter(&(millis(7)..=millis(7))), millis(7));
-    // A range the wrong way round is nobody's panic.
+    // An inverted range must not panic.
     let reversed = millis(9)..=millis(7);
     assert_eq!(jitter(&reversed), millis(9));
     assert!(jitter(&(Duration::MAX..=Duration::MAX)) > Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! From where a request wants to go on.
+//! Where the stream of a request starts.
 
 use axum::{
     Router,
@@ -20,7 +20,7 @@ async fn start(address: &str, headers: &[&str]) -> Start {
 }
 
 #[tokio::test]
-async fn the_header_wins_then_the_id_in_the_address_then_last() {
+async fn the_header_precedes_the_id_in_the_address_which_precedes_last() {
     let after = |id: &str| Start::After(id.into());
     for (address, headers, expected) in [
         ("/", vec![], Start::Live),
@@ -30,24 +30,24 @@ async fn the_header_wins_then_the_id_in_the_address_then_last() {
         ("/?last_event_id=a&last=5", vec![], Start::AfterOrLast(b"a".to_vec(), 5)),
         ("/?last=5&lastEventId=a", vec![], Start::AfterOrLast(b"a".to_vec(), 5)),
         ("/?lastEventId=a&last_event_id=b", vec![], after("a")),
-        // A browser that comes back repeats the address, and says in the header what has happened since.
+        // A browser reconnects with the same address, and sends the latest id in the header.
         ("/?last_event_id=a&last=5", vec!["h"], Start::AfterOrLast(b"h".to_vec(), 5)),
         ("/", vec!["first", "second"], after("first")),
         ("/", vec!["größe 100%+"], after("größe 100%+")),
         ("/?last_event_id=gr%C3%B6%C3%9Fe+100%25%2B", vec![], after("größe 100%+")),
-        // What is empty says nothing.
+        // Empty values count as absent.
         ("/?last_event_id=a", vec![""], after("a")),
         ("/?last_event_id=&last=5", vec![""], Start::Last(5)),
         ("/?last_event_id", vec![], Start::Live),
     ] {
         assert_eq!(start(address, &headers).await, expected, "{address} {headers:?}");
     }
-    // Bytes that are no text are an id as well, if one that nobody knows.
+    // Bytes that are not text are an id too, an unknown one.
     assert_eq!(start("/?last_event_id=%FF%00", &[]).await, Start::After(vec![0xff, 0]));
 }
 
 #[tokio::test]
-async fn a_handler_that_chooses_the_channels_resumes_by_it() {
+async fn a_handler_that_chooses_the_channels_can_resume() {
     async fn orders(
         State(hub): State<Hub>,
         Path(shop): Path<String>,

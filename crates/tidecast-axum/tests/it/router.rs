@@ -1,4 +1,4 @@
-//! Where the endpoint is, and what it answers to which request.
+//! The endpoint's routes and its responses.
 
 use axum::{Router, body::Body, extract::Request};
 use http::{Method, StatusCode, header};
@@ -7,10 +7,10 @@ use tidecast_axum::{Sse, Streams, router};
 
 use crate::exchange::{answer, data, get, get_after, messages, next, open, publish, rest};
 
-/// axum nests a router under its path as it is written: the other spelling of the slash is another path. State it, so
-/// that a change of it is noticed.
+/// axum nests a router under its path as written, so the same path with a slash is another one. This test notices a
+/// change of that.
 #[tokio::test]
-async fn it_nests_under_any_path() {
+async fn the_router_nests_under_any_path() {
     let hub = Hub::new();
     let nested = Router::new().nest("/stream", router(hub.clone()));
     let deep = Router::new().nest("/api", Router::new().nest("/v1/{tenant}/live", router(hub.clone())));
@@ -37,7 +37,7 @@ async fn it_nests_under_any_path() {
 }
 
 #[tokio::test]
-async fn it_stands_beside_routes_with_a_state() {
+async fn the_router_works_beside_routes_with_a_state() {
     let app = Router::new()
         .route("/", axum::routing::get(|state: axum::extract::State<&'static str>| async move { state.0 }))
         .nest("/stream", router(Hub::new()))
@@ -47,7 +47,7 @@ async fn it_stands_beside_routes_with_a_state() {
 }
 
 #[tokio::test]
-async fn the_head_keeps_proxies_from_touching_the_stream() {
+async fn the_head_forbids_proxies_to_change_the_stream() {
     let app = router(Hub::new());
     for method in [Method::GET, Method::HEAD] {
         let request = Request::builder().method(&method).body(Body::empty()).unwrap();
@@ -62,7 +62,7 @@ async fn the_head_keeps_proxies_from_touching_the_stream() {
 }
 
 #[tokio::test]
-async fn the_first_block_comes_at_once_and_has_the_cursor_without_data() {
+async fn the_first_block_is_sent_at_once_with_the_cursor() {
     let hub = Hub::new();
     let published = publish(&hub, "sse", "before");
     let (_body, first) = open(&router(hub), get("/")).await;
@@ -70,10 +70,10 @@ async fn the_first_block_comes_at_once_and_has_the_cursor_without_data() {
     assert!(messages(&first).is_empty());
 }
 
-/// A browser's own `EventSource` commits an id at an empty line only. In clients that hand out a message for each empty
-/// line, the first message was an empty one, which a page that parses JSON never gets past.
+/// A browser's `EventSource` takes an id at an empty line only. Other clients deliver a message for each empty line, so
+/// the first message was empty, and a page that parses JSON failed on it.
 #[tokio::test]
-async fn the_first_block_has_an_empty_line_for_a_browsers_own_event_source_alone() {
+async fn only_the_first_block_for_an_event_source_has_an_empty_line() {
     let hub = Hub::new();
     let handler = {
         let hub = hub.clone();
@@ -90,7 +90,7 @@ async fn the_first_block_has_an_empty_line_for_a_browsers_own_event_source_alone
         (&[no_cache, browser], true),
         (&[no_cache, mode], true),
         (&[("cache-control", "max-age=0, No-Cache"), browser], true),
-        // A page's `fetch`.
+        // The `fetch` of a page.
         (&[browser, mode], false),
         (&[("cache-control", "no-store"), browser], false),
         // Clients in Go and Java.
@@ -122,7 +122,7 @@ async fn with_open_the_first_block_is_an_event() {
 }
 
 #[tokio::test]
-async fn channels_are_those_of_the_query_each_once_and_sse_where_there_is_none() {
+async fn channels_are_those_of_the_query_once_each_or_sse_by_default() {
     let hub = Hub::new();
     let app = router(hub.clone());
     for (address, expected) in [
@@ -144,7 +144,7 @@ async fn channels_are_those_of_the_query_each_once_and_sse_where_there_is_none()
 }
 
 #[tokio::test]
-async fn what_was_missed_comes_first_and_then_what_is_new() {
+async fn missed_events_precede_new_ones() {
     let hub = Hub::new();
     let app = router(hub.clone());
     let first = publish(&hub, "sse", "1");
@@ -173,7 +173,7 @@ async fn several_channels_resume_by_one_id() {
 }
 
 #[tokio::test]
-async fn an_id_that_says_nothing_is_answered_in_the_stream() {
+async fn an_unknown_id_brings_a_reset() {
     let hub = Hub::new();
     publish(&hub, "sse", "kept");
     let (mut body, first) = open(&router(hub), get_after("/", "nobody knows")).await;
@@ -185,7 +185,7 @@ async fn an_id_that_says_nothing_is_answered_in_the_stream() {
 }
 
 #[tokio::test]
-async fn head_answers_without_a_body_and_without_joining() {
+async fn a_head_request_gets_no_body_and_no_subscription() {
     let hub = Hub::new();
     let request = Request::head("/?channel=a").body(Body::empty()).unwrap();
     let response = answer(&router(hub.clone()), request).await;
@@ -196,7 +196,7 @@ async fn head_answers_without_a_body_and_without_joining() {
 }
 
 #[tokio::test]
-async fn other_methods_are_told_which_there_are() {
+async fn other_methods_get_the_allowed_ones() {
     let app = router(Hub::new());
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
         let response = answer(&app, Request::builder().method(&method).body(Body::empty()).unwrap()).await;
@@ -207,7 +207,7 @@ async fn other_methods_are_told_which_there_are() {
 }
 
 #[tokio::test]
-async fn a_closed_hub_asks_to_come_back() {
+async fn a_closed_hub_asks_clients_to_reconnect() {
     let hub = Hub::new();
     let app = router(hub.clone());
     hub.close();

@@ -1,4 +1,4 @@
-//! The task that sweeps a hub: it comes with the first stream and goes with the hub.
+//! The task that sweeps a hub starts with the first stream and ends with the hub.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::{runtime::Handle, time::sleep};
 use crate::exchange::{get, open, publish};
 
 #[tokio::test(start_paused = true)]
-async fn from_the_first_stream_on_what_is_five_minutes_old_goes() {
+async fn expired_events_are_removed_from_the_first_stream_on() {
     let clock = Arc::new(ManualClock::default());
     let hub = Hub::builder().clock(clock.clone()).build();
     let app = router(hub.clone());
@@ -22,7 +22,7 @@ async fn from_the_first_stream_on_what_is_five_minutes_old_goes() {
     sleep(Duration::from_millis(1_500)).await;
     assert_eq!(hub.stats().log_events, 0);
 
-    // It goes on after the stream, for the hub is still there.
+    // The task continues after the stream, as the hub still exists.
     drop(body);
     publish(&hub, "sse", "younger");
     clock.advance(Duration::from_secs(299));
@@ -34,7 +34,7 @@ async fn from_the_first_stream_on_what_is_five_minutes_old_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_one_for_all_streams_and_it_ends_with_the_last_handle() {
+async fn one_task_serves_all_streams_and_ends_with_the_last_handle() {
     let hub = Hub::new();
     let app = router(hub.clone());
     let streams = (open(&app, get("/")).await, open(&app, get("/?channel=a")).await);
@@ -49,7 +49,7 @@ async fn there_is_one_for_all_streams_and_it_ends_with_the_last_handle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_when_the_hub_is_closed() {
+async fn the_task_ends_when_the_hub_is_closed() {
     let hub = Hub::new();
     let _stream = open(&router(hub.clone()), get("/")).await;
     hub.close();

@@ -1,4 +1,4 @@
-//! What one node is told, the other one knows: a channel that is deleted, a key that is used again, an id of its own.
+//! What one node learns, the other knows: deleted channels, used idempotency keys, publishers' ids.
 
 use tidecast::{Channel, Delivery, Event, IdempotencyKey, Publication, ResetReason, Start};
 use tidecast_redis::PlainFormat;
@@ -7,7 +7,7 @@ use tidecast_test::redis::RedisServer;
 use crate::node::{Node, next, next_data, quick};
 
 #[tokio::test]
-async fn a_channel_that_one_deletes_starts_over_for_the_readers_of_both() {
+async fn a_deleted_channel_starts_over_for_the_readers_of_both_nodes() {
     let server = RedisServer::start(&[]);
     for (number, compat) in [true, false].into_iter().enumerate() {
         let config = quick(&server.url()).compat(compat);
@@ -15,7 +15,7 @@ async fn a_channel_that_one_deletes_starts_over_for_the_readers_of_both() {
         let name = format!("channel {number}");
         let mut readers = [one.subscribe(&name).await, other.subscribe(&name).await];
         for round in 0..20 {
-            // At the first time there is nothing to delete.
+            // The first time, there is nothing to delete.
             one.publish(&name, "before").await;
             for reader in &mut readers {
                 assert_eq!(next_data(reader).await, "before", "in round {round}");
@@ -26,7 +26,7 @@ async fn a_channel_that_one_deletes_starts_over_for_the_readers_of_both() {
                 let Delivery::Reset(reset) = next(reader).await else { panic!("a reset") };
                 assert_eq!((reset.reason, reset.resumed_at.offset), (ResetReason::Restarted, 0), "in round {round}");
             }
-            // Who comes back is told the same, wherever.
+            // A client that reconnects gets the same reset at either node.
             for node in [&one, &other] {
                 let start = Start::After(cursor.clone().into());
                 let mut back = node.hub.subscribe([name.as_str()], start).expect("the hub is open");
@@ -37,7 +37,7 @@ async fn a_channel_that_one_deletes_starts_over_for_the_readers_of_both() {
     }
 }
 
-/// Deleted and published to at once, by both: every reader ends up with the last of it, and no reset is missing.
+/// Both nodes delete and publish at the same time: every reader receives the last event, and no reset is missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_while_others_publish_ends_in_agreement() {
     let server = RedisServer::start(&[]);
@@ -77,7 +77,7 @@ async fn deleting_while_others_publish_ends_in_agreement() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_used_at_one_counts_at_the_other() {
+async fn a_key_that_was_used_at_one_node_counts_at_the_other() {
     let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let _reader = one.subscribe("sse").await;
@@ -93,9 +93,9 @@ async fn a_key_that_was_used_at_one_counts_at_the_other() {
     assert_eq!((again.id, again.position, again.receivers), (first.id, first.position, first.receivers));
 }
 
-/// An array has no room for an id: hubs look it up, and where there is no history do without.
+/// An array has no member for an id: nodes look it up in the history, and omit it if there is none.
 #[tokio::test]
-async fn an_id_comes_with_an_array_too() {
+async fn ids_arrive_with_arrays_too() {
     let server = RedisServer::start(&[]);
     for (number, (compat, history)) in [(true, 100), (false, 100), (true, 0), (false, 0)].into_iter().enumerate() {
         let config = quick(&server.url()).plain_format(PlainFormat::Array).compat(compat).history_events_max(history);

@@ -1,4 +1,4 @@
-//! One primary of a Cluster is away: the channels of the others go on.
+//! One primary of a Cluster is unavailable: channels of the others work.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use tokio::time::{sleep, timeout};
 
 use crate::node::{Node, next, quick};
 
-/// How long a call to a node may take here, so that what waits for one is seen.
+/// The command time-out, so long that waiting for a frozen node is noticed.
 const CALL: Duration = Duration::from_secs(120);
 
 fn slot(channel: &str) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(channel.as_bytes()) % 16_384
 }
 
-/// A channel that the node with this number has.
+/// Returns the name of a channel whose slot this node owns.
 fn channel_at(node: usize, number: usize) -> String {
     let names = (0..).map(|attempt| format!("channel-{number}-{attempt}"));
     names.into_iter().find(|name| RedisCluster::first_owner(slot(name)) == node).expect("one of them is there")
 }
 
-/// A page that reads two channels came back while the primary of one was away, and got nothing of the other. And channels
-/// were filled together, whichever node they were of, so that all waited for the one that did not answer.
+/// A page with two channels reconnected while the primary of one was unavailable, and received nothing of the other.
+/// Backfills of all nodes shared one queue, so that all waited for the node that did not reply.
 #[tokio::test]
-async fn channels_of_the_other_nodes_are_read() {
+async fn channels_of_other_nodes_are_served() {
     const CHANNELS: usize = 40;
     let cluster = RedisCluster::start(&["--cluster-require-full-coverage", "no"]);
     let node = Node::new(quick(&cluster.url()).command_timeout(CALL));
@@ -39,7 +39,7 @@ async fn channels_of_the_other_nodes_are_read() {
     drop(node);
 
     freeze(&cluster.nodes[2]);
-    // A hub that has just begun: no channel is open there.
+    // A new hub has no open channel.
     let node = Node::new(quick(&cluster.url()).command_timeout(CALL));
     let mut back = node.hub.subscribe(both, Start::After(before.cursor.to_string().into())).expect("the hub is open");
     let mut readers = Vec::new();

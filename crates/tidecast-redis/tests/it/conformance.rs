@@ -18,19 +18,19 @@ async fn conforms(config: RedisConfig) {
 }
 
 #[tokio::test]
-async fn a_server_by_itself_conforms() {
+async fn a_single_server_conforms() {
     let server = RedisServer::start(&[]);
     conforms(RedisConfig::from_url(&server.url()).unwrap()).await;
 }
 
 #[tokio::test]
-async fn channels_of_our_own_conform() {
+async fn prefixed_channels_conform() {
     let server = RedisServer::start(&[]);
     conforms(RedisConfig::from_url(&server.url()).unwrap().compat(false)).await;
 }
 
 #[tokio::test]
-async fn the_older_payload_conforms() {
+async fn the_legacy_payload_conforms() {
     let server = RedisServer::start(&[]);
     conforms(RedisConfig::from_url(&server.url()).unwrap().plain_format(PlainFormat::Array)).await;
 }
@@ -47,7 +47,7 @@ async fn a_cluster_conforms() {
     conforms(RedisConfig::from_url(&cluster.url()).unwrap()).await;
 }
 
-/// Each channel is then heard at the one node that has its slot.
+/// Each channel is then received from the node that owns its slot.
 #[tokio::test]
 async fn sharded_channels_of_a_cluster_conform() {
     let cluster = RedisCluster::start(&[]);

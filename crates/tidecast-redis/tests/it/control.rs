@@ -1,4 +1,4 @@
-//! Control messages between nodes. That they reach every node, on every kind of Redis, is a rule of the conformance suite.
+//! Control messages between nodes. The conformance suite checks that they reach every node, on every kind of Redis.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use tidecast_test::redis::RedisServer;
 
 use crate::node::{Node, next_data, quick, until};
 
-/// A node that had stopped listening kept the events of a deleted channel, and listed the channel, until they were too old.
+/// A node that was no longer subscribed kept the events of a deleted channel and listed the channel until they expired.
 #[tokio::test]
-async fn a_node_that_no_longer_listens_drops_the_log_of_a_deleted_channel() {
+async fn a_node_without_readers_drops_the_log_of_a_deleted_channel() {
     let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = other.subscribe("sse").await;
@@ -43,7 +43,7 @@ async fn unknown_control_messages_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_control_message_is_refused_while_redis_is_away() {
+async fn a_control_message_is_refused_while_redis_is_unavailable() {
     let server = RedisServer::start(&[]);
     let node = Node::new(quick(&server.url()).command_timeout(Duration::from_millis(300)));
     node.broker.ready().await.expect("redis is there");

@@ -1,4 +1,4 @@
-//! The end of a hub: at once, whatever Redis does, and nothing is left behind.
+//! A hub ends at once, whatever Redis does, and leaves nothing behind.
 
 use std::{
     pin::pin,
@@ -21,7 +21,7 @@ fn signal(server: &RedisServer, name: &str) {
     assert!(status.expect("kill runs").success());
 }
 
-/// A stream whose past was being asked for when Redis froze held up the end of its hub until the command's deadline.
+/// If Redis froze during a stream's backfill, the end of the hub waited for the command time-out.
 #[tokio::test]
 async fn a_hub_that_is_closed_while_redis_is_frozen_ends_at_once() {
     let server = RedisServer::start(&[]);
@@ -64,7 +64,7 @@ async fn a_hub_that_is_dropped_leaves_no_connection_and_no_task() {
         until(async || begun(&mut readers[7])).await;
         hub.publish("channel 7", Event::text("x")).await.expect("it is published");
         assert!(timeout(PATIENCE, readers[7].next()).await.is_ok());
-        // With a publish under way.
+        // A publish is under way.
         let publishing = tokio::spawn({
             let hub = hub.clone();
             async move { hub.publish("sse", Event::text("x")).await }
@@ -77,9 +77,9 @@ async fn a_hub_that_is_dropped_leaves_no_connection_and_no_task() {
     until(async || Handle::current().metrics().num_alive_tasks() == tasks).await;
 }
 
-/// A hub may be asked in a thread that has no runtime, as a program of another kind does. That once panicked.
+/// A hub may be used in a thread without a runtime, which panicked.
 #[tokio::test]
-async fn a_hub_is_asked_in_a_thread_without_a_runtime() {
+async fn a_hub_can_be_used_in_a_thread_without_a_runtime() {
     let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let hub = node.hub.clone();

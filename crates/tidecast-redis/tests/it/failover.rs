@@ -1,5 +1,5 @@
-//! A replica that lags is promoted: Redis itself has lost what it had acknowledged. No reader misses that in silence, and
-//! none takes two events for one.
+//! A lagging replica is promoted, so Redis has lost acknowledged events. Every reader is told of the loss, and no
+//! position stands for two events.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,12 +9,12 @@ use tokio::time::timeout;
 
 use crate::node::{Node, next, publish_until_accepted, quick, until};
 
-/// Where each event was seen, by everybody: one position never means two events.
+/// The positions at which events were received: one position never stands for two events.
 #[derive(Debug, Default)]
 struct Sightings(HashMap<String, String>);
 
 impl Sightings {
-    /// Reads until an event with this data has come; answers with all that came.
+    /// Reads until an event with this data arrives, and returns everything that arrived.
     async fn read_until(&mut self, reader: &mut Subscription, last: &str) -> Vec<String> {
         let mut came = Vec::new();
         loop {
@@ -42,7 +42,7 @@ fn numbers(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_a_lagging_replica_never_got_is_told() {
+async fn readers_are_told_of_events_that_a_lagging_replica_lacks() {
     let mut sentinels = SentinelSet::start(&[]);
     let (one, other) = (Node::new(quick(&sentinels.url())), Node::new(quick(&sentinels.url())));
     let mut sightings = Sightings::default();
@@ -73,13 +73,13 @@ async fn what_a_lagging_replica_never_got_is_told() {
 
     let after = publish_until_accepted(&one, "after").await;
     assert_eq!(after, 21, "redis counts on from what it has");
-    // Who had all of it is told that the channel is not what it was; so is who had not read a thing yet.
+    // Readers that have received everything get a reset, as do those that have not read yet.
     let told = ["restarted after 20".to_owned(), "after".to_owned()];
     assert_eq!(sightings.read_until(&mut reader, "after").await, told);
     let slow_came = sightings.read_until(&mut slow, "after").await;
     let position = slow_came.iter().position(|came| came.starts_with("restarted")).expect("it is told");
     assert_eq!(slow_came[position + 1..].last().map(String::as_str), Some("after"));
-    // And so is whoever comes back, with a position that Redis has or one that it has lost.
+    // So do clients that reconnect, with a position that Redis has or with one that it has lost.
     for (id, comes) in [(ahead, vec![]), (behind, numbers(11..=20))] {
         let begins = format!("restarted after {}", 20 - comes.len());
         let mut back = other.hub.subscribe(["sse"], Start::After(id.into())).unwrap();
@@ -87,17 +87,17 @@ async fn what_a_lagging_replica_never_got_is_told() {
         assert_eq!(sightings.read_until(&mut back, "after").await, expected);
     }
 
-    // The one that was killed comes back as a replica, is promoted in its turn, and nothing is lost by that.
+    // The killed server returns as a replica and is promoted in turn, without a loss.
     sentinels.rejoin();
     until(async || one.broker.stats().connected && other.broker.stats().connected).await;
     one.publish("sse", "more").await;
     assert_eq!(sightings.read_until(&mut reader, "more").await, ["more"]);
 }
 
-/// A failover that is asked for leaves the old primary as it is for some ten seconds. The hubs went on with it, and most of
-/// what was acknowledged in that time was in no history afterwards.
+/// A planned failover leaves the old primary running for some ten seconds. The hubs stayed with it, and most events of
+/// that time were missing from every history afterwards.
 #[tokio::test]
-async fn after_a_planned_failover_the_hubs_move_at_once() {
+async fn hubs_move_to_the_new_primary_at_once_after_a_planned_failover() {
     let mut sentinels = SentinelSet::start(&[]);
     let (one, other) = (Node::new(quick(&sentinels.url())), Node::new(quick(&sentinels.url())));
     let mut reader = other.subscribe("sse").await;
@@ -108,7 +108,7 @@ async fn after_a_planned_failover_the_hubs_move_at_once() {
         sentinels.wait_for_promotion();
         sentinels
     });
-    // It accepts events all the while. What it accepts once the promotion is known would be lost.
+    // The old primary accepts events all the time. Those after the known promotion would be lost.
     let sentinels = loop {
         publish_until_accepted(&one, "during").await;
         if let Ok(promoted) = timeout(Duration::from_millis(5), &mut promotion).await {
@@ -121,7 +121,7 @@ async fn after_a_planned_failover_the_hubs_move_at_once() {
     }
     let newest = sentinels.primary().command(&["XREVRANGE", "tidecast:{sse}:events", "+", "-", "COUNT", "1"]);
     assert!(newest.as_ref().is_some_and(|newest| newest.contains("after 99")), "{newest:?}");
-    // And those who listen heard it from there.
+    // The readers received it from the new primary.
     loop {
         if let Delivery::Event(delivered) = next(&mut reader).await
             && delivered.frame.message().data == "after 99"

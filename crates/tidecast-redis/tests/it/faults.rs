@@ -1,4 +1,4 @@
-//! Redis dies, freezes and comes back: streams go on, and what was acknowledged is delivered or told as gone.
+//! Redis dies, freezes and returns: streams stay open, and every acknowledged event is delivered or reported as lost.
 
 use std::{process::Command, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::node::{Node, next, next_data, publish_until_accepted, quick, until};
 
 #[tokio::test]
-async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
+async fn streams_resume_after_a_crash_that_kept_the_data() {
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = one.subscribe("sse").await;
@@ -20,13 +20,13 @@ async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
     until(async || !one.broker.stats().connected && other.hub.ready().await.is_err()).await;
     let failed = other.hub.publish("sse", Event::text("nobody hears this")).await.expect_err("redis is away");
     assert!(failed.is_unavailable(), "{failed}");
-    // A stream that is opened meanwhile has its head, and waits.
+    // A stream that opens meanwhile gets its head and waits.
     let mut late = one.hub.subscribe(["sse"], Start::Live).unwrap();
     assert_eq!(late.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n");
 
     server.run();
     let after = publish_until_accepted(&other, "after").await;
-    // The server is another than it was, as far as anybody can know: a new epoch.
+    // The server has restarted, so its epoch is new.
     let Delivery::Reset(reset) = next(&mut reader).await else { panic!("a reset") };
     assert_eq!((reset.reason, reset.resumed_at.offset), (ResetReason::Restarted, after - 1));
     assert_eq!(next_data(&mut reader).await, "after");
@@ -49,7 +49,7 @@ async fn after_a_crash_with_its_data_the_stream_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn after_a_crash_without_its_data_that_is_told() {
+async fn readers_are_told_of_a_crash_that_lost_the_data() {
     let mut server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
@@ -62,22 +62,22 @@ async fn after_a_crash_without_its_data_that_is_told() {
     let cursor = reader.cursor().to_string();
     server.kill();
     server.run();
-    // Told as soon as the node looks, before anything new is published.
+    // The node sends the reset as soon as it has found the loss, before any new event.
     let Delivery::Reset(reset) = next(&mut reader).await else { panic!("a reset") };
     assert_eq!(reset.reason, ResetReason::Restarted);
     assert_eq!(publish_until_accepted(&node, "new").await, 1);
     assert_eq!(next_data(&mut reader).await, "new");
-    // Who comes back with a position of before is told the same.
+    // A client that reconnects with an old position gets the same reset.
     let mut back = node.hub.subscribe(["sse"], Start::After(cursor.into())).unwrap();
     let Delivery::Reset(reset) = next(&mut back).await else { panic!("a reset") };
     assert_eq!(reset.reason, ResetReason::Restarted);
     assert_eq!(next_data(&mut back).await, "new");
 }
 
-/// What was acknowledged just before a crash, and did not reach a node that was deaf at that moment, is delivered after
-/// it or told as gone.
+/// An event that was acknowledged just before a crash and did not reach a node is delivered afterwards or reported as
+/// lost.
 #[tokio::test]
-async fn crashes_under_load_lose_nothing_in_silence() {
+async fn crashes_under_load_lose_nothing_silently() {
     let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let (one, other) = (Node::on(&server), Arc::new(Node::on(&server)));
     let mut reader = one.subscribe("sse").await;
@@ -86,7 +86,7 @@ async fn crashes_under_load_lose_nothing_in_silence() {
         async move {
             let mut accepted = Vec::new();
             for number in 0..600 {
-                // Not repeated: whether one that failed was accepted is not known.
+                // A failed publish is not repeated, as it may have been accepted.
                 if other.hub.publish("sse", Event::text(number.to_string())).await.is_ok() {
                     accepted.push(number);
                 }
@@ -115,13 +115,13 @@ async fn crashes_under_load_lose_nothing_in_silence() {
     }
     assert!(seen.is_sorted(), "in order: {seen:?}");
     assert!(seen.windows(2).all(|two| two[0] != two[1]), "once: {seen:?}");
-    // `appendfsync always`: what it acknowledged it still has.
+    // `appendfsync always`: Redis keeps everything that it has acknowledged.
     let missed: Vec<_> = accepted.iter().filter(|number| !seen.contains(number)).collect();
     assert!(missed.is_empty(), "acknowledged, and never delivered: {missed:?}");
 }
 
-/// A connection that stands and carries nothing looks like a silent channel: only the probe finds it. The knob is 300 ms
-/// of silence and 700 ms for the answer here; ten times that is the bound.
+/// A connection that is open and delivers nothing looks like a silent channel, so only the probe finds it. The probe
+/// interval is 300 ms and its time-out 700 ms here; the bound is ten times their sum.
 #[tokio::test]
 async fn a_frozen_connection_is_found_by_the_probe() {
     let server = RedisServer::start(&[]);
@@ -142,9 +142,9 @@ async fn a_frozen_connection_is_found_by_the_probe() {
     assert_eq!(next_data(&mut reader).await, "thawed");
 }
 
-/// A listening connection that is cut while events are published: the gap is filled from the history, in order.
+/// If the pub/sub connection is cut while events are published, the gap is filled from the history in order.
 #[tokio::test]
-async fn what_is_published_while_nobody_listens_is_filled_in() {
+async fn events_published_during_a_cut_of_the_pubsub_connection_are_filled_in() {
     let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = one.subscribe("sse").await;
@@ -161,14 +161,14 @@ async fn what_is_published_while_nobody_listens_is_filled_in() {
 }
 
 #[tokio::test]
-async fn without_a_history_a_gap_is_told() {
+async fn without_a_history_readers_are_told_of_a_gap() {
     let server = RedisServer::start(&[]);
     let config = quick(&server.url()).history_events_max(0);
     let (one, other) = (Node::new(config.clone()), Node::new(config));
     let mut reader = one.subscribe("sse").await;
     other.publish("sse", "first").await;
     assert_eq!(next_data(&mut reader).await, "first");
-    // The other hub's commands go on: only who listens is cut.
+    // The commands of the other hub continue: only pub/sub connections are cut.
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).expect("an answer");
     for number in 0..50 {
         other.publish("sse", number.to_string()).await;
@@ -191,17 +191,17 @@ async fn without_a_history_a_gap_is_told() {
     }
 }
 
-/// Redis was away for a while, and came back. Publishing went on at once, and readers heard up to ten seconds later: the
-/// pause of the connection that listens had grown to that, and nobody told it that Redis was there.
+/// After Redis was unavailable for a while, publishing resumed at once, and readers received events up to ten seconds
+/// later: the pause of the pub/sub connection had grown to that, and nothing told it that Redis was back.
 #[tokio::test]
-async fn hearing_and_publishing_are_back_together() {
+async fn receiving_resumes_together_with_publishing() {
     let mut server = RedisServer::start(&["--appendonly", "yes"]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut reader = one.subscribe("sse").await;
     server.kill();
     until(async || !one.broker.stats().connected).await;
     assert!(one.hub.ready().await.is_err());
-    // So long that the pauses between attempts are at their longest.
+    // Long enough for the pauses between attempts to become their longest.
     sleep(Duration::from_secs(4)).await;
     server.run();
     let back = Instant::now();
@@ -212,20 +212,20 @@ async fn hearing_and_publishing_are_back_together() {
             _ => {}
         }
     }
-    // The longest pause is a second; ten times that is the bound.
+    // The longest pause is a second; the bound is ten times that.
     assert!(back.elapsed() < Duration::from_secs(10), "heard after {:?}", back.elapsed());
     until(async || one.hub.ready().await.is_ok()).await;
 }
 
-/// A hub that can't hear Redis says so in what it answers to a publish.
+/// A hub that is not subscribed says so in its response to a publish.
 #[tokio::test]
-async fn a_publish_says_that_its_readers_hear_it_later() {
+async fn a_publish_says_that_its_readers_receive_it_later() {
     let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
     let published = node.hub.publish("sse", Event::text("heard")).await.unwrap();
     assert!(!published.delayed);
-    // From now on nobody may listen; what is published is accepted.
+    // From now on no client may subscribe; publishes are accepted.
     server.command(&["ACL", "SETUSER", "default", "-subscribe", "-psubscribe"]).expect("an answer");
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).expect("an answer");
     until(async || !node.broker.stats().connected).await;

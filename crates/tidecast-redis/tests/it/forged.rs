@@ -1,14 +1,14 @@
-//! Events that somebody publishes with the tail of a position that is another event's: the history decides.
+//! Foreign events with the trailer of another event's position. The history decides which is genuine.
 //!
-//! Such an event once stood in the place of the genuine one for every reader, without a word.
+//! Such an event replaced the genuine one for every reader without any sign.
 
 use tidecast::{Delivery, Event, ResetReason, Start, Subscription};
 use tidecast_test::redis::RedisServer;
 
 use crate::node::{Node, next, next_data, quick, until};
 
-/// The white space that stands for a position behind an event.
-fn tail(position: &str) -> String {
+/// Returns the white space that encodes a position after an event.
+fn trailer(position: &str) -> String {
     let (epoch, offset) = position.split_once('.').expect("a position");
     let offset: u64 = offset.parse().expect("an offset");
     let white = |digit: u32| [digit >> 2, digit & 3].map(|bits| [' ', '\t', '\n', '\r'][bits as usize]);
@@ -17,11 +17,11 @@ fn tail(position: &str) -> String {
 }
 
 fn forge(server: &RedisServer, position: &str, data: &str) {
-    let payload = format!("{{\"data\":\"{data}\"}}{}", tail(position));
+    let payload = format!("{{\"data\":\"{data}\"}}{}", trailer(position));
     server.command(&["PUBLISH", "sse", &payload]).expect("an answer");
 }
 
-/// The position that is so many after another.
+/// Returns the position that is this many events after the reader's.
 fn after(reader: &Subscription, events: u64) -> String {
     let here = reader.cursor().positions()[0];
     let text = here.to_string();
@@ -39,7 +39,7 @@ async fn data_or_reason(reader: &mut Subscription) -> String {
 }
 
 #[tokio::test]
-async fn an_event_in_the_place_of_the_next_is_replaced_and_that_is_told() {
+async fn a_forged_next_event_is_replaced_and_readers_are_told() {
     let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
@@ -62,7 +62,7 @@ async fn an_event_in_the_place_of_the_next_is_replaced_and_that_is_told() {
         assert_eq!(came, ["reset to 1", "two", "three"]);
     }
     assert_eq!(one.broker.stats().conflicting, 1);
-    // Who comes later has nothing of it.
+    // A later reader receives nothing of it.
     let mut late = other.hub.subscribe(["sse"], Start::Last(10)).expect("the hub is open");
     for data in ["one", "two", "three"] {
         assert_eq!(next_data(&mut late).await, data);
@@ -70,7 +70,7 @@ async fn an_event_in_the_place_of_the_next_is_replaced_and_that_is_told() {
 }
 
 #[tokio::test]
-async fn an_event_ahead_of_the_next_displaces_none() {
+async fn a_forged_later_event_displaces_none() {
     let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
@@ -78,7 +78,7 @@ async fn an_event_ahead_of_the_next_displaces_none() {
     assert_eq!(next_data(&mut reader).await, "1");
     for round in 0..20 {
         let first = 2 + round * 5;
-        // At once, so that it may be held back while the log is filled.
+        // At once, so that it may be held back during a backfill.
         forge(&server, &after(&reader, 3), "forged");
         for number in first..first + 5 {
             node.publish("sse", number.to_string()).await;
@@ -90,7 +90,7 @@ async fn an_event_ahead_of_the_next_displaces_none() {
 }
 
 #[tokio::test]
-async fn an_event_in_a_place_that_was_passed_changes_nothing() {
+async fn a_forged_earlier_event_changes_nothing() {
     let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
@@ -101,16 +101,16 @@ async fn an_event_in_a_place_that_was_passed_changes_nothing() {
     let third = after(&reader, 0).replace(".5", ".3");
     forge(&server, &third, "forged");
     until(async || node.broker.stats().conflicting == 1).await;
-    // The same again is no other.
+    // The same event again is a duplicate.
     forge(&server, &third, "3");
     node.publish("sse", "6").await;
     assert_eq!(next_data(&mut reader).await, "6");
     assert_eq!(node.broker.stats().conflicting, 1);
 }
 
-/// Without a history nobody can tell which of the two is genuine: readers are told.
+/// Without a history no node can tell which of the two is genuine, so readers are told.
 #[tokio::test]
-async fn without_a_history_a_conflict_is_told() {
+async fn without_a_history_readers_are_told_of_a_conflict() {
     let server = RedisServer::start(&[]);
     let node = Node::new(quick(&server.url()).history_events_max(0));
     let mut reader = node.subscribe("sse").await;

@@ -1,4 +1,4 @@
-//! Gaps, and what looks like one: events of a megabyte, no history, a connection that is deaf, one that is not.
+//! Gaps and apparent gaps: large events, no history, and pub/sub connections that deliver nothing.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::node::{Node, next_data, quick, until};
 
-/// More than a page of the history has, and more than is held back for one channel.
+/// More than a page of the history and than the bytes that are held back for one channel.
 #[tokio::test]
 async fn events_of_a_megabyte_are_filled_in() {
     let server = RedisServer::start(&[]);
@@ -27,10 +27,10 @@ async fn events_of_a_megabyte_are_filled_in() {
     }
 }
 
-/// The first event of a channel is looked up before it is believed. Where there is no history to find it in it was once
-/// passed over as lost, though it was at hand.
+/// The first event of a channel is looked up in the history. Without a history it was dropped as lost although it had
+/// arrived.
 #[tokio::test]
-async fn without_a_history_the_first_event_of_a_channel_comes_too() {
+async fn without_a_history_the_first_event_of_a_channel_arrives_too() {
     let server = RedisServer::start(&[]);
     for (number, compat) in [true, false].into_iter().enumerate() {
         let config = quick(&server.url()).history_events_max(0).compat(compat);
@@ -48,9 +48,9 @@ async fn without_a_history_the_first_event_of_a_channel_comes_too() {
     }
 }
 
-/// Events that are in the history and never came, as if the connection led to a server that the others do not publish to.
+/// Events are in the history and never arrive, as if the connection led to another server.
 #[tokio::test]
-async fn a_deaf_connection_is_found() {
+async fn a_connection_that_delivers_nothing_is_found() {
     let server = RedisServer::start(&[]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
@@ -67,9 +67,9 @@ async fn a_deaf_connection_is_found() {
     assert_eq!(next_data(&mut reader).await, "heard again");
 }
 
-/// Compared all the time, with channels that are busy, silent, or whose counter has expired.
+/// Heads are compared all the time, with channels that are busy, silent, or whose counter has expired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_is_not_deaf_is_not_taken_for_deaf() {
+async fn a_working_connection_is_not_suspected() {
     let server = RedisServer::start(&[]);
     let config = || quick(&server.url()).compare_interval(Duration::from_millis(5));
     let (one, other) = (Node::new(config()), Node::new(config()));
@@ -84,7 +84,7 @@ async fn one_that_is_not_deaf_is_not_taken_for_deaf() {
         if number % 100 == 0 {
             one.stall(Duration::from_millis(200));
         }
-        // Now and then long enough to be silent for two looks.
+        // Now and then silent for two comparisons.
         sleep(Duration::from_millis(if number % 20 == 0 { 20 } else { 0 })).await;
     }
     for number in 0..1_000 {
@@ -96,7 +96,7 @@ async fn one_that_is_not_deaf_is_not_taken_for_deaf() {
 }
 
 #[tokio::test]
-async fn a_node_that_neither_probes_nor_compares_hears_all_the_same() {
+async fn a_node_without_probes_and_comparisons_receives_events() {
     let server = RedisServer::start(&[]);
     let never = |config: RedisConfig| config.probe_interval(Duration::ZERO).compare_interval(Duration::ZERO);
     let node = Node::new(never(quick(&server.url())));

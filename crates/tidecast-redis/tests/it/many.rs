@@ -1,4 +1,4 @@
-//! Very many channels: how soon all of them are live again, and that those which are no longer read cost nothing.
+//! Thousands of channels: how soon all are live again, and that channels without readers take nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::node::{Node, next, next_data, quick, until};
 
 const CHANNELS: usize = 5_000;
 
-/// Whether who begins to read a channel now begins at once.
+/// Returns whether a new reader of a channel is live at once.
 fn is_live(hub: &Hub, channel: &str) -> bool {
     let mut subscription = hub.subscribe([channel], Start::Live).expect("the hub is open");
     subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:")
@@ -29,7 +29,7 @@ async fn all_live(hub: &Hub, channels: &[String]) {
     timeout(PATIENCE, waiting).await.expect("all are live");
 }
 
-/// How often a server was given a command since it started.
+/// Returns how often a server has received a command since it started.
 fn calls(server: &RedisServer, command: &str) -> usize {
     let stats = server.command(&["INFO", "commandstats"]).expect("an answer");
     let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
@@ -37,7 +37,7 @@ fn calls(server: &RedisServer, command: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_restart_all_of_them_are_live_again_and_each_was_asked_for_once() {
+async fn after_a_restart_all_channels_are_live_again_with_one_lookup_each() {
     let mut server = RedisServer::start(&["--appendonly", "yes"]);
     let node = Node::on(&server);
     let channels: Vec<String> = (0..CHANNELS).map(|number| format!("channel {number}")).collect();
@@ -61,17 +61,17 @@ async fn after_a_restart_all_of_them_are_live_again_and_each_was_asked_for_once(
     println!("{fills} fills, {subscribes} times SUBSCRIBE");
     assert!(fills < CHANNELS + CHANNELS / 10, "each is asked for once: {fills}");
     assert!(subscribes < 20, "many with each command: {subscribes}");
-    // And each hears.
+    // Each channel receives an event.
     let (last, first) = (readers.last_mut().expect("a reader"), channels.last().expect("a channel"));
     node.publish(first, "heard").await;
     assert!(matches!(next(last).await, Delivery::Reset(_)), "the server may have lost something");
     assert_eq!(next_data(last).await, "heard");
 }
 
-/// A channel that was released before the connection had been told to listen to it was listened to for as long as the
-/// connection stood.
+/// A channel that was released before the subscribe command was sent stayed subscribed as long as the connection was
+/// open.
 #[tokio::test]
-async fn channels_that_are_no_longer_read_are_unsubscribed_from() {
+async fn channels_without_readers_are_unsubscribed() {
     let server = RedisServer::start(&[]);
     let clock = Arc::new(ManualClock::default());
     let broker = Arc::new(RedisBroker::new(quick(&server.url())).expect("a configuration"));
@@ -79,7 +79,7 @@ async fn channels_that_are_no_longer_read_are_unsubscribed_from() {
     until(async || broker.stats().connected).await;
     for round in 0..20 {
         for number in 0..50 {
-            // Half of them again and again.
+            // Half of the channels, again and again.
             let name = if number % 2 == 0 { format!("{number}") } else { format!("{round} {number}") };
             drop(hub.subscribe([name.as_str()], Start::Live).expect("the hub is open"));
         }
@@ -94,12 +94,12 @@ async fn channels_that_are_no_longer_read_are_unsubscribed_from() {
     until(async || listened_to().starts_with("*0\r\n")).await;
 }
 
-/// Programs publish to every name that `PUBSUB CHANNELS` lists, as Flask-SSE's documentation has it. The name by which hubs
-/// tell each other of deletions was among them, and is no channel's. Hubs of before still publish and listen there.
+/// Programs publish to every name that `PUBSUB CHANNELS` lists, as Flask-SSE's documentation says. The name with which
+/// hubs announce deletions was among them and is not a channel. Older hubs still use it.
 #[tokio::test]
-async fn redis_lists_no_name_that_is_not_a_channels() {
+async fn redis_lists_channels_only() {
     let server = RedisServer::start(&[]);
-    // With all that is special in a pattern.
+    // A prefix with all characters that are special in a pattern.
     for prefix in ["tidecast", "a*[b]?^\\"] {
         let config = quick(&server.url()).prefix(prefix).expect("a prefix");
         let (one, other) = (Node::new(config.clone()), Node::new(config));
@@ -108,7 +108,7 @@ async fn redis_lists_no_name_that_is_not_a_channels() {
         assert_eq!(listed, "*1\r\n$3\r\nsse\r\n");
         one.publish("sse", "x").await;
         assert_eq!(next_data(&mut reader).await, "x");
-        // Deletions are told all the same, to hubs that listen by the name as well.
+        // Deletions still reach hubs that subscribe to the name.
         assert!(other.hub.forget(&Channel::default()).await.expect("redis is there"));
         assert!(matches!(next(&mut reader).await, Delivery::Reset(_)));
         let control = format!("{prefix}:0:control\u{1}");
@@ -116,9 +116,9 @@ async fn redis_lists_no_name_that_is_not_a_channels() {
     }
 }
 
-/// A user that may listen only to names of ours has no right to the pattern: then hubs listen by the name.
+/// A user with permission for prefixed names only cannot subscribe to the pattern, so hubs subscribe to the name.
 #[tokio::test]
-async fn a_user_without_the_right_to_the_pattern_hears_of_deletions() {
+async fn a_user_without_permission_for_the_pattern_receives_deletions() {
     let server = RedisServer::start(&[]);
     let rule = ["ACL", "SETUSER", "hub", "on", ">secret", "~tidecast:*", "resetchannels", "&tidecast:*", "+@all"];
     assert_eq!(server.command(&rule).expect("an answer"), "+OK\r\n");

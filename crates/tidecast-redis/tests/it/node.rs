@@ -1,4 +1,4 @@
-//! One node: a hub on Redis in this process, on a runtime of its own that a test can stall, so that the node lags.
+//! A node: a hub on Redis in this process, on a separate runtime that a test can stall so that the node lags.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -10,12 +10,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// See the module.
+/// A running node.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) hub: Hub,
     pub(crate) broker: Arc<RedisBroker>,
-    /// Taken when it is dropped: a runtime must not end inside another.
+    /// Taken in `drop`, as a runtime must not be dropped inside another.
     runtime: Option<Runtime>,
 }
 
@@ -34,22 +34,22 @@ impl Node {
         Self { hub, broker, runtime: Some(runtime) }
     }
 
-    /// A node on a server, that notices a dead connection within a second or two.
+    /// Returns a node on a server.
     pub(crate) fn on(server: &RedisServer) -> Self {
         Self::new(quick(&server.url()))
     }
 
-    /// Has everything that the node does with Redis stand still for a time.
+    /// Stalls everything that the node does with Redis.
     pub(crate) fn stall(&self, time: Duration) {
         if let Some(runtime) = &self.runtime {
             runtime.spawn(async move { thread::sleep(time) });
         }
     }
 
-    /// A live subscription, once it knows where it stands.
+    /// Returns a live subscription once it has a position.
     pub(crate) async fn subscribe(&self, channel: &str) -> Subscription {
         let mut subscription = self.hub.subscribe([channel], Start::Live).expect("the hub is open");
-        timeout(PATIENCE, begun(&mut subscription)).await.expect("the channel opens");
+        timeout(PATIENCE, until_live(&mut subscription)).await.expect("the channel opens");
         subscription
     }
 
@@ -67,7 +67,7 @@ impl Drop for Node {
     }
 }
 
-/// A configuration that notices everything within a second or two.
+/// Returns a configuration that notices every failure within a second or two.
 pub(crate) fn quick(url: &str) -> RedisConfig {
     RedisConfig::from_url(url)
         .expect("a URL")
@@ -78,12 +78,12 @@ pub(crate) fn quick(url: &str) -> RedisConfig {
         .compare_interval(Duration::from_secs(1))
 }
 
-/// What comes next, within patience.
+/// Returns the next delivery.
 pub(crate) async fn next(subscription: &mut Subscription) -> Delivery {
-    timeout(PATIENCE, subscription.next()).await.expect("something comes").expect("the hub is open")
+    timeout(PATIENCE, subscription.next()).await.expect("a delivery arrives in time").expect("the hub is open")
 }
 
-/// The data of the next event.
+/// Returns the data of the next delivery, which must be an event.
 pub(crate) async fn next_data(subscription: &mut Subscription) -> String {
     match next(subscription).await {
         Delivery::Event(delivered) => delivered.frame.message().data,
@@ -91,7 +91,7 @@ pub(crate) async fn next_data(subscription: &mut Subscription) -> String {
     }
 }
 
-/// Publishes until it is accepted.
+/// Publishes until the event is accepted, and returns its offset.
 pub(crate) async fn publish_until_accepted(node: &Node, data: &str) -> u64 {
     let publishing = async {
         loop {
@@ -105,19 +105,19 @@ pub(crate) async fn publish_until_accepted(node: &Node, data: &str) -> u64 {
     timeout(PATIENCE, publishing).await.expect("publishing resumes by itself")
 }
 
-/// Looks again and again whether something has come about.
-pub(crate) async fn until(mut come_about: impl AsyncFnMut() -> bool) {
+/// Checks a condition again and again until it holds.
+pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
     let looking = async {
-        while !come_about().await {
+        while !holds().await {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, looking).await.expect("it comes about");
+    timeout(PATIENCE, looking).await.expect("the condition holds in time");
 }
 
-/// Waits until a subscription knows where it stands.
-async fn begun(subscription: &mut Subscription) {
-    // Where its first block has the id, it does.
+/// Waits until a subscription has a position.
+async fn until_live(subscription: &mut Subscription) {
+    // The first block has an id once the position is known.
     while !subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:") {
         sleep(Duration::from_millis(2)).await;
     }

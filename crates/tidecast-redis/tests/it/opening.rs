@@ -1,5 +1,5 @@
-//! Channels that this node does not listen to yet: whoever subscribes has what is published from then on, however long
-//! Redis takes to open the channel.
+//! Channels to which a node is not subscribed yet: a new reader receives everything that is published from then on,
+//! however long Redis takes to open the channel.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tidecast_test::{redis::RedisServer, wait_until};
 
 use crate::node::{Node, next_data, quick};
 
-/// For how long a node or the server stands still, so that events come between.
+/// How long a node or the server is stalled, so that events are published meanwhile.
 const PAUSE: Duration = Duration::from_millis(150);
 
 async fn all_have(readers: &mut [Subscription], expected: &[&str], case: &str) {
     for reader in readers {
         let mut data = next_data(reader).await;
-        // One from just before may come too.
+        // An event from just before may arrive too.
         while !expected.contains(&data.as_str()) {
             assert_eq!(data, "before", "{case}");
             data = next_data(reader).await;
@@ -32,15 +32,16 @@ fn readers(hub: &Hub, channel: &str) -> [Subscription; 2] {
     [Start::Live, Start::Last(1)].map(|start| hub.subscribe([channel], start).expect("the hub is open"))
 }
 
-/// Each of these events was lost without a word: the readers began where the channel stood once it was open.
+/// Each of these events was lost without any sign: the readers began at the position that the channel had when it was
+/// open.
 #[tokio::test]
-async fn what_is_published_right_after_subscribing_comes() {
+async fn events_published_right_after_subscribing_arrive() {
     let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     for number in 0..12 {
         for (case, publisher) in [("the same", &one), ("another", &other)] {
             let channel = format!("{case} {number}");
-            // On every other channel there was something before.
+            // Every other channel has an earlier event.
             if number % 2 == 0 {
                 other.publish(&channel, "before").await;
             }
@@ -54,7 +55,7 @@ async fn what_is_published_right_after_subscribing_comes() {
 }
 
 #[tokio::test]
-async fn what_is_published_while_a_node_or_redis_is_slow_to_open_a_channel_comes() {
+async fn events_published_while_a_channel_opens_slowly_arrive() {
     let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let pause = PAUSE.as_millis().to_string();
@@ -76,9 +77,9 @@ async fn what_is_published_while_a_node_or_redis_is_slow_to_open_a_channel_comes
     }
 }
 
-/// A reader that comes while its node is cut off from Redis waits as one of a channel that is not open.
+/// A reader that opens while its node has no connection to Redis waits, as on a channel that is not open.
 #[tokio::test]
-async fn what_is_published_while_a_node_is_cut_off_comes_to_those_who_wait() {
+async fn events_published_while_a_node_is_disconnected_reach_waiting_readers() {
     let server = RedisServer::start(&[]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut before = one.subscribe("sse").await;
@@ -89,14 +90,15 @@ async fn what_is_published_while_a_node_is_cut_off_comes_to_those_who_wait() {
         let mut late = one.hub.subscribe(["sse"], Start::Live).expect("the hub is open");
         other.publish("sse", number.as_str()).await;
         assert_eq!(next_data(&mut before).await, number);
-        // Those of the rounds before may come too.
+        // Events of earlier rounds may arrive too.
         while next_data(&mut late).await != number {}
     }
 }
 
-/// Without a history nothing tells when an event was published; one that was heard while the channel was opened comes.
+/// Without a history a node cannot tell when an event was published, so it delivers those that arrived while the
+/// channel was opened.
 #[tokio::test]
-async fn without_a_history_what_is_heard_while_a_channel_is_opened_comes() {
+async fn without_a_history_events_received_while_a_channel_opens_arrive() {
     let server = RedisServer::start(&[]);
     let config = || quick(&server.url()).history_events_max(0);
     let (one, other) = (Node::new(config()), Node::new(config()));

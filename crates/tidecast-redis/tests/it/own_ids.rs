@@ -1,4 +1,4 @@
-//! Ids that publishers give, on hubs that share a history: a hub that has just begun knows them as well as one that was there.
+//! Publishers' ids on hubs that share a history: a new hub resolves them as an old one does.
 
 use futures_util::future::join_all;
 use tidecast::{Delivery, Event, Limits, ResetReason, Start};
@@ -12,8 +12,8 @@ async fn publish(node: &Node, data: usize, id: Option<&str>) {
     node.hub.publish("sse", event).await.expect("it is published");
 }
 
-/// What a reader is given that comes back with an id: which resets, and then the numbers up to the last.
-async fn come_back(node: &Node, id: &str, last: usize) -> (Vec<ResetReason>, Vec<usize>) {
+/// Resumes with an id. Returns the reasons of the resets, and the numbers of the events up to the last.
+async fn resume(node: &Node, id: &str, last: usize) -> (Vec<ResetReason>, Vec<usize>) {
     let mut reader = node.hub.subscribe(["sse"], Start::After(id.into())).expect("the hub is open");
     let (mut resets, mut numbers) = (Vec::new(), Vec::new());
     while numbers.last() != Some(&last) {
@@ -25,10 +25,10 @@ async fn come_back(node: &Node, id: &str, last: usize) -> (Vec<ResetReason>, Vec
     (resets, numbers)
 }
 
-/// A hub that had just begun knew of own ids only what its own log had, which begins with a page of the history: of 300
-/// events after one it gave 256, and said `unknown-id`.
+/// A new hub knew only the ids in its own log, which begins with a page of the history: it delivered 256 of 300 missed
+/// events and reset the reader with `unknown-id`.
 #[tokio::test]
-async fn an_own_id_is_looked_up_in_the_history() {
+async fn a_publishers_id_is_looked_up_in_the_history() {
     const AFTER: usize = 300;
     let server = RedisServer::start(&[]);
     let node = Node::on(&server);
@@ -38,13 +38,13 @@ async fn an_own_id_is_looked_up_in_the_history() {
     }
     drop(node);
     let node = Node::on(&server);
-    assert_eq!(come_back(&node, "mine", AFTER).await, (vec![], (1..=AFTER).collect()));
-    // Also if nobody has the id, it is told.
-    let (resets, _) = come_back(&node, "nobody's", AFTER).await;
+    assert_eq!(resume(&node, "mine", AFTER).await, (vec![], (1..=AFTER).collect()));
+    // An unknown id brings a reset.
+    let (resets, _) = resume(&node, "nobody's", AFTER).await;
     assert_eq!(resets, [ResetReason::UnknownId]);
 }
 
-/// Each reader with an unknown id had its hub transfer the whole history from Redis and throw it away, without a bound in
+/// Each reader with an unknown id made its hub transfer the whole history from Redis and drop it, without a bound in
 /// bytes: 10,000 events of 100 KiB were 1 GB.
 #[tokio::test]
 async fn a_lookup_transfers_no_events_and_has_a_bound() {
@@ -59,7 +59,7 @@ async fn a_lookup_transfers_no_events_and_has_a_bound() {
     }
     drop(node);
     let node = Node::on(&server);
-    // Holds the channel's log.
+    // Keeps the channel's log.
     let _reader = node.subscribe("sse").await;
     let begin_after = async |id: &str| {
         let mut reader = node.hub.subscribe(["sse"], Start::After(id.into())).expect("the hub is open");
@@ -78,15 +78,15 @@ async fn a_lookup_transfers_no_events_and_has_a_bound() {
     assert_eq!(told, [Some(ResetReason::UnknownId); READERS]);
     let transferred = sent() - before;
     assert!(transferred < large.len() * EVENTS, "{transferred} bytes for {READERS} readers");
-    // It is more than 8 MiB from the end.
+    // The event is more than 8 MiB from the end.
     assert_eq!(begin_after("own 0").await, Some(ResetReason::UnknownId));
-    // It is near the end, but another event with that id may be in what was not looked at.
+    // The event is near the end, but another with that id may be in the part that was not searched.
     assert_eq!(begin_after("own 100").await, Some(ResetReason::AmbiguousId));
 }
 
-/// Any of several events may be the one that the reader has seen, so what follows the oldest comes again.
+/// The reader may have received any of several events with the id, so everything after the oldest is delivered.
 #[tokio::test]
-async fn repeated_ids_are_resolved_behind_the_oldest_at_every_hub() {
+async fn repeated_ids_resume_after_the_oldest_at_every_hub() {
     const EVENTS: usize = 600;
     const IDS: [&str; 6] = ["a", "b", "c", "order-17", "é", "0.0"];
     let server = RedisServer::start(&[]);
@@ -96,7 +96,7 @@ async fn repeated_ids_are_resolved_behind_the_oldest_at_every_hub() {
     let mut random = fastrand::Rng::with_seed(17);
     let mut ids = Vec::new();
     for number in 0..EVENTS {
-        // The last two are used once, or never.
+        // The last two ids are used once or never.
         let id = match number {
             40 => Some("é"),
             _ => random.bool().then(|| IDS[random.usize(..4)]),
@@ -111,7 +111,7 @@ async fn repeated_ids_are_resolved_behind_the_oldest_at_every_hub() {
         let told = if is_repeated { vec![ResetReason::AmbiguousId] } else { vec![] };
         let expected = (told, (oldest + 1..EVENTS).collect::<Vec<_>>());
         for node in nodes.iter().chain([&begun_late]) {
-            assert_eq!(come_back(node, id, EVENTS - 1).await, expected, "{id}");
+            assert_eq!(resume(node, id, EVENTS - 1).await, expected, "{id}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Channels that Redis will not let be heard, or that can't be read: the others are none the worse for it.
+//! Channels to which Redis refuses a subscription, or that cannot be read, do not affect others.
 
 use tidecast::{Start, Subscription, wire::FirstBlock};
 use tidecast_test::redis::RedisServer;
@@ -9,15 +9,15 @@ fn is_open(subscription: &mut Subscription) -> bool {
     subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:")
 }
 
-/// Anybody may name a channel. One that the hub's user may not listen to once had the whole connection given up and
-/// begun again, for ever: nobody heard anything.
+/// Any client may name a channel. One to which the hub's user may not subscribe made the hub close and reopen the
+/// connection for ever, so that no channel received anything.
 #[tokio::test]
-async fn a_channel_that_may_not_be_listened_to_deafens_no_other() {
+async fn a_channel_with_a_refused_subscription_does_not_affect_others() {
     let server = RedisServer::start(&[]);
     let acl = ["ACL", "SETUSER", "default", "resetchannels", "&tidecast:*", "&may*"];
     assert_eq!(server.command(&acl).as_deref(), Some("+OK\r\n"));
     let node = Node::on(&server);
-    // Some before it is connected, so that they go out in one command, and some after.
+    // Some subscribe before the connection is open, so that they are in one command, and some after.
     let names: Vec<_> = (0..40).map(|number| format!("{} {number}", ["may", "never"][number % 2])).collect();
     let (before, after) = names.split_at(20);
     let subscribe = |name: &String| node.hub.subscribe([name.as_str()], Start::Live).expect("the hub is open");
@@ -34,10 +34,10 @@ async fn a_channel_that_may_not_be_listened_to_deafens_no_other() {
     assert_eq!(node.broker.stats().reconnects, 0);
 }
 
-/// What could not be filled kept its place among the few that are filled at once: with enough of them no other channel
-/// was ever live.
+/// A channel whose backfill failed kept its slot among the few that run at once: with enough of them no other channel
+/// ever became live.
 #[tokio::test]
-async fn channels_that_can_not_be_read_hold_up_no_other() {
+async fn channels_that_cannot_be_read_do_not_delay_others() {
     let server = RedisServer::start(&[]);
     let spoil = "for i = 1, 400 do redis.call('SET', 'tidecast:{bad' .. i .. '}:meta', 'no hash') end";
     server.command(&["EVAL", spoil, "0"]).expect("an answer");
@@ -50,7 +50,7 @@ async fn channels_that_can_not_be_read_hold_up_no_other() {
     node.publish("sse", "heard").await;
     assert_eq!(next_data(&mut reader).await, "heard");
     assert!(waiting.iter_mut().all(|reader| !is_open(reader)));
-    // They are tried again, and live as soon as they can be.
+    // Their backfills are tried again and succeed as soon as they can.
     let mend = "for i = 1, 400 do redis.call('DEL', 'tidecast:{bad' .. i .. '}:meta') end";
     server.command(&["EVAL", mend, "0"]).expect("an answer");
     until(async || waiting.iter_mut().all(is_open)).await;

@@ -1,5 +1,5 @@
-//! A slot of a Cluster moves under load: publishing resumes by itself, and nothing is lost in silence or taken for
-//! something else.
+//! A slot of a Cluster moves under load: publishing resumes by itself, and nothing is lost silently or mistaken for
+//! another event.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::node::{Node, next, publish_until_accepted, quick};
 
-/// The slot of the channel `sse`, whose keys carry the name in a hash tag: the CRC-16 of the Cluster's specification.
+/// Returns the slot of the channel `sse`, whose keys have the name in a hash tag: the CRC-16 of the Cluster
+/// specification.
 fn slot_of_sse() -> u16 {
     let crc = b"sse".iter().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 })
@@ -72,7 +73,7 @@ async fn a_slot_moves_under_load(configure: impl Fn(RedisConfig) -> RedisConfig)
     let accepted = timeout(PATIENCE, publishing).await.expect("publishing ends").expect("it does not fail");
     assert!(accepted.len() > 700, "publishing went on: {}", accepted.len());
     let (seen, resets) = timeout(PATIENCE, reading).await.expect("reading ends").expect("it does not fail");
-    // Each of the two nodes may lack what the other acknowledged, as far as it knows: an epoch each.
+    // Each node may lack what the other acknowledged, so each gets an epoch.
     assert_eq!(resets, 2, "each move is told");
     assert!(seen.windows(2).all(|two| two[0] < two[1]), "in order, and once: {seen:?}");
     let missed: Vec<_> = accepted.iter().filter(|number| !seen.contains(number)).collect();

@@ -1,4 +1,4 @@
-//! Channels on which nothing happens: a page that was there is told of what it may have missed, and of nothing else.
+//! Silent channels: a page that was connected is told of events that it may have missed, and of nothing else.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use tokio::time::{sleep, timeout};
 
 use crate::node::{Node, next, next_data, quick, until};
 
-/// How long a channel's counter outlives its last event, where that is to pass within a test.
+/// How long a channel's counter outlives its last event, short enough to expire within a test.
 const IDLE: Duration = Duration::from_millis(800);
 
-fn forgetful(server: &RedisServer) -> RedisConfig {
+fn expiring_soon(server: &RedisServer) -> RedisConfig {
     quick(&server.url()).history_age_max(IDLE).idle_age_max(IDLE)
 }
 
-/// Whether Redis has nothing of the channel any more.
+/// Returns whether Redis has no keys of the channel.
 fn is_gone(server: &RedisServer) -> bool {
     server.command(&["EXISTS", "tidecast:{sse}:meta"]).as_deref() == Some(":0\r\n")
 }
 
-/// The id of a page that came to a silent channel was `0.0`, whatever became of the channel later.
+/// A page on a silent channel got the id `0.0`, whatever became of the channel later.
 #[tokio::test]
-async fn a_page_that_was_there_before_the_first_event_misses_nothing_in_silence() {
+async fn a_page_that_connected_before_the_first_event_misses_nothing_silently() {
     type Loss = fn(&RedisServer);
     let losses: [(&str, Loss); 4] = [
         ("nothing", |_| {}),
@@ -34,7 +34,7 @@ async fn a_page_that_was_there_before_the_first_event_misses_nothing_in_silence(
     for (loss, lose) in losses {
         for next_event in [false, true] {
             let server = RedisServer::start(&[]);
-            let config = if loss == "expired" { forgetful(&server) } else { quick(&server.url()) };
+            let config = if loss == "expired" { expiring_soon(&server) } else { quick(&server.url()) };
             let node = Node::new(config.clone());
             let id = node.subscribe("sse").await.cursor().to_string();
             for data in ["one", "two"] {
@@ -45,7 +45,7 @@ async fn a_page_that_was_there_before_the_first_event_misses_nothing_in_silence(
             }
             drop(node);
             lose(&server);
-            // Another hub, which knows only what Redis knows.
+            // Another hub, which has no state but that in Redis.
             let node = Node::new(config);
             if next_event {
                 node.publish("sse", "three").await;
@@ -64,7 +64,7 @@ async fn a_page_that_was_there_before_the_first_event_misses_nothing_in_silence(
     }
 }
 
-/// Pages wait on a silent channel at one hub and come back at another: nothing happened, and nothing is told.
+/// Pages on a silent channel move from one hub to another without a reset, as nothing happened.
 #[tokio::test]
 async fn a_silent_channel_is_the_same_at_every_hub() {
     let server = RedisServer::start(&[]);
@@ -79,12 +79,12 @@ async fn a_silent_channel_is_the_same_at_every_hub() {
     }
 }
 
-/// A channel's counter expires after a weekend. Readers that had been there all the time were told `restarted` by the first
-/// event after it, though nothing was missing.
+/// A channel's counter expires after a weekend. The next event reset readers that had been connected all the time with
+/// `restarted`, although nothing was missing.
 #[tokio::test]
-async fn the_first_event_after_the_counter_expired_resets_no_reader_that_was_there() {
+async fn the_first_event_after_the_counter_expired_resets_no_connected_reader() {
     let server = RedisServer::start(&[]);
-    let (one, other) = (Node::new(forgetful(&server)), Node::new(forgetful(&server)));
+    let (one, other) = (Node::new(expiring_soon(&server)), Node::new(expiring_soon(&server)));
     let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
     for data in ["before", "after", "and again"] {
         one.publish("sse", data).await;
@@ -93,7 +93,7 @@ async fn the_first_event_after_the_counter_expired_resets_no_reader_that_was_the
         }
         until(async || is_gone(&server)).await;
     }
-    // So long that what a silent channel is known by has become another, again and again.
+    // So long that the epoch of a silent channel changes again and again.
     sleep(2 * IDLE).await;
     let mut silent = one.subscribe("silent").await;
     sleep(2 * IDLE).await;
@@ -101,9 +101,9 @@ async fn the_first_event_after_the_counter_expired_resets_no_reader_that_was_the
     assert_eq!(next_data(&mut silent).await, "first");
 }
 
-/// The server's name changes with its first replica. Nothing is lost by that.
+/// The server's replication id changes with its first replica, without a loss.
 #[tokio::test]
-async fn the_first_replica_resets_no_reader_that_was_there() {
+async fn the_first_replica_resets_no_connected_reader() {
     let server = RedisServer::start(&["--repl-diskless-sync-delay", "0"]);
     let (one, other) = (Node::on(&server), Node::on(&server));
     let mut readers = [one.subscribe("sse").await, other.subscribe("sse").await];
@@ -122,15 +122,15 @@ async fn the_first_replica_resets_no_reader_that_was_there() {
     for reader in &mut readers {
         assert_eq!(next_data(reader).await, "after");
     }
-    // Nor one that was away, if it comes back to a hub that was there.
+    // Nor does it reset a reader that reconnects to a hub that was connected.
     let mut back = one.hub.subscribe(["sse"], Start::After(id.into())).unwrap();
     assert_eq!(next_data(&mut back).await, "after");
 }
 
-/// What a server may have lost when it was restarted is told with the next event, on silent channels as on others: not to
-/// all pages at once, and not never.
+/// Events that a server may have lost in a restart are reported with the next event, on silent channels as on others:
+/// not to all pages at once, and not never.
 #[tokio::test]
-async fn after_a_restart_the_first_event_of_a_silent_channel_comes_with_a_reset() {
+async fn after_a_restart_the_first_event_of_a_silent_channel_brings_a_reset() {
     let mut server = RedisServer::start(&["--appendonly", "yes"]);
     let node = Node::on(&server);
     let mut reader = node.subscribe("sse").await;
@@ -144,13 +144,14 @@ async fn after_a_restart_the_first_event_of_a_silent_channel_comes_with_a_reset(
     assert_eq!(next_data(&mut reader).await, "first");
 }
 
-/// Redis was emptied, or a channel's hash deleted, right after the first event of an epoch. A node that asked only then took
-/// the event for one of another database, as Redis no longer knew its epoch, and its readers went on without a word.
+/// Redis was emptied, or a channel's hash deleted, right after the first event of an epoch. A node that looked it up
+/// only then took the event for one of another database, as Redis no longer knew its epoch, and its readers were not
+/// told.
 ///
-/// A hash that is deleted by hand is told only if the channel had an event before: a silent channel's epoch is the same after
-/// that, and an event of an unknown epoch is then far more often one of another database.
+/// A hash that is deleted by hand is reported only if the channel had an event before: otherwise the silent channel's
+/// epoch stays the same, and an event of an unknown epoch is far more often one of another database.
 #[tokio::test]
-async fn an_event_whose_epoch_was_gone_before_it_was_looked_up_is_not_lost_in_silence() {
+async fn an_event_whose_epoch_was_deleted_before_its_lookup_is_not_lost_silently() {
     let wipes: [&[&str]; 2] = [&["FLUSHALL"], &["DEL", "tidecast:{sse}:meta"]];
     for wipe in wipes {
         for (before, is_settled) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -158,7 +159,7 @@ async fn an_event_whose_epoch_was_gone_before_it_was_looked_up_is_not_lost_in_si
                 continue;
             }
             let server = RedisServer::start(&[]);
-            // Nothing but an event has a channel looked up.
+            // Only an event makes the node look up the channel.
             let (one, other) = (Node::new(quick(&server.url()).compare_interval(Duration::ZERO)), Node::on(&server));
             let mut reader = one.subscribe("sse").await;
             if before {
@@ -170,7 +171,7 @@ async fn an_event_whose_epoch_was_gone_before_it_was_looked_up_is_not_lost_in_si
             other.publish("sse", "lost").await;
             server.command(wipe).expect("an answer");
             if is_settled {
-                // The channel is silent again before the next event.
+                // The channel becomes silent again before the next event.
                 until(async || one.broker.stats().elsewhere == 1).await;
             }
             other.publish("sse", "after").await;

@@ -1,4 +1,4 @@
-//! Two nodes on one Redis are one hub: readers move between them at random, also while one lags, and miss nothing.
+//! Two nodes on one Redis act as one hub: readers move between them at random, also while one lags, and miss nothing.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,12 +18,12 @@ use crate::node::Node;
 const READERS: usize = 200;
 const EVENTS_EACH: usize = 1_000;
 
-/// What one reader saw in one stay at a node.
+/// What one reader received during one stay at a node.
 #[derive(Debug, Default)]
 struct Stay {
-    /// The node's head right after it came: what follows that is live to it.
+    /// The node's head right after the reader connected: later events are live to it.
     live_after: u64,
-    /// Offsets of ours, and between them what came without a position.
+    /// The offsets of the hubs' events, and the foreign events between them.
     seen: Vec<Seen>,
 }
 
@@ -33,7 +33,7 @@ enum Seen {
     Foreign(String),
 }
 
-/// Reads here and there until everything was published and read; answers with all its stays.
+/// Reads at both nodes until everything was published and read, and returns all stays.
 async fn wander(nodes: Arc<[Node; 2]>, total: Arc<AtomicUsize>, done: Arc<AtomicBool>) -> Vec<Stay> {
     let channel = Channel::default();
     let mut stays = Vec::new();
@@ -50,7 +50,7 @@ async fn wander(nodes: Arc<[Node; 2]>, total: Arc<AtomicUsize>, done: Arc<Atomic
             at = subscription.cursor().positions()[0].offset;
             last_id = Some(subscription.cursor().to_string());
         }
-        // Looked at after it came: what was there by then may have been there before it.
+        // Read after connecting, as everything up to here may have been published before.
         let live_after = node.hub.channel(&channel).map_or(u64::MAX, |info| info.head.offset);
         let mut stay = Stay { live_after, ..Stay::default() };
         for _ in 0..fastrand::usize(1..200) {
@@ -78,11 +78,11 @@ async fn wander(nodes: Arc<[Node; 2]>, total: Arc<AtomicUsize>, done: Arc<Atomic
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_that_move_between_nodes_miss_nothing_of_ours_and_see_what_is_foreign_once() {
+async fn readers_that_move_between_nodes_miss_nothing_and_receive_foreign_events_once() {
     let server = Arc::new(RedisServer::start(&[]));
     let nodes = Arc::new([Node::on(&server), Node::on(&server)]);
     nodes[0].publish("sse", "the first").await;
-    // So that both listen from here on: before that, what is foreign passes a node by.
+    // Both nodes must be subscribed from here on, as a foreign event does not reach a node that is not.
     let _both_listen = [nodes[0].subscribe("sse").await, nodes[1].subscribe("sse").await];
     let total = Arc::new(AtomicUsize::new(1));
     let done = Arc::new(AtomicBool::new(false));
@@ -129,15 +129,15 @@ async fn readers_that_move_between_nodes_miss_nothing_of_ours_and_see_what_is_fo
     })
     .await
     .expect("every reader gets to the end");
-    check_ours(&all);
+    check_own(&all);
     let places = places_of_foreign(&all);
     assert!(places.len() >= 90, "most of the foreign events were seen by somebody: {}", places.len());
     check_foreign(&all, &places);
 }
 
-/// Each reader saw every offset from its first on, once, in order, with the data that everybody saw there; and each
-/// publisher's own order is kept.
-fn check_ours(all: &[Vec<Stay>]) {
+/// Checks that each reader received every offset from its first on, once, in order, with the same data as all others,
+/// and that the order of each publisher is kept.
+fn check_own(all: &[Vec<Stay>]) {
     let mut data_at: BTreeMap<u64, &str> = BTreeMap::new();
     for stays in all {
         let mut next = None;
@@ -156,7 +156,7 @@ fn check_ours(all: &[Vec<Stay>]) {
     }
 }
 
-/// After which offset each foreign event came: the same for everybody who saw it.
+/// Returns the offset that each foreign event followed, which must be the same for all readers.
 fn places_of_foreign(all: &[Vec<Stay>]) -> HashMap<&str, u64> {
     let mut places = HashMap::new();
     for stay in all.iter().flatten() {
@@ -174,7 +174,8 @@ fn places_of_foreign(all: &[Vec<Stay>]) -> HashMap<&str, u64> {
     places
 }
 
-/// Nobody saw a foreign event twice in one stay, and whoever was there for what came before and after it saw it.
+/// Checks that no reader received a foreign event twice in one stay, and that readers which received the events around
+/// it received it.
 fn check_foreign(all: &[Vec<Stay>], places: &HashMap<&str, u64>) {
     for stay in all.iter().flatten() {
         let ours: Vec<u64> = stay

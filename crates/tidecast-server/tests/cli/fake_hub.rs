@@ -1,4 +1,4 @@
-//! A hub that dies whenever a test wants it to: what a publisher must make of each kind of end.
+//! A fake hub that dies or fails in the middle of a publish, and what the publisher makes of it.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -14,26 +14,27 @@ use crate::TIDECAST;
 
 /// What the hub does with a request.
 #[derive(Clone, Copy)]
-enum Act {
-    /// Answers, with positions of this epoch.
+enum Action {
+    /// Accepts the events, with positions of this epoch.
     Answer(&'static str),
-    /// Dies before it has asked for the body.
+    /// Dies before it asks for the body.
     DieBefore,
     /// Dies after it has read the body.
     DieAfter,
-    /// Answers that it ends, with how many of the events it has taken.
+    /// Refuses because it is stopping, after it has accepted this many events.
     Refuse { taken: usize },
-    /// Answers that its broker went away half-way.
+    /// Fails because its broker became unavailable in the middle.
     Doubt,
-    /// Says what a proxy says that lost its hub.
+    /// Responds as a proxy does that cannot reach the hub.
     BadGateway,
 }
 
 const FIRST: &str = "00c0ffee0001";
 const SECOND: &str = "00c0ffee0002";
 
-/// Publishes two lines, each in a request of its own, to a hub that does this. Answers with the bodies it read, too.
-fn publish(acts: &[Act]) -> (Finished, Vec<String>) {
+/// Publishes two lines in a request each to a hub that acts so. Returns how the command ended, and the bodies that the
+/// hub read.
+fn publish(actions: &[Action]) -> (Finished, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let url = format!("http://{}", listener.local_addr().expect("it has an address"));
     let mut publisher = Process::start(
@@ -41,13 +42,13 @@ fn publish(acts: &[Act]) -> (Finished, Vec<String>) {
     );
     let mut stdin = publisher.stdin();
     let (first_done, told) = mpsc::channel();
-    let acts = acts.to_vec();
+    let actions = actions.to_vec();
     let hub = thread::spawn(move || {
         let mut bodies = Vec::new();
-        for act in acts {
+        for action in actions {
             let (socket, _) = listener.accept().expect("the publisher comes");
             socket.set_read_timeout(Some(PATIENCE)).expect("a socket has a timeout");
-            bodies.extend(serve(&socket, act));
+            bodies.extend(serve(&socket, action));
             let _ = first_done.send(());
         }
         bodies
@@ -60,8 +61,8 @@ fn publish(acts: &[Act]) -> (Finished, Vec<String>) {
     (end, hub.join().expect("the fake hub served all that came"))
 }
 
-/// Serves one request, and ends the connection. Answers with the body, if it was read.
-fn serve(socket: &TcpStream, act: Act) -> Option<String> {
+/// Serves one request and closes the connection. Returns the body if it was read.
+fn serve(socket: &TcpStream, action: Action) -> Option<String> {
     let mut reader = BufReader::new(socket);
     let mut length = 0;
     let mut expects = false;
@@ -78,7 +79,7 @@ fn serve(socket: &TcpStream, act: Act) -> Option<String> {
         }
     }
     assert!(expects, "a publish that may be repeated waits for the hub");
-    if matches!(act, Act::DieBefore) {
+    if matches!(action, Action::DieBefore) {
         return None;
     }
     let mut writer = socket;
@@ -91,18 +92,18 @@ fn serve(socket: &TcpStream, act: Act) -> Option<String> {
         vec![place; count].join(",")
     };
     let events = body.matches("\"idempotency_key\"").count();
-    let answer = match act {
-        Act::Answer(epoch) => ("200 OK", "application/json", format!("[{}]", places(events, epoch))),
-        Act::Refuse { taken } => {
+    let answer = match action {
+        Action::Answer(epoch) => ("200 OK", "application/json", format!("[{}]", places(events, epoch))),
+        Action::Refuse { taken } => {
             let problem = format!(r#"{{"detail":"closed","published":[{}]}}"#, places(taken, FIRST));
             ("503 Service Unavailable", "application/problem+json", problem)
         }
-        Act::Doubt => {
+        Action::Doubt => {
             let problem = r#"{"detail":"redis is away","index":0,"published":[],"in_doubt":true}"#.to_owned();
             ("503 Service Unavailable", "application/problem+json", problem)
         }
-        Act::BadGateway => ("502 Bad Gateway", "text/html", "<h1>no hub</h1>".to_owned()),
-        Act::DieBefore | Act::DieAfter => return Some(body),
+        Action::BadGateway => ("502 Bad Gateway", "text/html", "<h1>no hub</h1>".to_owned()),
+        Action::DieBefore | Action::DieAfter => return Some(body),
     };
     let (status, content_type, text) = answer;
     let length = text.len();
@@ -112,43 +113,43 @@ fn serve(socket: &TcpStream, act: Act) -> Option<String> {
 }
 
 #[test]
-fn a_hub_that_dies_before_it_read_a_request_leaves_nothing_in_doubt() {
-    let (end, _) = publish(&[Act::Answer(FIRST), Act::DieBefore, Act::Answer(SECOND)]);
+fn a_request_that_a_dying_hub_did_not_read_is_repeated() {
+    let (end, _) = publish(&[Action::Answer(FIRST), Action::DieBefore, Action::Answer(SECOND)]);
     assert_eq!(end.expect(0).stdout, "published 2 of 2 lines");
 }
 
 #[test]
-fn a_hub_that_goes_on_remembers_what_it_took() {
-    for act in [Act::DieAfter, Act::Doubt] {
-        let (end, bodies) = publish(&[Act::Answer(FIRST), act, Act::Answer(FIRST)]);
+fn a_request_in_doubt_is_repeated_at_the_same_hub() {
+    for action in [Action::DieAfter, Action::Doubt] {
+        let (end, bodies) = publish(&[Action::Answer(FIRST), action, Action::Answer(FIRST)]);
         assert_eq!(end.expect(0).stdout, "published 2 of 2 lines");
         assert_eq!(bodies[1], bodies[2], "repeated under the same key");
     }
 }
 
 #[test]
-fn another_hub_does_not_know_what_the_dead_one_took() {
-    for act in [Act::DieAfter, Act::BadGateway, Act::Doubt] {
-        let (end, _) = publish(&[Act::Answer(FIRST), act, Act::Answer(SECOND)]);
+fn a_request_in_doubt_is_not_repeated_at_another_hub() {
+    for action in [Action::DieAfter, Action::BadGateway, Action::Doubt] {
+        let (end, _) = publish(&[Action::Answer(FIRST), action, Action::Answer(SECOND)]);
         assert_eq!(end.expect(2).stdout, "published 1 of 2 lines; 1 of unknown fate");
         assert!(end.stderr.contains("fate unknown of line 2:"), "{end:?}");
     }
 }
 
 #[test]
-fn a_hub_that_refuses_as_it_ends_leaves_nothing_in_doubt() {
-    let (end, _) = publish(&[Act::Answer(FIRST), Act::Refuse { taken: 0 }, Act::Answer(SECOND)]);
+fn a_refusal_of_a_stopping_hub_leaves_nothing_in_doubt() {
+    let (end, _) = publish(&[Action::Answer(FIRST), Action::Refuse { taken: 0 }, Action::Answer(SECOND)]);
     assert_eq!(end.expect(0).stdout, "published 2 of 2 lines");
-    let (end, bodies) = publish(&[Act::Answer(FIRST), Act::Refuse { taken: 1 }]);
+    let (end, bodies) = publish(&[Action::Answer(FIRST), Action::Refuse { taken: 1 }]);
     assert_eq!(end.expect(0).stdout, "published 2 of 2 lines");
     assert_eq!(bodies.len(), 2, "what it took is not sent again");
 }
 
 #[test]
-fn who_gives_up_counts_what_was_not_sent_and_what_nobody_knows() {
-    let (end, _) = publish(&[Act::Answer(FIRST), Act::DieBefore]);
+fn a_publisher_that_gives_up_counts_unsent_lines_and_lines_in_doubt() {
+    let (end, _) = publish(&[Action::Answer(FIRST), Action::DieBefore]);
     assert_eq!(end.expect(1).stdout, "published 1 of 2 lines; 1 not sent");
     assert!(end.stderr.contains("`tidecast serve`"), "{end:?}");
-    let (end, _) = publish(&[Act::Answer(FIRST), Act::DieAfter]);
+    let (end, _) = publish(&[Action::Answer(FIRST), Action::DieAfter]);
     assert_eq!(end.expect(2).stdout, "published 1 of 2 lines; 1 of unknown fate");
 }

@@ -1,9 +1,9 @@
-//! The log of a package manager, as long as wanted and the same each time.
+//! A reproducible log of a package manager.
 
 const NAMES: [&str; 8] = ["libc6", "tzdata", "openssl", "python3", "perl-base", "libssl3", "curl", "bash"];
 const STATES: [&str; 5] = ["unpacked", "half-configured", "installed", "half-installed", "triggers-pending"];
 
-/// So many lines, none of them twice: each begins with its number as a time.
+/// Returns this many different lines, each of which begins with its number as a time.
 pub(crate) fn lines(count: usize) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(17);
     (0..count)

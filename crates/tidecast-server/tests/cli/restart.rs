@@ -1,5 +1,4 @@
-//! A log of 10,000 lines through `publish -` into two `tail`s, while the hub is stopped and started, and killed and
-//! started.
+//! A log of 10,000 lines goes through `publish -` to two `tail`s while the hub is stopped or killed and started again.
 
 use std::{
     collections::HashMap,
@@ -17,10 +16,10 @@ use crate::{TIDECAST, log, until_subscribed};
 
 const LINES: usize = 10_000;
 
-/// So many lines are there before the hub ends, and more are not written until it has been told to.
+/// The number of lines that are published before the hub ends. The rest follow after the signal.
 const BEFORE: usize = 5_000;
 
-/// Everything that one of the tests needs.
+/// The processes and data of a test.
 struct Scene {
     hub: HubProcess,
     tails: [Process; 2],
@@ -52,10 +51,10 @@ impl Scene {
         Self { hub, tails, publisher, lines, go_on, feeder }
     }
 
-    /// Ends the hub in the middle of it all, and starts it again; answers with how `publish` ended.
+    /// Ends the hub in the middle and starts it again. Returns how `publish` ended.
     fn through(self, signal: Signal) -> (HubProcess, [Process; 2], Vec<String>, Finished) {
         let Self { hub, tails, publisher, lines, go_on, feeder } = self;
-        // Both wait for each other no longer than that the publisher is busy when the signal comes.
+        // The signal comes while the publisher is busy.
         wait_for("first lines", || (tails[0].stdout().lines().count() > BEFORE / 5).then_some(()));
         go_on.send(()).expect("the feeder waits");
         hub.signal(signal);
@@ -68,7 +67,7 @@ impl Scene {
     }
 }
 
-/// What a tail has printed: how often each line, and the reasons of its resets.
+/// Returns what a tail has printed: the count of each line, their order, and the reasons of its resets.
 fn printed(tail: &Process) -> (HashMap<String, usize>, Vec<String>, Vec<String>) {
     let (mut counts, mut order, mut resets) = (HashMap::new(), Vec::new(), Vec::new());
     for line in tail.stdout().lines() {
@@ -88,7 +87,7 @@ fn printed(tail: &Process) -> (HashMap<String, usize>, Vec<String>, Vec<String>)
 }
 
 #[test]
-fn a_hub_that_is_stopped_and_started_loses_and_doubles_nothing() {
+fn a_hub_that_is_stopped_and_started_loses_and_repeats_nothing() {
     let (_hub, tails, lines, end) = Scene::begin().through(Signal::TERM);
     end.expect(0);
     assert_eq!(end.stdout, "published 10000 of 10000 lines");
@@ -103,7 +102,7 @@ fn a_hub_that_is_stopped_and_started_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn a_hub_that_is_killed_leaves_no_line_unaccounted_for() {
+fn every_line_is_accounted_for_if_the_hub_is_killed() {
     let (_hub, tails, lines, end) = Scene::begin().through(Signal::KILL);
     let unknown = unknown_lines(&end.stderr);
     end.expect(if unknown.is_empty() { 0 } else { 2 });
@@ -120,13 +119,13 @@ fn a_hub_that_is_killed_leaves_no_line_unaccounted_for() {
             let times = counts.get(line).copied().unwrap_or_default();
             let doubted = unknown.contains(&(index + 1));
             assert!(times <= 1 || doubted, "line {} came {times} times", index + 1);
-            // What the first hub took with it was published before it died; the second has all that came after.
+            // Lines that only the first hub had were published before it died; the second has all later ones.
             assert!(times > 0 || index < BEFORE, "line {} is missing", index + 1);
         }
     }
 }
 
-/// The lines that `publish` names.
+/// Returns the numbers of the lines that `publish` reports as in doubt.
 fn unknown_lines(stderr: &str) -> Vec<usize> {
     let Some((_, rest)) = stderr.split_once("fate unknown of line") else { return Vec::new() };
     let ranges = rest.trim_start_matches('s').split_once(':').expect("the names have an end").0;

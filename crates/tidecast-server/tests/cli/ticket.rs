@@ -1,4 +1,4 @@
-//! `ticket`, and the commands on a hub that wants one.
+//! `ticket`, and the other commands on a hub that requires tickets.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::TIDECAST;
 
 const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
 
-/// The first line of what is answered to a request for an address.
+/// Requests an address and returns the beginning of the status line.
 fn status(address: &str) -> String {
     let (host, path) = address.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("an address");
     let mut socket = TcpStream::connect(host).expect("the hub listens");
@@ -20,7 +20,7 @@ fn status(address: &str) -> String {
 }
 
 #[test]
-fn a_ticket_opens_its_channels_and_the_address_is_ready_to_be_taken() {
+fn a_ticket_permits_its_channels_and_its_url_is_complete() {
     let hub = TIDECAST.serve(&["--publish-key", KEY, "--tickets"]);
     let url = hub.url();
     let sign = |more: &[&str]| {
@@ -36,9 +36,9 @@ fn a_ticket_opens_its_channels_and_the_address_is_ready_to_be_taken() {
     assert_eq!(status(&format!("{url}/stream")), "HTTP/1.1 401");
 }
 
-/// A program that signs tickets had to have the key with which one publishes.
+/// A program that signs tickets needed the publish key.
 #[test]
-fn a_key_of_their_own_signs_tickets() {
+fn a_separate_key_signs_tickets() {
     let ticket_key = "a-key-for-tickets-and-nothing-else";
     let hub = TIDECAST.serve(&["--publish-key", KEY, "--ticket-key", ticket_key, "--tickets"]);
     let address = |variables: &[(&str, &str)]| {
@@ -53,14 +53,14 @@ fn a_key_of_their_own_signs_tickets() {
 }
 
 #[test]
-fn who_follows_shows_the_key_or_a_ticket() {
+fn tail_accepts_the_key_or_a_ticket() {
     let hub = TIDECAST.serve(&["--publish-key", KEY, "--tickets"]);
     let url = hub.url();
     let ticket = TIDECAST.run(&["ticket", "--publish-key", KEY, "--channel", "a"]).stdout;
     let follow = |key: &str| TIDECAST.start(&["tail", "--url", &url, "--publish-key", key, "--channel", "a"]);
     let followers = [follow(KEY), follow(&ticket)];
     let publish = ["publish", "--url", &url, "--publish-key", KEY, "--channel", "a", "hello"];
-    // Whoever is there already gets one, and so it is known that they are.
+    // A follower that has opened its stream receives the event.
     for follower in &followers {
         wait_for("an event", || {
             TIDECAST.run(&publish).expect(0);
@@ -76,7 +76,7 @@ fn who_follows_shows_the_key_or_a_ticket() {
 }
 
 #[test]
-fn a_measurement_runs_with_the_key() {
+fn bench_runs_with_the_key() {
     let hub = TIDECAST.serve(&["--publish-key", KEY, "--tickets"]);
     TIDECAST
         .run(&["bench", "--url", &hub.url(), "--publish-key", KEY, "--subscribers", "2", "--events", "10"])
@@ -84,7 +84,7 @@ fn a_measurement_runs_with_the_key() {
 }
 
 #[test]
-fn what_can_not_be_signed_says_why() {
+fn invalid_arguments_of_ticket_are_refused_with_the_reason() {
     for (arguments, says) in [
         (&["ticket"][..], "TIDECAST_PUBLISH_KEY"),
         (&["ticket", "--publish-key", ""], "TIDECAST_PUBLISH_KEY"),

@@ -1,4 +1,4 @@
-//! What a person meets: exit codes, and errors that say what to do.
+//! Exit codes, and errors with their remedy.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -10,7 +10,7 @@ use tidecast_test::{Process, Signal, wait_for};
 use crate::{TIDECAST, get_json};
 
 #[test]
-fn an_event_is_published_with_all_that_it_is_given() {
+fn publish_sends_all_fields_of_an_event() {
     let hub = TIDECAST.serve(&[]);
     let url = hub.url();
     let arguments =
@@ -26,7 +26,7 @@ fn an_event_is_published_with_all_that_it_is_given() {
 }
 
 #[test]
-fn a_bad_line_is_named_and_the_others_are_published() {
+fn an_invalid_line_is_reported_and_the_others_are_published() {
     let hub = TIDECAST.serve(&[]);
     let input = b"{\"data\": 1}\n{\"data\": 2, \"channel\": \"b\"}\n{\"date\": 3}\n\n{\"data\": {\"n\": 4.0}}\n";
     let end = TIDECAST.run_with_input(&["publish", "--url", &hub.url(), "--channel", "a", "--ndjson", "-"], input);
@@ -34,7 +34,7 @@ fn a_bad_line_is_named_and_the_others_are_published() {
     assert!(end.stderr.contains("line 3 was refused") && end.stderr.contains("unknown field `date`"), "{end:?}");
     assert_eq!(get_json(&hub, "/channels/a/events")["events"][1]["data"], "{\"n\": 4.0}");
     assert_eq!(get_json(&hub, "/channels/b/events")["events"][0]["data"], "2");
-    // What only the hub can tell is named by its line as well.
+    // An error that only the hub finds is reported by its line as well.
     let long = format!("{{\"data\": 1}}\n{{\"data\": \"{}\"}}\n{{\"data\": 3}}\n", "x".repeat(1024 * 1024 + 1));
     let end =
         TIDECAST.run_with_input(&["publish", "--url", &hub.url(), "--channel", "c", "--ndjson", "-"], long.as_bytes());
@@ -43,12 +43,12 @@ fn a_bad_line_is_named_and_the_others_are_published() {
 }
 
 #[test]
-fn a_key_is_asked_for_and_taken_from_the_environment() {
+fn the_key_is_taken_from_the_environment_or_a_flag() {
     let hub = TIDECAST.serve(&["--publish-key", "secret"]);
     let url = hub.url();
     let end = TIDECAST.run(&["publish", "--url", &url, "x"]);
     assert!(end.expect(1).stderr.contains("TIDECAST_PUBLISH_KEY"), "{end:?}");
-    // The commands once had names of their own for it; those count still.
+    // The former names still work.
     for variable in ["TIDECAST_PUBLISH_KEY", "TIDECAST_KEY"] {
         let end = Process::start(TIDECAST.command(&["publish", "x"]).env("TIDECAST_URL", &url).env(variable, "secret"))
             .finish();
@@ -65,8 +65,8 @@ fn a_key_is_asked_for_and_taken_from_the_environment() {
 }
 
 #[test]
-fn errors_say_what_to_do() {
-    // Nobody listens on a port that was free a moment ago.
+fn errors_name_the_remedy() {
+    // The port was free a moment ago, so no hub listens there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let url = format!("http://{}", free.expect("a port is free"));
     for command in [
@@ -97,21 +97,21 @@ fn errors_say_what_to_do() {
 }
 
 #[test]
-fn a_tail_ends_with_who_reads_it() {
+fn tail_ends_if_its_output_is_closed() {
     let hub = TIDECAST.serve(&[]);
     TIDECAST.run(&["publish", "--url", &hub.url(), "hello"]).expect(0);
     let mut child =
         TIDECAST.command(&["tail", "--url", &hub.url(), "--last", "1"]).spawn().expect("the program starts");
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
-    // The reader is gone with its line, and nothing more is ever published.
+    // The reader has closed the pipe, and nothing more is ever published.
     let end = Process::watch(child).finish();
     assert!(first.ends_with(" message hello\n"), "{first:?}");
     assert_eq!(end.expect(0).stderr, "");
 }
 
 #[test]
-fn a_tail_shows_lines_without_what_a_terminal_obeys() {
+fn tail_escapes_control_characters() {
     let hub = TIDECAST.serve(&[]);
     let url = hub.url();
     TIDECAST.run(&["publish", "--url", &url, "--channel", "b", "--type", "t", "one\n\u{1b}[2Jtwo"]).expect(0);
@@ -126,7 +126,7 @@ fn a_tail_shows_lines_without_what_a_terminal_obeys() {
 }
 
 #[test]
-fn what_is_typed_leaves_line_by_line_and_an_interrupt_is_told_the_counts() {
+fn lines_are_published_as_they_are_typed_and_an_interrupt_prints_the_counts() {
     let hub = TIDECAST.serve(&[]);
     let url = hub.url();
     let mut publisher = Process::start(TIDECAST.command(&["publish", "--url", &url, "-"]).stdin(Stdio::piped()));
@@ -135,7 +135,7 @@ fn what_is_typed_leaves_line_by_line_and_an_interrupt_is_told_the_counts() {
         stdin.write_all(line.as_bytes()).expect("publish reads");
         wait_for("the event", || (get_json(&hub, "/channels/sse")["events"] == count).then_some(()));
     }
-    // The hub has it a moment before the publisher knows.
+    // The hub has the event a moment before the publisher knows.
     publisher.signal(Signal::INT);
     let end = publisher.finish();
     assert!(matches!(end.status.code(), Some(2 | 130)), "{end:?}");
@@ -143,21 +143,21 @@ fn what_is_typed_leaves_line_by_line_and_an_interrupt_is_told_the_counts() {
 }
 
 #[test]
-fn a_first_figure_counts_every_delivery() {
+fn bench_counts_every_delivery() {
     let hub = TIDECAST.serve(&[]);
     let end = TIDECAST.run(&["bench", &hub.url(), "--subscribers", "20", "--events", "50", "--rate", "500"]);
     let stdout = &end.expect(0).stdout;
     assert!(stdout.contains("1000 in all") && stdout.contains("lost 0, doubled 0"), "{stdout}");
     assert!(stdout.contains("p50") && stdout.contains("p99"), "{stdout}");
-    // The channel itself may be there for as long as its last readers are on their way out.
+    // The channel may exist until its last readers are removed.
     for channel in get_json(&hub, "/channels")["channels"].as_array().into_iter().flatten() {
         assert_eq!(channel["events"], 0, "it cleans up");
     }
 }
 
-/// A line that can't be written was a panic, in each command.
+/// Each command panicked if it could not write a line.
 #[test]
-fn a_command_whose_output_nobody_reads_does_not_panic() {
+fn no_command_panics_if_its_output_is_closed() {
     let hub = TIDECAST.serve(&[]);
     let (there, nowhere) = (hub.url(), "http://127.0.0.1:1".to_owned());
     let broken = || {

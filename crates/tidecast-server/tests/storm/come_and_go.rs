@@ -1,4 +1,4 @@
-//! Thousands of streams that come and go, again and again: no descriptor and no memory is left of them.
+//! Thousands of streams open and end, again and again: the hub frees their descriptors and memory.
 
 use std::{io::Write, net::TcpStream, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{alone, as_many_as_fit};
 const CLIENTS: usize = 15_000;
 const ROUNDS: usize = 5;
 
-/// How many connect before the hub is waited for: fewer than the system keeps for one that has not come to them yet.
+/// The number of clients that connect before the test waits for the hub: below the length of the accept queue.
 const AT_ONCE: usize = 1_000;
 
-/// What the hub may have grown by between the first and the last time.
+/// How much the hub may grow between the first round and the last.
 const GROWTH_BYTES_MAX: usize = 4 << 20;
 
 fn files(hub: &HubProcess) -> usize {
@@ -26,8 +26,8 @@ fn resident_bytes(hub: &HubProcess) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-/// What a client says, by its number: most ask for a stream, some only begin to.
-fn said(hub: &HubProcess, number: usize) -> Vec<u8> {
+/// Returns the bytes that a client sends, by its number: most request a stream, some send half a request.
+fn bytes_to_send(hub: &HubProcess, number: usize) -> Vec<u8> {
     let stream = |query: &str| request_bytes(hub.address, "GET", &format!("/stream?{query}"), &[], b"");
     match number % 100 {
         0 => Vec::new(),
@@ -40,10 +40,10 @@ fn said(hub: &HubProcess, number: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn thousands_come_and_go_and_leave_nothing() {
+async fn thousands_of_clients_leave_no_descriptor_and_no_memory() {
     let _alone = alone().await;
     let clients = as_many_as_fit(CLIENTS);
-    // Those that only begin to ask stay as well, however long the others take to come.
+    // Long enough for half requests to stay until all clients have connected.
     let hub = TIDECAST.serve(&["--keep-alive", "1m", "--header-timeout", "10m"]);
     for channel in ["a", "b"] {
         hub.publish(&format!(r#"{{"channel":"{channel}","data":"first"}}"#)).await;
@@ -55,11 +55,11 @@ async fn thousands_come_and_go_and_leave_nothing() {
         let mut there = Vec::with_capacity(clients);
         let mut streams = 0;
         for number in 0..clients {
-            // By the system's own calls: an entry in a runtime for each would take most of the time.
+            // With system calls, as registering each socket with a runtime would take most of the time.
             let mut socket = TcpStream::connect(hub.address).unwrap();
-            let said = said(&hub, number);
-            streams += u64::from(said.ends_with(b"\r\n\r\n"));
-            socket.write_all(&said).unwrap();
+            let bytes_to_send = bytes_to_send(&hub, number);
+            streams += u64::from(bytes_to_send.ends_with(b"\r\n\r\n"));
+            socket.write_all(&bytes_to_send).unwrap();
             there.push(socket);
             if there.len().is_multiple_of(AT_ONCE) {
                 hub.until_metric("tidecast_connections", there.len() as u64 + 1).await;
@@ -68,7 +68,7 @@ async fn thousands_come_and_go_and_leave_nothing() {
         hub.until_metric("tidecast_streams", streams).await;
         hub.publish(r#"{"channel":"a","data":"to all"}"#).await;
         assert!(files(&hub) >= clients);
-        // Most at once and without a word, as when a network goes; some orderly, some of them with something unread.
+        // Most are reset at once, as when a network fails; some close properly, some of them with unread bytes.
         for (number, socket) in there.into_iter().enumerate() {
             if number % 10 != round {
                 socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();

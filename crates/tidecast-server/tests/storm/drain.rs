@@ -1,5 +1,5 @@
-//! The hub stops while a thousand streams have much to read: all get everything, and the one that reads nothing does not
-//! hold up the end.
+//! The hub stops while a thousand streams have a backlog: all receive it, and a client that reads nothing does not
+//! delay the end.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn data(number: usize) -> String {
     format!("{number}|{}", "d".repeat(4_000 + number))
 }
 
-/// Streams whose clients have read the first block, and have room for little.
+/// Opens streams with small receive buffers and reads their first blocks.
 async fn streams(hub: &HubProcess, count: usize) -> Vec<EventStream> {
     let mut streams = Vec::new();
     for number in 0..count {
@@ -37,7 +37,7 @@ async fn publish(hub: &HubProcess) {
     hub.publish(&serde_json::Value::from(events).to_string()).await;
 }
 
-/// Reads to the proper end, which is behind everything.
+/// Reads to the proper end, which follows all events.
 async fn check(mut stream: EventStream) {
     let rest = stream.rest().await;
     assert!(matches!(rest.last(), Some(Item::Retry(_))), "{:?}", rest.last());
@@ -51,7 +51,7 @@ async fn check(mut stream: EventStream) {
 }
 
 #[tokio::test]
-async fn a_thousand_streams_with_a_backlog_get_all_of_it() {
+async fn a_thousand_streams_receive_their_backlog() {
     let _alone = alone().await;
     let mut hub = TIDECAST.serve(&["--send-buffer", "4KiB", "--stop-timeout", "10m", "--stall-timeout", "10m"]);
     let streams = streams(&hub, as_many_as_fit(STREAMS)).await;
@@ -69,9 +69,9 @@ async fn a_thousand_streams_with_a_backlog_get_all_of_it() {
     assert!(!hub.stderr().contains("cut connections"), "{}", hub.stderr());
 }
 
-/// One takes nothing. The others have room for all that there is, so that they get it whenever they read.
+/// One client reads nothing. The others have room for everything, so that they receive it whenever they read.
 #[tokio::test]
-async fn one_that_takes_nothing_is_not_waited_for() {
+async fn a_client_that_reads_nothing_does_not_delay_the_end() {
     const STOP_TIMEOUT: Duration = Duration::from_secs(3);
     let _alone = alone().await;
     let mut hub = TIDECAST.serve(&["--stop-timeout", "3s", "--stall-timeout", "10m"]);

@@ -1,5 +1,5 @@
-//! A channel with thousands of readers under a flood of events, and one with two: the small one does not wait until the
-//! flood is over, and the large one gets all of it.
+//! A channel with thousands of readers under a flood of events, and a channel with two readers: events of the small
+//! channel do not wait for the end of the flood, and the large one loses none.
 
 use tidecast_test::{EventStream, HttpConnection, HubProcess, request_bytes, within};
 use tokio::{
@@ -15,7 +15,7 @@ const SMALL_EVENTS: usize = 40;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// Publishes to the large channel without pause until it is told to stop, and then says that this was all.
+/// Publishes to the large channel without pause until it is told to stop, and then publishes the last event.
 fn flood(hub: &HubProcess, mut stop: watch::Receiver<bool>) -> JoinHandle<usize> {
     let address = hub.address;
     tokio::spawn(async move {
@@ -36,7 +36,7 @@ fn flood(hub: &HubProcess, mut stop: watch::Receiver<bool>) -> JoinHandle<usize>
 }
 
 #[tokio::test]
-async fn a_flood_to_thousands_does_not_hold_up_a_channel_of_two() {
+async fn a_flood_to_thousands_does_not_delay_a_channel_of_two() {
     let _alone = alone().await;
     let readers = as_many_as_fit(READERS);
     let hub = TIDECAST.serve(&["--keep-alive", "0", "--log-events", "1000000"]);
@@ -56,14 +56,14 @@ async fn a_flood_to_thousands_does_not_hold_up_a_channel_of_two() {
     let (stop, stopped) = watch::channel(false);
     let flood = flood(&hub, stopped);
     for number in 0..SMALL_EVENTS {
-        // Only while the flood is under way does it show anything.
+        // The result counts only while the flood is under way.
         let body = serde_json::json!({ "channel": "small", "data": number }).to_string();
         hub.publish(&body).await;
         for stream in &mut small {
             assert_eq!(stream.message().await.data, number.to_string());
         }
     }
-    // All of them have come, and there is no end of the flood yet.
+    // All events of the small channel have arrived, and the flood has not ended.
     assert!(!flood.is_finished());
     stop.send(true).unwrap();
     let published = within("the flood", flood).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_flood_to_thousands_does_not_hold_up_a_channel_of_two() {
     }
 }
 
-/// Reads until the last event; answers with how many there were.
+/// Reads to the last event and returns the number of events.
 async fn read_to_the_last(mut stream: EventStream) -> usize {
     for count in 1.. {
         if stream.message().await.data == "last" {
