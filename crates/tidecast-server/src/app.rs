@@ -1,4 +1,4 @@
-//! What every request shares.
+//! The state that all requests share.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -15,12 +15,10 @@ use crate::{
     streams::admission::Admission,
 };
 
-/// The hub and all around it.
+/// The state that all requests share.
 #[derive(Debug)]
 pub(crate) struct App {
-    pub(crate) config: Config,
-    /// The configuration in force. A request reads the settings that may change from here.
-    pub(crate) settings: Arc<ConfigHandle>,
+    pub(crate) config: Arc<ConfigHandle>,
     pub(crate) hub: Hub,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) auth: Arc<Auth>,
@@ -33,39 +31,40 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Builds everything, within a runtime.
+    /// Builds the state. It must be called within a runtime.
     pub(crate) fn new(config: Config, address: SocketAddr, tasks: Arc<Supervisor>) -> anyhow::Result<Arc<Self>> {
         let counters = Arc::new(Counters::default());
-        let settings = Arc::new(ConfigHandle::new(config.clone()));
         let broker = config.broker.build().context("failed to start the broker")?;
         let hub = Hub::builder().limits(config.limits.clone()).broker(broker.clone()).build();
         sweep(&hub, &tasks);
+        let bodies = BodyMemory::new(config.bodies_bytes_max);
+        let config = Arc::new(ConfigHandle::new(config));
         Ok(Arc::new(Self {
-            auth: Arc::new(Auth::new(settings.clone(), address, counters.clone())),
-            admission: Arc::new(Admission::new(settings.clone(), hub.clone(), counters.clone())),
+            auth: Arc::new(Auth::new(config.clone(), address, counters.clone())),
+            admission: Arc::new(Admission::new(config.clone(), hub.clone(), counters.clone())),
             hub,
             broker,
             counters,
             connections: Arc::default(),
-            bodies: BodyMemory::new(config.bodies_bytes_max),
+            bodies,
             tasks,
-            settings,
             config,
             address,
         }))
     }
 
-    /// Says where the hub is and what to type to see it work, and what there is to warn of.
+    /// Prints the address of the hub and an example request, and logs the warnings.
     pub(crate) fn announce(&self, warnings: &[String]) {
         let mut shown = self.address;
         let mut is_at = "is at";
         let listening = format!("is listening on {shown}, for example");
-        // The address that means "any" is none that a client can ask for everywhere.
+        // Not every client can connect to the unspecified address.
         if shown.ip().is_unspecified() {
             is_at = &listening;
             shown.set_ip(if shown.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
         }
-        let key = if self.config.access.publish_key.is_some() {
+        let config = self.config.read();
+        let key = if config.access.publish_key.is_some() {
             " -H \"Authorization: Bearer $TIDECAST_PUBLISH_KEY\""
         } else {
             ""
@@ -75,18 +74,18 @@ impl App {
             "Tidecast {version} {is_at} http://{shown}/\n\
              broker: {}\n\
              Open the address in a browser, then: curl http://{shown}/publish{key} -d data=hello\n",
-            self.config.broker
+            config.broker
         );
-        // A standard output that is closed, or that nobody reads, is no reason to stop or to wait.
+        // The hub runs also if standard output is closed or blocked.
         terminal::with_timeout(move || drop(terminal::print(&text)));
-        tracing::info!(address = %self.address, broker = %self.config.broker, "listening");
+        tracing::info!(address = %self.address, broker = %config.broker, "listening");
         for warning in warnings {
             tracing::warn!(warning, "configuration warning");
         }
     }
 }
 
-/// Sweeps a hub as long as it is open. Beside the workers, as a stream's own thread may be another's tomorrow.
+/// Sweeps a hub for as long as it is open.
 fn sweep(hub: &Hub, tasks: &Supervisor) {
     let task = tasks.add("sweeper");
     let Some(sweeper) = hub.sweeper() else { return };
@@ -166,7 +165,8 @@ mod tests {
         let listener = tidecast_serve::bind(config.listen).unwrap();
         let address = listener.local_addr().unwrap();
         let app = App::new(config, address, Arc::default()).unwrap();
-        let server = Server::start(app.config.serve_options(), app.connections.clone(), app.tasks.clone()).unwrap();
+        let server =
+            Server::start(app.config.read().serve_options(), app.connections.clone(), app.tasks.clone()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (routes, publishes, hub) = (Routes::new(&app), PublishProtocol::new(app.clone()), app.hub.clone());
         let stopped = async move {

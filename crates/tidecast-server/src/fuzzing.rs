@@ -16,7 +16,7 @@ use tidecast_axum::internals::query as axum_query;
 pub use self::fast_path::fast_path;
 use crate::{
     auth::ticket::TicketKey,
-    http::publish::{self as publishes, PublishRequest},
+    http::publish::{item::PublishRequest, parse::parse},
     limits::BATCH_MAX,
 };
 
@@ -38,7 +38,7 @@ pub fn publish(input: &[u8]) {
             headers.insert(name, value);
         }
     }
-    let publications = match publishes::read(&Hub::new(), &headers, query, body) {
+    let publications = match parse(&Hub::new(), &headers, query, body) {
         Ok(PublishRequest::Single(item)) => vec![item],
         Ok(PublishRequest::Batch(several)) => several,
         Err(problem) => {

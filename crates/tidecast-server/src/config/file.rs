@@ -7,7 +7,7 @@ use super::{
     sources::{Setting, Settings, Source},
     spec::{Kind, OptionSpec},
 };
-use crate::http::publish::BYTE_ORDER_MARK;
+use crate::http::body::BYTE_ORDER_MARK;
 
 impl Settings {
     /// Adds a file's settings, and returns its errors.

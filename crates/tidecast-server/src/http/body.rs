@@ -1,10 +1,10 @@
-//! The body of a request: read whole, or read out where the request was refused without it.
+//! Reads the bodies of requests, or drains them if the request was refused.
 //!
-//! Both are bounded, in bytes and in time. What is there already is taken without a timer, which most bodies are.
+//! Both are bounded in bytes and in time. A body that has arrived, as most have, needs no timer.
 //!
-//! Of bodies that come in more than one piece all together are bounded too, by [`BodyMemory`]: where there is no room a publish
-//! is answered by 503 at once, and what was read of it is dropped. A body in one piece, as most are, needs no room of its
-//! own: it lies in the buffer of its connection. So large bodies never keep small ones out.
+//! The memory of all bodies that arrive in more than one piece is bounded by [`BodyMemory`]. If it is full, a publish gets
+//! 503 at once. A body in one piece lies in the buffer of its connection and needs no further memory, so large bodies never
+//! keep small ones out.
 
 use std::{
     future::poll_fn,
@@ -23,42 +23,44 @@ use tokio::time::timeout;
 
 use crate::limits::{BODY_BYTES_MAX, REFUSED_BODY_BYTES_MAX};
 
-/// When to try again where there was no room for a body.
+/// The `Retry-After` of a publish for whose body there was no memory.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Room for the bodies that are being read, or were read and are being published.
+/// The byte order mark, with which some editors and shells begin UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// The memory for bodies that are being read or published.
 #[derive(Debug)]
 pub(crate) struct BodyMemory {
-    taken: AtomicUsize,
+    used: AtomicUsize,
     bytes_max: usize,
 }
 
-/// What a body takes of the room, given back when it is dropped.
+/// The memory that a body uses, returned on drop.
 #[derive(Debug)]
 struct Reservation<'a> {
     bodies: &'a BodyMemory,
     bytes: usize,
 }
 
-/// A body, and the room that it takes.
+/// A complete body, and its memory.
 #[derive(Debug)]
 pub(crate) struct FullBody<'a> {
     pub(crate) bytes: Bytes,
-    _room: Reservation<'a>,
+    _reservation: Reservation<'a>,
 }
 
 impl BodyMemory {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { taken: AtomicUsize::new(0), bytes_max }
+        Self { used: AtomicUsize::new(0), bytes_max }
     }
 }
 
 impl Reservation<'_> {
-    fn take_more(&mut self, bytes: usize) -> Result<(), Problem> {
-        let take = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= self.bodies.bytes_max);
-        if self.bodies.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
-            let why =
-                "the hub is reading as many large bodies as it has room for (`bodies_bytes`); nothing was published";
+    fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+        let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.bodies.bytes_max);
+        if self.bodies.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
+            let why = "the memory for large bodies is full (`bodies_bytes`), so nothing was published; try again";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(RETRY_AFTER));
         }
         self.bytes += bytes;
@@ -68,25 +70,25 @@ impl Reservation<'_> {
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        self.bodies.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bodies.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// Reads a body. One that came in one piece is not copied.
+/// Reads a body. A body in one piece is not copied.
 pub(crate) async fn read_full<'a, B>(
     body: &mut B,
     bodies: &'a BodyMemory,
-    timeout_after: Duration,
+    time_limit: Duration,
 ) -> Result<FullBody<'a>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let reading = async {
-        let mut room = Reservation { bodies, bytes: 0 };
+        let mut reservation = Reservation { bodies, bytes: 0 };
         let mut first = Bytes::new();
         let mut joined = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Problem::bad_request("the body ended too early"))?;
+            let frame = frame.map_err(|_| Problem::bad_request("the body ended early"))?;
             let Ok(data) = frame.into_data() else { continue };
             if first.len().max(joined.len()) + data.len() > BODY_BYTES_MAX {
                 let why = format!("the body is longer than {BODY_BYTES_MAX} bytes");
@@ -96,27 +98,27 @@ where
                 first = data;
             } else {
                 if joined.is_empty() {
-                    room.take_more(first.len())?;
+                    reservation.grow(first.len())?;
                     joined.extend_from_slice(&first);
                 }
-                room.take_more(data.len())?;
+                reservation.grow(data.len())?;
                 joined.extend_from_slice(&data);
             }
             if body.is_end_stream() {
                 break;
             }
         }
-        Ok(FullBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, _room: room })
+        Ok(FullBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, _reservation: reservation })
     };
     let too_slow = || Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"));
-    within(timeout_after, reading).await.unwrap_or_else(too_slow)
+    within(time_limit, reading).await.unwrap_or_else(too_slow)
 }
 
-/// Reads what is left of a body that nobody wants.
+/// Reads and discards the rest of a body.
 ///
-/// Whoever answers without that would have its connection reset under the client that still sends, and the client would
-/// not get to see the answer. Who sends too slowly or too much does not see it; there is no more that can be done.
-pub(crate) async fn drain<B>(body: &mut B, timeout_after: Duration)
+/// Otherwise the connection would be reset while the client still sends, and the client could not read the response. A client
+/// that sends too slowly or too much cannot read it anyway.
+pub(crate) async fn drain<B>(body: &mut B, time_limit: Duration)
 where
     B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Unpin,
 {
@@ -124,15 +126,15 @@ where
         return;
     }
     let mut bounded = Limited::new(body, REFUSED_BODY_BYTES_MAX);
-    within(timeout_after, async { while let Some(Ok(_)) = bounded.frame().await {} }).await;
+    within(time_limit, async { while let Some(Ok(_)) = bounded.frame().await {} }).await;
 }
 
-/// Waits for something for so long; `None` where that was not enough. A timer is made only for what is not there yet.
-async fn within<T>(timeout_after: Duration, something: impl Future<Output = T>) -> Option<T> {
-    let mut something = pin!(something);
-    match poll_fn(|context| Poll::Ready(something.as_mut().poll(context))).await {
+/// Waits for a future; `None` if the time limit passes first. The timer is created only if the future is not ready at once.
+async fn within<T>(time_limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    match poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
         Poll::Ready(done) => Some(done),
-        Poll::Pending => timeout(timeout_after, something).await.ok(),
+        Poll::Pending => timeout(time_limit, future).await.ok(),
     }
 }
 
@@ -153,24 +155,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_in_pieces_share_their_room() {
+    async fn bodies_in_pieces_share_the_memory() {
         use futures_util::StreamExt;
 
         let bodies = BodyMemory::new(1_000);
-        // One that never ends holds what has come of it.
+        // A body that never ends holds what has arrived of it.
         let mut endless = StreamBody::new(pieces(6).chain(stream::pending()));
         let mut reading = Box::pin(read_full(&mut endless, &bodies, TIMEOUT));
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert!(Pin::new(&mut reading).poll(&mut context).is_pending());
-        assert_eq!(bodies.taken.load(Ordering::Relaxed), 600);
+        assert_eq!(bodies.used.load(Ordering::Relaxed), 600);
         let refused = read_full(&mut StreamBody::new(pieces(5)), &bodies, TIMEOUT).await.unwrap_err();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        // What is refused holds nothing, what is whole as long as it is kept, and what is in one piece nothing at all.
+        // A refused body holds nothing, a complete one its size until it is dropped, and one in one piece nothing.
         let whole = read_full(&mut StreamBody::new(pieces(4)), &bodies, TIMEOUT).await.unwrap();
-        assert_eq!((whole.bytes.len(), bodies.taken.load(Ordering::Relaxed)), (400, 1_000));
+        assert_eq!((whole.bytes.len(), bodies.used.load(Ordering::Relaxed)), (400, 1_000));
         let one = read_full(&mut StreamBody::new(pieces(1)), &bodies, TIMEOUT).await.unwrap();
-        assert_eq!((one.bytes.len(), bodies.taken.load(Ordering::Relaxed)), (100, 1_000));
+        assert_eq!((one.bytes.len(), bodies.used.load(Ordering::Relaxed)), (100, 1_000));
         drop((whole, reading));
-        assert_eq!(bodies.taken.load(Ordering::Relaxed), 0);
+        assert_eq!(bodies.used.load(Ordering::Relaxed), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The layer that reads out what a route left of a request's body.
+//! The layer that reads the rest of a request's body.
 
 use std::{
     pin::Pin,
@@ -21,7 +21,7 @@ use tidecast_serve::ConnectionInfo;
 
 use crate::{config::ConfigHandle, http::body::drain};
 
-/// The layer that reads what a handler left of a request's body.
+/// Reads what a handler left of the body, so that the client gets to read the response.
 pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
@@ -34,9 +34,9 @@ pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request:
         Body::new(rest.clone())
     });
     let response = next.run(request).await;
-    // Whoever was waited for in vain is not waited for again.
+    // After a time-out there is no further wait for the client.
     if response.status() != StatusCode::REQUEST_TIMEOUT {
-        // Others may have the place meanwhile, unless it is a stream's.
+        // Another connection may take the place meanwhile, unless it is a stream's.
         let is_stream = handoff.as_ref().is_some_and(StreamHandoff::has_stream);
         if let Some(connection) = connection.filter(|_| !is_stream) {
             connection.activity.set_idle();
@@ -47,7 +47,7 @@ pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request:
     response
 }
 
-/// A body that two hold: the handler, and the layer around it. The lock is held for one poll, by one of them at a time.
+/// A body shared by a handler and the layer around it. They poll it one after the other, so the lock is never contended.
 #[derive(Clone, Default)]
 struct SharedBody(Arc<Mutex<Option<Body>>>);
 

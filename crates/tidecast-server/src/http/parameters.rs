@@ -1,14 +1,14 @@
-//! Parameters of addresses, read strictly: one that is not known is most likely a misspelt one.
+//! Parses query parameters strictly: an unknown one is most likely misspelt.
 
 use tidecast_axum::{Problem, internals::query};
 
-/// How like two names must be, from 0 to 1, for one to be taken for a misspelling of the other.
+/// Minimum similarity of two names, from 0 to 1, for one to count as a misspelling of the other.
 const LIKENESS_MIN: f64 = 0.8;
 
-/// Most characters of an unknown name that are shown.
+/// Maximum number of characters of an unknown name that are shown.
 const SHOWN_MAX: usize = 64;
 
-/// What other programs call a parameter of ours.
+/// Names that other programs use for our parameters.
 const ALIASES: &[(&str, &str)] = &[
     ("after", "last_event_id"),
     ("since", "last_event_id"),
@@ -24,8 +24,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("event", "type"),
 ];
 
-/// Refuses a query with a parameter that is not known, and names the one that was probably meant. Names that begin with
-/// `_` are passed over: libraries add them to get past a cache, and none of ours begins so.
+/// Refuses a query with an unknown parameter, and suggests a similar known one. Names that begin with `_` are ignored:
+/// libraries add them to bypass caches.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub(crate) fn refuse_unknown(query: Option<&str>, known: &[&str]) -> Result<(), 
     }
 }
 
-/// Returns the value of a parameter, if it is there and not empty.
+/// Returns the value of a parameter, if it is present and not empty.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub(crate) fn value(query: Option<&str>, name: &str) -> Result<Option<String>, P
     value.map_err(|_| Problem::bad_request(format!("`{name}` is not UTF-8")))
 }
 
-/// Returns the problem of a name that is not known.
+/// Returns the problem of an unknown name.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> Problem {
     let shown: String = name.chars().take(SHOWN_MAX).collect();
     let guess = match meant(name, known) {
@@ -60,9 +60,9 @@ pub(crate) fn unknown(name: &str, known: &[&str]) -> Problem {
     };
     let names = known.join(", ");
     let known = match known {
-        [] => "no parameter is".to_owned(),
-        [name] => format!("known is `{name}`"),
-        _ => format!("known are {names}"),
+        [] => "there are no parameters".to_owned(),
+        [name] => format!("the only known name is `{name}`"),
+        _ => format!("the known names are {names}"),
     };
     Problem::bad_request(format!("`{shown}` is not known here{guess}; {known}"))
 }
@@ -85,7 +85,7 @@ mod tests {
     use super::meant;
 
     #[test]
-    fn a_name_of_others_or_a_misspelt_one_is_recognised() {
+    fn aliases_and_misspelt_names_are_recognised() {
         let stream = ["channel", "last_event_id", "lastEventId", "last", "ticket", "open"];
         for (name, expected) in [
             ("channel[]", "channel"),

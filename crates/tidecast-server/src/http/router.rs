@@ -1,7 +1,7 @@
-//! What is answered where, and who may ask for it.
+//! The routes, and the permission that each needs.
 //!
-//! All but publishing is routed by axum. A layer of its router costs an allocation or two, and routing through all of
-//! them more than publishing an event, so `POST /publish` is answered beside it, by functions.
+//! axum routes every request except `POST /publish`. Each layer of its router costs an allocation or two, and all of them
+//! together more than publishing an event, so publishing bypasses it.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,7 @@ use axum::{
     routing::{MethodRouter, any, delete, get, post},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{Method, StatusCode, header};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use tidecast_axum::{Problem, Streams};
@@ -34,7 +34,8 @@ use crate::{
     http::{
         body_drain::drain_body,
         cors::{self, Cors},
-        publish::answer as publish,
+        publish::{self, handler},
+        response::{NO_SNIFF, NO_STORE, method_not_allowed},
         routes::{channels, console, health},
     },
     observe::access_log::RequestLine,
@@ -51,11 +52,11 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(app: &Arc<App>) -> Self {
-        let cors = Cors::new(app.settings.clone());
+        let cors = Cors::new(app.config.clone());
         Self { app: app.clone(), router: router(app, &cors), cors }
     }
 
-    /// Answers a client's request. One whose handler panics is answered too.
+    /// Responds to a request, also if its handler panics.
     pub(crate) async fn answer<B>(
         &self,
         connection: ConnectionInfo,
@@ -65,30 +66,30 @@ impl Routes {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         let line = RequestLine::begin(connection.origin, &request);
-        let mut answer = pin!(self.route(connection, request));
-        let answered = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
-            Ok(answer) => answer,
+        let mut response = pin!(self.route(connection, request));
+        let response = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context))) {
+            Ok(polled) => polled,
             Err(_) => {
-                let why = "the hub made a mistake; its log says more";
+                let why = "the hub failed on this request; its log has the cause";
                 Poll::Ready(Ok(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response()))
             }
         })
         .await;
-        if let (Some(line), Ok(response)) = (line, &answered) {
+        if let (Some(line), Ok(response)) = (line, &response) {
             line.end(response);
         }
-        answered
+        response
     }
 
     async fn route<B>(&self, connection: ConnectionInfo, mut request: Request<B>) -> Result<Response, Infallible>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        if request.method() == Method::POST && request.uri().path() == PUBLISH {
+        if request.method() == Method::POST && request.uri().path() == publish::PATH {
             if !self.cors.has_origins() {
-                return Ok(publish::answer(&self.app, &connection, request).await);
+                return Ok(handler::handle(&self.app, &connection, request).await);
             }
-            let publish = async |request| Ok(publish::answer(&self.app, &connection, request).await);
+            let publish = async |request| Ok(handler::handle(&self.app, &connection, request).await);
             return Ok(self.cors.run(request, publish).await);
         }
         request.extensions_mut().insert(connection);
@@ -108,79 +109,66 @@ impl Handler for Routes {
     }
 }
 
-/// Every answer's `X-Content-Type-Options`: no browser takes what somebody published for a page or a script.
-pub(crate) const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-
-/// The `Cache-Control` of an answer that has none of its own: what it tells is true now.
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-/// Where events are published.
-pub(crate) const PUBLISH: &str = "/publish";
-
 fn router(app: &Arc<App>, cors: &Cors) -> Router {
     let auth = &app.auth;
     let require = |permission, route: MethodRouter<Arc<App>>| {
         route.layer(from_fn_with_state((auth.clone(), permission), layer::require))
     };
     let inspect = |route| require(Permission::Inspect, route);
-    let publish = |route| require(Permission::Publish, route);
+    let change = |route| require(Permission::Publish, route);
     let open = |route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state(auth.clone(), layer::require_host));
 
-    let streams = Streams::new(app.hub.clone()).options(app.config.streams.clone());
+    let streams = Streams::new(app.hub.clone()).options(app.config.read().streams.clone());
     let streams = streams
         .into_method_router()
         .layer(from_fn_with_state(app.admission.clone(), admit))
         .layer(from_fn_with_state((auth.clone(), cors.clone()), layer::require_stream));
-    let channel =
-        inspect(get(channels::show)).merge(publish(delete(channels::forget))).fallback(channels::wrong_method);
+    let channel = inspect(get(channels::show)).merge(change(delete(channels::delete))).fallback(channels::wrong_method);
 
     // `Routes::route` answers a POST itself, so this answers the other methods with a 405. The fallback is within the
     // layers, unlike the router's, so that a page can read its response.
-    let other_methods = publish(post(method_not_allowed).fallback(method_not_allowed))
-        .fallback(method_not_allowed)
+    let other_methods = change(post(only_post).fallback(only_post))
+        .fallback(only_post)
         .layer(from_fn_with_state(cors.clone(), cors::allow_origins));
 
     console::routes()
         .fold(Router::new(), |router, (path, route)| router.route(path, open(route)))
         .route("/stream", streams)
-        .route(PUBLISH, other_methods)
+        .route(publish::PATH, other_methods)
         .route("/channels", inspect(get(channels::list)))
         .route("/channels/{*name}", channel)
         .route("/metrics", inspect(get(health::metrics)))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(only_get)
         .fallback_service(open(any(not_found)).with_state(app.clone()))
         .with_state(app.clone())
-        .layer(from_fn_with_state(app.settings.clone(), drain_body))
-}
-
-/// Returns JSON as an answer, with the newline that each ends with.
-pub(crate) fn json_line(value: &serde_json::Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
+        .layer(from_fn_with_state(app.config.clone(), drain_body))
 }
 
 async fn not_found(request: Request) -> Problem {
     let path = request.uri().path();
     let remedy = match path.split('/').nth(1) {
         Some("events" | "event" | "stream" | "streams" | "sse" | "subscribe") => {
-            "; a channel's stream is at `/stream?channel=NAME`"
+            "; the stream of a channel is at `/stream?channel=NAME`"
         }
-        Some("publish") => {
-            "; events are published by a POST to `/publish`, which names the channel in its body or query"
-        }
+        Some("publish") => "; publish events by a POST to `/publish`, with the channel in its body or query",
         _ => "",
     };
     Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`{remedy}"))
 }
 
-pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let right = if uri.path() == PUBLISH { "POST" } else { "GET" };
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not taken here: send a {right}")).into_response()
+async fn only_get(method: Method) -> Response {
+    method_not_allowed(&method, "GET")
+}
+
+async fn only_post(method: Method) -> Response {
+    method_not_allowed(&method, "POST")
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use tidecast_serve::ConnectionOrigin;
 
     use super::*;
@@ -214,17 +202,17 @@ mod tests {
 
         let mut changed = config.clone();
         changed.access.cors_origins = vec![HeaderValue::from_static("http://localhost")];
-        app.settings.replace(changed.clone());
+        app.config.replace(changed.clone());
         let [published, stream] = [ask("POST", "/publish").await, ask("GET", "/stream").await];
         assert!(allowed(&published) && allowed(&stream));
         assert!(allowed(&ask("GET", "/publish").await));
 
         changed.access.publish_key = Some(Secret::new("key"));
-        app.settings.replace(changed);
+        app.config.replace(changed);
         let statuses = [ask("POST", "/publish").await.status(), ask("GET", "/channels").await.status()];
         assert_eq!(statuses, [StatusCode::UNAUTHORIZED; 2]);
 
-        app.settings.replace(Config { streams_max: 0, ..config });
+        app.config.replace(Config { streams_max: 0, ..config });
         assert_eq!(ask("POST", "/publish").await.status(), StatusCode::OK);
         let refused = |rejections: &str| rejections.contains("streams_refused_total{reason=\"full\"} 1");
         drop(ask("GET", "/stream").await);

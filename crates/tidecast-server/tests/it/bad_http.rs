@@ -18,7 +18,7 @@ async fn an_error_for_a_misspelt_path_names_the_right_one() {
     }
     let answer = hub.request("POST", "/publish/news", &[], b"x").await;
     assert!(answer.problem(404).contains("POST to `/publish`"), "{answer:?}");
-    assert!(hub.get("/channels?x=1").await.problem(400).ends_with("known is `after`"));
+    assert!(hub.get("/channels?x=1").await.problem(400).ends_with("the only known name is `after`"));
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ async fn an_array_with_one_invalid_event_is_refused_whole() {
         (r#"[{"data":1},[{"data":1}]]"#.to_owned(), 400, Some(1), "entry 1: an event is"),
         (r#"[{"data":1,"idempotency_key":""}]"#.to_owned(), 400, Some(0), "entry 0: idempotency key"),
         (format!(r#"[{{"data":1}},{{"data":"{}"}}]"#, "\\n".repeat(300_000)), 413, Some(1), "entry 1: event with"),
-        (thousand(r#"{"data":1}"#), 400, None, "1001 events at once"),
+        (thousand(r#"{"data":1}"#), 400, None, "1001 events in one request"),
     ] {
         let answer = hub.request("POST", "/publish", &[JSON], body.as_bytes()).await;
         assert!(answer.problem(status).contains(says), "{answer:?}");
@@ -197,7 +197,7 @@ async fn invalid_forms_and_texts_are_refused() {
     .await;
 
     for (query, says) in [
-        ("data=1", "one too many"),
+        ("data=1", "remove `data`"),
         ("channel=%ff", "not UTF-8"),
         ("channel=a&channel=b", "more than once"),
         ("chanel=a", "`chanel` is not known here"),

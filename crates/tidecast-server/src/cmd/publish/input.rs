@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{BatchEntry, EventTemplate};
-use crate::{http::publish::BYTE_ORDER_MARK, limits::BATCH_MAX};
+use crate::{http::body::BYTE_ORDER_MARK, limits::BATCH_MAX};
 
 /// Maximum size of a batch as JSON, in bytes: half of what the hub accepts, and what proxies commonly let pass.
 const BATCH_BYTES_MAX: usize = 1024 * 1024 - 16 * 1024;

@@ -1,28 +1,28 @@
-//! Publishes that are answered before hyper is set up.
+//! The fast path: publishes that are answered before hyper is set up.
 //!
-//! A program that publishes a lot sends one plain `POST /publish` after the other on a connection. Parsing that and
-//! publishing it costs less than what a general server does around each request, so as long as a connection says nothing
-//! else it is served here: the head by the parser that hyper has, and then by the same functions, [`Auth`] and
-//! [`publish`], as any other request. Whatever is not such a request, or would be refused, is left to hyper as it came,
-//! and so is all that follows it: no refusal is written here, and nothing is decided that is decided elsewhere.
+//! A program that publishes often sends one plain `POST /publish` after the other on a connection. Parsing and publishing
+//! such a request costs less than the work of a general server around it. So while a connection has only such requests, it
+//! is served here: hyper's parser reads the head ([`request`]), then [`Auth`] and [`publish`] handle it as any other
+//! request, and [`response`] writes the response. Any other request, and any that would be refused, is handed over to hyper
+//! with all that follows it. No refusal is written here.
 //!
-//! Not with a broker that may have to wait, nor where pages of other origins may publish, whose answers say more. A
-//! request is answered once it is here whole; 64 KiB is the most of it.
+//! The fast path is off if the broker may have to wait, and if pages of other origins may publish, because their responses
+//! have more headers.
 //!
 //! [`Auth`]: crate::auth::Auth
+
+mod request;
+mod response;
 
 use std::{
     cell::Cell,
     future::poll_fn,
-    io::Write,
-    mem::MaybeUninit,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
-    time::SystemTime,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use tidecast::{Published, internals::NotifyBatch};
 use tidecast_axum::internals::LazyTimer;
 use tidecast_serve::{ConnectionInfo, EarlyProtocol, ReadAhead, Socket};
@@ -31,33 +31,21 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    app::App,
-    auth::Permission,
-    http::{
-        publish::{self, PublishRequest, answer::put_answer},
-        router::PUBLISH,
-    },
-    limits::FIRST_REQUEST_GRACE,
-    observe::access_log,
+use self::request::{NotPlain, REQUEST_BYTES_MAX};
+use super::{
+    PATH,
+    handler::put_result,
+    item::{OnConflict, PublishRequest},
+    parse::parse,
 };
+use crate::{app::App, auth::Permission, limits::FIRST_REQUEST_GRACE, observe::access_log};
 
-/// How a request begins that may be answered here.
-const BEGINNING: &[u8] = b"POST /publish HTTP/1.1\r\n";
-
-/// Most bytes of a request, and of what is read at once.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
-
-/// Most headers of a request.
-const HEADERS_MAX: usize = 32;
-
-/// In how many pieces a request may come to be answered here. Each is parsed from the beginning, which hyper does not do.
-const PIECES_MAX: u32 = 8;
+/// Maximum number of reads for one request. Each read parses it from the beginning, which hyper does not.
+const READS_MAX: u32 = 8;
 
 thread_local! {
-    /// What is read into, for whichever connection is polled: one that waits has no buffer of its own.
+    /// The read buffer of the connection that is being polled, so that waiting connections need none.
     static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static NOW: Cell<Option<HttpDate>> = const { Cell::new(None) };
 }
 
 /// Answers plain publishes before hyper is set up.
@@ -81,35 +69,35 @@ impl EarlyProtocol for PublishProtocol {
         let mut stopping = pin!(stopping);
         let activity = &connection.activity;
         let mut connection = PublishConnection::new(socket, &self.0, connection);
-        // A client that has just connected takes a close for a failure, and a proxy for a 502.
         let mut grace = LazyTimer::default();
-        let mut stops = false;
-        let left = poll_fn(|context| {
-            if let Poll::Ready(left) = connection.poll(context) {
-                return Poll::Ready(left);
+        let mut is_stopping = false;
+        let exit = poll_fn(|context| {
+            if let Poll::Ready(exit) = connection.poll(context) {
+                return Poll::Ready(exit);
             }
             if activity.poll_evicted(context) {
                 if !connection.has_unread_request() {
                     return Poll::Ready(Exit::Closed);
                 }
-                // It is read once the runtime has noticed it.
+                // The runtime has not reported the request yet; it is read when it does.
                 activity.set_busy();
                 activity.set_idle();
             }
-            stops = stops || stopping.as_mut().poll(context).is_ready();
-            if !stops {
+            is_stopping = is_stopping || stopping.as_mut().poll(context).is_ready();
+            if !is_stopping {
                 return Poll::Pending;
             }
-            // Whoever is in the middle of a request is let down as gently as hyper does it.
+            // hyper lets a request that has begun come to its end.
             if !connection.unread.is_empty() {
                 return Poll::Ready(Exit::HandOver);
             }
-            if !connection.publishes {
+            // A client that has just connected would take a close for a failure, and a proxy for a 502.
+            if !connection.has_published {
                 ready!(grace.poll(context, Some(connection.idle_since + FIRST_REQUEST_GRACE)));
             }
             Poll::Ready(Exit::Closed)
         });
-        match left.await {
+        match exit.await {
             Exit::Closed => None,
             Exit::HandOver => {
                 let PublishConnection { socket, unread, begun_at, .. } = connection;
@@ -119,11 +107,11 @@ impl EarlyProtocol for PublishProtocol {
     }
 }
 
-/// How it is left.
+/// How a connection leaves the fast path.
 enum Exit {
-    /// The client has gone, or said nothing for too long.
+    /// The client has gone, or was idle for too long.
     Closed,
-    /// What is unread is for hyper.
+    /// The unread bytes are for hyper.
     HandOver,
 }
 
@@ -131,36 +119,26 @@ struct PublishConnection<'a> {
     app: &'a App,
     info: &'a ConnectionInfo,
     socket: Socket,
-    /// The beginning of a request, or what is left to others.
+    /// The beginning of a request, or the bytes for hyper.
     unread: Vec<u8>,
-    answers: Vec<u8>,
-    /// How much of the answers is written.
+    responses: Vec<u8>,
+    /// How many bytes of the responses are written.
     written: usize,
-    leaves: bool,
-    /// Whether anything is answered here at all.
-    answers_here: bool,
-    /// Whether it has published here before.
-    publishes: bool,
+    hands_over: bool,
+    is_enabled: bool,
+    /// Whether a publish was answered on this connection.
+    has_published: bool,
+    /// The headers of the current request.
     headers: HeaderMap,
-    /// An answer's body, while it is written.
+    /// The body of the current response.
     body: Vec<u8>,
-    /// When it was last at rest: accepted, or answered.
+    /// When the connection was accepted, or the last request answered.
     idle_since: Instant,
-    /// When the request that is unread began, and how many pieces of it have come.
+    /// When the unread request began.
     begun_at: Option<Instant>,
-    pieces: u32,
+    /// The number of reads for the unread request.
+    reads: u32,
     timer: LazyTimer,
-}
-
-/// What a request is.
-#[derive(Debug, PartialEq, Eq)]
-enum Parsed {
-    /// A publish of so many bytes, which was answered.
-    Answered(usize),
-    /// It is not all here.
-    Incomplete,
-    /// It is not one for here.
-    Unsupported,
 }
 
 impl<'a> PublishConnection<'a> {
@@ -170,57 +148,57 @@ impl<'a> PublishConnection<'a> {
             info,
             socket,
             unread: Vec::new(),
-            answers: Vec::new(),
+            responses: Vec::new(),
             written: 0,
-            leaves: false,
-            answers_here: app.broker.publishes_at_once(),
-            publishes: false,
+            hands_over: false,
+            is_enabled: app.broker.publishes_at_once(),
+            has_published: false,
             headers: HeaderMap::new(),
             body: Vec::new(),
             idle_since: Instant::now(),
             begun_at: None,
-            pieces: 0,
+            reads: 0,
             timer: LazyTimer::default(),
         }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exit> {
         loop {
-            // First the answers, so that a client which does not read them is not read either.
+            // Responses first: the hub reads no more from a client that does not read.
             if ready!(self.poll_write(context)).is_err() {
                 return Poll::Ready(Exit::Closed);
             }
-            if self.leaves {
+            if self.hands_over {
                 return Poll::Ready(Exit::HandOver);
             }
             let mut buffer = READ_BUFFER.take();
             buffer.resize(REQUEST_BYTES_MAX, 0);
             let read = self.poll_read(context, &mut buffer);
             READ_BUFFER.set(buffer);
-            if let Some(left) = ready!(read) {
-                return Poll::Ready(left);
+            if let Some(exit) = ready!(read) {
+                return Poll::Ready(exit);
             }
         }
     }
 
-    /// Asks the system whether bytes wait to be read of a client that has read all answers so far.
+    /// Returns whether the client has read all responses and the system has further bytes of it.
     fn has_unread_request(&self) -> bool {
-        self.answers.is_empty() && self.socket.has_unread()
+        self.responses.is_empty() && self.socket.has_unread()
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        while self.written < self.answers.len() {
-            match ready!(Pin::new(&mut self.socket).poll_write(context, &self.answers[self.written..]))? {
+        while self.written < self.responses.len() {
+            match ready!(Pin::new(&mut self.socket).poll_write(context, &self.responses[self.written..]))? {
                 0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
                 written => self.written += written,
             }
         }
         self.written = 0;
-        self.answers.clear();
+        self.responses.clear();
         Poll::Ready(Ok(()))
     }
 
-    /// Reads what there is, and answers what it can of that.
+    /// Reads available bytes, and answers the requests in them.
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<Exit>> {
         let before = self.unread.len();
         buffer[..before].copy_from_slice(&self.unread);
@@ -233,7 +211,7 @@ impl<'a> PublishConnection<'a> {
         }
         let bytes = buffer.filled();
         if bytes.len() == before {
-            // The end: of nothing, or in the middle of a request.
+            // The client has closed its side, perhaps within a request.
             return Poll::Ready(Some(if before == 0 { Exit::Closed } else { Exit::HandOver }));
         }
         self.info.activity.set_busy();
@@ -242,33 +220,37 @@ impl<'a> PublishConnection<'a> {
         Poll::Ready(None)
     }
 
+    /// Answers every complete request, and keeps the rest.
     fn answer_all(&mut self, bytes: &[u8]) {
-        // Requests that came together ring each channel once.
-        let _held = NotifyBatch::begin();
+        // Requests that arrived together notify each channel once.
+        let _notifications = NotifyBatch::begin();
         let now = Instant::now();
         let mut rest = bytes;
-        self.pieces += 1;
+        self.reads += 1;
         while !rest.is_empty() {
-            match self.take(rest) {
-                Parsed::Answered(len) => {
-                    self.publishes = true;
+            match self.answer(rest) {
+                Ok(len) => {
+                    self.has_published = true;
                     rest = &rest[len..];
                     self.idle_since = now;
                     self.begun_at = None;
-                    self.pieces = 1;
+                    self.reads = 1;
                 }
-                // Who sends a request in pieces is served by hyper. Where many come together the last is cut anywhere.
-                Parsed::Incomplete if self.publishes && self.pieces < PIECES_MAX && rest.len() < REQUEST_BYTES_MAX => {
+                // Of many requests that arrive together, the last may be incomplete. A client that sends each request in
+                // pieces is left to hyper.
+                Err(NotPlain::Incomplete)
+                    if self.has_published && self.reads < READS_MAX && rest.len() < REQUEST_BYTES_MAX =>
+                {
                     break;
                 }
-                Parsed::Incomplete | Parsed::Unsupported => {
-                    self.leaves = true;
+                Err(NotPlain::Incomplete | NotPlain::Unsupported) => {
+                    self.hands_over = true;
                     break;
                 }
             }
         }
         if rest.is_empty() {
-            self.pieces = 0;
+            self.reads = 0;
         } else {
             self.begun_at.get_or_insert(now);
         }
@@ -276,133 +258,49 @@ impl<'a> PublishConnection<'a> {
         self.unread.extend_from_slice(rest);
     }
 
-    /// Answers a request, if it is here whole, plain, and has nothing wrong with it.
-    fn take(&mut self, bytes: &[u8]) -> Parsed {
-        if !self.answers_here || !self.app.settings.read().access.cors_origins.is_empty() {
-            return Parsed::Unsupported;
+    /// Answers the first request, if it is plain and valid. Returns its length.
+    fn answer(&mut self, bytes: &[u8]) -> Result<usize, NotPlain> {
+        if !self.is_enabled || !self.app.config.read().access.cors_origins.is_empty() {
+            return Err(NotPlain::Unsupported);
         }
-        if !bytes.starts_with(BEGINNING) {
-            return if BEGINNING.starts_with(bytes) { Parsed::Incomplete } else { Parsed::Unsupported };
-        }
-        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-        let mut head = httparse::Request::new(&mut []);
-        let head_len = match head.parse_with_uninit_headers(bytes, &mut headers) {
-            Ok(httparse::Status::Complete(len)) => len,
-            Ok(httparse::Status::Partial) => return Parsed::Incomplete,
-            Err(_) => return Parsed::Unsupported,
-        };
-        self.headers.clear();
-        let Some(body_len) = read_headers(head.headers, &mut self.headers) else { return Parsed::Unsupported };
-        let len = head_len.saturating_add(body_len);
-        if len > REQUEST_BYTES_MAX {
-            return Parsed::Unsupported;
-        }
-        let Some(body) = bytes.get(head_len..len) else { return Parsed::Incomplete };
+        let request = request::parse(bytes, &mut self.headers)?;
         let begun_at = access_log::is_on().then(Instant::now);
-        match self.publish(body) {
-            Some(published) => {
-                self.put_answer(&published);
-                if let Some(begun_at) = begun_at {
-                    let bytes = Some(self.body.len() as u64);
-                    access_log::write(&self.info.origin, &Method::POST, PUBLISH, 200, bytes, begun_at.elapsed());
-                }
-                Parsed::Answered(len)
-            }
-            None => Parsed::Unsupported,
+        let published = self.publish(request.body).ok_or(NotPlain::Unsupported)?;
+        self.body.clear();
+        put_result(&mut self.body, &published);
+        response::put(&mut self.responses, &self.body);
+        if let Some(begun_at) = begun_at {
+            let bytes = Some(self.body.len() as u64);
+            access_log::write(&self.info.origin, &Method::POST, PATH, 200, bytes, begun_at.elapsed());
         }
+        Ok(request.len)
     }
 
+    /// Publishes the event of a body; `None` if hyper has to answer the request.
     fn publish(&self, body: &[u8]) -> Option<Published> {
         self.app.auth.check(Permission::Publish, "", &self.headers).ok()?;
-        match publish::read(&self.app.hub, &self.headers, "", body).ok()? {
-            // One that may be a 409 is for others.
-            PublishRequest::Single(item) if !item.refuses_conflict => {
+        match parse(&self.app.hub, &self.headers, "", body).ok()? {
+            // A conflict is a 409, which hyper writes.
+            PublishRequest::Single(item) if item.on_conflict == OnConflict::Ignore => {
                 self.app.hub.publish_publication_now(&item.publication).ok()
             }
             PublishRequest::Single(_) | PublishRequest::Batch(_) => None,
         }
     }
 
-    /// Writes what hyper would.
-    fn put_answer(&mut self, published: &Published) {
-        self.body.clear();
-        put_answer(&mut self.body, published);
-        let answers = &mut self.answers;
-        answers.extend_from_slice(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
-            x-content-type-options: nosniff\r\ncontent-length: ",
-        );
-        let _ = write!(answers, "{}", self.body.len());
-        answers.extend_from_slice(b"\r\ndate: ");
-        answers.extend_from_slice(&HttpDate::now().text);
-        answers.extend_from_slice(b"\r\n\r\n");
-        answers.extend_from_slice(&self.body);
-    }
-
-    /// Waits until the connection was idle for too long, or the request that has begun is overdue; hyper, which then has it,
+    /// Waits until the connection is idle for too long, or the request that has begun is overdue. After a hand-over hyper
     /// counts from the same moment.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Exit> {
-        let config = &self.app.config;
-        let due = match self.begun_at {
-            Some(begun_at) => begun_at.checked_add(config.header_timeout),
-            None if self.publishes => self.idle_since.checked_add(config.idle_timeout),
-            None => self.idle_since.checked_add(config.header_timeout),
-        };
-        let left = if self.unread.is_empty() { Exit::Closed } else { Exit::HandOver };
-        self.timer.poll(context, due).map(|()| left)
-    }
-}
-
-/// Reads a request's headers; answers with its body's length, or `None` where it is not a plain request.
-fn read_headers(headers: &[httparse::Header<'_>], map: &mut HeaderMap) -> Option<usize> {
-    let mut body_len = None;
-    for header in headers {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        let value = HeaderValue::from_bytes(header.value).ok()?;
-        match name {
-            http::header::CONTENT_LENGTH => {
-                let digits = header.value.iter().all(u8::is_ascii_digit);
-                let len = str::from_utf8(header.value).ok().filter(|_| digits)?.parse().ok()?;
-                if body_len.replace(len).is_some() {
-                    return None;
-                }
+        let due = {
+            let config = self.app.config.read();
+            match self.begun_at {
+                Some(begun_at) => begun_at.checked_add(config.header_timeout),
+                None if self.has_published => self.idle_since.checked_add(config.idle_timeout),
+                None => self.idle_since.checked_add(config.header_timeout),
             }
-            http::header::CONNECTION if !header.value.eq_ignore_ascii_case(b"keep-alive") => return None,
-            http::header::CONNECTION => {}
-            // What changes how the request is read, or the answer written. Pages say where they are from.
-            http::header::EXPECT
-            | http::header::ORIGIN
-            | http::header::TE
-            | http::header::TRAILER
-            | http::header::TRANSFER_ENCODING
-            | http::header::UPGRADE => return None,
-            _ => {}
-        }
-        map.append(name, value);
-    }
-    body_len
-}
-
-/// A second, as a `Date` header has it.
-#[derive(Clone, Copy)]
-struct HttpDate {
-    second: u64,
-    text: [u8; 29],
-}
-
-impl HttpDate {
-    fn now() -> Self {
-        let now = SystemTime::now();
-        let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if let Some(date) = NOW.get().filter(|date| date.second == second) {
-            return date;
-        }
-        let mut text = [b' '; 29];
-        // Twenty-nine characters, for some thousand years more.
-        let _ = write!(&mut text[..], "{}", httpdate::fmt_http_date(now));
-        let date = Self { second, text };
-        NOW.set(Some(date));
-        date
+        };
+        let exit = if self.unread.is_empty() { Exit::Closed } else { Exit::HandOver };
+        self.timer.poll(context, due).map(|()| exit)
     }
 }
 
@@ -410,6 +308,7 @@ impl HttpDate {
 mod tests {
     use std::time::Duration;
 
+    use http::HeaderValue;
     use tidecast_serve::{ConnectionOrigin, RawSocket};
     use tokio::{
         io::AsyncWriteExt,
@@ -438,9 +337,9 @@ mod tests {
         format!("{head}{headers}Content-Length: {len}\r\n\r\n{body}").into_bytes()
     }
 
-    /// From outside nobody can tell which requests are answered here, so that it is told here.
+    /// A client cannot tell which requests the fast path answers, so this test shows it.
     #[tokio::test]
-    async fn plain_publishes_are_answered_here_and_others_are_not() {
+    async fn plain_publishes_are_answered_and_others_are_not() {
         let config = Config::from_settings(&Settings::default()).unwrap();
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
@@ -448,14 +347,14 @@ mod tests {
         let mut connection = PublishConnection::new(socket, &app, &info);
         let data = r#"{"data":"x"}"#;
         let plain = request("", data);
-        let mut taken = |bytes: &[u8]| connection.take(bytes);
+        let mut answer = |bytes: &[u8]| connection.answer(bytes);
         for headers in ["", "Accept: */*\r\nUser-Agent: a program\r\n", "Connection: Keep-Alive\r\n"] {
             let bytes = request(headers, data);
-            assert_eq!(taken(&bytes), Parsed::Answered(bytes.len()), "{headers}");
-            assert_eq!(taken(&[&bytes[..], &plain[..]].concat()), Parsed::Answered(bytes.len()), "{headers}");
+            assert_eq!(answer(&bytes), Ok(bytes.len()), "{headers}");
+            assert_eq!(answer(&[&bytes[..], &plain[..]].concat()), Ok(bytes.len()), "{headers}");
         }
         for len in 1..plain.len() {
-            assert_eq!(taken(&plain[..len]), Parsed::Incomplete, "{len}");
+            assert_eq!(answer(&plain[..len]), Err(NotPlain::Incomplete), "{len}");
         }
         for headers in [
             "Connection: close\r\n",
@@ -467,63 +366,54 @@ mod tests {
             "Upgrade: websocket\r\n",
             "a b: c\r\n",
         ] {
-            assert_eq!(taken(&request(headers, data)), Parsed::Unsupported, "{headers}");
+            assert_eq!(answer(&request(headers, data)), Err(NotPlain::Unsupported), "{headers}");
         }
-        assert_eq!(taken(&request("", "[1]")), Parsed::Unsupported);
-        assert_eq!(taken(&request("", "{}")), Parsed::Unsupported);
-        assert_eq!(taken(&request("", &"x".repeat(REQUEST_BYTES_MAX))), Parsed::Unsupported);
-        assert_eq!(taken(b"GET /publish HTTP/1.1\r\n"), Parsed::Unsupported);
-        assert_eq!(taken(b"POST /publish HTTP/1.0\r\n\r\n"), Parsed::Unsupported);
-        assert_eq!(taken(b"POST /publish?last=1 HTTP/1.1\r\n\r\n"), Parsed::Unsupported);
+        assert_eq!(answer(&request("", "[1]")), Err(NotPlain::Unsupported));
+        assert_eq!(answer(&request("", "{}")), Err(NotPlain::Unsupported));
+        assert_eq!(answer(&request("", &"x".repeat(REQUEST_BYTES_MAX))), Err(NotPlain::Unsupported));
+        assert_eq!(answer(b"GET /publish HTTP/1.1\r\n"), Err(NotPlain::Unsupported));
+        assert_eq!(answer(b"POST /publish HTTP/1.0\r\n\r\n"), Err(NotPlain::Unsupported));
+        assert_eq!(answer(b"POST /publish?last=1 HTTP/1.1\r\n\r\n"), Err(NotPlain::Unsupported));
         app.hub.close();
-        assert_eq!(taken(&plain), Parsed::Unsupported);
+        assert_eq!(answer(&plain), Err(NotPlain::Unsupported));
     }
 
-    /// What was answered here lacked the headers by which caches and pages of other origins are told who may read it.
+    /// Responses of the fast path lacked the headers that tell caches and pages of other origins who may read them.
     #[tokio::test]
-    async fn nothing_is_answered_here_where_pages_of_others_may_publish() {
+    async fn it_is_off_if_pages_of_other_origins_may_publish() {
         let mut config = Config::from_settings(&Settings::default()).unwrap();
         config.access.cors_origins = vec![HeaderValue::from_static("https://app.example")];
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
         let plain = request("", r#"{"data":"x"}"#);
-        assert_eq!(PublishConnection::new(socket, &app, &info()).take(&plain), Parsed::Unsupported);
+        assert_eq!(PublishConnection::new(socket, &app, &info()).answer(&plain), Err(NotPlain::Unsupported));
     }
 
-    /// A request on a connection that was accepted just before the hub was told to stop was not answered, and a proxy made a
-    /// 502 of it, which closes an `EventSource` for good.
+    /// A connection that was accepted just before the hub began to stop was closed before its first request, and a proxy made
+    /// that a 502, which closes an `EventSource` for good.
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_was_just_accepted_may_still_ask_while_the_hub_stops() {
+    async fn a_new_connection_may_send_a_request_while_the_hub_stops() {
         let config = Config::from_settings(&Settings::default()).unwrap();
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
-        let asked = b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let sent = b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let (ours, mut theirs) = socket().await;
         let (protocol, info) = (PublishProtocol::new(app), info());
         let mut serving = pin!(protocol.serve(ours, &info, std::future::ready(())));
         let once = poll_fn(|context| Poll::Ready(serving.as_mut().poll(context).is_pending()));
-        assert!(once.await, "it is waited for");
-        theirs.write_all(asked).await.unwrap();
-        assert_eq!(serving.await.unwrap().unread, &asked[..]);
+        assert!(once.await, "the hub waits for a request");
+        theirs.write_all(sent).await.unwrap();
+        assert_eq!(serving.await.unwrap().unread, &sent[..]);
 
-        // In vain, and not for longer.
+        // Without a request the wait is bounded.
         let (ours, _theirs) = socket().await;
         let begun = Instant::now();
         assert!(protocol.serve(ours, &info, std::future::ready(())).await.is_none());
         assert!((FIRST_REQUEST_GRACE..2 * FIRST_REQUEST_GRACE).contains(&begun.elapsed()));
     }
 
-    #[test]
-    fn a_date_is_as_a_header_has_it() {
-        let date = HttpDate::now();
-        let text = str::from_utf8(&date.text).unwrap();
-        let parsed = httpdate::parse_http_date(text).unwrap();
-        assert_eq!(parsed.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(), date.second);
-    }
-
-    /// A request of which one byte came at a time was copied and parsed from the beginning at each, for as long as its client
-    /// liked.
+    /// A request that arrived byte by byte was copied and parsed from the beginning at each byte, without a bound.
     #[tokio::test]
-    async fn a_request_in_many_pieces_is_left_to_others() {
+    async fn a_request_in_many_pieces_is_handed_over() {
         let config = Config::from_settings(&Settings::default()).unwrap();
         let app = App::new(config, "127.0.0.1:8000".parse().unwrap(), Arc::default()).unwrap();
         let (socket, _theirs) = socket().await;
@@ -532,18 +422,18 @@ mod tests {
         let bytes = request("", r#"{"data":"x"}"#);
         connection.answer_all(&[&bytes[..], b"P"].concat());
         let begun_at = connection.begun_at;
-        assert!(connection.publishes && begun_at.is_some());
-        // A second one that takes two pieces is answered here.
+        assert!(connection.has_published && begun_at.is_some());
+        // A second request in two pieces is answered.
         connection.answer_all(&bytes);
-        assert!(connection.begun_at.is_none() && !connection.leaves);
+        assert!(connection.begun_at.is_none() && !connection.hands_over);
         for len in 1..=bytes.len() {
             connection.answer_all(&bytes[..len]);
-            if connection.leaves {
-                assert_eq!(len, PIECES_MAX as usize);
+            if connection.hands_over {
+                assert_eq!(len, READS_MAX as usize);
                 assert!(connection.begun_at > begun_at);
                 return;
             }
         }
-        panic!("it was parsed at every byte");
+        panic!("the request was parsed at every byte");
     }
 }

@@ -1,7 +1,6 @@
-//! Publishing as JSON: an event, or an array of them.
+//! Parses JSON: an event, or an array of events.
 //!
-//! Data that is not a string is kept as the bytes it came in: numbers, key order and white space reach the page as they
-//! were published.
+//! Data other than a string keeps its bytes, so numbers, key order and white space reach the page as published.
 
 use std::{borrow::Cow, fmt};
 
@@ -14,26 +13,26 @@ use smallvec::SmallVec;
 use tidecast::{Event, Hub};
 use tidecast_axum::Problem;
 
-use super::{Fields, PublishItem, PublishRequest, retry_problem, unknown_name};
+use super::item::{Fields, PublishItem, PublishRequest, invalid_retry, missing_data, repeated_name, unknown_name};
 use crate::limits::BATCH_MAX;
 
-/// Reads a body. An array is checked whole, against the limits too, and a problem names the index of the entry.
-pub(super) fn read(hub: &Hub, body: &str) -> Result<PublishRequest, Problem> {
+/// Parses a body. Every event of an array is checked against the limits, and a problem names the index of its event.
+pub(super) fn parse(hub: &Hub, body: &str) -> Result<PublishRequest, Problem> {
     let body = body.trim_start_matches([' ', '\t', '\r', '\n']);
     if !body.starts_with('[') {
-        return read_event(body).map(PublishRequest::Single);
+        return parse_event(body).map(PublishRequest::Single);
     }
     let entries: Vec<&RawValue> = serde_json::from_str(body).map_err(|error| malformed(&error))?;
     if entries.len() > BATCH_MAX {
-        let detail = format!("{} events at once; at most {BATCH_MAX} are allowed", entries.len());
+        let detail = format!("{} events in one request; at most {BATCH_MAX} are allowed", entries.len());
         return Err(Problem::bad_request(detail));
     }
     let publications = entries.iter().enumerate().map(|(index, entry)| {
-        let read = read_event(entry.get()).and_then(|item| {
+        let parsed = parse_event(entry.get()).and_then(|item| {
             hub.check(&item.publication.event)?;
             Ok(item)
         });
-        read.map_err(|problem| {
+        parsed.map_err(|problem| {
             let detail = format!("entry {index}: {}", problem.detail());
             Problem::new(problem.status(), detail).with("index", index)
         })
@@ -41,7 +40,7 @@ pub(super) fn read(hub: &Hub, body: &str) -> Result<PublishRequest, Problem> {
     publications.collect::<Result<_, _>>().map(PublishRequest::Batch)
 }
 
-fn read_event(text: &str) -> Result<PublishItem, Problem> {
+fn parse_event(text: &str) -> Result<PublishItem, Problem> {
     if !text.starts_with('{') {
         return match serde_json::from_str::<&RawValue>(text) {
             Ok(_) => Err(Problem::bad_request("an event is a JSON object with a member `data`")),
@@ -52,35 +51,35 @@ fn read_event(text: &str) -> Result<PublishItem, Problem> {
     let mut fields = Fields::default();
     let mut data = None;
     for (Name(name), value) in members.0 {
-        let taken = match &*name {
-            "data" => data.replace(read_data(value)?).is_some(),
-            "channel" => put(&mut fields.channel, read_string(&name, value)?),
-            "type" => put(&mut fields.event_type, read_string(&name, value)?),
-            "id" => put(&mut fields.id, read_string(&name, value)?),
-            "idempotency_key" => put(&mut fields.idempotency_key, read_string(&name, value)?),
-            "idempotency_conflict" => put(&mut fields.idempotency_conflict, read_string(&name, value)?),
-            "retry" => put(&mut fields.retry_ms, read_retry(value)?),
+        let is_repeated = match &*name {
+            "data" => data.replace(parse_data(value)?).is_some(),
+            "channel" => set(&mut fields.channel, parse_string(&name, value)?),
+            "type" => set(&mut fields.event_type, parse_string(&name, value)?),
+            "id" => set(&mut fields.id, parse_string(&name, value)?),
+            "idempotency_key" => set(&mut fields.idempotency_key, parse_string(&name, value)?),
+            "idempotency_conflict" => set(&mut fields.idempotency_conflict, parse_string(&name, value)?),
+            "retry" => set(&mut fields.retry_ms, parse_retry(value)?),
             _ => return Err(unknown_name(&name)),
         };
-        if taken {
-            return Err(Problem::bad_request(format!("`{name}` is given more than once")));
+        if is_repeated {
+            return Err(repeated_name(&name));
         }
     }
-    let data = data.ok_or_else(|| Problem::bad_request("`data` is missing"))?;
-    fields.publication(data)
+    let data = data.ok_or_else(missing_data)?;
+    fields.into_item(data)
 }
 
-/// Puts a value in its place, and tells whether the place was taken. `null` is no value.
-fn put<T>(place: &mut Option<T>, value: Option<T>) -> bool {
-    let taken = place.is_some() && value.is_some();
+/// Sets a member, and returns whether it was set before. `null` counts as absent.
+fn set<T>(member: &mut Option<T>, value: Option<T>) -> bool {
+    let is_repeated = member.is_some() && value.is_some();
     if value.is_some() {
-        *place = value;
+        *member = value;
     }
-    taken
+    is_repeated
 }
 
-/// A string is sent as the text it stands for, all else as the JSON text that came.
-fn read_data(value: &RawValue) -> Result<Event, Problem> {
+/// Parses data: a string becomes its text, any other value keeps its JSON.
+fn parse_data(value: &RawValue) -> Result<Event, Problem> {
     if let Some(text) = plain(value) {
         return Ok(Event::text(text));
     }
@@ -90,32 +89,31 @@ fn read_data(value: &RawValue) -> Result<Event, Problem> {
     Ok(Event::raw_json(value.to_owned()))
 }
 
-fn read_string<'a>(name: &str, value: &'a RawValue) -> Result<Option<Cow<'a, str>>, Problem> {
+fn parse_string<'a>(name: &str, value: &'a RawValue) -> Result<Option<Cow<'a, str>>, Problem> {
     if let Some(text) = plain(value) {
         return Ok(Some(Cow::Borrowed(text)));
     }
     serde_json::from_str(value.get()).map_err(|_| Problem::bad_request(format!("`{name}` must be a string")))
 }
 
-/// A string's text where it is written without an escape: then it stands between the quotes, as the value was found to be
-/// JSON before.
+/// Returns the text of a string without escapes, which is what stands between the quotes. The value is known to be JSON.
 fn plain(value: &RawValue) -> Option<&str> {
     let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
     (!text.contains('\\')).then_some(text)
 }
 
-fn read_retry(value: &RawValue) -> Result<Option<u64>, Problem> {
-    serde_json::from_str(value.get()).map_err(|_| retry_problem())
+fn parse_retry(value: &RawValue) -> Result<Option<u64>, Problem> {
+    serde_json::from_str(value.get()).map_err(|_| invalid_retry())
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
     Problem::bad_request(format!("this is not JSON: {error}"))
 }
 
-/// An object's members as they came, the same name twice included. There is room for all that an event can have.
+/// The members of an object in their order, repeated names included. An event has at most seven different ones.
 struct Members<'a>(SmallVec<[(Name<'a>, &'a RawValue); 7]>);
 
-/// The name of a member, borrowed where it is written without an escape.
+/// The name of a member, borrowed if it has no escapes.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -168,12 +166,12 @@ impl<'de> Deserialize<'de> for Name<'de> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PublishItem, read_event};
+    use super::{PublishItem, parse_event};
 
     #[test]
-    fn what_is_written_with_escapes_says_the_same() {
-        let plain = read_event(r#"{"channel":"news","data":"a/b","type":"t"}"#).unwrap();
-        let escaped = read_event(r#"{"ch\u0061nnel":"n\u0065ws","d\u0061ta":"a\/b","type":"\u0074"}"#).unwrap();
+    fn escapes_do_not_change_the_meaning() {
+        let plain = parse_event(r#"{"channel":"news","data":"a/b","type":"t"}"#).unwrap();
+        let escaped = parse_event(r#"{"ch\u0061nnel":"n\u0065ws","d\u0061ta":"a\/b","type":"\u0074"}"#).unwrap();
         for PublishItem { publication, .. } in [plain, escaped] {
             assert_eq!(publication.channel, "news");
             assert_eq!(publication.event.data(), "a/b");
@@ -182,9 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn text_of_nothing_but_an_escape_is_not_taken_for_its_letters() {
-        assert_eq!(read_event(r#"{"data":"\\"}"#).unwrap().publication.event.data(), "\\");
-        assert_eq!(read_event(r#"{"data":""}"#).unwrap().publication.event.data(), "");
-        assert!(read_event(r#"{"data":"\ud800"}"#).is_err());
+    fn text_of_a_single_escape_is_unescaped() {
+        assert_eq!(parse_event(r#"{"data":"\\"}"#).unwrap().publication.event.data(), "\\");
+        assert_eq!(parse_event(r#"{"data":""}"#).unwrap().publication.event.data(), "");
+        assert!(parse_event(r#"{"data":"\ud800"}"#).is_err());
     }
 }

@@ -1,31 +1,29 @@
-//! Publishing by names and values: a form, or text with parameters in the address.
+//! Parses names and values: a form, or the query beside a text.
 
 use std::borrow::Cow;
 
 use tidecast::Event;
 use tidecast_axum::{Problem, internals::query};
 
-use super::{Fields, PublishItem, retry_problem, unknown_name};
+use super::item::{Fields, PublishItem, invalid_retry, missing_data, repeated_name, unknown_name};
 
-/// Reads a form, such as `curl -d data=hello -d channel=news` sends.
-pub(super) fn read_form(body: &[u8]) -> Result<PublishItem, Problem> {
-    let (fields, data) = read(body)?;
-    let data = data.ok_or_else(|| Problem::bad_request("`data` is missing"))?;
-    fields.publication(Event::text(data))
+/// Parses a form, such as `curl -d data=hello -d channel=news` sends.
+pub(super) fn parse_form(body: &[u8]) -> Result<PublishItem, Problem> {
+    let (fields, data) = parse(body)?;
+    let data = data.ok_or_else(missing_data)?;
+    fields.into_item(Event::text(data))
 }
 
-/// Reads text: the body is the data, and the address has the rest.
-pub(super) fn read_text(query: &str, body: &str) -> Result<PublishItem, Problem> {
-    let (fields, data) = read(query.as_bytes())?;
+/// Parses text: the body is the data, and the query has the other members.
+pub(super) fn parse_text(query: &str, body: &str) -> Result<PublishItem, Problem> {
+    let (fields, data) = parse(query.as_bytes())?;
     if data.is_some() {
-        return Err(Problem::bad_request(
-            "with text/plain the body is the data; `data` in the address is one too many",
-        ));
+        return Err(Problem::bad_request("with text/plain the body is the data: remove `data` from the address"));
     }
-    fields.publication(Event::text(body))
+    fields.into_item(Event::text(body))
 }
 
-fn read(pairs: &[u8]) -> Result<(Fields<'static>, Option<Cow<'static, str>>), Problem> {
+fn parse(pairs: &[u8]) -> Result<(Fields<'static>, Option<Cow<'static, str>>), Problem> {
     let mut fields = Fields::default();
     let mut data = None;
     let mut retry = None;
@@ -41,11 +39,11 @@ fn read(pairs: &[u8]) -> Result<(Fields<'static>, Option<Cow<'static, str>>), Pr
             _ => return Err(unknown_name(&name)),
         };
         if field.replace(Cow::Owned(value)).is_some() {
-            return Err(Problem::bad_request(format!("`{name}` is given more than once")));
+            return Err(repeated_name(&name));
         }
     }
     let retry = retry.filter(|retry| !retry.is_empty());
-    let parse = |retry: Cow<'_, str>| retry.parse().ok().filter(|_| !retry.starts_with('+')).ok_or_else(retry_problem);
+    let parse = |retry: Cow<'_, str>| retry.parse().ok().filter(|_| !retry.starts_with('+')).ok_or_else(invalid_retry);
     fields.retry_ms = retry.map(parse).transpose()?;
     Ok((fields, data))
 }

@@ -1,4 +1,4 @@
-//! `/channels`: what there is, and what was in it.
+//! `/channels`: lists, describes and deletes channels, and returns their past events.
 
 use std::sync::Arc;
 
@@ -17,19 +17,19 @@ use crate::{
     app::App,
     http::{
         parameters,
-        router::{json_line, method_not_allowed},
+        response::{json_line, method_not_allowed},
     },
     limits::PAGE_MAX,
 };
 
-/// How many events of the past are answered where `last` does not say.
+/// Number of past events in a response without `last`.
 const LAST_DEFAULT: usize = 100;
 
-/// What follows `/channels/` in a path.
+/// The part of a path after `/channels/`.
 #[derive(Debug, PartialEq, Eq)]
 enum ChannelPath {
     Channel(Channel),
-    /// The same with `/events` behind it.
+    /// The name with `/events` after it.
     Events(Channel),
 }
 
@@ -47,7 +47,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery)
 
 /// `GET /channels/{name}` and `GET /channels/{name}/events?last=N`.
 pub(crate) async fn show(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    match ChannelPath::read(&uri)? {
+    match ChannelPath::parse(&uri)? {
         ChannelPath::Channel(channel) => {
             parameters::refuse_unknown(uri.query(), &[])?;
             let info = app.hub.channel(&channel).ok_or_else(|| unknown(&channel))?;
@@ -57,12 +57,12 @@ pub(crate) async fn show(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     }
 }
 
-/// Answers with the newest events, oldest first.
+/// Returns the newest events, oldest first.
 async fn events(app: &App, channel: &Channel, query: Option<&str>) -> Result<Response, Problem> {
     parameters::refuse_unknown(query, &["last"])?;
     let last = parameters::value(query, "last")?.map_or(Ok(LAST_DEFAULT), |last| query::parse_last(&last))?;
     let newest = app.hub.newest(channel, last.min(1)).await?;
-    // With Redis a channel may have a past that this hub knows nothing of yet.
+    // With Redis a channel may have a history that this hub has not read yet.
     if newest.events.is_empty() && app.hub.channel(channel).is_none() {
         return Err(unknown(channel));
     }
@@ -75,8 +75,8 @@ async fn events(app: &App, channel: &Channel, query: Option<&str>) -> Result<Res
 }
 
 /// `DELETE /channels/{name}`.
-pub(crate) async fn forget(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    let channel = match ChannelPath::read(&uri)? {
+pub(crate) async fn delete(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    let channel = match ChannelPath::parse(&uri)? {
         ChannelPath::Channel(channel) => channel,
         ChannelPath::Events(_) => return Ok(wrong_method(Method::DELETE, uri).await),
     };
@@ -84,30 +84,29 @@ pub(crate) async fn forget(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     if app.hub.forget(&channel).await? { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(unknown(&channel)) }
 }
 
-/// Answers a method that a path has no use for: 405. Events can only be read.
+/// Responds to a method that a path does not support with a 405. Events can only be read.
 pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Response {
-    let mut response = method_not_allowed(method, uri.clone()).await;
-    if matches!(ChannelPath::read(&uri), Ok(ChannelPath::Events(_))) {
+    let mut response = method_not_allowed(&method, "GET");
+    if matches!(ChannelPath::parse(&uri), Ok(ChannelPath::Events(_))) {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
     }
     response
 }
 
 impl ChannelPath {
-    /// Reads a path. The name is all that follows, slashes too; `/events` at its end is no part of it unless the slash is
-    /// written `%2F`.
-    fn read(uri: &Uri) -> Result<Self, Problem> {
+    /// Parses a path. The name may have slashes; `/events` at its end is not part of it unless the slash is written `%2F`.
+    fn parse(uri: &Uri) -> Result<Self, Problem> {
         let rest = uri.path().strip_prefix("/channels/").unwrap_or_default();
         match rest.strip_suffix("/events") {
-            Some(name) => parse(name).map(Self::Events),
-            None => parse(rest).map(Self::Channel),
+            Some(name) => parse_name(name).map(Self::Events),
+            None => parse_name(rest).map(Self::Channel),
         }
     }
 }
 
-fn parse(name: &str) -> Result<Channel, Problem> {
+fn parse_name(name: &str) -> Result<Channel, Problem> {
     let name = percent_decode_str(name).decode_utf8();
-    Ok(Channel::new(&name.map_err(|_| Problem::bad_request("the channel's name is not UTF-8"))?)?)
+    Ok(Channel::new(&name.map_err(|_| Problem::bad_request("the channel name is not UTF-8"))?)?)
 }
 
 fn describe(info: &ChannelInfo) -> Value {
@@ -122,7 +121,7 @@ fn describe(info: &ChannelInfo) -> Value {
 }
 
 fn unknown(channel: &Channel) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("nobody has published to `{channel}` or reads it"))
+    Problem::new(StatusCode::NOT_FOUND, format!("`{channel}` is unknown: it has neither events nor subscribers"))
 }
 
 #[cfg(test)]
@@ -131,8 +130,8 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_path_is_the_name() {
-        let read =
-            |path: &str| ChannelPath::read(&path.parse().unwrap()).map_err(|problem| problem.detail().to_owned());
+        let parsed =
+            |path: &str| ChannelPath::parse(&path.parse().unwrap()).map_err(|problem| problem.detail().to_owned());
         let channel = |name: &str| Ok(ChannelPath::Channel(Channel::new(name).unwrap()));
         let events = |name: &str| Ok(ChannelPath::Events(Channel::new(name).unwrap()));
         for (path, expected) in [
@@ -149,9 +148,9 @@ mod tests {
             ("/channels/a/events/events", events("a/events")),
             ("/channels/a+b", channel("a+b")),
         ] {
-            assert_eq!(read(path), expected, "{path}");
+            assert_eq!(parsed(path), expected, "{path}");
         }
-        assert!(read("/channels/%ff").unwrap_err().contains("UTF-8"));
-        assert!(read("/channels//events").unwrap_err().contains("empty"));
+        assert!(parsed("/channels/%ff").unwrap_err().contains("UTF-8"));
+        assert!(parsed("/channels//events").unwrap_err().contains("empty"));
     }
 }

@@ -1,7 +1,7 @@
-//! The page at `/`, the files that it is made of, and the module for pages of others.
+//! The console at `/` with its files, and the JavaScript module for other pages.
 //!
-//! The files are in the program and are served as they are written: there is no step that builds them. They name one
-//! another relative to the page, so that a proxy may put the hub under a path of its own.
+//! The files are part of the program and are served as they are, without a build step. They refer to each other relative to
+//! the page, so that a proxy may serve the hub under any path.
 
 use std::sync::Arc;
 
@@ -13,19 +13,28 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::app::App;
 
-/// Nothing from elsewhere, nothing inline, and nobody may frame it: a page that can publish must not be clicked by
-/// accident.
+/// The content security policy: no external and no inline content, and no framing, because clicks on a page that can publish
+/// must not be hijacked.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A file of `src/ui`, and where it is.
+/// A file of `src/ui`, and its path.
 #[derive(Debug, Clone, Copy)]
 struct File {
     path: &'static str,
     content_type: &'static str,
     text: &'static str,
-    /// Whether a page of another origin may use it as a module.
-    for_others: bool,
+    /// Which pages may use it.
+    audience: Audience,
+}
+
+/// The pages that may use a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    /// The hub's own pages.
+    OwnPages,
+    /// Pages of every origin, which may import it as a module.
+    EveryPage,
 }
 
 macro_rules! file {
@@ -34,7 +43,7 @@ macro_rules! file {
             path: $path,
             content_type: $content_type,
             text: include_str!(concat!("../../ui/", $name)),
-            for_others: false,
+            audience: Audience::OwnPages,
         }
     };
     ($name:literal, $content_type:literal) => {
@@ -44,7 +53,7 @@ macro_rules! file {
 
 const FILES: [File; 12] = [
     file!("/", "index.html", "text/html; charset=utf-8"),
-    File { for_others: true, ..file!("/tidecast.js", "tidecast.js", "text/javascript; charset=utf-8") },
+    File { audience: Audience::EveryPage, ..file!("/tidecast.js", "tidecast.js", "text/javascript; charset=utf-8") },
     file!("icon.svg", "image/svg+xml"),
     file!("console.css", "text/css; charset=utf-8"),
     file!("console.js", "text/javascript; charset=utf-8"),
@@ -57,7 +66,7 @@ const FILES: [File; 12] = [
     file!("snippets.js", "text/javascript; charset=utf-8"),
 ];
 
-/// Where each file is, and what answers there.
+/// Returns the path and the handler of each file.
 pub(crate) fn routes() -> impl Iterator<Item = (&'static str, MethodRouter<Arc<App>>)> {
     FILES.into_iter().map(|file| (file.path, get(async move || file.into_response())))
 }
@@ -70,12 +79,12 @@ impl IntoResponse for File {
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
-            // So that a newer hub's page is not mixed with an older one's script.
+            // Keeps the page of a newer hub from being mixed with the script of an older one.
             (header::CACHE_CONTROL, "no-cache"),
         ];
         head.extend(lines.map(|(name, value)| (name, HeaderValue::from_static(value))));
-        if self.for_others {
-            // There is nothing secret in it, and a page can import a module of another origin only with this.
+        if self.audience == Audience::EveryPage {
+            // The file has no secrets, and a page can import a module of another origin only with this header.
             head.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             let resource_policy = HeaderName::from_static("cross-origin-resource-policy");
             head.insert(resource_policy, HeaderValue::from_static("cross-origin"));
@@ -100,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_it_comes_from_elsewhere() {
+    fn no_file_refers_to_another_origin() {
         for file in &FILES {
             for attribute in ["src=\"", "href=\"", "from \"", "import(\"", "url("] {
                 for (at, _) in file.text.match_indices(attribute) {
                     let address = &file.text[at + attribute.len()..];
                     let address = address.split(['"', ')']).next().unwrap();
-                    let elsewhere = address.contains("//") && !address.starts_with("${");
-                    assert!(!elsewhere, "{} takes {address}", file.path);
+                    let is_external = address.contains("//") && !address.starts_with("${");
+                    assert!(!is_external, "{} takes {address}", file.path);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Whether the hub lives, whether it can publish, and what it counts.
+//! `/healthz`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// `GET /healthz`: the process answers.
+/// `GET /healthz`: responds if the process runs.
 pub(crate) async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: every task of the hub runs, and the broker answers.
+/// `GET /readyz`: succeeds if every task of the hub runs and the broker is available.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     let missing = app.tasks.missing();
     if !missing.is_empty() {

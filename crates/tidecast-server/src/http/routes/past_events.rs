@@ -1,5 +1,7 @@
-//! A channel's newest events as JSON, written as they are read: a page of the history at a time, and the next once the client
-//! has taken it. A thousand events can be some megabytes, and a client that does not read them costs a page.
+//! Streams the newest events of a channel as JSON, a page of the history at a time.
+//!
+//! A thousand events can be some megabytes. The next page is read when the client has taken the one before, so a client that
+//! does not read costs one page.
 
 use axum::{BoxError, body::Body};
 use bytes::Bytes;
@@ -7,30 +9,30 @@ use futures_util::stream;
 use serde_json::json;
 use tidecast::{Channel, Hub, Position, broker::PastEvent};
 
-/// How many events the first page has. The next have as many as fit into [`PAGE_BYTES`], if they are like those before.
+/// Number of events of the first page. Later ones have as many as probably fit into [`PAGE_BYTES`].
 const FIRST_PAGE: usize = 1;
 
-/// How large a page is meant to be.
+/// Target size of a page, in bytes.
 const PAGE_BYTES: usize = 64 * 1024;
 
-/// Most events of a page.
+/// Maximum number of events of a page.
 const PAGE_EVENTS_MAX: usize = 128;
 
-/// See the module.
+/// The response body. See the module.
 pub(super) struct PastEvents {
     hub: Hub,
     channel: Channel,
-    /// What has been read, and up to where to read; `None` once that is done.
+    /// The position of the last event read and that of the last to read; `None` at the end.
     range: Option<(Position, Position)>,
     page: usize,
     written: Progress,
 }
 
-/// How far the document is.
+/// The progress of the JSON document.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Nothing,
-    /// Its beginning, and whether an event is there already.
+    /// The beginning is written, and perhaps events.
     Open {
         any: bool,
     },
@@ -38,7 +40,7 @@ enum Progress {
 }
 
 impl PastEvents {
-    /// The last so many events up to the newest, if there is any.
+    /// Creates a body with the last `last` events up to the newest, if the channel has one.
     pub(super) fn new(hub: Hub, channel: &Channel, newest: Option<Position>, last: usize) -> Self {
         let range = newest.map(|newest| {
             let before = Position { offset: newest.offset.saturating_sub(last as u64), ..newest };
@@ -47,7 +49,7 @@ impl PastEvents {
         Self { hub, channel: channel.clone(), range, page: FIRST_PAGE, written: Progress::Nothing }
     }
 
-    /// A body that ends with an error if the broker goes away meanwhile, so that nobody takes a part for the whole.
+    /// Returns the body. It ends with an error if the broker becomes unavailable, so that a part is not taken for the whole.
     pub(super) fn into_body(self) -> Body {
         Body::from_stream(stream::try_unfold(self, |mut events| async move {
             Ok::<_, BoxError>(events.next().await?.map(|bytes| (bytes, events)))
@@ -92,7 +94,7 @@ impl PastEvents {
     async fn read(&mut self) -> tidecast::Result<Vec<PastEvent>> {
         let Some((after, newest)) = self.range else { return Ok(Vec::new()) };
         let mut events = self.hub.history_after(&self.channel, after, self.page).await?.events;
-        // What has come since is another answer's, and so is all if the channel has begun anew.
+        // Later events are left out, and all if the channel was restarted.
         events.retain(|event| event.position.epoch == newest.epoch && event.position.offset <= newest.offset);
         self.range =
             events.last().filter(|last| last.position.offset < newest.offset).map(|last| (last.position, newest));

@@ -38,7 +38,7 @@ async fn invalid_queries_are_refused() {
         ("topic=a", "did you mean `channel`?"),
         ("stream=a", "did you mean `channel`?"),
         ("channel=a&chanel=b", "did you mean `channel`?"),
-        ("channel=a&t=1700000000", "`t` is not known here; known are channel, "),
+        ("channel=a&t=1700000000", "`t` is not known here; the known names are channel, "),
         ("channel=a&since=7", "did you mean `last_event_id`?"),
         ("open=%ff", "`open` is not UTF-8"),
         // Publishing refused repeated parameters, and a stream took the first.

@@ -1,4 +1,4 @@
-//! `POST /publish`.
+//! Handles `POST /publish`.
 
 use std::io::Write;
 
@@ -10,32 +10,35 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tidecast::{Hub, Published};
+use tidecast::{Hub, Published, internals::put_json_string};
 use tidecast_axum::Problem;
 use tidecast_serve::ConnectionInfo;
 
+use super::{
+    item::{OnConflict, PublishItem, PublishRequest},
+    parse::parse,
+};
 use crate::{
     app::App,
     auth::Permission,
     http::{
         body::{drain, read_full},
-        publish::{self, PublishItem, PublishRequest},
-        router::NO_SNIFF,
+        response::NO_SNIFF,
     },
 };
 
-/// Room for an answer, unless a name or an id is long.
-const ANSWER_BYTES: usize = 128;
+/// The size of most response bodies, in bytes.
+const RESPONSE_BYTES: usize = 128;
 
-/// Answers a request to publish.
-pub(crate) async fn answer<B>(app: &App, connection: &ConnectionInfo, request: Request<B>) -> Response
+/// Handles a request to publish.
+pub(crate) async fn handle<B>(app: &App, connection: &ConnectionInfo, request: Request<B>) -> Response
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let (head, mut body) = request.into_parts();
-    let timeout_after = app.settings.read().body_timeout;
-    let refusal = match app.auth.check(Permission::Publish, "", &head.headers) {
-        Ok(()) => match read_full(&mut body, &app.bodies, timeout_after).await {
+    let timeout = app.config.read().body_timeout;
+    let failure = match app.auth.check(Permission::Publish, "", &head.headers) {
+        Ok(()) => match read_full(&mut body, &app.bodies, timeout).await {
             Ok(body) => {
                 let query = head.uri.query().unwrap_or_default();
                 return publish(&app.hub, &head.headers, query, &body.bytes)
@@ -46,38 +49,38 @@ where
         },
         Err(refusal) => app.auth.refusals.respond(&connection.origin, refusal).await,
     };
-    // Whoever was waited for in vain is not waited for again.
-    if refusal.status() != StatusCode::REQUEST_TIMEOUT {
-        // Others may have the place meanwhile.
+    // After a time-out there is no further wait for the client.
+    if failure.status() != StatusCode::REQUEST_TIMEOUT {
+        // Another connection may take the place meanwhile.
         connection.activity.set_idle();
-        drain(&mut body, timeout_after).await;
+        drain(&mut body, timeout).await;
     }
-    refusal
+    failure
 }
 
 async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Response, Problem> {
-    let mut answer = Vec::with_capacity(ANSWER_BYTES);
-    match publish::read(hub, headers, query, body)? {
-        PublishRequest::Single(item) => put_answer(&mut answer, &publish_one(hub, item).await?),
-        PublishRequest::Batch(several) => put_answers(&mut answer, &publish_all(hub, several).await?),
+    let mut out = Vec::with_capacity(RESPONSE_BYTES);
+    match parse(hub, headers, query, body)? {
+        PublishRequest::Single(item) => put_result(&mut out, &publish_one(hub, item).await?),
+        PublishRequest::Batch(items) => put_results(&mut out, &publish_all(hub, items).await?),
     }
-    let mut response = Response::new(Body::from(answer));
+    let mut response = Response::new(Body::from(out));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     Ok(response)
 }
 
-/// Publishes one after the other. Where that fails half-way, those before are out already: the problem names them, so
-/// that the rest can be sent again.
-async fn publish_all(hub: &Hub, several: Vec<PublishItem>) -> Result<Vec<Published>, Problem> {
-    let mut all = Vec::with_capacity(several.len());
-    for (index, item) in several.into_iter().enumerate() {
+/// Publishes events one after the other. If one fails, the problem lists those before it, which are published, so that the
+/// client can send the rest again.
+async fn publish_all(hub: &Hub, items: Vec<PublishItem>) -> Result<Vec<Published>, Problem> {
+    let mut all = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
         match publish_one(hub, item).await {
             Ok(published) => all.push(published),
             Err(problem) => {
                 let mut before = Vec::new();
-                put_answers(&mut before, &all);
+                put_results(&mut before, &all);
                 let before: serde_json::Value = serde_json::from_slice(&before).unwrap_or_default();
                 return Err(problem.with("index", index).with("published", before));
             }
@@ -87,9 +90,9 @@ async fn publish_all(hub: &Hub, several: Vec<PublishItem>) -> Result<Vec<Publish
 }
 
 async fn publish_one(hub: &Hub, item: PublishItem) -> Result<Published, Problem> {
-    let PublishItem { publication, refuses_conflict } = item;
+    let PublishItem { publication, on_conflict } = item;
     let published = hub.publish_publication(publication).await.map_err(failed)?;
-    if refuses_conflict && published.differs {
+    if on_conflict == OnConflict::Reject && published.differs {
         let position = published.position.to_string();
         let why =
             "the idempotency key belongs to another event, which was published before; this event is not published";
@@ -98,27 +101,26 @@ async fn publish_one(hub: &Hub, item: PublishItem) -> Result<Published, Problem>
     Ok(published)
 }
 
-/// Why an event was not published. A broker whose answer was lost may have taken it all the same: whoever sends it again
-/// without a key may have it twice.
+/// Returns the problem of a failed publish. If the broker may have accepted the event, the problem says so: without an
+/// idempotency key, a repetition could publish it twice.
 fn failed(error: tidecast::Error) -> Problem {
     let in_doubt = error.is_in_doubt();
     let problem = Problem::from(error);
     if in_doubt { problem.with("in_doubt", true) } else { problem }
 }
 
-/// Appends the answer to one publish, with the newline that each answer ends with.
-pub(crate) fn put_answer(out: &mut Vec<u8>, published: &Published) {
+/// Appends the response to a single event, which ends with a newline.
+pub(super) fn put_result(out: &mut Vec<u8>, published: &Published) {
     put_object(out, published);
     out.push(b'\n');
 }
 
-/// Appends what came of one publish. By hand, as it is the same for each but for four values of which hardly one needs an
-/// escape.
+/// Appends the result of one publish. Written by hand, because only four values vary.
 fn put_object(out: &mut Vec<u8>, published: &Published) {
     out.extend_from_slice(b"{\"channel\":");
-    put_string(out, published.channel.as_str());
+    put_json_string(out, published.channel.as_str());
     out.extend_from_slice(b",\"id\":");
-    put_string(out, &published.id);
+    put_json_string(out, &published.id);
     // Writing to memory does not fail.
     let _ = write!(out, ",\"position\":\"{}\",\"receivers\":{}", published.position, published.receivers);
     if published.repeated {
@@ -130,18 +132,8 @@ fn put_object(out: &mut Vec<u8>, published: &Published) {
     out.extend_from_slice(if published.delayed { b",\"delayed\":true}" } else { b"}" });
 }
 
-fn put_string(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        let _ = serde_json::to_writer(out, text);
-        return;
-    }
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
-}
-
-/// Appends the answer to several, an array.
-fn put_answers(out: &mut Vec<u8>, published: &[Published]) {
+/// Appends the response to a batch, an array.
+fn put_results(out: &mut Vec<u8>, published: &[Published]) {
     out.push(b'[');
     for (index, published) in published.iter().enumerate() {
         if index > 0 {
@@ -166,9 +158,9 @@ mod tests {
         broker::{Broker, BrokerFuture, Deliveries, History, Since},
     };
 
-    use super::{PublishItem, publish_all, put_answers};
+    use super::*;
 
-    /// A broker that goes away after two events.
+    /// A broker that becomes unavailable after two events.
     #[derive(Debug)]
     struct GoesAway(AtomicU64);
 
@@ -209,11 +201,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_fails_half_way_is_answered_with_what_was_published() {
+    async fn a_batch_that_fails_half_way_lists_what_was_published() {
         let hub = Hub::builder().broker(Arc::new(GoesAway(AtomicU64::new(0)))).build();
         let item = || {
             let publication = Publication::new(Channel::default(), Event::text("x")).unwrap();
-            PublishItem { publication, refuses_conflict: false }
+            PublishItem { publication, on_conflict: OnConflict::Ignore }
         };
         let problem = publish_all(&hub, vec![item(), item(), item(), item()]).await;
         let response = problem.unwrap_err().into_response();
@@ -226,19 +218,19 @@ mod tests {
         assert_eq!(problem["in_doubt"], true);
     }
 
-    /// A hub that could not hear Redis answered a publish as any other, though its own readers heard nothing.
+    /// A hub without its pub/sub connection to Redis responded as ever, though its own subscribers received nothing.
     #[tokio::test]
-    async fn an_answer_says_that_this_hubs_readers_hear_later() {
+    async fn a_response_says_that_this_hubs_subscribers_receive_later() {
         let hub = Hub::new();
         let mut published = hub.publish("a", Event::text("x")).await.unwrap();
         published.delayed = true;
         let mut text = Vec::new();
-        super::put_answer(&mut text, &published);
+        put_result(&mut text, &published);
         assert!(text.ends_with(b",\"receivers\":0,\"delayed\":true}\n"), "{}", text.escape_ascii());
     }
 
     #[tokio::test]
-    async fn an_answer_is_the_json_of_its_values_whatever_they_are() {
+    async fn a_response_is_valid_json_for_all_values() {
         let hub = Hub::new();
         let mut all = Vec::new();
         for (channel, id) in [("a", "own"), ("\"ä\\", "\u{2028}\"'/\\é"), ("b", "")] {
@@ -247,7 +239,7 @@ mod tests {
             all.push(hub.publish(channel, event).await.unwrap());
         }
         let mut text = Vec::new();
-        put_answers(&mut text, &all);
+        put_results(&mut text, &all);
         let expected: Vec<_> = all
             .iter()
             .map(|published| {
