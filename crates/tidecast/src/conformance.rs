@@ -1,10 +1,10 @@
-//! What every broker must do, as tests that any of them can run.
+//! The contract of every broker, as test functions.
 //!
-//! A rule is a function that takes a broker which serves no hub yet, makes the hub, and panics where the broker breaks
-//! the rule. Each uses channels that nobody used before, so brokers may share a server. [`all`] runs one after the other.
+//! Each function tests one rule. It takes a broker that serves no hub yet, builds the hub, and panics if the broker breaks
+//! the rule. It uses channels that were never used before, so brokers may share a server. [`all`] runs every function.
 //!
-//! No rule knows a runtime: it awaits the broker and its own subscriptions, and nothing else. A broker that drops an
-//! event has the rule wait for ever, so run it under a time limit. It may be dropped at any point.
+//! The functions need no runtime of their own: they await the broker and their subscriptions, and nothing else. If a broker
+//! drops an event, the function waits for ever, so run it under a time limit. It may be dropped at any point.
 //!
 //! # Examples
 //!
@@ -55,14 +55,15 @@ pub async fn all<B: Broker>(make: impl AsyncFn() -> Arc<B>) {
     declarations_hold(make().await).await;
 }
 
-/// A broker that can be reached is ready.
+/// Tests that a broker that can be reached is ready.
 pub async fn is_ready(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     rig.broker.ready().await.expect("the broker is ready");
     rig.hub.ready().await.expect("the hub is ready");
 }
 
-/// The offsets of a channel are 1, 2, 3, in one epoch, and an event's id is its position unless it has its own.
+/// Tests that the offsets of a channel are 1, 2, 3 in one epoch, and that an event's id is its position unless it has its
+/// own.
 pub async fn positions_grow_by_one(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -80,7 +81,7 @@ pub async fn positions_grow_by_one(broker: Arc<dyn Broker>) {
     assert_eq!((published.id.as_str(), published.position.offset), ("order 17", 21));
 }
 
-/// Each reader gets each event once, in order, with all that the publisher said.
+/// Tests that each reader gets each event once, in order, with every field.
 pub async fn events_arrive_once_and_in_order(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -101,14 +102,14 @@ pub async fn events_arrive_once_and_in_order(broker: Arc<dyn Broker>) {
             assert_eq!(delivered.cursor.positions()[0].offset, number + 1);
         }
     }
-    // Whatever came twice would come before this.
+    // An event that came twice would come before this one.
     rig.publish(&channel, "last").await;
     for reader in &mut readers {
         assert_eq!(next_event(reader).await.frame.message().data, "last");
     }
 }
 
-/// From the id of its first block on, a subscription gets everything, whatever is published while it begins.
+/// Tests that a subscription gets every event after the id of its first block, even those published while it starts.
 pub async fn nothing_is_missed_once_subscribed(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -124,7 +125,7 @@ pub async fn nothing_is_missed_once_subscribed(broker: Arc<dyn Broker>) {
         let mut at = reader.cursor().positions()[0];
         while at != last {
             let next = next_event(&mut reader).await.cursor.positions()[0];
-            // A channel may have no epoch, or another one, before its first event.
+            // Before its first event, a channel may have no epoch or another one.
             let epoch = if at.offset == 0 { next.epoch } else { at.epoch };
             assert_eq!(next, Position { epoch, offset: at.offset + 1 });
             at = next;
@@ -132,7 +133,8 @@ pub async fn nothing_is_missed_once_subscribed(broker: Arc<dyn Broker>) {
     }
 }
 
-/// Events that are published at once get different positions, and every reader sees them in the order of those.
+/// Tests that events which are published at once get different positions, and that every reader gets them in the order of
+/// their positions.
 pub async fn publishers_at_once_share_one_order(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -156,7 +158,7 @@ pub async fn publishers_at_once_share_one_order(broker: Arc<dyn Broker>) {
     }
 }
 
-/// A channel has positions of its own, and its events reach its readers only.
+/// Tests that a channel has its own positions, and that its events reach only its readers.
 pub async fn channels_are_apart(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let (one, other) = (unused_channel(), unused_channel());
@@ -168,8 +170,8 @@ pub async fn channels_are_apart(broker: Arc<dyn Broker>) {
     assert_eq!(next_event(&mut reader).await.frame.message().data, "for you");
 }
 
-/// The same key in the same channel gets the answer of the first time, receivers included, is told if the event was another
-/// one, and delivers nothing.
+/// Tests that a repeated key in a channel returns the first result, with its receivers, reports whether the event differs,
+/// and delivers nothing.
 pub async fn a_key_answers_as_the_first_time(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -189,7 +191,7 @@ pub async fn a_key_answers_as_the_first_time(broker: Arc<dyn Broker>) {
     assert_eq!(next_event(&mut reader).await.frame.message().data, "second");
 }
 
-/// The same key in another channel is another key.
+/// Tests that a key in another channel is another key.
 pub async fn a_key_counts_in_its_channel(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     for channel in [unused_channel(), unused_channel()] {
@@ -199,7 +201,8 @@ pub async fn a_key_counts_in_its_channel(broker: Arc<dyn Broker>) {
     }
 }
 
-/// Of two publishes with one key at once the second waits for the first, and both answer alike.
+/// Tests that of two concurrent publishes with one key the second waits for the first, and that both return the same
+/// position.
 pub async fn a_key_used_twice_at_once_is_one_event(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -209,7 +212,7 @@ pub async fn a_key_used_twice_at_once_is_one_event(broker: Arc<dyn Broker>) {
     assert_eq!(rig.publish(&channel, "x").await.position.offset, one.position.offset + 1);
 }
 
-/// A publish that has begun and is not polled on, or is dropped, keeps publishers of other channels from nothing.
+/// Tests that a publish that is no longer polled, or is dropped, delays no publish to another channel.
 pub async fn a_publisher_that_stalls_holds_up_no_other_channel(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let stalled_channel = unused_channel();
@@ -219,7 +222,7 @@ pub async fn a_publisher_that_stalls_holds_up_no_other_channel(broker: Arc<dyn B
         assert_eq!(rig.publish(&unused_channel(), "x").await.position.offset, 1, "channel {offset}");
     }
     drop(stalled);
-    // It was accepted or was not; under its key it is safe to repeat.
+    // It was accepted or not. Under its key it is safe to repeat.
     let repeated = rig.publish_once(&stalled_channel, "x", "key").await;
     if let Poll::Ready(published) = begun {
         assert_eq!(repeated.position, published.expect("it is published").position);
@@ -227,7 +230,7 @@ pub async fn a_publisher_that_stalls_holds_up_no_other_channel(broker: Arc<dyn B
     assert_eq!(rig.publish(&stalled_channel, "x").await.position.offset, repeated.position.offset + 1);
 }
 
-/// History gives the newest events, or those after a position, oldest first and no more than asked for.
+/// Tests that the history returns the newest events, or those after a position, oldest first and no more than requested.
 pub async fn history_is_what_was_published(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -254,8 +257,8 @@ pub async fn history_is_what_was_published(broker: Arc<dyn Broker>) {
     assert_eq!(event.id(), positions[9].to_string());
 }
 
-/// History after a position of another life, or one that was never given out, is not complete; of a channel that was
-/// never used it is empty.
+/// Tests that the history after a position of another epoch, or one that was never given out, is not complete, and that the
+/// history of an unused channel is empty.
 pub async fn history_says_whether_it_is_complete(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -270,7 +273,7 @@ pub async fn history_says_whether_it_is_complete(broker: Arc<dyn Broker>) {
     }
 }
 
-/// History that is read in pages, each after the one before, is all of it: nothing twice, and nothing left out.
+/// Tests that a history that is read page by page has every event once.
 pub async fn history_goes_on_page_by_page(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -292,7 +295,7 @@ pub async fn history_goes_on_page_by_page(broker: Arc<dyn Broker>) {
     }
 }
 
-/// A subscription that resumes gets what it missed, then what is new, without a seam.
+/// Tests that a resumed subscription gets the events that it missed, then the new ones, without a gap.
 pub async fn a_resumed_subscription_continues(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -313,8 +316,8 @@ pub async fn a_resumed_subscription_continues(broker: Arc<dyn Broker>) {
     }
 }
 
-/// A position that a publish answered with is one to resume from, at once: also where this node has not heard of the
-/// event yet, and of the channel's first one.
+/// Tests that a reader can resume from a published position at once, even if this node has not received the event yet, and
+/// even from that of the channel's first event.
 pub async fn a_position_that_was_answered_resumes(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     for _ in 0..10 {
@@ -327,7 +330,7 @@ pub async fn a_position_that_was_answered_resumes(broker: Arc<dyn Broker>) {
     }
 }
 
-/// A channel that was forgotten begins again at 1, in another epoch, and has no past.
+/// Tests that a deleted channel starts over at offset 1, in another epoch, and has no history.
 pub async fn forgetting_starts_over(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -342,7 +345,7 @@ pub async fn forgetting_starts_over(broker: Arc<dyn Broker>) {
     assert_ne!(after.epoch, before.epoch);
 }
 
-/// A reader of a channel that is forgotten is told `restarted`, and goes on with what comes then.
+/// Tests that a reader of a channel that is deleted is told `restarted`, and continues with the events after that.
 pub async fn forgetting_tells_its_readers(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -357,7 +360,7 @@ pub async fn forgetting_tells_its_readers(broker: Arc<dyn Broker>) {
     assert_eq!(next_event(&mut reader).await.frame.message().data, "after");
 }
 
-/// After a channel's last reader has been gone for long, the next one misses nothing that was published meanwhile.
+/// Tests that a reader misses no event that was published while the channel had no reader for a while.
 pub async fn a_released_channel_loses_nothing(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let channel = unused_channel();
@@ -368,7 +371,7 @@ pub async fn a_released_channel_loses_nothing(broker: Arc<dyn Broker>) {
         rig.publish(&channel, &format!("{round} while nobody reads")).await;
         let start = Start::After(cursor.to_string().into());
         let mut reader = rig.hub.subscribe([channel.clone()], start).expect("the hub is open");
-        // A release that is late must not silence the reader that has come since.
+        // A late release must not cut off the reader that has come since.
         rig.broker.release(&channel);
         rig.publish(&channel, &format!("{round} live")).await;
         assert_eq!(next_event(&mut reader).await.frame.message().data, format!("{round} while nobody reads"));
@@ -378,10 +381,10 @@ pub async fn a_released_channel_loses_nothing(broker: Arc<dyn Broker>) {
     }
 }
 
-/// A control message reaches every node that is connected, the one that sends it included. The brokers are those of
-/// distinct nodes.
+/// Tests that a control message reaches every connected node, including the sender. The brokers are those of distinct
+/// nodes.
 ///
-/// The message is that a channel was forgotten, and each node has a log of it that no broker keeps up to date.
+/// The message says that a channel was deleted, and each node has a log of it that no broker keeps up to date.
 pub async fn control_messages_reach_every_node(brokers: impl IntoIterator<Item = Arc<dyn Broker>>) {
     let rigs: Vec<Rig> = brokers.into_iter().map(Rig::new).collect();
     for sender in &rigs {
@@ -400,8 +403,8 @@ pub async fn control_messages_reach_every_node(brokers: impl IntoIterator<Item =
     }
 }
 
-/// The metrics are the same at every call, each with a name of its own. A broker that declares that it publishes at once
-/// does.
+/// Tests that the metrics are the same at every call and have distinct names, and that a broker that declares that it
+/// publishes at once does so.
 pub async fn declarations_hold(broker: Arc<dyn Broker>) {
     let rig = Rig::new(broker);
     let names = || rig.broker.metrics().iter().map(|metric| metric.name).collect::<Vec<_>>();

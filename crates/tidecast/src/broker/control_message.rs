@@ -1,14 +1,14 @@
-//! Control messages: what a hub tells every node of its broker, its own included.
+//! Control messages: short messages from a hub to every node of its broker, including its own.
 //!
-//! A message is text: a topic, a space, and what the topic says. A node ignores a topic that it does not know, as it may
-//! be that of a newer node.
+//! A message is text: a topic, a space, and the rest. A node ignores an unknown topic, because it may be that of a newer
+//! node.
 
 use crate::{Channel, limits::CONTROL_BYTES_MAX};
 
 /// A control message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ControlMessage {
-    /// The channel was forgotten. The broker tells the nodes that read it; a node that no longer does drops its log.
+    /// The channel was deleted. The broker tells the nodes that read it. A node that no longer reads it drops its log.
     Forgotten(Channel),
 }
 
@@ -19,7 +19,7 @@ impl ControlMessage {
         }
     }
 
-    /// Parses a message; `None` if it is too long, malformed, or of an unknown topic.
+    /// Parses a message. Returns `None` if it is too long, malformed, or of an unknown topic.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > CONTROL_BYTES_MAX {
             return None;

@@ -21,13 +21,13 @@ pub struct Metric {
     pub help: &'static str,
     /// The unit as it ends the name, such as `bytes`; `None` for a plain number.
     pub unit: Option<&'static str>,
-    /// An alert worth having on it, if there is one.
+    /// An alert to have on it, if any.
     pub alert: Option<Alert>,
     /// The type and the present value.
     pub value: MetricValue,
 }
 
-/// The type and the present value of a [`Metric`]. Exhaustive, so that whatever exposes metrics handles every type.
+/// The type and the present value of a [`Metric`]. It is exhaustive, so that a server handles every type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetricValue {
     /// A number that only grows while the process runs.

@@ -1,4 +1,4 @@
-//! What the rules are written with: a broker behind a hub, channels that nobody used, and two futures at once.
+//! The tools of the rules: a broker with a hub, unused channels, and two futures at once.
 
 use std::{
     future::poll_fn,
@@ -25,10 +25,10 @@ impl Rig {
         Self { hub: Hub::builder().broker(broker.clone()).clock(clock.clone()).build(), broker, clock }
     }
 
-    /// A live subscription, from where it knows its position on.
+    /// Subscribes and waits until the subscription knows its position.
     pub(super) async fn subscribe(&self, channel: &Channel) -> Subscription {
         let mut subscription = self.hub.subscribe([channel.clone()], Start::Live).expect("the hub is open");
-        // Where the broker has not told the position yet, the id is all that the first batch has room for.
+        // If the broker has not told the position yet, the first batch has room for the id only.
         if !subscription.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:") {
             let mut batch = Batch::new();
             assert!(poll_fn(|context| subscription.poll_batch(context, &mut batch, 1)).await, "the hub is open");
@@ -48,7 +48,7 @@ impl Rig {
     }
 }
 
-/// Waits for a condition that no waker tells of, on whatever runtime.
+/// Polls until a condition holds, on any runtime.
 pub(super) async fn until(condition: impl Fn() -> bool) {
     poll_fn(|context| {
         if condition() {
@@ -65,7 +65,7 @@ pub(super) fn publication(channel: &Channel, data: &str, key: Option<&str>) -> P
     Publication { channel: channel.clone(), event: Event::text(data), idempotency_key }
 }
 
-/// A channel that nobody has used, wherever the broker keeps its own.
+/// Returns a channel that was never used, even on a shared server.
 pub(super) fn unused_channel() -> Channel {
     Channel::new(&format!("conformance {:?}", Epoch::random())).expect("a name")
 }
@@ -77,7 +77,7 @@ pub(super) async fn next_event(subscription: &mut Subscription) -> Delivered {
     }
 }
 
-/// Awaits two futures at once, on whatever runtime.
+/// Awaits two futures at once, on any runtime.
 pub(super) async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut a_done, mut b_done) = (None, None);

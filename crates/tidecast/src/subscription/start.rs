@@ -16,6 +16,7 @@ use crate::{
 
 /// Where a subscription starts to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Start {
     /// At the events that are published from now on, even while the broker is still opening the channel.
     ///
