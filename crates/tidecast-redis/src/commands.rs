@@ -30,7 +30,7 @@ pub(crate) use self::{
 use crate::{
     RedisConfig,
     address::Address,
-    connection::Connector,
+    connector::Connector,
     error::CallError,
     reply::{ReplyOutcome, text},
     topology::Endpoint,

@@ -14,9 +14,11 @@ mod write_error;
 
 mod address;
 mod backoff;
+mod command_connection;
 mod commands;
-mod connection;
+mod connector;
 mod error;
+mod handshake;
 mod reply;
 mod tls;
 mod topology;

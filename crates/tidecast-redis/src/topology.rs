@@ -2,15 +2,12 @@
 
 pub(crate) mod cluster;
 pub(crate) mod sentinel;
+pub(crate) mod slot_map;
 
 use std::{future::Future, sync::Arc};
 
 use self::sentinel::Sentinels;
-use crate::{
-    address::Address,
-    connection::{Connector, ExpectedRole},
-    error::CallError,
-};
+use crate::{address::Address, connector::Connector, error::CallError, handshake::ExpectedRole};
 
 /// A primary, by the way to find it.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{node::RedisNode, request::Request, router::Router};
 use crate::{
-    address::Address, backoff::Backoff, connection::CommandConnection, error::CallError, reply::ReplyOutcome,
-    topology::cluster::redirected,
+    address::Address, backoff::Backoff, command_connection::CommandConnection, error::CallError, reply::ReplyOutcome,
+    topology::slot_map::parse_redirection,
 };
 
 /// A call under way.
@@ -71,18 +71,18 @@ impl<'a> Attempts<'a> {
             match self.attempt().await {
                 AttemptOutcome::Reply(outcome, node, connection) => {
                     if let Some(done) = self.handle_reply(outcome, &node, &connection).await {
-                        return done.map_err(|failure| self.with_doubt(failure));
+                        return done.map_err(|error| self.with_doubt(error));
                     }
                 }
-                AttemptOutcome::NotSent(failure) => {
-                    self.handle_unreachable(failure).await.map_err(|failure| self.with_doubt(failure))?
+                AttemptOutcome::NotSent(error) => {
+                    self.handle_unreachable(error).await.map_err(|error| self.with_doubt(error))?
                 }
                 AttemptOutcome::Lost(reason) => {
                     self.maybe_executed = true;
                     if !self.request.repeatable() || Instant::now() >= self.deadline {
                         return Err(CallError::maybe_executed(reason));
                     }
-                    self.pause(reason).await.map_err(|failure| self.with_doubt(failure))?;
+                    self.pause(reason).await.map_err(|error| self.with_doubt(error))?;
                 }
             }
         }
@@ -94,17 +94,17 @@ impl<'a> Attempts<'a> {
             Some(address) => self.router.node_at(address),
             None => match self.router.node_of(self.request.key(), self.deadline).await {
                 Ok(node) => node,
-                Err(failure) => return AttemptOutcome::NotSent(failure),
+                Err(error) => return AttemptOutcome::NotSent(error),
             },
         };
         // Held until the reply arrives.
         let _permit = match node.permits(1, self.deadline).await {
             Ok(permit) => permit,
-            Err(failure) => return AttemptOutcome::NotSent(failure),
+            Err(error) => return AttemptOutcome::NotSent(error),
         };
         let connection = match node.connection(self.deadline).await {
             Ok(connection) => connection,
-            Err(failure) => return AttemptOutcome::NotSent(failure),
+            Err(error) => return AttemptOutcome::NotSent(error),
         };
         let command = self.request.command(self.with_source);
         match send(&node, &connection, &command, asking.is_some(), self.deadline).await {
@@ -135,8 +135,8 @@ impl<'a> Attempts<'a> {
             }
             ReplyOutcome::NoScript => self.with_source = true,
             ReplyOutcome::Moved { .. } | ReplyOutcome::Ask { .. } => {
-                let Err(failure) = self.redirect(outcome, connection).await else { return None };
-                return Some(Err(failure));
+                let Err(error) = self.redirect(outcome, connection).await else { return None };
+                return Some(Err(error));
             }
             ReplyOutcome::Unavailable(message) => return self.pause(message).await.err().map(Err),
             ReplyOutcome::NotPrimary(message) => {
@@ -151,7 +151,7 @@ impl<'a> Attempts<'a> {
 
     async fn redirect(&mut self, outcome: ReplyOutcome, connection: &CommandConnection) -> Result<(), CallError> {
         let (ReplyOutcome::Moved { node, .. } | ReplyOutcome::Ask { node }) = &outcome else { return Ok(()) };
-        let address = redirected(node, &connection.address)
+        let address = parse_redirection(node, &connection.address)
             .ok_or_else(|| CallError::Protocol(format!("redirected to {node:?}, which is not an address")))?;
         let known = match outcome {
             ReplyOutcome::Moved { slot, .. } => self.router.moved(slot, &address),
@@ -176,13 +176,13 @@ impl<'a> Attempts<'a> {
 
     /// Waits for another node if that may help: in a Cluster, where another may take over the slots, and after the primary
     /// was demoted. Otherwise returns the error at once.
-    async fn handle_unreachable(&mut self, failure: CallError) -> Result<(), CallError> {
-        let is_unavailable = matches!(failure, CallError::Unavailable { .. });
+    async fn handle_unreachable(&mut self, error: CallError) -> Result<(), CallError> {
+        let is_unavailable = matches!(error, CallError::Unavailable { .. });
         if !is_unavailable || !(self.demoted || self.router.is_cluster()) {
-            return Err(failure);
+            return Err(error);
         }
-        self.router.refresh(self.deadline).await.map_err(|_| failure.clone())?;
-        self.pause(failure.reason().to_owned()).await
+        self.router.refresh(self.deadline).await.map_err(|_| error.clone())?;
+        self.pause(error.reason().to_owned()).await
     }
 
     /// Waits for a moment. Fails with the reason if the deadline is earlier.
@@ -196,10 +196,10 @@ impl<'a> Attempts<'a> {
     }
 
     /// Adds to an error that an earlier attempt may have been executed.
-    fn with_doubt(&self, failure: CallError) -> CallError {
-        match failure {
+    fn with_doubt(&self, error: CallError) -> CallError {
+        match error {
             CallError::Unavailable { reason, .. } if self.maybe_executed => CallError::maybe_executed(reason),
-            failure => failure,
+            error => error,
         }
     }
 }

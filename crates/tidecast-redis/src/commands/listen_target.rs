@@ -1,16 +1,10 @@
 //! The nodes at which pub/sub workers have to listen to miss nothing: one, or with sharded channels every primary.
 
-use std::sync::Arc;
-
-use redis::PushInfo;
-use tokio::time::timeout;
-
 use super::{Commands, router::NodeSet};
 use crate::{
     address::Address,
     error::CallError,
-    pubsub::connection::{OnPush, PubSubConnection},
-    topology::{Endpoint, cluster::slot},
+    topology::{Endpoint, slot_map::slot},
 };
 
 /// A node to listen at, whatever slots it has.
@@ -48,34 +42,14 @@ impl Commands {
         }
     }
 
-    /// Connects to a target for pub/sub. `on_push` runs in the task that reads the socket, and must not block.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the socket.
-    pub(crate) async fn listen(
-        &self,
-        target: &ListenTarget,
-        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<PubSubConnection, CallError> {
-        let endpoint = match (&self.router.nodes, &target.address) {
-            (_, Some(address)) => Endpoint::ClusterNode(address.clone()),
-            (NodeSet::Single { endpoint, .. }, None) => endpoint.clone(),
+    /// Returns the endpoint of a target.
+    pub(crate) fn endpoint_of(&self, target: &ListenTarget) -> Result<Endpoint, CallError> {
+        match (&self.router.nodes, &target.address) {
+            (_, Some(address)) => Ok(Endpoint::ClusterNode(address.clone())),
+            (NodeSet::Single { endpoint, .. }, None) => Ok(endpoint.clone()),
             (NodeSet::Cluster { .. }, None) => {
-                return Err(CallError::Protocol("the target is of another deployment".to_owned()));
+                Err(CallError::Protocol("the target is of another deployment".to_owned()))
             }
-        };
-        let connector = &self.router.connector;
-        // Shared, because Sentinels may name one node after the other.
-        let on_push: OnPush = Arc::new(on_push);
-        let time = connector.config.connect_timeout;
-        let opened = timeout(
-            time,
-            Box::pin(endpoint.connect(connector, |address, expected| {
-                let on_push = Arc::clone(&on_push);
-                async move { PubSubConnection::open(connector, &address, expected, on_push).await }
-            })),
-        );
-        opened.await.unwrap_or_else(|_| Err(CallError::unavailable(format!("no connection within {time:?}"))))
+        }
     }
 }

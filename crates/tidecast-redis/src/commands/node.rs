@@ -11,10 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    address::Address,
-    backoff::Backoff,
-    connection::{CommandConnection, Connector},
-    error::CallError,
+    address::Address, backoff::Backoff, command_connection::CommandConnection, connector::Connector, error::CallError,
     topology::Endpoint,
 };
 
@@ -66,11 +63,11 @@ impl RedisNode {
             }
             match (&state.connecting, &state.retry_after) {
                 (Some(connecting), _) => connecting.clone(),
-                (None, Some((until, failure))) if Instant::now() < *until => return Err(failure.clone()),
+                (None, Some((until, error))) if Instant::now() < *until => return Err(error.clone()),
                 (None, _) => {
-                    let (tell, connecting) = watch::channel(None);
+                    let (sender, connecting) = watch::channel(None);
                     state.connecting = Some(connecting.clone());
-                    tokio::spawn(Arc::clone(self).connect(tell));
+                    tokio::spawn(Arc::clone(self).connect(sender));
                     connecting
                 }
             }
@@ -111,7 +108,7 @@ impl RedisNode {
         }
     }
 
-    async fn connect(self: Arc<Self>, tell: watch::Sender<Option<ConnectResult>>) {
+    async fn connect(self: Arc<Self>, result: watch::Sender<Option<ConnectResult>>) {
         // If this panics or the runtime ends, later calls must not wait for it.
         let connecting_guard = ConnectingGuard(&self);
         let switched = self.connector.switched.subscribe();
@@ -144,17 +141,17 @@ impl RedisNode {
                 state.connection = None;
                 state.retry_after = None;
             }
-            Err(failure) => {
+            Err(error) => {
                 // At least half of the pause, so that even the first one holds off a crowd of calls.
                 let pause = state.backoff.after_failure(fastrand::f64() / 2.0 + 0.5);
-                tracing::debug!(reason = %failure, ?pause, "redis: cannot connect");
+                tracing::debug!(reason = %error, ?pause, "redis: cannot connect");
                 state.connection = None;
-                state.retry_after = Some((Instant::now() + pause, failure.clone()));
+                state.retry_after = Some((Instant::now() + pause, error.clone()));
             }
         }
         drop(state);
         drop(connecting_guard);
-        tell.send_replace(Some(connected));
+        result.send_replace(Some(connected));
     }
 }
 

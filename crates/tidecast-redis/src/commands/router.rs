@@ -11,12 +11,13 @@ use super::node::RedisNode;
 use crate::{
     address::Address,
     config::Deployment,
-    connection::Connector,
+    connector::Connector,
     error::CallError,
     topology::{
         Endpoint,
-        cluster::{ClusterTopology, SlotMap, slot},
+        cluster::ClusterTopology,
         sentinel::Sentinels,
+        slot_map::{SlotMap, slot},
     },
 };
 

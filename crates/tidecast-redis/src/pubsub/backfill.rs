@@ -57,7 +57,7 @@ pub(crate) async fn backfill(
         let before: Vec<_> = tasks.iter().map(|task| deliveries.position(&task.channel)).collect();
         let calls = tasks.iter().zip(&before).map(|(task, here)| history_call(&context, task, *here)).collect();
         let replies = context.commands.call_all(calls).await;
-        // Without a history every event must be heard. Once this connection has answered too, all that was published
+        // Without a history every event must be received. Once this connection has answered too, all that was published
         // before the calls has arrived, and is buffered.
         if !context.config.keeps_history() && connection.ping().await.is_err() {
             failed.extend(tasks);

@@ -19,8 +19,10 @@ use tokio::{
 use self::pending::{AwaitedReply, PendingReplies};
 use crate::{
     address::Address,
-    connection::{Connector, ExpectedRole, handshake_commands, verify_handshake},
+    commands::{Commands, ListenTarget},
+    connector::Connector,
     error::CallError,
+    handshake::{ExpectedRole, handshake_commands, verify_handshake},
     reply::ReplyOutcome,
     transport::Transport,
 };
@@ -40,6 +42,28 @@ pub(crate) struct PubSubConnection {
 pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
 
 impl PubSubConnection {
+    /// Connects to a target. `on_push` runs in the task that reads the socket, and must not block.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
+    pub(crate) async fn connect(
+        commands: &Commands,
+        target: &ListenTarget,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Self, CallError> {
+        let (endpoint, connector) = (commands.endpoint_of(target)?, commands.connector());
+        // Shared, because Sentinels may name one node after the other.
+        let on_push: OnPush = Arc::new(on_push);
+        let opening = endpoint.connect(connector, |address, expected| {
+            let on_push = Arc::clone(&on_push);
+            async move { Self::open(connector, &address, expected, on_push).await }
+        });
+        let limit = connector.config.connect_timeout;
+        let opened = timeout(limit, Box::pin(opening)).await;
+        opened.unwrap_or_else(|_| Err(CallError::unavailable(format!("no connection within {limit:?}"))))
+    }
+
     /// Connects and begins to read. The caller sets the deadline.
     pub(crate) async fn open(
         connector: &Connector,

@@ -9,14 +9,8 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    address::Address,
-    backoff::Backoff,
-    connection::{Connector, ExpectedRole},
-    context::BrokerContext,
-    error::CallError,
-    pubsub::connection::PubSubConnection,
-    reply::text,
-    supervise::FailPoint,
+    address::Address, backoff::Backoff, connector::Connector, context::BrokerContext, error::CallError,
+    handshake::ExpectedRole, pubsub::connection::PubSubConnection, reply::text, supervise::FailPoint,
 };
 
 /// The pauses between attempts to reach a Sentinel. They are long, because the others announce the same.
@@ -34,7 +28,7 @@ pub(crate) async fn watch(context: &Arc<BrokerContext>, sentinel: &Address, serv
                 backoff.reset();
                 ended
             }
-            Err(failure) => failure.to_string(),
+            Err(error) => error.to_string(),
         };
         let retry_in = backoff.after_failure(fastrand::f64());
         tracing::debug!(%sentinel, reason, ?retry_in, "redis: cannot watch a sentinel; retrying");

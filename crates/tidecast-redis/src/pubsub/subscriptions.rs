@@ -5,8 +5,10 @@
 //! starts another backfill. Nothing here waits or talks to Redis; `worker` and `backfill` do.
 
 mod arrival;
+mod backfill_task;
 mod channel;
 mod go_live;
+mod message;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +26,7 @@ use self::channel::{Phase, SubscribedChannel};
 use crate::stats::RedisCounters;
 
 pub(crate) use self::{
-    channel::{BackfillCause, BackfillTask, LiveFrom},
+    backfill_task::{BackfillCause, BackfillTask, LiveFrom},
     go_live::GoLive,
 };
 

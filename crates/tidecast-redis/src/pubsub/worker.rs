@@ -137,7 +137,8 @@ impl PubSubWorker {
             let connecting = async {
                 let target = find_target().await?;
                 let (worker, shared) = (self.clone(), context.clone());
-                context.commands.listen(&target, move |push| worker.on_push(&shared, push)).await
+                let on_push = move |push| worker.on_push(&shared, push);
+                PubSubConnection::connect(&context.commands, &target, on_push).await
             };
             let reason = match connecting.await {
                 Ok(connection) => {

@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     address::Address,
-    connection::{Connector, ExpectedRole},
+    connector::Connector,
     error::CallError,
+    handshake::ExpectedRole,
     reply::{self, ReplyOutcome},
 };
 
@@ -57,7 +58,7 @@ impl Sentinels {
             return Ok(connected);
         }
         let first = self.first.load(Ordering::Relaxed);
-        let mut failures: Vec<String> = Vec::new();
+        let mut errors: Vec<String> = Vec::new();
         for index in (0..self.addresses.len()).map(|index| (first + index) % self.addresses.len()) {
             let attempt = async {
                 let node = self.ask(&self.addresses[index], connector).await?;
@@ -70,12 +71,12 @@ impl Sentinels {
                 }
                 // The node would reject the next attempt too.
                 Err(CallError::Rejected(message)) => return Err(CallError::Rejected(message)),
-                Err(failure) => failures.push(failure.reason().to_owned()),
+                Err(error) => errors.push(error.reason().to_owned()),
             }
         }
         // Often all Sentinels name the same node.
-        failures.dedup();
-        Err(CallError::unavailable(format!("no primary of {:?} found: {}", self.service, failures.join("; "))))
+        errors.dedup();
+        Err(CallError::unavailable(format!("no primary of {:?} found: {}", self.service, errors.join("; "))))
     }
 
     async fn ask(&self, sentinel: &Address, connector: &Connector) -> Result<Address, CallError> {

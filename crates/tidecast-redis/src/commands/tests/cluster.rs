@@ -3,7 +3,7 @@
 use tidecast_test::{free_port, redis::RedisCluster};
 
 use super::*;
-use crate::topology::cluster::slot;
+use crate::topology::slot_map::slot;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_reaches_the_node_of_its_key() {

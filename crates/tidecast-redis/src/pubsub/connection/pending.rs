@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn the_end_fails_pending_and_later_requests() {
-        let (tell, ended) = watch::channel(None);
-        let pending = PendingReplies::new(tell);
+        let (sender, ended) = watch::channel(None);
+        let pending = PendingReplies::new(sender);
         let mut before = pending.push(vec![AwaitedReply::Pong], || ());
         pending.end("first");
         pending.end("second");

@@ -12,7 +12,7 @@ use tidecast_test::{
 use tokio::time::Instant;
 
 use crate::{
-    RedisConfig, commands::Commands, error::CallError, pubsub::connection::PubSubConnection, topology::cluster::slot,
+    RedisConfig, commands::Commands, error::CallError, pubsub::connection::PubSubConnection, topology::slot_map::slot,
 };
 
 type Pushes = Arc<Mutex<Vec<PushInfo>>>;
@@ -29,7 +29,7 @@ async fn listen(commands: &Commands) -> (PubSubConnection, Pushes) {
         let pushes = Arc::clone(&pushes);
         move |push| pushes.lock().push(push)
     };
-    (commands.listen(&target, on_push).await.expect("it is there"), pushes)
+    (PubSubConnection::connect(&commands, &target, on_push).await.expect("it is there"), pushes)
 }
 
 fn of_kind(pushes: &Pushes, kind: &PushKind) -> Vec<Vec<Value>> {
@@ -84,7 +84,7 @@ async fn the_end_is_detected_and_dropping_closes_the_socket() {
         assert!(matches!(result, Err(CallError::Unavailable { .. })), "{result:?}");
     }
     let targets = commands.listen_targets(true).await.expect("one");
-    assert!(commands.listen(&targets[0], |_| ()).await.is_err());
+    assert!(PubSubConnection::connect(&commands, &targets[0], |_| ()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,7 +141,7 @@ async fn a_wrong_password_and_a_replica_have_different_errors() {
     for url in [&wrong, &server.url()] {
         let commands = commands(url);
         let target = commands.listen_targets(false).await.expect("one").remove(0);
-        let result = commands.listen(&target, |_| ()).await.expect_err("no password");
+        let result = PubSubConnection::connect(&commands, &target, |_| ()).await.expect_err("no password");
         assert!(
             matches!(&result, CallError::Rejected(message) if message.contains("PASS") || message.contains("NOAUTH")),
             "{result:?}"
@@ -151,7 +151,7 @@ async fn a_wrong_password_and_a_replica_have_different_errors() {
     primary.command(&["REPLICAOF", "127.0.0.1", &server.port.to_string()]);
     let commands = commands(&primary.url());
     let target = commands.listen_targets(false).await.expect("one").remove(0);
-    let result = commands.listen(&target, |_| ()).await.expect_err("a replica");
+    let result = PubSubConnection::connect(&commands, &target, |_| ()).await.expect_err("a replica");
     assert!(matches!(&result, CallError::Unavailable { reason, .. } if reason.contains("is a replica")), "{result:?}");
 }
 
@@ -166,7 +166,11 @@ async fn sharded_channels_are_at_the_node_of_their_slot() {
     let mut connections = Vec::new();
     for target in &targets {
         let pushes = Arc::clone(&pushes);
-        connections.push(commands.listen(target, move |push| pushes.lock().push(push)).await.expect("it is there"));
+        connections.push(
+            PubSubConnection::connect(&commands, target, move |push| pushes.lock().push(push))
+                .await
+                .expect("it is there"),
+        );
     }
     let names: Vec<String> = (0..60).map(|index| format!("channel {index}")).collect();
     let at =

@@ -3,14 +3,12 @@
 //! Runs in the task that reads the socket, one message after the other, and never waits. On a live channel it takes the
 //! table's lock once, for one look-up, and then the log's.
 
-use tidecast::{
-    Channel, Position,
-    broker::{AppendOutcome, Deliveries, EncodedEvent},
-};
+use tidecast::Position;
 
 use super::{
     BackfillCause, BackfillTask, Subscriptions,
-    channel::{Phase, PubSubMessage},
+    channel::Phase,
+    message::{MessageOutcome, PubSubMessage, append},
 };
 use crate::{
     codec::{self, Decoded, InvalidPayload},
@@ -83,42 +81,4 @@ impl Subscriptions {
         }
         invalid.position
     }
-}
-
-/// The outcome of appending a message to its log.
-#[derive(Debug)]
-pub(super) enum MessageOutcome {
-    /// The log has it, or no reader wants it.
-    Applied,
-    /// It does not follow the log.
-    OutOfOrder(PubSubMessage),
-    /// The log has another event at its position; one of the two is not genuine.
-    Conflict(Position),
-}
-
-/// Appends a message to its channel's log and wakes the readers.
-pub(super) fn append(deliveries: &Deliveries, channel: &Channel, message: PubSubMessage) -> MessageOutcome {
-    let outcome = match &message {
-        PubSubMessage::Native { position, event } => {
-            deliveries.append_at(channel, *position, &EncodedEvent::new(event))
-        }
-        PubSubMessage::Foreign(event) => deliveries.append_foreign(channel, &EncodedEvent::new(event)),
-        PubSubMessage::Partial(position) => {
-            let has_it = |here: Position| here.epoch == position.epoch && here.offset >= position.offset;
-            let is_known = deliveries.position(channel).is_some_and(has_it);
-            return if is_known { MessageOutcome::Applied } else { MessageOutcome::OutOfOrder(message) };
-        }
-    };
-    match outcome {
-        // Dropping it wakes the readers.
-        AppendOutcome::Appended(appended) => drop(appended),
-        AppendOutcome::Duplicate | AppendOutcome::Closed => {}
-        AppendOutcome::Conflict => return message.position().map_or(MessageOutcome::Applied, MessageOutcome::Conflict),
-        AppendOutcome::Gap if matches!(message, PubSubMessage::Native { .. }) => {
-            return MessageOutcome::OutOfOrder(message);
-        }
-        // A foreign event finds no log only if no subscription reads the channel.
-        AppendOutcome::Gap => {}
-    }
-    MessageOutcome::Applied
 }

@@ -10,8 +10,9 @@ use tidecast::{
 
 use super::{
     Name, Subscriptions,
-    arrival::{MessageOutcome, append},
-    channel::{BackfillTask, LiveFrom, Phase, PubSubMessage},
+    backfill_task::{BackfillTask, LiveFrom},
+    channel::Phase,
+    message::{MessageOutcome, PubSubMessage, append},
 };
 use crate::stats::count;
 
@@ -36,7 +37,7 @@ impl Subscriptions {
         true
     }
 
-    /// Replaces buffered events by the history's at the same positions, up to `verified_to`: whoever may publish on Redis
+    /// Replaces buffered events by the history's at the same positions, up to `verified_to`: a program that may publish on Redis
     /// can forge a position.
     pub(crate) fn correct_buffered(
         &self,
