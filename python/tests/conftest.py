@@ -1,4 +1,4 @@
-"""Fixtures that several files use."""
+"""Fixtures of several files."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ import pytest
 from flask import Flask
 from support.hub import Hub
 from support.redis_server import RedisServer
-from support.server import OF_THE_MACHINE
+from support.server import INHERITED_SETTINGS
 
 from tidecast.flask_sse import ServerSentEventsBlueprint
+from tidecast.sse import Publisher
 
 _names = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def _nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in OF_THE_MACHINE:
+def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in INHERITED_SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def channel() -> str:
-    """A channel that no other test has: the memory of this process is that of all tests."""
+    """Returns a channel of this test alone, because all tests share the memory of this process."""
     return f"channel {next(_names)}"
 
 
 @pytest.fixture
 def blueprint() -> ServerSentEventsBlueprint:
-    """A blueprint of the test's own, as handlers would stay on the module's."""
+    """Returns a blueprint of this test alone, because handlers would stay on the module's."""
     made = ServerSentEventsBlueprint("sse", __name__)
     made.add_url_rule(rule="", endpoint="stream", view_func=made.stream)
     return made
@@ -39,7 +40,7 @@ def blueprint() -> ServerSentEventsBlueprint:
 
 @pytest.fixture
 def app(blueprint: ServerSentEventsBlueprint) -> Flask:
-    """An application with the blueprint at `/stream`, which is registered when it is first asked for."""
+    """Returns an application on which the test registers the blueprint."""
     made = Flask("tests")
     made.config["TESTING"] = True
     return made
@@ -47,20 +48,26 @@ def app(blueprint: ServerSentEventsBlueprint) -> Flask:
 
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
+    """Starts a Redis for this test."""
     with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    """A hub of the test's own, with a key, whose streams need a ticket."""
+    """Starts a hub for this test, whose streams need a ticket or the key."""
     with Hub(tmp_path / "hub.log") as running:
         yield running
 
 
 @pytest.fixture
 def on_hub(app: Flask, hub: Hub) -> Flask:
-    """The application on that hub."""
+    """Returns the application, set to publish to the hub."""
     app.config.update(hub.settings)
     return app
+
+
+@pytest.fixture
+def publisher() -> Publisher:
+    """Returns a publisher without subscribers."""
+    return Publisher()

@@ -1,4 +1,4 @@
-"""The blueprint in memory: what Flask-SSE's does, and what hurt its users and is gone."""
+"""The blueprint in memory: the behaviour of Flask-SSE, and its mended faults."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def served(app: Flask, blueprint: ServerSentEventsBlueprint) -> Flask:
 
 
 class Reader:
-    """What a client has of a stream so far."""
+    """A client that reads a stream."""
 
     def __init__(self, response: TestResponse) -> None:
         self._pieces: Iterator[bytes] = iter(response.response)  # type: ignore[arg-type]
         self._text = ""
 
     def until(self, words: str) -> str:
-        """Read on until these words have come; answers with all before them."""
+        """Reads until these words arrive, and returns the text before them."""
         while words not in self._text:
             self._text += next(self._pieces).decode()
         before, _, self._text = self._text.partition(words)
@@ -63,7 +63,7 @@ def test_publish_returns_the_number_of_streams(
 def test_only_the_first_channel_counts_as_guards_read_that_one(
     app: Flask, blueprint: ServerSentEventsBlueprint
 ) -> None:
-    """The guard of Flask-SSE's documentation, and a client that hides the guarded channel behind a public one."""
+    """A client names the guarded channel of Flask-SSE's documentation after a public one."""
 
     @blueprint.before_request
     def check_access() -> None:
@@ -93,8 +93,8 @@ def test_several_channels_if_the_application_allows_them(
         blueprint.publish("two", channel=f"{channel}b")
         blueprint.publish("three", channel=f"{channel}a")
         with streamed(served, query, Last_Event_ID=last) as reader:
-            told = [reader.until("\n\n") for _ in range(2)]
-        assert sorted(re.findall("data: (.*)", "\n".join(told))) == ["three", "two"]
+            blocks = [reader.until("\n\n") for _ in range(2)]
+        assert sorted(re.findall("data: (.*)", "\n".join(blocks))) == ["three", "two"]
 
 
 @pytest.mark.parametrize("asked", ["last=2", "last_event_id=0123456789ab.3", "lastEventId=0123456789ab.3"])
@@ -108,7 +108,7 @@ def test_a_stream_may_begin_with_past_events(
             before = reader.until("data: one\nid: ")
             assert ("stream-reset" in before) == ("last=" not in asked)
             reader.until("data: two\nid: ")
-        # The header wins: a browser that reconnects repeats the address.
+        # The header takes precedence, because a browser that reconnects repeats the address.
         with streamed(served, f"channel={channel}&{asked}", Last_Event_ID="no id of ours") as reader:
             assert '"reason":"unknown-id"' in reader.until("data: one")
 
@@ -116,15 +116,14 @@ def test_a_stream_may_begin_with_past_events(
 def test_invalid_parameters_are_a_bad_request(served: Flask) -> None:
     client = served.test_client()
     wrong = ("last=x", "last=1001", "last=-1", "last=²", f"channel={'x' * 256}", "channel=a%0Ab")
-    # What is no UTF-8 was another channel's name, and `open=2` was passed over; the hub refuses both.
-    # Of two, the first counted.
+    # Bytes that are not UTF-8 became another channel's name, `open=2` was ignored, and of two the first counted.
     twice = ("last=1&last=2", "open=1&open=1", "lastEventId=a&lastEventId=b")
     for query in (*wrong, *twice, "channel=%ff", "last=%ff", "open=%ff", "open=2"):
         assert client.get(f"/stream?{query}").status_code == 400, query
 
 
 def test_an_invalid_setting_is_not_the_browsers_fault(served: Flask) -> None:
-    """A Redis URL that is none was a 400, which told it to whoever asked, and nothing to the log."""
+    """A malformed Redis URL was a 400, which showed it to every client, and logged nothing."""
     served.config.update(SSE_REDIS_URL="nowhere", TESTING=False)
     assert served.test_client().get("/stream").status_code == 500
 
@@ -151,7 +150,7 @@ def test_an_empty_channel_is_the_default_one(served: Flask, blueprint: ServerSen
 def test_line_breaks_in_fields_are_refused(
     served: Flask, blueprint: ServerSentEventsBlueprint, field: str, channel: str
 ) -> None:
-    """Flask-SSE wrote types, ids and times as they came: a line break in one began an event of somebody's choice."""
+    """Flask-SSE wrote types, ids and times unchecked: a line break in one could forge an event."""
     with served.app_context(), pytest.raises(ValueError, match=field):
         blueprint.publish("x", channel=channel, **{field: "1\ndata: forged\n\n"})
 
@@ -164,7 +163,7 @@ def test_data_without_a_json_form_is_a_type_error(served: Flask, blueprint: Serv
 def test_messages_yield_what_was_published(served: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
     with served.app_context():
         messages = blueprint.messages(channel)
-        # As in Flask-SSE nothing happens before the first is asked for.
+        # As in Flask-SSE, the subscription begins with the first `next`.
         assert blueprint.publish("before", channel=channel) == 0
         published = [{"a": [1]}, '{"a": [1]}', "17", 17, None, "two\nlines"]
 
@@ -177,11 +176,11 @@ def test_messages_yield_what_was_published(served: Flask, blueprint: ServerSentE
 
         thread = threading.Thread(target=later)
         thread.start()
-        # The first may have been published several times before somebody listened; it is heard once.
-        heard = [next(messages) for _ in published]
+        # The first may have been published several times before the subscription.
+        received = [next(messages) for _ in published]
         thread.join()
-        assert heard[0] == Message({"a": [1]}, type="t", id="7")
-        assert [message.data for message in heard[1:]] == published[1:]
+        assert received[0] == Message({"a": [1]}, type="t", id="7")
+        assert [message.data for message in received[1:]] == published[1:]
         messages.close()
         assert blueprint.publish("after", channel=channel) == 0
 
@@ -189,32 +188,32 @@ def test_messages_yield_what_was_published(served: Flask, blueprint: ServerSentE
 def test_messages_yield_no_reset_for_missing_events(
     served: Flask, blueprint: ServerSentEventsBlueprint, channel: str
 ) -> None:
-    """A `stream-reset` was yielded in their place, with a dictionary for data, which Flask-SSE never has."""
+    """A `stream-reset` with an object as data was yielded in their place, which Flask-SSE never does."""
     with served.app_context():
         messages = blueprint.messages(channel)
-        thread = threading.Thread(target=publish_until_heard, args=(served, blueprint, channel))
+        thread = threading.Thread(target=publish_until_received, args=(served, blueprint, channel))
         thread.start()
         assert next(messages).data == "first"
         thread.join()
-        # More than a channel keeps.
+        # More events than a channel retains.
         for number in range(10_100):
             blueprint.publish(str(number), channel=channel)
-        heard = [next(messages)]
-        while heard[-1].data != "10099":
-            heard.append(next(messages))
+        received = [next(messages)]
+        while received[-1].data != "10099":
+            received.append(next(messages))
         messages.close()
-    assert len(heard) < 10_100
-    assert {message.type for message in heard} == {None}
+    assert len(received) < 10_100
+    assert {message.type for message in received} == {None}
 
 
-def publish_until_heard(app: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
+def publish_until_received(app: Flask, blueprint: ServerSentEventsBlueprint, channel: str) -> None:
     with app.app_context():
         while not blueprint.publish("first", channel=channel):
             pass
 
 
 def test_an_open_stream_holds_no_request_context(served: Flask, channel: str) -> None:
-    """Flask-SSE kept the request, and with it whatever a teardown gives back: a database's session, for hours."""
+    """Flask-SSE kept the request for hours, and with it what a teardown releases, such as database sessions."""
     torn_down = []
     served.teardown_appcontext(lambda _: torn_down.append(True))
 
@@ -253,7 +252,7 @@ def test_keep_alives_and_the_bounded_life(served: Flask, channel: str) -> None:
         assert "retry: 7\n" in reader.until("id: ")
         reader.until("\n:\n")
         reader.until(":\n")
-    # The test client serves one request at a time.
+    # The test client is a server that handles one request at a time.
     served.config["SSE_MAX_STREAM_SECONDS"] = 0.2
     response: Response = served.test_client().get(f"/stream?channel={channel}")
     assert response.data.endswith(b"\n:\n")
@@ -271,7 +270,7 @@ def test_keep_alives_and_the_bounded_life(served: Flask, channel: str) -> None:
 def test_the_first_block_is_no_message_for_any_client(
     served: Flask, channel: str, headers: dict[str, str], end: str
 ) -> None:
-    """A page that moved here from Flask-SSE and reads by ``fetch`` was handed an empty message, which is no JSON."""
+    """A page that reads by ``fetch`` received an empty message, which is not JSON."""
     response = served.test_client().get(f"/stream?channel={channel}", headers=headers, buffered=False)
     first = next(iter(response.response))
     assert isinstance(first, bytes) and re.fullmatch(r": tidecast\nretry: 3000\nid: \S+" + end, first.decode())

@@ -1,4 +1,4 @@
-"""The chat of the examples, on real servers."""
+"""The example `chat`, on real servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def say(server: Server, **message: str) -> int:
         connection.close()
 
 
-def told(source: Source) -> tuple[str, Any]:
+def received(source: Source) -> tuple[str, Any]:
     event = source.event()
     return event.get("event", "message"), json.loads(event["data"])
 
@@ -36,11 +36,11 @@ def test_messages_reach_all_and_private_ones_two(kind: str, tmp_path: Path) -> N
         assert status == 200 and 'new EventSource("/subscribe/"' in page
 
         with Source(server.port, "/subscribe/ada") as ada, Source(server.port, "/subscribe/b%C3%B6b") as bob:
-            assert told(ada) == ("message", {"text": "Welcome, ada!"})
-            assert [told(ada), told(ada)] == [("here", ["ada"]), ("here", ["ada", "böb"])]
-            assert [told(bob), told(bob)] == [("message", {"text": "Welcome, böb!"}), ("here", ["ada", "böb"])]
+            assert received(ada) == ("message", {"text": "Welcome, ada!"})
+            assert [received(ada), received(ada)] == [("here", ["ada"]), ("here", ["ada", "böb"])]
+            assert [received(bob), received(bob)] == [("message", {"text": "Welcome, böb!"}), ("here", ["ada", "böb"])]
             with Source(server.port, "/subscribe/eve") as eve:
-                assert [told(eve)[0], told(eve)[0]] == ["message", "here"]
+                assert [received(eve)[0], received(eve)[0]] == ["message", "here"]
                 assert say(server, **{"from": "ada", "to": "böb", "text": "a secret"}) == 204
                 assert say(server, **{"from": "böb", "text": "<b>hello</b>\nall"}) == 204
                 whisper = ("private", {"from": "ada", "to": "böb", "text": "a secret"})
@@ -48,7 +48,7 @@ def test_messages_reach_all_and_private_ones_two(kind: str, tmp_path: Path) -> N
                 for source, expected in ((ada, [whisper, hello]), (bob, [whisper, hello]), (eve, [hello])):
                     seen = []
                     while len(seen) < len(expected):
-                        seen += [event for event in [told(source)] if event[0] != "here"]
+                        seen += [event for event in [received(source)] if event[0] != "here"]
                     assert seen == expected
-            # Who has gone is not there any more, without having said goodbye.
-            until(lambda: say(server, **{"from": "ada", "to": "eve", "text": "?"}) == 404, "eve has gone")
+            # A closed page leaves without a message.
+            until(lambda: say(server, **{"from": "ada", "to": "eve", "text": "?"}) == 404, "eve has left")

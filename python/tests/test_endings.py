@@ -1,9 +1,10 @@
-"""How a stream ends, server by server: each cell of the table in `docs/servers.md`, with the real server."""
+"""How streams end, server by server: every cell of the table in `docs/servers.md`, with the real server."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ from support.server import APPS, Server
 from support.source import Source, ask
 from support.waiting import until
 
-#: The servers of the table, by the words of their rows.
+#: The servers by the first cells of their rows.
 KINDS = {
     "`flask run`": "flask",
     "`gunicorn` (sync)": "gunicorn-sync",
@@ -34,13 +35,13 @@ KINDS = {
     "`uvicorn`, `a2wsgi.WSGIMiddleware`": "a2wsgi",
 }
 
-#: What a server has not.
+#: The cell of an event that the server does not have.
 NONE = "\N{EN DASH}"
 
-#: Those that answer nothing else while a stream is open.
-ALONE = ("gunicorn-sync", "asgiref")
+#: Servers that handle no other request while a stream is open.
+ONE_AT_A_TIME = ("gunicorn-sync", "asgiref")
 
-#: How each is told to take another worker after so many requests, and at once.
+#: The options with which a server replaces a worker after a number of requests.
 RECYCLED = {
     "gunicorn": ("--max-requests", "{}"),
     "uwsgi": ("--max-requests", "{}", "--min-worker-lifetime", "0", "--worker-reload-mercy", "1"),
@@ -51,10 +52,12 @@ RECYCLED = {
 
 
 def table() -> dict[str, dict[str, str]]:
-    """The table, by server and way of ending."""
+    """Returns the cells by server and way of ending."""
     lines = (Path(__file__).parents[2] / "docs" / "servers.md").read_text().splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    head, _, *rows = rows
+    # The first table of the page.
+    first = next(index for index, line in enumerate(lines) if line.startswith("|"))
+    lines = list(itertools.takewhile(lambda line: line.startswith("|"), lines[first:]))
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {KINDS[row[0]]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
 
 
@@ -62,7 +65,7 @@ TABLE = table()
 
 
 def cells(*ways: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A test for each cell of these columns."""
+    """Returns the parameters of a test for each cell of these columns."""
     found = [(kind, way, row[way]) for kind, row in TABLE.items() for way in ways if row[way] != NONE]
     return pytest.mark.parametrize(("kind", "way", "outcome"), found)
 
@@ -73,12 +76,12 @@ def listeners(server: Server) -> int:
 
 @contextlib.contextmanager
 def stalled(server: Server, path: str = "/stream?last=20") -> Iterator[socket.socket]:
-    """A client that reads nothing of what is waiting for it."""
+    """Opens a connection to a stream and reads nothing."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        # It has begun to come.
+        # The stream is open.
         client.settimeout(20)
         assert client.recv(1)
         yield client
@@ -88,40 +91,40 @@ def test_every_server_has_a_row() -> None:
     assert list(TABLE) == list(KINDS.values())
 
 
-@cells("the page closes")
+@cells("page closes")
 def test_a_closed_page_is_noticed(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
-    """Behind the adapters to ASGI it never was: asgiref's answered nobody any more after the first page."""
+    """Adapters to ASGI never noticed it: asgiref's handled no further request after the first page."""
     never = "60" if outcome == "at once" else "0.2"
     life = "1" if outcome == "its life" else "60"
     environment = {"SSE_KEEP_ALIVE_SECONDS": never, "SSE_MAX_STREAM_SECONDS": life}
     with Server(kind, tmp_path, environment=environment) as server:
         with Source(server.port) as source:
             source.block()
-        # Within 20 s, which is less than what else would end it.
-        until(lambda: listeners(server) == 0, "the stream is let go of")
+        # Within 20 s, less than anything else that would end it.
+        until(lambda: listeners(server) == 0, "the stream has ended")
         if outcome == "its life":
             assert server.log().count("does not tell when a page is closed") == 1
 
 
-@cells("the client takes nothing")
+@cells("client reads nothing")
 def test_a_client_that_reads_nothing_is_disconnected(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
-    """It held its thread for ever."""
+    """It occupied its thread for ever."""
     environment = {"SSE_STALL_SECONDS": "0.5", "SSE_KEEP_ALIVE_SECONDS": "0.2", "SSE_MAX_STREAM_SECONDS": "60"}
     options = ("--socket-timeout", "1") if outcome == "server" else ()
     with Server(kind, tmp_path, *options, environment=environment) as server:
         ask(server.port, "/flood")
         with stalled(server):
             if outcome != "never":
-                # While it is connected.
-                until(lambda: listeners(server) == 0, "the client is cut")
+                # While the client is connected.
+                until(lambda: listeners(server) == 0, "the client is disconnected")
                 assert "Traceback" not in server.log() or outcome == "server"
-            elif kind not in ALONE:
+            elif kind not in ONE_AT_A_TIME:
                 assert listeners(server) == 1
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-gthread", "gunicorn-gevent"])
 def test_a_client_that_reads_nothing_does_not_delay_the_stop(kind: str, tmp_path: Path) -> None:
-    """SIGTERM took the whole graceful time-out."""
+    """It delayed the stop at SIGTERM by the whole graceful time-out."""
     environment = {"SSE_STALL_SECONDS": "0"}
     with Server(kind, tmp_path, "--graceful-timeout", "120", environment=environment) as server:
         ask(server.port, "/flood")
@@ -131,12 +134,12 @@ def test_a_client_that_reads_nothing_does_not_delay_the_stop(kind: str, tmp_path
 
 
 def test_a_slow_client_is_not_disconnected(tmp_path: Path) -> None:
-    """Only one that takes nothing at all is: this one takes longer for a piece than the time-out."""
+    """Only a client that reads nothing is. This one needs longer than the time-out for a piece."""
     with Server("gunicorn-gthread", tmp_path, environment={"SSE_STALL_SECONDS": "2"}) as server:
         ask(server.port, "/flood")
         with stalled(server) as client:
             taken = 0
-            # What the buffers between them hold, and more.
+            # More than the buffers on the way hold.
             while taken < 6 * 1024 * 1024:
                 received = client.recv(64 * 1024)
                 assert received
@@ -146,9 +149,9 @@ def test_a_slow_client_is_not_disconnected(tmp_path: Path) -> None:
 
 @cells("SIGTERM", "Ctrl+C")
 def test_a_stopped_server_ends_streams(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
-    """Ctrl+C under gthread, as every end of a server whose worker hears no SIGTERM, took as long as the page was
-    open."""
-    life = "1" if TABLE[kind]["its life"] == "bounded" and outcome == "late" else "60"
+    """Ctrl+C under gthread took as long as the page was open, as did the stop of every server whose worker receives no
+    SIGTERM."""
+    life = "1" if TABLE[kind]["life of a stream"] == "bounded" and outcome == "late" else "60"
     environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": life}
     options = ("--graceful-timeout", "120") if kind.startswith("gunicorn") else ()
     with Server(kind, tmp_path, *options, environment=environment) as server, Source(server.port) as source:
@@ -160,29 +163,29 @@ def test_a_stopped_server_ends_streams(kind: str, way: str, outcome: str, tmp_pa
 
 @cells("recycled")
 def test_a_recycled_worker_ends_streams(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
-    """The worker waited for its open pages, and meanwhile nobody was answered."""
+    """The worker waited for its open pages, and handled no request meanwhile."""
     options = next(options for name, options in RECYCLED.items() if kind.startswith(name))
-    requests = "1" if kind in ALONE else "3"
+    requests = "1" if kind in ONE_AT_A_TIME else "3"
     environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": "60" if outcome == "ends" else "2"}
     with Server(kind, tmp_path, *(option.format(requests) for option in options), environment=environment) as server:
         with Source(server.port) as source:
             source.block()
             if kind == "a2wsgi":
-                # By one connection: uvicorn does not count a request whose client is faster to close than it is.
+                # On one connection: uvicorn does not count a request if the client closes the connection first.
                 with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as kept:
                     for _ in range(3):
                         kept.request("GET", "/receivers")
                         kept.getresponse().read()
-                    until(lambda: "limit of 3 exceeded" in server.log(), "it has counted them")
-            elif kind not in ALONE:
+                    until(lambda: "limit of 3 exceeded" in server.log(), "uvicorn has counted the requests")
+            elif kind not in ONE_AT_A_TIME:
                 for _ in range(3):
-                    is_answered(server)
+                    handles_requests(server)
             ended(source, outcome, kind, way)
         if kind in ("asgiref", "a2wsgi"):
-            # It leaves that to whatever has started it.
+            # uvicorn leaves the restart to a process manager.
             server.wait(20)
         else:
-            until(lambda: is_answered(server), "another worker answers")
+            until(lambda: handles_requests(server), "another worker handles requests")
 
 
 @cells("reloaded")
@@ -191,11 +194,11 @@ def test_a_reloaded_server_ends_streams(kind: str, way: str, outcome: str, tmp_p
 
 
 def test_gunicorn_reloads_a_changed_file(tmp_path: Path) -> None:
-    """With a page open it took the whole graceful time-out, and answered nobody meanwhile."""
+    """With an open page it took the whole graceful time-out, and handled no request meanwhile."""
     reloads("gunicorn-gthread", "ends", tmp_path, by_file=True)
 
 
-@cells("its life")
+@cells("life of a stream")
 def test_a_stream_has_a_bounded_life(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path, environment={"SSE_MAX_STREAM_SECONDS": "0.3"}) as server:
         with Source(server.port) as source:
@@ -203,7 +206,7 @@ def test_a_stream_has_a_bounded_life(kind: str, way: str, outcome: str, tmp_path
             if outcome != "no end":
                 source.rest()
             else:
-                # Longer than it would be.
+                # Longer than the bounded life.
                 with pytest.raises(AssertionError):
                     until(lambda: listeners(server) == 0, "it ends", seconds=1)
                 ask(server.port, "/hello?data=one")
@@ -211,23 +214,23 @@ def test_a_stream_has_a_bounded_life(kind: str, way: str, outcome: str, tmp_path
         if outcome == "bounded at first":
             with Source(server.port) as source:
                 source.block()
-            until(lambda: listeners(server) == 0, "the first one is let go of")
+            until(lambda: listeners(server) == 0, "the first stream has ended")
 
 
 def reloads(kind: str, outcome: str, folder: Path, *, by_file: bool) -> None:
-    """Reloads a server while a page is open, by SIGHUP or by a file that changes."""
+    """Reloads a server while a page is open, by SIGHUP or by a changed file."""
     apps = folder / "apps"
     shutil.copytree(APPS, apps)
     options: tuple[str, ...] = ("--reload",) if by_file else ()
     if kind.startswith("gunicorn"):
         options = (*options, "--graceful-timeout", "120")
     if kind == "gunicorn-gthread" and by_file:
-        # It needs nothing that is not there.
+        # This engine needs no further package.
         options = (*options, "--reload-engine", "poll")
     if kind.startswith("uwsgi"):
-        # It begins anew as what it is, which here is this environment's Python.
+        # It restarts its own program, which here is Python.
         options = ("--binary-path", sys.executable)
-    life = "1" if TABLE[kind]["its life"] == "bounded" and outcome == "late" else "60"
+    life = "1" if TABLE[kind]["life of a stream"] == "bounded" and outcome == "late" else "60"
     environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": life}
     with Server(kind, folder, *options, environment=environment, apps=apps) as server:
         with Source(server.port) as source:
@@ -236,22 +239,22 @@ def reloads(kind: str, outcome: str, folder: Path, *, by_file: bool) -> None:
                 if not by_file:
                     server.signal(signal.SIGHUP)
                 ended(source, outcome, kind, "reloaded")
-        until(lambda: is_answered(server), "it answers again")
+        until(lambda: handles_requests(server), "the server handles requests again")
 
 
 @contextlib.contextmanager
 def changing(program: Path) -> Iterator[None]:
-    """Changes a program again and again, for a minute at most.
+    """Changes a program repeatedly, for up to a minute.
 
-    Once is not enough: a server that has not looked at its files yet takes the changed one for the first.
+    A single change is not enough: a server that has not looked at its files yet would take it for the original.
     """
-    enough = threading.Event()
+    stopped = threading.Event()
 
     def change() -> None:
         for _ in range(120):
             with program.open("a") as file:
-                file.write("\n# It has changed.\n")
-            if enough.wait(0.5):
+                file.write("\n# Changed.\n")
+            if stopped.wait(0.5):
                 return
 
     changes = threading.Thread(target=change)
@@ -259,22 +262,22 @@ def changing(program: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        enough.set()
+        stopped.set()
         changes.join()
 
 
 def ended(source: Source, outcome: str, kind: str, way: str) -> None:
-    """Reads a stream to its end, and checks how it came."""
+    """Reads a stream to its end, and checks the kind of end."""
     try:
         blocks = source.rest()
     except (OSError, http.client.HTTPException):
-        # Without the end of its last chunk, or by a reset.
+        # An incomplete response, or a connection reset.
         blocks = []
-    told = [block for block in blocks if "retry" in block]
-    assert bool(told) == (outcome == "ends"), (kind, way, blocks)
+    last_blocks = [block for block in blocks if "retry" in block]
+    assert bool(last_blocks) == (outcome == "ends"), (kind, way, blocks)
 
 
-def is_answered(server: Server) -> bool:
+def handles_requests(server: Server) -> bool:
     try:
         return ask(server.port, "/receivers", seconds=5)[0] == 200
     except (OSError, http.client.HTTPException):

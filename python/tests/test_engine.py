@@ -1,4 +1,4 @@
-"""The native module by itself: what waits for nothing, and what it refuses."""
+"""The native module by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tidecast.poll import wait
 
 
 def text(stream: Stream) -> str:
-    """All that is ready."""
+    """Returns all text that is ready."""
     parts = []
     while data := stream.drain():
         parts.append(data)
@@ -71,7 +71,7 @@ def test_events_are_read_as_they_were_published(engine: Engine) -> None:
     stream = engine.subscribe(["sse", "other"])
     publish(engine, "17", json=True)  # type: ignore[arg-type]
     publish(engine, "17", event_type="number", id="own", retry_ms=5)  # type: ignore[arg-type]
-    # What Python writes for no number is no JSON: it goes as text.
+    # Python's `NaN` is not JSON, so it is sent as text.
     publish(engine, "[NaN]", json=True)  # type: ignore[arg-type]
     assert stream.events() == [
         ("sse", None, "17", True, None, None),
@@ -90,7 +90,7 @@ def test_closing_ends_streams_after_what_was_published(engine: Engine) -> None:
     assert stream.drain() is None and stream.drain() is None
     assert [data for _, _, data, _, _, _ in events.events() or []] == ["last"]
     assert events.events() is None
-    # It begins anew.
+    # The next use reopens it.
     assert publish(engine, "again").receivers == 0
 
 
@@ -120,9 +120,9 @@ def test_a_closed_stream_leaves_its_channels(engine: Engine) -> None:
 )
 def test_invalid_arguments_are_refused(engine: Engine, refused: dict[str, object], words: str) -> None:
     arguments = {"channel": "sse", "data": "x", **refused}
-    with pytest.raises(ValueError, match=words) as told:
+    with pytest.raises(ValueError, match=words) as raised:
         engine.publish(**arguments)  # type: ignore[arg-type]
-    assert isinstance(told.value, InvalidError) and isinstance(told.value, TidecastError)
+    assert isinstance(raised.value, InvalidError) and isinstance(raised.value, TidecastError)
 
 
 def test_too_large_events_are_refused(engine: Engine) -> None:
@@ -141,9 +141,9 @@ def test_an_idempotency_key_publishes_once(engine: Engine) -> None:
 
 @pytest.mark.parametrize("url", ["http://localhost", "redis://localhost:port", ""])
 def test_a_malformed_url_is_refused_without_repeating_its_password(url: str) -> None:
-    with pytest.raises(InvalidError) as told:
+    with pytest.raises(InvalidError) as raised:
         Engine(url.replace("://", "://:hunter2@"))
-    assert "hunter2" not in str(told.value)
+    assert "hunter2" not in str(raised.value)
 
 
 def test_a_reset_is_read_as_an_event(engine: Engine) -> None:
@@ -154,7 +154,7 @@ def test_a_reset_is_read_as_an_event(engine: Engine) -> None:
 
 
 def test_an_engine_without_references_is_closed(engine: Engine) -> None:
-    """The thread that sweeps must not hold it."""
+    """The sweeping thread must not keep it alive."""
 
     class Owner:
         def __init__(self) -> None:
@@ -171,7 +171,7 @@ def test_an_engine_without_references_is_closed(engine: Engine) -> None:
 
 
 def test_a_child_does_not_touch_its_parents_streams(engine: Engine) -> None:
-    """Both have the same descriptor: a child that drained would take its parent's word that there is something."""
+    """Both share a descriptor: a child that drained the stream would clear its parent's wake-up."""
     stream = engine.subscribe(["sse"])
     text(stream)
     publish(engine, "for the parent")
@@ -193,7 +193,7 @@ def test_a_child_does_not_touch_its_parents_streams(engine: Engine) -> None:
 
 def test_threads_that_publish_and_read_at_once_lose_nothing(engine: Engine) -> None:
     streams = [engine.subscribe(["sse"]) for _ in range(4)]
-    told: list[list[str]] = [[] for _ in streams]
+    received: list[list[str]] = [[] for _ in streams]
 
     def read(stream: Stream, into: list[str]) -> None:
         while (events := stream.events()) is not None:
@@ -204,7 +204,7 @@ def test_threads_that_publish_and_read_at_once_lose_nothing(engine: Engine) -> N
         for number in range(500):
             publish(engine, f"{name} {number}")
 
-    readers = [threading.Thread(target=read, args=pair) for pair in zip(streams, told, strict=True)]
+    readers = [threading.Thread(target=read, args=pair) for pair in zip(streams, received, strict=True)]
     writers = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
     for thread in readers + writers:
         thread.start()
@@ -213,7 +213,7 @@ def test_threads_that_publish_and_read_at_once_lose_nothing(engine: Engine) -> N
     engine.close()
     for thread in readers:
         thread.join()
-    # All in one order, and each writer's in its own.
-    assert all(one == told[0] for one in told)
+    # The same order for all readers, and each writer's events in order.
+    assert all(events == received[0] for events in received)
     for name in "abcd":
-        assert [data for data in told[0] if data.startswith(name)] == [f"{name} {number}" for number in range(500)]
+        assert [data for data in received[0] if data.startswith(name)] == [f"{name} {number}" for number in range(500)]

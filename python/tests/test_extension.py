@@ -1,4 +1,4 @@
-"""The manners of a Flask extension: `init_app`, `app.extensions`, commands."""
+"""The interface of a Flask extension: `init_app`, `app.extensions`, commands."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_blueprint_without_a_view_gets_one(app: Flask) -> None:
     made = ServerSentEventsBlueprint("sse", __name__)
     made.before_request(lambda: abort(403))
     made.init_app(app)
-    # Its guard stands before it all the same.
+    # Its guard still runs first.
     assert status_of(app, "/stream") == 403
 
 
@@ -84,7 +84,7 @@ def test_guards_of_an_outer_blueprint_run_before_the_view(app: Flask, blueprint:
 
 
 def test_commands_in_memory_explain_why_they_fail(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
-    """They said to set SSE_REDIS_URL, and set in the environment it changes nothing inside an application."""
+    """They named SSE_REDIS_URL alone, which has no effect on an application if it is set in the environment."""
     blueprint.init_app(app)
     for command in (["sse", "publish", "sse", "x"], ["sse", "tail"]):
         done = app.test_cli_runner().invoke(args=command)
@@ -130,21 +130,21 @@ def test_commands_report_invalid_arguments(app: Flask, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ({"SSE_HUB_URL": "http://127.0.0.1:1"}, "SSE_HUB_URL is set and SSE_HUB_KEY is not"),
         ({"SSE_REDIS_URL": "nowhere"}, "Redis URL does not begin with one of"),
     ],
 )
 def test_commands_report_invalid_settings_without_a_traceback(
-    app: Flask, blueprint: ServerSentEventsBlueprint, setting: dict[str, str], said: str
+    app: Flask, blueprint: ServerSentEventsBlueprint, setting: dict[str, str], message: str
 ) -> None:
-    """Both ended with one, and `tail` also where a hub refused its key."""
+    """Both commands ended with a traceback."""
     app.config.update(setting)
     blueprint.init_app(app)
     for command in (["publish", "sse", "x"], ["tail"]):
         done = app.test_cli_runner().invoke(args=["sse", *command])
-        assert (done.exit_code, done.output[:7]) == (1, "Error: ") and said in done.output
+        assert (done.exit_code, done.output[:7]) == (1, "Error: ") and message in done.output
 
 
 def test_commands_report_a_rejected_key_without_a_traceback(
@@ -160,20 +160,20 @@ def test_commands_report_a_rejected_key_without_a_traceback(
 def test_commands_publish_and_tail(redis_server: RedisServer, tmp_path: Path) -> None:
     environment = {**os.environ, "REDIS_URL": redis_server.url, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "flask", "--app", "hello:app", "sse"]
-    told = tmp_path / "told"
-    with told.open("wb") as output:
+    output_file = tmp_path / "output"
+    with output_file.open("wb") as output:
         tail = subprocess.Popen([*command, "tail", "news"], cwd=APPS, env=environment, stdout=output)
     try:
-        until(lambda: redis_server.client.pubsub_numsub("news")[0][1] == 1, "it listens")
+        until(lambda: redis_server.client.pubsub_numsub("news")[0][1] == 1, "tail has subscribed")
         for arguments in (["text", "--type", "greeting"], ['{"a": 1}', "--json", "--id", "own"]):
             done = subprocess.run([*command, "publish", "news", *arguments], cwd=APPS, env=environment, timeout=60)
             assert done.returncode == 0
-        until(lambda: told.read_text().count("\n") == 2, "both were heard")
+        until(lambda: output_file.read_text().count("\n") == 2, "both events were printed")
         tail.send_signal(signal.SIGINT)
         assert tail.wait(20) == 0
     finally:
         tail.kill()
         tail.wait()
-    text, value = map(json.loads, told.read_text().splitlines())
+    text, value = map(json.loads, output_file.read_text().splitlines())
     assert text == {"data": "text", "type": "greeting"}
     assert value == {"data": {"a": 1}, "id": "own"}

@@ -1,4 +1,4 @@
-"""`SSE_HUB_VIA = "accel"`: an nginx in front fetches the stream, so the browser stays where it asked."""
+"""`SSE_HUB_VIA = "accel"`: an nginx in front fetches the stream, so the browser needs no redirect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tidecast.flask_sse import ServerSentEventsBlueprint
 
 @pytest.fixture
 def site(hub: Hub, tmp_path: Path) -> Iterator[Nginx]:
-    """The quickstart on one worker that serves one request at a time, behind an nginx."""
+    """Starts the quickstart on one worker that serves one request at a time, behind an nginx."""
     environment = {**hub.settings, "SSE_HUB_VIA": "accel"}
     with (
         Server("gunicorn-sync", tmp_path, environment=environment) as server,
@@ -34,7 +34,7 @@ def test_nginx_passes_events_on_at_once(site: Nginx) -> None:
     for source in sources:
         assert (source.status, source.response.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
         assert source.block()["comment"] == "tidecast"
-    # The one worker is free, and nothing waits for a buffer to be full.
+    # The only worker is free, and nginx does not buffer.
     for data in ("one", "two"):
         assert ask(site.port, f"/hello?data={data}&channel={channel}") == (200, "2")
         assert [source.event()["data"] for source in sources] == [data, data]
@@ -61,17 +61,17 @@ def test_the_client_sees_no_ticket(site: Nginx) -> None:
     with Source(site.port) as source:
         names = sorted(name.lower() for name in source.response.headers)
         assert source.block()["comment"] == "tidecast"
-    # What is not here is no header of the application's, where the ticket was.
+    # No header of the application, whose response has the ticket.
     expected = ["cache-control", "connection", "content-type", "date", "server", "transfer-encoding", "vary"]
     expected.append("x-content-type-options")
     assert names == expected
-    until(lambda: "GET /stream" in site.accesses(), "nginx has written down what was asked")
+    until(lambda: "GET /stream" in site.accesses(), "nginx has logged the request")
     assert "ticket" not in site.accesses() + site.errors()
 
 
 def test_a_page_of_another_origin_is_refused(site: Nginx) -> None:
-    """The ticket is not the page's own: the cookies that passed the application's guard may be what somebody else's
-    page has sent along."""
+    """Another site's page may have sent the cookies that passed the application's guard, so it must not read the
+    stream."""
     status, answer = ask(site.port, "/stream", Origin="https://evil.example")
     assert status == 403 and "evil.example" in answer
 

@@ -1,4 +1,4 @@
-"""PendingPublish to a hub that runs."""
+"""Publishing to a running hub."""
 
 from __future__ import annotations
 
@@ -11,31 +11,26 @@ from contextlib import closing, contextmanager
 
 import pytest
 from flask import Flask
+from support.events import event
 from support.hub import KEY, Hub
 from support.source import Source, ask
 
 import tidecast
 from tidecast import InDoubtError, InvalidError, RefusedError, TidecastError, TooLargeError, UnavailableError
-from tidecast.event import Event
 from tidecast.flask_sse import ServerSentEventsBlueprint
 from tidecast.hub import connections
 from tidecast.hub.client import Client
 
 
-def event(data: object, **rest: object) -> Event:
-    given = {"type": None, "id": None, "retry": None, **rest}
-    return Event.of(data, given["type"], given["id"], given["retry"], json.dumps)
-
-
 def history(hub: Hub, channel: str) -> list[str]:
     status, text = ask(hub.port, f"/channels/{channel}/events", Authorization=f"Bearer {KEY}")
     assert status == 200, text
-    return [told["data"] for told in json.loads(text)["events"]]
+    return [item["data"] for item in json.loads(text)["events"]]
 
 
 @contextmanager
 def answering(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """Something that is no hub: it answers each request as it was told, and hangs up where that is nothing."""
+    """Starts a server that sends these responses, one for each request, and disconnects instead of an empty one."""
     asked: list[bytes] = []
 
     def serve() -> None:
@@ -75,8 +70,7 @@ def test_a_view_publishes_and_gets_the_number_of_streams(on_hub: Flask, hub: Hub
     with on_hub.app_context(), Source(hub.port, "/stream?channel=news", Authorization=f"Bearer {KEY}") as source:
         source.block()
         assert blueprint.publish({"b": "é", "a": [1]}, type="greeting", id="own", retry=5, channel="news") == 1
-        told = source.event()
-        assert told == {"id": "own", "event": "greeting", "retry": "5", "data": '{"a": [1], "b": "\\u00e9"}'}
+        assert source.event() == {"id": "own", "event": "greeting", "retry": "5", "data": '{"a": [1], "b": "\\u00e9"}'}
         blueprint.publish("two\nlines", channel="news")
         assert source.event()["data"] == "two\nlines"
 
@@ -87,14 +81,14 @@ def test_publishing_needs_no_application(hub: Hub, monkeypatch: pytest.MonkeyPat
     published = tidecast.publish({"a": 1}, channel="größe")
     assert (published.channel, published.receivers, published.repeated) == ("größe", 0, False)
     assert published.id == published.position
-    # Whether it was published now or before was never told.
+    # The members `repeated` and `differs` were dropped.
     once = [tidecast.publish(data, channel="once", idempotency_key="key") for data in ("x", "x", "y")]
     assert [again.repeated for again in once] == [False, True, True]
     assert [again.differs for again in once] == [False, False, True]
 
 
 def test_every_member_of_the_response_is_returned() -> None:
-    """Whether the hub could hear its Redis was dropped."""
+    """The member `delayed` was dropped."""
     delayed = answer(200, '{"channel": "c", "id": "i", "position": "p", "receivers": 0, "delayed": true}')
     with answering(PUBLISHED, delayed) as (url, _):
         client = Client(url, KEY)
@@ -121,7 +115,7 @@ def test_an_idempotency_key_publishes_once(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channel", "told", "error"),
+    ("channel", "fields", "error"),
     [
         ("", {}, InvalidError),
         ("a\nb", {}, InvalidError),
@@ -134,13 +128,13 @@ def test_an_idempotency_key_publishes_once(hub: Hub) -> None:
     ],
 )
 def test_an_invalid_event_is_a_value_error(
-    hub: Hub, channel: str, told: dict[str, object], error: type[ValueError]
+    hub: Hub, channel: str, fields: dict[str, object], error: type[ValueError]
 ) -> None:
     client = Client(hub.url, KEY)
     with pytest.raises(error) as refused:
-        client.publish(channel, event(**{"data": "x", **told}))  # type: ignore[arg-type]
+        client.publish(channel, event(**{"data": "x", **fields}))  # type: ignore[arg-type]
     assert isinstance(refused.value, ValueError) and isinstance(refused.value, TidecastError)
-    # Others go on.
+    # The client can still be used.
     assert client.publish("c", event("y")).receivers == 0
 
 
@@ -189,7 +183,7 @@ def test_a_restarted_hub_is_found_at_once(hub: Hub, how: str) -> None:
     client.publish("c", event("one"))
     getattr(hub, how)()
     hub.start()
-    # At the first try: the connection that was kept is seen to be of no use before anything is sent.
+    # At the first attempt: the idle connection is found closed before anything is sent.
     client.publish("c", event("two"))
     assert history(hub, "c") == ["two"]
 
@@ -204,10 +198,10 @@ def test_a_long_idle_connection_is_closed(hub: Hub, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_lost_response_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It hangs up while it has the event."""
+    """The server disconnects after it has received the event."""
     with answering(b"") as (url, _), pytest.raises(InDoubtError, match="was lost"):
         Client(url, KEY).publish("sse", event("x"))
-    # Also on a connection that was kept: who asks again by itself may publish twice.
+    # Also on an idle connection: a repeated request could publish twice.
     with answering(PUBLISHED, b"") as (url, asked):
         client = Client(url, KEY)
         client.publish("sse", event("x"))
@@ -227,13 +221,13 @@ def test_with_a_key_a_lost_request_is_repeated() -> None:
         client.publish("sse", event("x"))
         assert client.publish("sse", event("y"), "key").receivers == 3
     assert asked[1] == asked[2]
-    # A connection that is new is not one that was closed meanwhile.
+    # A new connection cannot have been idle for too long.
     with answering(b"") as (url, _), pytest.raises(InDoubtError):
         Client(url, KEY).publish("sse", event("x"), "key")
 
 
 @pytest.mark.parametrize(
-    ("told", "error"),
+    ("response", "error"),
     [
         (answer(503, '{"detail": "redis is away"}'), UnavailableError),
         (answer(503, '{"detail": "lost", "in_doubt": true}'), InDoubtError),
@@ -247,8 +241,8 @@ def test_with_a_key_a_lost_request_is_repeated() -> None:
         (b"SSH-2.0-OpenSSH close\r\n", InDoubtError),
     ],
 )
-def test_every_other_response_is_an_error(told: bytes, error: type[TidecastError]) -> None:
-    with answering(told) as (url, _), pytest.raises(TidecastError) as raised:
+def test_every_other_response_is_an_error(response: bytes, error: type[TidecastError]) -> None:
+    with answering(response) as (url, _), pytest.raises(TidecastError) as raised:
         Client(url, KEY).publish("sse", event("x"))
     assert type(raised.value) is error
 

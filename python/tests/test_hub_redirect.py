@@ -1,4 +1,4 @@
-"""The view in hub mode: a redirect to the hub, with a ticket, after the application has had its say."""
+"""The view with a hub: after the application's guards, it redirects to the hub with a ticket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint
 from tidecast.hub.ticket import Signer
 
-#: What needs no hub to answer.
+#: Settings for tests that need no hub.
 NOWHERE = {"SSE_HUB_URL": "http://127.0.0.1:9", "SSE_HUB_KEY": KEY}
 
 
@@ -41,7 +41,7 @@ def claims_of(response: TestResponse) -> dict[str, Any]:
 
 
 def followed(response: TestResponse, **headers: str) -> Source:
-    """The stream that a browser gets there."""
+    """Follows the redirect."""
     assert response.status_code == 302
     location = urlsplit(response.headers["Location"])
     assert location.port is not None
@@ -85,14 +85,14 @@ def test_the_redirect_leads_to_the_public_address(served: Flask, public: str, ex
 def test_parameters_are_passed_on(served: Flask) -> None:
     client = served.test_client()
     query = "channel=a%2Fb&channel=other&last=5&open=1&lastEventId=0d38ec4c1338.4&token=mine"
-    told = query_of(client.get(f"/stream?{query}"))
-    assert told[:-1] == [("channel", "a/b"), ("last_event_id", "0d38ec4c1338.4"), ("last", "5"), ("open", "1")]
+    pairs = query_of(client.get(f"/stream?{query}"))
+    assert pairs[:-1] == [("channel", "a/b"), ("last_event_id", "0d38ec4c1338.4"), ("last", "5"), ("open", "1")]
     for query in ("last=&open=true", "last=&open=&open=1&token=%ff"):
         assert query_of(client.get(f"/stream?{query}"))[:-1] == [("channel", "sse"), ("open", "1")]
-    # A client that leaves the header behind at a redirect finds it in the address.
-    told = query_of(client.get("/stream?last_event_id=old", headers={"Last-Event-ID": "a b&ticket=x"}))
-    assert told[:-1] == [("channel", "sse"), ("last_event_id", "a b&ticket=x")]
-    # Whatever bytes it has.
+    # For clients that drop the header at a redirect.
+    pairs = query_of(client.get("/stream?last_event_id=old", headers={"Last-Event-ID": "a b&ticket=x"}))
+    assert pairs[:-1] == [("channel", "sse"), ("last_event_id", "a b&ticket=x")]
+    # Any bytes are passed on.
     location = client.get("/stream", headers={"Last-Event-ID": "\xff"}).headers["Location"]
     assert "last_event_id=%FF&" in location
 
@@ -119,7 +119,7 @@ def test_too_many_channels_are_a_bad_request(served: Flask) -> None:
 
 
 def test_a_guard_runs_first(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
-    """The guard of Flask-SSE's documentation, and a client that hides the guarded channel behind a public one."""
+    """A client names the guarded channel of Flask-SSE's documentation after a public one."""
 
     @blueprint.before_request
     def check_access() -> None:
@@ -182,7 +182,7 @@ def test_the_hub_accepts_the_ticket_and_nothing_else(
         again = client.get("/stream?channel=größe %26 co", headers={"Last-Event-ID": last})
         with followed(again) as resumed:
             assert resumed.event()["data"] == "two"
-        # As a browser has it that comes back to where it was sent, having read on since.
+        # A browser that reconnects to the redirect's target has a newer id.
         last = source.event()["id"]
         blueprint.publish("three", channel="größe & co")
         with followed(again, Last_Event_ID=last) as resumed:

@@ -1,4 +1,4 @@
-"""Real servers in hub mode: streams are the hub's, and publishing stops nobody."""
+"""Real servers with a hub, which serves the streams."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from support.events import event
 from support.hub import KEY, Hub
 from support.server import Server
 from support.source import Source, ask
 from support.waiting import until
 
-from tidecast.event import Event
 from tidecast.hub.client import Client
 
 SERVERS = ["flask", "gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent", "waitress"]
@@ -37,10 +37,10 @@ def test_the_hub_serves_the_streams(kind: str, hub: Hub, tmp_path: Path) -> None
         for data in ("one", "two"):
             assert ask(server.port, f"/hello?channel=c&data={data}") == (200, "20")
             assert [source.event()["data"] for source in sources] == [data] * 20
-        # They outlive the application.
+        # The streams outlive the application.
         server.signal(signal.SIGTERM)
         server.wait(20)
-        Client(hub.url, KEY).publish("c", _text("three"))
+        Client(hub.url, KEY).publish("c", event("three"))
         assert [source.event()["data"] for source in sources] == ["three"] * 20
 
 
@@ -68,7 +68,7 @@ def test_a_gevent_worker_serves_others_while_its_hub_is_silent(tmp_path: Path) -
             for thread in publishing:
                 thread.start()
             accepted = [silent.accept()[0] for _ in publishing]
-            # All of them wait for the hub, and the one worker is there for others.
+            # All of them wait for the hub, and the only worker handles other requests.
             assert ask(server.port, "/threads")[0] == 200
             assert redirects(server) and not ended
             for connection in accepted:
@@ -85,25 +85,21 @@ def test_overridden_messages_are_streamed_by_the_worker(kind: str, hub: Hub, tmp
         Server(kind, tmp_path, "--graceful-timeout", "60", environment=hub.settings) as server,
         Source(server.port, "/shouting?channel=loud") as source,
     ):
-        until(lambda: client.publish("loud", _text("early")).receivers == 1, "it follows")
+        until(lambda: client.publish("loud", event("early")).receivers == 1, "the stream is open")
         assert source.event()["data"] == "EARLY"
-        # A client that goes is let go of, where the server shows it.
+        # A disconnect ends the messages, if the server exposes it.
         if kind != "gunicorn-sync":
             with Source(server.port, "/shouting?channel=other"):
-                until(lambda: client.publish("other", _text("x")).receivers == 1, "it follows")
-            until(lambda: client.publish("other", _text("x")).receivers == 0, "the hub is left")
+                until(lambda: client.publish("other", event("x")).receivers == 1, "the stream is open")
+            until(lambda: client.publish("other", event("x")).receivers == 0, "the stream is closed")
         server.signal(signal.SIGTERM)
         began = time.monotonic()
         source.rest()
         assert server.wait(20) == 0
-        # Ten times the two seconds that it should take at most.
+        # Ten times the two seconds that it takes.
         assert time.monotonic() - began < 20
 
 
 def redirects(server: Server) -> bool:
     with Source(server.port) as source:
         return source.status == 302
-
-
-def _text(data: str) -> Event:
-    return Event(data=data, json=False, type=None, id=None, retry_ms=None)

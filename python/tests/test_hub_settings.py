@@ -1,4 +1,4 @@
-"""What names a hub."""
+"""The settings of a hub."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def test_an_address_and_a_key_suffice() -> None:
 
 
 def test_every_setting_is_read() -> None:
-    told = {
+    settings = {
         "SSE_HUB_PUBLIC_URL": "https://events.example.org/hub/",
         "SSE_HUB_TICKET_SECONDS": "60",
         "SSE_HUB_VIA": "accel",
         "SSE_HUB_ACCEL_PREFIX": "/inside/hub/",
     }
     expected = HubSettings("http://hub:8000", "secret", "https://events.example.org/hub", 60, "accel", "/inside/hub")
-    assert Settings.of({**BOTH, **told}).hub == expected
-    # A path of the application's own site, and its root.
+    assert Settings.of({**BOTH, **settings}).hub == expected
+    # Paths of the application's own site.
     for path, public_url in (("/hub/", "/hub"), ("/", "")):
         hub = Settings.of({**BOTH, "SSE_HUB_PUBLIC_URL": path}).hub
         assert hub is not None and hub.public_url == public_url
@@ -44,7 +44,7 @@ def test_a_hub_takes_precedence_over_a_redis_and_equal_settings_share_it() -> No
 
 
 @pytest.mark.parametrize(
-    ("told", "named"),
+    ("settings", "named"),
     [
         ({"SSE_HUB_KEY": None}, "SSE_HUB_URL is set and SSE_HUB_KEY is not"),
         ({"SSE_HUB_URL": None}, "SSE_HUB_KEY is set and SSE_HUB_URL is not"),
@@ -69,24 +69,24 @@ def test_a_hub_takes_precedence_over_a_redis_and_equal_settings_share_it() -> No
         ({"SSE_HUB_ACCEL_PREFIX": "/in%73ide"}, "SSE_HUB_ACCEL_PREFIX"),
     ],
 )
-def test_invalid_settings_are_refused_by_their_names(told: dict[str, object], named: str) -> None:
+def test_invalid_settings_are_refused_by_their_names(settings: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named) as refused:
-        Settings.of({**BOTH, **told})
-    # A secret is in no message, and in no traceback that shows settings.
+        Settings.of({**BOTH, **settings})
+    # Neither a message nor a traceback shows a secret.
     assert "secret" not in str(refused.value) and "ret" not in str(refused.value).split(" ")
     assert "secret" not in repr(Settings.of(BOTH))
 
 
 def test_a_short_key_signs_nothing() -> None:
-    """From a ticket, a publish key of one letter was found in four seconds."""
-    for told, named in (({}, "SSE_HUB_KEY"), ({"SSE_HUB_TICKET_KEY": "k" * 31}, "SSE_HUB_TICKET_KEY")):
+    """A publish key of one letter could be found from a ticket in four seconds."""
+    for settings, named in (({}, "SSE_HUB_KEY"), ({"SSE_HUB_TICKET_KEY": "k" * 31}, "SSE_HUB_TICKET_KEY")):
         with pytest.raises(ValueError, match=named):
-            backends.choose(Settings.of({**BOTH, **told})).open(StreamQuery(["news"]), 3000)
+            backends.choose(Settings.of({**BOTH, **settings})).open(StreamQuery(["news"]), 3000)
 
 
 def test_a_ticket_key_signs_instead_of_the_publish_key() -> None:
     secret = "k" * 32
     redirect = backends.choose(Settings.of({**BOTH, "SSE_HUB_TICKET_KEY": secret})).open(StreamQuery(["news"]), 3000)
     ticket = redirect.headers["Location"].rpartition("ticket=")[2]
-    # The first part names the key.
+    # The header has an id of the key.
     assert ticket.split(".")[0] == Signer(secret).ticket(["news"], 60).split(".")[0]

@@ -1,4 +1,4 @@
-"""`Message`, byte by byte as Flask-SSE has it."""
+"""`Message`, with the bytes of Flask-SSE."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_messages_are_compared_by_their_fields() -> None:
 
     assert Message("x", id=1) == Message("x", id=1)
     assert Message("x") != Message("x", id=1)
-    # The class of the one that is asked counts, and Python asks the subclass first.
+    # The left operand's class decides, and Python asks the subclass first.
     assert Message("x") != Other("x")
     assert Message("x") != "x"
     assert repr(Other("x", retry=5)) == "Other('x', retry=5)"

@@ -1,4 +1,4 @@
-"""In memory an event is in one process: who publishes it in another one is told."""
+"""Events in memory stay in one process: a publish that a stream of another one cannot receive is logged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(("how", "warnings"), [("fork", 1), ("spawn", 1), ("celery", 1), ("own", 0)])
 def test_a_publish_that_reaches_no_stream_is_logged_once(how: str, warnings: int, tmp_path: object) -> None:
-    """It said nothing, and answered 0: pages stayed silent, and nobody knew why."""
+    """It returned 0 and logged nothing, so that pages received nothing for no visible reason."""
     program = f"{tmp_path}/program.py"
     with open(program, "w") as file:
         file.write(PROGRAM)

@@ -1,4 +1,4 @@
-"""What an application overrides or replaces is what runs, in every mode."""
+"""Overrides and replacements by an application, with every backend."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def routed(kind: type[ServerSentEventsBlueprint], app: Flask) -> ServerSentEvent
 
 
 def first_of(response: TestResponse) -> bytes:
-    """The first piece after the one that brings the head."""
+    """Returns the first piece after the empty one that sends the head."""
     pieces: Iterator[bytes] = iter(response.response)  # type: ignore[arg-type]
     assert next(pieces) == b""
     return next(pieces)
 
 
 class Faked(ServerSentEventsBlueprint):
-    """As people have it who give their client options that a URL has not."""
+    """A blueprint whose client has options that a URL cannot have."""
 
     server = fakeredis.FakeServer()
 
@@ -43,11 +43,11 @@ class Faked(ServerSentEventsBlueprint):
 
 
 def later(app: Flask, publish: Callable[[], object]) -> threading.Thread:
-    """Publishes until somebody has heard it."""
+    """Publishes in a thread until a subscriber receives it."""
 
     def run() -> None:
         with app.app_context():
-            until(publish, "somebody listens")
+            until(publish, "a subscriber receives it")
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -88,28 +88,28 @@ def test_an_overridden_redis_is_streamed_with_flask_sses_bytes(app: Flask) -> No
 
 
 def test_undecodable_messages_are_skipped(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
-    """One that was no JSON, or had a key too many, ended every stream of its channel; one that was nested too deep did
-    still; and a line break in a type or an id forged an event."""
+    """A message that was not JSON, had an unknown key or was nested too deep ended every stream of its channel, and a
+    line break in a type or an id forged an event."""
     blueprint = routed(Faked, app)
-    poison = ["no json", b"\xff", "17", "null", '{"data": 1, "more": 2}', '{"type": "t"}', '["one"]']
-    poison += [f'{{"data": {"[" * 100_000}{"]" * 100_000}}}', f'{{"data": {"9" * 5000}}}']
+    undecodable = ["no json", b"\xff", "17", "null", '{"data": 1, "more": 2}', '{"type": "t"}', '["one"]']
+    undecodable += [f'{{"data": {"[" * 100_000}{"]" * 100_000}}}', f'{{"data": {"9" * 5000}}}']
     for field in ("type", "id", "retry"):
-        poison += [json.dumps({"data": "x", field: "1\n\ndata: forged"}), json.dumps({"data": "x", field: ["t"]})]
+        undecodable += [json.dumps({"data": "x", field: "1\n\ndata: forged"}), json.dumps({"data": "x", field: ["t"]})]
 
     def publish() -> bool:
-        for payload in poison:
-            blueprint.redis.publish("poison", payload)
-        blueprint.redis.publish("poison", json.dumps(["older", "lines"]))
-        return bool(blueprint.redis.publish("poison", json.dumps({"data": "end"})))
+        for payload in undecodable:
+            blueprint.redis.publish("mixed", payload)
+        blueprint.redis.publish("mixed", json.dumps(["older", "lines"]))
+        return bool(blueprint.redis.publish("mixed", json.dumps({"data": "end"})))
 
     with app.app_context(), caplog.at_level(logging.WARNING, "tidecast"):
-        messages = blueprint.messages("poison")
+        messages = blueprint.messages("mixed")
         thread = later(app, publish)
         first = next(messages)
         thread.join()
         messages.close()
     assert first in (Message("lines", type="older"), Message("end"))
-    # Counted, so that a publisher can't fill the log.
+    # Not every one is logged, so that a publisher cannot flood the log.
     assert all("skipped an event" in record.message for record in caplog.records) and len(caplog.records) <= 3
 
 

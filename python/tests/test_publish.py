@@ -1,4 +1,4 @@
-"""PendingPublish without an app context, and the names that code which can't be edited imports."""
+"""Publishing without an application context, and the import names for code that cannot be edited."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _no_applications_of_other_tests() -> None:
 
 
 def python(code: str, **environment: str) -> str:
-    """What a program prints."""
+    """Runs a program, and returns its output."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -40,20 +40,20 @@ def test_it_reaches_the_streams_of_this_process(app: Flask, blueprint: ServerSen
 
 def test_the_current_application_takes_precedence(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
     app.register_blueprint(blueprint, url_prefix="/stream")
-    # Read when it is needed, so it does not matter that it was set only now.
+    # Settings are read on use, so this one applies though it comes after the registration.
     app.config["REDIS_URL"] = "http://no.redis"
     with pytest.raises(ValueError, match="Redis URL begins with"):
         tidecast.publish("x")
     other = Flask("other")
     other.register_blueprint(blueprint, url_prefix="/stream")
-    # The one that was registered last.
+    # The application that was registered last applies.
     assert tidecast.publish("x", channel="other").receivers == 0
     with app.app_context(), pytest.raises(ValueError, match="Redis URL begins with"):
         tidecast.publish("x")
 
 
 def test_the_second_application_of_a_factory_applies_at_once(blueprint: ServerSentEventsBlueprint) -> None:
-    """A publish from a thread was refused, for several applications, until the garbage collector had run."""
+    """A publish from a thread was refused until the garbage collector had removed the first application."""
 
     def create_app(url: str) -> Flask:
         app = Flask("factory")
@@ -79,7 +79,7 @@ def test_the_second_application_of_a_factory_applies_at_once(blueprint: ServerSe
 
 
 def test_reset_forgets_events_streams_and_applications(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
-    """The events of a test were in the memory of the next, and its application spoke for the next."""
+    """A test left its events in memory and its application to the next."""
     app.config["REDIS_URL"] = "http://no.redis"
     blueprint.init_app(app)
     tidecast.reset()
@@ -128,7 +128,7 @@ print(type(sse).__module__, Publisher.__module__, __version__)
 
 
 def test_a_loaded_program_named_sse_stays() -> None:
-    """As Flask-SSE's documentation calls its own."""
+    """Flask-SSE's documentation names its program so."""
     code = """
 import sys, types
 program = sys.modules["sse"] = types.ModuleType("sse")
@@ -150,9 +150,10 @@ print(sse is program)
     ],
 )
 def test_a_program_named_sse_can_be_imported_later(tmp_path: Path, text: str | None, is_ours: bool) -> None:
-    """`from sse import app` failed after the call, as the name was taken. What ours replaces still is."""
+    """`from sse import app` failed after the call, because the name was taken. A module that ours replaces is
+    hidden."""
     if text is None:
-        # As the environment of the quickstart is called.
+        # The quickstart's virtual environment has this name.
         (tmp_path / "sse").mkdir()
     else:
         (tmp_path / "sse.py").write_text(text)
@@ -169,7 +170,7 @@ print(sse.__name__)
 
 @pytest.mark.parametrize("before", [True, False], ids=["on the path before", "on the path later"])
 def test_a_program_named_sse_is_found_even_if_the_path_changes_later(tmp_path: Path, before: bool) -> None:
-    """`install_as_flask_sse` in `sitecustomize` hid it: gunicorn and `flask` add its folder to the path only later."""
+    """`install_as_flask_sse` in `sitecustomize` hid it, because gunicorn and `flask` extend the path later."""
     (tmp_path / "sitecustomize.py").write_text("import tidecast\n\ntidecast.install_as_flask_sse()\n")
     program = tmp_path / "program"
     program.mkdir()
@@ -178,7 +179,7 @@ def test_a_program_named_sse_is_found_even_if_the_path_changes_later(tmp_path: P
     path = [str(tmp_path), *([str(program)] if before else [])]
     code = f"{later}from importlib import import_module; print(import_module('sse').app)"
     assert python(code, PYTHONPATH=":".join(path)).strip() == "tidecast.flask_sse.blueprint"
-    # Without one the name is ours.
+    # Without such a program the name is ours.
     code = "import sse, tidecast.sse; print(sse is tidecast.sse, sse.__spec__.name)"
     assert python(code, PYTHONPATH=str(tmp_path)).split() == ["True", "tidecast.sse"]
 

@@ -1,4 +1,4 @@
-"""Real servers, real connections: what a page sees, and what a worker is spared."""
+"""Real servers and real connections."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from support.server import Server
 from support.source import Source, ask
 from support.waiting import until
 
-#: Those that answer other requests while a stream is open.
+#: Servers that handle other requests while a stream is open.
 MANY_AT_ONCE = ["flask", "gunicorn-gthread", "gunicorn-gevent", "waitress"]
 
-#: Those that show the socket of a client, or can be asked.
-SEE_THE_CLIENT = ["flask", "gunicorn-gthread", "gunicorn-gevent", "waitress-lookahead"]
+#: Servers that expose the client's socket, or a function to ask.
+EXPOSE_THE_CLIENT = ["flask", "gunicorn-gthread", "gunicorn-gevent", "waitress-lookahead"]
 
 
 def listeners(server: Server, channel: str = "sse") -> int:
@@ -34,7 +34,7 @@ def test_headers_and_the_first_block_arrive_at_once(kind: str, tmp_path: Path) -
         assert source.response.headers["X-Accel-Buffering"] == "no"
         first = source.block()
         assert first["comment"] == "tidecast" and first["retry"] == "3000"
-        # It names where the stream begins.
+        # The id of the stream's beginning.
         assert source.block()["id"].endswith(".0") if "id" not in first else first["id"].endswith(".0")
         assert ask(server.port, "/hello?data=one&type=greeting") == (200, "1")
         event = source.event()
@@ -67,26 +67,26 @@ def test_a_worker_that_serves_one_at_a_time_is_free_at_once(tmp_path: Path) -> N
         assert ask(server.port, "/hello") == (200, "0")
 
 
-@pytest.mark.parametrize("kind", SEE_THE_CLIENT[:3])
+@pytest.mark.parametrize("kind", EXPOSE_THE_CLIENT[:3])
 def test_overridden_messages_end_with_the_client(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path) as server:
         with Source(server.port, "/shouting?channel=loud") as source:
             until(lambda: ask(server.port, "/hello?channel=loud&data=one")[1] == "1", "the stream is open")
             assert source.event()["data"] == "ONE"
-        until(lambda: listeners(server, "loud") == 0, "the stream is let go of")
+        until(lambda: listeners(server, "loud") == 0, "the stream has ended")
 
 
 def test_a_client_that_sent_more_bytes_is_noticed_by_keep_alives(tmp_path: Path) -> None:
-    """What it sent is nobody's to read, so its socket stays readable: a worker that waits for that never rests."""
+    """Nobody reads those bytes, so the socket stays readable: a worker that polled it would spin."""
     with Server("gunicorn-gthread", tmp_path, environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n and more")
             until(lambda: listeners(server) == 1, "the stream is open")
             ask(server.port, "/hello?data=one")
-            told = b""
-            while b"data: one" not in told:
-                told += connection.recv(4096)
-        until(lambda: listeners(server) == 0, "the stream is let go of")
+            received = b""
+            while b"data: one" not in received:
+                received += connection.recv(4096)
+        until(lambda: listeners(server) == 0, "the stream has ended")
 
 
 @pytest.mark.parametrize("kind", ["gunicorn-sync", "flask-without-threads"])
@@ -96,7 +96,7 @@ def test_streams_take_turns_if_one_request_is_served_at_a_time(kind: str, tmp_pa
             with Source(server.port) as source:
                 blocks = source.rest()
                 assert blocks[0]["comment"] == "tidecast"
-        # It is free for others, and the warning came once.
+        # The worker is free, and the warning was logged once.
         assert ask(server.port, "/hello") == (200, "0")
         assert server.log().count("serves one request at a time") == 1
 
@@ -109,9 +109,9 @@ def test_sigterm_ends_streams_in_time_even_in_preloaded_workers(kind: str, tmp_p
         server.signal(signal.SIGTERM)
         began = time.monotonic()
         last = source.rest()[-1]
-        # Told when to come back, each at another time.
+        # Every stream gets its own reconnection time.
         assert 1000 <= int(last["retry"]) <= 5000
-        # Its own handler ran too: the server ends. Ten times the two seconds that it should take at most.
+        # gunicorn's own handler ran too. Ten times the two seconds that it takes.
         assert server.wait(20) == 0
         assert time.monotonic() - began < 20
 
@@ -126,7 +126,7 @@ def test_a_stream_resumes_after_its_worker_was_killed(kind: str, tmp_path: Path)
             os.kill(worker, signal.SIGKILL)
             assert not source.rest()
         until(lambda: server.worker() != worker, "there is another worker")
-        # In memory what was published died with it, and the stream says so.
+        # The events in memory are gone with the worker, and a reset reports it.
         with Source(server.port, Last_Event_ID=last) as source:
             assert '"reason":"restarted"' in source.event()["data"]
             ask(server.port, "/hello?data=two")
@@ -136,7 +136,7 @@ def test_a_stream_resumes_after_its_worker_was_killed(kind: str, tmp_path: Path)
 def test_two_hundred_streams_on_one_gevent_worker(tmp_path: Path) -> None:
     with Server("gunicorn-gevent", tmp_path) as server, ExitStack() as open_streams:
         sources = [open_streams.enter_context(Source(server.port)) for _ in range(200)]
-        # Every other request is answered meanwhile.
+        # Other requests are handled meanwhile.
         assert ask(server.port, "/hello?data=one") == (200, "200")
         assert [source.event()["data"] for source in sources] == ["one"] * 200
         assert ask(server.port, "/hello?data=two") == (200, "200")
@@ -144,7 +144,7 @@ def test_two_hundred_streams_on_one_gevent_worker(tmp_path: Path) -> None:
 
 
 def test_preloaded_workers_create_their_own_engines(tmp_path: Path) -> None:
-    """A worker that went on with its parent's engine would have its events and none of its threads."""
+    """A worker with its parent's engine would have the events and none of the threads."""
     server = Server("gunicorn-gthread", tmp_path, "--preload", environment={"PUBLISH_AT_IMPORT": "1"})
     with server, Source(server.port, "/stream?channel=preload&last=10") as source:
         ask(server.port, "/hello?channel=preload&data=own")
@@ -155,5 +155,5 @@ def test_several_processes_without_a_redis_are_logged_once(tmp_path: Path) -> No
     with Server("gunicorn-gthread", tmp_path, "--workers", "2", "--preload") as server:
         for _ in range(4):
             ask(server.port, "/hello")
-        # Once in each worker that was asked.
+        # Once in each worker that handled a request.
         assert 1 <= server.log().count("this server runs several processes") <= 2

@@ -1,4 +1,4 @@
-"""What a program has set."""
+"""The settings of a program."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_the_backend_follows_from_the_settings(config: dict[str, object], url: s
 
 def test_numbers_and_booleans() -> None:
     assert Settings.of({}) == Settings()
-    told = {
+    config = {
         "SSE_KEEP_ALIVE_SECONDS": "0.5",
         "SSE_RETRY_MS": 100,
         "SSE_MAX_STREAM_SECONDS": 0,
         "SSE_MULTI_CHANNEL": "yes",
     }
     expected = Settings(keep_alive_seconds=0.5, retry_ms=100, max_stream_seconds=0, multi_channel=True)
-    assert Settings.of(told) == expected
+    assert Settings.of(config) == expected
     assert not Settings.of({"SSE_MULTI_CHANNEL": "0"}).multi_channel
 
 

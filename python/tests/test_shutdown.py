@@ -1,4 +1,4 @@
-"""SIGTERM: streams end, and what the process does at it is done all the same."""
+"""SIGTERM ends streams, and the program's own handler still runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ while stream.drain():
     pass
 child = os.fork() if sys.argv[2:] == ["child"] else None
 if child == 0:
-    # A child that is told to end must not end its parent's streams.
+    # A child that is stopped must not end its parent's streams.
     own = engine.subscribe(["sse"])
     os.kill(os.getpid(), signal.SIGTERM)
     while (data := own.drain()) is not None:
@@ -33,13 +33,14 @@ if child:
     print("child ended", wait(stream.fileno(), 0.3), flush=True)
 engine.publish("sse", "last")
 os.kill(os.getpid(), signal.SIGTERM)
-told = b""
+drained = b""
 if wait(stream.fileno(), 20 if sys.argv[1] == "handled" else 0.3):
     while data := stream.drain():
-        told += data
-        # The signal may come to be known only after what was published was drained.
+        drained += data
+        # The signal may be noticed only after the events were drained.
         wait(stream.fileno(), 1.5)
-print("ended" if stream.drain() is None else "open", told.count(b"data: last"), told.count(b"retry: "), flush=True)
+print("ended" if stream.drain() is None else "open", drained.count(b"data: last"), drained.count(b"retry: "),
+flush=True)
 """
 
 
@@ -65,26 +66,26 @@ def test_a_child_that_is_stopped_leaves_its_parents_streams_open() -> None:
 
 
 def test_a_main_thread_that_waits_for_a_lock_still_runs_its_handler() -> None:
-    """From the first stream on its wait was begun again after the signal, so its handler never ran: granian, whose
-    worker waits so, had to be killed."""
+    """From the first stream on the wait was restarted after the signal, so the handler never ran: granian, whose worker
+    waits in this way, had to be killed."""
     code = """
 import os, signal, threading
 from tidecast._native import Engine
 
-told = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: told.set())
+handled = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: handled.set())
 engine = Engine()
 stream = engine.subscribe(["sse"])
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
-print(told.wait(20))
+print(handled.wait(20))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "True\n", done.stderr
 
 
 def test_ctrl_c_ends_streams_if_it_is_handled_as_sigterm_is() -> None:
-    """uvicorn and granian have one handler for both. A program with another one, as Python has it by default, goes
-    on."""
+    """uvicorn and granian have one handler for both. With separate handlers, as by default in Python, streams stay
+    open."""
     code = """
 import os, signal, sys
 from tidecast.wsgi import worker_monitor

@@ -1,4 +1,4 @@
-"""What waits for a subscriber has a bound, and what happens at it is the subscriber's choice."""
+"""The bound of the events that wait for a subscriber, and `when_full`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ from tidecast.sse import Publisher
 
 
 def read(stream: Iterator[str]) -> str:
-    """All of a stream that ends."""
+    """Returns the text of a stream that ends."""
     return "".join(stream)
-
-
-@pytest.fixture
-def publisher() -> Publisher:
-    return Publisher()
 
 
 def test_a_full_subscriber_loses_the_oldest_events_and_receives_a_reset(publisher: Publisher) -> None:
@@ -33,7 +28,7 @@ def test_a_full_subscriber_may_end(publisher: Publisher) -> None:
     stream, other = publisher.subscribe(events_max=2, when_full="end"), publisher.subscribe()
     for number in range(3):
         publisher.publish(number)
-    assert [who.queue.qsize() for who in publisher.get_subscribers()] == [3]
+    assert [subscriber.queue.qsize() for subscriber in publisher.get_subscribers()] == [3]
     assert read(stream) == "data: 0\n\ndata: 1\n\n"
     assert next(other) == "data: 0\n"
 
@@ -45,7 +40,7 @@ def test_waiting_for_room_may_time_out(publisher: Publisher) -> None:
         with pytest.raises(UnavailableError, match="no room"):
             publisher.publish(data, wait_seconds=0.05)
     publisher.close()
-    # Nobody was given it.
+    # Nobody has received the event.
     assert read(stream) == read(other) == "data: one\n\n"
 
 

@@ -1,4 +1,4 @@
-"""`Sse`, as PyPI's `sse` 1.2 has it: the same pieces, and no line that its user did not mean."""
+"""`Sse`, with the pieces of PyPI's `sse` 1.2, except that fields cannot have line breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The publisher: what the small module `sse` does, piece by piece, and what hurt its users and is gone."""
+"""The publisher: the behaviour of the module `sse`, and its mended faults."""
 
 from __future__ import annotations
 
@@ -16,13 +16,8 @@ from tidecast.sse import Publisher, Subscriber
 
 
 def read(stream: Iterator[str]) -> str:
-    """All of a stream that ends."""
+    """Returns the text of a stream that ends."""
     return "".join(stream)
-
-
-@pytest.fixture
-def publisher() -> Publisher:
-    return Publisher()
 
 
 def test_every_subscriber_receives_an_event(publisher: Publisher) -> None:
@@ -50,7 +45,7 @@ def test_the_pieces_are_the_lines(publisher: Publisher) -> None:
         (" indented", "data:  indented\n\n"),
         ("a\n", "data: a\ndata: \n\n"),
         ("a\n\nb", "data: a\ndata: \ndata: b\n\n"),
-        # No line end in an event stream, whatever `str.splitlines` says.
+        # `str.splitlines` would split here, but an event stream does not.
         ("a\u2028b\x85c\x0bd", "data: a\u2028b\x85c\x0bd\n\n"),
         ("a\r\nb", "data: a\ndata: b\n\n"),
     ],
@@ -63,7 +58,7 @@ def test_data_is_converted_by_str(publisher: Publisher, data: object, wire: str)
 
 
 def test_data_and_types_cannot_forge_an_event(publisher: Publisher) -> None:
-    """A lone CR went out as it came: it ends a line for a browser, so what follows was a field of somebody's choice."""
+    """A lone CR was written as it came. It ends a line for a browser, so the text after it was a forged field."""
     stream = publisher.subscribe()
     publisher.publish("a\revent: forged\rdata: evil")
     with pytest.raises(ValueError, match="control character"):
@@ -81,30 +76,30 @@ def test_channels(publisher: Publisher) -> None:
     publisher.publish("4", "nobody's")
     publisher.publish("5", [])
     publisher.close()
-    told = {"first": first, "second": second, "both": both, "twice": twice}
-    assert {name: read(stream).replace("data: ", "").split() for name, stream in told.items()} == {
+    streams = {"first": first, "second": second, "both": both, "twice": twice}
+    assert {name: read(stream).replace("data: ", "").split() for name, stream in streams.items()} == {
         "first": ["1", "3"],
         "second": ["2", "3"],
-        # Once for each channel that one is in.
+        # Once for each subscription.
         "both": ["1", "2", "3", "3"],
         "twice": ["1", "1", "3", "3"],
     }
 
 
 def test_a_channels_name_may_be_any_hashable_object(publisher: Publisher) -> None:
-    """Numbers of rooms, pairs, ids: what an engine takes for a channel's name is none of its users' concern."""
+    """Numbers, pairs and ids are channels too: the engine's rules for names do not apply."""
     key = uuid.uuid4()
     names = [("room", 5), 5, key, "", "line\nbreak", "x" * 1000, None, frozenset({1})]
     streams = [publisher.subscribe([name]) for name in names]
     for name in names:
         publisher.publish(repr(name), [name])
-    # Equal is the same, as in every dictionary, and bytes are numbers.
+    # Equal names are one channel, as in a dictionary, and iterating over bytes yields numbers.
     publisher.publish("float", [5.0])
     publisher.publish("bytes", b"\x05")
     publisher.close()
-    told = [read(stream) for stream in streams]
-    assert told.pop(1) == "data: 5\n\ndata: float\n\ndata: bytes\n\n"
-    assert told == [f"data: {name!r}\n\n" for name in names if name != 5]
+    texts = [read(stream) for stream in streams]
+    assert texts.pop(1) == "data: 5\n\ndata: float\n\ndata: bytes\n\n"
+    assert texts == [f"data: {name!r}\n\n" for name in names if name != 5]
 
 
 @pytest.mark.parametrize("channel", [None, 5, [[]]])
@@ -117,7 +112,7 @@ def test_an_invalid_channel_is_a_type_error(publisher: Publisher, channel: Any) 
 def test_a_function_makes_an_event_for_each_subscriber(publisher: Publisher) -> None:
     streams = [publisher.subscribe(properties=number) for number in (1, 2, 3)]
     publisher.publish(lambda number: number)
-    # What is falsy is nothing, be it zero or an empty text.
+    # A falsy result sends nothing.
     publisher.publish(lambda number: ["", None, f"{number}\n{number}"][number - 1])
     publisher.close()
     assert [read(stream) for stream in streams] == [
@@ -151,7 +146,7 @@ def test_an_exception_of_a_function_reaches_the_publisher(publisher: Publisher) 
     with pytest.raises(ZeroDivisionError):
         publisher.publish(make)
     publisher.close()
-    # Who came before has its event, who comes after has not.
+    # Only the subscribers before the exception have their event.
     assert [read(stream) for stream in streams] == ["data: -1.0\n\n", "", ""]
 
 
@@ -166,17 +161,17 @@ def test_a_function_may_use_its_publisher(publisher: Publisher) -> None:
         return f"made for {name}"
 
     publisher.publish(make)
-    assert [who.properties for who in publisher.get_subscribers()] == ["ada", "late", "late"]
+    assert [subscriber.properties for subscriber in publisher.get_subscribers()] == ["ada", "late", "late"]
     publisher.close()
     assert read(streams["ada"]) == "data: nested by ada\n\ndata: nested by bob\n\ndata: made for ada\n\n"
-    # It was there when the call began, and is not when the events are given out.
+    # It subscribed before the call, and left before the events were sent.
     assert read(streams["bob"]) == "data: nested by ada\n\n"
     assert [read(stream) for stream in joined] == ["data: nested by bob\n\n", ""]
 
 
 def test_falsy_properties_become_an_empty_dictionary(publisher: Publisher) -> None:
     streams = [publisher.subscribe(properties=given) for given in (None, 0, "", [], False)]
-    properties = [who.properties for who in publisher.get_subscribers()]
+    properties = [subscriber.properties for subscriber in publisher.get_subscribers()]
     assert properties == [{}] * 5
     assert len({id(each) for each in properties}) == len(streams)
 
@@ -185,13 +180,13 @@ def test_unsubscribe(publisher: Publisher) -> None:
     streams = [publisher.subscribe(["a", "b"], properties=given) for given in (1, 2, 2, None, {"name": "ada"})]
 
     def there(name: str) -> list[object]:
-        return [who.properties for who in publisher.get_subscribers(name)]
+        return [subscriber.properties for subscriber in publisher.get_subscribers(name)]
 
     assert publisher.unsubscribe("a", properties=2) is None  # type: ignore[func-returns-value]
     assert (there("a"), there("b")) == ([1, {}, {"name": "ada"}], [1, 2, 2, {}, {"name": "ada"}])
     publisher.unsubscribe(["a", "b"], properties={"name": "ada"})
     publisher.unsubscribe("b", properties={})
-    # Nobody has that: it was taken for an empty dictionary.
+    # Nobody matches: a falsy property became an empty dictionary.
     publisher.unsubscribe("a", properties=0)
     assert (there("a"), there("b")) == ([1, {}], [1, 2, 2])
     publisher.unsubscribe("b")
@@ -199,7 +194,7 @@ def test_unsubscribe(publisher: Publisher) -> None:
     publisher.unsubscribe()
     publisher.publish("x", ["a", "b"])
     publisher.close()
-    # Also the streams of those that are in no channel any more.
+    # Including the streams without a channel.
     assert [read(stream) for stream in streams] == ["data: x\n\n", "", "", "data: x\n\n", ""]
 
 
@@ -216,21 +211,21 @@ def test_subscribers(publisher: Publisher) -> None:
     assert (queue.qsize(), queue.empty()) == (2, False)
     streams["bob"].close()
     assert queue.qsize() == 0
-    assert [who.properties for who in publisher.get_subscribers(["a", "b"])] == ["ada"]
-    # Asked when it is gone through, not when it is made.
+    assert [subscriber.properties for subscriber in publisher.get_subscribers(["a", "b"])] == ["ada"]
+    # The subscribers are looked up during the iteration.
     later = publisher.get_subscribers("b")
     streams["eve"] = publisher.subscribe("b", "eve")
-    assert [who.properties for who in later] == ["eve"]
+    assert [subscriber.properties for subscriber in later] == ["eve"]
 
 
 def test_subscribers_by_channel(publisher: Publisher) -> None:
     assert len(publisher.subscribers_by_channel["default channel"]) == 0
     _stream, other = publisher.subscribe(properties=1), publisher.subscribe(["other"])
     by_channel = publisher.subscribers_by_channel
-    assert [who.properties for who in by_channel["default channel"]] == [1]
+    assert [subscriber.properties for subscriber in by_channel["default channel"]] == [1]
     assert "other" in by_channel and sorted(map(str, by_channel)) == ["default channel", "other"]
     assert sum(map(len, by_channel.values())) == len(by_channel) == 2
-    # Channels were never forgotten, also those that somebody only looked for.
+    # The original kept every channel for ever, even after a mere look-up.
     assert by_channel["looked for"] == ()
     other.close()
     assert len(by_channel["other"]) == 0
@@ -240,7 +235,7 @@ def test_subscribers_by_channel(publisher: Publisher) -> None:
 
 
 def test_a_dropped_stream_unsubscribes(publisher: Publisher) -> None:
-    """Its queue went on to fill for ever."""
+    """Its queue kept filling for ever."""
     stream, closed = publisher.subscribe(initial_data="a"), publisher.subscribe(initial_data="a")
     kept = list(publisher.get_subscribers())
     closed.close()
@@ -250,16 +245,16 @@ def test_a_dropped_stream_unsubscribes(publisher: Publisher) -> None:
     del stream
     gc.collect()
     assert list(publisher.get_subscribers()) == []
-    assert [who.queue.qsize() for who in kept] == [0, 0]
+    assert [subscriber.queue.qsize() for subscriber in kept] == [0, 0]
 
 
 def test_a_stream_dropped_unread_counts_until_the_next_publish(publisher: Publisher) -> None:
-    """Tests subscribe without keeping what they get, and look who is there. It must not be there for ever all the
-    same."""
+    """Tests of applications subscribe without keeping the stream, and then list the subscribers. Such a subscriber must
+    not stay for ever."""
     for number in range(1500):
         publisher.subscribe(properties=number)
     gc.collect()
-    assert [who.properties for who in publisher.get_subscribers()] == list(range(500, 1500))
+    assert [subscriber.properties for subscriber in publisher.get_subscribers()] == list(range(500, 1500))
     publisher.unsubscribe(properties=500)
     assert len(publisher.subscribers_by_channel["default channel"]) == 999
     publisher.publish("x")
@@ -267,7 +262,7 @@ def test_a_stream_dropped_unread_counts_until_the_next_publish(publisher: Publis
 
 
 def test_properties_are_released_with_the_stream(publisher: Publisher) -> None:
-    """What one knows about a subscriber may know the publisher, and the stream: that must keep nothing."""
+    """Properties may refer to the publisher and to the stream, and must not keep them alive."""
 
     class User:
         def __init__(self) -> None:
@@ -287,7 +282,7 @@ def test_properties_are_released_with_the_stream(publisher: Publisher) -> None:
 def test_initial_data_comes_first(publisher: Publisher) -> None:
     stream = publisher.subscribe(initial_data=["start 1", 2])
     publisher.publish("then")
-    # A string has characters.
+    # Iterating over a string yields characters.
     letters = publisher.subscribe(initial_data="ab")
     called = publisher.subscribe(initial_data=[print])
     publisher.close()
@@ -322,7 +317,7 @@ def test_one_stream_can_be_ended(publisher: Publisher) -> None:
         queue.put({})
     queue.put(Publisher.END_STREAM)
     assert read(stream) == "data: last\n\n"
-    assert [who.properties for who in publisher.get_subscribers()] == [2]
+    assert [subscriber.properties for subscriber in publisher.get_subscribers()] == [2]
     assert next(other) == "data: last\n"
 
 
@@ -345,7 +340,7 @@ def test_comments_are_sent_during_silence(publisher: Publisher) -> None:
 
 
 def test_in_a_request_the_first_comment_comes_at_once(app: Flask, publisher: Publisher) -> None:
-    """A server sends the head of a response with its first piece, and a page has no `onopen` before that."""
+    """A server sends the response's head with the first piece, and a page has no `onopen` before."""
 
     @app.get("/subscribe")
     def subscribe() -> Response:

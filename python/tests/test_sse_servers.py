@@ -1,4 +1,4 @@
-"""A publisher in real servers: what pages get, and what a worker is spared."""
+"""A publisher in real servers."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from support.server import Server
 from support.source import Source, ask
 from support.waiting import until
 
-#: Those that serve a stream and publish meanwhile.
+#: Servers that handle other requests while a stream is open.
 KINDS = ["flask", "gunicorn-gthread", "gunicorn-gevent", "waitress-lookahead"]
 
 
-def there(server: Server) -> list[str]:
-    return ask(server.port, "/there")[1].split()
+def subscribers(server: Server) -> list[str]:
+    return ask(server.port, "/subscribers")[1].split()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pages_receive_the_events_made_for_them(kind: str, tmp_path: Path) -> None:
     with Server(kind, tmp_path, app="rooms:app") as server, ExitStack() as pages:
-        # Its head comes at once, though there is nothing to send.
+        # The head arrives at once, before any event.
         ada = pages.enter_context(Source(server.port, "/subscribe?name=ada"))
         assert ada.response.headers["Content-Type"] == "text/event-stream"
         bob = pages.enter_context(Source(server.port, "/subscribe?name=bob&initial=welcome&initial=again"))
-        assert there(server) == ["ada", "bob"]
+        assert subscribers(server) == ["ada", "bob"]
         assert [bob.event()["data"] for _ in range(2)] == ["welcome", "again"]
         ask(server.port, "/publish?data=secret&to=bob")
         assert bob.event()["data"] == "secret"
@@ -37,22 +37,22 @@ def test_pages_receive_the_events_made_for_them(kind: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_closed_page_unsubscribes_at_once(kind: str, tmp_path: Path) -> None:
-    """It was never: each page that was closed kept a thread, and a queue that filled for ever."""
+    """In the original it never did: every closed page kept a thread, and a queue that filled for ever."""
     with Server(kind, tmp_path, app="rooms:app", environment={"SSE_KEEP_ALIVE_SECONDS": "60"}) as server:
         with Source(server.port, "/subscribe?name=ada"):
-            until(lambda: there(server) == ["ada"], "the stream is open")
-        until(lambda: there(server) == [], "the stream is let go of")
+            until(lambda: subscribers(server) == ["ada"], "the stream is open")
+        until(lambda: subscribers(server) == [], "the stream has ended")
 
 
 def test_waitress_notices_a_closed_page_after_two_keep_alives(tmp_path: Path) -> None:
     with Server("waitress", tmp_path, app="rooms:app", environment={"SSE_KEEP_ALIVE_SECONDS": "0.2"}) as server:
         with Source(server.port, "/subscribe?name=ada"):
-            until(lambda: there(server) == ["ada"], "the stream is open")
-        until(lambda: there(server) == [], "the stream is let go of")
+            until(lambda: subscribers(server) == ["ada"], "the stream is open")
+        until(lambda: subscribers(server) == [], "the stream has ended")
 
 
 def test_one_gevent_worker_serves_many_pages_while_a_publish_waits(tmp_path: Path) -> None:
-    """Who waits for a page's room is one greenlet: all others go on."""
+    """A publish that waits for a page's room blocks one greenlet only."""
     with Server("gunicorn-gevent", tmp_path, app="rooms:app") as server, ExitStack() as pages:
         sources = [pages.enter_context(Source(server.port, f"/subscribe?name={number}")) for number in range(100)]
         ask(server.port, "/publish?data=one")
@@ -72,13 +72,13 @@ def test_sigterm_ends_streams_in_time(kind: str, preload: bool, tmp_path: Path) 
     environment = {"PUBLISH_AT_IMPORT": "1"} if preload else {}
     server = Server(kind, tmp_path, *options, app="rooms:app", environment=environment)
     with server, Source(server.port, "/subscribe?name=ada") as source:
-        # The one that the parent opened is the parent's.
-        until(lambda: there(server) == ["ada"], "the stream is open")
+        # The arbiter's own subscriber does not count here.
+        until(lambda: subscribers(server) == ["ada"], "the stream is open")
         ask(server.port, "/publish?data=one")
         assert source.event()["data"] == "one"
         server.signal(signal.SIGTERM)
         began = time.monotonic()
         assert not any("data" in block for block in source.rest())
-        # Ten times the two seconds that it should take at most.
+        # Ten times the two seconds that it takes.
         assert server.wait(20) == 0
         assert time.monotonic() - began < 20

@@ -1,4 +1,4 @@
-"""The publisher and threads, forks, and who waits: nothing is lost, and nobody waits for ever."""
+"""The publisher with threads, forks and publishes that wait."""
 
 from __future__ import annotations
 
@@ -19,13 +19,8 @@ from tidecast.sse.subscriber_stream import SubscriberStream
 
 
 def read(stream: SubscriberStream) -> list[str]:
-    """The events of a stream that ends."""
+    """Returns the events of a stream that ends."""
     return "".join(stream).split("\n\n")[:-1]
-
-
-@pytest.fixture
-def publisher() -> Publisher:
-    return Publisher()
 
 
 @pytest.fixture
@@ -34,7 +29,7 @@ def threads() -> ThreadPoolExecutor:
 
 
 def test_many_threads_publish_and_many_read(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
-    """Lines of two events came between each other: there was no lock around the lines of one."""
+    """The lines of two events interleaved in the original, which did not lock around the lines of one."""
     streams = [publisher.subscribe(events_max=10_000) for _ in range(8)]
     reading = [threads.submit(read, stream) for stream in streams]
 
@@ -46,14 +41,14 @@ def test_many_threads_publish_and_many_read(publisher: Publisher, threads: Threa
     for writing in [threads.submit(write, name) for name in "abcdefgh"]:
         writing.result(PATIENCE_SECONDS)
     publisher.close()
-    told = [reader.result(PATIENCE_SECONDS) for reader in reading]
-    # All in one order, and each writer's in its own.
-    assert all(one == told[0] for one in told)
+    received = [reader.result(PATIENCE_SECONDS) for reader in reading]
+    # The same order for all readers, and each writer's events in order.
+    assert all(events == received[0] for events in received)
     for name in "abcdefgh":
-        own = [event for event in told[0] if event.startswith(f"data: {name}\n")]
+        own = [event for event in received[0] if event.startswith(f"data: {name}\n")]
         expected = [f"data: {name}\ndata: {made}{number}" for number in range(200) for made in ("", "made ")]
         assert own == expected
-    assert len(told[0]) == 8 * 400
+    assert len(received[0]) == 8 * 400
 
 
 def test_subscribing_and_leaving_while_others_publish(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
@@ -63,7 +58,7 @@ def test_subscribing_and_leaving_while_others_publish(publisher: Publisher, thre
         count = 0
         while not stopped.is_set():
             publisher.publish("x", ["a", ("b", count % 7)])
-            publisher.publish(lambda who: f"{who}", "a")
+            publisher.publish(lambda name: f"{name}", "a")
             count += 1
         return count
 
@@ -73,7 +68,7 @@ def test_subscribing_and_leaving_while_others_publish(publisher: Publisher, thre
             assert next(stream) == "data: initial\n"
             if number % 3:
                 publisher.unsubscribe("a", properties=name)
-                assert name not in [who.properties for who in publisher.get_subscribers("a")]
+                assert name not in [subscriber.properties for subscriber in publisher.get_subscribers("a")]
             if number % 2:
                 stream.close()
 
@@ -93,9 +88,9 @@ def test_the_end_wakes_a_waiting_reader(publisher: Publisher, threads: ThreadPoo
     begun = threading.Event()
 
     def read_on() -> str:
-        told = next(stream) + next(stream)
+        first = next(stream) + next(stream)
         begun.set()
-        return told + "".join(stream)
+        return first + "".join(stream)
 
     reading = threads.submit(read_on)
     assert begun.wait(PATIENCE_SECONDS)
@@ -122,7 +117,7 @@ def test_unsubscribing_does_not_end_the_stream(publisher: Publisher, threads: Th
 
 def test_publishing_waits_for_room(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
     stream = publisher.subscribe(events_max=2, when_full="wait")
-    # It gets nothing before the other has room.
+    # It receives nothing before the other one has room.
     other = publisher.subscribe()
 
     def write() -> None:
@@ -154,14 +149,14 @@ def test_a_publish_stops_waiting_if_the_reader_leaves(
     elif how == "ended":
         publisher.close()
     else:
-        # Who is taken out is still waited for by what was published before it.
+        # A publish from before still waits for it.
         publisher.unsubscribe(properties="slow")
         assert next(stream) == "data: one\n"
     writing.result(PATIENCE_SECONDS)
 
 
 def test_waiting_blocks_no_other_thread(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
-    """Who waits lets go of the interpreter: others compute, and publish elsewhere."""
+    """A publish that waits releases the interpreter's lock."""
     full = publisher.subscribe("full", events_max=1, when_full="wait")
     streams = [publisher.subscribe("idle") for _ in range(8)]
     publisher.publish("one", "full")
@@ -185,7 +180,7 @@ def test_a_child_starts_without_subscribers(publisher: Publisher) -> None:
     if child == 0:
         right = list(publisher.get_subscribers()) == [] and list(stream) == []
         own = publisher.subscribe()
-        # Its parent's would have it wait for ever.
+        # The parent's full subscriber would block this for ever.
         publisher.publish("for the child", ["default channel", "full"])
         publisher.close()
         right = right and read(own) == ["data: for the child"]
@@ -193,7 +188,7 @@ def test_a_child_starts_without_subscribers(publisher: Publisher) -> None:
         del stream, waiting, own
         os._exit(0 if right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert [who.properties for who in publisher.get_subscribers()] == ["parent's"]
+    assert [subscriber.properties for subscriber in publisher.get_subscribers()] == ["parent's"]
     publisher.publish("on")
     publisher.close()
     assert read(stream) == ["data: for the parent", "data: on"]
@@ -201,7 +196,7 @@ def test_a_child_starts_without_subscribers(publisher: Publisher) -> None:
 
 
 def test_forking_while_threads_publish(publisher: Publisher, threads: ThreadPoolExecutor) -> None:
-    """A lock that another thread held at the fork is held for ever in the child."""
+    """A lock that another thread holds at the fork would be held for ever in the child."""
     stopped = threading.Event()
 
     def use() -> None:
@@ -234,7 +229,6 @@ def test_forking_while_threads_publish(publisher: Publisher, threads: ThreadPool
 SIGTERM = """
 import os, signal, sys
 from tidecast.sse import Publisher
-from tidecast.sse.subscriber_stream import SubscriberStream
 
 signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
 publisher = Publisher()
@@ -253,6 +247,6 @@ def test_sigterm_ends_streams_after_what_was_published() -> None:
 
 
 def test_a_publisher_without_references_ends_its_streams() -> None:
-    """Nobody could publish to them."""
+    """Nothing could be published to them any more."""
     stream = Publisher().subscribe(initial_data=["first"])
     assert read(stream) == ["data: first"]

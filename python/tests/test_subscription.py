@@ -36,7 +36,7 @@ async def next_of(events: AsyncIterator[tidecast.Received]) -> tidecast.Received
 
 
 async def idle(task: asyncio.Task[tidecast.Received]) -> None:
-    """Lets a task go as far as it can."""
+    """Lets a task run until it waits."""
     for _ in range(3):
         await asyncio.sleep(0)
     assert not task.done()
@@ -61,7 +61,7 @@ def test_events_have_the_fields_of_a_page(channel: str) -> None:
 @pytest.mark.parametrize("last", [-1, 1001])
 @pytest.mark.parametrize("hub", [None, "http://127.0.0.1:1"], ids=["memory", "hub"])
 def test_an_invalid_last_is_refused_at_once(last: int, hub: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A number below 0 was an `OverflowError`, and through a hub nothing was said before the first event."""
+    """A negative number was an `OverflowError`, and with a hub nothing was reported before the first event."""
     if hub is not None:
         monkeypatch.setenv("SSE_HUB_URL", hub)
         monkeypatch.setenv("SSE_HUB_KEY", "key")
@@ -76,7 +76,7 @@ def test_a_subscription_waits_while_other_tasks_run(channel: str) -> None:
         await idle(task)
         tidecast.publish("late", channel=channel)
         assert (await asyncio.wait_for(task, PATIENCE_SECONDS)).data == "late"
-        # From another thread too.
+        # A publish from another thread wakes it too.
         task = asyncio.create_task(anext(events))
         await idle(task)
         await asyncio.to_thread(tidecast.publish, "from a thread", channel=channel)
@@ -90,16 +90,16 @@ def test_a_subscription_resumes_after_an_id(channel: str, several: bool) -> None
     channels = [channel, f"{channel} too"] if several else [channel]
     with tidecast.subscribe(channels) as events:
         for number in range(6):
-            # On several channels an event's own id says nothing of the others, and is not what it is told by.
+            # On several channels an event's own id does not cover the others, so the id is the cursor.
             own = "own" if number == 3 else None
             tidecast.publish(number, id=own, channel=channels[number % len(channels)])
-        told = [next(events) for _ in range(6)]
-    assert [event.id for event in told].count("own") == (0 if several else 1)
-    for read, event in enumerate(told, start=1):
+        published = [next(events) for _ in range(6)]
+    assert [event.id for event in published].count("own") == (0 if several else 1)
+    for read, event in enumerate(published, start=1):
         with tidecast.subscribe(channels, after=event.id) as resumed:
-            # Between channels no order is promised.
-            rest = [next(resumed).json() for _ in told[read:]]
-            assert sorted(rest) == sorted(event.json() for event in told[read:])
+            # There is no order between channels.
+            rest = [next(resumed).json() for _ in published[read:]]
+            assert sorted(rest) == sorted(event.json() for event in published[read:])
 
 
 def test_missing_events_are_reported_and_the_reset_can_be_resumed_from(channel: str) -> None:
@@ -117,7 +117,7 @@ def test_missing_events_are_reported_and_the_reset_can_be_resumed_from(channel: 
 
 @pytest.mark.parametrize("turns", range(4))
 def test_a_cancelled_task_consumes_nothing(channel: str, turns: int) -> None:
-    """However far it has come with an event when it is cancelled: the event is its result, or the next one's."""
+    """At whatever point it is cancelled, the event is its result, or that of the next task."""
 
     async def run() -> None:
         events = tidecast.subscribe(channel)
@@ -145,11 +145,11 @@ def test_a_cancelled_task_consumes_nothing(channel: str, turns: int) -> None:
 def test_closing_wakes_a_waiting_task(channel: str, from_thread: bool) -> None:
     async def run() -> None:
         events = tidecast.subscribe(channel)
-        heard: list[str] = []
+        received: list[str] = []
 
         async def listen() -> None:
             async for event in events:
-                heard.append(event.data)
+                received.append(event.data)
 
         task = asyncio.create_task(listen())
         for _ in range(3):
@@ -157,8 +157,8 @@ def test_closing_wakes_a_waiting_task(channel: str, from_thread: bool) -> None:
         tidecast.publish("one", channel=channel)
         await (asyncio.to_thread(events.close) if from_thread else events.aclose())
         await asyncio.wait_for(task, PATIENCE_SECONDS)
-        assert heard in (["one"], [])
-        # For good.
+        assert received in (["one"], [])
+        # It has ended for good.
         with pytest.raises(StopAsyncIteration):
             await anext(events)
 
@@ -166,12 +166,12 @@ def test_closing_wakes_a_waiting_task(channel: str, from_thread: bool) -> None:
 
 
 def test_closing_wakes_a_waiting_thread(channel: str) -> None:
-    """It slept on: what it waited for was never told of the end."""
+    """The thread slept on, because the end did not wake its descriptor."""
     events = tidecast.subscribe(channel)
     with ThreadPoolExecutor() as threads:
         listening = threads.submit(list, events)
         tidecast.publish("one", channel=channel)
-        until(lambda: listening.running(), "it listens")
+        until(lambda: listening.running(), "the thread reads")
         events.close()
         assert [event.data for event in listening.result(PATIENCE_SECONDS)] in (["one"], [])
     events.close()
@@ -179,7 +179,7 @@ def test_closing_wakes_a_waiting_thread(channel: str) -> None:
 
 
 def test_a_second_task_is_refused(channel: str) -> None:
-    """asyncio knows one reader of a descriptor: the first one would have waited for ever."""
+    """asyncio has one reader for each descriptor: the first task would have waited for ever."""
 
     async def run() -> None:
         events = tidecast.subscribe(channel)
@@ -222,12 +222,12 @@ def test_no_descriptor_is_leaked(channel: str) -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        # Forgotten in the middle, as by a `break`.
+        # Dropped in the middle of an iteration.
         tidecast.publish("one", channel=channel)
         async for _ in events:
             break
 
-    # What asyncio keeps for itself is there by then.
+    # The first run opens what asyncio keeps.
     asyncio.run(once())
     gc.collect()
     before = descriptors()
@@ -239,7 +239,7 @@ def test_no_descriptor_is_leaked(channel: str) -> None:
 
 
 def test_a_subscription_outlives_its_event_loop(channel: str) -> None:
-    """Waiting again, in another loop or in none, must not find what the first one has left."""
+    """A wait in another loop, or in none, must not find the remains of the first one."""
     events = tidecast.subscribe(channel)
 
     async def run() -> None:
@@ -253,19 +253,19 @@ def test_a_subscription_outlives_its_event_loop(channel: str) -> None:
 
 
 def test_a_subscription_is_an_iterator_of_a_thread_too(channel: str) -> None:
-    heard: list[object] = []
+    received: list[object] = []
     with tidecast.subscribe(channel) as events:
 
         def listen() -> None:
-            heard.extend(event.json() for event in events)
+            received.extend(event.json() for event in events)
 
         thread = threading.Thread(target=listen)
         thread.start()
         for number in range(100):
             tidecast.publish(number, channel=channel)
-        until(lambda: len(heard) == 100, "it has heard all")
+        until(lambda: len(received) == 100, "all events were received")
     thread.join(PATIENCE_SECONDS)
-    assert heard == list(range(100))
+    assert received == list(range(100))
 
 
 def test_on_a_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,12 +276,12 @@ def test_on_a_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) 
             task = asyncio.create_task(anext(events))
             while redis_server.client.pubsub_numsub("sse")[0][1] == 0:
                 await asyncio.sleep(0.01)
-            # PendingPublish waits for Redis, so it is left to a thread.
+            # Publishing waits for Redis, so it runs in a thread.
             published = await asyncio.to_thread(tidecast.publish, {"a": 1})
             event = await asyncio.wait_for(task, PATIENCE_SECONDS)
             assert (event.id, event.json()) == (published.id, {"a": 1})
             redis_server.client.publish("sse", '{"data": "old", "type": "t", "id": "own"}')
-            # Nobody could resume at its own id, so it has the one of what was before.
+            # No stream could resume from its own id, so it has the id before it.
             old = await next_of(events)
             assert (old.type, old.data, old.id) == ("t", "old", event.id)
 
@@ -291,7 +291,7 @@ def test_on_a_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) 
 def test_on_a_redis_a_subscription_has_the_first_event(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first event of a channel was lost, as the subscription began once Redis had opened the channel."""
+    """The first event of a channel was lost, because the subscription began only once Redis had confirmed it."""
     monkeypatch.setenv("SSE_REDIS_URL", redis_server.url)
 
     async def run() -> None:
@@ -312,7 +312,7 @@ def test_an_invalid_channel_is_refused(refused: object) -> None:
 
 @pytest.mark.parametrize("after", [5, 0, b"0123456789ab.1"])
 def test_an_id_must_be_a_string(after: object) -> None:
-    """A number was an AttributeError from inside, and 0 counted as no id."""
+    """A number was an obscure AttributeError, and 0 counted as no id."""
     with pytest.raises(TypeError, match="after must be a string"):
         tidecast.subscribe("a", after=after)  # type: ignore[arg-type]
 
@@ -327,13 +327,13 @@ def test_on_a_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.to_thread(tidecast.publish, {"n": number}, id=own, channel="ab"[number % 2])
         for channels in ("b", ["a", "b"]):
             async with tidecast.subscribe(channels, last=10) as events:
-                told = [await next_of(events) for _ in range(2 * len(channels))]
-            assert told[0].id == "own" or channels != "b"
-            for read, event in enumerate(told, start=1):
+                published = [await next_of(events) for _ in range(2 * len(channels))]
+            assert published[0].id == "own" or channels != "b"
+            for read, event in enumerate(published, start=1):
                 async with tidecast.subscribe(channels, after=event.id) as resumed:
-                    rest = [(await next_of(resumed)).data for _ in told[read:]]
-                    assert sorted(rest) == sorted(event.data for event in told[read:])
-        # Waiting, and cancelled, it lets the loop go on.
+                    rest = [(await next_of(resumed)).data for _ in published[read:]]
+                    assert sorted(rest) == sorted(event.data for event in published[read:])
+        # A wait that is cancelled leaves the loop usable.
         async with tidecast.subscribe("c") as events:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(anext(events), 0.01)
@@ -343,7 +343,7 @@ def test_on_a_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("on", ["memory", "redis"])
 def test_the_subscriptions_of_a_loop_share_one_descriptor(on: str, request: pytest.FixtureRequest) -> None:
-    """Each had one: a program that serves 505 pages ran out of the 1,024 that a process may have."""
+    """Each had its own: a program with 505 pages exceeded the usual limit of 1,024 descriptors."""
     code = """
 import asyncio, resource
 import tidecast
@@ -353,7 +353,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 async def first(number, ready):
     async with tidecast.subscribe(f"c{number}") as subscription:
         ready.release()
-        # Once while it waits, and once while others are read.
+        # One event while it waits, and one while others are read.
         return [(await anext(subscription)).data for _ in range(2)]
 
 async def main():

@@ -1,4 +1,4 @@
-"""Tickets, as the hub checks them."""
+"""The tickets for a hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tidecast.hub.ticket import Signer
 
 KEY = "another publish key"
 
-#: Made with OpenSSL's command line: of that key, for `news`, until 1,000,000,060.
+#: A ticket for `news` until 1,000,000,060, made with OpenSSL's command line and that key.
 KNOWN = (
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImQ0MTk5NjllNzExNjcwM2MifQ"
     ".eyJ1c2UiOiJ0aWNrZXQiLCJzdWJzY3JpYmUiOlsibmV3cyJdLCJleHAiOjEwMDAwMDAwNjB9"
@@ -42,12 +42,12 @@ def test_a_ticket_is_signed_with_a_derived_key() -> None:
     header, _, signature = parts(ticket)
     assert signature == hmac.new(derived, signed.encode(), hashlib.sha256).digest()
     assert header["kid"] == hmac.new(derived, b"kid", hashlib.sha256).hexdigest()[:16]
-    # Another publish key, another name.
+    # Another publish key has another id.
     assert parts(Signer(KEY + "2").ticket(["news"], 60))[0]["kid"] != header["kid"]
 
 
 def test_the_longest_ticket_fits_the_hubs_limit() -> None:
-    """Escaped, as JSON may be, the same channels were twice as long."""
+    """With escaped characters the same channels were twice as long, and exceeded the limit."""
     names = [f"{number:02}" + "ß" * 126 for number in range(64)]
     assert all(len(name.encode()) == 254 for name in names)
     assert len(Signer(KEY).ticket(names, 60)) < 32 * 1024

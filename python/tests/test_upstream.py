@@ -1,6 +1,6 @@
-"""Flask-SSE's own tests, unmodified, under the name `flask_sse`.
+"""Flask-SSE's own tests, unmodified, with this package under the name `flask_sse`.
 
-They are fetched by name from the package index that pip is set up for, and never kept here.
+pip downloads them from its package index. They are not part of this repository.
 """
 
 import os
@@ -13,12 +13,12 @@ import pytest
 
 VERSION = "1.0.0"
 
-#: What runs before the first of them is collected.
+#: A plugin of pytest that runs before the tests are collected.
 PLUGIN = "import tidecast\n\ntidecast.install_as_flask_sse()\n"
 
 
 def fetched(folder: Path) -> Path:
-    """The folder of their tests, fetched; kept where `TIDECAST_UPSTREAM` says, so that it is fetched once."""
+    """Downloads the tests, once if `TIDECAST_UPSTREAM` names a folder to keep them, and returns their folder."""
     kept = Path(os.environ.get("TIDECAST_UPSTREAM") or folder)
     archive = kept / f"Flask-SSE-{VERSION}.tar.gz"
     if not archive.exists():
@@ -26,11 +26,11 @@ def fetched(folder: Path) -> Path:
         wanted = ["--no-binary", "flask-sse", f"flask-sse=={VERSION}", "--dest", str(kept)]
         done = subprocess.run([*pip, *wanted], capture_output=True, text=True, timeout=120)
         if done.returncode:
-            pytest.skip(f"Flask-SSE's tests can't be fetched: {done.stderr.strip().splitlines()[-1]}")
+            pytest.skip(f"Flask-SSE's tests cannot be downloaded: {done.stderr.strip().splitlines()[-1]}")
     with tarfile.open(archive) as opened:
         tests = [member for member in opened.getmembers() if "/tests/" in member.name and member.isfile()]
         for member in tests:
-            # Beside nothing else: a `flask_sse.py` next to them would be the one that is tested.
+            # Without its package: a `flask_sse.py` beside them would be tested instead of ours.
             source = opened.extractfile(member)
             assert source is not None
             (folder / Path(member.name).name).write_bytes(source.read())

@@ -1,4 +1,4 @@
-"""uWSGI, in each of the ways in which it has workers."""
+"""uWSGI with each kind of worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from support.server import Server
 from support.source import Source, ask
 
-#: Those that answer other requests while a stream is open.
+#: Kinds that handle other requests while a stream is open.
 MANY_AT_ONCE = ["uwsgi-threads", "uwsgi-gevent"]
 
 
@@ -25,7 +25,7 @@ def test_events_arrive_and_resume(kind: str, tmp_path: Path) -> None:
         ask(server.port, "/hello?data=two")
         with Source(server.port, Last_Event_ID=event["id"]) as source:
             assert source.event()["data"] == "two"
-        # It is known that it serves many.
+        # No warning, because it handles many requests.
         assert "serves one request at a time" not in server.log()
 
 

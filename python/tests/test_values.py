@@ -1,4 +1,4 @@
-"""What is published beside strings: it arrives as Flask-SSE's JSON has it, whatever carries it."""
+"""Values other than strings: they arrive as in Flask-SSE's JSON, with every backend."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ NAMES = [Kind.GREETING, UUID, Level.HIGH, 5, 1.5, True, decimal.Decimal("1.50"),
 
 
 def of_flask_sse(app: Flask, data: Any, type: Any = None, id: Any = None) -> tuple[str, str | None, str | None]:
-    """What a reader of Flask-SSE has of it: data as it is sent, type and id."""
+    """Returns the data, the type and the id that a reader of Flask-SSE receives."""
     with app.app_context():
         payload = flask_json.dumps(flask_sse.Message(data, type=type, id=id).to_dict())
         read = flask_sse.Message(**json.loads(payload))
@@ -63,7 +63,7 @@ def of_flask_sse(app: Flask, data: Any, type: Any = None, id: Any = None) -> tup
 
 @pytest.fixture(params=["memory", "redis", "hub"])
 def application(request: pytest.FixtureRequest, app: Flask, blueprint: ServerSentEventsBlueprint) -> Iterator[Flask]:
-    """An application in each of the three ways."""
+    """Returns an application with each of the three backends."""
     tidecast.reset()
     if request.param == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
@@ -77,7 +77,7 @@ def application(request: pytest.FixtureRequest, app: Flask, blueprint: ServerSen
 
 
 def test_data_types_and_ids_arrive_as_in_flask_sse(application: Flask, blueprint: ServerSentEventsBlueprint) -> None:
-    """A UUID came with quotes, twice so on Redis, and a member of an enumeration as its name."""
+    """A UUID arrived with quotes, on Redis with two pairs, and a member of an enumeration as its name."""
     with tidecast.subscribe("values", last=100) as subscription:
         expected = []
         for data in DATA:
@@ -143,7 +143,7 @@ def test_the_same_values_are_accepted_without_an_application() -> None:
 
 @pytest.mark.parametrize("field", ["type", "id", "retry"])
 def test_a_message_cannot_break_out_of_its_lines(field: str) -> None:
-    """Whoever yields such a message from `messages` of his own forged an event."""
+    """Overridden `messages` that yielded such a message forged an event."""
     with pytest.raises(ValueError, match=field):
         str(Message("x", **{field: "5\n\ndata: forged"}))
 
@@ -153,7 +153,7 @@ def test_a_message_cannot_break_out_of_its_lines(field: str) -> None:
 def test_control_characters_are_refused(
     application: Flask, blueprint: ServerSentEventsBlueprint, field: str, control: str
 ) -> None:
-    """In hub mode a type that began with one vanished, and `\\x01stream-reset` was a reset that nobody had sent."""
+    """With a hub, a type that began with one vanished, and `\\x01stream-reset` was a forged reset."""
     with application.app_context(), pytest.raises(ValueError, match=f"event {field}"):
         blueprint.publish("x", **{field: control})
 
@@ -162,17 +162,17 @@ def test_control_characters_are_refused(
 def test_events_that_python_cannot_load_are_skipped(
     app: Flask, blueprint: ServerSentEventsBlueprint, redis_server: RedisServer, poison: str
 ) -> None:
-    """It ended `messages()`, though every other program on that Redis may publish it."""
+    """Such an event, which any program on that Redis may publish, ended `messages()`."""
     app.config["REDIS_URL"] = redis_server.url
     with app.app_context():
-        # In this thread, from the first `next` on.
+        # Subscribes in this thread at the first `next`.
         messages = blueprint.messages("poison")
 
         def publish() -> bool:
             redis_server.client.publish("poison", f'{{"data": {poison}}}')
             return bool(redis_server.client.publish("poison", '{"data": "end"}'))
 
-        thread = threading.Thread(target=until, args=(publish, "it listens"))
+        thread = threading.Thread(target=until, args=(publish, "Redis has the subscription"))
         thread.start()
         assert next(messages).data == "end"
         thread.join()

@@ -1,4 +1,4 @@
-"""The application behind each of the adapters from WSGI to ASGI."""
+"""The application behind two adapters from WSGI to ASGI."""
 
 from a2wsgi import WSGIMiddleware
 from asgiref.wsgi import WsgiToAsgi

@@ -1,4 +1,4 @@
-"""An application that asks who it is before it lets somebody listen, as most do: by a cookie."""
+"""An application that guards its streams by a cookie."""
 
 import os
 
@@ -14,14 +14,14 @@ app.config.update({name: os.environ[name] for name in SETTINGS if name in os.env
 
 @sse.before_request
 def check_access():
-    """Analytics are for the administrator."""
+    """Reserves a channel for the administrator."""
     if request.args.get("channel") == "analytics" and request.cookies.get("user") != "admin":
         abort(403)
 
 
 @sse.after_request
 def allow(response):
-    """Let pages of one other origin ask, with their cookies."""
+    """Allows requests with cookies from pages of one other origin."""
     if "CORS_ORIGIN" in os.environ:
         response.headers["Access-Control-Allow-Origin"] = os.environ["CORS_ORIGIN"]
         response.headers["Access-Control-Allow-Credentials"] = "true"
@@ -33,6 +33,6 @@ app.register_blueprint(sse, url_prefix="/stream")
 
 @app.get("/hello")
 def hello():
-    """Publish what the address says."""
+    """Publishes the parameters of the address."""
     args = request.args
     return f"{sse.publish(args['data'], channel=args.get('channel', 'sse'))}"

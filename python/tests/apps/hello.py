@@ -1,4 +1,4 @@
-"""The quickstart of Flask-SSE's documentation, with what the tests ask for beside it."""
+"""The quickstart of Flask-SSE's documentation, with further views for the tests."""
 
 import os
 import threading
@@ -16,10 +16,10 @@ app.register_blueprint(sse, url_prefix="/stream")
 
 
 class Shouting(ServerSentEventsBlueprint):
-    """What people do who change each message on its way."""
+    """A blueprint that changes each message on its way."""
 
     def messages(self, channel="sse"):
-        """The messages of a channel, louder."""
+        """Yields the messages of a channel in capitals."""
         for message in super().messages(channel=channel):
             yield Message(message.data.upper(), type=message.type)
 
@@ -29,13 +29,13 @@ shouting.add_url_rule(rule="", endpoint="stream", view_func=shouting.stream)
 app.register_blueprint(shouting, url_prefix="/shouting")
 
 if "PUBLISH_AT_IMPORT" in os.environ:
-    # With `gunicorn --preload` in the process that forks the workers: its engine is running by then.
+    # With `gunicorn --preload` this runs in the arbiter, so its engine exists before the fork.
     publish("from the parent", channel="preload")
 
 
 @app.get("/hello")
 def hello():
-    """Publish what the address says; answers with how many streams of this worker listen."""
+    """Publishes the parameters of the address, and returns the number of streams of this worker."""
     args = request.args
     receivers = sse.publish(args.get("data", "hello"), type=args.get("type"), channel=args.get("channel", "sse"))
     return f"{receivers}"
@@ -43,7 +43,7 @@ def hello():
 
 @app.get("/flood")
 def flood():
-    """Publish more than a connection takes that nobody reads: 8 MiB."""
+    """Publishes 8 MiB, more than an unread connection buffers."""
     for _ in range(16):
         sse.publish("x" * (512 * 1024))
     return ""
@@ -51,7 +51,7 @@ def flood():
 
 @app.get("/receivers")
 def receivers():
-    """How many streams of this worker listen, without a word to them."""
+    """Returns the number of streams of this worker, without publishing."""
     from tidecast import backends
     from tidecast.settings import Settings
 
@@ -60,5 +60,5 @@ def receivers():
 
 @app.get("/threads")
 def threads():
-    """How many threads of Python this worker has."""
+    """Returns the number of Python threads of this worker."""
     return f"{threading.active_count()}"

@@ -1,4 +1,4 @@
-"""A publisher as its users have it: a view that streams, and views that publish."""
+"""An application with a publisher."""
 
 import os
 
@@ -11,13 +11,13 @@ publisher = Publisher()
 keep_alive_seconds = float(os.environ.get("SSE_KEEP_ALIVE_SECONDS", "15"))
 
 if "PUBLISH_AT_IMPORT" in os.environ:
-    # With `gunicorn --preload` in the process that forks the workers: this stays open there.
+    # With `gunicorn --preload` this runs in the arbiter, and stays open there.
     of_the_parent = publisher.subscribe(properties="parent")
 
 
 @app.get("/subscribe")
 def subscribe():
-    """Stream the channels that the address names."""
+    """Streams the channels in the address."""
     stream = publisher.subscribe(
         request.args.getlist("channel") or "default channel",
         properties=request.args.get("name"),
@@ -31,14 +31,14 @@ def subscribe():
 
 @app.get("/publish")
 def publish():
-    """Publish what the address says, to all or to one."""
+    """Publishes the parameters of the address, to all subscribers or to one."""
     data, to = request.args["data"], request.args.get("to")
     channel = request.args.get("channel", "default channel")
     publisher.publish((lambda name: data if name == to else None) if to else data, channel)
     return ""
 
 
-@app.get("/there")
-def there():
-    """The names of those who are there, without a word to them."""
-    return " ".join(str(who.properties) for who in publisher.get_subscribers())
+@app.get("/subscribers")
+def subscribers():
+    """Returns the names of the subscribers, without publishing."""
+    return " ".join(str(subscriber.properties) for subscriber in publisher.get_subscribers())

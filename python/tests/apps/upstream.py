@@ -1,4 +1,4 @@
-"""The same program on Flask-SSE itself, as its users have it."""
+"""An application with Flask-SSE itself."""
 
 import os
 
@@ -12,6 +12,6 @@ app.register_blueprint(sse, url_prefix="/stream")
 
 @app.get("/hello")
 def hello():
-    """Publish what the address says."""
+    """Publishes the parameters of the address."""
     args = request.args
     return f"{sse.publish({'says': args['data']}, type='greeting', channel=args.get('channel', 'sse'))}"

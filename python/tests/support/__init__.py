@@ -1,1 +1,1 @@
-"""What the tests share: real servers, and a client that reads a stream as it comes."""
+"""The support of the tests: real servers, and a client that reads a stream as it arrives."""

@@ -1,4 +1,4 @@
-"""The hub itself, the program `tidecast`, as a process of the test's own."""
+"""A hub, the program `tidecast`, as a process of a test."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .server import OF_THE_MACHINE
+from .server import INHERITED_SETTINGS
 from .waiting import until
 
 IS_AT = re.compile(r"is at http://127\.0\.0\.1:(\d+)/")
 
-#: The publish key of every hub here.
+#: The publish key of every hub in the tests.
 KEY = "key-of-the-tests-and-of-nothing-else"
 
 
 class Hub:
-    """A hub that runs. Whoever follows it is told to come back soon.
+    """A running hub, with a short reconnection time.
 
-    :param output: Where its output goes.
+    :param output: The file for its output.
     :param options: Further options of `tidecast serve`.
+    :param tickets: Whether streams need a ticket or the key.
     """
 
     def __init__(self, output: Path, *options: str, tickets: bool = True) -> None:
-        # `cargo xtask test` builds it, and says where it is.
+        # `cargo xtask test` builds it, and sets the variable.
         self._program = os.environ.get("TIDECAST_BIN")
         assert self._program, "no hub: set TIDECAST_BIN to the program `tidecast`"
         self._output = output
@@ -38,8 +39,8 @@ class Hub:
         self.settings: dict[str, Any] = {"SSE_HUB_URL": self.url, "SSE_HUB_KEY": KEY}
 
     def start(self) -> None:
-        """Start it, empty; again on the port that it had."""
-        unset = (*OF_THE_MACHINE, *(name for name in os.environ if name.startswith("TIDECAST_")))
+        """Starts it without events, on its former port if it had one."""
+        unset = (*INHERITED_SETTINGS, *(name for name in os.environ if name.startswith("TIDECAST_")))
         environment = {name: value for name, value in os.environ.items() if name not in unset}
         serve = ["serve", "--retry", "50ms", "--listen", f"127.0.0.1:{self.port}", *self._options]
         with self._output.open("wb") as output:
@@ -56,18 +57,18 @@ class Hub:
         self.port = int(found[1])
 
     def log(self) -> str:
-        """All that it has printed since it was started."""
+        """Returns its output since the start."""
         return self._output.read_text(errors="replace")
 
     def stop(self) -> None:
-        """End it as a service manager does."""
+        """Ends it as a service manager does."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(30)
             self._process = None
 
     def kill(self) -> None:
-        """End it as a power cut does."""
+        """Ends it as a power cut does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

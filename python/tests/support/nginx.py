@@ -1,16 +1,16 @@
-"""A real nginx in front of an application and its hub, as an application has it."""
+"""A real nginx in front of an application and its hub."""
 
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
 
+from .ports import accepts, free_port
 from .waiting import until
 
-#: What an application's nginx has. The location that leads to the hub can't be asked for from outside.
+#: The configuration in the documentation. The location that leads to the hub is internal.
 CONFIG = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -43,39 +43,33 @@ http {{
 
 
 class Nginx:
-    """An nginx that runs.
+    """A running nginx.
 
-    :param folder: Where its files go.
+    :param folder: The folder for its files.
     """
 
     def __init__(self, folder: Path, app_port: int, hub_port: int) -> None:
-        # Root's programs are not on everybody's `PATH`.
+        # The folders of root's programs may not be on `PATH`.
         program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
         assert program is not None, "no nginx: run `cargo xtask setup`"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         config = folder / "nginx.conf"
         config.write_text(CONFIG.format(folder=folder, port=self.port, app_port=app_port, hub_port=hub_port))
         self._process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
-        until(self._answers, "nginx answers")
+        until(self._accepts, "nginx accepts connections")
 
     def accesses(self) -> str:
-        """What was asked of it."""
+        """Returns its access log."""
         return (self._folder / "access.log").read_text()
 
     def errors(self) -> str:
-        """What it has complained of."""
+        """Returns its error log."""
         return (self._folder / "error.log").read_text()
 
-    def _answers(self) -> bool:
+    def _accepts(self) -> bool:
         assert self._process.poll() is None, self.errors()
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-        except OSError:
-            return False
-        return True
+        return accepts(self.port)
 
     def __enter__(self) -> Nginx:
         return self

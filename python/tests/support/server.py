@@ -1,22 +1,22 @@
-"""A WSGI server as a process of its own, on a port that the system chooses."""
+"""A WSGI server as a process of a test, on a free port."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
 
+from .ports import accepts, free_port
 from .waiting import until
 
 #: The applications that the servers run.
 APPS = Path(__file__).parent.parent / "apps"
 
-#: How each server is started, and with which words it says where it listens.
+#: The command of each server.
 COMMANDS = {
     "flask": ["-m", "flask", "--app", "{app}", "run", "--port", "0"],
     "flask-without-threads": ["-m", "flask", "--app", "{app}", "run", "--port", "0", "--without-threads"],
@@ -30,8 +30,8 @@ COMMANDS = {
     ],
 }
 
-#: What a developer's machine may happen to name, and no program of the tests must find.
-OF_THE_MACHINE = (
+#: Environment variables of a developer's machine that the tests must not inherit.
+INHERITED_SETTINGS = (
     *("SSE_REDIS_URL", "REDIS_URL", "SSE_REDIS_HOST", "SSE_REDIS_PORT", "SSE_REDIS_DB"),
     *("SSE_HUB_URL", "SSE_HUB_KEY", "SSE_HUB_PUBLIC_URL", "SSE_HUB_TICKET_SECONDS", "SSE_HUB_VIA"),
 )
@@ -47,7 +47,7 @@ UWSGI = [
     "-c",
     "import pyuwsgi; pyuwsgi.run()",
     "--http-socket",
-    # One that stays the same when it begins anew.
+    # A fixed port, which stays the same after a reload.
     "127.0.0.1:{port}",
     "--master",
     "--die-on-term",
@@ -62,13 +62,13 @@ LISTENS = re.compile(r"(?:(?:[Ll]istening at|[Rr]unning on|Serving on):? http://
 
 
 class Server:
-    """A server that runs.
+    """A running server.
 
-    :param kind: One of :data:`COMMANDS`.
-    :param folder: Where its output goes.
+    :param kind: A key of :data:`COMMANDS`.
+    :param folder: The folder for its output.
     :param options: Further options of the server.
-    :param environment: Further variables.
-    :param apps: Where the applications lie.
+    :param environment: Further environment variables.
+    :param apps: The folder of the applications.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class Server:
         apps: Path = APPS,
     ) -> None:
         self._output = folder / "server.log"
-        command = [part.replace("{app}", app).replace("{port}", str(_free_port())) for part in COMMANDS[kind]]
-        inherited = {name: value for name, value in os.environ.items() if name not in OF_THE_MACHINE}
+        command = [part.replace("{app}", app).replace("{port}", str(free_port())) for part in COMMANDS[kind]]
+        inherited = {name: value for name, value in os.environ.items() if name not in INHERITED_SETTINGS}
         path = [*(_eventlet() if kind == "gunicorn-eventlet" else []), str(apps)]
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
@@ -96,39 +96,32 @@ class Server:
         found = LISTENS.search(self.log())
         assert found is not None, self.log()
         self.port = int(found[1])
-        until(self._answers, "the server answers")
+        until(lambda: accepts(self.port), "the server accepts connections")
 
     def log(self) -> str:
-        """All that it has printed."""
+        """Returns its output."""
         return self._output.read_text(errors="replace")
 
     @property
     def pid(self) -> int:
-        """Its process; for gunicorn the one that has the workers."""
+        """Returns its process id; for gunicorn the arbiter's."""
         return self._process.pid
 
     def worker(self) -> int:
-        """The newest worker of gunicorn, which is said after it listens."""
+        """Returns the process id of gunicorn's newest worker, which is logged after it listens."""
         until(lambda: "Booting worker" in self.log(), "there is a worker")
         return int(re.findall(r"Booting worker with pid: (\d+)", self.log())[-1])
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Sends it a signal."""
         self._process.send_signal(number)
 
     def wait(self, seconds: float) -> int:
-        """Wait for its end.
+        """Waits for its end, and returns its exit code.
 
-        :raises subprocess.TimeoutExpired: It has not come in time.
+        :raises subprocess.TimeoutExpired: The time is up.
         """
         return self._process.wait(seconds)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-        except OSError:
-            return False
-        return True
 
     def __enter__(self) -> Server:
         return self
@@ -143,16 +136,8 @@ class Server:
                 self._process.wait()
 
 
-def _free_port() -> int:
-    """A port for a server that does not say which one the system has chosen."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 def _eventlet() -> list[str]:
-    """Where the last gunicorn with a worker on eventlet lies, which `cargo xtask setup` installs beside the others."""
+    """Returns the packages of the last gunicorn with an eventlet worker, which `cargo xtask setup` installs."""
     folder = os.environ.get("TIDECAST_EVENTLET")
     assert folder, "no eventlet: set TIDECAST_EVENTLET to the folder of the environment `python-eventlet`"
     return [str(found) for found in Path(folder).glob("lib/python*/site-packages")]

@@ -1,4 +1,4 @@
-"""A client that reads a stream as it comes, block by block."""
+"""A client that reads a stream block by block."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import http.client
 from types import TracebackType
 from typing import Any
 
-#: Longer than anything here should take: a test that waits this long has failed.
+#: The time-out of every wait, in seconds. It is longer than anything in the tests takes.
 PATIENCE_SECONDS = 20
 
-#: What a browser's own ``EventSource`` always sends.
+#: The headers of a browser's own ``EventSource``.
 BROWSER = {"Accept": "text/event-stream", "Cache-Control": "no-cache", "User-Agent": "Mozilla/5.0 (X11)"}
 
 
 class Source:
     """An open stream.
 
-    :param port: The server's, on 127.0.0.1.
-    :param path: What is asked for.
+    :param port: The server's port on 127.0.0.1.
+    :param path: The path and query.
     :param headers: Further headers of the request.
     """
 
@@ -29,8 +29,11 @@ class Source:
         self.status = self.response.status
 
     def block(self) -> dict[str, Any]:
-        """The next block: its fields, `data` as its lines joined, `comment` for a comment; empty at the end. What was
-        cut in its middle is none, as for a page. A keep-alive is a block by itself, as is `retry` at the end."""
+        """Returns the fields of the next block, with `data` as its joined lines and `comment` for a comment.
+
+        It is empty at the end. As for a page, an incomplete block is dropped. A keep-alive is a block by itself, as is
+        the `retry` at the end.
+        """
         fields: dict[str, Any] = {}
         while True:
             line = self.response.readline()
@@ -46,20 +49,20 @@ class Source:
             fields[name] = f"{fields[name]}\n{value}" if name in fields else value
 
     def event(self) -> dict[str, Any]:
-        """The next block with data; fails at the end of the stream."""
+        """Returns the next block with data; fails at the end of the stream."""
         while "data" not in (block := self.block()):
             assert block, "the stream has ended"
         return block
 
     def rest(self) -> list[dict[str, Any]]:
-        """All blocks to the end of the stream."""
+        """Returns all blocks to the end of the stream."""
         blocks = []
         while block := self.block():
             blocks.append(block)
         return blocks
 
     def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         self.response.close()
         self._connection.close()
 
@@ -73,7 +76,7 @@ class Source:
 def ask(
     port: int, path: str, method: str = "GET", *, seconds: float = PATIENCE_SECONDS, **headers: str
 ) -> tuple[int, str]:
-    """A request that ends by itself: its status and its text."""
+    """Sends a request, and returns the status and the text of the response."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request(method, path, headers=headers)

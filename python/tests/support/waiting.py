@@ -1,4 +1,4 @@
-"""Waiting for a condition, for a bounded time."""
+"""Waiting for a condition, with a time-out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .source import PATIENCE_SECONDS
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until a condition holds.
+    """Waits until a condition holds, and fails after a time-out.
 
-    :param condition: Asked every few milliseconds.
-    :param what: What is waited for, in words.
-    :param seconds: How long at most.
+    :param condition: Called every few milliseconds.
+    :param what: The condition in words.
+    :param seconds: The time-out in seconds.
     """
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"after {seconds} s still not: {what}"
+        assert time.monotonic() < end, f"timed out after {seconds} s: {what}"
         time.sleep(0.02)
