@@ -1,6 +1,5 @@
-//! `cargo xtask api`: the public items of the libraries, compared with the lists of them in `docs/api`.
-//!
-//! A change of what others build on is then seen in review, as a change of such a list.
+//! `cargo xtask api`: compares the public items of the libraries with their lists in `docs/api`, so that a change of
+//! the public interface is seen in review.
 
 use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
@@ -10,7 +9,7 @@ use serde_json::Value;
 
 use crate::{report::Outcome, workspace::Workspace};
 
-/// What is done with a difference.
+/// The arguments of `cargo xtask api`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Accept the present items: write the lists
@@ -23,7 +22,7 @@ const CRATES: [&str; 4] = ["tidecast", "tidecast-axum", "tidecast-redis", "tidec
 
 const FOLDER: &str = "docs/api";
 
-/// The version of rustdoc's JSON that `public-api` reads. It changes with the compiler, and so does that dependency.
+/// The version of rustdoc's JSON that `public-api` reads. Both change with the compiler.
 const FORMAT: u64 = 57;
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Outcome> {
@@ -44,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Outcome> {
             let format = format.map_or("an unknown one".to_owned(), |format| format.to_string());
             return Ok(Outcome::Skipped(format!("rustdoc writes the format {format}, and {FORMAT} is read here")));
         }
-        // Blanket implementations and those of auto traits are the same for nearly every type.
+        // Blanket and auto-trait implementations are the same for nearly every type.
         let items = Builder::from_rustdoc_json(&json).omit_blanket_impls(true).omit_auto_trait_impls(true).build()?;
         let items: Vec<String> = items.items().map(|item| format!("{item}\n")).collect();
         let list = workspace.root.join(FOLDER).join(format!("{name}.txt"));
@@ -62,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The lines that are only in one of two lists.
+/// Returns the lines that only one of two lists has.
 fn difference(kept: &str, present: &str) -> String {
     let (kept, present): (BTreeSet<&str>, BTreeSet<&str>) = (kept.lines().collect(), present.lines().collect());
     let removed = kept.difference(&present).map(|line| format!("- {line}\n"));
@@ -70,8 +69,8 @@ fn difference(kept: &str, present: &str) -> String {
     removed.chain(added).collect()
 }
 
-/// Writes a program that runs rustdoc with its unstable options. Set for all of cargo, the variable would make build
-/// scripts take this for a nightly compiler, and every crate would be built anew.
+/// Writes a program that runs rustdoc with its unstable options. If cargo had the variable, build scripts would take
+/// the compiler for a nightly one, and every crate would be built again.
 fn nightly_rustdoc(workspace: &Workspace) -> Result<PathBuf> {
     let program = workspace.tools().join("nightly-rustdoc");
     let rustdoc = env::var("RUSTDOC").unwrap_or_else(|_| "rustdoc".to_owned());
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_names_what_came_and_what_went() {
+    fn a_difference_names_added_and_removed_items() {
         assert_eq!(difference("pub fn a::b()\n", "pub fn a::b()\n"), "");
         assert_eq!(
             difference("pub fn a::b()\npub mod a\n", "pub mod a\npub fn a::c()\n"),

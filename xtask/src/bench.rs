@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the hub as it is released and hands it to the load generator in `bench/`.
+//! `cargo xtask bench`: builds the hub for release and runs the load generator in `bench/` with it.
 
 use std::env::consts::EXE_SUFFIX;
 
@@ -7,47 +7,47 @@ use xshell::Cmd;
 
 use crate::{python, workspace::Workspace};
 
-/// What is handed on to the load generator.
+/// The arguments of `cargo xtask bench`, most of which go to the load generator.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Short runs with few connections, to see that it works
+    /// Run briefly with few connections, as a check that everything works
     #[arg(long)]
     quick: bool,
-    /// What publishing through Redis takes, beside what Redis takes for the same; writes the table of docs/redis.md
+    /// Measure publishing through Redis beside Redis alone, and write the table of docs/redis.md
     #[arg(long, conflicts_with_all = ["json", "list", "rounds", "seconds", "case", "server", "write_docs"])]
     redis: bool,
-    /// Results as JSON
+    /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// The cases and servers there are
+    /// List the cases and servers
     #[arg(long)]
     list: bool,
-    /// Rounds of each case and server; the figures are their medians
+    /// Rounds of each case and server, of which the medians count
     #[arg(long)]
     rounds: Option<u32>,
-    /// How long a round publishes
+    /// How many seconds each round publishes
     #[arg(long)]
     seconds: Option<f64>,
-    /// Only these cases; `closed` is all whose name begins so
+    /// Run these cases only; `closed` selects all whose name begins with it
     #[arg(long, num_args = 1.., value_name = "NAME")]
     case: Vec<String>,
-    /// Only these servers; `bare` is all whose name begins so
+    /// Measure these servers only; `bare` selects all whose name begins with it
     #[arg(long, num_args = 1.., value_name = "NAME")]
     server: Vec<String>,
-    /// Write the figures into their pages of docs/, and the plot beside them
+    /// Write the figures and the plot into the pages of docs/
     #[arg(long, conflicts_with = "quick")]
     write_docs: bool,
-    /// Further arguments of the load generator, as they are
+    /// Further arguments of the load generator
     #[arg(last = true)]
     rest: Vec<String>,
 }
 
-/// Where the pages are that have figures, and the one of Redis.
+/// The folder of the pages with figures, and the page about Redis.
 const PAGES: &str = "docs";
 const REDIS_PAGE: &str = "docs/redis.md";
 
 impl Args {
-    /// Whether Flask programs are measured, which need a Python with the package in it.
+    /// Returns whether Flask programs are measured, which need a Python with the package.
     fn wants_flask(&self) -> bool {
         let among = |names: &[String]| names.is_empty() || names.iter().any(|name| name.starts_with("flask"));
         !self.redis && !self.list && among(&self.case) && among(&self.server)
@@ -75,7 +75,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             Err(error) => eprintln!("bench: no Flask programs: {error:#}"),
         }
     }
-    // A short run is to see that it works, and writes nothing.
+    // A short run is a check only and writes nothing.
     let page = match (args.redis, args.write_docs) {
         (true, _) => (!args.quick).then_some(REDIS_PAGE),
         (false, write_docs) => write_docs.then_some(PAGES),
@@ -84,8 +84,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     Ok(bench.args(&args.rest).run()?)
 }
 
-/// The short run with the debug hub that was built before: that every server answers every case, and nothing is lost.
-/// Flask programs take part where the Python package was installed before.
+/// Returns a short run with the debug hub that was built before, as a check that every server passes every case without
+/// a loss. Flask programs take part if the Python package is installed.
 pub(crate) fn smoke<'a>(workspace: &'a Workspace) -> Result<Cmd<'a>> {
     let bench = built(workspace, "tidecast-bench", false)?.arg("--quick").ignore_stdout();
     Ok(match python::installed(workspace) {
@@ -94,9 +94,9 @@ pub(crate) fn smoke<'a>(workspace: &'a Workspace) -> Result<Cmd<'a>> {
     })
 }
 
-/// Builds the programs of `bench/`; answers with a call of one that knows the hub of the same profile.
+/// Builds the programs of `bench/`, and returns a call of one with the path of the hub of the same profile.
 pub(crate) fn built<'a>(workspace: &'a Workspace, program: &str, release: bool) -> Result<Cmd<'a>> {
-    // What both workspaces depend on is built once, as they share the target folder.
+    // Dependencies of both workspaces are built once, as they share the target folder.
     let build = workspace.cargo(["build", "--quiet", "--locked", "--bins", "--manifest-path", "bench/Cargo.toml"]);
     build.args(release.then_some("--release")).env("CARGO_TARGET_DIR", &workspace.target).run()?;
     let profile = if release { "release" } else { "debug" };

@@ -1,4 +1,4 @@
-//! `cargo xtask callgrind`: what an operation takes in instructions, beside what it took before.
+//! `cargo xtask callgrind`: compares the instructions of each operation with a baseline.
 
 use anyhow::Result;
 
@@ -8,15 +8,15 @@ use crate::{
     workspace::{Workspace, on_path},
 };
 
-/// What is done with what was counted.
+/// The arguments of `cargo xtask callgrind`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Accept it: write the baseline, with which it is compared from then on
+    /// Accept the present counts: write the baseline
     #[arg(long)]
     write: bool,
 }
 
-/// What was counted before.
+/// The file of the baseline.
 const BASELINE: &str = "bench/instructions.txt";
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Outcome> {

@@ -1,4 +1,4 @@
-//! Clients of other makers, against a hub: each goes through one scenario, and does what docs/clients.md says of it.
+//! `cargo xtask clients`: third-party clients pass one scenario against a hub, and behave as docs/clients.md says.
 
 use std::path::{Path, PathBuf};
 
@@ -16,19 +16,19 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Those that take longer too, and those in Go and on the JVM, where their toolchains are
+    /// Include slow clients, and those in Go and on the JVM if their toolchains are installed
     #[arg(long)]
     all: bool,
 }
 
-/// The step by itself, with the hub that it meets.
+/// Builds the hub and runs the step.
 pub(crate) fn alone(workspace: &Workspace, args: &Args) -> Result<Outcome> {
     setup::run(workspace)?;
     workspace.cargo(["build", "--package", "tidecast-server", "--locked"]).run()?;
     run(workspace, args.all)
 }
 
-/// Clients of npm and PyPI, and in a page, against the hub that was built before.
+/// Runs clients from npm and PyPI, and clients in a page, against the hub that was built before.
 pub(crate) fn run(workspace: &Workspace, all: bool) -> Result<Outcome> {
     if !workspace.has(CLIENT_TESTS) {
         return Ok(Outcome::Skipped(format!("no {CLIENT_TESTS}")));
@@ -37,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace, all: bool) -> Result<Outcome> {
     ensure!(hub.exists(), "no hub at {}", hub.display());
     let chromium = on_path(&packages::CHROMIUM).context("no Chromium: run `cargo xtask setup`")?;
     let _there = workspace.shell.push_dir(workspace.root.join(CLIENT_TESTS));
-    // With what a browser leaves open Node would wait for ever after the last test.
+    // After the last test Node would wait for ever for connections that a browser leaves open.
     let node = workspace.within(MINUTES_MAX, Path::new("node")).args(["--test", "--test-force-exit"]);
     let node = node.env("TIDECAST_CLIENTS_PYTHON", CLIENTS.program(workspace, "python"));
     let mut node = node.env("TIDECAST_BIN", hub).env("CHROMIUM", chromium);

@@ -1,10 +1,10 @@
-//! `cargo xtask docs`: writes the documents that are made from the program's own declarations.
+//! `cargo xtask docs`: writes the documents that are generated from the program's declarations.
 
 use anyhow::Result;
 
 use crate::workspace::Workspace;
 
-/// What the hub prints, and the file of `docs/` that it goes into.
+/// The arguments of the hub that print a document, and its file in `docs/`.
 const DOCUMENTS: [(&str, &str); 3] =
     [("reference", "configuration.md"), ("sample", "tidecast.sample.toml"), ("metrics", "metrics.md")];
 

@@ -1,7 +1,7 @@
-//! Python environments that tests run in, each as its `requirements` file states it, to the version.
+//! Python environments for tests, each with the exact versions of its `requirements` file.
 //!
-//! They lie among the tools in the target folder, where the tests look for them. There is no way to do without: a test
-//! that is passed over where a package index can't be reached would look like one that passed.
+//! They are among the tools in the target folder, where the tests look for them. No test is skipped if an environment
+//! is missing, as a skipped test would look like one that passed.
 
 use std::{fs, path::PathBuf};
 
@@ -15,35 +15,35 @@ use crate::{packages, workspace::Workspace};
 pub(crate) struct Environment {
     /// The name of its folder.
     name: &'static str,
-    /// The file that says what is to be in it.
+    /// The file with its requirements.
     requirements: &'static str,
 }
 
-/// What the Flask programs run in that the tests of the hub start beside it.
+/// The environment of the Flask programs that the hub's tests start.
 pub(crate) const FLASK: Environment = Environment { name: "flask", requirements: "tests/flask/requirements.txt" };
 
-/// What builds the Python package, and what its tests need.
+/// The environment that builds and tests the Python package.
 pub(crate) const PACKAGE: Environment = Environment { name: "python", requirements: "python/requirements-tests.txt" };
 
-/// The last gunicorn with a worker on eventlet, which the tests of the Python package start beside the others.
+/// The last gunicorn with an eventlet worker, which tests of the Python package start beside the others.
 pub(crate) const EVENTLET: Environment =
     Environment { name: "python-eventlet", requirements: "python/requirements-eventlet.txt" };
 
-/// The clients of PyPI that are tried against the hub.
+/// The clients from PyPI.
 pub(crate) const CLIENTS: Environment = Environment { name: "clients", requirements: "tests/clients/requirements.txt" };
 
-/// All that `setup` makes.
+/// All environments, which `setup` creates.
 pub(crate) const ALL: [Environment; 4] = [FLASK, PACKAGE, EVENTLET, CLIENTS];
 
 impl Environment {
-    /// Whether it is there, as it is stated.
+    /// Returns whether the environment is installed with its present requirements.
     pub(crate) fn is_installed(&self, workspace: &Workspace) -> bool {
-        // A copy of what was installed says more than a time of change, which a checkout sets anew.
+        // A copy of the installed requirements is compared, as a checkout changes file times.
         let wanted = fs::read(workspace.root.join(self.requirements));
         matches!((wanted, fs::read(self.marker(workspace))), (Ok(wanted), Ok(installed)) if wanted == installed)
     }
 
-    /// Makes it, from the package index that pip is set up for.
+    /// Creates the environment from the package index that pip is configured with.
     pub(crate) fn install(&self, workspace: &Workspace) -> Result<()> {
         if self.is_installed(workspace) {
             return Ok(());
@@ -57,13 +57,13 @@ impl Environment {
         let pip =
             ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--no-deps"];
         let installed = cmd!(shell, "{python} {pip...} --requirement {requirements}").run();
-        installed.with_context(|| format!("what `{name}` needs can't be installed"))?;
-        // `--no-deps` takes the file for all there is; this tells if it is not.
+        installed.with_context(|| format!("cannot install the Python environment `{name}`"))?;
+        // `--no-deps` installs the file's packages only; this fails if one is missing from the file.
         cmd!(shell, "{python} -m pip --disable-pip-version-check check").run()?;
         Ok(fs::copy(workspace.root.join(requirements), self.marker(workspace)).map(drop)?)
     }
 
-    /// One of its programs.
+    /// Returns the path of one of its programs.
     pub(crate) fn program(&self, workspace: &Workspace, name: &str) -> PathBuf {
         let programs = if cfg!(windows) { "Scripts" } else { "bin" };
         self.folder(workspace).join(programs).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
@@ -78,7 +78,7 @@ impl Environment {
     }
 }
 
-/// Makes all of them.
+/// Creates all environments that are missing.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     ALL.iter().try_for_each(|environment| environment.install(workspace))
 }

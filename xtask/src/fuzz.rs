@@ -1,6 +1,6 @@
-//! The fuzz targets, built for libFuzzer with the nightly toolchain and run one after the other.
+//! `cargo xtask fuzz`: builds the fuzz targets for libFuzzer with the nightly toolchain and runs them one by one.
 //!
-//! The flags are those of `cargo fuzz`, given here so that nobody has to build that tool first.
+//! The flags are those of `cargo fuzz`, so that nobody has to build that tool first.
 
 use std::fs;
 
@@ -9,10 +9,10 @@ use xshell::cmd;
 
 use crate::workspace::Workspace;
 
-/// What to run, and for how long.
+/// The arguments of `cargo xtask fuzz`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// How long each target runs
+    /// How many minutes each target runs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
     /// Run this target only, a file in `fuzz/fuzz_targets`; may be given more than once
@@ -20,19 +20,20 @@ pub(crate) struct Args {
     targets: Vec<String>,
 }
 
-/// Coverage that libFuzzer can steer by, and the address sanitizer.
+/// Coverage instrumentation for libFuzzer, and the address sanitizer.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Zsanitizer=address";
 
-/// Runs the targets, every one in `fuzz/fuzz_targets` unless some are named, one after the other.
+/// Runs the named targets, or all, one by one.
 ///
 /// # Errors
-/// If there is no nightly toolchain, a target does not exist, or one finds an input that fails: it is in `fuzz/artifacts`.
+///
+/// If there is no nightly toolchain, a target does not exist, or a target fails. Its input is then in `fuzz/artifacts`.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let names = targets(workspace)?;
     for name in &args.targets {
-        ensure!(names.contains(name), "no target `{name}`; there are {}", names.join(", "));
+        ensure!(names.contains(name), "no target `{name}`; the targets are {}", names.join(", "));
     }
     let shell = &workspace.shell;
     let version = workspace.ask("rustup", &["run", "nightly", "rustc", "-vV"]);
@@ -40,13 +41,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         .context("fuzzing needs a nightly toolchain: run `rustup toolchain install nightly --profile minimal`")?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
     let target = workspace.target.join("fuzz");
-    // A target triple keeps the flags away from build scripts, which the coverage would not let link.
+    // A target triple keeps the flags away from build scripts, which would not link with coverage.
     let build = ["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", host];
     cmd!(shell, "rustup run nightly cargo {build...} --target-dir {target}").env("RUSTFLAGS", FLAGS).run()?;
 
     for name in if args.targets.is_empty() { names } else { args.targets.clone() } {
         let program = target.join(host).join("release").join(&name);
-        // What it finds interesting is kept here and grows; the inputs in the repository are only read.
+        // New inputs are kept here. The inputs in the repository are only read.
         let found = target.join("corpus").join(&name);
         let seeds = workspace.root.join("fuzz/corpus").join(&name);
         let artifacts = workspace.root.join("fuzz/artifacts").join(&name);

@@ -1,7 +1,7 @@
-//! `cargo xtask`: the one door to everything a developer or a build machine runs.
+//! `cargo xtask`: everything that a developer or a build machine runs.
 //!
-//! A command is a file of that name. They only call other programs and say how it went; what is checked by reading
-//! this repository itself is in `tidy`, which runs with the other tests.
+//! Each command is a file of that name, which calls other programs and reports the outcome. Checks of the repository
+//! itself are in `tidy` and run with the other tests.
 
 mod api;
 mod bench;
@@ -30,7 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{report::Outcome, workspace::Workspace};
 
-/// What a developer of Tidecast runs.
+/// Run the tools of Tidecast's developers
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Cli {
@@ -40,17 +40,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Install what the tests need; quick when all of it is there
+    /// Install what the tests need, if it is missing
     Setup,
-    /// Run everything a change must pass
+    /// Run every check that a change must pass
     Test(test::Args),
     /// Build the Python package and test it
     Python,
-    /// Try clients of other makers against the hub that was built
+    /// Test third-party clients against the hub
     Clients(clients::Args),
-    /// Write the documents that are made from the program's declarations
+    /// Write the documents that are generated from the program's declarations
     Docs,
-    /// List the public items of the libraries, and compare with what they were
+    /// Compare the public items of the libraries with their lists
     Api(api::Args),
     /// Find sentences that break the rules of prose
     Prose(prose::Args),
@@ -58,7 +58,7 @@ enum Command {
     Bench(bench::Args),
     /// Run the fuzz targets with libFuzzer (needs a nightly toolchain)
     Fuzz(fuzz::Args),
-    /// Count the instructions of an operation, and compare with what they were
+    /// Compare the instructions of each operation with a baseline
     Callgrind(callgrind::Args),
 }
 

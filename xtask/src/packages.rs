@@ -1,5 +1,5 @@
-//! The system's packages that the tests need: installed on Debian and what descends from it, by root or by a `sudo`
-//! that asks nothing; elsewhere named.
+//! System packages that the tests need. They are installed on Debian and its derivatives, by root or a `sudo` without a
+//! password, and named elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -13,20 +13,21 @@ use crate::{
     workspace::{Workspace, on_path},
 };
 
-/// Chromium under the names it has in distributions.
+/// The names of Chromium in distributions.
 pub(crate) const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Firefox under the names it has in distributions.
+/// The names of Firefox in distributions.
 pub(crate) const FIREFOX: [&str; 2] = ["firefox-esr", "firefox"];
 
-/// C++ compilers, of which libFuzzer's build takes one.
+/// C++ compilers; libFuzzer's build needs one of them.
 pub(crate) const CXX: [&str; 3] = ["c++", "g++", "clang++"];
 
-/// What the hub is measured beside, and where its package puts it. Root's programs are not on everybody's `PATH`.
+/// The server that the bench compares with the hub, where its package installs it. Root's programs are not on every
+/// user's `PATH`.
 const NCHAN: [(&str, &str); 2] =
     [("nginx", "/usr/sbin/nginx"), ("libnginx-mod-nchan", "/usr/lib/nginx/modules/ngx_nchan_module.so")];
 
-/// The proxies that the configurations in `docs/proxies.md` are tested with, and where their packages put them.
+/// The proxies of `docs/proxies.md`, where their packages install them.
 const PROXIES: [(&str, &str); 5] = [
     ("apache2", "/usr/sbin/apache2"),
     ("caddy", "/usr/bin/caddy"),
@@ -35,10 +36,11 @@ const PROXIES: [(&str, &str); 5] = [
     ("lighttpd-mod-openssl", "/usr/lib/lighttpd/mod_openssl.so"),
 ];
 
-/// Brings the packages that are missing.
+/// Installs the missing packages.
 ///
 /// # Errors
-/// With the command to type, if this may not install packages.
+///
+/// If this user may not install packages. The error has the command for it.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let packages = missing(workspace);
     if packages.is_empty() && !quiet_services::is_unfinished(workspace) {
@@ -67,10 +69,11 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Debian's names of the packages that are needed and not there.
+/// Returns Debian's names of the missing packages.
 fn missing(workspace: &Workspace) -> Vec<&'static str> {
     let browser_tests = workspace.has(BROWSER_TESTS);
-    // cargo needs `cc` to link, so a C compiler is there; jemalloc's build calls `make`, and libFuzzer's a C++ compiler.
+    // Cargo needs `cc` to link, so a C compiler is present. The build of jemalloc calls `make`, and libFuzzer's a C++
+    // compiler.
     let mut packages = Vec::new();
     if on_path(&["make"]).is_none() {
         packages.push("make");
@@ -102,11 +105,11 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     }
     let files = NCHAN.into_iter().chain(PROXIES);
     packages.extend(files.filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| package));
-    // Only where it can be brought: the step that needs it is skipped elsewhere.
+    // Only if it can be installed: the step that needs it is skipped elsewhere.
     if Path::new("/etc/debian_version").exists() && on_path(&["valgrind"]).is_none() {
         packages.push("valgrind");
     }
-    // Python is here for one tool, for its installation only, for the Flask programs of the tests, and for our package.
+    // Python is needed to install one tool, for the Flask programs of the tests, and for the Python package.
     let wants_python = tools::typos(workspace).is_none()
         || environment::ALL.iter().any(|environment| !environment.is_installed(workspace));
     if wants_python && python(workspace).is_none() {
@@ -115,7 +118,7 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     packages
 }
 
-/// A Python that can make a virtual environment with pip in it, which Debian's alone can't.
+/// Returns a Python that can create a virtual environment with pip, which Debian's base package cannot.
 pub(crate) fn python(workspace: &Workspace) -> Option<PathBuf> {
     let candidates = ["python3", "/usr/bin/python3", "python"].map(PathBuf::from);
     candidates.into_iter().find(|python| workspace.ask(python, &["-c", "import venv, ensurepip"]).is_some())

@@ -1,6 +1,7 @@
-//! The Python package: built as a wheel, installed into an environment of its own, linted and tested there.
+//! `cargo xtask python`: builds the Python package as a wheel, installs it into an environment, and lints and tests it
+//! there.
 //!
-//! The tests import what was installed, not what lies in the repository, so that what the wheel lacks is missed.
+//! The tests import the installed package, not the source folder, so that a file that the wheel lacks is noticed.
 
 use std::{fs, path::PathBuf};
 
@@ -16,7 +17,7 @@ use crate::{
 
 const FOLDER: &str = "python";
 
-/// The step by itself, with the hub that it meets.
+/// Builds the hub and runs the step.
 pub(crate) fn alone(workspace: &Workspace) -> Result<()> {
     PACKAGE.install(workspace)?;
     EVENTLET.install(workspace)?;
@@ -29,7 +30,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
         return Ok(Outcome::Skipped(format!("no {FOLDER}")));
     }
     let is_installed = PACKAGE.is_installed(workspace) && EVENTLET.is_installed(workspace);
-    ensure!(is_installed, "no environment for it: run `cargo xtask setup`");
+    ensure!(is_installed, "the Python environment is missing: run `cargo xtask setup`");
     let hub = workspace.hub("debug");
     ensure!(hub.exists(), "no hub at {}", hub.display());
     install_wheel(workspace, false)?;
@@ -37,11 +38,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     let shell = &workspace.shell;
     let tool = |name: &str| PACKAGE.program(workspace, name);
     let (ruff, mypy, python, pytest) = (tool("ruff"), tool("mypy"), tool("python"), tool("pytest"));
-    // What these keep for the next time stays out of the repository.
+    // The caches of these tools stay out of the repository.
     let cache = workspace.target.join("python-cache");
     cmd!(shell, "{ruff} check --cache-dir {cache}/ruff {FOLDER}").run()?;
     cmd!(shell, "{ruff} format --check --cache-dir {cache}/ruff {FOLDER}").run()?;
-    // To the examples this package is one of others.
+    // The examples treat this package as a third-party one.
     let config = ["--config", "python/pyproject.toml"];
     cmd!(shell, "{ruff} check --cache-dir {cache}/ruff {config...} examples").run()?;
     cmd!(shell, "{ruff} format --check --cache-dir {cache}/ruff {config...} examples").run()?;
@@ -52,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     let upstream = cache.join("upstream");
     fs::create_dir_all(&upstream)?;
     {
-        // It keeps what it likes where it is started.
+        // The tool writes its cache into the working directory.
         let _there = shell.push_dir(&cache);
         cmd!(shell, "{python} -m mypy.stubtest tidecast._native").run()?;
     }
@@ -63,25 +64,25 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
     passed(&pytest.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
-/// The Python of the environment, with the package as it is released in it, to measure it.
+/// Returns the Python of the environment after installing a release build of the package, for the bench.
 pub(crate) fn released(workspace: &Workspace) -> Result<PathBuf> {
     PACKAGE.install(workspace)?;
     install_wheel(workspace, true)?;
     Ok(PACKAGE.program(workspace, "python"))
 }
 
-/// The same with the package that was installed last, if there is one.
+/// Returns the Python of the environment if the package is installed.
 pub(crate) fn installed(workspace: &Workspace) -> Option<PathBuf> {
     let python = PACKAGE.program(workspace, "python");
     let there = PACKAGE.is_installed(workspace) && workspace.ask(&python, &["-c", "import tidecast"]).is_some();
     there.then_some(python)
 }
 
-/// Builds the wheel and puts it into the environment, in the place of the one before.
+/// Builds the wheel and replaces the installed one.
 fn install_wheel(workspace: &Workspace, release: bool) -> Result<()> {
     let shell = &workspace.shell;
     let wheels = workspace.target.join("python-wheel");
-    // So that there is one.
+    // So that the folder has one wheel only.
     let _ = fs::remove_dir_all(&wheels);
     let (maturin, python) = (PACKAGE.program(workspace, "maturin"), PACKAGE.program(workspace, "python"));
     let target = &workspace.target;

@@ -1,10 +1,10 @@
-//! Keeps packages from leaving services behind: the tests need their programs only, but Debian starts a service when its
-//! package is installed, and again at every start of the machine.
+//! Prevents packages from leaving services behind: the tests need their programs only, but Debian starts a service when
+//! its package is installed, and at every boot.
 //!
-//! While packages are installed, `/usr/sbin/policy-rc.d`, which Debian's installer asks, refuses to start anything. An
-//! existing policy is left alone: it refuses in the images of build machines, and is somebody's decision elsewhere.
-//! Afterwards every unit that was not enabled before is disabled, whatever its name and whichever package brought it. The
-//! units that were enabled before are written to a file first, so that a run which was interrupted is finished by the next.
+//! During an installation, `/usr/sbin/policy-rc.d`, which Debian's installer asks, forbids all starts. An existing
+//! policy is left alone: in images of build machines it forbids them too, and elsewhere it is the administrator's.
+//! Afterwards every unit that was not enabled before is disabled. The units that were enabled are written to a file
+//! first, so that the next run finishes an interrupted one.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const REFUSE: &str =
     "#!/bin/sh\n# Written by `cargo xtask setup` of Tidecast while it installs packages; may be removed.\nexit 101\n";
 
-/// Installs packages whose services are to be neither started nor enabled.
+/// Installs packages without starting or enabling their services.
 pub(crate) struct QuietServices<'a> {
     shell: &'a Shell,
     /// The prefix that runs a command as root: nothing, or `sudo`.
@@ -40,10 +40,11 @@ impl<'a> QuietServices<'a> {
     /// Runs an installation and disables the services that it enabled, whether it succeeds or not.
     ///
     /// # Errors
-    /// If the installation fails, or a service that it brought is still enabled afterwards.
+    ///
+    /// If the installation fails, or one of its services is still enabled afterwards.
     pub(crate) fn during(&self, install: impl FnOnce() -> Result<()>) -> Result<()> {
         if !self.record.exists() {
-            fs::create_dir_all(self.record.parent().context("the record has no folder")?)?;
+            fs::create_dir_all(self.record.parent().context("the file of enabled services has no folder")?)?;
             let before: Vec<String> = enabled(Path::new("/")).into_iter().collect();
             fs::write(&self.record, before.join("\n"))?;
         }
@@ -58,12 +59,12 @@ impl<'a> QuietServices<'a> {
 
     /// Disables and stops every service that is enabled now and was not before.
     fn disable_new(&self) -> Result<()> {
-        let before = fs::read_to_string(&self.record).context("the services of before are not known")?;
+        let before = fs::read_to_string(&self.record).context("cannot read which services were enabled before")?;
         let new = |root: &Path| -> Vec<String> {
             enabled(root).into_iter().filter(|service| !before.lines().any(|known| known == service)).collect()
         };
         for service in new(Path::new("/")) {
-            // As packages do it, which works without a running systemd too. It wants to know for which package.
+            // As packages do it, which works without a running systemd. The tool needs the name of a package.
             self.run(&["env", "DPKG_MAINTSCRIPT_PACKAGE=tidecast", "deb-systemd-helper", "disable", &service], "")?;
             if let Some(script) = service.strip_suffix(".service")
                 && Path::new("/etc/init.d").join(script).exists()
@@ -102,9 +103,9 @@ fn record(workspace: &Workspace) -> PathBuf {
     workspace.tools().join("services-before")
 }
 
-/// Returns the units that start with the machine: those that a target of systemd wants, and scripts of a runlevel.
+/// Returns the units that start at boot: those that a target of systemd wants, and scripts of a runlevel.
 ///
-/// Reads the links, which are there in an image without a running systemd too.
+/// It reads the links, which also exist in an image without a running systemd.
 fn enabled(root: &Path) -> BTreeSet<String> {
     let names = |folder: PathBuf| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -125,8 +126,8 @@ fn enabled(root: &Path) -> BTreeSet<String> {
 mod tests {
     use super::*;
 
-    /// `redis-sentinel` was left enabled: services were disabled only where systemd ran, and only those of a list of
-    /// names. In an image that is built without one, the links are made all the same.
+    /// `redis-sentinel` remained enabled: services were disabled only if systemd ran, and only those in a list of
+    /// names. An image that is built without systemd has the links nevertheless.
     #[cfg(unix)]
     #[test]
     fn enabled_services_are_found_without_a_running_systemd() {

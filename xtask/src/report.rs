@@ -1,16 +1,16 @@
-//! Steps, one after the other, and the table of how they went.
+//! Runs steps one by one and prints a table of their outcomes.
 //!
-//! After a step that failed the others are not run, unless told to keep going.
+//! After a failed step the others are not run, unless `--keep-going` is given.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How a step ended that did not fail.
+/// The outcome of a step that did not fail.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Passed,
-    /// Nothing to do here, and why.
+    /// There was nothing to do, for this reason.
     Skipped(String),
 }
 
@@ -21,7 +21,7 @@ struct Row {
     took: Option<Duration>,
 }
 
-/// What has run so far.
+/// The steps so far.
 #[derive(Debug)]
 pub(crate) struct Report {
     keep_going: bool,
@@ -60,6 +60,7 @@ impl Report {
     /// Prints the table.
     ///
     /// # Errors
+    ///
     /// If a step has failed.
     pub(crate) fn finish(self) -> Result<()> {
         println!("\n{}", self.table());

@@ -1,7 +1,6 @@
-//! `cargo xtask setup`: whatever the tests need beside Rust, put where it may be put.
+//! `cargo xtask setup`: installs what the tests need beside Rust.
 //!
-//! What is there already is left alone, so a second run takes a second. What can't be installed from here is asked
-//! for in one line at the end, after everything else is in place.
+//! A second run leaves everything as it is and takes a second. A line at the end names what this user may not install.
 
 use std::fs;
 
@@ -10,10 +9,10 @@ use xshell::cmd;
 
 use crate::{environment, packages, tools, workspace::Workspace};
 
-/// Where the tests in a real browser are.
+/// The folder of the browser tests.
 pub(crate) const BROWSER_TESTS: &str = "tests/browser";
 
-/// Where clients of other makers are tried.
+/// The folder of the third-party clients.
 pub(crate) const CLIENT_TESTS: &str = "tests/clients";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -38,7 +37,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// `rustfmt` and `clippy`, which a minimal toolchain leaves out.
+/// Installs `rustfmt` and `clippy`, which a minimal toolchain lacks.
 fn rust_components(workspace: &Workspace) -> Result<()> {
     if workspace.cargo(["fmt", "--version"]).quiet().ignore_stderr().read().is_ok()
         && workspace.cargo(["clippy", "--version"]).quiet().ignore_stderr().read().is_ok()
@@ -48,7 +47,7 @@ fn rust_components(workspace: &Workspace) -> Result<()> {
     Ok(cmd!(workspace.shell, "rustup component add rustfmt clippy").run()?)
 }
 
-/// The packages of the tests under Node, as their lock files have them.
+/// Installs the Node packages of the tests as their lock files state them.
 fn node_modules(workspace: &Workspace) -> Result<()> {
     [BROWSER_TESTS, CLIENT_TESTS].iter().try_for_each(|folder| node_modules_of(workspace, folder))
 }
@@ -56,7 +55,7 @@ fn node_modules(workspace: &Workspace) -> Result<()> {
 fn node_modules_of(workspace: &Workspace, folder: &str) -> Result<()> {
     let folder = workspace.root.join(folder);
     let Ok(wanted) = fs::read(folder.join("package-lock.json")) else { return Ok(()) };
-    // A copy of the lock file that was installed says more than a time of change, which a checkout sets anew.
+    // A copy of the installed lock file is compared, as a checkout changes file times.
     let installed = folder.join("node_modules/.installed-lock.json");
     if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(());

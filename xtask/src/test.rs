@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that a change must pass, in the order in which it fails fastest.
+//! `cargo xtask test`: every check that a change must pass, the fastest first.
 
 use std::{
     env, iter,
@@ -18,24 +18,24 @@ use crate::{
     workspace::{Workspace, on_path},
 };
 
-/// What to run beside the usual, and what not.
+/// The arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Formatting, lints and tests only
+    /// Run formatting, lints and tests only
     #[arg(long)]
     quick: bool,
     /// Run the other steps after one has failed
     #[arg(long)]
     keep_going: bool,
-    /// Build with the oldest version of each direct dependency that the manifests allow, too
+    /// Also build with the oldest versions that the manifests allow
     #[arg(long)]
     minimal_versions: bool,
-    /// Run the tests over sockets once more, for many times as long
+    /// Also run the tests over sockets with many times the traffic
     #[arg(long)]
     soak: bool,
 }
 
-/// How long the tests of one kind may take: several times what they do.
+/// How many minutes the tests of one step may take: several times what they do take.
 pub(crate) const MINUTES_MAX: u32 = 20;
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
@@ -54,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         let clippy = workspace.cargo(["clippy", "--workspace", "--all-targets", "--all-features", "--locked"]);
         passed(&clippy.args(["--", "-D", "warnings"]))
     });
-    // With every target, so that the tests that follow, and the hub that browsers and Python meet, are these very builds.
+    // With every target, so that later steps use these builds and this hub.
     report.step("build", || {
         passed(&workspace.cargo(["build", "--workspace", "--all-targets", "--all-features", "--locked"]))
     });
@@ -70,7 +70,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         report.step("api", || api::run(workspace, &api::Args::default()));
         report.step("package", || package(workspace));
         report.step("model", || model(workspace));
-        // Before the browsers, some of which meet a program on the package that is installed there.
+        // Before the browser tests, some of which use a program on the installed package.
         report.step("python", || python::run(workspace));
         report.step("browser", || browser(workspace));
         report.step("clients", || clients::run(workspace, false));
@@ -107,8 +107,8 @@ fn deny(workspace: &Workspace) -> Result<Outcome> {
     passed(&cmd!(workspace.shell, "{deny} --locked check bans licenses sources"))
 }
 
-/// Checks each lock file against the database of advisories, if this machine has one. The tests never download it: its
-/// content changes without a change of ours.
+/// Checks each lock file against the database of advisories, if this machine has one. It is never downloaded here, as
+/// its content changes without a change of the project.
 fn advisories(workspace: &Workspace) -> Result<Outcome> {
     let cargo_home =
         env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")));
@@ -119,7 +119,7 @@ fn advisories(workspace: &Workspace) -> Result<Outcome> {
     }
     let deny = tools::cargo_deny(workspace).context("no cargo-deny: run `cargo xtask setup`")?;
     for manifest in ["Cargo.toml", "bench/Cargo.toml", "fuzz/Cargo.toml"] {
-        // Offline, so that the database is not downloaded; the crates of other systems then have to be here.
+        // Offline, so that the database is not downloaded. The crates of other systems must then be present.
         workspace.cargo(["fetch", "--quiet", "--locked", "--manifest-path", manifest]).run()?;
         cmd!(workspace.shell, "{deny} --frozen --manifest-path {manifest} check advisories").run()?;
     }
@@ -127,7 +127,7 @@ fn advisories(workspace: &Workspace) -> Result<Outcome> {
 }
 
 /// Checks each published package by itself, without features and with each of them alone. In a build of the whole
-/// workspace a feature of a dependency that one package asks for is there for all, so none is missed that another forgot.
+/// workspace, a feature that one package enables is enabled for all, which hides that another forgot it.
 fn features(workspace: &Workspace) -> Result<Outcome> {
     for package in &workspace.packages {
         for feature in iter::once(None).chain(package.features.iter().map(Some)) {
@@ -139,8 +139,8 @@ fn features(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Builds the documentation with and without each feature. A link into a module that only a feature brings was broken for
-/// all who build it without.
+/// Builds the documentation with and without features. A link into a module that a feature enables was broken for users
+/// without that feature.
 fn doc(workspace: &Workspace) -> Result<Outcome> {
     for features in ["--no-default-features", "--all-features"] {
         let doc = workspace.cargo(["doc", "--workspace", "--no-deps", features, "--locked"]);
@@ -149,16 +149,16 @@ fn doc(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// Packs each crate as it would be published, without building it from there.
+/// Packages each crate without building it.
 fn package(workspace: &Workspace) -> Result<Outcome> {
     let package = workspace.cargo(["package", "--no-verify", "--allow-dirty", "--locked", "--quiet"]);
     passed(&package.args(workspace.packages.iter().flat_map(|package| ["--package", &package.name])))
 }
 
-/// The models that loom runs through every order of their threads.
+/// Runs the loom models, which try every order of their threads.
 fn model(workspace: &Workspace) -> Result<Outcome> {
     let flags = format!("{} --cfg tidecast_loom", env::var("RUSTFLAGS").unwrap_or_default());
-    // A target folder of its own: with other flags every crate is another, and the builds would push each other out.
+    // A separate target folder, as the flags change every crate and the builds would replace each other.
     let target = workspace.target.join("loom");
     let test = || {
         let args = ["test", "--package", "tidecast", "--lib", "--release", "--locked"];
@@ -166,12 +166,12 @@ fn model(workspace: &Workspace) -> Result<Outcome> {
         let test = test.env("RUSTFLAGS", flags.trim_start()).env("CARGO_PROFILE_RELEASE_LTO", "off");
         test.arg("--target-dir").arg(&target).arg("model")
     };
-    // A run that finds nothing to run passes too, and would be taken for one.
+    // A run that finds no test would pass too.
     ensure!(test().args(["--", "--list"]).read()?.contains(": test"), "no test has `model` in its name");
     passed(&test())
 }
 
-/// The tests in real browsers, against the hub that was built before.
+/// Runs the browser tests against the hub that was built before.
 fn browser(workspace: &Workspace) -> Result<Outcome> {
     if !workspace.has(BROWSER_TESTS) {
         return Ok(Outcome::Skipped(format!("no {BROWSER_TESTS}")));
@@ -187,14 +187,14 @@ fn browser(workspace: &Workspace) -> Result<Outcome> {
     passed(&node.env("CHROMIUM", chromium).env("FIREFOX", firefox))
 }
 
-/// The tests of the load generator, and a short run with the hub that was built before.
+/// Runs the tests of the load generator, and a short run with the hub that was built before.
 fn bench_test(workspace: &Workspace) -> Result<Outcome> {
     let test = workspace.cargo_within(MINUTES_MAX, ["test", "--locked", "--manifest-path", "bench/Cargo.toml"]);
     test.arg("--target-dir").arg(&workspace.target).run()?;
     passed(&bench::smoke(workspace)?)
 }
 
-/// The fuzz targets, on whatever toolchain this is: only running them needs a nightly one.
+/// Builds the fuzz targets, on any toolchain: only running them needs a nightly one.
 fn fuzz_build(workspace: &Workspace) -> Result<Outcome> {
     if workspace.has("fuzz") && on_path(&packages::CXX).is_none() {
         return Ok(Outcome::Skipped("libFuzzer needs a C++ compiler".to_owned()));
@@ -202,7 +202,7 @@ fn fuzz_build(workspace: &Workspace) -> Result<Outcome> {
     own_workspace(workspace, "fuzz")
 }
 
-/// Formatting and lints of a folder that is a workspace of its own.
+/// Checks formatting and lints of a folder that is a separate workspace.
 fn own_workspace(workspace: &Workspace, folder: &str) -> Result<Outcome> {
     let manifest = format!("{folder}/Cargo.toml");
     if !workspace.has(&manifest) {

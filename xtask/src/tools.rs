@@ -1,7 +1,6 @@
-//! The two tools beside cargo's own: `typos` and `cargo-deny`, in versions that are stated here.
+//! The tools `typos` and `cargo-deny`, in the versions stated here.
 //!
-//! They go to `tools/` in the target folder, where they bother nobody and go away with it. One of the same version
-//! that is on `PATH` is taken as it is.
+//! They are installed in `tools/` in the target folder. A tool of the same version on `PATH` is used instead.
 
 use std::{env::consts::EXE_SUFFIX, fs, path::PathBuf};
 
@@ -16,13 +15,13 @@ use crate::{
 const TYPOS: &str = "1.52.0";
 const CARGO_DENY: &str = "0.20.2";
 
-/// The `typos` to use, if there is one.
+/// Returns the path of `typos`, if it is installed.
 pub(crate) fn typos(workspace: &Workspace) -> Option<PathBuf> {
     let scripts = if cfg!(windows) { "Scripts" } else { "bin" };
     find(workspace, "typos", &format!("typos-cli {TYPOS}"), &format!("venv/{scripts}"))
 }
 
-/// The `cargo-deny` to use, if there is one.
+/// Returns the path of `cargo-deny`, if it is installed.
 pub(crate) fn cargo_deny(workspace: &Workspace) -> Option<PathBuf> {
     find(workspace, "cargo-deny", &format!("cargo-deny {CARGO_DENY}"), "bin")
 }
@@ -35,7 +34,7 @@ fn find(workspace: &Workspace, name: &str, version: &str, folder: &str) -> Optio
         .find(|program| workspace.ask(program, &["--version"]).as_deref() == Some(version))
 }
 
-/// `typos`, as the Python package that holds its program, which is a download and not a build.
+/// Installs `typos` from its Python package, which is a download and not a build.
 pub(crate) fn install_typos(workspace: &Workspace) -> Result<()> {
     if typos(workspace).is_some() {
         return Ok(());
@@ -50,7 +49,7 @@ pub(crate) fn install_typos(workspace: &Workspace) -> Result<()> {
     typos(workspace).context("typos is installed but does not run").map(drop)
 }
 
-/// `cargo-deny`, built from source: a few minutes, once.
+/// Builds `cargo-deny` from source, which takes a few minutes once.
 pub(crate) fn install_cargo_deny(workspace: &Workspace) -> Result<()> {
     if cargo_deny(workspace).is_some() {
         return Ok(());
@@ -63,12 +62,12 @@ pub(crate) fn install_cargo_deny(workspace: &Workspace) -> Result<()> {
         .arg(&tools)
         .arg("--target-dir")
         .arg(&build)
-        // It runs for a second or two: what counts is how long it takes to build.
+        // It runs for a second or two, so the time to build it counts more than its speed.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .run()?;
-    // Kept if the build was interrupted, so that the next one goes on from there.
+    // Kept if the build was interrupted, so that the next one continues.
     fs::remove_dir_all(&build).context("failed to remove the build folder of cargo-deny")?;
     cargo_deny(workspace).context("cargo-deny is installed but does not run").map(drop)
 }

@@ -1,6 +1,6 @@
-//! Where things are: the root of the repository, cargo's target folder, and the programs on `PATH`.
+//! Paths of the repository, cargo's target folder, and programs on `PATH`.
 //!
-//! Nothing is assumed to lie in `target/`: cargo is asked, so that a target folder elsewhere works for every command.
+//! Cargo is asked for the target folder, which may be anywhere.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
-/// The repository, and a shell that stands in its root.
+/// The repository, and a shell in its root.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
@@ -25,7 +25,7 @@ pub(crate) struct Workspace {
 /// A package of the workspace that is published.
 pub(crate) struct Package {
     pub(crate) name: String,
-    /// Without `default`, which only names others.
+    /// The features without `default`, which only names others.
     pub(crate) features: Vec<String>,
 }
 
@@ -37,23 +37,23 @@ impl Workspace {
         shell.change_dir(&root);
         let metadata =
             shell.cmd(cargo_program()).args(["metadata", "--no-deps", "--format-version", "1"]).quiet().read()?;
-        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;
+        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
         let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?.into();
         Ok(Self { root, target, packages: published(&metadata), shell })
     }
 
-    /// A call of the cargo that runs this.
+    /// Returns a call of the cargo that runs this program.
     pub(crate) fn cargo<const N: usize>(&self, args: [&str; N]) -> Cmd<'_> {
         self.shell.cmd(cargo_program()).args(args)
     }
 
-    /// The same, ended after so many minutes where the system has `timeout`: a test that hangs must not hold up the
-    /// machine that builds.
+    /// Returns a call of cargo that is ended after this many minutes if the system has `timeout`, as a test that hangs
+    /// must not block the build machine.
     pub(crate) fn cargo_within<const N: usize>(&self, minutes: u32, args: [&str; N]) -> Cmd<'_> {
         self.within(minutes, &cargo_program()).args(args)
     }
 
-    /// A call of a program, ended after so many minutes where the system has `timeout`.
+    /// Returns a call of a program that is ended after this many minutes if the system has `timeout`.
     pub(crate) fn within(&self, minutes: u32, program: &Path) -> Cmd<'_> {
         match on_path(&["timeout"]) {
             Some(timeout) => self.shell.cmd(timeout).args(["--kill-after=10s", &format!("{minutes}m")]).arg(program),
@@ -61,28 +61,29 @@ impl Workspace {
         }
     }
 
-    /// Whether the repository has this file or folder.
+    /// Returns whether the repository has this file or folder.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.root.join(path).exists()
     }
 
-    /// Where the tools that `setup` brings are put.
+    /// Returns the folder of the tools that `setup` installs.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
     }
 
-    /// The hub, once built in this profile's folder.
+    /// Returns the path of the hub in this profile's folder.
     pub(crate) fn hub(&self, profile: &str) -> PathBuf {
         self.target.join(profile).join(format!("tidecast{EXE_SUFFIX}"))
     }
 
-    /// What a program prints when it succeeds, without its errors; `None` if it fails or does not exist.
+    /// Returns what a program prints to standard output, or `None` if it fails or does not exist.
     pub(crate) fn ask(&self, program: impl AsRef<Path>, args: &[&str]) -> Option<String> {
         cmd!(self.shell, "{program} {args...}").quiet().ignore_stderr().read().ok()
     }
 }
 
-/// The root of the repository: of the one that cargo runs, not of the one this was first compiled in.
+/// Returns the root of the repository that cargo runs in, which may differ from the one that this program was compiled
+/// in.
 pub(crate) fn root() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     package.parent().map(Path::to_path_buf).unwrap_or(package)
@@ -103,8 +104,8 @@ fn published(metadata: &Value) -> Vec<Package> {
     published.map(package).collect()
 }
 
-/// The cargo that runs this: by its plain name under rustup, which then finds the same one, so that a line it prints
-/// can be typed again.
+/// Returns the cargo that runs this program. Under rustup that is its plain name, so that a printed command can be
+/// typed again.
 pub(crate) fn cargo_program() -> PathBuf {
     match env::var_os("CARGO") {
         Some(cargo) if env::var_os("RUSTUP_TOOLCHAIN").is_none() => cargo.into(),
@@ -112,7 +113,7 @@ pub(crate) fn cargo_program() -> PathBuf {
     }
 }
 
-/// The first of these programs on `PATH`.
+/// Returns the path of the first of these programs on `PATH`.
 pub(crate) fn on_path(names: &[&str]) -> Option<PathBuf> {
     let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
     let programs = names.iter().map(|name| format!("{name}{EXE_SUFFIX}"));
@@ -130,7 +131,8 @@ fn is_program(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|found| found.is_file())
 }
 
-/// Returns every file of the repository, with its path from the root; neither what cargo, npm or Python made, nor git's own.
+/// Returns every file of the repository with its path from the root, except for git's own files and those that cargo,
+/// npm or Python generated.
 pub(crate) fn files() -> Vec<(String, PathBuf)> {
     let root = root();
     let mut found = Vec::new();
@@ -156,12 +158,12 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, PathBuf)>) {
         if path.is_symlink() {
             continue;
         }
-        // In a second work tree `.git` is a file.
+        // In a second worktree `.git` is a file.
         if path.file_name().is_some_and(|name| MADE.iter().any(|made| name == *made)) {
             continue;
         }
         if path.is_dir() {
-            // A target folder may have any name; cargo leaves this mark in it.
+            // A target folder may have any name. Cargo marks it with this file.
             if !path.join("CACHEDIR.TAG").exists() {
                 walk(root, &path, found);
             }

@@ -1,10 +1,10 @@
-//! Texts: what none of them may say, how a source file begins and how long it gets, and what the changelog names.
+//! Checks of texts: forbidden words, the beginning and length of source files, and the changelog.
 
 use super::{manifests, none_of, sections, texts};
 use crate::workspace::root;
 
-/// What tells of the machine a file was written on, or sends a reader to a registry that may not be theirs. In pieces,
-/// so that this file does not say it either.
+/// Words that reveal the machine on which a file was written, or refer to a registry that a reader may not use. They
+/// are split so that this file passes.
 const FORBIDDEN: [&str; 8] = [
     concat!("/wo", "rk/"),
     concat!("/ro", "ot/"),
@@ -16,13 +16,13 @@ const FORBIDDEN: [&str; 8] = [
     concat!("npm", "js.com"),
 ];
 
-/// Lines of a source file, without the tests at its end.
+/// The limit of a source file's lines without the tests at its end.
 const LINES_MAX: usize = 450;
 
 #[test]
-fn no_file_tells_of_a_machine_or_a_registry() {
+fn no_file_names_a_machine_or_a_registry() {
     let mut problems = Vec::new();
-    // Lock files name the registry by their nature.
+    // Lock files have to name the registry.
     for (name, text) in texts(|name| !name.ends_with(".lock") && !name.ends_with("package-lock.json")) {
         for (number, line) in text.lines().enumerate() {
             for word in FORBIDDEN.iter().filter(|word| line.contains(**word)) {
@@ -34,7 +34,7 @@ fn no_file_tells_of_a_machine_or_a_registry() {
 }
 
 #[test]
-fn every_rust_file_says_what_it_is() {
+fn every_rust_file_begins_with_its_purpose() {
     let silent = texts(|name| name.ends_with(".rs"))
         .into_iter()
         .filter(|(_, text)| !text.starts_with("//!") && !text.starts_with("#![doc"))
@@ -42,14 +42,14 @@ fn every_rust_file_says_what_it_is() {
     none_of(&silent.collect::<Vec<_>>());
 }
 
-/// The docs typed `tidecast serve`, a program that nothing had put on the `PATH`.
+/// Pages told readers to run `tidecast serve` without saying how to install it.
 #[test]
-fn pages_that_run_the_program_say_first_how_to_install_it() {
+fn pages_that_run_the_program_first_say_how_to_install_it() {
     const INSTALL: &str = "cargo install --locked --path crates/tidecast-server";
     const COMMANDS: [&str; 7] = ["bench", "check-config", "print-config", "publish", "serve", "tail", "ticket"];
     let runs_it = |text: &str| {
         let after = text.match_indices("tidecast ").filter(|(at, _)| {
-            // In code, not in a sentence: at the beginning of a line, or behind a prompt, a variable or a quote.
+            // In code, not in a sentence: at the start of a line, or after a prompt, a variable or a quote.
             text[..*at].ends_with(['`', ' ', '\n'])
         });
         let mut commands = after.map(|(at, name)| text[at + name.len()..].split([' ', '`', '\n']).next().unwrap_or(""));
@@ -73,7 +73,7 @@ fn no_source_file_is_too_long() {
     none_of(&long.collect::<Vec<_>>());
 }
 
-/// Tests stand at the end of a file, in a module that only they see.
+/// Returns the number of lines before the module with the tests.
 fn lines_before_tests(text: &str) -> usize {
     let lines: Vec<&str> = text.lines().collect();
     let tests = lines.windows(2).position(|pair| {
@@ -86,7 +86,7 @@ fn lines_before_tests(text: &str) -> usize {
 }
 
 #[test]
-fn the_changelog_names_every_version() {
+fn the_changelog_has_every_version() {
     let changelog = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap_or_default();
     let workspace = std::fs::read_to_string(root().join("Cargo.toml")).expect("a manifest in the root");
     let common = value(&workspace, "workspace.package", "version").expect("a version of the workspace");
@@ -125,7 +125,7 @@ fn the_index_of_decisions_has_every_record() {
     none_of(&missing.collect::<Vec<_>>());
 }
 
-/// The value of a plain `key = value` line, without its quotes.
+/// Returns the value of a plain `key = value` line without its quotes.
 fn value<'a>(manifest: &'a str, section: &str, key: &str) -> Option<&'a str> {
     sections(manifest)
         .filter(|(name, _)| *name == section)

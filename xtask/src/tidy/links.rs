@@ -1,4 +1,4 @@
-//! The links between the Markdown pages of this repository: the file is there, and so is the heading.
+//! Checks that links between Markdown pages lead to a file and a heading.
 
 use std::{collections::HashMap, path::Path};
 
@@ -40,10 +40,10 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the targets of inline links, but for other sites and the items that rustdoc finds by their names.
+/// Returns the targets of inline links, except for other sites and items that rustdoc resolves by name.
 fn links(text: &str) -> Vec<String> {
     let prose = prose(text).collect::<Vec<_>>().join("\n");
-    // What is between two backticks is code.
+    // Text between backticks is code.
     let without_code: String = prose.split('`').step_by(2).collect();
     let targets = without_code.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '\n']).next());
     let own = targets.filter(|target| !target.contains(':') && target.contains(['.', '/', '#']));
