@@ -1,5 +1,5 @@
-// The hub's own page, in each browser. With TIDECAST_SCREENSHOTS Chromium also leaves pictures of it in that folder,
-// and takes the one in the documentation anew.
+// The hub's console in each browser. With TIDECAST_SCREENSHOTS, Chromium also writes screenshots into that folder, and
+// replaces the one in the documentation.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -15,7 +15,7 @@ const FOLDER = process.env.TIDECAST_SCREENSHOTS;
 const PICTURE = fileURLToPath(new URL("../../docs/console.png", import.meta.url));
 const KEY = "the-right-key-of-32-bytes-or-more";
 
-/** Opens the console, and keeps whatever it complains of. */
+/** Opens the console and collects its errors. */
 async function openConsole(t, browser, address, isOpen = untilLive) {
   const page = await browser.open(t);
   const complaints = [];
@@ -32,7 +32,7 @@ async function openConsole(t, browser, address, isOpen = untilLive) {
   await isOpen(page);
   return {
     page,
-    /** Fails if anything was complained of, but for what a browser writes by itself of answers that are expected. */
+    /** Fails if the console has logged an error, except for those that a browser logs about expected responses. */
     async isQuiet(...expected) {
       assert.deepEqual(await page.evaluate(() => window.violations), []);
       assert.deepEqual(complaints.filter((text) => !expected.some((pattern) => pattern.test(text))), []);
@@ -69,7 +69,7 @@ function shown(page) {
   );
 }
 
-/** Where everything is that must not move, whatever the list does. */
+/** Returns the places of everything that must not move while the list changes. */
 function places(page) {
   return page.evaluate(() =>
     ["header", "#rate", "#tools", "#list", "#publish", "#snippets", "#pause", "#clear", "#filter"].map((name) => {
@@ -87,7 +87,7 @@ for (const name of BROWSERS) {
     });
     after(() => browser.close());
 
-    test("a channel is picked from those that there are, and watched with types nobody told it of", async (t) => {
+    test("a channel is chosen from the list, and events of every type are shown", async (t) => {
       const hub = await startHub(t);
       await hub.publish({ channel: "it's news/ü", type: "never heard of", data: "before" });
       const { page, isQuiet } = await openConsole(t, browser, hub.address);
@@ -117,7 +117,7 @@ for (const name of BROWSERS) {
       await isQuiet();
     });
 
-    test("JSON is laid out with its numbers as they came", async (t) => {
+    test("JSON is formatted with its numbers unchanged", async (t) => {
       const hub = await startHub(t);
       const { page, isQuiet } = await openConsole(t, browser, hub.address);
       const short = '"a": 1.10, "big": 12345678901234567890, "none": {}, "list": [true, "x:,\\"y{"], "e": []';
@@ -149,7 +149,7 @@ for (const name of BROWSERS) {
       await isQuiet();
     });
 
-    test("the form publishes, by keyboard alone, and says what was wrong", async (t) => {
+    test("the form publishes by keyboard alone and shows errors", async (t) => {
       const hub = await startHub(t);
       const { page, isQuiet } = await openConsole(t, browser, hub.address);
       await page.focus("#data");
@@ -174,7 +174,7 @@ for (const name of BROWSERS) {
       await isQuiet(/400/);
     });
 
-    test("pause holds, filter picks, clear empties", async (t) => {
+    test("the list can be paused, filtered and cleared", async (t) => {
       const hub = await startHub(t);
       const { page, isQuiet } = await openConsole(t, browser, hub.address);
       const publish = (type, data, id) => hub.publish({ type, data, id });
@@ -211,7 +211,7 @@ for (const name of BROWSERS) {
       await isQuiet();
     });
 
-    test("the snippets have the channel in them, go by arrows, and are copied", async (t) => {
+    test("snippets contain the channel, follow the arrow keys and can be copied", async (t) => {
       const hub = await startHub(t);
       const { page, isQuiet } = await openConsole(t, browser, `${hub.address}/?channel=a%20b%22`);
       const stream = `${hub.address}/stream?channel=a+b%22`;
@@ -234,7 +234,7 @@ for (const name of BROWSERS) {
       await until(page, () => document.getElementById("copy").textContent === "Copied");
       assert.equal(await page.evaluate(() => window.copied), await text(page, "snippet"));
       await until(page, () => document.getElementById("copy").textContent === "Copy");
-      // Where there is no clipboard, the text is at least selected.
+      // Without a clipboard the text is at least selected.
       await page.evaluate(() => {
         navigator.clipboard.writeText = () => Promise.reject(new Error("not here"));
       });
@@ -244,7 +244,7 @@ for (const name of BROWSERS) {
       await isQuiet();
     });
 
-    test("a hub with a key: without, with a wrong one, with the right one", async (t) => {
+    test("a hub with a key: without a key, with a wrong one, with the right one", async (t) => {
       const hub = await startHub(t, "--publish-key", KEY);
       const { page, isQuiet } = await openConsole(t, browser, hub.address);
       await until(page, () => /give the publish key/.test(document.getElementById("channels-note").textContent));
@@ -269,7 +269,7 @@ for (const name of BROWSERS) {
       await isQuiet(/401/);
     });
 
-    test("a hub that wants tickets is read with the key", async (t) => {
+    test("a hub that requires tickets is read with the key", async (t) => {
       const hub = await startHub(t, "--publish-key", KEY, "--tickets");
       const refused = (what) => (page) =>
         until(page, (what) => document.getElementById("state-text").textContent.endsWith(what), what);
@@ -278,7 +278,7 @@ for (const name of BROWSERS) {
       await refused("publish key: give the right one in the form")(page);
       await set(page, "key", "ключ");
       await refused("the key has letters that a key can't have")(page);
-      // At once, not when it would have tried again.
+      // At once, not at the next attempt.
       await set(page, "key", KEY);
       await untilLive(page);
       await page.click("#publish button:not([type])");
@@ -287,7 +287,7 @@ for (const name of BROWSERS) {
       await isQuiet(/401/);
     });
 
-    test("the connection's state: cut, refused, and back with what was missed", async (t) => {
+    test("the state of the connection: cut, refused, and resumed", async (t) => {
       const hub = await startHub(t);
       const site = await startSite(t, hub.port);
       const { page, isQuiet } = await openConsole(t, browser, site.address);
@@ -315,7 +315,7 @@ for (const name of BROWSERS) {
       await isQuiet(/502|ERR_|Failed to load|NetworkError/);
     });
 
-    test("a thousand events and more: nothing around the list moves, and nothing in it for who reads", async (t) => {
+    test("more than a thousand events move neither the page around the list nor the row that is read", async (t) => {
       const hub = await startHub(t);
       const { page, isQuiet } = await openConsole(t, browser, hub.address);
       const before = await places(page);
@@ -348,14 +348,14 @@ for (const name of BROWSERS) {
   });
 }
 
-describe("as it looks", () => {
+describe("layout", () => {
   let browser;
   before(async () => {
     browser = await startBrowser();
   });
   after(() => browser.close());
 
-  test("the console fits its window, and can be looked at", async (t) => {
+  test("the console fits its window", async (t) => {
     const hub = await startHub(t);
     const site = await startSite(t, hub.port);
     const { page, isQuiet } = await openConsole(t, browser, `${site.address}/?channel=orders`);
@@ -385,7 +385,7 @@ describe("as it looks", () => {
     const publish = (event) => hub.publish({ channel: "orders", ...event });
     await publish({ data: "a line of text" });
     await publish({ data: `a word without an end: ${"0123456789".repeat(40)}`, id: "i".repeat(255) });
-    // A shop on a busy day; for the picture the rate goes up and down.
+    // A shop on a busy day, with a changing rate for the screenshot.
     const goods = ["tea", "coffee", "oat biscuits", "marmalade"];
     const seconds = FOLDER ? 45 : 1;
     let number = 4_710;

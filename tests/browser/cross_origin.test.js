@@ -13,7 +13,7 @@ before(async () => {
 });
 after(() => browser.close());
 
-// Runs in the page. JSON is what makes the browser ask first whether it may.
+// Runs in the page. JSON makes the browser send a preflight request.
 function publishFromPage(address, contentType, body, mode) {
   return fetch(address, { method: "POST", mode, credentials: "include", headers: { "Content-Type": contentType }, body })
     .then((response) => response.status)
@@ -47,7 +47,7 @@ test("a page of another origin neither reads nor publishes", async (t) => {
 
     const post = (...of) => page.evaluate(publishFromPage, `${address}/publish`, ...of);
     assert.equal(await post("application/json", '{"data": "x"}', "cors"), "TypeError");
-    // For text a browser sends first and asks later, so the hub itself must refuse it.
+    // Text needs no preflight request, so the hub itself must refuse it.
     assert.equal(await post("text/plain", "x", "cors"), "TypeError");
     assert.equal(await post("text/plain", "x", "no-cors"), 0);
     const { channels } = await (await fetch(`${address}/channels`)).json();

@@ -1,4 +1,4 @@
-// The same without a browser: curl, started again with the last id that it had shown.
+// curl in place of a browser, started again with the last id that it printed.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -9,7 +9,7 @@ import { within } from "./support/deadline.js";
 import { startHub } from "./support/hub.js";
 import { logLines } from "./support/log_lines.js";
 
-test("curl gets every line of a log once and in order, though it is ended once", async (t) => {
+test("curl receives every line of a log once and in order, although it is ended once", async (t) => {
   const hub = await startHub(t);
   const lines = await logLines();
   const address = `${hub.address}/stream?channel=log`;
@@ -19,7 +19,7 @@ test("curl gets every line of a log once and in order, though it is ended once",
   await within("curl has the first block", first.has((stream) => stream.printed.includes("\nid: ")));
   for (const [index, line] of lines.entries()) {
     await hub.publish({ channel: "log", data: line });
-    // It is ended in the midst: it has seen some, and not all that were published by then.
+    // It is ended in the middle: it has printed some lines, and not all that were published.
     if (index === half) {
       await within("curl shows events", first.has((stream) => stream.events.length > 0));
       await first.end();
@@ -37,10 +37,10 @@ test("curl gets every line of a log once and in order, though it is ended once",
   assert.equal(events.length, lines.length);
 });
 
-/** Runs curl on a stream, and reads the whole blocks of what it prints. */
+/** Runs curl on a stream and reads complete blocks of its output. */
 function startCurl(t, address, ...options) {
   const curl = spawn("curl", ["--silent", "--no-buffer", ...options, address], { stdio: ["ignore", "pipe", "inherit"] });
-  // Not `exit`: what it had printed by then may still be in the pipe.
+  // Not `exit`, as its last output may still be in the pipe.
   const ended = once(curl, "close");
   const stream = { events: [], lastId: "", printed: "", has, end };
   let rest = "";

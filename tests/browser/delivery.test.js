@@ -1,4 +1,4 @@
-// What is published arrives, once and in order, whatever happens to the connection.
+// Events arrive once and in order, whatever happens to the connection.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -14,7 +14,7 @@ before(async () => {
 });
 after(() => browser.close());
 
-test("every line of a log arrives once and in order, though the connection is cut twice", async (t) => {
+test("every line of a log arrives once and in order, although the connection is cut twice", async (t) => {
   const hub = await startHub(t);
   const site = await startSite(t, hub.port);
   const page = await browser.open(t, site.page("/stream?channel=log"));
@@ -25,7 +25,7 @@ test("every line of a log arrives once and in order, though the connection is cu
   for (const [index, line] of lines.entries()) {
     const cut = cuts.indexOf(index) + 1;
     if (cut > 0) {
-      // In the midst of the stream: the page has events of this connection, and more are on their way.
+      // In the middle of the stream: the page has events of this connection, and more are on their way.
       const before = cut > 1 ? cuts[cut - 2] : 0;
       await until(page, (cut, before) => window.opened === cut && window.seen.length > before, cut, before);
       site.cut();
@@ -36,18 +36,18 @@ test("every line of a log arrives once and in order, though the connection is cu
 
   const events = await seen(page);
   t.diagnostic(`${lines.length} lines in, ${events.length} events out, ${site.streams.length - 1} reconnections`);
-  // Line by line: to show how two long lists differ takes Node minutes.
+  // Line by line, as Node takes minutes to show how two long lists differ.
   for (const [index, line] of lines.entries()) {
     // An event stream has no carriage returns: they arrive as line ends.
     assert.equal(events[index].data, line.replaceAll(/\r\n?/g, "\n"), `line ${index}`);
   }
   assert.equal(events.length, lines.length);
   assert.ok(events.every((event) => event.type === "message"));
-  assert.equal(new Set(events.map((event) => event.id)).size, lines.length, "each has an id of its own");
+  assert.equal(new Set(events.map((event) => event.id)).size, lines.length, "each event has its own id");
   assert.equal(await page.evaluate(() => window.opened), 3);
 });
 
-test("a connection that is cut before its first event resumes where it began", async (t) => {
+test("a connection that is cut before its first event resumes at its start", async (t) => {
   const hub = await startHub(t);
   await hub.publish({ channel: "news", data: "before the page came" });
   const site = await startSite(t, hub.port);
@@ -69,13 +69,13 @@ test("a connection that is cut before its first event resumes where it began", a
   assert.match(site.streams.at(-1), /^last-event-id: [0-9a-f]{12}\.1$/im);
 });
 
-test("a page is told that the hub has started anew, and goes on", async (t) => {
+test("a page gets a reset after a restart of the hub, and continues", async (t) => {
   const first = await startHub(t);
   const site = await startSite(t, first.port);
   const page = await browser.open(t, site.page("/stream?channel=news"));
   await until(page, () => window.opened === 1);
   const published = await first.publish({ channel: "news", data: "old" });
-  // Stopped right behind the event, which arrives all the same.
+  // Stopped right after the event, which arrives nevertheless.
   assert.equal(await first.stop(), 0);
   await until(page, () => window.failed > 0);
   assert.deepEqual(await seen(page), [{ type: "message", data: "old", id: published.id }]);

@@ -1,9 +1,9 @@
-// A Flask application that sends its browsers to the hub: the redirect and its ticket, who may read from where, and where
-// each browser comes back to.
+// A Flask application that redirects its browsers to the hub: the redirect and its ticket, the origins that may read,
+// and the address to which each browser reconnects.
 //
-// By the standard, and in Chromium, an EventSource that was redirected comes back to where it was sent; Firefox asks again
-// where it asked first. So the one needs its ticket for as long as it stays, and the other passes the application's guard
-// each time.
+// By the standard, and in Chromium, a redirected EventSource reconnects to the redirect's target. Firefox reconnects to
+// the original address. So Chromium needs its ticket as long as the page is open, and Firefox passes the application's
+// guard each time.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -15,7 +15,7 @@ import { startSite } from "./support/site.js";
 
 const KEY = "key-of-the-tests-and-of-nothing-else";
 
-/** A hub that wants tickets, what is in front of it, and an application with a page, each of an origin of its own. */
+/** Starts a hub that requires tickets, a proxy in front of it, and an application with a page, each on its own origin. */
 async function startAll(t, settings = {}) {
   const hub = await startHub(t, "--tickets", "--publish-key", KEY);
   const front = await startSite(t, hub.port);
@@ -26,7 +26,7 @@ async function startAll(t, settings = {}) {
     ...settings,
   });
   const app = await startSite(t, flask.port);
-  /** As a view does: publishes by the application. */
+  /** Publishes through the application, as a view does. */
   async function publish(channel, data) {
     const response = await fetch(`${app.address}/hello?${new URLSearchParams({ channel, data })}`);
     assert.equal(response.status, 200);
@@ -45,16 +45,16 @@ for (const name of BROWSERS) {
     });
     after(() => browser.close());
 
-    /** Where this browser comes back to. */
+    /** The address to which this browser reconnects. */
     const remembersRedirects = name === "chromium";
 
-    test("a page is sent to the hub, and comes back after each cut where it was", async (t) => {
+    test("a page is redirected to the hub and resumes after each cut", async (t) => {
       const { app, front, publish } = await startAll(t);
       const page = await browser.open(t, app.page("/stream?channel=news"));
       await until(page, () => window.opened === 1);
       const [head] = front.streams;
       assert.equal(header(head, "origin"), app.address);
-      assert.equal(header(head, "referer"), undefined, "nobody is told where it came from");
+      assert.equal(header(head, "referer"), undefined, "there is no referrer");
       await publish("news", "1");
       await until(page, () => window.seen.length === 1);
 
@@ -62,7 +62,7 @@ for (const name of BROWSERS) {
         front.cut();
         await publish("news", `${cut + 1}`);
         await until(page, (count) => window.seen.length === count, cut + 1);
-        assert.ok(header(front.streams.at(-1), "last-event-id"), "it says what it had");
+        assert.ok(header(front.streams.at(-1), "last-event-id"), "it sends its last id");
       }
       assert.deepEqual(await data(page), ["1", "2", "3", "4"]);
       assert.equal(front.streams.length, 4);
@@ -71,7 +71,7 @@ for (const name of BROWSERS) {
       if (remembersRedirects) assert.equal(addresses.size, 1);
     });
 
-    test("with cookies it is the same", async (t) => {
+    test("a page with credentials is redirected and resumes too", async (t) => {
       const { app, publish } = await startAll(t);
       const page = await browser.open(t, app.page("/stream?channel=news", "credentials"));
       await until(page, () => window.opened === 1);
@@ -79,7 +79,7 @@ for (const name of BROWSERS) {
       await until(page, () => window.seen.length === 1);
     });
 
-    test("a guard that looks at a cookie refuses one channel", async (t) => {
+    test("a guard that checks a cookie refuses one channel", async (t) => {
       const { app, front, publish } = await startAll(t);
       const stranger = await browser.open(t, app.page("/stream?channel=analytics"));
       await until(stranger, () => window.source.readyState === EventSource.CLOSED);
@@ -99,12 +99,12 @@ for (const name of BROWSERS) {
       assert.deepEqual(await data(stranger), []);
     });
 
-    test("a page of another origin listens where the application lets it", async (t) => {
+    test("a page of an allowed origin reads", async (t) => {
       const other = await startSite(t);
       const { app, front, publish } = await startAll(t, { CORS_ORIGIN: other.address });
       const page = await browser.open(t, other.page(`${app.address}/stream?channel=news`, "credentials"));
       await until(page, () => window.opened === 1);
-      // Whom a redirect from elsewhere came from is nobody's to know.
+      // A redirect across origins hides the origin.
       assert.equal(header(front.streams[0], "origin"), "null");
       await publish("news", "one");
       await until(page, () => window.seen.length === 1);
@@ -114,16 +114,16 @@ for (const name of BROWSERS) {
       assert.deepEqual(await data(page), ["one", "two"]);
     });
 
-    test("a page of another origin gets nothing where the application does not let it", async (t) => {
+    test("a page of another origin does not read", async (t) => {
       const other = await startSite(t);
       const { app, front } = await startAll(t);
       const page = await browser.open(t, other.page(`${app.address}/stream?channel=news`, "credentials"));
       await until(page, () => window.source.readyState === EventSource.CLOSED);
       assert.equal(app.streams.length, 1);
-      assert.equal(front.streams.length, 0, "the browser does not follow");
+      assert.equal(front.streams.length, 0, "the browser does not follow the redirect");
     });
 
-    test("a ticket past its time ends no stream, and is good for no other one", async (t) => {
+    test("an expired ticket ends no stream and opens none", async (t) => {
       const { app, front, publish } = await startAll(t, { SSE_HUB_TICKET_SECONDS: "2" });
       const page = await browser.open(t, app.page("/stream?channel=news"));
       await until(page, () => window.opened === 1);
@@ -139,7 +139,7 @@ for (const name of BROWSERS) {
       front.cut();
       await publish("news", "two");
       if (remembersRedirects) {
-        // Which is why a ticket is good for half a day.
+        // This is why a ticket is valid for half a day.
         await until(page, () => window.source.readyState === EventSource.CLOSED);
         assert.equal(app.streams.length, 1);
         await page.reload();

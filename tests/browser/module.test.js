@@ -1,4 +1,4 @@
-// `/tidecast.js`: one file, on the hub's own pages and on those of others, with every type of event.
+// `/tidecast.js`: one file, for pages of the hub and of other origins, with every type of event.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ before(async () => {
 });
 after(() => browser.close());
 
-test("the hub serves the package's file, for pages of any origin", async (t) => {
+test("the hub serves the package's file to pages of any origin", async (t) => {
   const hub = await startHub(t);
   const response = await fetch(`${hub.address}/tidecast.js`);
   assert.equal(response.headers.get("content-type"), "text/javascript; charset=utf-8");
@@ -23,7 +23,7 @@ test("the hub serves the package's file, for pages of any origin", async (t) => 
   assert.equal(await response.text(), await readFile(file, "utf8"));
 });
 
-test("a page of an allowed origin imports it and reads, with every kind of listener", async (t) => {
+test("a page of an allowed origin imports it and reads with every kind of listener", async (t) => {
   const site = await startSite(t);
   const hub = await startHub(t, "--cors-origin", site.address);
   const page = await browser.open(t, site.page(`${hub.address}/stream?channel=news`, "module"));
@@ -43,7 +43,7 @@ test("a page of an allowed origin imports it and reads, with every kind of liste
   });
   const { id } = await hub.publish({ channel: "news", type: "price", data: { eur: 1.1 } });
   await hub.publish({ channel: "news", type: "price", data: "again" });
-  // Its name is that of what a source itself says, and it is an event all the same.
+  // The event has the type of one of the source's own events, and is delivered nevertheless.
   await hub.publish({ channel: "news", type: "error", data: "published" });
   await hub.publish({ channel: "news", data: "last" });
   await until(page, () => window.heard.at(-1)?.[0] === "onmessage");
@@ -61,8 +61,8 @@ test("a page of an allowed origin imports it and reads, with every kind of liste
   assert.deepEqual({ type, data }, { type: "stream-open", data: `{"position":"${id.replace(/1$/, "0")}"}` });
 });
 
-// `source.readyState === source.OPEN` was false for ever, as instances had no constants; and what was published with the
-// type of an event of the source's own was not delivered, or could not be told from it.
+// `source.readyState === source.OPEN` was always false, as instances had no constants. Published events with the type
+// of one of the source's own events were not delivered, or could not be told from it.
 for (const name of BROWSERS) {
   describe(name, () => {
     let browser;
@@ -71,7 +71,7 @@ for (const name of BROWSERS) {
     });
     after(() => browser.close());
 
-    test("it has an EventSource's constants, and what is published is a MessageEvent whatever its type", (t) =>
+    test("it has the constants of an EventSource, and every published event is a MessageEvent", (t) =>
       isLikeAnEventSource(t, browser));
   });
 }
@@ -99,7 +99,7 @@ async function isLikeAnEventSource(t, browser) {
   const published = [...types, "message"].map((type) => [type, `a ${type}`, true]);
   assert.deepEqual(await page.evaluate(() => window.heard), published);
 
-  // Its own: the connection is lost.
+  // The source's own event: the connection is lost.
   await page.evaluate(() => (window.heard = []));
   await hub.stop();
   await until(page, () => window.heard.length > 0);

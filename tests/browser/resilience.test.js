@@ -1,8 +1,8 @@
-// The hub is stopped or killed and started again, or a proxy in front of it answers 502 for a while: what a page gets
-// in the end, with the browser's own EventSource and with the hub's module.
+// The hub is stopped or killed and started again, or a proxy in front of it responds with 502 for a while: what a page
+// receives in the end, with the browser's EventSource and with the hub's module.
 //
-// Either every event arrives once and in order, or a `stream-reset` says that it does not. The one thing that a plain
-// EventSource does not survive is the 502, and a test says so.
+// Either every event arrives once and in order, or a `stream-reset` reports the loss. A 502 closes a plain EventSource
+// for good, which a test states.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -13,13 +13,13 @@ import { within } from "./support/deadline.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
 
-// What the guide gives to those who take no module.
+// The lines that the guide gives to pages without the module.
 const GUIDE = await readFile(new URL("../../docs/flask.md", import.meta.url), "utf8");
 const LISTEN = /^ *function listen\(.*?^ {2}\}$/ms.exec(GUIDE)[0];
 
 const SOURCES = { EventSource: [], TidecastSource: ["module"] };
 
-/** What was published, as the page saw it, without what the hub itself says. */
+/** Returns the published events that the page has received, without the hub's own. */
 async function messages(page) {
   return (await seen(page)).filter(({ type }) => type === "message").map(({ data }) => data);
 }
@@ -51,7 +51,7 @@ for (const name of BROWSERS) {
       for (const how of ["stop", "kill"]) {
         test(`${source}: after a ${how} of the hub, a reset and then every event`, async (t) => {
           const first = await startHub(t);
-          // Over a site on the way, because a killed hub's port would else be the page's as well.
+          // Through a proxy, because a killed hub's port would be the page's as well.
           const site = await startSite(t, first.port);
           const page = await browser.open(t, site.page("/stream?channel=news", ...switches));
           await until(page, () => window.opened === 1);
@@ -69,7 +69,7 @@ for (const name of BROWSERS) {
         });
       }
 
-      test(`${source}: what is published while the way to the hub is cut arrives once`, async (t) => {
+      test(`${source}: events published while the connection is cut arrive once`, async (t) => {
         const hub = await startHub(t);
         const site = await startSite(t, hub.port);
         const page = await browser.open(t, site.page("/stream?channel=news", ...switches));
@@ -89,7 +89,7 @@ for (const name of BROWSERS) {
       });
     }
 
-    test("EventSource with `open=1`: a cut before anything was published loses nothing", async (t) => {
+    test("EventSource with `open=1`: a cut before the first event loses nothing", async (t) => {
       const hub = await startHub(t);
       const site = await startSite(t, hub.port);
       const page = await browser.open(t, site.page("/stream?channel=news&open=1"));
@@ -117,7 +117,7 @@ for (const name of BROWSERS) {
       site.isBadGateway = false;
       const asked = site.streams.length;
       await publishAll(hub, 11, 20);
-      // Several times as long as it waits between attempts, were it to make any.
+      // Several times its reconnection time.
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       assert.equal(site.streams.length, asked);
       assert.deepEqual(await messages(page), numbers(1, 10));
@@ -159,7 +159,7 @@ for (const name of BROWSERS) {
       await until(page, () => window.told.length === 10);
       site.isBadGateway = true;
       site.cut();
-      // The first, the browser's own attempt, and two of theirs.
+      // The first request, the browser's own attempt, and two of the page's lines.
       const asked = () => site.streams.filter((head) => head.includes("channel=news")).length;
       await within("it tries again", (async () => {
         while (asked() < 4) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -170,7 +170,7 @@ for (const name of BROWSERS) {
       assert.deepEqual(await page.evaluate(() => window.told), numbers(1, 20));
     });
 
-    test("TidecastSource: a 502 before anything was published loses nothing either", async (t) => {
+    test("TidecastSource: a 502 before the first event loses nothing", async (t) => {
       const hub = await startHub(t);
       await publishAll(hub, 1, 3);
       const site = await startSite(t, hub.port);
@@ -186,7 +186,7 @@ for (const name of BROWSERS) {
       assert.deepEqual(await resets(page), []);
     });
 
-    test("TidecastSource: `close` ends it, also while it waits", async (t) => {
+    test("TidecastSource: `close` ends it, also between attempts", async (t) => {
       const hub = await startHub(t);
       const site = await startSite(t, hub.port);
       const page = await browser.open(t, site.page("/stream?channel=news", "module"));

@@ -1,4 +1,4 @@
-// Clients of npm, PyPI and the shell against a hub: each is the row of docs/clients.md that says the same.
+// Clients from npm, PyPI and the shell against a hub. Each is the row of docs/clients.md of the same name.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -9,7 +9,7 @@ import { run, startProgram } from "./scenario.js";
 
 const program = (name) => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 const PYTHON = process.env.TIDECAST_CLIENTS_PYTHON;
-/** A program each, where they were built: `cargo xtask clients --all`. */
+/** Programs that `cargo xtask clients --all` has built. */
 const { TIDECAST_CLIENTS_GO: GO, TIDECAST_CLIENTS_CLASSPATH: CLASSPATH } = process.env;
 
 const NPM = [
@@ -20,16 +20,16 @@ const NPM = [
   ["undici", ALL],
   ["eventsource-client", WITH_AN_EVENT],
   ["eventsource-parser", WITH_AN_EVENT],
-  // Under Node it takes a cut for an end; in a page a cut is an error, after which it comes back.
+  // Under Node it takes a cut for an end. In a page a cut is an error, after which it reconnects.
   ["@microsoft/fetch-event-source", ONCE],
   ["@microsoft/fetch-event-source", ALL, "helped"],
-  // It asks as a browser's own does, and hands out the first block.
+  // It sends the headers of a browser and delivers the first block.
   ["extended-eventsource", { ...ALL, empty: 1 }],
   ["reconnecting-eventsource", WITH_AN_EVENT],
   ["launchdarkly-eventsource", WITH_AN_EVENT],
 ];
 
-/** Node's own: not every Node has it. */
+/** Node's own EventSource, which not every Node has. */
 const EXPERIMENTAL = "--experimental-eventsource";
 const NODE = [["EventSource", ALL]];
 
@@ -39,14 +39,14 @@ const PYPI = [
   ["httpx-sse", ONCE],
   ["httpx-sse", WITH_AN_EVENT, "helped"],
   ["requests-sse", WITH_AN_EVENT],
-  // A cut is an error that ends its loop; it comes back from an end.
+  // A cut is an error that ends its loop; after an end it reconnects.
   ["aiohttp-sse-client2", { ...ONCE, comesBackAfterAnEnd: true }],
   ["aiosseclient", ONCE],
 ];
 
-/** More of them, which take longer: `cargo xtask clients --all`. */
+/** Slower clients: `cargo xtask clients --all`. */
 const MORE_OF_PYPI = [
-  // A cut is an exception that ends its loop; it comes back from an end.
+  // A cut is an exception that ends its loop; after an end it reconnects.
   ["sseclient", { ...ONCE, comesBackAfterAnEnd: true }],
   ["sseclient", WITH_AN_EVENT, "helped"],
   ["httpie", ONCE],
@@ -56,7 +56,7 @@ const MORE_OF_PYPI = [
 ];
 
 const IN_GO = [
-  // It returns at a clean end.
+  // It returns at a proper end.
   ["r3labs/sse", { ...ALL, comesBackAfterAnEnd: false }],
   ["r3labs/sse", ALL, "helped"],
   ["tmaxmax/go-sse", WITH_AN_EVENT],
@@ -89,7 +89,7 @@ function rows(clients, command) {
 describe("npm", { concurrency: 3 }, () => rows(NPM, [process.execPath, program("npm.js")]));
 
 describe("PyPI", { concurrency: 3 }, () => {
-  assert.ok(PYTHON, "TIDECAST_CLIENTS_PYTHON names the Python that has them: cargo xtask clients");
+  assert.ok(PYTHON, "TIDECAST_CLIENTS_PYTHON must name a Python with the clients: run `cargo xtask clients`");
   rows(ALL_OF_THEM ? [...PYPI, ...MORE_OF_PYPI] : PYPI, [PYTHON, program("pypi.py")]);
 });
 

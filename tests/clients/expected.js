@@ -1,6 +1,6 @@
-// What clients do, in kinds.
+// Kinds of clients by their behaviour.
 
-/** What a client is to do that needs no help. */
+/** A client that does everything by itself. */
 export const ALL = {
   empty: 0,
   parsed: 10,
@@ -9,9 +9,9 @@ export const ALL = {
   keepsItsPlace: true,
   keepsItsPlaceWithOpen: true,
 };
-/** One that commits an id with an event alone: cut before its first, it begins anew, unless `open=1` begins with one. */
+/** A client that takes ids with events only: cut before its first event, it does not resume unless `open=1` sends one. */
 export const WITH_AN_EVENT = { ...ALL, keepsItsPlace: false };
-/** One that does not connect again at all. */
+/** A client that does not reconnect. */
 export const ONCE = {
   ...ALL,
   resumes: false,
@@ -20,5 +20,5 @@ export const ONCE = {
   keepsItsPlaceWithOpen: false,
 };
 
-/** Whether those that take longer are tried too. */
+/** Whether slow clients are tested too. */
 export const ALL_OF_THEM = Boolean(process.env.TIDECAST_CLIENTS_ALL);

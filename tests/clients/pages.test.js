@@ -1,5 +1,5 @@
-// Clients in a page, in Chromium: a browser's own, and those that stand in for it. Each is the row of docs/clients.md that
-// says the same.
+// Clients in a page in Chromium: the browser's own, and replacements. Each is the row of docs/clients.md of the same
+// name.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -13,18 +13,18 @@ import { run, runWith } from "./scenario.js";
 
 const CLIENTS = [
   ["EventSource", ALL],
-  // What moves here from Flask-SSE: ten of ten, where each empty line had been an empty message that is no JSON.
+  // Pages that come from Flask-SSE: all ten failed, as each empty line had been an empty message, which is not JSON.
   ["@microsoft/fetch-event-source", { ...ALL, comesBackAfterAnEnd: false }],
   ["@microsoft/fetch-event-source", ALL, "helped"],
   ["event-source-polyfill", WITH_AN_EVENT],
 ];
 
-/** More of them, which take longer: `cargo xtask clients --all`. */
+/** Slower clients: `cargo xtask clients --all`. */
 const MORE = [
   ["htmx 2", ALL],
   ["htmx 4", WITH_AN_EVENT],
   ["turbo-stream-source", ALL],
-  // A clean end is the end for it: none of its options says otherwise.
+  // A proper end is final for it, whatever its options.
   ["datastar", { ...ALL, comesBackAfterAnEnd: false }],
   ["datastar", ALL, "helped"],
   ["Alpine", ALL],
@@ -32,7 +32,7 @@ const MORE = [
   ["sse.js", WITH_AN_EVENT, "helped"],
 ];
 
-/** The nth event in the form of a client that hands out no other. */
+/** Returns the nth event in the form that this client requires. */
 const FORMS = {
   "turbo-stream-source": (n) => ({
     data: `<turbo-stream action="update" target="news"><template>${JSON.stringify({ n })}</template></turbo-stream>`,
@@ -70,7 +70,7 @@ for (const [name, expected, ...options] of ALL_OF_THEM ? [...CLIENTS, ...MORE] :
   });
 }
 
-/** Serves this folder; a module may be asked for without its ending, as bundlers allow. */
+/** Serves this folder. A module may be requested without its extension, as bundlers allow. */
 async function startSite() {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");

@@ -1,13 +1,13 @@
-// A TCP proxy between a client and a hub, which cuts connections.
+// A TCP proxy between a client and a hub that cuts connections.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
-/** Starts a proxy to a port of this machine, which ends with the test `t`. */
+/** Starts a proxy to a port of this machine. It ends with the test `t`. */
 export async function startProxy(t, port) {
   const sockets = new Set();
   const waiting = [];
-  const proxy = { passed: "", heads: [], isAway: false, cut, comeBack };
+  const proxy = { passed: "", heads: [], isAway: false, cut, restore };
 
   const server = createServer((client) => {
     keep(client);
@@ -39,13 +39,13 @@ export async function startProxy(t, port) {
     hub.on("close", () => client.destroySoon());
   }
 
-  /** Cuts every connection; those that come from now on wait until it comes back. */
+  /** Cuts every connection. New connections wait until the proxy is restored. */
   function cut() {
     proxy.isAway = true;
     for (const socket of sockets) socket.resetAndDestroy();
   }
 
-  function comeBack() {
+  function restore() {
     proxy.isAway = false;
     for (const client of waiting.splice(0)) if (!client.destroyed) pass(client);
   }

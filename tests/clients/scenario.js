@@ -1,4 +1,4 @@
-// What every client goes through, and what became of it.
+// The scenario that every client passes, and its outcome.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,13 +7,13 @@ import { createInterface } from "node:readline";
 import { startHub } from "../browser/support/hub.js";
 import { startProxy } from "./proxy.js";
 
-/** How long what is expected may take, and how long is waited for what is not. */
+/** How long an expected event may take, and how long the test waits for an unexpected one. */
 const PATIENCE_MS = 15_000;
 const ABSENCE_MS = 4_000;
 
 const EVENTS = 10;
 
-/** Starts a client as a program, whose lines are the data of what it hands out. */
+/** Starts a client as a program that prints the data of its messages line by line. */
 export function startProgram(t, command, address) {
   const [program, ...options] = command;
   const process = spawn(program, [...options, address], { stdio: ["ignore", "pipe", "pipe"] });
@@ -30,17 +30,17 @@ export function startProgram(t, command, address) {
 }
 
 /**
- * Has a client read, be cut, and come back.
+ * Runs a client that reads, is cut off, and reconnects.
  *
- * @param start starts it at an address: answers with its messages so far, and how to stop it
- * @param expected what it is expected to do: what it is not is waited for less long
+ * @param start starts the client with an address, and returns its messages so far and how to stop it
+ * @param expected what the client should do; the test waits less long for anything else
  * @param options of the hub
  */
 export async function run(t, start, expected, ...options) {
   return runWith((n) => ({ data: { n } }), t, start, expected, ...options);
 }
 
-/** As `run`, for a client that hands out events of its own form alone: `event` is the nth, without its channel. */
+/** As `run`, for a client that accepts only events of one form: `event` returns the nth without its channel. */
 export async function runWith(event, t, start, expected, ...options) {
   const publisher = (hub, channel) => async (n) => hub.publish({ channel, ...event(n) });
   const numbers = (client) => client.messages.map(number);
@@ -51,7 +51,7 @@ export async function runWith(event, t, start, expected, ...options) {
   const proxy = await startProxy(t, hub.port);
   const publish = publisher(hub, "c");
   const client = await start(`${proxy.address}/stream?channel=c`);
-  // The first block, and two keep-alives.
+  // The first block, and two keep-alive comments.
   await until(() => /\nid: [\s\S]*:\n[\s\S]*:\n/.test(proxy.passed), PATIENCE_MS);
   for (let n = 1; n <= EVENTS; n++) await publish(n);
   await until(() => numbers(client).includes(EVENTS), PATIENCE_MS);
@@ -60,7 +60,7 @@ export async function runWith(event, t, start, expected, ...options) {
 
   proxy.cut();
   for (let n = EVENTS + 1; n <= EVENTS + 3; n++) await publish(n);
-  proxy.comeBack();
+  proxy.restore();
   await soon("resumes", () => numbers(client).includes(EVENTS + 3));
   await publish(EVENTS + 4);
   await soon("resumes", () => numbers(client).includes(EVENTS + 4));
@@ -68,7 +68,7 @@ export async function runWith(event, t, start, expected, ...options) {
   seen.resumes = isEqual(numbers(client).filter((n) => n !== null), all);
   await client.stop();
 
-  // The server ends the stream in order, as at the end of its lifetime.
+  // The server ends the stream properly, as at the end of its lifetime.
   const ending = await startHub(t, "--stream-lifetime", "1s", ...options);
   const before = await startProxy(t, ending.port);
   const early = await start(`${before.address}/stream?channel=c`);
@@ -87,7 +87,7 @@ export async function runWith(event, t, start, expected, ...options) {
     await until(() => /\nid: [\s\S]*:\n/.test(proxy.passed), PATIENCE_MS);
     proxy.cut();
     await publisher(hub, channel)(1);
-    proxy.comeBack();
+    proxy.restore();
     seen[what] = await soon(what, () => numbers(quiet).includes(1));
     await quiet.stop();
   }
@@ -107,7 +107,7 @@ function isEqual(one, other) {
   return one.length === other.length && one.every((value, index) => value === other[index]);
 }
 
-/** Waits until something is so; answers with whether it came to be. */
+/** Waits until a condition holds, and returns whether it did. */
 async function until(is, ms) {
   for (const end = Date.now() + ms; Date.now() < end; ) {
     if (is()) return true;

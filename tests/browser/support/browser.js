@@ -1,4 +1,4 @@
-// Debian's Chromium and Firefox without a window, each with a profile of its own.
+// Debian's Chromium and Firefox, headless, each with a temporary profile.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import puppeteer from "puppeteer-core";
 
 import { DEADLINE_MS } from "./deadline.js";
 
-/** Those of the tests that are run in each. Chromium is spoken to by its own protocol, Firefox by WebDriver BiDi. */
+/** The browsers of tests that run in each. Chromium is driven by its own protocol, Firefox by WebDriver BiDi. */
 export const BROWSERS = ["chromium", "firefox"];
 
 const CHROMIUM = {
@@ -29,13 +29,13 @@ const FIREFOX = {
   executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
 };
 
-/** Starts a browser; `close` ends it and takes its profile away. */
+/** Starts a browser. `close` ends it and removes its profile. */
 export async function startBrowser(name = "chromium") {
   const profile = await mkdtemp(join(tmpdir(), "tidecast-browser-"));
   const browser = await puppeteer.launch({ ...(name === "firefox" ? FIREFOX : CHROMIUM), userDataDir: profile });
   return {
     name,
-    /** Opens a page that ends with the test `t`, and knows what `support/page.html` sees. */
+    /** Opens a page that is closed with the test `t`. */
     async open(t, address) {
       const page = await browser.newPage();
       t.after(() => page.close());
@@ -50,12 +50,12 @@ export async function startBrowser(name = "chromium") {
   };
 }
 
-/** Waits until something is true in the page. Not by animation frames: a page in the background has none. */
+/** Waits until a condition holds in the page. Polls, as a page in the background has no animation frames. */
 export function until(page, condition, ...values) {
   return page.waitForFunction(condition, { polling: 20 }, ...values);
 }
 
-/** All that the page's `EventSource` dispatched so far. */
+/** Returns all events that the page's `EventSource` has dispatched so far. */
 export function seen(page) {
   return page.evaluate(() => window.seen);
 }

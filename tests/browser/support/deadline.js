@@ -1,8 +1,8 @@
-// Every wait is for something, and has an end.
+// Waiting with a deadline.
 
 export const DEADLINE_MS = 30_000;
 
-/** Waits for a promise, and fails by naming what did not happen. */
+/** Waits for a promise. Fails after the deadline with the name of what did not happen. */
 export async function within(what, promise, deadlineMs = DEADLINE_MS) {
   let timer;
   const late = new Promise((_, reject) => {

@@ -1,4 +1,4 @@
-// A Flask application on the Python package, as a process of its own.
+// A Flask application on the Python package, as a separate process.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,12 +10,12 @@ import { within } from "./deadline.js";
 const PROGRAMS = fileURLToPath(new URL("../../../python/tests/programs", import.meta.url));
 const PYTHON =
   process.env.TIDECAST_PYTHON ?? fileURLToPath(new URL("../../../target/tools/python/bin/python", import.meta.url));
-// What the machine of a developer may name.
+// Variables that a developer's environment may have.
 const ENVIRONMENT = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^(SSE_|REDIS_URL$)/.test(name)),
 );
 
-/** Starts one of the programs of the Python tests on a free port; it ends with the test `t`. */
+/** Starts one of the programs of the Python tests on a free port. It ends with the test `t`. */
 export async function startFlask(t, program, settings) {
   const flask = spawn(PYTHON, ["-m", "flask", "--app", program, "run", "--port", "0"], {
     cwd: PROGRAMS,

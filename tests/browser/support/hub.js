@@ -1,4 +1,4 @@
-// The hub under test, as a process of its own.
+// The hub under test, as a separate process.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 import { within } from "./deadline.js";
 
-// Where the machine of a developer has a Redis, the hub of a test must not find it.
+// The hub of a test must not use a Redis in the developer's environment.
 const ENVIRONMENT = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^(TIDECAST_|SSE_REDIS_|REDIS_URL$)/.test(name)),
 );
@@ -16,7 +16,7 @@ const BINARY =
 
 /**
  * Starts a hub that ends with the test `t`. On a free port, unless `options` has `--listen`.
- * Browsers are told to come back soon, so that tests of reconnecting are quick.
+ * Browsers are told to reconnect soon, so that tests of reconnecting are quick.
  */
 export async function startHub(t, ...options) {
   const listen = options.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
@@ -48,7 +48,7 @@ export async function startHub(t, ...options) {
     address,
     port: Number(new URL(address).port),
 
-    /** Publishes one event, and answers with what the hub answers. */
+    /** Publishes an event and returns the hub's response. */
     async publish(event) {
       const response = await fetch(`${address}/publish`, {
         method: "POST",
@@ -59,13 +59,13 @@ export async function startHub(t, ...options) {
       return response.json();
     },
 
-    /** Ends it as a service manager does, and answers with its exit status. */
+    /** Stops the hub as a service manager does, and returns its exit status. */
     async stop() {
       hub.kill("SIGTERM");
       return (await within("the hub ends", ended)).status;
     },
 
-    /** Ends it as a power cut does. */
+    /** Kills the hub. */
     async kill() {
       hub.kill("SIGKILL");
       await within("the hub is gone", ended);

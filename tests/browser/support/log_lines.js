@@ -1,4 +1,4 @@
-// The lines of a log to publish: made up as `dpkg.log` has them, or those of the file that TIDECAST_LOG_FILE names.
+// Lines of a log to publish: generated in the form of `dpkg.log`, or from the file that TIDECAST_LOG_FILE names.
 
 import { readFile } from "node:fs/promises";
 
@@ -7,18 +7,18 @@ const SEED = 0x7_1de;
 
 export async function logLines() {
   const file = process.env.TIDECAST_LOG_FILE;
-  if (!file) return madeUp();
+  if (!file) return generate();
   const lines = (await readFile(file, "utf8")).split("\n");
   if (lines.at(-1) === "") lines.pop();
   return lines;
 }
 
-function madeUp() {
+function generate() {
   const draw = randomNumbers(SEED);
   const one = (choices) => choices[Math.floor(draw() * choices.length)];
   let time = Date.UTC(2026, 0, 5, 6, 0, 0);
   return Array.from({ length: LINES }, () => {
-    // Several lines of a second are the same now and then, as in a real log, so "once" is more than "in the set".
+    // Some lines of the same second are equal, as in a real log, so a test must count them.
     if (draw() < 0.2) time += Math.floor(draw() * 90) * 1000;
     const at = new Date(time).toISOString().slice(0, 19).replace("T", " ");
     const name = `${one(["lib", "python3-", "fonts-", ""])}${one(["alder", "birch", "cedar", "elm", "größe"])}`;

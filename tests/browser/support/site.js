@@ -1,4 +1,4 @@
-// A site with a page of its own, and a hub behind it: all bytes are passed on as they come, until they are cut.
+// A site with a page, and a proxy to a hub that can be cut.
 
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -7,22 +7,22 @@ import { connect, createServer } from "node:net";
 const PAGE = await readFile(new URL("page.html", import.meta.url));
 const BAD_GATEWAY = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/** Starts a site that ends with the test `t`. Without a hub's port it has nothing but its page. */
+/** Starts a site that ends with the test `t`. Without a hub's port it serves its page only. */
 export async function startSite(t, hubPort) {
   const connections = new Set();
   const site = {
-    /** The heads of the requests for a stream, in order. */
+    /** The heads of the requests for streams, in order. */
     streams: [],
-    /** Whether new connections are closed as they come. */
+    /** Whether new connections are closed at once. */
     isAway: false,
-    /** Whether requests for a stream are answered as a proxy does that can't reach its hub. */
+    /** Whether requests for streams get a 502, as from a proxy that cannot reach its hub. */
     isBadGateway: false,
-    /** Breaks every connection, in the midst of whatever it is at. */
+    /** Breaks every connection. */
     cut() {
-      // Not `resetAndDestroy`: after an `end` that is not through, Node 20 then spins for ever when it exits.
+      // Not `resetAndDestroy`: after an incomplete `end`, Node 20 then never exits.
       for (const connection of connections) connection.destroy();
     },
-    /** The address of the page that listens to `stream`. */
+    /** Returns the address of the page that reads `stream`. */
     page(stream, ...switches) {
       return `${this.address}/page?${new URLSearchParams([["stream", stream], ...switches.map((name) => [name, ""])])}`;
     },
@@ -34,7 +34,7 @@ export async function startSite(t, hubPort) {
     connections.add(browser);
     browser.on("close", () => connections.delete(browser));
     browser.once("data", (first) => {
-      // The heads of these tests are short enough to come in one piece.
+      // The heads of these tests arrive in one piece.
       const head = first.toString("latin1").split("\r\n\r\n", 1)[0];
       if (head.startsWith("GET /page")) {
         const length = `Content-Length: ${PAGE.length}\r\nConnection: close`;

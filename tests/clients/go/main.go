@@ -1,5 +1,5 @@
-// One client in Go: `clients NAME [helped] ADDRESS`. Prints the data of each message that it hands out, as a line of JSON.
-// `helped` adds what docs/clients.md says to add.
+// One client in Go: `clients NAME [helped] ADDRESS`. Prints the data of each message as a line of JSON. `helped` adds
+// what docs/clients.md recommends.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	gosse "github.com/tmaxmax/go-sse"
 )
 
-// The largest event of a hub, with its field names: both clients stop for good at one over 64 KiB without it.
+// The largest event of a hub with its field names: without it, both clients stop for good at an event above 64 KiB.
 const eventBytesMax = 2 << 20
 
 func show(data string) {

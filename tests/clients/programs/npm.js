@@ -1,5 +1,5 @@
-// One client of npm: `node npm.js NAME [helped] ADDRESS`. Prints the data of each message that it hands out, as a line of
-// JSON. `helped` adds what docs/clients.md says to add.
+// One client from npm: `node npm.js NAME [helped] ADDRESS`. Prints the data of each message as a line of JSON. `helped`
+// adds what docs/clients.md recommends.
 
 import { createRequire } from "node:module";
 
@@ -9,7 +9,7 @@ const helped = options.includes("helped");
 const require = createRequire(import.meta.url);
 const print = (data) => console.log(JSON.stringify(data));
 
-// A program that does something else meanwhile: undici's waits keep none alive.
+// A program with other work: undici's timers do not keep Node alive.
 setInterval(() => {}, 60_000);
 
 /** As most pages use an `EventSource`. */
@@ -38,7 +38,7 @@ const CLIENTS = {
     createEventSource({ url: address, onMessage: ({ data }) => print(data) });
   },
 
-  // A parser alone: the loop around it is the program's.
+  // Only a parser: the program has the loop around it.
   "eventsource-parser": async () => {
     const { createParser } = await import("eventsource-parser");
     let [id, retry] = ["", 100];
@@ -54,19 +54,19 @@ const CLIENTS = {
         const text = response.body.pipeThrough(new TextDecoderStream());
         for await (const piece of text) parser.feed(piece);
       } catch {
-        // Connected again below.
+        // Reconnected below.
       }
       await new Promise((resolve) => setTimeout(resolve, retry));
     }
   },
 
   "@microsoft/fetch-event-source": async () => {
-    // It is for pages.
+    // It requires a page's environment.
     globalThis.window = globalThis;
     globalThis.document = { addEventListener() {}, removeEventListener() {}, hidden: false };
     const { fetchEventSource } = require("@microsoft/fetch-event-source");
     const onclose = () => {
-      throw new Error("ended: connect again");
+      throw new Error("the stream ended: reconnect");
     };
     const onmessage = (message) => print(message.data);
     await fetchEventSource(address, { openWhenHidden: true, onmessage, ...(helped ? { onclose } : {}) });

@@ -1,5 +1,7 @@
-"""One client of PyPI: ``python pypi.py NAME [helped] ADDRESS``. Prints the data of each message that it hands out, as a
-line of JSON. ``helped`` puts the loop around a client that does not connect again by itself."""
+"""One client from PyPI: ``python pypi.py NAME [helped] ADDRESS``. Prints the data of each message as a line of JSON.
+
+``helped`` adds a loop around a client that does not reconnect by itself.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def sseclient(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
     import importlib.metadata
     import runpy
 
-    # Its module has the name of the package of `sseclient-py`, and prints what it meets.
+    # Its module has the name of the package of `sseclient-py`, and prints errors.
     file = importlib.metadata.distribution("sseclient").locate_file("sseclient.py")
     with contextlib.redirect_stdout(sys.stderr):
         SSEClient = runpy.run_path(str(file))["SSEClient"]
@@ -57,7 +59,7 @@ def sseclient(headers: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def lines_of(*command: str) -> Iterator[tuple[str, str]]:
-    """What a program prints: an id counts from its line on."""
+    """Yields the events in a program's output. An id counts from its line on."""
     import ctypes
     import subprocess
 

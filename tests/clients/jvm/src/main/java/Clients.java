@@ -60,7 +60,7 @@ public class Clients {
         }
     }
 
-    /** Lines alone: an id counts from its line on. */
+    /** Reads lines only: an id counts from its line on. */
     static void lines(String address, boolean helped) throws Exception {
         HttpClient client = HttpClient.newHttpClient();
         do {
