@@ -55,6 +55,9 @@ class WorkerMonitor:
         # Only uWSGI's workers end at SIGHUP. Other servers reload their configuration.
         if "uwsgi" in sys.modules:
             end_streams_on_signal(signal.SIGHUP)
+        # gunicorn's eventlet worker exits a tenth of a second after SIGQUIT, before the thread looks again.
+        if "eventlet" in sys.modules:
+            end_streams_on_signal(signal.SIGQUIT)
         threading.Thread(target=self._watch, name="tidecast-worker", daemon=True).start()
 
     def _watch(self) -> None:
