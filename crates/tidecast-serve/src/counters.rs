@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct ConnectionCounters {
     /// Connections that were accepted and got a slot.
     pub accepted: AtomicU64,
-    /// AcceptedConnection connections that have ended.
+    /// Accepted connections that have ended.
     pub ended: AtomicU64,
     /// Streams that were moved to a reactor.
     pub detached: AtomicU64,

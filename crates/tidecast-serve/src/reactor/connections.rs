@@ -3,7 +3,12 @@
 //! Nothing here knows where events come from. An operation that leaves a connection of no use says so by [`Flow::Gone`];
 //! the [dispatcher](super::dispatcher) then takes its stream out of its group and removes it.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    io::{self, Read},
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rustix::event::epoll;
@@ -11,7 +16,7 @@ use tidecast_axum::internals::EndCause;
 
 use super::{
     chunk::Framing,
-    entry::{Input, Sent, StreamEntry, StreamPhase},
+    entry::{Sent, StreamEntry, StreamPhase},
     slab::{Slab, Token},
     task_queue::LiveGuard,
     timers::{Due, Timers},
@@ -20,6 +25,7 @@ use super::{
 use crate::{
     counters::{ConnectionCounters, count},
     detach::ConnectionGuard,
+    limits::STREAM_INPUT_BYTES_MAX,
     listener::socket::RawSocket,
     options::ServeOptions,
 };
@@ -27,7 +33,7 @@ use crate::{
 /// The connections of a reactor.
 pub(super) struct Connections {
     entries: Slab<StreamEntry>,
-    timers: Timers,
+    pub(super) timers: Timers,
     epoll: Arc<OwnedFd>,
     counters: Arc<ConnectionCounters>,
     scratch: Box<[u8]>,
@@ -89,15 +95,6 @@ impl Connections {
         self.entries.tokens()
     }
 
-    /// Reads the clock.
-    pub(super) fn refresh_clock(&mut self) {
-        self.timers.refresh();
-    }
-
-    pub(super) fn now(&self) -> Tick {
-        self.timers.now()
-    }
-
     /// Returns how long nothing is due; `None` is for ever.
     pub(super) fn idle_time(&self) -> Option<Duration> {
         if self.entries.len() == 0 { None } else { self.timers.until_next_tick() }
@@ -128,22 +125,22 @@ impl Connections {
         self.settle(token, sent)
     }
 
-    /// Reads and drops what a client sends. A client that sends too much is to be removed.
+    /// Reads and drops what a client sends: unread, it would make the kernel reset the connection at its end.
     pub(super) fn read_input(&mut self, token: Token) -> Flow {
         let Some(entry) = self.entries.get_mut(token) else { return Flow::Gone };
-        match entry.read_input(&mut self.scratch) {
-            Input::Open => Flow::Waiting,
-            Input::Ended => Flow::Gone,
-            Input::TooMuch => {
+        loop {
+            match entry.socket.read(&mut self.scratch) {
+                Ok(0) => return Flow::Gone,
+                Ok(read) => entry.input_bytes = entry.input_bytes.saturating_add(read as u32),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flow::Waiting,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Flow::Gone,
+            }
+            if entry.input_bytes as usize > STREAM_INPUT_BYTES_MAX {
                 count(&self.counters.closed_input);
-                Flow::Gone
+                return Flow::Gone;
             }
         }
-    }
-
-    /// Returns until when a client has to take the last bytes of a stream that ends now.
-    pub(super) fn close_by(&self) -> Tick {
-        self.timers.close_by()
     }
 
     /// Ends a stream behind a last block, which its client has to take by `until`.

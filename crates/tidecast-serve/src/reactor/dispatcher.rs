@@ -128,7 +128,7 @@ impl Dispatcher {
 
     /// Reads the clock.
     pub(super) fn refresh_clock(&mut self) {
-        self.connections.refresh_clock();
+        self.connections.timers.refresh();
     }
 
     /// Does what is due by now.
@@ -137,12 +137,12 @@ impl Dispatcher {
             match due {
                 Due::Nothing => {}
                 Due::KeepAlive => {
-                    let now = self.connections.now();
+                    let now = self.connections.timers.now();
                     let Some(entry) = self.connections.get_mut(token) else { continue };
                     let sent = entry.write(&KEEP_ALIVE, entry.framing, now);
                     self.settle(token, sent);
                 }
-                Due::End(cause) => self.end(token, cause, self.connections.close_by()),
+                Due::End(cause) => self.end(token, cause, self.connections.timers.close_by()),
                 Due::Stalled | Due::Cut => {
                     self.connections.discard(token, due);
                     self.remove(token);
@@ -194,7 +194,7 @@ impl Dispatcher {
         let silent_for = now.saturating_duration_since(sent_at);
         let added = self.connections.insert(socket, framing, silent_for, deadline, (guard, live));
         let Some(token) = added else { return };
-        let now = self.connections.now();
+        let now = self.connections.timers.now();
         let Some(entry) = self.connections.get_mut(token) else { return };
         entry.source = DetachedSource::Full(FullStream::new(subscription, token, &self.queue));
         let sent = if unwritten.is_empty() { Sent::All } else { entry.write_or_keep(unwritten, Framing::Raw, now) };
@@ -259,7 +259,7 @@ impl Dispatcher {
 
     /// Gives a reader of a group what follows its cursor.
     fn serve_reader(&mut self, token: Token, cache: &mut ReadCache) -> Turn {
-        let now = self.connections.now();
+        let now = self.connections.timers.now();
         for _ in 0..WRITES_MAX {
             let Some(entry) = self.connections.get_mut(token) else { return Turn::Done };
             let DetachedSource::Group { key, cursor, .. } = entry.source else { return Turn::Done };
@@ -302,7 +302,7 @@ impl Dispatcher {
 
     /// Gives a full stream its next events. A stream that has all, and may join a reader group, does so.
     fn serve_full(&mut self, token: Token) {
-        let now = self.connections.now();
+        let now = self.connections.timers.now();
         let mut batch = std::mem::take(&mut self.batch);
         for turn in 0..=WRITES_MAX {
             let Some(entry) = self.connections.get_mut(token) else { break };

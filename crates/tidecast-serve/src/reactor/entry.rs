@@ -3,8 +3,6 @@
 //! Comments, last blocks and last chunks are written between two frames: only while no bytes wait for the socket, or behind
 //! them.
 
-use std::io::{self, Read};
-
 use bytes::Bytes;
 use tidecast::internals::LogCursor;
 use tidecast_axum::internals::EndCause;
@@ -15,7 +13,7 @@ use super::{
     task_queue::LiveGuard,
     wheel::{NEVER, Tick},
 };
-use crate::{detach::ConnectionGuard, limits::STREAM_INPUT_BYTES_MAX, listener::socket::RawSocket};
+use crate::{detach::ConnectionGuard, listener::socket::RawSocket};
 
 /// A detached stream. There are many, so what only some need at a time is boxed.
 #[derive(Debug)]
@@ -72,17 +70,6 @@ pub(super) enum Sent {
     Nothing,
     /// The connection is broken.
     Failed,
-}
-
-/// The result of reading what a client sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Input {
-    /// The client may send more.
-    Open,
-    /// The client has closed its side, or the connection is broken.
-    Ended,
-    /// The client has sent more than a stream's client may.
-    TooMuch,
 }
 
 impl StreamEntry {
@@ -178,22 +165,6 @@ impl StreamEntry {
         }
     }
 
-    /// Reads and drops what the client sends: unread, it would make the kernel reset the connection at its end.
-    pub(super) fn read_input(&mut self, scratch: &mut [u8]) -> Input {
-        loop {
-            match self.socket.read(scratch) {
-                Ok(0) => return Input::Ended,
-                Ok(read) => self.input_bytes = self.input_bytes.saturating_add(read as u32),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Input::Open,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Input::Ended,
-            }
-            if self.input_bytes as usize > STREAM_INPUT_BYTES_MAX {
-                return Input::TooMuch;
-            }
-        }
-    }
-
     fn record(&mut self, written: WriteOutcome, now: Tick) -> Sent {
         let sent = match written {
             WriteOutcome::All => {
@@ -221,6 +192,7 @@ impl StreamEntry {
 #[cfg(test)]
 mod tests {
     use std::{
+        io::Read,
         os::{fd::OwnedFd, unix::net::UnixStream},
         sync::Arc,
     };
