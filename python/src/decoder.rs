@@ -15,10 +15,10 @@ use tidecast::{
 use crate::error::{invalid, raise};
 
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Decoder(Mutex<State>);
+pub(crate) struct Decoder(Mutex<DecoderState>);
 
 #[derive(Default)]
-struct State {
+struct DecoderState {
     decoder: wire::Decoder,
     /// The last reconnection time of the stream.
     retry: Option<Duration>,
@@ -38,7 +38,7 @@ impl Decoder {
 
     fn feed(&self, data: &[u8]) -> PyResult<Vec<DecodedEvent>> {
         let mut state = self.0.lock();
-        let State { decoder, retry, event_retry } = &mut *state;
+        let DecoderState { decoder, retry, event_retry } = &mut *state;
         let mut events = Vec::new();
         let fed = decoder.feed(data, |item| match item {
             // A reconnection time belongs to the event after it, except for the first one, which belongs to the stream.

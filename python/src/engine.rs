@@ -1,8 +1,8 @@
 //! The engine: settings that survive a fork, and the hub that each process creates from them.
 
+pub(crate) mod engine_stream;
 pub(crate) mod process_hub;
 pub(crate) mod publish;
-pub(crate) mod stream;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,9 +16,9 @@ use tidecast_redis::{PlainFormat, RedisConfig};
 
 use crate::{
     engine::{
+        engine_stream::EngineStream,
         process_hub::ProcessHub,
         publish::{PendingPublish, Published},
-        stream::Stream,
     },
     error::raise,
     fork_local::ForkLocal,
@@ -94,7 +94,7 @@ impl Engine {
         retry_ms: u64,
         open_event: bool,
         commits_at_empty_line: bool,
-    ) -> PyResult<Stream> {
+    ) -> PyResult<EngineStream> {
         let start = match (after, last) {
             (Some(id), Some(last)) => Start::AfterOrLast(id, last),
             (Some(id), None) => Start::After(id),
@@ -103,7 +103,7 @@ impl Engine {
         };
         let commit = if commits_at_empty_line { IdCommit::EmptyLine } else { IdCommit::Line };
         let first = FirstBlock { retry: Duration::from_millis(retry_ms), open_event, commit };
-        Stream::open(&*self.hub()?, channels, start, first)
+        EngineStream::open(&*self.hub()?, channels, start, first)
     }
 
     fn receivers(&self, channel: &str) -> PyResult<usize> {

@@ -12,8 +12,8 @@ mod decoder;
 mod fork_local;
 mod notify;
 mod peer_socket;
-mod reader;
 mod shutdown;
+mod stream_reader;
 
 mod error;
 
@@ -27,8 +27,8 @@ mod _native {
     use crate::{
         decoder::{Decoder, check_channels},
         engine::Engine,
+        engine::engine_stream::{EngineStream, commits_at_empty_line},
         engine::publish::{PendingPublish, Published},
-        engine::stream::{Stream, commits_at_empty_line},
         notify::selector::Selector,
         peer_socket::{hang_up, peer_has_closed, unsent_bytes},
         publisher::Publisher,

@@ -40,7 +40,7 @@ struct Streams {
 }
 
 /// A stream among the open ones, until it is dropped.
-pub(crate) struct OpenStream {
+pub(crate) struct RegisteredStream {
     process: Arc<ProcessStreams>,
     number: u64,
 }
@@ -75,13 +75,13 @@ impl ProcessStreams {
     }
 
     /// Adds a stream, whose waker is woken at the end.
-    pub(crate) fn open(self: Arc<Self>, waker: &Arc<StreamWaker>) -> OpenStream {
+    pub(crate) fn open(self: Arc<Self>, waker: &Arc<StreamWaker>) -> RegisteredStream {
         let mut streams = self.streams.lock();
         streams.next += 1;
         let number = streams.next;
         streams.open.insert(number, waker.clone());
         drop(streams);
-        OpenStream { process: self, number }
+        RegisteredStream { process: self, number }
     }
 
     /// Ends the streams also at a signal; returns `false` if the signal has no handler.
@@ -130,14 +130,14 @@ impl ProcessStreams {
     }
 }
 
-impl OpenStream {
+impl RegisteredStream {
     /// Returns whether it is to end after the events published so far.
     pub(crate) fn is_ending(&self) -> bool {
         self.process.is_ending()
     }
 }
 
-impl Drop for OpenStream {
+impl Drop for RegisteredStream {
     fn drop(&mut self) {
         self.process.streams.lock().open.remove(&self.number);
     }

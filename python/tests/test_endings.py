@@ -150,7 +150,7 @@ def test_a_slow_client_is_not_disconnected(tmp_path: Path) -> None:
 @cells("SIGTERM", "Ctrl+C")
 def test_a_stopped_server_ends_streams(kind: str, way: str, outcome: str, tmp_path: Path) -> None:
     """Ctrl+C under gthread took as long as the page was open, as did the stop of every server whose worker receives no
-    SIGTERM. Under eventlet it cut about every second page, because the worker exits before the next look at its state."""
+    SIGTERM. Under eventlet it cut every second page, because the worker exits before the next look at its state."""
     life = "1" if TABLE[kind]["life of a stream"] == "bounded" and outcome == "late" else "60"
     environment = {"SSE_KEEP_ALIVE_SECONDS": "60", "SSE_MAX_STREAM_SECONDS": life}
     options = ("--graceful-timeout", "120") if kind.startswith("gunicorn") else ()

@@ -11,11 +11,11 @@ import weakref
 import pytest
 
 from tidecast import InvalidError, TidecastError, TooLargeError
-from tidecast._native import Engine, Published, Stream
+from tidecast._native import Engine, EngineStream, Published
 from tidecast.poll import wait
 
 
-def text(stream: Stream) -> str:
+def text(stream: EngineStream) -> str:
     """Returns all text that is ready."""
     parts = []
     while data := stream.drain():
@@ -195,7 +195,7 @@ def test_threads_that_publish_and_read_at_once_lose_nothing(engine: Engine) -> N
     streams = [engine.subscribe(["sse"]) for _ in range(4)]
     received: list[list[str]] = [[] for _ in streams]
 
-    def read(stream: Stream, into: list[str]) -> None:
+    def read(stream: EngineStream, into: list[str]) -> None:
         while (events := stream.events()) is not None:
             into.extend(data for _, _, data, _, _, _ in events)
             events or wait(stream.fileno())

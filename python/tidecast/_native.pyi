@@ -6,13 +6,13 @@ from typing import ClassVar, final
 __all__ = [
     "Decoder",
     "Engine",
+    "EngineStream",
     "Feed",
     "PendingPublish",
     "PendingSend",
     "Published",
     "Publisher",
     "Selector",
-    "Stream",
     "check_channels",
     "commits_at_empty_line",
     "end_streams",
@@ -98,7 +98,7 @@ class Engine:
         retry_ms: int = 3000,
         open_event: bool = False,
         commits_at_empty_line: bool = True,
-    ) -> Stream:
+    ) -> EngineStream:
         """Subscribes to 1 to 64 channels.
 
         :param channels: Their names.
@@ -180,7 +180,7 @@ class PendingPublish:
         """
 
 @final
-class Stream:
+class EngineStream:
     """A subscription, read as bytes for a socket or as events, but not both.
 
     Drain it until nothing is ready, then wait for ``fileno()``. In the child of a fork it has ended.

@@ -57,16 +57,16 @@ impl From<tidecast::Published> for Published {
 
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct PendingPublish {
-    outcome: ForkLocal<Arc<Outcome>>,
+    outcome: ForkLocal<Arc<PublishSlot>>,
     ready: Arc<WakeFd>,
 }
 
 /// `None` until the publish is done, and once its result was returned.
-type Outcome = Mutex<Option<tidecast::Result<tidecast::Published>>>;
+type PublishSlot = Mutex<Option<tidecast::Result<tidecast::Published>>>;
 
 impl PendingPublish {
     pub(crate) fn begin(py: Python<'_>, hub: &ProcessHub, publication: Publication) -> PyResult<Self> {
-        let (outcome, ready) = (Arc::<Outcome>::default(), WakeFd::new()?);
+        let (outcome, ready) = (Arc::<PublishSlot>::default(), WakeFd::new()?);
         let (done, notify) = (outcome.clone(), ready.clone());
         py.detach(|| {
             hub.publish(publication, move |result| {

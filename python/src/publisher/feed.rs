@@ -1,17 +1,17 @@
-//! The feed of a publisher's subscriber as an object of the interpreter, drained as a `Stream` is.
+//! The feed of a publisher's subscriber as an object of the interpreter, drained as an `EngineStream` is.
 
 use std::os::fd::RawFd;
 
 use pyo3::{prelude::*, types::PyBytes};
 
-use crate::reader::{Reader, Reading};
+use crate::stream_reader::{ReaderState, StreamReader};
 
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Feed(Reader<tidecast::Feed>);
+pub(crate) struct Feed(StreamReader<tidecast::Feed>);
 
 impl Feed {
     pub(crate) fn open(feed: tidecast::Feed) -> PyResult<Self> {
-        Reader::new(feed).map(Self)
+        StreamReader::new(feed).map(Self)
     }
 }
 
@@ -31,7 +31,7 @@ impl Feed {
 
     fn end(&self, py: Python<'_>) {
         py.detach(|| {
-            self.0.access(|reading: &mut Reading<_>| {
+            self.0.access(|reading: &mut ReaderState<_>| {
                 reading.is_ending = true;
                 reading.waker.wake_by_ref();
             });

@@ -16,13 +16,13 @@ use tidecast::Error;
 use crate::{error::raise, fork_local::ForkLocal, notify::wake_fd::WakeFd};
 
 /// Resolves to the number of copies.
-type Outcome = Pin<Box<dyn Future<Output = tidecast::Result<usize>> + Send>>;
+type SendFuture = Pin<Box<dyn Future<Output = tidecast::Result<usize>> + Send>>;
 
 #[pyclass(frozen, module = "tidecast._native")]
 pub(crate) struct PendingSend {
     ready: Arc<WakeFd>,
     /// `None` once it was returned.
-    outcome: ForkLocal<Mutex<Option<Outcome>>>,
+    outcome: ForkLocal<Mutex<Option<SendFuture>>>,
 }
 
 /// The result of a publish.
@@ -38,7 +38,7 @@ impl PendingSend {
         py: Python<'_>,
         outcome: impl Future<Output = tidecast::Result<usize>> + Send + 'static,
     ) -> PyResult<SendResult> {
-        let mut outcome: Outcome = Box::pin(outcome);
+        let mut outcome: SendFuture = Box::pin(outcome);
         // Polled without a waker: the first call of `outcome` polls it again, with one.
         let polled = py.detach(|| outcome.as_mut().poll(&mut Context::from_waker(Waker::noop())));
         match polled {

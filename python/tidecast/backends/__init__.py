@@ -11,7 +11,7 @@ from . import hub, memory, redis
 from .redirect import Redirect as Redirect
 
 if TYPE_CHECKING:
-    from .._native import Published, Selector, Stream
+    from .._native import EngineStream, Published, Selector
     from ..event import Event
     from ..settings import Settings
     from .stream_query import StreamQuery
@@ -25,11 +25,11 @@ class EventReader(Protocol):
         ...
 
     def select(self, selector: Selector, number: int) -> None:
-        """Registers with a selector, as :meth:`tidecast._native.Stream.select` does."""
+        """Registers with a selector, as :meth:`tidecast._native.EngineStream.select` does."""
         ...
 
     def events(self, events_max: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
-        """Returns the events that are ready, as :meth:`tidecast._native.Stream.events` does."""
+        """Returns the events that are ready, as :meth:`tidecast._native.EngineStream.events` does."""
         ...
 
     def cursor(self) -> str | None:
@@ -62,7 +62,7 @@ class Backend(Protocol):
         """
         ...
 
-    def open(self, query: StreamQuery, retry_ms: int) -> Stream | Redirect:
+    def open(self, query: StreamQuery, retry_ms: int) -> EngineStream | Redirect:
         """Opens a stream for a browser: a stream to send from here, or a redirect to it. Never waits.
 
         :param retry_ms: How long the browser waits before it reconnects, in milliseconds. A hub has its own setting.

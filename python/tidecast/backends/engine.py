@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .._native import Engine, PendingPublish, Published, Stream
+from .._native import Engine, EngineStream, PendingPublish, Published
 from ..poll import wait
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ class EngineBackend:
         )
         return _outcome(published) if isinstance(published, PendingPublish) else published
 
-    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> Stream:
+    def subscribe(self, channels: list[str], *, after: bytes | None = None, last: int | None = None) -> EngineStream:
         """Subscribes to channels; see :meth:`tidecast.backends.Backend.subscribe`."""
         self.pid_of_streams = os.getpid()
         return self.engine.subscribe(channels, after=after, last=last)
 
-    def open(self, query: StreamQuery, retry_ms: int) -> Stream:
+    def open(self, query: StreamQuery, retry_ms: int) -> EngineStream:
         """Opens a stream; see :meth:`tidecast.backends.Backend.open`."""
         self.pid_of_streams = os.getpid()
         return self.engine.subscribe(

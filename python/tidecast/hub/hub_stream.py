@@ -44,7 +44,7 @@ _channel_numbers = itertools.count()
 #: The id of the event that tells the reader of a failure. Other events have numbers.
 FAILURE_ID = "failure"
 
-#: As :meth:`tidecast._native.Stream.events` returns it.
+#: As :meth:`tidecast._native.EngineStream.events` returns it.
 EventTuple = tuple[str, "str | None", str, bool, "str | None", "int | None"]
 
 
@@ -61,7 +61,7 @@ class EventFields(NamedTuple):
 
 
 class HubStream:
-    """A stream of a hub, read event by event, as :class:`tidecast._native.Stream` is a stream of an engine.
+    """A stream of a hub, read event by event, as :class:`tidecast._native.EngineStream` is a stream of an engine.
 
     :param client: The hub.
     :param engine: An engine in memory that nothing but hub streams uses.
@@ -84,7 +84,7 @@ class HubStream:
         return self._stream.fileno()
 
     def select(self, selector: Selector, number: int) -> None:
-        """Registers with a selector, as :meth:`tidecast._native.Stream.select` does."""
+        """Registers with a selector, as :meth:`tidecast._native.EngineStream.select` does."""
         self._stream.select(selector, number)
 
     def events(self, events_max: int = 256) -> list[EventTuple] | None:

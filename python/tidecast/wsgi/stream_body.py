@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from .._native import Stream
+from .._native import EngineStream
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -69,7 +69,7 @@ class StreamBody(Iterator[bytes]):
             if data is None:
                 break
             if not data and self._keep_alive_seconds and now >= self._sent_at + self._keep_alive_seconds:
-                data = Stream.KEEP_ALIVE
+                data = EngineStream.KEEP_ALIVE
             if data:
                 self._sent_at = now
                 self._peer.write_started()

@@ -14,48 +14,48 @@ use crate::{
     error::raise,
     fork_local::ForkLocal,
     notify::stream_waker::StreamWaker,
-    shutdown::{OpenStream, ProcessStreams},
+    shutdown::{ProcessStreams, RegisteredStream},
 };
 
 /// A source of wire bytes.
-pub(crate) trait Source {
+pub(crate) trait ByteSource {
     /// Polls as [`Feed::poll_batch`] does.
     fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<bool>;
 }
 
-impl Source for Feed {
+impl ByteSource for Feed {
     fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<bool> {
         Self::poll_batch(self, context, batch, READ_BYTES_DEFAULT)
     }
 }
 
 /// The reading end. In the child of a fork it has ended.
-pub(crate) struct Reader<S> {
+pub(crate) struct StreamReader<S> {
     waker: Arc<StreamWaker>,
     /// `None` once it has ended.
-    reading: ForkLocal<Mutex<Option<Reading<S>>>>,
+    reading: ForkLocal<Mutex<Option<ReaderState<S>>>>,
 }
 
 /// The state of a reader until it ends.
-pub(crate) struct Reading<S> {
+pub(crate) struct ReaderState<S> {
     pub(crate) source: S,
     pub(crate) waker: Waker,
-    open: OpenStream,
+    open: RegisteredStream,
     batch: Batch,
     /// Set to end it after the events that are ready.
     pub(crate) is_ending: bool,
 }
 
-impl<S> Reader<S> {
+impl<S> StreamReader<S> {
     pub(crate) fn new(source: S) -> PyResult<Self> {
         let waker = Arc::<StreamWaker>::default();
         let open = ProcessStreams::current()?.open(&waker);
-        let reading = Reading { source, waker: waker.clone().into(), open, batch: Batch::new(), is_ending: false };
+        let reading = ReaderState { source, waker: waker.clone().into(), open, batch: Batch::new(), is_ending: false };
         Ok(Self { waker, reading: ForkLocal::new(Mutex::new(Some(reading))) })
     }
 
     /// Reads what is new. If `read` returns `None`, the reader ends.
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&mut Reading<S>) -> Option<T>) -> Option<T> {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&mut ReaderState<S>) -> Option<T>) -> Option<T> {
         let mut slot = self.reading.get()?.lock();
         let result = slot.as_mut().and_then(|reading| {
             self.waker.clear();
@@ -72,7 +72,7 @@ impl<S> Reader<S> {
     }
 
     /// Accesses the state without taking notice of what is new; `None` after the end.
-    pub(crate) fn access<T>(&self, access: impl FnOnce(&mut Reading<S>) -> T) -> Option<T> {
+    pub(crate) fn access<T>(&self, access: impl FnOnce(&mut ReaderState<S>) -> T) -> Option<T> {
         self.reading.get()?.lock().as_mut().map(access)
     }
 
@@ -91,13 +91,13 @@ impl<S> Reader<S> {
     }
 }
 
-impl<S> Drop for Reader<S> {
+impl<S> Drop for StreamReader<S> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl<S: Source> Reading<S> {
+impl<S: ByteSource> ReaderState<S> {
     /// Returns the bytes that are ready, up to 64 KiB and the rest of the last frame; empty for none, `None` at the end.
     pub(crate) fn drain<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         // Read before polling, so that all events from before the end are sent.
@@ -125,7 +125,7 @@ impl<S: Source> Reading<S> {
     }
 }
 
-impl<S> Reading<S> {
+impl<S> ReaderState<S> {
     /// Returns whether the process was told to end its streams.
     pub(crate) fn process_is_ending(&self) -> bool {
         self.open.is_ending()

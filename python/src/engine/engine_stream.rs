@@ -20,11 +20,11 @@ use crate::{
     engine::process_hub::ProcessHub,
     error::raise,
     notify::selector::Selector,
-    reader::{Reader, Reading, Source},
+    stream_reader::{ByteSource, ReaderState, StreamReader},
 };
 
 #[pyclass(frozen, module = "tidecast._native")]
-pub(crate) struct Stream(Reader<StreamSource>);
+pub(crate) struct EngineStream(StreamReader<StreamSource>);
 
 struct StreamSource {
     subscription: Subscription,
@@ -37,16 +37,16 @@ struct StreamSource {
 /// An event as a tuple: channel, type, data, whether the data is JSON, own id, reconnection time in milliseconds.
 type EventTuple = (String, Option<String>, String, bool, Option<String>, Option<u64>);
 
-impl Stream {
+impl EngineStream {
     pub(crate) fn open(hub: &ProcessHub, channels: Vec<String>, start: Start, first: FirstBlock) -> PyResult<Self> {
         let subscription = hub.hub().subscribe(channels, start).map_err(raise)?;
         hub.start_sweeping()?;
-        Reader::new(StreamSource { subscription, first: Some(first), has_ended: false }).map(Self)
+        StreamReader::new(StreamSource { subscription, first: Some(first), has_ended: false }).map(Self)
     }
 }
 
 #[pymethods]
-impl Stream {
+impl EngineStream {
     /// The comment that is sent after a silence.
     #[classattr]
     const KEEP_ALIVE: &'static [u8] = b":\n";
@@ -93,13 +93,13 @@ impl Stream {
     }
 }
 
-impl Source for StreamSource {
+impl ByteSource for StreamSource {
     fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<bool> {
         self.subscription.poll_batch(context, batch, READ_BYTES_DEFAULT)
     }
 }
 
-impl Reading<StreamSource> {
+impl ReaderState<StreamSource> {
     /// Returns the events that are ready, up to `events_max`; empty for none, `None` at the end.
     fn events(&mut self, events_max: usize) -> Option<Vec<EventTuple>> {
         let is_ending = self.process_is_ending();
