@@ -32,7 +32,7 @@ use crate::{
     address::Address,
     connector::Connector,
     error::CallError,
-    reply::{ReplyOutcome, text},
+    reply::{ReplyOutcome, role},
     topology::Endpoint,
 };
 
@@ -144,15 +144,11 @@ async fn ping(node: &Arc<RedisNode>, deadline: Instant) -> Result<(), CallError>
     // The second attempt uses a new connection, which leads to the new primary if there is one.
     for _ in 0..2 {
         let connection = node.connection(deadline).await?;
-        let role = await_reply(node, &connection, deadline, connection.send(&redis::cmd("ROLE"))).await;
-        match ReplyOutcome::from(role.map_err(CallError::unavailable)?) {
-            ReplyOutcome::Value(Value::Array(role)) if role.first().and_then(text).as_deref() == Some("slave") => {
-                node.drop_connection(&connection);
-            }
-            ReplyOutcome::Unavailable(message) | ReplyOutcome::NotPrimary(message) => {
-                return Err(CallError::unavailable(message));
-            }
-            ReplyOutcome::Rejected(message) if message.starts_with("NOAUTH") => {
+        let reply = await_reply(node, &connection, deadline, connection.send(&redis::cmd("ROLE"))).await;
+        match ReplyOutcome::from(reply.map_err(CallError::unavailable)?).into_result() {
+            Ok(reply) if role(&reply).as_deref() == Some("slave") => node.drop_connection(&connection),
+            Err(error @ CallError::Unavailable { .. }) => return Err(error),
+            Err(CallError::Rejected(message)) if message.starts_with("NOAUTH") => {
                 node.drop_connection(&connection);
                 return Err(CallError::Rejected(message));
             }

@@ -40,7 +40,7 @@ impl Connector {
     /// Opens a transport within the connect time-out.
     pub(crate) async fn open(&self, address: &Address) -> Result<Transport, CallError> {
         match timeout(self.config.connect_timeout, self.opener.open(address)).await {
-            Ok(opened) => opened.map_err(|error| CallError::unavailable(format!("{address}: {error}"))),
+            Ok(opened) => opened.map_err(|error| CallError::at(address, error)),
             Err(_) => Err(self.timed_out(address)),
         }
     }
@@ -77,7 +77,7 @@ impl Connector {
         let connection = CommandConnection::log_in(address.clone(), transport, &self.login_info(expected)).await?;
         let commands = handshake_commands(&self.config.client_name);
         let replies = connection.send_all(&commands, commands.len()).await;
-        let replies = replies.map_err(|error| CallError::unavailable(format!("{address}: {error}")))?;
+        let replies = replies.map_err(|error| CallError::at(address, error))?;
         verify_handshake(address, expected, &replies)?;
         Ok(connection)
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::address::Address;
+
 /// Why a call brought no usable reply. `commands` has already retried if that was safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallError {
@@ -22,6 +24,11 @@ impl CallError {
     /// Creates the error of a call that was not executed.
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), maybe_executed: false }
+    }
+
+    /// Creates the error of a connection to a server.
+    pub(crate) fn at(address: &Address, error: impl fmt::Display) -> Self {
+        Self::unavailable(format!("{address}: {error}"))
     }
 
     /// Creates the error of a call that may have been executed.

@@ -17,11 +17,11 @@ pub(crate) enum ExpectedRole {
 
 /// Returns the commands sent on every new connection: they set its name and read the server's role.
 pub(crate) fn handshake_commands(client_name: &str) -> Pipeline {
-    let mut handshake_commands = redis::pipe();
-    handshake_commands.cmd("CLIENT").arg("SETNAME").arg(client_name);
-    handshake_commands.cmd("ROLE");
-    handshake_commands.cmd("INFO").arg("cluster");
-    handshake_commands
+    let mut commands = redis::pipe();
+    commands.cmd("CLIENT").arg("SETNAME").arg(client_name);
+    commands.cmd("ROLE");
+    commands.cmd("INFO").arg("cluster");
+    commands
 }
 
 /// Checks that the replies to [`handshake_commands`] are those of the expected role.
@@ -38,10 +38,7 @@ pub(crate) fn verify_handshake(address: &Address, expected: ExpectedRole, replie
             return Err(CallError::Rejected(reply::message(error)));
         }
     }
-    let role = match role {
-        Value::Array(items) => items.first().and_then(reply::text).unwrap_or_default(),
-        _ => String::new(),
-    };
+    let role = reply::role(role).unwrap_or_default();
     match (role.as_str(), expected) {
         ("slave", ExpectedRole::Primary | ExpectedRole::ClusterPrimary) => {
             return Err(CallError::unavailable(format!("{address} is a replica")));

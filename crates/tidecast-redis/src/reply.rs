@@ -58,6 +58,21 @@ impl From<Value> for ReplyOutcome {
     }
 }
 
+impl ReplyOutcome {
+    /// Returns the value, or the error of a call that is not retried.
+    pub(crate) fn into_result(self) -> Result<Value, CallError> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Unavailable(message) | Self::NotPrimary(message) => Err(CallError::unavailable(message)),
+            Self::Moved { slot, node } => Err(CallError::unavailable(format!("slot {slot} has moved to {node}"))),
+            Self::Ask { node } => Err(CallError::unavailable(format!("a slot moves to {node}"))),
+            Self::Rejected(message) => Err(CallError::Rejected(message)),
+            Self::Unexpected(message) => Err(CallError::Protocol(message)),
+            Self::NoScript => Err(CallError::Protocol("NOSCRIPT after the script was sent".to_owned())),
+        }
+    }
+}
+
 /// Returns the code and text of a server's error.
 pub(crate) fn message(error: &ServerError) -> String {
     match error.details() {
@@ -69,16 +84,14 @@ pub(crate) fn message(error: &ServerError) -> String {
 /// Converts the error of a handshake.
 pub(crate) fn login_error(address: &Address, error: &RedisError) -> CallError {
     if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) {
-        return CallError::unavailable(format!("{address}: {error}"));
+        return CallError::at(address, error);
     }
     match ServerError::try_from(error.clone()) {
-        Ok(server_error) => match ReplyOutcome::from(Value::ServerError(server_error.clone())) {
-            ReplyOutcome::Unavailable(message) | ReplyOutcome::NotPrimary(message) => CallError::unavailable(message),
+        Ok(error) => match ReplyOutcome::from(Value::ServerError(error.clone())).into_result() {
+            Err(unavailable @ CallError::Unavailable { .. }) => unavailable,
             // This one is temporary, but has no code of its own.
-            _ if message(&server_error).contains("max number of clients") => {
-                CallError::unavailable(message(&server_error))
-            }
-            _ => CallError::Rejected(message(&server_error)),
+            _ if message(&error).contains("max number of clients") => CallError::unavailable(message(&error)),
+            _ => CallError::Rejected(message(&error)),
         },
         Err(error) => CallError::Rejected(error.detail().map_or_else(|| error.to_string(), ToOwned::to_owned)),
     }
@@ -89,6 +102,14 @@ pub(crate) fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// Returns the role in a reply to `ROLE`: `master`, `slave` or `sentinel`.
+pub(crate) fn role(reply: &Value) -> Option<String> {
+    match reply {
+        Value::Array(items) => items.first().and_then(text),
         _ => None,
     }
 }

@@ -121,32 +121,29 @@ impl<'a> Attempts<'a> {
         connection: &Arc<CommandConnection>,
     ) -> Option<Result<Value, CallError>> {
         match outcome {
-            ReplyOutcome::Value(value) => return Some(Ok(value)),
+            ReplyOutcome::NoScript if !self.with_source && self.request.script().is_some() => {
+                self.with_source = true;
+                None
+            }
+            ReplyOutcome::Moved { .. } | ReplyOutcome::Ask { .. } => {
+                self.redirect(outcome, connection).await.err().map(Err)
+            }
+            ReplyOutcome::Unavailable(message) => self.pause(message).await.err().map(Err),
+            ReplyOutcome::NotPrimary(message) => {
+                self.demoted = true;
+                node.drop_connection(connection);
+                self.router.refresh_in_background();
+                self.pause(message).await.err().map(Err)
+            }
             ReplyOutcome::Rejected(message) => {
                 // The login is no longer valid. A new connection logs in again.
                 if message.starts_with("NOAUTH") || message.starts_with("WRONGPASS") {
                     node.drop_connection(connection);
                 }
-                return Some(Err(CallError::Rejected(message)));
+                Some(Err(CallError::Rejected(message)))
             }
-            ReplyOutcome::Unexpected(message) => return Some(Err(CallError::Protocol(message))),
-            ReplyOutcome::NoScript if self.with_source || self.request.script().is_none() => {
-                return Some(Err(CallError::Protocol("NOSCRIPT after the script was sent".to_owned())));
-            }
-            ReplyOutcome::NoScript => self.with_source = true,
-            ReplyOutcome::Moved { .. } | ReplyOutcome::Ask { .. } => {
-                let Err(error) = self.redirect(outcome, connection).await else { return None };
-                return Some(Err(error));
-            }
-            ReplyOutcome::Unavailable(message) => return self.pause(message).await.err().map(Err),
-            ReplyOutcome::NotPrimary(message) => {
-                self.demoted = true;
-                node.drop_connection(connection);
-                self.router.refresh_in_background();
-                return self.pause(message).await.err().map(Err);
-            }
+            outcome => Some(outcome.into_result()),
         }
-        None
     }
 
     async fn redirect(&mut self, outcome: ReplyOutcome, connection: &CommandConnection) -> Result<(), CallError> {

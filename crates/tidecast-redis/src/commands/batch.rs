@@ -123,14 +123,10 @@ async fn send_batch(node: &Arc<RedisNode>, requests: &[&Request<'_>], deadline: 
 
 fn first_outcome(reply: Value) -> FirstOutcome {
     match ReplyOutcome::from(reply) {
-        ReplyOutcome::Value(value) => FirstOutcome::Final(Ok(value)),
-        ReplyOutcome::Rejected(message) => FirstOutcome::Final(Err(CallError::Rejected(message))),
-        ReplyOutcome::Unexpected(message) => FirstOutcome::Final(Err(CallError::Protocol(message))),
-        ReplyOutcome::NoScript => FirstOutcome::Retry { maybe_executed: false, with_source: true },
-        ReplyOutcome::Moved { .. }
-        | ReplyOutcome::Ask { .. }
-        | ReplyOutcome::Unavailable(_)
-        | ReplyOutcome::NotPrimary(_) => FirstOutcome::Retry { maybe_executed: false, with_source: false },
+        outcome @ (ReplyOutcome::Value(_) | ReplyOutcome::Rejected(_) | ReplyOutcome::Unexpected(_)) => {
+            FirstOutcome::Final(outcome.into_result())
+        }
+        outcome => FirstOutcome::Retry { maybe_executed: false, with_source: outcome == ReplyOutcome::NoScript },
     }
 }
 

@@ -11,6 +11,7 @@ use tidecast_test::{PATIENCE, free_port, redis::RedisServer};
 use tokio::time::sleep;
 
 use super::*;
+use crate::reply::text;
 
 pub(super) fn commands(url: &str) -> Commands {
     commands_within(url, PATIENCE)

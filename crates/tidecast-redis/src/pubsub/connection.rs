@@ -35,7 +35,7 @@ pub(crate) struct PubSubConnection {
     ended: watch::Receiver<Option<String>>,
     reader: AbortHandle,
     writer: AbortHandle,
-    answer_max: Duration,
+    reply_timeout: Duration,
 }
 
 /// The function called with each push.
@@ -74,33 +74,26 @@ impl PubSubConnection {
         let (mut read, mut write) = split(connector.open(address).await?);
         // After the handshake it may have the beginning of the next reply, so the reader uses it too.
         let mut decoder = Default::default();
-        let lost = |error: &dyn fmt::Display| CallError::unavailable(format!("{address}: {error}"));
-
-        let handshake_commands = handshake_commands(&connector.config.client_name);
+        let commands = handshake_commands(&connector.config.client_name);
         let mut greeting = hello(connector, expected).get_packed_command();
-        greeting.extend(handshake_commands.get_packed_pipeline());
-        write.write_all(&greeting).await.map_err(|error| lost(&error))?;
-        write.flush().await.map_err(|error| lost(&error))?;
-        let mut answers = Vec::with_capacity(1 + handshake_commands.len());
-        for _ in 0..=handshake_commands.len() {
-            answers.push(parse_redis_value_async(&mut decoder, &mut read).await.map_err(|error| lost(&error))?);
+        greeting.extend(commands.get_packed_pipeline());
+        write.write_all(&greeting).await.map_err(|error| CallError::at(address, error))?;
+        write.flush().await.map_err(|error| CallError::at(address, error))?;
+        let mut replies = Vec::with_capacity(1 + commands.len());
+        for _ in 0..=commands.len() {
+            let reply = parse_redis_value_async(&mut decoder, &mut read).await;
+            replies.push(reply.map_err(|error| CallError::at(address, error))?);
         }
-        match ReplyOutcome::from(answers.remove(0)) {
-            ReplyOutcome::Value(_) => {}
-            ReplyOutcome::Unavailable(message) | ReplyOutcome::NotPrimary(message) => {
-                return Err(CallError::unavailable(message));
+        ReplyOutcome::from(replies.remove(0)).into_result().map_err(|error| match error {
+            CallError::Protocol(reason) => {
+                CallError::Rejected(format!("{address} does not support RESP3, which needs Redis 6: {reason}"))
             }
-            ReplyOutcome::Rejected(message) => return Err(CallError::Rejected(message)),
-            other => {
-                return Err(CallError::Rejected(format!(
-                    "{address} does not support RESP3, which needs Redis 6: {other:?}"
-                )));
-            }
-        }
-        verify_handshake(address, expected, &answers)?;
+            error => error,
+        })?;
+        verify_handshake(address, expected, &replies)?;
 
-        let (tell_ended, ended) = watch::channel(None);
-        let pending = Arc::new(PendingReplies::new(tell_ended));
+        let (sender, ended) = watch::channel(None);
+        let pending = Arc::new(PendingReplies::new(sender));
         let (requests, to_write) = mpsc::channel(REQUESTS_MAX);
         let writer = tokio::spawn(write_requests(write, to_write, Arc::clone(&pending)));
         let reader = tokio::spawn({
@@ -124,7 +117,7 @@ impl PubSubConnection {
             ended,
             reader: reader.abort_handle(),
             writer: writer.abort_handle(),
-            answer_max: connector.config.probe_timeout,
+            reply_timeout: connector.config.probe_timeout,
         })
     }
 
@@ -212,10 +205,10 @@ impl PubSubConnection {
             }
             all
         };
-        match timeout(self.answer_max, answered).await {
+        match timeout(self.reply_timeout, answered).await {
             Ok(answered) => answered,
             Err(_) => {
-                let reason = format!("{}: no reply within {:?}", self.address, self.answer_max);
+                let reason = format!("{}: no reply within {:?}", self.address, self.reply_timeout);
                 self.pending.end(&reason);
                 self.reader.abort();
                 self.writer.abort();

@@ -171,7 +171,7 @@ async fn fetch_from(node: &Address, connector: &Connector) -> Result<SlotMap, Ca
     let connection = connector.connect(node, ExpectedRole::ClusterNode).await?;
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
-    let reply = connection.send(&command).await.map_err(|error| CallError::unavailable(format!("{node}: {error}")))?;
+    let reply = connection.send(&command).await.map_err(|error| CallError::at(node, error))?;
     match ReplyOutcome::from(reply) {
         ReplyOutcome::Value(reply) => SlotMap::parse(&reply, node)
             .ok_or_else(|| CallError::unavailable(format!("{node} has no slots with a primary"))),

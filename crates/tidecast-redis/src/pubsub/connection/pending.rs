@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     error::CallError,
-    reply::{ReplyOutcome, text},
+    reply::{ReplyOutcome, role},
 };
 
 /// See the module.
@@ -62,28 +62,18 @@ impl PendingReplies {
     pub(super) fn on_reply(&self, reply: Value) {
         let entry = self.queue.lock().as_mut().and_then(VecDeque::pop_front);
         let Some(PendingReply { awaited, answer }) = entry else { return };
-        let _ = answer.send(match (ReplyOutcome::from(reply), awaited) {
-            (ReplyOutcome::Value(Value::Array(role)), AwaitedReply::Role)
-                if role.first().and_then(text).as_deref() == Some("slave") =>
-            {
+        let _ = answer.send(match (ReplyOutcome::from(reply).into_result(), awaited) {
+            (Ok(reply), AwaitedReply::Role) if role(&reply).as_deref() == Some("slave") => {
                 Err(CallError::unavailable("the server was demoted to a replica"))
             }
             // A user or proxy may not be allowed to read the role. An answer is enough.
-            (ReplyOutcome::Value(_), AwaitedReply::Pong | AwaitedReply::Role)
-            | (ReplyOutcome::Rejected(_), AwaitedReply::Role) => Ok(()),
-            (ReplyOutcome::Value(reply), AwaitedReply::Confirmations { .. }) => {
+            (Ok(_), AwaitedReply::Pong | AwaitedReply::Role) | (Err(CallError::Rejected(_)), AwaitedReply::Role) => {
+                Ok(())
+            }
+            (Ok(reply), AwaitedReply::Confirmations { .. }) => {
                 Err(CallError::Protocol(format!("unexpected reply to a subscription: {reply:?}")))
             }
-            (ReplyOutcome::Rejected(message), _) => Err(CallError::Rejected(message)),
-            (ReplyOutcome::Unavailable(message) | ReplyOutcome::NotPrimary(message), _) => {
-                Err(CallError::unavailable(message))
-            }
-            (ReplyOutcome::Moved { slot, node }, _) => {
-                Err(CallError::unavailable(format!("slot {slot} has moved to {node}")))
-            }
-            (ReplyOutcome::Ask { node }, _) => Err(CallError::unavailable(format!("a slot moves to {node}"))),
-            (ReplyOutcome::Unexpected(message), _) => Err(CallError::Protocol(message)),
-            (ReplyOutcome::NoScript, _) => Err(CallError::Protocol("NOSCRIPT without a script".to_owned())),
+            (Err(error), _) => Err(error),
         });
     }
 
