@@ -97,7 +97,7 @@ impl<H: Handler, P: EarlyProtocol> Service<H, P> {
         let socket = match Socket::register(socket, self.options.stall_timeout, self.counters.clone()) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::error!(client = %origin.client, %error, "failed to wait for a connection");
+                tracing::error!(client = %origin.client, %error, "failed to register a connection with its runtime");
                 return;
             }
         };

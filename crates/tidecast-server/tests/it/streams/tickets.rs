@@ -123,7 +123,7 @@ async fn an_invalid_ticket_is_refused_with_the_reason() {
     }
     let wrong_key = refused(&hub, 401, "/stream", &[("Authorization", "Bearer s3cret")]).await;
     assert!(wrong_key.contains("neither the publish key nor a ticket"), "{wrong_key}");
-    assert_eq!(hub.request("POST", "/stream", &[], b"").await.problem(405), "POST is not a way to ask for a stream");
+    assert_eq!(hub.request("POST", "/stream", &[], b"").await.problem(405), "POST is not allowed here; use GET");
 }
 
 /// A refused request does not count against the limits, and is refused also if the hub is full.
