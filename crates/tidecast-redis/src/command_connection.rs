@@ -24,7 +24,7 @@ use crate::{address::Address, error::CallError, reply, transport::Transport};
 /// The most commands queued for the driver, so that it writes many at once. More wait.
 const QUEUE_MAX: usize = 256;
 
-/// See the module. Dropping it closes the socket, and fails the calls that wait for a reply.
+/// A connection for commands. Dropping it closes the socket, and fails the calls that wait for a reply.
 pub(crate) struct CommandConnection {
     pub(crate) address: Address,
     multiplexed: MultiplexedConnection,

@@ -36,7 +36,7 @@ use crate::{
     topology::Endpoint,
 };
 
-/// See the module. Cheap to clone: clones share their connections, which close with the last clone.
+/// A client of Redis. Cheap to clone: clones share their connections, which close with the last clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Commands {
     router: Arc<Router>,

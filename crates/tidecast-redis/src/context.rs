@@ -23,7 +23,7 @@ use crate::{
 /// The most bytes of events that are read for one channel at once.
 pub(crate) const PAGE_BYTES_MAX: usize = 256 * 1024;
 
-/// See the module.
+/// The state shared by the parts of a broker.
 #[derive(Debug)]
 pub(crate) struct BrokerContext {
     pub(crate) config: RedisConfig,

@@ -10,7 +10,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// The most reasons logged within [`LOG_EVERY`]. More would be text that differs each time, such as a port.
 const REASONS_MAX: usize = 8;
 
-/// See the module.
+/// The failures logged recently, and those not logged.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
     /// The reasons logged within [`LOG_EVERY`], and when.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tidecast::{Position, Publication, Published};
 
-/// See the module.
+/// The result of a publish, for its repetitions.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Receipt {
     receivers: usize,

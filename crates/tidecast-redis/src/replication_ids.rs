@@ -22,7 +22,7 @@ pub(crate) struct SeenReplicationIds {
     pub(crate) mark_if_returned: Bytes,
 }
 
-/// See the module.
+/// The replication ids seen by this process.
 #[derive(Debug)]
 pub(crate) struct ReplicationIds {
     /// Random, so that marks of different processes, and of this one before a restart, differ.

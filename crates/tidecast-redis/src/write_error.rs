@@ -16,7 +16,7 @@ const VALID_FOR: Duration = Duration::from_secs(5);
 /// The codes of errors that concern every channel.
 const SERVER_WIDE: [&str; 3] = ["OOM", "MISCONF", "NOREPLICAS"];
 
-/// See the module.
+/// The last error, and whether it is still valid.
 #[derive(Debug, Default)]
 pub(crate) struct LastWriteError {
     /// Spares the lock when an event is accepted.

@@ -249,6 +249,6 @@ pub(super) async fn await_reply<T>(
 /// The most redirections followed without a pause.
 const REDIRECTIONS_AT_ONCE: u32 = 4;
 
-/// The pauses between attempts that a server postponed.
+/// The pauses after replies that the node cannot serve the call now.
 const RETRIES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(320));
 const PAUSE_MIN: Duration = Duration::from_millis(5);

@@ -15,7 +15,7 @@ use crate::{
     topology::Endpoint,
 };
 
-/// See the module.
+/// A node, and its connection for commands.
 pub(crate) struct RedisNode {
     endpoint: Endpoint,
     connector: Connector,

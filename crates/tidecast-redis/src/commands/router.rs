@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// See the module.
+/// The nodes of a deployment, by key.
 #[derive(Debug)]
 pub(super) struct Router {
     pub(super) connector: Connector,

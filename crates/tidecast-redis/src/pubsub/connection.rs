@@ -27,7 +27,7 @@ use crate::{
     transport::Transport,
 };
 
-/// See the module. Dropping it closes the socket.
+/// A connection for pub/sub. Dropping it closes the socket.
 pub(crate) struct PubSubConnection {
     address: Address,
     pending: Arc<PendingReplies>,

@@ -54,7 +54,7 @@ pub(crate) async fn check_lag(
         };
         if let Some((_, channel, head)) = behind.iter().find(is_missed) {
             let log = context.subscriptions.deliveries().and_then(|deliveries| deliveries.position(channel));
-            tracing::warn!(channel = channel.as_str(), %head, ?log, "redis: events did not arrive; reconnecting");
+            tracing::warn!(channel = channel.as_str(), %head, ?log, "redis: events are missing; reconnecting");
             return Err(CallError::unavailable(
                 "the connection receives nothing: the history has events that did not arrive",
             ));

@@ -30,7 +30,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest pause between two fetches.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// The pub/sub workers of a broker, and the tasks that direct them.
 #[derive(Debug)]
 pub(crate) struct PubSubManager {
     context: Arc<BrokerContext>,

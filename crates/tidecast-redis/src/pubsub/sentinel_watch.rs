@@ -48,7 +48,8 @@ async fn listen(context: &Arc<BrokerContext>, sentinel: &Address, service: &str)
     let connector: &Connector = context.commands.connector();
     let opening = PubSubConnection::open(connector, sentinel, ExpectedRole::Sentinel, Arc::new(on_push));
     let connection = timeout(connector.config.connect_timeout, opening).await;
-    let connection = connection.unwrap_or_else(|_| Err(CallError::unavailable("no connection in time")))?;
+    let connection =
+        connection.unwrap_or_else(|_| Err(CallError::unavailable(format!("{sentinel}: no connection in time"))))?;
     connection.subscribe(&EVENTS).await?;
     let pause = context.config.probe_interval.max(Duration::from_millis(100));
     loop {

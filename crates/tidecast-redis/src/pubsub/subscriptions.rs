@@ -36,7 +36,7 @@ pub(crate) type Name = Arc<[u8]>;
 /// Numbers the pub/sub workers in the order of their creation.
 pub(crate) type WorkerId = usize;
 
-/// See the module.
+/// The table of subscribed channels, shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     /// Released before readers are woken. A channel's log may be locked while it is held, never the other way round.

@@ -50,7 +50,7 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 /// A connection that lasted this long was a success, so the next failure is the first of its row.
 const STEADY: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// A task that keeps a pub/sub connection and its subscriptions.
 #[derive(Debug)]
 pub(crate) struct PubSubWorker {
     pub(crate) id: WorkerId,

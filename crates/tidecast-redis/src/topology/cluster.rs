@@ -19,7 +19,7 @@ use crate::{
     reply::ReplyOutcome, topology::slot_map::SlotMap,
 };
 
-/// See the module.
+/// The slot map of a Cluster, and how to fetch it.
 #[derive(Debug)]
 pub(crate) struct ClusterTopology {
     seeds: Vec<Address>,

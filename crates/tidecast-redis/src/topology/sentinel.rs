@@ -20,7 +20,7 @@ use crate::{
     reply::{self, ReplyOutcome},
 };
 
-/// See the module.
+/// The Sentinels of a service.
 #[derive(Debug)]
 pub(crate) struct Sentinels {
     addresses: Vec<Address>,

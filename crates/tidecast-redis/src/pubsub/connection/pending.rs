@@ -13,7 +13,7 @@ use crate::{
     reply::{ReplyOutcome, role},
 };
 
-/// See the module.
+/// A queue of awaited replies.
 #[derive(Debug)]
 pub(super) struct PendingReplies {
     /// `None` once the connection has ended.

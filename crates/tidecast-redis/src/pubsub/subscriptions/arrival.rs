@@ -77,7 +77,7 @@ impl Subscriptions {
     fn skip(&self, name: &[u8], invalid: &InvalidPayload) -> Option<Position> {
         let channel = self.table.lock().channels.get(name)?.channel.clone();
         if self.counters.count_invalid() {
-            tracing::warn!(channel = channel.as_str(), reason = &*invalid.reason, "redis: skipped an invalid payload");
+            tracing::warn!(channel = channel.as_str(), reason = &*invalid.reason, "redis: skipping an invalid payload");
         }
         invalid.position
     }

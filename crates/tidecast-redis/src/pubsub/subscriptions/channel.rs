@@ -36,7 +36,7 @@ pub(super) const BUFFERED_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
 /// The most foreign epochs remembered for one channel, so that not each of their events causes a backfill.
 const FOREIGN_EPOCHS_MAX: usize = 8;
 
-/// See the module.
+/// A channel in the table.
 #[derive(Debug)]
 pub(super) struct SubscribedChannel {
     name: Name,

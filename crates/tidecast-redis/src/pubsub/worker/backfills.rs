@@ -19,7 +19,7 @@ use crate::{
 /// The most batches in flight at one node, each a pipeline of up to [`CHANNELS_PER_BATCH`] channels.
 const BATCHES_IN_FLIGHT_MAX: usize = 8;
 
-/// See the module. Dropping it aborts all of them; the next connection backfills every channel again.
+/// A scheduler of backfills. Dropping it aborts all of them; the next connection backfills every channel again.
 #[derive(Debug)]
 pub(super) struct Backfills {
     /// By node; `None` outside of a Cluster, and if no node has the slot.
