@@ -30,6 +30,28 @@ fn links_between_pages_lead_to_a_file_and_a_heading() {
     none_of(&problems);
 }
 
+/// The map of ARCHITECTURE.md led to files whose folder had been renamed.
+#[test]
+fn the_map_of_the_code_names_files_that_exist() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the map");
+    let is_path = |name: &str| (name.contains('/') || name.ends_with(".rs")) && !name.contains(' ');
+    let mut base = "";
+    let mut problems = Vec::new();
+    for row in map.lines().filter(|line| line.starts_with('|')) {
+        let paths = row.split('`').skip(1).step_by(2).filter(|name| is_path(name));
+        for path in paths {
+            // A row in bold names a folder, and the rows after it what is in there.
+            let is_base = row.starts_with("| **") && root().join(path).is_dir();
+            if is_base {
+                base = path;
+            } else if !root().join(path).exists() && !root().join(base).join(path).exists() {
+                problems.push(format!("ARCHITECTURE.md: {path} is neither in the root nor in {base}"));
+            }
+        }
+    }
+    none_of(&problems);
+}
+
 /// Returns the lines outside of blocks of code.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_code = false;
