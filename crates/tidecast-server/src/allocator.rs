@@ -1,8 +1,8 @@
-//! The allocator: jemalloc on Linux, set to give memory back at once.
+//! The allocator: jemalloc on Linux, configured to return free memory at once.
 //!
-//! What a connection needs until its stream has left hyper is many times what the stream then takes, so a burst of them
-//! leaves memory free, and whether the process keeps that is the allocator's choice. A hub that began with 5 to 6 MiB, and
-//! had 15,000 streams connect in one moment, leave, and connect and leave again, in MiB:
+//! A connection in hyper takes many times the memory of a stream in a reactor, so a burst of connections leaves much memory
+//! free, and the allocator decides whether the process keeps it. These are the sizes in MiB of a hub that began with 5 to 6
+//! MiB, and had 15,000 streams connect at once and leave, twice:
 //!
 //! | | with the streams | after them | after them again |
 //! |---|---|---|---|
@@ -14,17 +14,17 @@
 //! | jemalloc, one arena, nothing kept | 11 | 8 | 8 |
 //! | the same, without a cache a thread | 10 | 7 | 7 |
 //!
-//! The last but one is chosen: without caches a publish takes a third more instructions. To keep free pages for a while
-//! does not work out, as time passes for jemalloc only while something is allocated, which an idle hub does not do. One
-//! arena is enough, since the threads have their caches and what is published lies in blocks of up to 64 KiB.
+//! The last but one is used: without thread caches a publish takes a third more instructions. Keeping free pages for a while
+//! does not work, because jemalloc notices the passing of time only while it allocates, which an idle hub does not. One
+//! arena is enough, because the threads have caches and events lie in blocks of up to 64 KiB.
 
 use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// How jemalloc is set, ended by a NUL: it looks for this symbol when it starts. `_RJEM_MALLOC_CONF` in the environment is
-/// read after it.
-#[expect(unsafe_code, reason = "a symbol could take the place of another; nobody else has one of this name")]
+/// The options of jemalloc, which reads this symbol when it starts, and the variable `_RJEM_MALLOC_CONF` after it. The text
+/// ends with a NUL.
+#[expect(unsafe_code, reason = "a symbol could replace another of the same name; no other crate defines this one")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub(crate) static SETTINGS: Option<&'static u8> = Some(&b"narenas:1,dirty_decay_ms:0,muzzy_decay_ms:0\0"[0]);

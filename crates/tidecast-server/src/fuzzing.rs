@@ -1,6 +1,6 @@
-//! The checks of the server's fuzz targets: what must hold of any bytes that a client can send.
+//! The checks of the server's fuzz targets, which must hold for any bytes that a client can send.
 //!
-//! Compiled for the targets in `fuzz/` and for the tests, which replay the corpora. Nothing of the program calls it.
+//! They are compiled for the targets in `fuzz/` and for the tests, which replay the corpora. The program does not use them.
 
 #[path = "../../../fuzz/checks.rs"]
 mod checks;
@@ -20,13 +20,14 @@ use crate::{
     limits::BATCH_MAX,
 };
 
-/// Publishes a request: its `Content-Type`, the query of its address and its `Idempotency-Key` in a line each (an empty
-/// line is an absent header), then its body. A refusal is a status of 4xx with a reason; an accepted event arrives as
-/// published.
+/// Checks that a request to publish is refused with a status 4xx and a reason, or that its events arrive as published.
+///
+/// The input has the `Content-Type`, the query and the `Idempotency-Key` in a line each (an empty line is an absent header),
+/// then the body.
 ///
 /// # Panics
 ///
-/// If one of these does not hold.
+/// If a check fails.
 pub fn publish(input: &[u8]) {
     let mut lines = input.splitn(4, |byte| *byte == b'\n');
     let mut next = || lines.next().unwrap_or_default();
@@ -47,23 +48,23 @@ pub fn publish(input: &[u8]) {
         }
     };
     assert!(publications.len() <= BATCH_MAX);
-    // The first ones show it, and an array may have many.
+    // An array may have many events, so only the first are checked.
     for Publication { channel, event, .. } in publications.iter().take(4).map(|item| &item.publication) {
-        assert!(checks::arrives(channel, event), "an event that was found small enough is refused");
+        assert!(checks::arrives(channel, event), "an accepted event is refused by the engine");
     }
 }
 
-/// Reads a query: what is read, written again and read again is the same, and a stream of it has a channel.
+/// Checks that a query that is parsed, written and parsed again is the same, and that a stream of it has a channel.
 ///
 /// # Panics
 ///
-/// If that does not hold.
+/// If the check fails.
 pub fn query(input: &[u8]) {
     let Ok(pairs) = axum_query::pairs(input) else { return };
     let encode = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
     let written: Vec<_> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    assert_eq!(axum_query::pairs(written.join("&").as_bytes()).expect("it was read once"), pairs);
-    let tickets = axum_query::values(input, "ticket").expect("its pairs could be read");
+    assert_eq!(axum_query::pairs(written.join("&").as_bytes()).expect("it was parsed once"), pairs);
+    let tickets = axum_query::values(input, "ticket").expect("its pairs could be parsed");
     assert_eq!(tickets.len(), pairs.iter().filter(|(name, _)| name == "ticket").count());
 
     let Ok(text) = str::from_utf8(input) else { return };
@@ -76,12 +77,13 @@ pub fn query(input: &[u8]) {
     }
 }
 
-/// Opens the input as a ticket, and then, signed, its first line as a header and the rest as claims. A ticket that opens
-/// is for the channels that it names and no others, has not expired, and no longer opens if its signature is changed.
+/// Checks that the input is not accepted as a ticket. Then signs its first line as the header and the rest as the claims, and
+/// checks that a ticket that is accepted opens only the channels that it names, has not expired, and is not accepted with a
+/// changed signature.
 ///
 /// # Panics
 ///
-/// If one of these does not hold.
+/// If a check fails.
 pub fn ticket(input: &[u8]) {
     let key = TicketKey::derive(b"a key of the fuzz targets");
     let now = UNIX_EPOCH + Duration::from_secs(1_000);
@@ -90,7 +92,7 @@ pub fn ticket(input: &[u8]) {
     let (header, claims) = input.split_at(input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len()));
     let token = key.sign_parts(header, claims);
     let Ok(ticket) = key.open(token.as_bytes(), now) else { return };
-    let claims: serde_json::Value = serde_json::from_slice(claims).expect("claims that were read");
+    let claims: serde_json::Value = serde_json::from_slice(claims).expect("claims that were parsed");
     let named: Vec<_> = claims["subscribe"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
     for name in named.iter().copied().chain(["sse", "news"]) {
         if let Ok(channel) = Channel::new(name) {

@@ -1,4 +1,4 @@
-//! What the hub reports of itself: metrics, log lines, the access log, and what its commands print.
+//! Output of the hub about itself: metrics, log lines, the access log, and text on the terminal.
 
 pub(crate) mod access_log;
 pub(crate) mod log_writer;

@@ -1,3 +1,3 @@
-//! Streams as the hub counts them.
+//! Limits on the streams of the hub.
 
 pub(crate) mod admission;

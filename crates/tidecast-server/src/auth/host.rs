@@ -17,7 +17,7 @@ use crate::config::AccessConfig;
 #[derive(Debug)]
 pub(super) struct HostCheck {
     on_loopback: bool,
-    /// The names that most clients on this machine use, which need no parsing.
+    /// The names that clients on this machine usually send. Comparing them avoids parsing.
     common_names: [String; 2],
 }
 

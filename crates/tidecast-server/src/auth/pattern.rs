@@ -1,32 +1,32 @@
-//! Patterns of names, as settings have them: `*` is any run of characters, `\*` a star, `\\` a backslash.
+//! Patterns of names in settings: `*` matches any run of characters, `\*` an asterisk, `\\` a backslash.
 
 use std::{fmt, str::FromStr};
 
 /// A pattern of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
-    /// What a name begins with.
+    /// The text before the first asterisk.
     start: String,
-    /// What follows in this order, anywhere; the last of them at the end. Empty for a pattern without a star.
+    /// The texts after each asterisk, in order; the last one ends the name. Empty for a pattern without an asterisk.
     rest: Vec<String>,
 }
 
-/// A text that is no pattern.
+/// An error in a pattern.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum BadPattern {
+pub(crate) enum PatternError {
     Empty,
-    /// A backslash before something else than a star or a backslash.
+    /// A backslash that precedes neither an asterisk nor a backslash.
     LoneBackslash,
 }
 
 impl Pattern {
-    /// Returns whether a name, the whole of it, is what the pattern describes. Takes time in proportion to the length of
-    /// the name for each star.
+    /// Returns whether the pattern matches the whole name. Takes time in proportion to the length of the name for each
+    /// asterisk.
     pub(crate) fn matches(&self, name: &str) -> bool {
         let Some(mut name) = name.strip_prefix(self.start.as_str()) else { return false };
         let Some((end, middle)) = self.rest.split_last() else { return name.is_empty() };
         for part in middle {
-            // The first place that fits leaves the most for what follows.
+            // The first match leaves the most text for the other parts.
             let Some(at) = name.find(part.as_str()) else { return false };
             name = &name[at + part.len()..];
         }
@@ -35,11 +35,11 @@ impl Pattern {
 }
 
 impl FromStr for Pattern {
-    type Err = BadPattern;
+    type Err = PatternError;
 
-    fn from_str(text: &str) -> Result<Self, BadPattern> {
+    fn from_str(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
-            return Err(BadPattern::Empty);
+            return Err(PatternError::Empty);
         }
         let mut parts = vec![String::new()];
         let mut characters = text.chars();
@@ -49,7 +49,9 @@ impl FromStr for Pattern {
                     parts.push(String::new());
                     continue;
                 }
-                '\\' => characters.next().filter(|next| matches!(next, '*' | '\\')).ok_or(BadPattern::LoneBackslash)?,
+                '\\' => {
+                    characters.next().filter(|next| matches!(next, '*' | '\\')).ok_or(PatternError::LoneBackslash)?
+                }
                 literal => literal,
             };
             if let Some(part) = parts.last_mut() {
@@ -61,11 +63,11 @@ impl FromStr for Pattern {
     }
 }
 
-impl fmt::Display for BadPattern {
+impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "a pattern must not be empty; `*` matches everything",
-            Self::LoneBackslash => "in a pattern a backslash stands before `*` or another backslash only",
+            Self::LoneBackslash => "in a pattern, a backslash must precede `*` or another backslash",
         })
     }
 }
@@ -76,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// The same by trying everything. `None` is a star.
+    /// Matches by trying every possibility. `None` is an asterisk.
     fn naive(pattern: &[Option<char>], name: &[char]) -> bool {
         match pattern.split_first() {
             None => name.is_empty(),
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_of_the_whole_name() {
+    fn a_pattern_matches_the_whole_name() {
         let matches = |pattern: &str, name: &str| pattern.parse::<Pattern>().unwrap().matches(name);
         for (pattern, name) in
             [("*", ""), ("*", "a"), ("news", "news"), ("chat/*", "chat/"), ("chat/*/*", "chat/1/2"), ("a**b", "ab")]
@@ -115,7 +117,7 @@ mod tests {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
         for (text, mistake) in
-            [("", BadPattern::Empty), ("a\\b", BadPattern::LoneBackslash), ("a\\", BadPattern::LoneBackslash)]
+            [("", PatternError::Empty), ("a\\b", PatternError::LoneBackslash), ("a\\", PatternError::LoneBackslash)]
         {
             assert_eq!(text.parse::<Pattern>(), Err(mistake), "{text}");
         }
@@ -123,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_matches_what_trying_everything_matches(
+        fn it_matches_the_same_names_as_trying_every_possibility(
             pattern in proptest::collection::vec(
                 prop_oneof![2 => Just(None), 3 => proptest::sample::select(vec!['a', 'b', 'é', '*', '\\']).prop_map(Some)],
                 1..8,

@@ -118,7 +118,7 @@ impl RefusalResponder {
         }
     }
 
-    /// Waits, unless [`DELAYED_REFUSALS_MAX`] responses are being delayed.
+    /// Delays the response, unless [`DELAYED_REFUSALS_MAX`] responses are being delayed.
     async fn delay(&self) {
         /// Counts a delayed response, also if its client disconnects meanwhile.
         struct Waiting<'a>(&'a AtomicUsize);

@@ -1,10 +1,9 @@
-//! Tickets: what lets its bearer read some channels until some time, signed by whoever has the publish key.
+//! Tickets: signed tokens that let their bearer open streams of some channels until they expire.
 //!
-//! A JSON Web Token (RFC 7519), so that any language has a library that signs one. Its key is derived from the ticket key,
-//! or from the publish key if there is none: one secret to set, and nothing that was signed for another purpose is a ticket. There is one way to sign, HS256,
-//! and what else a token's header proposes is refused, not tried. Of the claims four count: `use`, `subscribe`, `exp`, `cors`.
-//!
-//! Here is what a ticket says; [`gate`] is where it is asked for.
+//! A ticket is a JSON Web Token (RFC 7519), which libraries of every language can sign. The signing key is derived from the
+//! ticket key, or from the publish key if there is none, so a token that was signed with that key for another purpose is not
+//! a ticket. The only algorithm is HS256; a header that names another one is refused. Four claims count: `use`, `subscribe`,
+//! `exp` and `cors`.
 
 use std::{
     fmt,
@@ -18,26 +17,26 @@ use tidecast::Channel;
 
 use crate::limits::TICKET_BYTES_MAX;
 
-/// What tickets are signed with.
+/// The key that signs and checks tickets.
 pub(crate) struct TicketKey {
     key: hmac::Key,
-    /// What names it in a ticket, so that one of another hub's is told from one that was changed.
+    /// The `kid` in a ticket's header. It tells a ticket of another hub from one that was changed.
     id: String,
 }
 
-/// A ticket that is in order.
+/// A valid ticket.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     subscribe: Vec<String>,
-    /// Whether it is the page's own, and not what a proxy has put in for whoever asked.
+    /// Whether the page itself sent it, and not a proxy on behalf of its clients (the claim `cors`).
     pub(crate) is_from_page: bool,
 }
 
-/// What is wrong with one.
+/// Why a ticket is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TicketError {
     TooLong,
-    NoToken,
+    Malformed,
     OtherAlgorithm,
     NoKeyId,
     OtherKey,
@@ -57,37 +56,37 @@ impl TicketKey {
         Self { key, id }
     }
 
-    /// Signs a ticket for channels, until a time in seconds since 1970.
+    /// Signs a ticket for channels. `expires_at` is in seconds since 1970.
     pub(crate) fn sign(&self, channels: &[Channel], expires_at: u64) -> String {
         let header = format!(r#"{{"alg":"HS256","typ":"JWT","kid":"{}"}}"#, self.id);
         let subscribe = channels.iter().map(Channel::as_str).collect();
         let claims = OwnClaims { purpose: USE, subscribe, exp: expires_at };
-        // Strings and a number: writing them to memory does not fail.
+        // Writing strings and a number to memory does not fail.
         let claims = serde_json::to_string(&claims).unwrap_or_default();
         self.sign_parts(header.as_bytes(), claims.as_bytes())
     }
 
-    /// Returns the token of a header and claims, whatever they are.
+    /// Signs any header and claims.
     pub(crate) fn sign_parts(&self, header: &[u8], claims: &[u8]) -> String {
         let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
         let signature = hmac::sign(&self.key, signed.as_bytes());
         format!("{signed}.{}", BASE64.encode(signature))
     }
 
-    /// Reads a ticket and checks it, with nothing allowed for clocks that differ.
+    /// Parses and checks a ticket. There is no leeway for clocks that differ.
     pub(crate) fn open(&self, text: &[u8], now: SystemTime) -> Result<Ticket, TicketError> {
         if text.len() > TICKET_BYTES_MAX {
             return Err(TicketError::TooLong);
         }
         let dots: Vec<usize> = text.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at).collect();
-        let [first, second] = dots[..] else { return Err(TicketError::NoToken) };
-        let decode = |part: &[u8]| BASE64.decode(part).map_err(|_| TicketError::NoToken);
+        let [first, second] = dots[..] else { return Err(TicketError::Malformed) };
+        let decode = |part: &[u8]| BASE64.decode(part).map_err(|_| TicketError::Malformed);
         let header = decode(&text[..first])?;
         let claims = decode(&text[first + 1..second])?;
         let signature = decode(&text[second + 1..])?;
 
-        let header: Header = serde_json::from_slice(&header).map_err(|_| TicketError::NoToken)?;
-        // An extension that is critical must be understood, and none is.
+        let header: Header = serde_json::from_slice(&header).map_err(|_| TicketError::Malformed)?;
+        // No critical extension is supported, and an unsupported one must be refused.
         if header.alg != "HS256" || header.crit.is_some() {
             return Err(TicketError::OtherAlgorithm);
         }
@@ -122,28 +121,28 @@ impl fmt::Debug for TicketKey {
 }
 
 impl Ticket {
-    /// Whether it is for a channel.
+    /// Returns whether the ticket is for a channel.
     pub(crate) fn opens(&self, channel: &Channel) -> bool {
         self.subscribe.iter().any(|name| name == channel.as_str())
     }
 }
 
-/// What is wrong, and what to do, without a word of the ticket.
+/// Describes the error and the remedy, without any part of the ticket.
 impl fmt::Display for TicketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "the ticket is longer than 32 KiB: sign one for fewer channels",
-            Self::NoToken => {
-                "the ticket is not a JSON Web Token: it must be three parts in base64url without padding, with dots between"
+            Self::Malformed => {
+                "the ticket is not a JSON Web Token: it must be three parts in base64url without padding, separated by dots"
             }
             Self::OtherAlgorithm => "the ticket must be signed by HS256, with `\"alg\":\"HS256\"` in its header",
             Self::NoKeyId => "the ticket's header must name its key in `kid`",
             Self::OtherKey => {
-                "the ticket is of another hub or of an earlier key: whoever signs tickets must have this hub's ticket key, or \
+                "the ticket was signed for another hub or with an earlier key: sign tickets with this hub's ticket key, or with \
                  its publish key if it has none"
             }
-            Self::WrongSignature => "the ticket's signature is wrong: it was changed, or signed with another key",
-            Self::OtherUse => "the token is not a ticket: its `use` must be `ticket`",
+            Self::WrongSignature => "the ticket's signature is wrong: the ticket was changed, or signed with another key",
+            Self::OtherUse => "the token is not a ticket: its claim `use` must be `ticket`",
             Self::WrongClaims => {
                 "the ticket must have `subscribe`, an array of channels, and `exp`, a number of seconds since 1970"
             }
@@ -152,7 +151,7 @@ impl fmt::Display for TicketError {
     }
 }
 
-/// What a ticket's `use` is.
+/// The claim `use` of a ticket.
 const USE: &str = "ticket";
 
 #[derive(Deserialize)]
@@ -168,7 +167,7 @@ struct Claims {
     #[serde(rename = "use")]
     purpose: Option<String>,
     subscribe: Option<Vec<String>>,
-    /// A number that need not be whole, as RFC 7519 has it.
+    /// Seconds since 1970, with a fraction if need be (RFC 7519).
     exp: Option<f64>,
     #[serde(default = "yes")]
     cors: bool,
@@ -196,7 +195,7 @@ mod tests {
 
     const PUBLISH_KEY: &[u8] = b"s3cret!";
 
-    /// For `news` and `météo`, until the beginning of 2100. Made by Python: `K` is
+    /// A ticket for `news` and `météo`, valid until the beginning of 2100. Made by Python: `K` is
     /// `hmac.new(b"s3cret!", b"tidecast ticket 1", "sha256").digest()`, `kid` is
     /// `hmac.new(K, b"kid", "sha256").hexdigest()[:16]`, and the last part is base64url of
     /// `hmac.new(K, b"the first two parts", "sha256").digest()`.
@@ -214,7 +213,7 @@ mod tests {
         TicketKey::derive(PUBLISH_KEY)
     }
 
-    /// A token with a signature that is right, whatever it says.
+    /// Returns a token with a valid signature.
     fn signed(header: &str, claims: &str) -> String {
         key().sign_parts(header.as_bytes(), claims.as_bytes())
     }
@@ -227,7 +226,7 @@ mod tests {
     const CLAIMS: &str = r#"{"use":"ticket","subscribe":["a"],"exp":2000}"#;
 
     #[test]
-    fn a_ticket_that_another_program_signed_is_read() {
+    fn a_ticket_of_another_program_is_accepted() {
         assert_eq!(key().id, "f62b82c2c7884eff");
         let ticket = key().open(OF_PYTHON.as_bytes(), at(EXPIRES_AT - 1)).unwrap();
         for (name, opens) in [("news", true), ("météo", true), ("sse", false), ("new", false), ("News", false)] {
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_ends_at_its_second() {
+    fn a_ticket_expires_at_its_second() {
         let open = |claims: &str, now| key().open(signed(HEADER, claims).as_bytes(), at(now)).map(drop);
         assert_eq!(open(CLAIMS, 1_999), Ok(()));
         assert_eq!(open(CLAIMS, 2_000), Err(TicketError::Expired));
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_proposes_nothing() {
+    fn only_the_one_algorithm_and_key_are_accepted() {
         for (alg, is) in [
             ("none", TicketError::OtherAlgorithm),
             ("None", TicketError::OtherAlgorithm),
@@ -275,15 +274,15 @@ mod tests {
         assert_eq!(refused(r#"{"alg":"HS256"}"#, CLAIMS), TicketError::NoKeyId);
         for header in [r#"{"alg":"none","alg":"HS256","kid":"f62b82c2c7884eff"}"#, r#"{"alg":1}"#, "{}", "[]", "", "x"]
         {
-            assert_eq!(refused(header, CLAIMS), TicketError::NoToken, "{header}");
+            assert_eq!(refused(header, CLAIMS), TicketError::Malformed, "{header}");
         }
-        // Members that say nothing here.
+        // Other members are ignored.
         let more = HEADER.replace('}', r#","cty":"x","jku":"http://evil.example","jwk":{}}"#);
         assert!(key().open(signed(&more, CLAIMS).as_bytes(), at(1)).is_ok());
     }
 
     #[test]
-    fn claims_say_what_for_which_channels_and_how_long() {
+    fn the_claims_are_required_and_typed() {
         for claims in [r#"{"subscribe":["a"],"exp":2000}"#, r#"{"use":"publish","subscribe":["a"],"exp":2000}"#] {
             assert_eq!(refused(HEADER, claims), TicketError::OtherUse, "{claims}");
         }
@@ -307,18 +306,18 @@ mod tests {
         }
         let more = CLAIMS.replace('}', r#","iat":"yesterday","sub":7,"nbf":5000}"#);
         assert!(key().open(signed(HEADER, &more).as_bytes(), at(1)).is_ok());
-        // One for no channel is a ticket, and opens none.
+        // A ticket for no channel is valid, and opens none.
         let none = CLAIMS.replace(r#""a""#, "");
         let ticket = key().open(signed(HEADER, &none).as_bytes(), at(1)).unwrap();
         assert!(!ticket.opens(&Channel::default()));
     }
 
     #[test]
-    fn what_is_no_token_and_what_is_too_long_is_refused() {
+    fn malformed_and_overlong_tokens_are_refused() {
         for text in ["", ".", "..", "...", "a.b", "a.b.c.d", "?.?.?", "s3cret!", " ", "e30=.e30=.e30="] {
-            assert_eq!(key().open(text.as_bytes(), at(1)).unwrap_err(), TicketError::NoToken, "{text:?}");
+            assert_eq!(key().open(text.as_bytes(), at(1)).unwrap_err(), TicketError::Malformed, "{text:?}");
         }
-        assert_eq!(key().open(&[0xff; 100], at(1)).unwrap_err(), TicketError::NoToken);
+        assert_eq!(key().open(&[0xff; 100], at(1)).unwrap_err(), TicketError::Malformed);
         let names: Vec<_> = (0..64).map(|n| Channel::new(&format!("{n:02}{}", "x".repeat(253))).unwrap()).collect();
         let longest = key().sign(&names, 2_000);
         assert!(names.iter().all(|name| key().open(longest.as_bytes(), at(1)).unwrap().opens(name)));
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_shown_is_only_named() {
+    fn debug_shows_only_the_id_of_a_key() {
         assert_eq!(format!("{:?}", key()), "TicketKey(f62b82c2c7884eff)");
     }
 
@@ -343,13 +342,13 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_or_a_stranger_is_refused_and_never_panics(text in any::<Vec<u8>>(), cut in 0..OF_PYTHON.len()) {
+        fn truncated_and_random_tokens_are_refused(text in any::<Vec<u8>>(), cut in 0..OF_PYTHON.len()) {
             prop_assert!(key().open(&text, at(1)).is_err());
             prop_assert!(key().open(&OF_PYTHON.as_bytes()[..cut], at(1)).is_err());
         }
 
         #[test]
-        fn only_its_own_key_opens_it(other in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn only_the_signing_key_opens_a_ticket(other in proptest::collection::vec(any::<u8>(), 0..100)) {
             prop_assume!(other != PUBLISH_KEY);
             prop_assert!(TicketKey::derive(&other).open(OF_PYTHON.as_bytes(), at(1)).is_err());
         }

@@ -63,7 +63,7 @@ const CONNECT_AT_ONCE: usize = 50;
 /// Maximum time to wait for the last deliveries.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Measures, and prints the report.
+/// Runs the measurement, and prints the report.
 pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
     let BenchArguments { mut hub, address, subscribers, events, rate } = arguments;
     hub.url = address.unwrap_or(hub.url);

@@ -230,7 +230,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         "logs_bytes",
         Kind::Size,
         "Maximum memory of all channels' events. At the maximum, the channels with the oldest last events lose theirs. \
-         A channel with readers keeps the events of the last 5 s regardless, at most `log_bytes`",
+         A channel with readers keeps the events of the last 5 s regardless, up to `log_bytes`",
     )
     .default("256MiB")
     .zero("only events that readers may not have received yet are kept"),

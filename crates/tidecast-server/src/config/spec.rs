@@ -11,7 +11,7 @@ pub(crate) struct OptionSpec {
     /// A description of a default that depends on something.
     pub(crate) default_note: &'static str,
     pub(crate) zero: Zero,
-    /// What the option sets, as sentences without the last full stop.
+    /// The description, without the last full stop.
     pub(crate) doc: &'static str,
 }
 

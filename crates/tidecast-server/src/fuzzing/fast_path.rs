@@ -1,4 +1,4 @@
-//! The fast path beside the general one: the same requests get the same answers and publish the same events.
+//! Compares the fast path with hyper: the same requests get the same responses and publish the same events.
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
@@ -23,24 +23,24 @@ use crate::{
     http::{publish::fast_path::PublishProtocol, router::Routes},
 };
 
-/// A request after which the rest of a connection is not for the fast path.
-const TO_GENERAL: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// A request that hands the connection over to hyper.
+const TO_HYPER: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Most bytes of an input, so that everything fits into the buffers of a socket.
+/// Maximum size of an input, in bytes, so that it fits into the buffers of a socket.
 const INPUT_BYTES_MAX: usize = 32 * 1024;
 
-/// Routes that never end, or answer with what depends on the moment.
+/// Routes whose responses never end, or depend on the time.
 const OTHERS: [&[u8]; 3] = [b"/stream", b"/metrics", b"/channels"];
 
-/// Sends requests to a hub in pieces, and to another in one piece and past its fast path: the answers are the same bytes
-/// but for dates and epochs, and so are the events afterwards.
+/// Sends requests to one hub in pieces, and to another in one piece after a request that disables its fast path. Checks that
+/// the responses are the same except for dates and epochs, and so are the events.
 ///
-/// The first byte says how the bytes are cut. Then records follow, each ended by 0xff. A record that begins with `=` is
-/// sent as it is; any other is headers, a line each, an empty line and a body, of which a publish is made.
+/// The first byte determines how the bytes are split. Then records follow, each ended by 0xff. A record that begins with `=`
+/// is sent as it is. Any other record has headers, a line each, an empty line and a body, which make a publish.
 ///
 /// # Panics
 ///
-/// If an answer or an event differs.
+/// If a response or an event differs.
 pub fn fast_path(input: &[u8]) {
     let [seed, records @ ..] = input else { return };
     let bytes = requests(records);
@@ -51,35 +51,38 @@ pub fn fast_path(input: &[u8]) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (fast, general) = runtime.block_on(async {
         let fast = run(&pieces(&bytes, *seed)).await;
-        let general = run(&[TO_GENERAL, &bytes]).await;
+        let general = run(&[TO_HYPER, &bytes]).await;
         (fast, general)
     });
-    let [of_fast, of_general] = [&fast.answers, behind_first(&general.answers)].map(without_refusal);
+    let [of_fast, of_general] = [&fast.responses, behind_first(&general.responses)].map(without_refusal);
     assert_eq!(of_fast.escape_ascii().to_string(), of_general.escape_ascii().to_string());
     assert_eq!(fast.events, general.events);
 }
 
-/// The answers behind the one to [`TO_GENERAL`].
-fn behind_first(answers: &[u8]) -> &[u8] {
+/// Returns the responses after the one to [`TO_HYPER`].
+fn behind_first(responses: &[u8]) -> &[u8] {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut headers);
-    let Ok(httparse::Status::Complete(head_len)) = head.parse(answers) else { panic!("{}", answers.escape_ascii()) };
+    let Ok(httparse::Status::Complete(head_len)) = head.parse(responses) else {
+        panic!("{}", responses.escape_ascii())
+    };
     let body_len = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let body_len: usize =
         str::from_utf8(body_len.expect("a length").value).ok().and_then(|len| len.parse().ok()).expect("a number");
-    &answers[head_len + body_len..]
+    &responses[head_len + body_len..]
 }
 
-/// The answers without a refusal of hyper's own at their end. It refuses a head that is malformed and unfinished if that came
-/// at once, and waits for the rest if it came in pieces.
-fn without_refusal(answers: &[u8]) -> &[u8] {
+/// Removes a refusal of hyper at the end of the responses. hyper refuses a malformed incomplete head if it arrives at once, and
+/// waits for the rest if it arrives in pieces.
+fn without_refusal(responses: &[u8]) -> &[u8] {
     const BEGINNING: &[u8] = b"HTTP/1.1 4";
-    let at = answers.windows(BEGINNING.len()).rposition(|window| window == BEGINNING).unwrap_or(answers.len());
-    let bare = answers[at..].windows(44).any(|window| window == b"\r\nconnection: close\r\ncontent-length: 0\r\ndate");
-    if bare { &answers[..at] } else { answers }
+    let at = responses.windows(BEGINNING.len()).rposition(|window| window == BEGINNING).unwrap_or(responses.len());
+    let bare =
+        responses[at..].windows(44).any(|window| window == b"\r\nconnection: close\r\ncontent-length: 0\r\ndate");
+    if bare { &responses[..at] } else { responses }
 }
 
-/// The bytes that records stand for.
+/// Returns the bytes of the requests that the records describe.
 fn requests(records: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records.split(|byte| *byte == 0xff).filter(|record| !record.is_empty()) {
@@ -100,7 +103,7 @@ fn requests(records: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Cuts bytes: not at all for 0, else into pieces of about so many bytes.
+/// Splits bytes into random pieces; into one for a seed of 0.
 fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
     let mut random = fastrand::Rng::with_seed(seed.into());
     let (mut pieces, mut rest) = (Vec::new(), bytes);
@@ -113,20 +116,20 @@ fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
     pieces
 }
 
-/// What came of a connection.
+/// The outcome of a connection.
 struct Outcome {
-    /// The bytes of its answers, without what differs at each run.
-    answers: Vec<u8>,
+    /// The bytes of the responses, with dates and epochs masked.
+    responses: Vec<u8>,
     /// The events of each channel, without their epochs.
     events: Vec<String>,
 }
 
-/// Serves a connection, on a socket whose two ends are in this thread. Once all is sent, time passes only when nothing is left
-/// to do, so that a request which is never completed runs into its time-out at once.
+/// Serves a connection whose two ends are in this thread. When everything is sent, time is paused and advances only if nothing
+/// is left to do, so that an incomplete request times out at once.
 async fn run(pieces: &[&[u8]]) -> Outcome {
     static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         let config = Config::from_settings(&Settings::default()).expect("the defaults are valid");
-        // Short times, as passing each of them by is work too.
+        // Short time-outs, because advancing the clock is work too.
         let soon = Duration::from_secs(5);
         Config { header_timeout: soon, idle_timeout: soon, body_timeout: soon, ..config }
     });
@@ -144,7 +147,7 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
     let serving = tokio::spawn(serve_connection(served, origin, options, routes, publishes, stopping));
 
     for piece in pieces {
-        // A server that has refused a request reads no more.
+        // A server that has refused a request does not read the rest.
         if client.write_all(piece).await.is_err() {
             break;
         }
@@ -152,16 +155,16 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
             yield_now().await;
         }
     }
-    let mut answers = Vec::new();
-    // From here on only, as a request in many pieces would run into its time-out on the way.
+    let mut responses = Vec::new();
+    // Not before, because a request in many pieces would time out meanwhile.
     time::pause();
-    // An error is an end too: what was not read before the server closed.
-    let _ = client.read_to_end(&mut answers).await;
-    serving.await.expect("serving does not panic").expect("a slot is free");
+    // The server may close the connection with unread bytes, which is an error here.
+    let _ = client.read_to_end(&mut responses).await;
+    serving.await.expect("the server does not panic").expect("a slot is free");
     time::resume();
-    mask_dates(&mut answers);
-    mask_epochs(&mut answers);
-    Outcome { answers, events: events(&app).await }
+    mask_dates(&mut responses);
+    mask_epochs(&mut responses);
+    Outcome { responses, events: events(&app).await }
 }
 
 async fn events(app: &App) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The access log: a line for each request, and one for the end of each stream, at the target `tidecast::access`.
 //!
-//! Off, it costs a look at a flag. A line never has a query: a ticket may stand there. Requests that hyper refuses by itself
-//! have none, as they never become requests.
+//! If it is off, it costs one check of a flag. Lines leave out the query, which may have a ticket. Requests that hyper refuses
+//! have no line, because they do not reach the router.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub(crate) fn is_on() -> bool {
     tracing::enabled!(target: TARGET, Level::INFO)
 }
 
-/// A request that is being answered.
+/// The line of a request in progress.
 pub(crate) struct RequestLine {
     peer: ConnectionOrigin,
     method: Method,
@@ -27,7 +27,7 @@ pub(crate) struct RequestLine {
 }
 
 impl RequestLine {
-    /// Begins to note a request; `None` if the access log is off.
+    /// Begins the line of a request; `None` if the access log is off.
     pub(crate) fn begin<B>(peer: ConnectionOrigin, request: &Request<B>) -> Option<Self> {
         is_on().then(|| Self {
             peer,
@@ -37,7 +37,7 @@ impl RequestLine {
         })
     }
 
-    /// Writes the line of a request whose answer is known. Its bytes are left out if they are not, as a stream's.
+    /// Writes the line, with the response. The number of bytes is left out if it is unknown, as for a stream.
     pub(crate) fn end<B: Body>(self, response: &Response<B>) {
         let Self { peer, method, path, begun_at } = self;
         let bytes = if method == Method::HEAD { Some(0) } else { response.body().size_hint().exact() };
@@ -45,7 +45,7 @@ impl RequestLine {
     }
 }
 
-/// Writes a request's line.
+/// Writes the line of a request.
 pub(crate) fn write(
     peer: &ConnectionOrigin,
     method: &Method,
@@ -58,7 +58,7 @@ pub(crate) fn write(
     tracing::info!(target: TARGET, %client, %method, path, status, bytes, duration_us, "request");
 }
 
-/// A stream that is open: its end has a line.
+/// An open stream, which has a line when it ends.
 #[derive(Debug)]
 pub(crate) struct OpenStream {
     peer: ConnectionOrigin,
@@ -66,7 +66,7 @@ pub(crate) struct OpenStream {
 }
 
 impl OpenStream {
-    /// Begins to note a stream; `None` if the access log is off.
+    /// Begins a stream; `None` if the access log is off.
     pub(crate) fn begin(peer: ConnectionOrigin) -> Option<Box<Self>> {
         is_on().then(|| Box::new(Self { peer, begun_at: Instant::now() }))
     }

@@ -1,8 +1,7 @@
-//! Log lines on their way to standard error: through a bounded queue and a thread of its own, so that whoever logs neither
-//! waits nor panics, whatever became of standard error.
+//! Writes log lines to standard error from a thread with a bounded queue, so that logging never blocks or panics.
 //!
-//! The bounds are in [`bounds`](crate::limits): so many lines wait, each so long. A line that finds no room, and one that
-//! can't be written, is dropped and counted (`tidecast_log_lines_dropped_total`); a longer line is cut.
+//! The queue holds [`LOG_LINES_MAX`] lines of at most [`LOG_LINE_BYTES_MAX`] bytes; longer ones are truncated. A line for
+//! which the queue is full, or that cannot be written, is dropped and counted (`tidecast_log_lines_dropped_total`).
 
 use std::{
     io,
@@ -26,7 +25,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 
-/// A handle on the queue.
+/// A handle on the queue, which can be cloned.
 #[derive(Debug, Clone)]
 pub(crate) struct LogWriter {
     queue: SyncSender<Message>,
@@ -36,12 +35,12 @@ pub(crate) struct LogWriter {
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
-    /// Asks to be told when everything before it is written.
+    /// Signals when all lines before it are written.
     Flush(SyncSender<()>),
 }
 
 impl LogWriter {
-    /// Starts the thread that writes to a descriptor.
+    /// Starts the thread, which writes to a descriptor.
     pub(crate) fn start(to: impl AsFd + Send + 'static, task: SupervisedTask) -> io::Result<Self> {
         let (queue, lines) = sync_channel(LOG_LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -52,15 +51,15 @@ impl LogWriter {
         Ok(Self { queue, dropped })
     }
 
-    /// Returns how many lines were dropped.
+    /// Returns the number of dropped lines.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until what was logged is written, or for so long.
-    pub(crate) fn flush(&self, timeout_after: Duration) {
-        let deadline = Instant::now() + timeout_after;
-        let (done, told) = sync_channel(1);
+    /// Waits until all earlier lines are written, or the time-out passes.
+    pub(crate) fn flush(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let (done, finished) = sync_channel(1);
         let mut message = Message::Flush(done);
         while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
             if Instant::now() >= deadline {
@@ -69,7 +68,7 @@ impl LogWriter {
             message = back;
             thread::sleep(Duration::from_millis(1));
         }
-        let _ = told.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        let _ = finished.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
     fn put(&self, line: &[u8]) {
@@ -83,7 +82,7 @@ impl LogWriter {
     }
 }
 
-/// A line at a time, which is how they are formatted.
+/// Takes a whole line at a time, as the formatter writes them.
 impl io::Write for &LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
@@ -103,7 +102,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
     }
 }
 
-/// Writes what comes, until nobody can log any more.
+/// Writes lines until every handle is dropped.
 fn write_all(
     lines: &Receiver<Message>,
     to: BorrowedFd<'_>,
@@ -126,7 +125,7 @@ fn write_all(
     ControlFlow::Break(())
 }
 
-/// Writes a line to a descriptor that may be one that does not block, as others share it.
+/// Writes a line to a descriptor, which may be non-blocking because another process shares it.
 fn write(to: BorrowedFd<'_>, mut line: &[u8]) -> Result<(), Errno> {
     while !line.is_empty() {
         match rustix::io::write(to, line) {
@@ -149,10 +148,10 @@ mod tests {
     use super::*;
     use tidecast_serve::Supervisor;
 
-    /// A line that could not be written had the thread that logged it panic; a pipe that nobody reads had it wait.
+    /// A thread that logged panicked if the line could not be written, and blocked if nobody read the pipe.
     #[test]
-    fn nobody_waits_or_fails_whatever_becomes_of_the_descriptor() {
-        // Nobody reads any more.
+    fn logging_neither_blocks_nor_fails() {
+        // The pipe is closed.
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let log = LogWriter::start(writer, Supervisor::default().add("log")).unwrap();
@@ -162,7 +161,7 @@ mod tests {
         log.flush(Duration::from_secs(30));
         assert_eq!(log.dropped(), 10);
 
-        // Nobody reads yet: all but what the pipe and the queue have room for is dropped, and counted.
+        // Nothing reads the pipe yet: lines beyond its capacity and that of the queue are dropped and counted.
         let (mut reader, writer) = io::pipe().unwrap();
         let log = LogWriter::start(writer, Supervisor::default().add("log")).unwrap();
         let long = [&vec![b'x'; 2 * LOG_LINE_BYTES_MAX][..], b"\n"].concat();
@@ -181,18 +180,18 @@ mod tests {
         assert_eq!(
             written.iter().filter(|byte| **byte == b'\n').count(),
             lines - dropped,
-            "a line is whole or missing"
+            "a line is complete or missing"
         );
     }
 
-    /// A line that is exactly as long as one may be was marked as cut.
+    /// A line of exactly the maximum length was marked as truncated.
     #[test]
-    fn only_a_line_that_is_too_long_is_cut() {
+    fn only_a_line_that_is_too_long_is_truncated() {
         let (mut reader, writer) = io::pipe().unwrap();
         let log = LogWriter::start(writer, Supervisor::default().add("log")).unwrap();
         let line = |bytes: usize| [&vec![b'x'; bytes - 1][..], b"\n"].concat();
         let (whole, long) = (line(LOG_LINE_BYTES_MAX), line(LOG_LINE_BYTES_MAX + 1));
-        // The pipe may have less room than both.
+        // The pipe may not hold both lines.
         let writing = thread::spawn(move || {
             for line in [&whole, &long] {
                 (&log).write_all(line).unwrap();
@@ -207,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn its_thread_is_started_again() {
+    fn the_thread_is_restarted_after_a_panic() {
         let (mut reader, writer) = io::pipe().unwrap();
         let tasks = Supervisor::default();
         let log = LogWriter::start(writer, tasks.add("log")).unwrap();
         tasks.kill("log");
         tasks.revive("log");
-        for line in ["the one that it fails at\n", "the next\n"] {
+        for line in ["the line at which it panics\n", "the next\n"] {
             (&log).write_all(line.as_bytes()).unwrap();
         }
         log.flush(Duration::from_secs(30));

@@ -1,7 +1,7 @@
-//! The hub's metrics: counting what happens to connections, and the text of a scrape.
+//! The metrics: counters of requests and streams, and the text of a scrape.
 //!
-//! The hub's own metrics are declared in [`declared`], a broker's by the broker. `docs/metrics.md` ([`page`]) is made of
-//! the same declarations.
+//! [`declared`] declares the metrics of the hub, a broker declares its own. `docs/metrics.md` ([`page`]) is made of the same
+//! declarations.
 
 mod declared;
 mod page;
@@ -34,22 +34,22 @@ use self::declared::PREFIX;
 pub(crate) use self::page::page;
 use crate::auth::RefusalCause;
 
-/// The media type of what [`render`] writes.
+/// The media type of a scrape.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is counted of requests and streams.
+/// Counters of refused requests and streams.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    refused: [AtomicU64; 3],
+    stream_rejections: [AtomicU64; 3],
     refusals: [AtomicU64; RefusalCause::ALL.len()],
 }
 
-/// Why a stream was told to come back later.
+/// Why a client was told to open its stream later.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StreamRejection {
-    /// All places are taken.
+    /// There are `streams_max` streams.
     Full,
-    /// All places of one client are taken.
+    /// The client has reached a limit per client.
     ClientFull,
     /// The hub is stopping.
     Ending,
@@ -57,14 +57,14 @@ pub(crate) enum StreamRejection {
 
 impl Counters {
     pub(crate) fn count_stream_rejection(&self, why: StreamRejection) {
-        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.stream_rejections[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_refusal(&self, cause: RefusalCause) {
         self.refusals[cause as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns how many requests were refused for each cause, by its label.
+    /// Returns the number of refused requests by the label of the cause.
     pub(crate) fn refusals(&self) -> Vec<(&'static str, u64)> {
         RefusalCause::ALL.into_iter().map(|cause| (cause.label(), load(&self.refusals[cause as usize]))).collect()
     }

@@ -1,4 +1,5 @@
-//! Log lines: a constant message and fields, on standard error. Writing them is [`log_writer`](crate::observe::log_writer)'s.
+//! Sets up logging: lines with a constant message and fields, which [`log_writer`](crate::observe::log_writer) writes to
+//! standard error.
 
 use std::{backtrace::Backtrace, io::IsTerminal, panic, sync::OnceLock, time::Duration};
 
@@ -11,29 +12,28 @@ use crate::{
     observe::{access_log, log_writer::LogWriter},
 };
 
-/// How long the end of the program waits for its last lines to be written.
+/// Maximum time to wait for the last lines when the program ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 static LOG: OnceLock<LogWriter> = OnceLock::new();
 
-/// Begins to write log lines.
+/// Starts to write log lines.
 pub(crate) fn init(format: LogFormat, filter: &str, access_log: bool, tasks: &Supervisor) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(with_access_log(filter, access_log))
-        .context("failed to read which log lines are to be written")?;
+    let filter = EnvFilter::try_new(with_access_log(filter, access_log)).context("failed to parse the log filter")?;
     let colour = std::io::stderr().is_terminal();
-    let log = LogWriter::start(std::io::stderr(), tasks.add("log")).context("failed to start the thread that logs")?;
+    let log = LogWriter::start(std::io::stderr(), tasks.add("log")).context("failed to start the log thread")?;
     let log = LOG.get_or_init(|| log);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colour)
-        // It would print them, and a line that can't be printed is a panic.
+        // It would print internal errors, and panic if that fails.
         .log_internal_errors(false)
         .with_writer(log.clone());
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
     }
-    // The usual one waits for standard error.
+    // The default hook would block on standard error.
     panic::set_hook(Box::new(|panicked| {
         let backtrace = Backtrace::capture();
         tracing::error!(%backtrace, "{panicked}");
@@ -41,7 +41,7 @@ pub(crate) fn init(format: LogFormat, filter: &str, access_log: bool, tasks: &Su
     Ok(())
 }
 
-/// Adds to a filter whether the access log is written: if it is asked for, be it by the filter itself.
+/// Adds the access log to a filter: on if the setting or the filter itself enables it, else off.
 fn with_access_log(filter: &str, access_log: bool) -> String {
     match access_log {
         true => format!("{filter},{}=info", access_log::TARGET),
@@ -55,7 +55,7 @@ pub(crate) fn lines_dropped() -> u64 {
     LOG.get().map_or(0, LogWriter::dropped)
 }
 
-/// Waits for the last lines to be written, within bounds.
+/// Waits until the last lines are written, or a time-out passes.
 pub(crate) fn flush() {
     if let Some(log) = LOG.get() {
         log.flush(FLUSH_TIMEOUT);

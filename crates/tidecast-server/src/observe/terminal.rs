@@ -1,5 +1,5 @@
-//! What the program says to people, outside of the log: on standard error and standard output, of which either may be gone
-//! or full. `eprintln!` panics then, so the lints forbid it.
+//! Writes text for people to standard output and standard error, outside of the log. Either may be closed or blocked, and
+//! `eprintln!` would panic, so the lints forbid it.
 
 use std::{
     fmt::Display,
@@ -11,15 +11,15 @@ use std::{
 
 use anyhow::Context;
 
-/// How long the last word waits for a standard error that nobody reads.
+/// Maximum time to wait for an output that is blocked.
 const STALLED_OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Writes a line to standard error. Where that can't be written there is nobody to tell.
+/// Writes a line to standard error. A failure cannot be reported, and is ignored.
 pub(crate) fn print_error(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Writes a text to standard output. A reader that wants only its beginning, as `head` does, is no failure.
+/// Writes text to standard output. A closed pipe is not an error: `head` reads only the beginning.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("failed to print"),
@@ -27,14 +27,14 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Runs something that writes, and goes on without it where nobody takes what it writes.
+/// Runs a function that writes, on a thread, and stops waiting for it if the output is blocked.
 pub(crate) fn with_timeout(writes: impl FnOnce() + Send + 'static) {
-    let (done, told) = channel();
+    let (done, finished) = channel();
     let writing = move || {
         writes();
         let _ = done.send(());
     };
-    if thread::Builder::new().name("say".to_owned()).spawn(writing).is_ok() {
-        let _ = told.recv_timeout(STALLED_OUTPUT_TIMEOUT);
+    if thread::Builder::new().name("output".to_owned()).spawn(writing).is_ok() {
+        let _ = finished.recv_timeout(STALLED_OUTPUT_TIMEOUT);
     }
 }

@@ -1,6 +1,7 @@
-//! How many streams there may be, of all clients and of one.
+//! Limits the number of streams, of all clients and of each.
 //!
-//! Who finds no place is told in the stream when to come back: an error status would end an `EventSource` for good.
+//! A client beyond a limit gets a stream that tells it when to reconnect. An error status would close an `EventSource` for
+//! good.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
@@ -26,12 +27,12 @@ use crate::{
     },
 };
 
-/// See the module.
+/// Admits streams within the limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
     config: Arc<ConfigHandle>,
     open: Mutex<OpenStreams>,
-    /// Asked whether it is ending, when nobody is admitted.
+    /// Streams are rejected while it is closing.
     hub: Hub,
     counters: Arc<Counters>,
     full_logged: LogLimit,
@@ -40,19 +41,19 @@ pub(crate) struct Admission {
 #[derive(Debug, Default)]
 struct OpenStreams {
     streams: usize,
-    /// Kept only where there is a limit, and only for who has a stream.
+    /// The clients that have streams. It is empty if there is no limit per client.
     by_client: HashMap<IpAddr, ClientStreams>,
 }
 
-/// What one client has.
+/// The streams of one client.
 #[derive(Debug, Default)]
 struct ClientStreams {
     streams: usize,
-    /// Of all its streams; one that several of them read counts for each.
+    /// The channels of all its streams. A channel counts once for each stream.
     channels: usize,
 }
 
-/// A stream's place, given back when it is dropped.
+/// An admitted stream, which is counted until it is dropped.
 #[derive(Debug)]
 struct AdmittedStream {
     admission: Arc<Admission>,
@@ -67,13 +68,13 @@ impl Admission {
         Self { config, open: Mutex::default(), hub, counters, full_logged: LogLimit::default() }
     }
 
-    /// How many streams there are.
+    /// Returns the number of streams.
     pub(crate) fn streams(&self) -> usize {
         self.open.lock().streams
     }
 
-    /// Takes a place for a stream of a client, which asks for so many channels.
-    fn take(self: &Arc<Self>, client: Option<IpAddr>, channels: u16) -> Result<AdmittedStream, StreamRejection> {
+    /// Admits a stream of a client with a number of channels.
+    fn admit(self: &Arc<Self>, client: Option<IpAddr>, channels: u16) -> Result<AdmittedStream, StreamRejection> {
         if self.hub.is_closed() {
             return Err(StreamRejection::Ending);
         }
@@ -97,18 +98,18 @@ impl Admission {
         Ok(AdmittedStream { admission: self.clone(), client, channels, logged: None })
     }
 
-    /// Counts a refusal, and warns if it is for `streams_max`.
-    fn note(&self, refused: StreamRejection) {
-        self.counters.count_stream_rejection(refused);
-        if matches!(refused, StreamRejection::Full)
+    /// Counts a rejection, and logs a warning if the hub is full.
+    fn record(&self, rejection: StreamRejection) {
+        self.counters.count_stream_rejection(rejection);
+        if matches!(rejection, StreamRejection::Full)
             && let Some(count) = self.full_logged.due(Instant::now())
         {
             let streams_max = self.config.read().streams_max;
-            tracing::warn!(streams_max, count, "streams were refused, as there are streams_max of them");
+            tracing::warn!(streams_max, count, "rejected streams: the number of streams has reached streams_max");
         }
     }
 
-    /// Returns how many channels a request asks for, if that is of interest. What is wrong with it is told elsewhere.
+    /// Returns the number of channels of a request; 0 if there is no limit on them. An invalid request is refused later.
     fn channels(&self, request: &Request) -> u16 {
         if self.config.read().channels_per_client_max == 0 {
             return 0;
@@ -135,26 +136,26 @@ impl Drop for AdmittedStream {
     }
 }
 
-/// The layer that gives each stream a place, for as long as it lives.
+/// Admits each stream for as long as it is open.
 pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
     if request.method() != Method::GET {
         return next.run(request).await;
     }
     let peer = request.extensions().get::<ConnectionInfo>().map(|connection| connection.origin);
-    match admission.take(peer.map(|peer| peer.ip()), admission.channels(&request)) {
-        Ok(mut place) => {
+    match admission.admit(peer.map(|peer| peer.ip()), admission.channels(&request)) {
+        Ok(mut stream) => {
             let handoff = request.extensions().get::<StreamHandoff>().cloned();
             let response = next.run(request).await;
-            // The stream has its place for as long as it lives, in its body or elsewhere. No other answer has one, be it a
-            // 200: one that tells the client to come back.
+            // The stream keeps its admission until it ends, in the body or in a reactor. Other responses do not, such as one
+            // that tells the client to reconnect.
             if let Some(handoff) = handoff.filter(StreamHandoff::has_stream) {
-                place.logged = peer.and_then(OpenStream::begin);
-                handoff.attach(place);
+                stream.logged = peer.and_then(OpenStream::begin);
+                handoff.attach(stream);
             }
             response
         }
-        Err(refused) => {
-            admission.note(refused);
+        Err(rejection) => {
+            admission.record(rejection);
             retry_later(jitter(&FULL_RETRY))
         }
     }
@@ -171,10 +172,9 @@ mod tests {
     use super::*;
     use crate::config::{Config, Settings};
 
-    /// A request that is still on its way in when the hub begins to stop gets a stream's answer, as an error would end
-    /// its `EventSource` for good.
+    /// A request that arrived while the hub began to stop got an error, which closes an `EventSource` for good.
     #[tokio::test]
-    async fn who_asks_while_the_hub_is_stopping_is_told_to_come_back() {
+    async fn a_stream_of_a_stopping_hub_tells_its_client_to_reconnect() {
         let hub = Hub::new();
         let config = Config::from_settings(&Settings::default()).unwrap();
         let admission = Arc::new(Admission::new(Arc::new(ConfigHandle::new(config)), hub.clone(), Arc::default()));

@@ -1,14 +1,14 @@
-// The list of channels to pick from. What is not on it can be watched as well.
+// The list of channels to choose from. A channel that is not on it can be watched too.
 
 import { authorization } from "./publish.js";
 
-/** Asks the hub for its channels. `places` are the elements `list` and `note`. */
+/** Loads the channels from the hub. The argument has the elements `list` and `note`. */
 export async function refresh({ list, note }) {
   try {
     const response = await fetch("channels", { headers: authorization() });
     if (response.status === 401) {
       list.replaceChildren();
-      note.textContent = "to list channels, give the publish key";
+      note.textContent = "enter the publish key to list channels";
       return;
     }
     if (!response.ok) throw new Error();
@@ -22,8 +22,8 @@ export async function refresh({ list, note }) {
 }
 
 function option({ channel, events, subscribers }) {
-  const made = document.createElement("option");
-  made.value = channel;
-  made.label = `${channel} (${events} kept, ${subscribers} listening)`;
-  return made;
+  const element = document.createElement("option");
+  element.value = channel;
+  element.label = `${channel} (${events} kept, ${subscribers} listening)`;
+  return element;
 }

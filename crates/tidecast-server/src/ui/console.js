@@ -1,4 +1,4 @@
-// The page at `/`: puts its parts together.
+// The console, the page at `/`: connects its parts.
 
 import { refresh } from "./channels.js";
 import { EventList } from "./events.js";
@@ -28,7 +28,7 @@ const channels = { list: element("channels"), note: element("channels-note") };
 
 let channel = "";
 let stream = null;
-let counting;
+let countdown;
 
 function watch(name) {
   stream?.close();
@@ -37,7 +37,7 @@ function watch(name) {
   channel = name;
   element("watch-channel").value = name;
   document.title = `${name} · Tidecast`;
-  // So that the address can be passed on, and a reload stays where it is.
+  // A shared address and a reload keep the channel.
   history.replaceState(null, "", `?${new URLSearchParams({ channel: name })}`);
   list.clear();
   plot.clear();
@@ -47,10 +47,10 @@ function watch(name) {
   stream = new Stream(name, {
     state(state) {
       if (state.phase === "lost" && phase === "live") cut(state.reason);
-      // What it tries in between is of no interest until it has come to something.
+      // A failed attempt to reconnect keeps the state `lost`.
       if (state.phase !== "connecting" || phase !== "lost") phase = state.phase;
-      tell(phase, state);
-      // Who watches a channel makes it one that there is.
+      showState(phase, state);
+      // A channel exists as soon as it is watched.
       if (phase === "live") refresh(channels);
     },
     events(events) {
@@ -71,8 +71,8 @@ function cut(reason) {
   list.note(`cut: ${reason}`);
 }
 
-function tell(phase, { reason, delayMs }) {
-  clearInterval(counting);
+function showState(phase, { reason, delayMs }) {
+  clearInterval(countdown);
   list.phase = phase;
   element("state").dataset.phase = phase;
   const text = element("state-text");
@@ -85,12 +85,12 @@ function tell(phase, { reason, delayMs }) {
   } else {
     text.textContent = `not connected: ${reason}`;
     const at = Date.now() + delayMs;
-    // On the button and not in the state, which is read out whenever it changes.
+    // The countdown is on the button: screen readers announce every change of the state.
     const count = () => {
       button.textContent = `Connect now (${Math.max(Math.ceil((at - Date.now()) / 1_000), 0)} s)`;
     };
     count();
-    counting = setInterval(count, 500);
+    countdown = setInterval(count, 500);
   }
   text.title = text.textContent;
 }
@@ -111,12 +111,12 @@ element("connect-now").addEventListener("click", () => stream.connectNow());
 addEventListener("online", () => stream.connectNow());
 
 element("refresh").addEventListener("click", () => refresh(channels));
-// A list that is a minute old is of no use to who opens it.
+// The list is refreshed when it is opened.
 element("watch-channel").addEventListener("focus", () => refresh(channels));
 publishing.start(() => {
   refresh(channels);
   fill();
-  // What was refused may not be by now.
+  // With the new key the hub may accept the stream.
   stream.connectNow();
 });
 watch(new URLSearchParams(location.search).get("channel") || "sse");

@@ -1,24 +1,24 @@
-// The list of events: newest first, paused, filtered, cleared. It says how many there are, and asks nobody for more.
+// The list of events, newest first, which can be paused, filtered and cleared. It shows the number of events.
 
 import { show } from "./json.js";
 
-// What a browser still lays out at once. Of more, the oldest go; the hub has them for as long as it keeps them.
+// As many events as a browser lays out quickly. Older ones are removed from the page.
 const KEPT_MAX = 1_000;
 const KEPT_CHARS_MAX = 16_000_000;
-// A busy channel has many events between two of these; the list is changed once for all of them. Not by animation
-// frames: a page in the background has none, and what waits would grow.
-const EVERY_MS = 50;
+// Interval of updates, each for all new events. Animation frames would not do: a page in the background has none, and the
+// waiting events would grow without bound.
+const UPDATE_MS = 50;
 
 const RESETS = {
-  expired: "some events are older than what the hub keeps, and are missed",
+  expired: "some events are no longer retained by the hub, and were missed",
   restarted: "the channel started over: what the hub kept is gone",
-  "unknown-id": "the hub does not know the id from which to go on",
+  "unknown-id": "the hub does not know the id to resume from",
   "too-slow": "this page read too slowly, and missed events",
-  "ambiguous-id": "several events have the id from which to go on, so some may come again",
+  "ambiguous-id": "several events have the id to resume from, so some may be repeated",
 };
 
 export class EventList {
-  #places;
+  #elements;
   #kept = new Bounded();
   #waiting = new Bounded();
   #isPaused = false;
@@ -27,75 +27,75 @@ export class EventList {
   #phase = "connecting";
   #timer = null;
 
-  /** `places` are the elements `list`, `events`, `empty`, `emptyText`, `emptyHow` and `count`. */
-  constructor(places) {
-    this.#places = places;
+  /** The argument has the elements `list`, `events`, `empty`, `emptyText`, `emptyHow` and `count`. */
+  constructor(elements) {
+    this.#elements = elements;
   }
 
-  /** Adds what came just now. */
+  /** Adds events that were just received. */
   add(events) {
     const at = new Date();
     for (const event of events) this.#waiting.add({ ...event, at, row: null });
     this.#total += events.length;
-    this.#later();
+    this.#scheduleUpdate();
   }
 
-  /** Adds a remark on the connection. */
+  /** Adds a note about the connection. */
   note(text) {
     this.#waiting.add({ type: "", id: "", data: text, isNote: true, at: new Date(), row: null });
-    this.#later();
+    this.#scheduleUpdate();
   }
 
-  /** Whether the page is `connecting`, `live` or `lost`: an empty list says so. */
+  /** Sets the state of the connection, `connecting`, `live` or `lost`, which an empty list shows. */
   set phase(phase) {
     this.#phase = phase;
-    this.#tell();
+    this.#showCount();
   }
 
   set isPaused(isPaused) {
     this.#isPaused = isPaused;
-    this.#later();
+    this.#scheduleUpdate();
   }
 
   set filter(text) {
     this.#filter = text.toLowerCase();
     for (const event of this.#kept.entries) event.row?.remove();
-    this.#put(this.#kept.entries);
-    this.#tell();
+    this.#insert(this.#kept.entries);
+    this.#showCount();
   }
 
   clear() {
     this.#kept = new Bounded();
     this.#waiting = new Bounded();
     this.#total = 0;
-    this.#places.events.replaceChildren();
-    this.#tell();
+    this.#elements.events.replaceChildren();
+    this.#showCount();
   }
 
-  #later() {
+  #scheduleUpdate() {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
-      if (!this.#isPaused) this.#take();
-      this.#tell();
-    }, EVERY_MS);
+      if (!this.#isPaused) this.#showWaiting();
+      this.#showCount();
+    }, UPDATE_MS);
   }
 
-  #take() {
+  #showWaiting() {
     const fresh = this.#waiting.entries;
     this.#waiting = new Bounded();
     for (const event of fresh) {
       for (const old of this.#kept.add(event)) old.row?.remove();
     }
-    this.#put(fresh);
+    this.#insert(fresh);
   }
 
-  #put(events) {
+  #insert(events) {
     const rows = events.filter((event) => this.#matches(event)).map((event) => (event.row ??= row(event)));
-    const { list, events: place } = this.#places;
-    // Who reads further down keeps the row under the eyes, also where the browser does not see to it.
-    const first = list.scrollTop > 0 ? place.firstElementChild : null;
+    const { list, events: rowsElement } = this.#elements;
+    // A reader further down keeps the row in view, also in browsers without scroll anchoring.
+    const first = list.scrollTop > 0 ? rowsElement.firstElementChild : null;
     const at = first?.getBoundingClientRect().top;
-    place.prepend(...rows.reverse());
+    rowsElement.prepend(...rows.reverse());
     if (first?.isConnected) list.scrollTop += first.getBoundingClientRect().top - at;
   }
 
@@ -103,8 +103,8 @@ export class EventList {
     return this.#filter === "" || [type, id, data].some((text) => text.toLowerCase().includes(this.#filter));
   }
 
-  #tell() {
-    const { events, empty, emptyText, emptyHow, count } = this.#places;
+  #showCount() {
+    const { events, empty, emptyText, emptyHow, count } = this.#elements;
     const number = (count) => count.toLocaleString("en");
     const shown = events.children.length;
     empty.hidden = shown > 0;
@@ -114,7 +114,7 @@ export class EventList {
     emptyHow.hidden = emptyHow.nextElementSibling.hidden = hides || this.#phase !== "live";
     if (this.#isPaused) {
       const { entries, dropped } = this.#waiting;
-      count.textContent = `${number(entries.length)} held${dropped ? `, ${number(dropped)} let go` : ""}`;
+      count.textContent = `${number(entries.length)} held${dropped ? `, ${number(dropped)} dropped` : ""}`;
     } else if (this.#filter !== "") {
       count.textContent = `${number(shown)} of ${number(this.#kept.entries.length)} match`;
     } else {
@@ -124,35 +124,35 @@ export class EventList {
   }
 }
 
-/** The newest entries, as many as are worth their memory. */
+/** The newest entries, bounded in number and size. */
 class Bounded {
   entries = [];
   dropped = 0;
   #chars = 0;
 
-  /** Adds one, and answers with those that had to go. */
+  /** Adds an entry, and returns those that were removed for it. */
   add(entry) {
     this.entries.push(entry);
     this.#chars += entry.data.length;
-    const gone = [];
+    const removed = [];
     while (this.entries.length > KEPT_MAX || (this.#chars > KEPT_CHARS_MAX && this.entries.length > 1)) {
       const oldest = this.entries.shift();
       this.#chars -= oldest.data.length;
-      gone.push(oldest);
+      removed.push(oldest);
     }
-    this.dropped += gone.length;
-    return gone;
+    this.dropped += removed.length;
+    return removed;
   }
 }
 
 function row(event) {
   const item = document.createElement("li");
   const part = (name, className, text) => {
-    const made = document.createElement(name);
-    made.className = className;
-    made.textContent = text;
-    item.append(made);
-    return made;
+    const element = document.createElement(name);
+    element.className = className;
+    element.textContent = text;
+    item.append(element);
+    return element;
   };
   const time = part("time", "at", event.at.toLocaleTimeString("en-GB"));
   time.dateTime = event.at.toISOString();

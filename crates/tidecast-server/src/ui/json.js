@@ -1,19 +1,19 @@
-// JSON laid out and coloured. Its text is cut at its tokens and never read as values, so that `1.10` stays `1.10` and a
-// long number keeps its digits.
+// Lays out and colours JSON. The text is split into tokens and not parsed into values, so that `1.10` stays `1.10` and long
+// numbers keep their digits.
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 const CHARS_MAX = 20_000;
 const LINE_CHARS_MAX = 72;
 
-/** Puts data into a place: laid out if it is a JSON object or array, else as it is; cut if it is very long. */
-export function show(place, data) {
+/** Shows data in an element: laid out if it is a JSON object or array, else as it is; truncated if it is very long. */
+export function show(element, data) {
   if (data.length > CHARS_MAX) {
     const more = (data.length - CHARS_MAX).toLocaleString("en");
-    place.textContent = `${data.slice(0, CHARS_MAX)}\n… and ${more} characters more`;
+    element.textContent = `${data.slice(0, CHARS_MAX)}\n… and ${more} characters more`;
   } else if (isJson(data)) {
-    place.append(...layOut(data.match(TOKEN)));
+    element.append(...layOut(data.match(TOKEN)));
   } else {
-    place.textContent = data;
+    element.textContent = data;
   }
 }
 
@@ -27,7 +27,7 @@ function isJson(data) {
   }
 }
 
-// What is short stays on one line: a feed of small objects would else be all braces.
+// Short objects stay on one line, or a list of them would be mostly braces.
 function layOut(tokens) {
   const parts = [];
   const isInLine = [];
@@ -48,7 +48,7 @@ function layOut(tokens) {
   return parts;
 }
 
-/** Whether the object or array that begins at a token fits into a line. */
+/** Returns whether the object or array that begins at a token fits into a line. */
 function isShort(tokens, begin) {
   let chars = 0;
   let depth = 0;

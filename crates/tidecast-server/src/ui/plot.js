@@ -1,33 +1,33 @@
-// Events per second, for the last minute: a bar for each second.
+// Plots the events per second of the last minute, a bar for each second.
 
 const SECONDS = 60;
 const HEIGHT = 20;
-// So that a single event does not look like a flood.
+// Keeps a single event from filling the plot.
 const SCALE_MIN = 4;
 
 export class Plot {
-  #places;
+  #elements;
   #bars;
   #counts = new Array(SECONDS).fill(0);
   #second = now();
 
-  /** `places` are the elements `plot`, `rateNow` and `ratePeak`. */
-  constructor(places) {
-    this.#places = places;
+  /** The argument has the elements `plot`, `rateNow` and `ratePeak`. */
+  constructor(elements) {
+    this.#elements = elements;
     this.#bars = this.#counts.map((_, index) => {
       const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
       bar.setAttribute("x", index + 0.1);
       bar.setAttribute("width", 0.8);
       return bar;
     });
-    places.plot.append(...this.#bars);
+    elements.plot.append(...this.#bars);
     this.#draw();
     setInterval(() => this.#draw(), 1_000);
   }
 
-  /** Counts events of this moment. */
+  /** Counts events that were just received. */
   count(events) {
-    this.#turn();
+    this.#advance();
     this.#counts[SECONDS - 1] += events;
   }
 
@@ -36,15 +36,15 @@ export class Plot {
     this.#draw();
   }
 
-  /** Moves the window on to now. In the background a page's timers are late. */
-  #turn() {
+  /** Moves the window to the present. The timers of a page in the background are late. */
+  #advance() {
     const passed = Math.min(now() - this.#second, SECONDS);
     this.#second += now() - this.#second;
     this.#counts = [...this.#counts.slice(passed), ...new Array(passed).fill(0)];
   }
 
   #draw() {
-    this.#turn();
+    this.#advance();
     const peak = Math.max(...this.#counts);
     const scale = HEIGHT / Math.max(peak, SCALE_MIN);
     this.#counts.forEach((count, index) => {
@@ -53,12 +53,12 @@ export class Plot {
       this.#bars[index].setAttribute("y", HEIGHT - height);
       this.#bars[index].classList.toggle("none", count === 0);
     });
-    // The last whole second: the one that has begun has only a part of its events.
+    // The last complete second; the current one has only a part of its events.
     const rate = this.#counts[SECONDS - 2];
-    const { plot, rateNow, ratePeak } = this.#places;
+    const { plot, rateNow, ratePeak } = this.#elements;
     rateNow.textContent = rate.toLocaleString("en");
     ratePeak.textContent = `peak ${peak.toLocaleString("en")} in ${SECONDS} s`;
-    plot.setAttribute("aria-label", `${rate} events per second, at most ${peak} in the last ${SECONDS} seconds`);
+    plot.setAttribute("aria-label", `${rate} events per second, peak ${peak} in the last ${SECONDS} seconds`);
   }
 }
 

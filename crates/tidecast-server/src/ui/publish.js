@@ -1,4 +1,4 @@
-// The form that publishes, and the key, which is kept for as long as the tab is open and sent to this hub only.
+// The form that publishes. The key is kept until the tab is closed, and sent to this hub only.
 
 const STORED = "tidecast-key";
 const DEADLINE_MS = 15_000;
@@ -8,17 +8,17 @@ export function key() {
   return sessionStorage.getItem(STORED) ?? "";
 }
 
-/** The header by which the hub knows who may. */
+/** Returns the headers that carry the key, if there is one. */
 export function authorization() {
   return key() ? { Authorization: `Bearer ${key()}` } : {};
 }
 
-/** Makes the form work. `keyChanged` is called when another key was given. */
+/** Starts the form. `keyChanged` is called when the key has changed. */
 export function start(keyChanged) {
   const form = element("publish");
   element("key").value = key();
   element("key").addEventListener("change", () => {
-    remember();
+    storeKey();
     keyChanged();
   });
   form.addEventListener("keydown", (event) => {
@@ -29,7 +29,7 @@ export function start(keyChanged) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    remember();
+    storeKey();
     const button = form.querySelector("button");
     button.disabled = true;
     const { text, isBad } = await publish();
@@ -39,13 +39,13 @@ export function start(keyChanged) {
   });
 }
 
-function remember() {
+function storeKey() {
   const given = element("key").value.trim();
   if (given) sessionStorage.setItem(STORED, given);
   else sessionStorage.removeItem(STORED);
 }
 
-// As text: so the data goes out as it was typed, JSON too.
+// Publishes as text, so that the data is sent as typed, JSON too.
 async function publish() {
   const fields = ["channel", "type", "id"].map((name) => [name, element(name).value]);
   const given = new URLSearchParams(fields.filter(([, value]) => value !== ""));
@@ -56,18 +56,18 @@ async function publish() {
       body: element("data").value,
       signal: AbortSignal.timeout(DEADLINE_MS),
     });
-    const said = await response.json().catch(() => ({}));
-    if (!response.ok) return { text: `${response.status}: ${said.detail ?? response.statusText}`, isBad: true };
-    const receivers = said.receivers === 1 ? "1 receiver" : `${said.receivers} receivers`;
-    return { text: `Published ${said.id} to ${receivers}`, isBad: false };
+    const result = await response.json().catch(() => ({}));
+    if (!response.ok) return { text: `${response.status}: ${result.detail ?? response.statusText}`, isBad: true };
+    const receivers = result.receivers === 1 ? "1 receiver" : `${result.receivers} receivers`;
+    return { text: `Published ${result.id} to ${receivers}`, isBad: false };
   } catch (error) {
     return { text: `Not published: ${unreached(error)}`, isBad: true };
   }
 }
 
-/** Why a request with the key got no answer. */
+/** Describes why a request with the key got no response. */
 export function unreached(error) {
-  // A header can't have every letter; a key that has others is none of a hub's.
+  // The browser refuses a key with characters that a header cannot carry.
   const isKey = error instanceof TypeError && /header|ByteString/i.test(error.message);
   return isKey ? "the key has letters that a key can't have" : "the hub can't be reached";
 }

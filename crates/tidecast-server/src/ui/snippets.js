@@ -1,14 +1,14 @@
-// What does the same as this page, from a program: for the channel that is being watched.
+// Code snippets that listen and publish, for the channel that is being watched.
 
 import { key } from "./publish.js";
 
 const base = () => new URL(".", document.baseURI).href;
 const streamOf = (channel, ...more) => `${base()}stream?${new URLSearchParams([["channel", channel], ...more])}`;
 const shell = (text) => (/^[\w.,:/=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-// A string as JavaScript, Python and Rust all write it, as a channel's name has no control character.
+// A channel name has no control characters, so its JSON is a string literal in JavaScript, Python and Rust too.
 const quoted = (text) => JSON.stringify(text);
 
-// The key itself is never shown.
+// Snippets name the variable of the key, and never show the key.
 const ifKey = (text) => (key() ? text : "");
 const RUST_HEADER = '\n        .header("Authorization", format!("Bearer {}", std::env::var("TIDECAST_PUBLISH_KEY")?))';
 
@@ -23,7 +23,7 @@ ${curlPublish(channel, " \\\n ")}
 
   javascript: (channel) => `import { TidecastSource } from ${quoted(`${base()}tidecast.js`)};
 
-// listen; to a type of its own: source.addEventListener("price", …)
+// listen; for another type: source.addEventListener("price", …)
 const source = new TidecastSource(${quoted(streamOf(channel))});
 source.onmessage = (event) => console.log(event.data);
 
@@ -51,7 +51,7 @@ request = Request(
 )
 print(urlopen(request).read().decode())
 
-# listen, from the newest ten on
+# listen, beginning with the newest ten
 for line in urlopen(${quoted(streamOf(channel, ["last", 10]))}):
     if line.startswith(b"data: "):
         print(line[6:].decode(), end="")
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .send_form([("channel", ${quoted(channel)}), ("data", "Hello!")])?;
     println!("{}", answer.into_body().read_to_string()?);
 
-    // listen, from the newest ten on
+    // listen, beginning with the newest ten
     let stream = ureq::get(${quoted(streamOf(channel, ["last", 10]))}).call()?;
     for line in BufReader::new(stream.into_body().into_reader()).lines() {
         if let Some(data) = line?.strip_prefix("data: ") {
@@ -78,21 +78,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 `,
 };
 
-/** The line that publishes to a channel from a terminal, with `broken` where it may go on in the next. */
-export function curlPublish(channel, broken = "") {
+/** Returns the command that publishes to a channel, with `lineBreak` where it may be broken. */
+export function curlPublish(channel, lineBreak = "") {
   const field = /^[\w.-]+$/.test(channel) ? `-d channel=${channel}` : `--data-urlencode ${shell(`channel=${channel}`)}`;
   const header = ifKey(' -H "Authorization: Bearer $TIDECAST_PUBLISH_KEY"');
-  return `curl ${shell(`${base()}publish`)}${broken}${header}${header && broken} ${field} -d data=hello`;
+  return `curl ${shell(`${base()}publish`)}${lineBreak}${header}${header && lineBreak} ${field} -d data=hello`;
 }
 
-/** Makes the tabs and the button work. `places` are the elements `tabs` (a list of them), `panel` and `copy`. */
+/** Starts the tabs and the copy button. The argument has the elements `tabs` (an array), `panel` and `copy`. */
 export function start({ tabs, panel, copy }) {
   let channel = "sse";
   let chosen = tabs[0];
   const show = () => {
     for (const tab of tabs) {
       tab.setAttribute("aria-selected", tab === chosen);
-      // One stop for the tab key; among themselves the arrows move, as readers of such lists expect.
+      // The tab key reaches the selected tab only; the arrow keys move between tabs.
       tab.tabIndex = tab === chosen ? 0 : -1;
     }
     panel.setAttribute("aria-labelledby", chosen.id);
@@ -117,7 +117,7 @@ export function start({ tabs, panel, copy }) {
     setTimeout(() => (copy.textContent = "Copy"), 1_500);
   });
   return {
-    /** Fills in a channel, and that a key is needed if there is one. */
+    /** Shows the snippets for a channel, with the key's variable if there is a key. */
     fill(name) {
       channel = name;
       show();
@@ -130,7 +130,7 @@ async function copied(panel) {
     await navigator.clipboard.writeText(panel.textContent);
     return true;
   } catch {
-    // There is no clipboard for a page that came over plain HTTP from another machine: what is selected can be copied.
+    // A page over plain HTTP from another machine has no clipboard, so the text is selected for copying.
     getSelection().selectAllChildren(panel);
     return false;
   }

@@ -1,8 +1,7 @@
-// A channel as the hub sends it: connects, reads, and connects again where it was.
+// Reads the stream of a channel, and reconnects and resumes when it is lost.
 //
-// With fetch, not with an EventSource, and so not with /tidecast.js either: those hand out only the types that they
-// were asked for, and a console has to show a type that nobody has told it of. Neither do they say why a connection
-// ended.
+// It uses fetch and neither EventSource nor /tidecast.js: those dispatch only types that have listeners, while the console
+// shows every type, and they do not report why a connection ended.
 
 import { authorization, key, unreached } from "./publish.js";
 
@@ -12,7 +11,7 @@ const DELAY_MS_MAX = 30_000;
 
 export class Stream {
   #channel;
-  #hears;
+  #handlers;
   #abort = new AbortController();
   #lastEventId = "";
   #retryMs = RETRY_MS;
@@ -20,12 +19,12 @@ export class Stream {
   #wake = () => {};
 
   /**
-   * `hears.state` is called with `{ phase, reason, delayMs }`, where the phase is `connecting`, `live` or `lost`;
-   * `hears.events` with what came, as objects of `type`, `id` and `data`.
+   * `handlers.state` is called with `{ phase, reason, delayMs }`, where the phase is `connecting`, `live` or `lost`, and
+   * `handlers.events` with the received events, objects of `type`, `id` and `data`.
    */
-  constructor(channel, hears) {
+  constructor(channel, handlers) {
     this.#channel = channel;
-    this.#hears = hears;
+    this.#handlers = handlers;
     this.#run();
   }
 
@@ -34,7 +33,7 @@ export class Stream {
     this.#wake();
   }
 
-  /** Does not wait any longer, if it waits. */
+  /** Ends the delay before a reconnect, if there is one. */
   connectNow() {
     this.#wake();
   }
@@ -42,11 +41,11 @@ export class Stream {
   async #run() {
     const closed = this.#abort.signal;
     while (!closed.aborted) {
-      this.#hears.state({ phase: "connecting" });
+      this.#handlers.state({ phase: "connecting" });
       const reason = await this.#read(closed);
       if (closed.aborted) return;
       const delayMs = Math.min(this.#retryMs * 2 ** this.#failures++, DELAY_MS_MAX) * (0.75 + Math.random() / 4);
-      this.#hears.state({ phase: "lost", reason, delayMs });
+      this.#handlers.state({ phase: "lost", reason, delayMs });
       await new Promise((resolve) => {
         const timer = setTimeout(resolve, delayMs);
         this.#wake = () => {
@@ -57,14 +56,14 @@ export class Stream {
     }
   }
 
-  /** Reads one connection to its end, and answers with why it ended. */
+  /** Reads one connection to its end, and returns the reason of the end. */
   async #read(signal) {
-    // In the address, as an id may have letters that fetch does not take in a header.
+    // In the query, because fetch does not accept every id in a header.
     const from = this.#lastEventId ? { last_event_id: this.#lastEventId } : { last: LAST };
     let response;
     try {
       const query = new URLSearchParams({ channel: this.#channel, ...from });
-      // A hub that wants tickets takes the key as well.
+      // A hub with tickets accepts the key as well.
       response = await fetch(`stream?${query}`, { headers: authorization(), signal });
     } catch (error) {
       return unreached(error);
@@ -82,31 +81,31 @@ export class Stream {
         const events = decoder.feed(value);
         this.#lastEventId = decoder.lastEventId;
         this.#retryMs = decoder.retryMs ?? this.#retryMs;
-        // A stream for which the hub has a place begins with a comment.
+        // A stream that the hub admits begins with a comment.
         if (decoder.comments > 0 && !isLive) {
           isLive = true;
           this.#failures = 0;
-          this.#hears.state({ phase: "live" });
+          this.#handlers.state({ phase: "live" });
         }
-        if (events.length > 0) this.#hears.events(events);
+        if (events.length > 0) this.#handlers.events(events);
       }
     } catch {
       return "the connection broke";
     }
-    return isLive ? "the hub ended the stream" : "the hub has no place for another stream";
+    return isLive ? "the hub ended the stream" : "the hub has reached its limit on streams";
   }
 }
 
 async function refusal(response) {
   const problem = await response.json().catch(() => null);
-  // What the hub says is for programs, which may also have a ticket.
+  // The hub's message is for programs.
   if (response.status === 401 && problem?.detail) {
-    return `this hub is read with a ticket or the publish key: give ${key() ? "the right" : "the"} one in the form`;
+    return `reading needs a ticket or the publish key: enter the ${key() ? "right " : ""}key in the form`;
   }
-  return `${response.status} ${problem?.detail ?? (response.statusText || "and no event stream")}`;
+  return `${response.status} ${problem?.detail ?? (response.statusText || "and the response is not an event stream")}`;
 }
 
-/** Bytes to events, as the HTML standard has it, section 9.2.6. */
+/** Decodes bytes into events (HTML standard, section 9.2.6). */
 class Decoder {
   lastEventId;
   retryMs = null;
@@ -123,7 +122,7 @@ class Decoder {
 
   feed(bytes) {
     const text = this.#rest + this.#text.decode(bytes, { stream: true });
-    // A carriage return at the end may be half of a line's end.
+    // A carriage return at the end may be the first half of a line end.
     const end = text.endsWith("\r") ? text.length - 1 : text.length;
     const lines = text.slice(0, end).split(/\r\n|\r|\n/);
     this.#rest = lines.pop() + text.slice(end);
@@ -140,7 +139,7 @@ class Decoder {
     else if (name === "event") this.#type = value;
     else if (name === "id" && !value.includes("\0")) {
       this.#id = value;
-      // That of the first block, behind which there is no empty line: an event has its id behind its data.
+      // The id of the first block takes effect at once, as no empty line follows it. An event has its id after its data.
       if (this.#data.length === 0) this.lastEventId = value;
     }
     else if (name === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);

@@ -128,7 +128,7 @@ impl<R: Read> Lines<R> {
         if bytes > LINE_BYTES_MAX as u64 {
             return Some(Err(format!("has {bytes} bytes; at most {LINE_BYTES_MAX} are allowed")));
         }
-        // By which some editors and shells begin a file; it is none of the first event's.
+        // Some editors and shells begin a file with the mark, which is not part of the first event.
         let line = if self.number == 1 { line.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(line) } else { line };
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -65,7 +65,7 @@ impl Follower {
         self.has_read
     }
 
-    /// Connects, and reads the stream to its end.
+    /// Opens a connection, and reads its stream to the end.
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ pub(crate) struct PublishItem {
     pub(crate) on_conflict: OnConflict,
 }
 
-/// What to do if the idempotency key of an event belongs to a different event.
+/// The reaction to an idempotency key that belongs to another event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnConflict {
     /// Respond as to a repetition.

@@ -33,7 +33,7 @@ enum ChannelPath {
     Events(Channel),
 }
 
-/// `GET /channels?after=NAME`: a page of channels by name, and where the next page begins.
+/// Handles `GET /channels?after=NAME`: returns a page of channels by name, and the start of the next page.
 pub(crate) async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     parameters::refuse_unknown(query.as_deref(), &["after"])?;
     let after = parameters::value(query.as_deref(), "after")?;
@@ -45,7 +45,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery)
     Ok(json_line(&json!({ "channels": channels, "next": next })))
 }
 
-/// `GET /channels/{name}` and `GET /channels/{name}/events?last=N`.
+/// Handles `GET /channels/{name}` and `GET /channels/{name}/events?last=N`.
 pub(crate) async fn show(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     match ChannelPath::parse(&uri)? {
         ChannelPath::Channel(channel) => {
@@ -74,7 +74,7 @@ async fn events(app: &App, channel: &Channel, query: Option<&str>) -> Result<Res
         .into_response())
 }
 
-/// `DELETE /channels/{name}`.
+/// Handles `DELETE /channels/{name}`.
 pub(crate) async fn delete(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     let channel = match ChannelPath::parse(&uri)? {
         ChannelPath::Channel(channel) => channel,

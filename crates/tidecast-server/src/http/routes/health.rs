@@ -17,12 +17,12 @@ use crate::{
     },
 };
 
-/// `GET /healthz`: responds if the process runs.
+/// Handles `GET /healthz`: responds if the process runs.
 pub(crate) async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: succeeds if every task of the hub runs and the broker is available.
+/// Handles `GET /readyz`: succeeds if every task of the hub runs and the broker is available.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
     let missing = app.tasks.missing();
     if !missing.is_empty() {
@@ -33,7 +33,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, P
     Ok("ready\n")
 }
 
-/// `GET /metrics`.
+/// Handles `GET /metrics`.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let scrape = Scrape {
         stats: app.hub.stats(),

@@ -15,9 +15,9 @@ pub(crate) fn page() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
          <!-- Written by `cargo xtask docs` from the declarations in the program. Change those instead. -->\n\n\
-         `GET /metrics` answers in the OpenMetrics format, which Prometheus reads. If the hub has a publish key, the \
-         request needs it as `Authorization: Bearer KEY`. No label has the name of a channel, so the number of series \
-         does not grow with what clients ask for. Counters begin at 0 when the hub starts.\n\n\
+         `GET /metrics` responds in the OpenMetrics format, which Prometheus reads. If the hub has a publish key, the \
+         request needs it as `Authorization: Bearer KEY`. No label has the name of a channel, so clients cannot add \
+         series. Counters begin at 0 when the hub starts.\n\n\
          ## Of every hub\n\n",
     );
     page += &table(&hub);
@@ -26,8 +26,7 @@ pub(crate) fn page() -> String {
         page += &table(metrics);
     }
     page += "\n## Alerts\n\n\
-             The expressions are PromQL. They suit most hubs as they are; adapt the windows to how soon you want to \
-             know.\n\n\
+             The expressions are PromQL, and suit most hubs. Adapt the windows to how soon you want an alert.\n\n\
              | alert if | meaning |\n|---|---|\n";
     page += &alerts(&hub);
     for (_, metrics) in &brokers {
@@ -73,21 +72,21 @@ mod tests {
     }
 
     #[test]
-    fn the_page_in_the_repository_is_what_the_declarations_say() {
+    fn the_page_in_the_repository_matches_the_declarations() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
         let kept = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(kept == page(), "docs/metrics.md has drifted: run `cargo xtask docs`");
+        assert!(kept == page(), "docs/metrics.md is out of date: run `cargo xtask docs`");
     }
 
     #[test]
-    fn an_alert_is_on_the_metric_that_it_is_declared_with() {
+    fn an_alert_refers_to_its_own_metric() {
         for metric in all() {
             let Some(alert) = metric.alert else { continue };
             assert!(alert.expression.contains(&full_name(&metric)), "{}: {}", metric.name, alert.expression);
         }
     }
 
-    /// A name written twice would make a scrape that Prometheus refuses as a whole.
+    /// Prometheus refuses a scrape in which a name occurs twice.
     #[test]
     fn no_two_metrics_share_a_name_and_every_name_is_scraped() {
         let declared: Vec<String> = all().iter().map(full_name).collect();
