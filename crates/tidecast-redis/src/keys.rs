@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(of_channel.receipt(&key), "tidecast:{a%20%7Bb%7D%3A50%25%20%C3%BC}:once:order {17}:é");
         assert_eq!(keys.own_channel(&channel), "tidecast:3:{a%20%7Bb%7D%3A50%25%20%C3%BC}");
         assert_eq!(keys.control(), "tidecast:3:control\u{1}");
-        assert!(Channel::new(&keys.control()).is_err(), "no channel has this name");
+        assert!(Channel::new(keys.control()).is_err(), "no channel has this name");
     }
 
     proptest! {

@@ -75,7 +75,7 @@ impl<'a> Attempts<'a> {
                     }
                 }
                 AttemptOutcome::NotSent(error) => {
-                    self.handle_unreachable(error).await.map_err(|error| self.with_doubt(error))?
+                    self.handle_unreachable(error).await.map_err(|error| self.with_doubt(error))?;
                 }
                 AttemptOutcome::Lost(reason) => {
                     self.maybe_executed = true;

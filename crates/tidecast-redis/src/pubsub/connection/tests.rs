@@ -29,7 +29,7 @@ async fn listen(commands: &Commands) -> (PubSubConnection, Pushes) {
         let pushes = Arc::clone(&pushes);
         move |push| pushes.lock().push(push)
     };
-    (PubSubConnection::connect(&commands, &target, on_push).await.expect("it is there"), pushes)
+    (PubSubConnection::connect(commands, &target, on_push).await.expect("it is up"), pushes)
 }
 
 fn of_kind(pushes: &Pushes, kind: &PushKind) -> Vec<Vec<Value>> {

@@ -8,7 +8,7 @@ fn a_deleted_channel_starts_over() {
     let first = rig.publish("x");
     rig.command(&["HSET", &rig.keys.meta.clone(), "r", "another"]);
     let second = rig.publish("x");
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", &Keys::new("tidecast", 0).control());
+    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", Keys::new("tidecast", 0).control());
     let start = rig.forget().unwrap();
     assert_eq!(subscriber.next(), b"sse");
     assert_eq!(start.offset, 0);
