@@ -31,7 +31,7 @@ export class TidecastSource extends EventTarget {
     super();
     this.#address = new URL(url, globalThis.document?.baseURI);
     this.#options = options;
-    // A browser shows a page only ids of events, so the first event tells where the stream begins.
+    // A browser shows a page no id without an event, so an event `stream-open` brings the first position.
     this.#address.searchParams.set("open", "1");
     for (const type of ["open", "message", "error"]) {
       super.addEventListener(type, (event) => this[`on${type}`]?.(event));

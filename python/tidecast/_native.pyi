@@ -214,7 +214,7 @@ class EngineStream:
         """
 
     def cursor(self) -> str | None:
-        """Returns the ``after`` that resumes behind the events returned so far; ``None`` at the end."""
+        """Returns the ``after`` that resumes after the events returned so far; ``None`` at the end."""
 
     def close(self) -> None:
         """Ends the stream, and wakes the thread that waits for ``fileno()``."""
@@ -297,13 +297,13 @@ class Publisher:
 
 @final
 class PendingSend:
-    """A publish that waits for room. It proceeds only when its outcome is asked for; dropping it cancels it."""
+    """A publish that waits for room. Only a call of ``outcome`` retries it; dropping it cancels it."""
 
     def fileno(self) -> int:
         """Returns a descriptor that is readable when the outcome may be ready."""
 
     def outcome(self) -> int | None:
-        """Returns the number of copies, once; ``None`` while there is no room, which it looks for anew.
+        """Retries the publish. Returns the number of copies, once; ``None`` while there is no room.
 
         :raises tidecast.errors.UnavailableError: The publish was started in another process.
         """

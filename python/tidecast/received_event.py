@@ -20,7 +20,7 @@ class Received:
     #: Its data, as text.
     data: str
 
-    #: The ``after`` for :func:`tidecast.subscribe` to the same channels that resumes behind this event. On one channel
+    #: The ``after`` for :func:`tidecast.subscribe` to the same channels that resumes after this event. On one channel
     #: it is the event's own id, if it has one.
     id: str
 
@@ -28,7 +28,7 @@ class Received:
     retry: int | None = None
 
     def json(self) -> Any:
-        """Loads the data as JSON, anew at each call.
+        """Loads the data as JSON, again at each call.
 
         :raises ValueError: The data is not JSON, is nested too deep, or has a number with too many digits.
         """

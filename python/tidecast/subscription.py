@@ -128,7 +128,8 @@ class Subscription(AsyncIterator[Received], Iterator[Received]):
         :raises _EndOfStream: The stream has ended.
         """
         if not self._pending:
-            # One at a time, so that the cursor stands behind it. A reset on several channels still comes as several.
+            # One at a time, so that the cursor is right after it. A reset on several channels still arrives as several
+            # events.
             events = self._stream.events(1)
             if events is None:
                 raise _EndOfStream

@@ -1,6 +1,6 @@
 //! A publisher's publish that waits for room in a subscriber's feed.
 //!
-//! It proceeds only when its outcome is asked for, and dropping it cancels it.
+//! Only a call of `outcome` retries it, and dropping it cancels it.
 
 use std::{
     os::fd::RawFd,

@@ -33,7 +33,7 @@ class EventReader(Protocol):
         ...
 
     def cursor(self) -> str | None:
-        """Returns the ``after`` that resumes behind the events returned so far; ``None`` at the end."""
+        """Returns the ``after`` that resumes after the events returned so far; ``None`` at the end."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A stream of a hub, read event by event, that reconnects where it was for as long as somebody reads.
+"""A stream of a hub, read event by event. It reconnects and resumes until it is closed.
 
 A thread (under gevent a greenlet) reads the hub's bytes and publishes the events to a channel of an engine in memory.
 The reader subscribes to that channel. So a descriptor becomes readable when an event arrives, a slow reader's backlog
@@ -119,7 +119,7 @@ class HubStream:
         return ready
 
     def cursor(self) -> str | None:
-        """Returns the ``after`` that resumes behind the events returned so far; empty if unknown, ``None`` at the
+        """Returns the ``after`` that resumes after the events returned so far; empty if unknown, ``None`` at the
         end."""
         return None if self._stream.cursor() is None else self._last_event_id
 
@@ -144,7 +144,7 @@ class HubStream:
 
 
 class _HubReader:
-    """The state of the thread. It holds no reference to the stream, so that a stream nobody holds is closed."""
+    """The state of the thread. It holds no reference to the stream, so that dropping the stream closes it."""
 
     def __init__(
         self, client: Client, engine: Engine, name: str, channels: list[str], after: bytes, last: int | None
