@@ -1,6 +1,6 @@
-//! A fan-out allocates nothing per subscriber, of a hub and of a publisher: counted by the allocator itself, on this thread only.
+//! A fan-out allocates nothing per subscriber, in a hub and in a publisher: the allocator counts, on this thread only.
 //!
-//! A binary of its own, because a program has one allocator.
+//! It is a binary of its own, because a program has one allocator.
 
 #![expect(unsafe_code, reason = "an allocator is unsafe to implement; this one counts and hands on to the system's")]
 
@@ -21,7 +21,7 @@ use tidecast::{
 struct Counting;
 
 thread_local! {
-    // Constant and without a destructor, so that looking at it allocates nothing.
+    // Constant and without a destructor, so that reading it allocates nothing.
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -29,22 +29,22 @@ fn count() {
     ALLOCATIONS.set(ALLOCATIONS.get() + 1);
 }
 
-// SAFETY: every method hands its arguments on to the system's allocator as they are.
+// SAFETY: every method passes its arguments on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are this call's.
+        // SAFETY: the caller keeps the contract of this call.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are this call's.
+        // SAFETY: the caller keeps the contract of this call.
         unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: the caller's promises are this call's.
+        // SAFETY: the caller keeps the contract of this call.
         unsafe { System.realloc(memory, layout, size) }
     }
 }
@@ -58,7 +58,7 @@ fn allocations(act: impl FnOnce()) -> usize {
     ALLOCATIONS.get() - before
 }
 
-/// Some subscribers of one hub, and the batch that they share as the connections of a reactor do.
+/// Subscribers of one hub, and the batch that they share as the connections of a reactor do.
 struct Crowd {
     hub: Hub,
     subscriptions: Vec<Subscription>,
@@ -76,7 +76,7 @@ impl Crowd {
             })
             .collect();
         let mut crowd = Self { hub, subscriptions, batch: Batch::new() };
-        // Tables and blocks grow to the size that they keep.
+        // Tables and segments grow to their lasting size.
         for _ in 0..100 {
             crowd.publish_and_drain();
         }
@@ -96,27 +96,27 @@ impl Crowd {
     }
 }
 
-/// The fewest and the most allocations of one publish and all its deliveries, over a few.
+/// Returns the fewest and the most allocations of one publish with all its deliveries.
 fn spread(crowd: &mut Crowd) -> (usize, usize) {
     let counts = (0..50).map(|_| allocations(|| crowd.publish_and_drain())).collect::<Vec<_>>();
     (*counts.iter().min().expect("some"), *counts.iter().max().expect("some"))
 }
 
 #[test]
-fn on_one_channel_a_thousand_subscribers_cost_what_ten_do() {
+fn on_one_channel_a_thousand_subscribers_allocate_as_much_as_ten() {
     let ten = spread(&mut Crowd::new(10, &["a"]));
     let thousand = spread(&mut Crowd::new(1_000, &["a"]));
     assert_eq!(ten.0, thousand.0);
-    // Now and then a log takes a new block; and its table of events may grow.
+    // Now and then a log adds a segment, and its table of entries may grow.
     for (fewest, most) in [ten, thousand] {
         assert!((1..=10).contains(&fewest), "{fewest}");
         assert!(most <= fewest + 4, "{fewest} to {most}");
     }
 }
 
-/// The ids of several channels are written into memory of the batch, which is used again once its parts are dropped.
+/// The ids of several channels are written into memory of the batch, which is reused once its parts are dropped.
 #[test]
-fn on_three_channels_too_where_the_batch_is_free_again_each_time() {
+fn on_three_channels_too_if_the_batch_is_free_each_time() {
     let ten = spread(&mut Crowd::new(10, &["a", "b", "c"]));
     let thousand = spread(&mut Crowd::new(1_000, &["a", "b", "c"]));
     assert_eq!(ten.0, thousand.0);
@@ -126,9 +126,9 @@ fn on_three_channels_too_where_the_batch_is_free_again_each_time() {
     }
 }
 
-/// Their logs keep the little room that they have.
+/// Their logs keep the little memory that they have.
 #[test]
-fn a_publisher_gives_one_event_to_a_thousand_feeds_for_what_ten_cost() {
+fn a_publisher_gives_one_event_to_a_thousand_feeds_with_the_allocations_of_ten() {
     let [ten, thousand] = [10, 1_000].map(|subscribers| {
         let publisher = Publisher::new();
         let mut feeds: Vec<Feed> = (0..subscribers)
@@ -150,7 +150,7 @@ fn a_publisher_gives_one_event_to_a_thousand_feeds_for_what_ten_cost() {
     assert!((1..=10).contains(&ten), "{ten}");
 }
 
-/// A broker that opens a channel when the test says so.
+/// A broker that opens a channel when the test calls it.
 #[derive(Debug, Default)]
 struct LateBroker(OnceLock<Deliveries>);
 
@@ -192,8 +192,8 @@ impl Broker for LateBroker {
     fn close(&self) {}
 }
 
-/// Each poll of a stream one of whose channels can't be opened looked in every log for every position that the client had
-/// sent, and allocated.
+/// If one channel of a stream can't be opened, each poll of the stream looked in every log for every position that the client
+/// had sent, and allocated.
 #[test]
 fn a_poll_without_news_looks_nothing_up_for_a_channel_that_is_not_open() {
     let broker = Arc::new(LateBroker::default());
@@ -210,7 +210,7 @@ fn a_poll_without_news_looks_nothing_up_for_a_channel_that_is_not_open() {
         }
     });
     assert_eq!(of_polls, 0);
-    // It still begins once it can.
+    // It still starts once it can.
     broker.open("b");
     assert_eq!(subscription.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(true));
 }

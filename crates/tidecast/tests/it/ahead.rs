@@ -1,4 +1,4 @@
-//! A cursor of another node, which this one has not come to yet: it waits where the broker knows the position.
+//! Cursors of another node that this node has not reached yet: readers wait if the broker knows the position.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     support::{Browser, forget, name, numbers, publish, publish_numbers},
 };
 
-/// Two hubs on one server; the second lags. A reader that was on the first and has read five events.
+/// Creates two hubs on one server, of which the second lags, and a reader that has read five events on the first.
 fn moved() -> (Hub, Hub, Arc<FarBroker>, Browser) {
     let (near, broker) = far_hub(100);
     let (lagging, lagging_broker) = far_hub_on(broker.server.clone(), Limits::default());
@@ -21,7 +21,7 @@ fn moved() -> (Hub, Hub, Arc<FarBroker>, Browser) {
     (near, lagging, lagging_broker, browser)
 }
 
-/// The same browser on another hub.
+/// Moves a browser to another hub.
 fn move_to(hub: &Hub, browser: &Browser) -> Browser {
     let mut moved = Browser::new(hub, &["sse"]);
     moved.last_event_id.clone_from(&browser.last_event_id);
@@ -36,7 +36,7 @@ fn told_after(hub: &Hub, position: Position) -> Vec<String> {
 }
 
 #[test]
-fn it_waits_and_goes_on_without_doubling() {
+fn a_reader_waits_and_continues_without_duplicates() {
     let (near, lagging, broker, browser) = moved();
     broker.deliver("sse", 3);
     let mut browser = move_to(&lagging, &browser);
@@ -55,7 +55,7 @@ fn it_waits_and_goes_on_without_doubling() {
 }
 
 #[test]
-fn it_goes_on_after_a_gap_of_the_node_too() {
+fn a_reader_continues_after_a_gap_of_the_node_too() {
     let (near, lagging, broker, browser) = moved();
     broker.deliver("sse", 3);
     let mut browser = move_to(&lagging, &browser);
@@ -66,9 +66,9 @@ fn it_goes_on_after_a_gap_of_the_node_too() {
     assert_eq!(browser.told(), numbers("sse", 6..=9));
 }
 
-/// A broker that no longer had what followed a position was taken for one that had never come to it.
+/// A broker that no longer had the events after a position was taken for one that had never reached the position.
 #[test]
-fn it_waits_though_history_has_nothing() {
+fn a_reader_waits_even_if_the_history_has_no_event() {
     let (near, lagging, broker, browser) = moved();
     broker.deliver("sse", 3);
     publish_numbers(&near, "sse", 6..=7);
@@ -80,9 +80,9 @@ fn it_waits_though_history_has_nothing() {
 }
 
 /// A channel's first event gives it its epoch. A node that had not heard of it took a cursor of that epoch for one of a log
-/// that had started over, told so, and then sent the event once more.
+/// that had started over, reported that, and then sent the event once more.
 #[test]
-fn a_node_that_has_not_heard_of_the_first_event_waits_too() {
+fn a_reader_waits_if_its_node_has_not_heard_of_the_first_event() {
     let (near, lagging, broker, browser) = moved();
     let mut browser = move_to(&lagging, &browser);
     assert_eq!(browser.told(), [""; 0]);
@@ -97,7 +97,7 @@ fn a_node_that_has_not_heard_of_the_first_event_waits_too() {
 }
 
 #[test]
-fn a_node_that_has_not_heard_of_a_new_epoch_waits_too() {
+fn a_reader_waits_if_its_node_has_not_heard_of_a_new_epoch() {
     let (near, lagging, broker, mut browser) = moved();
     broker.deliver_all("sse");
     broker.restart("sse", 0);
@@ -112,8 +112,8 @@ fn a_node_that_has_not_heard_of_a_new_epoch_waits_too() {
     assert_eq!(lagging.stats().resets_restarted, 0);
 }
 
-/// What the broker said of one epoch says nothing of the next. A reader that a log without an epoch had wait for one
-/// waited for ever where the log's first event was of another.
+/// The broker's answer for one epoch is no answer for the next. A reader that waited for a log without an epoch waited for
+/// ever if the log's first event was of another epoch.
 #[test]
 fn an_unused_log_that_gets_another_epoch_is_a_reset() {
     let (near, lagging, broker, browser) = moved();
@@ -127,7 +127,7 @@ fn an_unused_log_that_gets_another_epoch_is_a_reset() {
 }
 
 #[test]
-fn a_log_that_starts_over_without_it_is_a_reset() {
+fn a_log_that_starts_over_without_the_position_is_a_reset() {
     let (near, lagging, broker, browser) = moved();
     broker.deliver("sse", 3);
     let mut browser = move_to(&lagging, &browser);
@@ -139,7 +139,7 @@ fn a_log_that_starts_over_without_it_is_a_reset() {
 }
 
 #[test]
-fn what_the_broker_does_not_know_is_unknown() {
+fn a_position_that_the_broker_does_not_know_is_unknown() {
     let (hub, _) = far_hub(3);
     let mut reader = Browser::connected(&hub, &["sse"]);
     let first = publish(&hub, "sse", "sse1");
@@ -156,7 +156,7 @@ fn what_the_broker_does_not_know_is_unknown() {
 }
 
 #[test]
-fn on_a_channel_that_was_never_published_to_nothing_is_known() {
+fn on_an_unused_channel_every_position_is_unknown() {
     let (hub, _) = far_hub(3);
     let position = Position { epoch: Epoch::random(), offset: 5 };
     assert_eq!(told_after(&hub, position), ["sse restarted"]);
@@ -164,7 +164,7 @@ fn on_a_channel_that_was_never_published_to_nothing_is_known() {
 }
 
 #[test]
-fn a_broker_that_fails_is_one_that_does_not_know() {
+fn a_broker_that_fails_counts_as_one_that_does_not_know() {
     let (_near, lagging, broker, browser) = moved();
     broker.deliver("sse", 4);
     broker.answer(Answers::Fails);
@@ -174,7 +174,7 @@ fn a_broker_that_fails_is_one_that_does_not_know() {
     assert_eq!(browser.told(), ["sse5"]);
 }
 
-/// What an old program published before the position was seen on the other node; what comes after it was not.
+/// The reader had seen the foreign events before its position on the other node, but not those after it.
 #[test]
 fn foreign_events_are_sent_from_the_position_on() {
     let (near, broker) = far_hub(100);
@@ -191,7 +191,7 @@ fn foreign_events_are_sent_from_the_position_on() {
     assert_eq!(browser.told(), ["sse1", "old1", "old2", "old3", "sse2"]);
     lagging_broker.deliver("sse", 1);
     let mut browser = move_to(&lagging, &browser);
-    // One look before each arrives, so that they leave the log while it is waited for.
+    // One poll before each arrives, so that they leave the log while it is waited for.
     for _ in 0..4 {
         assert_eq!(browser.told(), [""; 0]);
         lagging_broker.deliver("sse", 1);

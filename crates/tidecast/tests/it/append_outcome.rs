@@ -1,4 +1,4 @@
-//! What comes of an event that a broker puts at a position, and of its word where a channel stands.
+//! The outcome of appending an event at a broker's position, and of moving a log to where the broker stands.
 
 use tidecast::{
     Epoch, Event, Hub, Position,
@@ -10,14 +10,14 @@ use crate::{
     support::{Browser, name, publish},
 };
 
-/// What came of putting an event, in short.
+/// Appends an event, and returns the outcome in short.
 fn put(deliveries: &Deliveries, position: Position) -> String {
     let event = Event::text("x");
     match deliveries.append_at(&name("sse"), position, &EncodedEvent::new(&event)) {
         AppendOutcome::Appended(appended) => format!("appended for {}", appended.receivers),
-        AppendOutcome::Duplicate => "known".to_owned(),
+        AppendOutcome::Duplicate => "duplicate".to_owned(),
         AppendOutcome::Conflict => "conflict".to_owned(),
-        AppendOutcome::Gap => "elsewhere".to_owned(),
+        AppendOutcome::Gap => "gap".to_owned(),
         AppendOutcome::Closed => "closed".to_owned(),
     }
 }
@@ -28,30 +28,30 @@ fn put_foreign(deliveries: &Deliveries) -> bool {
 }
 
 fn head(hub: &Hub) -> Position {
-    hub.channel(&name("sse")).expect("it is known").head
+    hub.channel(&name("sse")).expect("the channel is known").head
 }
 
 #[test]
-fn an_event_is_appended_where_it_follows_and_nowhere_else() {
+fn an_event_is_appended_only_if_it_follows() {
     let (hub, broker) = far_hub(100);
     broker.open_late();
     let deliveries = broker.deliveries();
     let epoch = Epoch::random();
     let at = |offset| Position { epoch, offset };
-    assert_eq!(put(deliveries, at(1)), "elsewhere", "the log is not open");
+    assert_eq!(put(deliveries, at(1)), "gap", "the log is not open");
     assert!(!put_foreign(deliveries));
     deliveries.open_at(&name("sse"), &Head::new(at(3)));
     let mut browser = Browser::connected(&hub, &["sse"]);
     broker.deliveries().go_live(&name("sse"));
     for offset in 0..=3 {
-        assert_eq!(put(deliveries, at(offset)), "known");
+        assert_eq!(put(deliveries, at(offset)), "duplicate");
     }
-    assert_eq!(put(deliveries, at(5)), "elsewhere");
-    assert_eq!(put(deliveries, at(u64::MAX)), "elsewhere");
-    assert_eq!(put(deliveries, Position { epoch: Epoch::random(), offset: 4 }), "elsewhere");
+    assert_eq!(put(deliveries, at(5)), "gap");
+    assert_eq!(put(deliveries, at(u64::MAX)), "gap");
+    assert_eq!(put(deliveries, Position { epoch: Epoch::random(), offset: 4 }), "gap");
     assert_eq!(deliveries.position(&name("sse")), Some(at(3)));
     assert_eq!(put(deliveries, at(4)), "appended for 1");
-    assert_eq!(put(deliveries, at(4)), "known");
+    assert_eq!(put(deliveries, at(4)), "duplicate");
     assert!(put_foreign(deliveries));
     assert_eq!(put(deliveries, at(5)), "appended for 1");
     assert_eq!(browser.told(), ["x", "old", "x"]);
@@ -67,19 +67,19 @@ fn the_first_event_gives_an_unused_channel_its_epoch() {
     let deliveries = broker.deliveries();
     let epoch = Epoch::random();
     assert!(put_foreign(deliveries));
-    assert_eq!(put(deliveries, Position { epoch, offset: 2 }), "elsewhere", "the first is missing");
+    assert_eq!(put(deliveries, Position { epoch, offset: 2 }), "gap", "the first is missing");
     assert_eq!(put(deliveries, Position { epoch, offset: 1 }), "appended for 1");
-    assert_eq!(put(deliveries, Position { epoch: Epoch::random(), offset: 1 }), "elsewhere");
+    assert_eq!(put(deliveries, Position { epoch: Epoch::random(), offset: 1 }), "gap");
     assert_eq!(browser.told(), ["old", "x"]);
     assert_eq!(head(&hub), Position { epoch, offset: 1 });
-    // Who was there from the start is still at the start.
+    // A reader from the start is still at the start.
     browser.last_event_id = "0.0".to_owned();
     browser.connect();
     assert_eq!(browser.told(), ["x"]);
 }
 
 #[test]
-fn a_log_stays_where_it_is_ahead_of_what_the_broker_says() {
+fn a_log_that_is_ahead_of_the_broker_stays_where_it_is() {
     let (hub, broker) = far_hub(100);
     let mut browser = Browser::connected(&hub, &["sse"]);
     let first = publish(&hub, "sse", "one");
@@ -89,7 +89,7 @@ fn a_log_stays_where_it_is_ahead_of_what_the_broker_says() {
     assert_eq!(head(&hub).offset, 2);
 }
 
-/// A broker that heard of another epoch just as the hub was closed took away what its readers were still to be given.
+/// A broker that heard of another epoch just as the hub was closed dropped events that readers had not been given yet.
 #[test]
 fn nothing_changes_once_the_hub_is_closed() {
     let (hub, broker) = far_hub(100);
@@ -105,7 +105,7 @@ fn nothing_changes_once_the_hub_is_closed() {
 }
 
 #[test]
-fn without_a_hub_it_goes_nowhere() {
+fn without_a_hub_calls_have_no_effect() {
     let (hub, broker) = far_hub(100);
     drop(hub);
     let deliveries = broker.deliveries();

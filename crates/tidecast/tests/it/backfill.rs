@@ -1,4 +1,4 @@
-//! Readers whom the log can't serve are given the broker's history; only what that lacks too is told by a reset.
+//! Readers that the log can't serve get the broker's history. Only events that the history lacks too are a reset.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::{
     support::{Browser, name, numbers, publish, publish_numbers, publish_with_id, ready_bytes, resumed_at, told},
 };
 
-/// What a browser that comes from there is told.
+/// Returns the deliveries of a browser that starts there.
 fn told_from(hub: &Hub, start: Start) -> Vec<String> {
     let mut browser = Browser::new(hub, &["sse"]);
     browser.connect_from(start);
     browser.told()
 }
 
-/// One that has read an event, and whose log then goes on by `count` events without it.
+/// Creates a browser that has read one event, after which `count` events are published that it has not read.
 fn overrun(hub: &Hub, count: usize) -> (Browser, Position) {
     let mut browser = Browser::connected(hub, &["sse"]);
     let first = publish(hub, "sse", "sse0");
@@ -26,11 +26,11 @@ fn overrun(hub: &Hub, count: usize) -> (Browser, Position) {
 }
 
 fn head(hub: &Hub) -> Position {
-    hub.channel(&name("sse")).expect("it is known").head
+    hub.channel(&name("sse")).expect("the channel is known").head
 }
 
 #[test]
-fn a_slow_reader_gets_all_once_and_in_order() {
+fn a_slow_reader_gets_every_event_once_and_in_order() {
     for events_max in [1, 3, 50] {
         // Within a page, exactly pages, and more than one.
         for count in [4, 256 + events_max, 700] {
@@ -46,7 +46,7 @@ fn a_slow_reader_gets_all_once_and_in_order() {
 }
 
 #[test]
-fn a_reader_of_several_channels_that_is_slow_on_one_gets_all_with_whole_cursors() {
+fn a_reader_that_is_slow_on_one_of_several_channels_gets_complete_cursors() {
     let (hub, _) = far_hub(3);
     let mut browser = Browser::connected(&hub, &["a", "b"]);
     publish_numbers(&hub, "a", 1..=9);
@@ -61,7 +61,7 @@ fn a_reader_of_several_channels_that_is_slow_on_one_gets_all_with_whole_cursors(
 }
 
 #[test]
-fn what_is_refilled_is_what_was_published() {
+fn backfilled_events_are_as_they_were_published() {
     let (hub, _) = far_hub(1);
     let mut slow = Browser::connected(&hub, &["sse"]);
     let mut live = Browser::connected(&hub, &["sse"]);
@@ -76,7 +76,7 @@ fn what_is_refilled_is_what_was_published() {
 }
 
 #[test]
-fn what_history_lacks_is_told_once_just_before_what_follows() {
+fn missing_history_is_reported_once_just_before_the_next_event() {
     let (hub, broker) = far_hub(3);
     let (mut browser, first) = overrun(&hub, 20);
     broker.server.trim(&name("sse"), 10);
@@ -91,17 +91,17 @@ fn what_history_lacks_is_told_once_just_before_what_follows() {
 }
 
 #[test]
-fn without_any_history_it_goes_on_with_the_log() {
+fn without_any_history_a_reader_continues_with_the_log() {
     let (hub, broker) = far_hub(3);
     let (mut browser, _) = overrun(&hub, 20);
     broker.server.trim(&name("sse"), 0);
     assert_eq!(browser.told(), ["sse too-slow", "sse18", "sse19", "sse20"]);
 }
 
-/// A page that the broker called complete was taken for one, whatever was in it: the event that had been taken out of the
-/// middle was passed over in silence.
+/// A page that the broker called complete was accepted as that. An event that was missing in its middle was passed over in
+/// silence.
 #[test]
-fn a_hole_in_the_history_is_told() {
+fn a_hole_in_the_history_is_reported() {
     let (hub, broker) = far_hub(1);
     let (mut browser, _) = overrun(&hub, 6);
     broker.server.take_out(&name("sse"), 4);
@@ -109,19 +109,19 @@ fn a_hole_in_the_history_is_told() {
 }
 
 #[test]
-fn who_resumes_before_the_log_is_given_history() {
+fn a_reader_that_resumes_before_the_log_gets_history() {
     let (hub, _) = far_hub(3);
     let (mut browser, first) = overrun(&hub, 20);
     browser.cut();
     assert_eq!(told_from(&hub, Start::After(first.to_string().into())), numbers("sse", 1..=20));
-    // From before everything, too.
+    // From before every event, too.
     let all = [vec!["sse0".to_owned()], numbers("sse", 1..=20)].concat();
     assert_eq!(told_from(&hub, Start::After(b"0.0".to_vec())), all);
     assert_eq!(hub.stats().resets_expired, 0);
 }
 
 #[test]
-fn who_resumes_before_the_history_is_told_expired() {
+fn a_reader_that_resumes_before_the_history_is_told_expired() {
     let (hub, broker) = far_hub(3);
     let (mut browser, first) = overrun(&hub, 20);
     broker.server.trim(&name("sse"), 10);
@@ -138,7 +138,7 @@ fn who_resumes_before_the_history_is_told_expired() {
 }
 
 #[test]
-fn a_reset_that_is_cut_off_is_told_again() {
+fn a_reset_that_is_cut_off_is_repeated() {
     let (hub, broker) = far_hub(3);
     let (mut browser, _) = overrun(&hub, 20);
     broker.server.trim(&name("sse"), 10);
@@ -151,11 +151,11 @@ fn a_reset_that_is_cut_off_is_told_again() {
 }
 
 #[test]
-fn the_newest_are_taken_from_history_and_fewer_than_asked_for_are_no_reset() {
+fn last_reads_the_history_and_fewer_events_than_requested_are_no_reset() {
     let (hub, broker) = far_hub(3);
     publish_numbers(&hub, "sse", 1..=20);
     assert_eq!(told_from(&hub, Start::Last(0)), [""; 0]);
-    // Nobody has read yet, so the log has none of them.
+    // The channel has no reader yet, so the log has no event.
     assert_eq!(told_from(&hub, Start::Last(2)), numbers("sse", 19..=20));
     let mut reader = Browser::connected(&hub, &["sse"]);
     publish_numbers(&hub, "sse", 21..=30);
@@ -172,7 +172,7 @@ fn the_newest_are_taken_from_history_and_fewer_than_asked_for_are_no_reset() {
 }
 
 #[test]
-fn more_events_than_one_refill_may_read_are_a_reset_and_then_the_newest() {
+fn more_events_than_one_backfill_may_read_are_a_reset_and_then_the_newest() {
     let (hub, _) = far_hub(3);
     let (mut browser, first) = overrun(&hub, 10_050);
     let messages = browser.read();
@@ -181,9 +181,9 @@ fn more_events_than_one_refill_may_read_are_a_reset_and_then_the_newest() {
     assert_eq!(messages[1..].iter().map(told).collect::<Vec<_>>(), numbers("sse", 51..=10_050));
 }
 
-/// How far a backfill goes was a constant of the engine. The broker knows what its history can bear.
+/// The limit of a backfill was a constant of the engine. Only the broker knows what its history can bear.
 #[test]
-fn a_broker_sets_how_far_a_backfill_goes() {
+fn a_broker_sets_the_limit_of_a_backfill() {
     for (events_max, published, first_told) in [(7, 20, 14), (20_000, 15_000, 1)] {
         let mut broker = FarBroker::on(Arc::default());
         broker.backfill_limits = BackfillLimits::new(events_max, 8 * 1024 * 1024);
@@ -197,7 +197,7 @@ fn a_broker_sets_how_far_a_backfill_goes() {
 }
 
 #[test]
-fn more_bytes_than_one_refill_may_read_are_a_reset_where_they_end() {
+fn more_bytes_than_one_backfill_may_read_are_a_reset_where_they_end() {
     let (hub, _) = far_hub(3);
     let mut browser = Browser::connected(&hub, &["sse"]);
     let megabyte = "x".repeat(1024 * 1024);
@@ -207,15 +207,15 @@ fn more_bytes_than_one_refill_may_read_are_a_reset_where_they_end() {
     let messages = browser.read();
     let short: Vec<_> = messages.iter().map(told).map(|told| told.chars().take(12).collect::<String>()).collect();
     let at = short.iter().position(|told| told == "sse too-slow").expect("a reset");
-    // Of 8 MiB, and the frame that goes beyond.
+    // 8 MiB, and the frame that exceeds it.
     assert_eq!(at, 8);
     assert_eq!(short.len(), at + 1 + 3);
     assert!(short[at - 1].starts_with("07") && short[at + 1].starts_with("17"));
 }
 
-/// Any text as an id had the whole history read, however large its events were.
+/// Any text as an id made the broker read the whole history, however large its events were.
 #[test]
-fn an_id_that_nobody_used_has_no_more_bytes_read_than_one_refill_may_have() {
+fn an_unused_id_reads_no_more_bytes_than_one_backfill() {
     let (hub, broker) = far_hub(2);
     let _reader = Browser::connected(&hub, &["sse"]);
     let large = "x".repeat(600 * 1024);
@@ -228,9 +228,9 @@ fn an_id_that_nobody_used_has_no_more_bytes_read_than_one_refill_may_have() {
     assert_eq!(broker.asked(), 1);
 }
 
-/// They were looked for in the log alone, and so unknown to a node that had just begun.
+/// Own ids were searched for in the log alone, and so were unknown to a node that had just started.
 #[test]
-fn own_ids_are_looked_for_in_history_too() {
+fn own_ids_are_searched_for_in_the_history_too() {
     let (hub, broker) = far_hub(2);
     let _reader = Browser::connected(&hub, &["sse"]);
     for (number, id) in [(1, "first"), (2, "twice"), (3, "also"), (4, "twice"), (5, "also"), (6, "last")] {
@@ -240,19 +240,19 @@ fn own_ids_are_looked_for_in_history_too() {
     assert_eq!(told("first"), numbers("sse", 2..=6));
     assert_eq!(told("last"), [""; 0]);
     let ambiguous = |rest| [vec!["sse ambiguous-id".to_owned()], rest].concat();
-    // Both in history; one there and one in the log.
+    // Both in the history; one there and one in the log.
     assert_eq!(told("twice"), ambiguous(numbers("sse", 3..=6)));
     assert_eq!(told("also"), ambiguous(numbers("sse", 4..=6)));
     assert_eq!(told("never"), ["sse unknown-id", "sse5", "sse6"]);
-    // What the log has may not be the oldest, if history can't be asked.
+    // The event in the log may not be the oldest, if the history can't be read.
     broker.answer(Answers::Fails);
     assert_eq!(told("also"), ["sse ambiguous-id", "sse6"]);
     assert_eq!(told("first"), ["sse unknown-id", "sse5", "sse6"]);
 }
 
-/// Who is cut meanwhile comes back with the id that it had.
+/// A client that is cut meanwhile returns with the id that it had.
 #[test]
-fn an_own_id_is_given_back_while_it_is_looked_for() {
+fn an_own_id_is_given_back_while_it_is_searched_for() {
     let (hub, broker) = far_hub(1);
     publish_with_id(&hub, "sse", "sse1", "first");
     publish_numbers(&hub, "sse", 2..=3);
@@ -268,7 +268,7 @@ fn an_own_id_is_given_back_while_it_is_looked_for() {
 }
 
 #[test]
-fn the_first_block_gives_back_what_was_asked_for_while_the_broker_is_asked() {
+fn the_first_block_gives_back_the_clients_id_while_the_broker_is_asked() {
     let (hub, _) = far_hub(1);
     let (_browser, first) = overrun(&hub, 5);
     let mut subscription = hub.subscribe(["sse"], Start::After(first.to_string().into())).unwrap();
@@ -278,9 +278,9 @@ fn the_first_block_gives_back_what_was_asked_for_while_the_broker_is_asked() {
     assert_eq!(subscription.cursor().positions()[0], head(&hub));
 }
 
-/// Every size of batch, so that a page is taken in parts.
+/// In batches of every size, so that a page is taken in parts.
 #[test]
-fn a_page_that_is_taken_in_parts_is_whole() {
+fn a_page_that_is_taken_in_parts_is_complete() {
     for bytes_max in [1, 30, 64, 1000] {
         let (hub, _) = far_hub(2);
         let mut browser = Browser::connected(&hub, &["sse", "other"]);
@@ -290,9 +290,9 @@ fn a_page_that_is_taken_in_parts_is_whole() {
     }
 }
 
-/// A log that lost its events to the bound of all logs, or to age, is one that history can serve again.
+/// The history also serves a log that lost its events to the limit of all logs, or to age.
 #[test]
-fn a_gap_of_the_node_is_filled_from_history() {
+fn a_gap_of_the_node_is_filled_from_the_history() {
     let (hub, broker) = far_hub(100);
     let mut caught_up = Browser::connected(&hub, &["sse"]);
     publish(&hub, "sse", "sse1");
@@ -306,7 +306,7 @@ fn a_gap_of_the_node_is_filled_from_history() {
     broker.deliver_all("sse");
     assert_eq!(caught_up.told(), numbers("sse", 3..=9));
     assert_eq!(behind.told(), numbers("sse", 2..=9));
-    // Also where nothing that follows has shown it yet.
+    // Even if no later event has shown the gap yet.
     publish_numbers(&hub, "sse", 10..=12);
     broker.miss_all("sse");
     assert_eq!(caught_up.told(), numbers("sse", 10..=12));

@@ -1,4 +1,4 @@
-//! History that answers late, or not at all: only the channel concerned waits, and nothing is left behind.
+//! History that is late or fails: only the channel concerned waits, and nothing is left behind.
 
 use std::{
     sync::Arc,
@@ -12,8 +12,8 @@ use crate::{
     support::{Browser, Woken, decode, numbers, publish, publish_numbers, ready_bytes, ready_next, told},
 };
 
-/// A hub whose broker does not answer yet, and a subscription to two channels that has to ask it about one.
-fn one_that_asks() -> (Hub, Arc<FarBroker>, Subscription) {
+/// Creates a hub whose broker does not answer yet, and a subscription to two channels that needs the history of one.
+fn waiting_subscription() -> (Hub, Arc<FarBroker>, Subscription) {
     let (hub, broker) = far_hub(2);
     broker.answer(Answers::Late);
     let subscription = hub.subscribe(["slow", "other"], Start::Live).expect("the hub is open");
@@ -26,8 +26,8 @@ fn told_now(subscription: &mut Subscription) -> Vec<String> {
 }
 
 #[test]
-fn the_other_channels_go_on_meanwhile() {
-    let (hub, broker, mut subscription) = one_that_asks();
+fn the_other_channels_continue_meanwhile() {
+    let (hub, broker, mut subscription) = waiting_subscription();
     assert_eq!(told_now(&mut subscription), [""; 0]);
     publish(&hub, "other", "meanwhile");
     assert_eq!(told_now(&mut subscription), ["meanwhile"]);
@@ -39,8 +39,8 @@ fn the_other_channels_go_on_meanwhile() {
 }
 
 #[test]
-fn the_answer_wakes_whoever_polled_last() {
-    let (hub, broker, mut subscription) = one_that_asks();
+fn the_answer_wakes_the_last_waker() {
+    let (hub, broker, mut subscription) = waiting_subscription();
     let (first, last) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
     let mut batch = Batch::new();
     let mut poll = |subscription: &mut Subscription, woken: &Arc<Woken>| {
@@ -48,7 +48,7 @@ fn the_answer_wakes_whoever_polled_last() {
         subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, 1000)
     };
     while poll(&mut subscription, &first).is_ready() {}
-    // As where a connection is handed to another task.
+    // As if a connection moved to another task.
     assert!(poll(&mut subscription, &last).is_pending());
     assert_eq!(last.count(), 0);
     broker.answer(Answers::Late);
@@ -61,8 +61,8 @@ fn the_answer_wakes_whoever_polled_last() {
 }
 
 #[test]
-fn what_is_published_meanwhile_comes_after_it() {
-    let (hub, broker, mut subscription) = one_that_asks();
+fn events_that_are_published_meanwhile_come_after_it() {
+    let (hub, broker, mut subscription) = waiting_subscription();
     assert_eq!(told_now(&mut subscription), [""; 0]);
     publish_numbers(&hub, "slow", 10..=30);
     assert_eq!(told_now(&mut subscription), [""; 0]);
@@ -70,7 +70,7 @@ fn what_is_published_meanwhile_comes_after_it() {
     assert_eq!(told_now(&mut subscription), numbers("slow", 1..=30));
 }
 
-/// The log may come to have what follows by another way, as where its node fills a gap: then nobody waits.
+/// The log may get the next events by another way, for example if its node fills a gap. Then no reader waits.
 #[test]
 fn an_answer_that_is_no_longer_needed_is_not_waited_for() {
     let (hub, broker) = far_hub(100);
@@ -91,8 +91,8 @@ fn an_answer_that_is_no_longer_needed_is_not_waited_for() {
 }
 
 #[test]
-fn closing_the_hub_ends_it() {
-    let (hub, broker, mut subscription) = one_that_asks();
+fn closing_the_hub_ends_the_wait() {
+    let (hub, broker, mut subscription) = waiting_subscription();
     publish(&hub, "other", "before");
     assert_eq!(told_now(&mut subscription), ["before"]);
     let woken = Arc::new(Woken::default());
@@ -108,8 +108,8 @@ fn closing_the_hub_ends_it() {
 }
 
 #[test]
-fn a_subscription_that_is_dropped_asks_no_more() {
-    let (_hub, broker, mut subscription) = one_that_asks();
+fn a_dropped_subscription_cancels_its_request() {
+    let (_hub, broker, mut subscription) = waiting_subscription();
     assert_eq!(told_now(&mut subscription), [""; 0]);
     assert_eq!(broker.waiting(), 1);
     drop(subscription);
@@ -117,7 +117,7 @@ fn a_subscription_that_is_dropped_asks_no_more() {
 }
 
 #[test]
-fn history_that_fails_is_a_reset_and_the_stream_goes_on() {
+fn history_that_fails_is_a_reset_and_the_stream_continues() {
     let (hub, broker) = far_hub(2);
     broker.answer(Answers::Fails);
     let mut browser = Browser::connected(&hub, &["sse"]);
@@ -133,7 +133,7 @@ fn history_that_fails_is_a_reset_and_the_stream_goes_on() {
     assert_eq!(browser.told(), numbers("sse", 2..=9));
 }
 
-/// The page in hand is given to its end, whatever has become of the rest since.
+/// The present page is read to its end, whatever has become of the rest since.
 #[test]
 fn history_that_fails_half_way_is_a_reset_there() {
     let (hub, broker) = far_hub(2);
@@ -146,9 +146,9 @@ fn history_that_fails_half_way_is_a_reset_there() {
     assert_eq!(told, expected.concat());
 }
 
-/// A broker that says the same over and over is believed where it says what follows, and asked no more where it does not.
+/// A broker that returns the same page over and over is believed if the page has the next events, else asked no more.
 #[test]
-fn history_that_repeats_itself_is_not_given_twice() {
+fn history_that_repeats_itself_is_not_delivered_twice() {
     let (hub, broker) = far_hub(2);
     broker.answer(Answers::FromTheStart);
     let mut browser = Browser::connected(&hub, &["sse"]);

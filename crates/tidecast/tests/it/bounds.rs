@@ -1,4 +1,4 @@
-//! What one log keeps: count, bytes and age, each on a clock that is moved by hand.
+//! The limits of one log: events, bytes and age, on a manual clock.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use tidecast::{ChannelInfo, Event, Hub, Limits, Start};
 use crate::support::{Browser, hub_with, name, now, publish, publish_with_id, publish_with_key, secs};
 
 fn log(hub: &Hub, channel: &str) -> ChannelInfo {
-    hub.channel(&name(channel)).expect("it is known")
+    hub.channel(&name(channel)).expect("the channel is known")
 }
 
-/// What the log of `sse` has, oldest first.
+/// Returns the data in the log of `sse`, oldest first.
 fn kept(hub: &Hub) -> Vec<String> {
-    let history = now(hub.newest(&name("sse"), 1000)).expect("memory is always there");
+    let history = now(hub.newest(&name("sse"), 1000)).expect("the memory broker is always available");
     history.events.into_iter().map(|event| event.data().into_owned()).collect()
 }
 
 #[test]
-fn a_log_keeps_so_many_events() {
+fn a_log_keeps_the_newest_events() {
     let (hub, _) = hub_with(Limits { log_events_max: 3, ..Limits::default() });
     for number in 1..=100 {
         let position = publish(&hub, "sse", &number.to_string());
@@ -30,7 +30,7 @@ fn a_log_keeps_so_many_events() {
 }
 
 #[test]
-fn a_log_keeps_so_many_bytes_of_frames() {
+fn a_log_keeps_the_newest_bytes_of_frames() {
     let frame = "data: 1234567890\nid: 00c0ffee1234.1\n\n".len();
     let (hub, _) = hub_with(Limits { log_bytes_max: 3 * frame, ..Limits::default() });
     for number in 1..=9 {
@@ -38,7 +38,7 @@ fn a_log_keeps_so_many_bytes_of_frames() {
         let log = log(&hub, "sse");
         assert_eq!(log.bytes, number.min(3) * frame);
     }
-    // One that is larger pushes out as many as it takes, one that is larger than all the others too.
+    // A larger event displaces as many as it takes, and one that is larger than all others displaces them all.
     publish(&hub, "sse", &"x".repeat(frame));
     assert_eq!(kept(&hub).len(), 2);
     publish(&hub, "sse", &"x".repeat(3 * frame));
@@ -46,7 +46,7 @@ fn a_log_keeps_so_many_bytes_of_frames() {
 }
 
 #[test]
-fn neither_count_nor_bytes_take_the_newest() {
+fn neither_count_nor_bytes_drop_the_newest_event() {
     for limits in [
         Limits { log_events_max: 0, ..Limits::default() },
         Limits { log_bytes_max: 0, ..Limits::default() },
@@ -64,7 +64,7 @@ fn neither_count_nor_bytes_take_the_newest() {
 }
 
 #[test]
-fn age_takes_the_newest_too() {
+fn age_drops_the_newest_event_too() {
     let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
     let _reader = hub.subscribe(["sse"], Start::Live).unwrap();
     publish(&hub, "sse", "0 s");
@@ -84,7 +84,7 @@ fn age_takes_the_newest_too() {
 }
 
 #[test]
-fn publishing_ages_its_own_log_without_a_sweep() {
+fn a_publish_ages_its_own_log_without_a_sweep() {
     let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
     publish(&hub, "sse", "old");
     clock.advance(secs(11));
@@ -94,7 +94,7 @@ fn publishing_ages_its_own_log_without_a_sweep() {
 }
 
 #[test]
-fn without_an_age_a_log_is_the_live_window_only() {
+fn with_an_age_of_zero_a_log_has_only_live_events() {
     let (hub, clock) = hub_with(Limits { log_age_max: Duration::ZERO, ..Limits::default() });
     let mut browser = Browser::connected(&hub, &["sse"]);
     for number in 0..3 {
@@ -107,7 +107,7 @@ fn without_an_age_a_log_is_the_live_window_only() {
 }
 
 #[test]
-fn a_log_gives_back_its_memory_as_its_events_go() {
+fn a_log_frees_its_memory_as_its_events_are_dropped() {
     let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
     let _reader = hub.subscribe(["sse"], Start::Live).unwrap();
     let before = hub.stats().logs_bytes;
@@ -130,7 +130,7 @@ fn a_log_gives_back_its_memory_as_its_events_go() {
 }
 
 #[test]
-fn what_is_accounted_covers_what_is_kept() {
+fn the_accounted_memory_covers_the_events() {
     let (hub, _) = hub_with(Limits { log_bytes_max: 100_000, ..Limits::default() });
     for number in 0..1000 {
         publish(&hub, "sse", &"x".repeat(number % 300));
@@ -142,7 +142,7 @@ fn what_is_accounted_covers_what_is_kept() {
 }
 
 #[test]
-fn history_is_what_is_kept_with_types_and_ids() {
+fn the_history_has_the_kept_events_with_types_and_ids() {
     let hub = Hub::new();
     let at = publish(&hub, "sse", "a\r\nb");
     publish_with_id(&hub, "sse", "c", "own");
@@ -160,7 +160,7 @@ fn history_is_what_is_kept_with_types_and_ids() {
     assert_eq!(hub.channel(&name("unused")), None, "asking makes no channel");
 }
 
-/// "For ever" as the longest time there is overflowed: the first sweep panicked, and the second keyed publish.
+/// The longest possible time overflowed: the first sweep panicked, and so did the second publish with a key.
 #[test]
 fn the_longest_time_is_for_ever() {
     let limits = Limits { log_age_max: Duration::MAX, idempotency_age_max: Duration::MAX, ..Limits::default() };
@@ -174,9 +174,9 @@ fn the_longest_time_is_for_ever() {
     assert_eq!((hub.stats().log_events, hub.stats().channels), (1, 2));
 }
 
-/// JSON of any depth and numbers of any length were accepted, and ended every reader in Python.
+/// JSON of any depth and numbers of any length were accepted, and crashed every reader in Python.
 #[test]
-fn json_is_bounded_in_depth_and_in_digits() {
+fn json_is_limited_in_depth_and_in_digits() {
     let hub = Hub::new();
     let publish = |json: &str| {
         let raw = serde_json::value::RawValue::from_string(json.to_owned()).expect("it is JSON");

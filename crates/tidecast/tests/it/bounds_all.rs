@@ -1,4 +1,4 @@
-//! What all logs together keep, and which channels are remembered: eviction, idle channels, forgetting.
+//! The limits of all logs together: eviction, idle channels and forgetting.
 
 use tidecast::{Event, Hub, Limits, Start};
 
@@ -22,7 +22,7 @@ fn the_logs_published_to_longest_ago_lose_their_events_and_keep_their_position()
             browser
         })
         .into();
-    // The first is used again, so it is no longer the one that is idle longest.
+    // The first channel is used again, so it is no longer the one that has been idle for longest.
     let head = publish(&hub, "0", &data);
     clock.advance(secs(1));
     assert_eq!(hub.stats().logs_evicted, 0);
@@ -47,10 +47,10 @@ fn the_logs_published_to_longest_ago_lose_their_events_and_keep_their_position()
     assert_eq!(browsers[1].told(), ["x"]);
 }
 
-/// With a log that alone could be as large as the bound this failed one time in ten: no log loses its events to a publish
-/// of its own.
+/// If one log alone could be as large as the limit, this failed one time in ten: no log may lose its events because of its
+/// own publish.
 #[test]
-fn all_logs_together_stay_within_their_bound_whatever_is_published() {
+fn all_logs_together_stay_within_their_limit() {
     let limits = Limits { logs_bytes_max: 200_000, log_bytes_max: 40_000, ..Limits::default() };
     let (hub, clock) = hub_with(limits);
     for number in 0..2_000 {
@@ -63,7 +63,7 @@ fn all_logs_together_stay_within_their_bound_whatever_is_published() {
 }
 
 #[test]
-fn an_idle_channel_is_forgotten_once_its_log_has_aged_out_and_its_reader_has_been_gone_as_long() {
+fn an_idle_channel_is_forgotten_once_its_log_is_empty_and_its_reader_has_been_gone_as_long() {
     let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
     let reader = hub.subscribe(["sse"], Start::Live).unwrap();
     publish(&hub, "sse", "x");
@@ -82,7 +82,7 @@ fn an_idle_channel_is_forgotten_once_its_log_has_aged_out_and_its_reader_has_bee
 }
 
 #[test]
-fn a_page_that_comes_back_in_that_time_is_not_told_that_it_missed_something() {
+fn a_page_that_returns_in_that_time_gets_no_reset() {
     let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
     let mut browser = Browser::connected(&hub, &["sse"]);
     publish(&hub, "sse", "x");
@@ -102,7 +102,7 @@ fn a_page_that_comes_back_in_that_time_is_not_told_that_it_missed_something() {
 }
 
 #[test]
-fn a_sweep_keeps_so_many_idle_channels_and_forgets_those_idle_longest() {
+fn a_sweep_keeps_the_allowed_number_of_idle_channels_and_forgets_the_longest_idle() {
     let (hub, clock) = hub_with(Limits { idle_channels_max: 3, ..Limits::default() });
     for number in 0..10 {
         drop(hub.subscribe([format!("{number}")], Start::Live).unwrap());
@@ -116,7 +116,7 @@ fn a_sweep_keeps_so_many_idle_channels_and_forgets_those_idle_longest() {
 }
 
 #[test]
-fn names_that_are_tried_once_each_do_not_stay() {
+fn names_that_are_used_once_each_do_not_stay() {
     let (hub, clock) = hub_with(Limits { idle_channels_max: 100, log_age_max: secs(10), ..Limits::default() });
     for number in 0..3_000 {
         let channel = format!("name {number}");
@@ -128,7 +128,7 @@ fn names_that_are_tried_once_each_do_not_stay() {
         if number % 100 == 99 {
             clock.advance(secs(1));
             hub.sweep();
-            // Those with an event younger than 10 s, and the idle ones.
+            // The channels with an event younger than 10 s, and the idle ones.
             let channels = hub.stats().channels;
             assert!(channels <= 11 * 50 + 100, "{channels}");
         }
@@ -140,9 +140,9 @@ fn names_that_are_tried_once_each_do_not_stay() {
     assert_eq!(hub.stats().published, 1_500);
 }
 
-/// A program that only publishes may never sweep: names are then bounded by themselves.
+/// A program that only publishes may never sweep. The number of names is limited all the same.
 #[test]
-fn names_that_are_tried_once_each_do_not_stay_where_nobody_sweeps() {
+fn names_that_are_used_once_each_do_not_stay_even_without_a_sweep() {
     let (hub, _) = hub_with(Limits { idle_channels_max: 100, ..Limits::default() });
     let mut most = 0;
     for number in 0..25_000 {
@@ -156,7 +156,7 @@ fn names_that_are_tried_once_each_do_not_stay_where_nobody_sweeps() {
 }
 
 #[test]
-fn the_same_where_each_was_published_to_and_memory_is_the_bound() {
+fn names_that_are_published_to_do_not_stay_if_memory_is_the_limit() {
     let limits = Limits { idle_channels_max: 100, logs_bytes_max: 4 << 20, ..Limits::default() };
     let (hub, _) = hub_with(limits);
     for number in 0..25_000 {
@@ -168,7 +168,7 @@ fn the_same_where_each_was_published_to_and_memory_is_the_bound() {
 }
 
 #[test]
-fn forgetting_gives_back_the_memory_at_once() {
+fn forgetting_frees_the_memory_at_once() {
     let (hub, _) = hub_with(Limits::default());
     for channel in 0..50 {
         publish(&hub, &channel.to_string(), &"x".repeat(1_000));
@@ -210,15 +210,15 @@ fn a_subscription_has_1_to_64_channels() {
     assert!(hub.subscribe(numbered(65), Start::Live).unwrap_err().is_invalid());
     assert!(hub.subscribe(numbered(0), Start::Live).unwrap_err().is_invalid());
     assert!(hub.subscribe(["ok", "not\nok"], Start::Live).unwrap_err().is_invalid());
-    // None of those that were refused reads anything.
+    // No channel of the refused subscriptions is read.
     assert_eq!((hub.stats().channel_readers, hub.stats().subscriptions), (0, 0));
     assert!(hub.publish_now("", Event::text("x")).unwrap_err().is_invalid());
 }
 
-/// Where channels alone took more than the bound of all logs, each publish looked at all of them, and cleared even the
-/// log that it had just appended to: every event became a reset.
+/// When the channels alone took more than the limit of all logs, each publish visited all of them, and even dropped the
+/// event that it had just appended: every event became a reset.
 #[test]
-fn channels_that_alone_exceed_the_bound_leave_a_fresh_event_to_its_readers() {
+fn channels_that_alone_exceed_the_limit_leave_a_new_event_to_its_readers() {
     let (hub, _) = hub_with(Limits { logs_bytes_max: 20_000, ..Limits::default() });
     let names: Vec<_> = (0..200).map(|number| format!("channel {number}")).collect();
     let mut readers: Vec<_> = names.iter().map(|name| hub.subscribe([name], Start::Live).unwrap()).collect();
@@ -231,10 +231,10 @@ fn channels_that_alone_exceed_the_bound_leave_a_fresh_event_to_its_readers() {
     drop(readers);
 }
 
-/// What its channels took counted towards the bound of all logs, and dropping events did not free it: one client that read
-/// fresh names had the history of every channel dropped, at each publish again.
+/// The memory of read channels counted towards the limit of all logs, and dropping events did not free it. A client that
+/// read new names had the history of every channel dropped, at each publish again.
 #[test]
-fn names_that_are_only_read_cost_others_nothing_and_are_bounded_by_themselves() {
+fn names_that_are_only_read_cost_others_nothing_and_have_a_limit_of_their_own() {
     let limits = Limits { logs_bytes_max: 100_000, read_channels_max: 1_000, ..Limits::default() };
     let (hub, clock) = hub_with(limits);
     let published: Vec<_> = (0..10).map(|number| format!("published {number}")).collect();
@@ -249,12 +249,12 @@ fn names_that_are_only_read_cost_others_nothing_and_are_bounded_by_themselves() 
 
     let refused = subscribe(1_000).unwrap_err();
     assert!(refused.is_full() && refused.is_unavailable() && !refused.is_in_doubt(), "{refused}");
-    // None of a list is read, if one is refused.
+    // If one channel of a list is refused, none of them is read.
     assert!(hub.subscribe(["published 1", "another"], Start::Live).unwrap_err().is_full());
     assert_eq!(hub.stats().channel_readers, 1_000);
-    // What is read already, and what had an event, may be.
+    // Channels that are read already, or had an event, may be read.
     let _more = [subscribe(7).unwrap(), hub.subscribe(&published, Start::Live).unwrap()];
-    // A name that is published to counts no more; one that nobody reads makes room, though it was not swept.
+    // A name that is published to no longer counts. One without a reader makes room, though it was not swept.
     publish(&hub, "name 0", "x");
     let _last = subscribe(1_000).unwrap();
     drop(readers);
@@ -263,9 +263,9 @@ fn names_that_are_only_read_cost_others_nothing_and_are_bounded_by_themselves() 
     assert!(hub.stats().channels < 20, "{:?}", hub.stats());
 }
 
-/// Any publish dropped the events of all other channels, also those that nobody had been given yet.
+/// Any publish dropped the events of all other channels, even those that no reader had been given yet.
 #[test]
-fn without_room_for_any_log_what_is_published_reaches_its_readers() {
+fn without_room_for_any_log_events_still_reach_their_readers() {
     for logs_bytes_max in [0, 10_000] {
         let limits = Limits { logs_bytes_max, log_events_max: 100, ..Limits::default() };
         let (hub, clock) = hub_with(limits);
@@ -282,7 +282,7 @@ fn without_room_for_any_log_what_is_published_reaches_its_readers() {
             assert_eq!(browser.read().len(), 50);
         }
         assert!(hub.channel(&name("unread")).unwrap().events <= 1);
-        // What is kept for them has the bounds of their logs, and is kept for some seconds.
+        // Events for them are kept for some seconds, within the limits of their logs.
         for number in 0..500 {
             publish(&hub, "a", &number.to_string());
         }
@@ -293,9 +293,9 @@ fn without_room_for_any_log_what_is_published_reaches_its_readers() {
     }
 }
 
-/// It was told `restarted`, though nothing had happened in its channels.
+/// Such a page was told `restarted`, though nothing had happened in its channels.
 #[test]
-fn a_page_that_was_away_for_longer_than_events_are_kept_is_told_only_where_something_happened() {
+fn a_page_that_was_away_for_long_gets_a_reset_only_for_channels_that_changed() {
     let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
     let channels = ["silent", "quiet", "busy", "deleted"];
     let mut browser = Browser::connected(&hub, &channels);
@@ -324,9 +324,9 @@ fn a_page_that_was_away_for_longer_than_events_are_kept_is_told_only_where_somet
     assert_eq!(browser.told(), ["x"]);
 }
 
-/// `0.0` was taken for the beginning of whatever log there was, also where another had been dropped.
+/// `0.0` was taken for the beginning of any log, even if an earlier log had been dropped.
 #[test]
-fn the_start_is_told_once_a_channel_was_deleted() {
+fn the_start_position_is_a_reset_once_a_channel_was_deleted() {
     let hub = Hub::new();
     publish(&hub, "sse", "lost");
     assert!(forget(&hub, "sse"));
@@ -336,9 +336,9 @@ fn the_start_is_told_once_a_channel_was_deleted() {
     assert_eq!(browser.told(), ["sse restarted", "kept"]);
 }
 
-/// Positions are bounded too. Beyond that a page is told, and no position is given out twice.
+/// Positions are limited too. Beyond the limit a page gets a reset, and no position is given out twice.
 #[test]
-fn the_positions_of_forgotten_channels_are_bounded() {
+fn the_positions_of_forgotten_channels_are_limited() {
     for idle_channels_max in [0, 1, 10] {
         let (hub, clock) = hub_with(Limits { log_age_max: secs(10), idle_channels_max, ..Limits::default() });
         let name = |number: usize| format!("channel {number}");

@@ -1,4 +1,4 @@
-//! The contract of a broker, kept by the one in memory: one test a rule, so that a failure names it.
+//! The contract of a broker, kept by the broker in memory: one test for each rule, so that a failure names it.
 
 use std::sync::Arc;
 
@@ -39,16 +39,16 @@ kept! {
 }
 
 #[test]
-fn one_over_several_nodes_keeps_them_too() {
+fn a_broker_of_several_nodes_keeps_every_rule() {
     now(rules::all(async || Arc::new(FarBroker::default())));
 }
 
 #[test]
-fn all_of_them() {
+fn the_broker_in_memory_keeps_every_rule() {
     now(rules::all(async || Arc::new(MemoryBroker::new())));
 }
 
-/// A broker that was given to two hubs delivered the second one's events to the first.
+/// A broker that was given to two hubs delivered the second hub's events to the first.
 #[test]
 #[should_panic(expected = "a broker serves one hub")]
 fn a_broker_serves_one_hub() {

@@ -1,4 +1,4 @@
-//! Brokers that break the contract, each in one way: the suite finds every one of them.
+//! Brokers that break the contract, each in one way. The contract's functions find each of them.
 
 use std::{
     future::ready,
@@ -152,7 +152,7 @@ fn keeps_the_contract(fault: Fault) -> bool {
 }
 
 #[test]
-fn each_is_found() {
+fn every_fault_is_found() {
     for fault in [
         Fault::IsNotReady,
         Fault::NeverOpens,
@@ -176,6 +176,6 @@ fn each_is_found() {
 }
 
 #[test]
-fn one_without_a_fault_passes() {
+fn a_broker_without_a_fault_passes() {
     assert!(keeps_the_contract(Fault::None));
 }

@@ -1,4 +1,4 @@
-//! The seeds of the fuzz targets, and whatever they found, through the same checks: without a fuzzer, at every test.
+//! The seeds and findings of the fuzz targets, run through the same checks without a fuzzer.
 
 #[path = "../../../../fuzz/checks.rs"]
 mod checks;

@@ -1,4 +1,4 @@
-//! A stream that is cut at any byte: what each kind of client comes back with, and that nothing is lost.
+//! A stream that is cut at any byte: the id with which each kind of client returns, and that no event is lost.
 
 use tidecast::{
     Hub, Start, Subscription,
@@ -10,13 +10,13 @@ use crate::{
     support::{decode, message, publish, publish_with_id, ready_bytes},
 };
 
-/// Where a client was, after so much of a stream: the id that it comes back with, and the data of its events.
+/// The state of a client after part of a stream: the id with which it returns, and the data of its events.
 struct Reader {
     id: String,
     data: Vec<String>,
 }
 
-/// A client that commits an id at the empty line behind it, as the standard has it.
+/// Reads as a client that commits an id at the empty line after it, as the standard requires.
 fn standard(bytes: &[u8], before: &str) -> Reader {
     let mut decoder = Decoder::new();
     let mut data = Vec::new();
@@ -25,7 +25,7 @@ fn standard(bytes: &[u8], before: &str) -> Reader {
     Reader { id: if committed { decoder.last_event_id().to_owned() } else { before.to_owned() }, data }
 }
 
-/// A client that commits an id at its line.
+/// Reads as a client that commits an id at its line.
 fn by_line(bytes: &[u8], before: &str) -> Reader {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_prefix("id: ")?.strip_suffix('\n'));
@@ -40,17 +40,17 @@ fn subscribe(hub: &Hub, channels: &[&str], id: &str, commit: IdCommit) -> (Subsc
     (subscription, first)
 }
 
-/// What a client gets that comes back, however it is cut.
+/// Returns the events of a client that returns with an id, however it is cut.
 fn resumed(hub: &Hub, channels: &[&str], id: &str, commit: IdCommit) -> Vec<String> {
     let (mut subscription, mut bytes) = subscribe(hub, channels, id, commit);
     bytes.extend(ready_bytes(&mut subscription, 1000));
     decode(&bytes).into_iter().map(|message| message.data).collect()
 }
 
-/// Four popular clients commit an id at its line. When the id was the first line of a frame, one that was cut behind it came
-/// back after an event that it had never got.
+/// Four popular clients commit an id at its line. When the id was the first line of a frame, a client that was cut after
+/// that line returned after an event that it had never received.
 #[test]
-fn a_client_that_is_cut_anywhere_comes_back_before_what_it_has_not_got() {
+fn a_client_that_is_cut_anywhere_resumes_before_the_events_that_it_has_not_received() {
     let expected = ["one", "two\nlines", "three", "four"];
     for channels in [&["a"][..], &["a", "b"]] {
         let hub = Hub::new();
@@ -74,8 +74,8 @@ fn a_client_that_is_cut_anywhere_comes_back_before_what_it_has_not_got() {
                     continue;
                 }
                 let got = [reader.data, resumed(&hub, channels, &reader.id, commit)].concat();
-                // Between an id's line and the empty line the event is committed, and not handed out: a byte that no order
-                // of lines can save. Flask-SSE's streams have the same.
+                // Between the id's line and the empty line, the id is committed and the event is not dispatched. No order
+                // of lines can save that byte. Flask-SSE's streams have the same gap.
                 let in_between = bytes[..cut].ends_with(b"\n") && bytes[cut..].starts_with(b"\n");
                 if in_between && commit == IdCommit::Line {
                     assert_eq!(got.len(), expected.len() - 1, "cut at {cut}");
@@ -87,10 +87,10 @@ fn a_client_that_is_cut_anywhere_comes_back_before_what_it_has_not_got() {
     }
 }
 
-/// A foreign event has no id of its own. Where the first block has no empty line, it is in one block with the id before it:
-/// of the position after which it came, so who is cut behind it misses nothing that came later.
+/// A foreign event has no id. If the first block has no empty line, the event is in one block with the id before it: that of
+/// the position before the event. So a client that is cut after it misses no later event.
 #[test]
-fn a_foreign_event_behind_an_open_first_block_has_the_id_of_what_came_before_it() {
+fn a_foreign_event_after_an_open_first_block_has_the_id_of_the_position_before_it() {
     let (hub, broker): (Hub, std::sync::Arc<FarBroker>) = far_hub(100);
     let (mut reader, first) = subscribe(&hub, &["sse"], "", IdCommit::Line);
     let at = publish(&hub, "sse", "before");
@@ -107,8 +107,8 @@ fn a_foreign_event_behind_an_open_first_block_has_the_id_of_what_came_before_it(
     assert_eq!(resumed(&hub, &["sse"], &old.last_event_id, IdCommit::Line), ["later"]);
 }
 
-/// The standard's buffer of the last event id begins empty with each connection, and an empty line commits it: a block
-/// that has none before an id has a page come back without its place.
+/// The standard's buffer of the last event id is empty at the beginning of each connection, and an empty line commits it. A
+/// block without an id before an empty line makes a page forget its place.
 #[test]
 fn no_block_has_an_empty_line_before_an_id() {
     use tidecast::wire::{KEEP_ALIVE, final_block};
@@ -125,10 +125,10 @@ fn no_block_has_an_empty_line_before_an_id() {
     }
 }
 
-/// Three popular clients hand out a message for each empty line, and a page that parsed its data as JSON never got further
-/// than the first block.
+/// Three popular clients dispatch a message for each empty line. A page that parsed its data as JSON failed at the first
+/// block.
 #[test]
-fn the_first_block_is_a_message_for_nobody() {
+fn the_first_block_dispatches_no_message() {
     let hub = Hub::new();
     for (open_event, commit, lines) in [
         (false, IdCommit::Line, ": tidecast\nretry: 3000\nid: 0.0\n"),

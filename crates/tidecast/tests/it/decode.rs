@@ -1,5 +1,5 @@
-//! The decoder against the standard's rules: each case of [`decode_table`](crate::decode_table) means the same however
-//! the bytes are cut.
+//! The decoder against the standard's rules: each case of [`decode_table`](crate::decode_table) means the same however the
+//! bytes are cut.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tidecast::wire::{DECODER_BYTES_MAX, Decoder, Item, Message};
 
 use crate::decode_table::{CASES, Case, Expected};
 
-/// What a stream says that comes in these pieces, and the id with which to resume.
+/// Decodes a stream that comes in these pieces. Returns its items, and the id with which to resume.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Item>, String) {
     let mut decoder = Decoder::new();
     let mut items = Vec::new();
@@ -31,7 +31,7 @@ fn expected(case: &Case) -> (Vec<Item>, String) {
 }
 
 #[test]
-fn a_stream_that_comes_whole() {
+fn a_whole_stream() {
     for case in CASES {
         assert_eq!(read([case.bytes]), expected(case), "{}", case.name);
     }
@@ -55,14 +55,14 @@ fn a_stream_that_is_cut_in_two_anywhere_with_empty_pieces_between() {
 }
 
 #[test]
-fn every_case_has_a_name_of_its_own() {
+fn every_case_has_a_distinct_name() {
     let mut names: Vec<_> = CASES.iter().map(|case| case.name).collect();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), CASES.len());
 }
 
-/// Lines and pieces of lines that mean something, so that random streams are not all noise.
+/// Lines and parts of lines with a meaning, so that random streams are not all noise.
 fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => prop::sample::select(vec![
@@ -75,7 +75,7 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
-/// Cuts bytes at these places, each taken modulo what is left.
+/// Cuts bytes at these places, each modulo the length of the rest.
 fn cut<'a>(bytes: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
     let mut rest = bytes;
     let mut pieces = Vec::new();
@@ -88,7 +88,7 @@ fn cut<'a>(bytes: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// The standard's algorithm as literally as it can be written, on the whole stream at once.
+/// Decodes a whole stream by the standard's algorithm, as literally as it can be written.
 fn literal_reading(bytes: &[u8]) -> (Vec<Item>, String) {
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n").replace('\r', "\n");
@@ -163,7 +163,7 @@ fn a_line_that_does_not_end_is_refused_too() {
 }
 
 #[test]
-fn what_was_dispatched_no_longer_counts_against_the_bound() {
+fn dispatched_events_no_longer_count_towards_the_limit() {
     let block = [b"data: ".as_slice(), &vec![b'x'; DECODER_BYTES_MAX / 2], b"\n\n"].concat();
     let mut decoder = Decoder::new();
     let mut events = 0;
@@ -173,9 +173,9 @@ fn what_was_dispatched_no_longer_counts_against_the_bound() {
     assert_eq!(events, 4);
 }
 
-/// Each byte that is no UTF-8 becomes three, so the bound on the bytes that came was none on what was kept.
+/// Each byte that is not UTF-8 becomes three, so a limit on the received bytes did not limit the stored ones.
 #[test]
-fn what_is_no_text_counts_as_what_stands_in_for_it() {
+fn invalid_utf_8_counts_with_the_length_of_its_replacement() {
     let mut decoder = Decoder::new();
     let mut line = b"data: ".to_vec();
     line.resize(DECODER_BYTES_MAX / 2, 0xff);

@@ -1,4 +1,4 @@
-//! Streams and what they say, by the rules of "9.2.6 Interpreting an event stream" of the WHATWG HTML standard.
+//! Streams and their meaning, by the rules of section 9.2.6, "Interpreting an event stream", of the WHATWG HTML standard.
 //!
 //! [`decode`](crate::decode) feeds each of them in every way.
 

@@ -1,7 +1,7 @@
-//! A broker over several nodes, each with a hub of its own: what it does, and when, a test says.
+//! A broker of several nodes, each with its own hub, under the control of a test.
 //!
-//! It has a history that reaches further back than the nodes' logs, or not; a node gets what was sent at once, or lags,
-//! or misses some of it; and it answers at once, late, or not at all.
+//! Its history may reach further back than the nodes' logs. A node receives events at once, lags, or misses some. Answers
+//! come at once, late, or not at all.
 
 use std::{
     collections::HashMap,
@@ -25,20 +25,20 @@ use crate::{
     support::name,
 };
 
-/// One node's end.
+/// The broker of one node.
 #[derive(Debug, Default)]
 pub(crate) struct FarBroker {
     pub(crate) server: Arc<Server>,
     pub(crate) backfill_limits: BackfillLimits,
     deliveries: OnceLock<Deliveries>,
     node: Mutex<Node>,
-    /// How many answers are waited for.
+    /// The number of pending answers.
     waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    /// How much of what was sent has arrived, for each channel that is listened to.
+    /// The number of sent events that have arrived, for each channel that is listened to.
     arrived: HashMap<Channel, usize>,
     lags: bool,
     opens_late: bool,
@@ -48,23 +48,23 @@ struct Node {
     wakers: Vec<Waker>,
 }
 
-/// How what a log lacks is answered.
+/// How a backfill is answered.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) enum Answers {
     #[default]
     AtOnce,
     Late,
     Fails,
-    /// With what was read before, too.
+    /// With events that were read before, too.
     FromTheStart,
 }
 
-/// A hub whose log keeps so many events of a channel, and its broker.
+/// Creates a hub whose logs keep so many events, and its broker.
 pub(crate) fn far_hub(log_events_max: usize) -> (Hub, Arc<FarBroker>) {
     far_hub_on(Arc::default(), Limits { log_events_max, ..Limits::default() })
 }
 
-/// One on a server that others may be on.
+/// Creates a hub and its broker on a server that others may share.
 pub(crate) fn far_hub_on(server: Arc<Server>, limits: Limits) -> (Hub, Arc<FarBroker>) {
     let broker = Arc::new(FarBroker::on(server));
     let clock = Arc::new(ManualClock::default());
@@ -80,80 +80,80 @@ impl FarBroker {
         self.deliveries.get().expect("the hub has started it")
     }
 
-    /// What is sent from now on arrives when the test [says so](Self::deliver).
+    /// Holds back events that are sent from now on, until the test [delivers](Self::deliver) them.
     pub(crate) fn lag(&self) {
         self.node.lock().lags = true;
     }
 
-    /// Channels are opened when the test [says so](Self::open).
+    /// Leaves channels closed until the test [opens](Self::open) them.
     pub(crate) fn open_late(&self) {
         self.node.lock().opens_late = true;
     }
 
-    /// Begins to listen: a channel stands where the server says, and nothing after that is missed.
+    /// Starts to listen: the channel stands where the server says, and no later event is missed.
     pub(crate) fn open(&self, channel: &str) {
         self.miss_all(channel);
         self.deliveries().go_live(&name(channel));
     }
 
-    /// Has the next `count` that were sent arrive.
+    /// Delivers the next `count` events.
     pub(crate) fn deliver(&self, channel: &str, count: usize) {
         self.arrive(&name(channel), count);
     }
 
-    /// Has all that was sent arrive.
+    /// Delivers all events.
     pub(crate) fn deliver_all(&self, channel: &str) {
         self.arrive(&name(channel), usize::MAX);
     }
 
-    /// What arrives next.
+    /// Returns the next event to arrive.
     pub(crate) fn arrives_next(&self, channel: &str) -> Option<Sent> {
         let at = self.node.lock().arrived.get(&name(channel)).copied()?;
         self.server.sent(&name(channel), at)
     }
 
-    /// The next `count` that were sent never arrive; what follows them shows that they are missing.
+    /// Skips the next `count` events. The event after them shows that they are missing.
     pub(crate) fn miss(&self, channel: &str, count: usize) {
         if let Some(arrived) = self.node.lock().arrived.get_mut(&name(channel)) {
             *arrived = (*arrived + count).min(self.server.sent_len(&name(channel)));
         }
     }
 
-    /// Nothing that was sent so far arrives any more; the node is told where the channel stands.
+    /// Skips all events so far, and tells the node where the channel stands.
     pub(crate) fn miss_all(&self, channel: &str) {
         let channel = name(channel);
         self.node.lock().arrived.insert(channel.clone(), self.server.sent_len(&channel));
         self.deliveries().open_at(&channel, &self.server.head(&channel));
     }
 
-    /// An old program publishes an event that has no position.
+    /// Publishes an event without a position, as an old program does.
     pub(crate) fn send_foreign(&self, channel: &str, data: &str) {
         self.server.send_foreign(&name(channel), Event::text(data));
         self.arrive_unless_lagging(&name(channel));
     }
 
-    /// Another server takes over, without the newest `lost` events. The node hears of it at the next event.
+    /// Lets another server take over, without the newest `lost` events. The node hears of it at the next event.
     pub(crate) fn restart(&self, channel: &str, lost: u64) -> Position {
         self.server.restart(&name(channel), lost)
     }
 
-    /// From now on it answers so; whoever waits is answered.
+    /// Changes how backfills are answered, and answers those that wait.
     pub(crate) fn answer(&self, answers: Answers) {
         self.node.lock().answers = answers;
         self.wake();
     }
 
-    /// How often it was asked for what a log lacks.
+    /// Returns how often a backfill was requested.
     pub(crate) fn asked(&self) -> usize {
         self.node.lock().asked
     }
 
-    /// How many wait for an answer.
+    /// Returns how many backfills wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Whether it listens to a channel.
+    /// Returns whether the broker listens to a channel.
     pub(crate) fn listens(&self, channel: &str) -> bool {
         self.node.lock().arrived.contains_key(&name(channel))
     }
@@ -278,7 +278,7 @@ impl Broker for FarBroker {
     }
 }
 
-/// Counts itself while it is there.
+/// Counts itself while it lives.
 struct Waits(Arc<AtomicUsize>);
 
 impl Waits {

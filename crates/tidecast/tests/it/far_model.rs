@@ -1,8 +1,8 @@
-//! Any schedule of publishing here and elsewhere, lagging, gaps, trimming, other servers, reading, cutting and coming back
-//! on another node, against a plain model: what a reader stands at, and what may come next.
+//! Random schedules of publishing here and elsewhere, lagging, gaps, trimming, other servers, reading, cutting and returning
+//! on another node, against a plain model of each reader's position and of the deliveries that may follow.
 //!
-//! Of ours, the event after where it stands, or a reset that moves it. What is foreign, once, in its place, and to who
-//! was there. [`far_world`](crate::far_world) does the steps.
+//! An event with a position must follow the reader's position, or a reset must move the reader. A foreign event must come
+//! once, in its place, and only to readers that were present. [`far_world`](crate::far_world) takes the steps.
 
 use std::collections::HashMap;
 
@@ -56,14 +56,14 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What was ever published, by epoch: one that took over from another has that one's events up to where it began.
+/// Every event that was ever published, by epoch. An epoch that took over from another has that one's events up to there.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     published: HashMap<Position, String>,
     began: HashMap<Epoch, Position>,
-    /// What was sent by an old program, and the event before it.
+    /// The foreign events, and the position that each followed.
     foreign: HashMap<String, Position>,
-    /// The newest offset that history has ever lost, for each channel.
+    /// The newest offset that the history has ever lost, for each channel.
     trimmed: HashMap<usize, u64>,
 }
 
@@ -81,12 +81,12 @@ impl Truth {
         *trimmed = offset.max(*trimmed);
     }
 
-    /// An epoch takes over from another at a position of that.
+    /// Notes that an epoch takes over from another at a position of that.
     pub(crate) fn take_over(&mut self, epoch: Epoch, from: Position) {
         self.began.insert(epoch, from);
     }
 
-    /// The event at a position.
+    /// Returns the event at a position.
     pub(crate) fn at(&self, position: Position) -> Option<&str> {
         match self.began.get(&position.epoch) {
             Some(began) if position.offset <= began.offset => self.at(Position { offset: position.offset, ..*began }),
@@ -99,19 +99,19 @@ impl Truth {
     }
 }
 
-/// Where a reader stands in one channel, as far as it can know, and what is foreign there.
+/// The position of a reader in one channel, as far as it can know, and the foreign events there.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Place {
     pub(crate) at: Option<Position>,
-    /// Where it said that it was when it came.
+    /// The position with which the reader came.
     pub(crate) came_at: Option<Position>,
     /// The epochs that the node's log has been in since the reader came, one after the other.
     pub(crate) epochs: Vec<Epoch>,
-    /// Where the channel stood on the server whenever the reader looked since.
+    /// Where the channel stood on the server whenever the reader read since.
     pub(crate) stood: Vec<Position>,
-    /// What was foreign and arrived at the node since the reader came, in order; those it has had are taken from the front.
+    /// The foreign events that arrived at the node since the reader came, in order, without those that it has read.
     pub(crate) arrived: Vec<String>,
-    /// Those among them that it is still to get.
+    /// The events among them that it must still get.
     pub(crate) owed: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ impl Place {
         }
     }
 
-    /// One of ours comes with this position.
+    /// Checks an event with a position.
     pub(crate) fn follow(&mut self, position: Position) {
         if let Some(at) = self.at {
             let epoch = if at.offset == 0 { position.epoch } else { at.epoch };
@@ -133,10 +133,10 @@ impl Place {
         self.at = Some(position);
     }
 
-    /// A reset comes. `lost` is the newest that history has ever lost.
+    /// Checks a reset. `lost` is the newest offset that the history has ever lost.
     pub(crate) fn reset(&mut self, reason: &str, resumed_at: Position, lost: Option<u64>) {
         if let Some(at) = self.at {
-            // What is told now may have waited in the socket since another look.
+            // The reset may have waited in the socket since an earlier read.
             let is_elsewhere = |stood: &Position| stood.epoch != at.epoch;
             let elsewhere = self.stood.iter().any(is_elsewhere);
             let stood_before = |offset| self.stood.iter().any(|stood| stood.offset < offset);
@@ -158,7 +158,7 @@ impl Place {
         self.owed.clear();
     }
 
-    /// Something foreign comes, which was sent after that event of ours.
+    /// Checks a foreign event, which was sent after the event at `after`.
     pub(crate) fn foreign(&mut self, label: &str, after: Position) {
         let index = self.arrived.iter().position(|arrived| arrived == label);
         let index = index.unwrap_or_else(|| panic!("{label} was had before, or came before the reader"));
@@ -182,10 +182,10 @@ proptest! {
     #[test]
     fn every_reader_gets_what_the_model_says(
         log_events_max in 1..8_usize,
-        stands in any::<bool>(),
+        is_grouped in any::<bool>(),
         steps in prop::collection::vec(any_step(), 1..100),
     ) {
-        let mut world = World::new(log_events_max, stands);
+        let mut world = World::new(log_events_max, is_grouped);
         for step in &steps {
             world.step(step);
         }
@@ -193,8 +193,8 @@ proptest! {
     }
 }
 
-/// The log went from an epoch to another and back while the reader did not read: the server lost the only event of the
-/// other one. The reader is told `restarted`. The model looked at the log's epoch only when the reader came and read, saw
+/// The log left its epoch for another and returned while the reader did not read: the server had lost the only event of the
+/// other epoch. The reader is told `restarted`. The model looked at the log's epoch only when the reader came and read, saw
 /// the same one twice, and took the reset for a false one.
 #[test]
 fn a_log_that_leaves_an_epoch_and_returns_to_it_has_started_over() {

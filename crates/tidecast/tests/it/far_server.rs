@@ -1,5 +1,5 @@
-//! What all nodes of a [`FarBroker`](crate::far::FarBroker) share: each channel's history, and all that was sent there in
-//! its order.
+//! The server that all nodes of a [`FarBroker`](crate::far::FarBroker) share: each channel's history, and all events that were
+//! sent there, in order.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,7 +9,7 @@ use tidecast::{
     broker::{Head, History, PastEvent, Since},
 };
 
-/// Keeps what was published, until a test takes some of it away.
+/// Keeps the published events, until a test removes some.
 #[derive(Debug, Default)]
 pub(crate) struct Server {
     channels: Mutex<HashMap<Channel, Kept>>,
@@ -21,13 +21,13 @@ pub(crate) struct Server {
 struct Kept {
     head: Position,
     lineage: Vec<(Epoch, u64)>,
-    /// In which the next event is published, where another server has taken over.
+    /// The epoch of the next event, if another server has taken over.
     next_epoch: Option<Epoch>,
     events: VecDeque<(u64, Event)>,
     sent: Vec<Sent>,
 }
 
-/// What was sent to every node that listens.
+/// A message to every node that listens.
 #[derive(Debug, Clone)]
 pub(crate) enum Sent {
     Own(Position, Event),
@@ -69,18 +69,18 @@ impl Server {
         self.with(channel, |kept| kept.sent.push(Sent::Foreign(event)));
     }
 
-    /// Keeps no more than so many events.
+    /// Keeps only so many events.
     pub(crate) fn trim(&self, channel: &Channel, keep: usize) {
         self.with(channel, |kept| drop(kept.events.drain(..kept.events.len().saturating_sub(keep))));
     }
 
-    /// Takes one event out of the middle.
+    /// Removes one event from the middle.
     pub(crate) fn take_out(&self, channel: &Channel, offset: u64) {
         self.with(channel, |kept| kept.events.retain(|(kept, _)| *kept != offset));
     }
 
-    /// Another server takes over, which never got the newest `lost` events, nor heard of an epoch of which it has none.
-    /// Offsets run on from what it has; with the next event, in another epoch. Tells where that begins.
+    /// Lets another server take over, which never received the newest `lost` events, nor heard of an epoch all of whose events
+    /// are lost. Offsets continue, with the next event in another epoch. Returns where that begins.
     pub(crate) fn restart(&self, channel: &Channel, lost: u64) -> Position {
         self.with(channel, |kept| {
             kept.head.offset -= lost.min(kept.head.offset);
@@ -113,7 +113,7 @@ impl Server {
         self.with(channel, |kept| Head::new(kept.head).with_lineage(kept.lineage.clone()))
     }
 
-    /// How much was sent so far.
+    /// Returns the number of messages so far.
     pub(crate) fn sent_len(&self, channel: &Channel) -> usize {
         self.with(channel, |kept| kept.sent.len())
     }

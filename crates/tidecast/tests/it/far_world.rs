@@ -1,5 +1,5 @@
-//! The world of [`far_model`](crate::far_model): nodes on one server, and browsers that do the steps and check what they
-//! hear.
+//! The world of [`far_model`](crate::far_model): nodes on one server, and browsers that take the steps and check their
+//! deliveries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ struct Reader {
     last_event_id: String,
     node: usize,
     places: Vec<Place>,
-    /// It began as soon as it came, so that it is owed what came then.
+    /// It started as soon as it came, so that it must get the foreign events from then on.
     began: bool,
 }
 
@@ -36,15 +36,15 @@ pub(crate) struct World {
     nodes: Vec<Node>,
     readers: Vec<Reader>,
     truth: Truth,
-    /// Streams stand at taps where they can.
-    stands: bool,
+    /// Streams belong to reader groups while they can.
+    is_grouped: bool,
     labels: usize,
     /// The newest event of each channel that was sent to the nodes, whether the server still has it or not.
     sent_last: [Position; CHANNELS.len()],
 }
 
 impl World {
-    pub(crate) fn new(log_events_max: usize, stands: bool) -> Self {
+    pub(crate) fn new(log_events_max: usize, is_grouped: bool) -> Self {
         let server = Arc::<Server>::default();
         let node = |_| {
             let (broker, clock) = (Arc::new(FarBroker::on(server.clone())), Arc::new(ManualClock::default()));
@@ -68,7 +68,7 @@ impl World {
             readers: sets.iter().map(reader).collect(),
             server,
             truth: Truth::default(),
-            stands,
+            is_grouped,
             labels: 0,
             sent_last: [Position::START; CHANNELS.len()],
         }
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// In the end everything arrives, everybody comes back and reads all.
+    /// Delivers everything, and lets every reader return and read everything.
     pub(crate) fn end(&mut self) {
         for reader in 0..READERS {
             if self.readers[reader].browser.is_none() {
@@ -143,7 +143,7 @@ impl World {
         for node in 0..NODES {
             self.answer(node, false);
             for channel in 0..CHANNELS.len() {
-                // So that a node hears of the present epoch.
+                // So that the node hears of the present epoch.
                 self.publish(channel, node);
                 self.go_live(channel, node);
             }
@@ -204,7 +204,7 @@ impl World {
         for reader in self.readers.iter_mut().filter(|reader| reader.node == node && reader.browser.is_some()) {
             let Some(index) = reader.channels.iter().position(|its| *its == channel) else { continue };
             let place = &mut reader.places[index];
-            // One that waits for what another node had, has had there what comes before that.
+            // A reader that waits for a position of another node has had the events before it there.
             let is_past = place.at.is_some_and(|at| at.epoch != here.epoch || at.offset > here.offset);
             place.arrived.push(label.clone());
             if reader.began && !is_past {
@@ -214,16 +214,16 @@ impl World {
     }
 
     fn connect(&mut self, number: usize, node: usize) {
-        let Self { nodes, readers, stands, .. } = self;
+        let Self { nodes, readers, is_grouped, .. } = self;
         let (node_number, node, reader) = (node, &mut nodes[node], &mut readers[number]);
         reader.browser = None;
         for channel in reader.channels {
-            // What nobody listened to is opened when somebody comes.
+            // A channel that nobody listened to is opened for its first reader.
             node.live[*channel] |= !node.broker.listens(CHANNELS[*channel]);
         }
         let names: Vec<_> = reader.channels.iter().map(|channel| CHANNELS[*channel]).collect();
         let mut browser = Browser::new(&node.hub, &names);
-        browser.stands = *stands;
+        browser.is_grouped = *is_grouped;
         browser.last_event_id.clone_from(&reader.last_event_id);
         browser.connect();
         reader.began = reader.channels.iter().all(|channel| node.live[*channel]);
@@ -240,7 +240,7 @@ impl World {
         reader.browser = Some(browser);
     }
 
-    /// Reads all that there is, or a share of it; then, of the latter, every other is cut.
+    /// Reads everything that is ready, or a share of it, after which every other reader is cut.
     fn read(&mut self, number: usize, share: usize) {
         let bytes_max = 1 + self.labels * 7 % 500;
         let reader = &mut self.readers[number];
@@ -261,10 +261,10 @@ impl World {
         for message in messages {
             reader.hear(&message, &self.truth);
         }
-        // One that began late was told where, at some point before all this.
+        // A reader that started late was told its position at some point before all this.
         if let Ok(cursor) = reader.last_event_id.parse::<Cursor>() {
             for (place, position) in reader.places.iter_mut().zip(cursor.positions()) {
-                // Of a channel that is still waited for nothing was told.
+                // A channel that is still waited for has no position yet.
                 if position.to_string() != "ffffffffffff.0" {
                     place.at.get_or_insert(*position);
                 }
@@ -272,7 +272,7 @@ impl World {
         }
     }
 
-    /// Who has read all that is ready has all that its node has.
+    /// Checks that a reader that has read everything has every event of its node.
     fn check_caught_up(&self, number: usize) {
         let reader = &self.readers[number];
         let node = &self.nodes[reader.node];
@@ -284,7 +284,7 @@ impl World {
             let here = node.hub.channel(&name(CHANNELS[*channel])).expect("it is read").head;
             let at = place.at.expect("it has begun");
             let is_there = at.epoch == here.epoch && at.offset >= here.offset;
-            // It may have come from another node, which was of an epoch that this one has not heard of.
+            // It may have come from another node, which was in an epoch that this one has not heard of.
             let waits = at.epoch != here.epoch && place.came_at == Some(at);
             assert!(is_there || waits, "at {at} of {here}");
             assert_eq!(place.owed, [""; 0], "something foreign did not come");
@@ -320,7 +320,7 @@ impl Reader {
         self.channels.iter().position(|its| *its == channel).expect("one of its channels")
     }
 
-    /// Of the other channels a cursor says what was said before.
+    /// Checks that a cursor has the positions of the other channels that were told before.
     fn check_cursor(&self, message: &Message, moved: usize, position: Position) {
         let cursor: Cursor = message.last_event_id.parse().expect("a cursor");
         assert_eq!(cursor.positions().len(), self.places.len());

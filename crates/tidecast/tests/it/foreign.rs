@@ -1,4 +1,4 @@
-//! Events that came past Tidecast: who is there gets them, in their place and without an id; nobody gets them later.
+//! Events that were published past Tidecast: present readers get them in their place and without an id, later ones don't.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ fn hub_with_reader(log_events_max: usize) -> (Hub, Arc<FarBroker>, Browser) {
 }
 
 #[test]
-fn who_is_there_gets_them_in_their_place_without_an_id() {
+fn present_readers_get_them_in_their_place_without_an_id() {
     let (hub, broker) = far_hub(100);
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     assert_eq!(ready_bytes(&mut subscription, 1000), b"id: 0.0\n\n");
@@ -42,7 +42,7 @@ fn on_several_channels_they_have_no_id_either() {
 }
 
 #[test]
-fn a_program_gets_them_with_the_cursor_of_what_came_before() {
+fn a_program_gets_them_with_the_cursor_of_the_event_before() {
     let (hub, broker) = far_hub(100);
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     let first = publish(&hub, "sse", "sse1");
@@ -56,7 +56,7 @@ fn a_program_gets_them_with_the_cursor_of_what_came_before() {
 }
 
 #[test]
-fn who_resumes_gets_those_from_after_it_came() {
+fn a_reader_that_resumes_gets_those_from_after_it_came() {
     let (hub, broker, mut reader) = hub_with_reader(100);
     publish(&hub, "sse", "sse1");
     assert_eq!(reader.told(), ["sse1"]);
@@ -72,7 +72,7 @@ fn who_resumes_gets_those_from_after_it_came() {
 }
 
 #[test]
-fn the_newest_are_counted_and_given_without_them() {
+fn last_does_not_count_or_deliver_them() {
     let (hub, broker, mut reader) = hub_with_reader(100);
     for number in 1..=5 {
         publish(&hub, "sse", &format!("sse{number}"));
@@ -84,7 +84,7 @@ fn the_newest_are_counted_and_given_without_them() {
 }
 
 #[test]
-fn the_past_is_without_them() {
+fn the_history_does_not_have_them() {
     let (hub, broker, _reader) = hub_with_reader(100);
     for number in 1..=3 {
         publish(&hub, "sse", &format!("sse{number}"));
@@ -103,7 +103,7 @@ fn the_past_is_without_them() {
 }
 
 #[test]
-fn who_refills_gets_those_that_come_meanwhile() {
+fn a_reader_that_backfills_gets_those_that_come_meanwhile() {
     let (hub, broker, mut reader) = hub_with_reader(4);
     let first = publish(&hub, "sse", "sse1");
     publish_numbers(&hub, "sse", 2..=9);
@@ -128,7 +128,7 @@ fn a_slow_reader_gets_them_while_the_log_has_them() {
 }
 
 #[test]
-fn one_that_left_the_log_unread_is_told_and_nothing_of_ours_is_lost() {
+fn one_that_left_the_log_unread_is_a_reset_and_no_other_event_is_lost() {
     let (hub, broker, mut reader) = hub_with_reader(3);
     publish(&hub, "sse", "sse1");
     broker.send_foreign("sse", "lost");
@@ -136,13 +136,13 @@ fn one_that_left_the_log_unread_is_told_and_nothing_of_ours_is_lost() {
     let told = reader.told();
     assert_eq!(told, [vec!["sse too-slow".to_owned()], numbers("sse", 1..=5)].concat());
     assert_eq!(hub.stats().resets_too_slow, 1);
-    // It is told once.
+    // It is reported once.
     publish_numbers(&hub, "sse", 6..=15);
     assert_eq!(reader.told(), numbers("sse", 6..=15));
 }
 
 #[test]
-fn one_that_was_read_before_it_left_the_log_is_no_matter() {
+fn one_that_was_read_before_it_left_the_log_is_no_reset() {
     let (hub, broker, mut reader) = hub_with_reader(3);
     broker.send_foreign("sse", "old");
     assert_eq!(reader.told(), ["old"]);
@@ -155,10 +155,10 @@ fn one_that_was_read_before_it_left_the_log_is_no_matter() {
     assert_eq!(hub.stats().resets_too_slow, 0);
 }
 
-/// A reader that was given history looked for its place in the log again and went on there: what an old program had
-/// published meanwhile, and the log had lost again, was missing without a word.
+/// After a backfill the reader looked for its place in the log again and continued there. Foreign events that had come
+/// meanwhile, and had left the log again, were missing in silence.
 #[test]
-fn one_that_left_the_log_during_a_refill_is_told() {
+fn one_that_left_the_log_during_a_backfill_is_a_reset() {
     for slow in [false, true] {
         let (hub, broker, mut reader) = hub_with_reader(3);
         let first = publish(&hub, "sse", "sse1");
@@ -178,10 +178,10 @@ fn one_that_left_the_log_during_a_refill_is_told() {
     }
 }
 
-/// A server that comes back with the epoch that the node had known before loses no event of ours, but what was foreign and
-/// unread went with the log.
+/// A server that returns with the epoch that the node had known before loses no event with a position. But unread foreign
+/// events went with the log.
 #[test]
-fn one_that_went_with_a_log_that_started_over_is_told() {
+fn one_that_went_with_a_log_that_started_over_is_a_reset() {
     let (hub, broker, mut reader) = hub_with_reader(10);
     let first = publish(&hub, "sse", "sse1");
     assert_eq!(reader.told(), ["sse1"]);
@@ -194,7 +194,7 @@ fn one_that_went_with_a_log_that_started_over_is_told() {
 }
 
 #[test]
-fn where_they_are_all_there_is_they_are_bounded_like_others() {
+fn foreign_events_alone_are_limited_like_others() {
     let (hub, broker, mut reader) = hub_with_reader(3);
     for number in 0..9 {
         broker.send_foreign("sse", &number.to_string());

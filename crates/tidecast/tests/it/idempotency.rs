@@ -1,4 +1,4 @@
-//! Publishing the same thing twice under one key: one event, one answer.
+//! Publishing twice under one key: one event, one result.
 
 use std::{sync::Barrier, thread};
 
@@ -11,20 +11,20 @@ fn key(text: &str) -> IdempotencyKey {
 }
 
 fn publish_once(hub: &Hub, channel: &str, data: &str, text: &str) -> Published {
-    publish_with_key(hub, channel, Event::text(data), key(text)).expect("it is published")
+    publish_with_key(hub, channel, Event::text(data), key(text)).expect("the event is published")
 }
 
 #[test]
-fn ten_publishes_with_one_key_deliver_one_event_and_answer_alike() {
+fn ten_publishes_with_one_key_deliver_one_event_and_return_one_result() {
     let hub = Hub::new();
     let mut browser = Browser::connected(&hub, &["sse"]);
     let first = publish_once(&hub, "sse", "the first body wins", "key");
     assert_eq!((first.receivers, first.repeated), (1, false));
-    // Who has come or gone since makes no difference.
+    // Readers that have come or left since make no difference.
     let _another = hub.subscribe(["sse"], Start::Live).unwrap();
     for _ in 0..9 {
         let mut again = publish_once(&hub, "sse", "not this one", "key");
-        // That the event is another one was answered as if it had been published.
+        // A different event under the key was reported as published.
         assert!(std::mem::take(&mut again.repeated) && std::mem::take(&mut again.differs));
         assert_eq!(again, first);
     }
@@ -49,7 +49,7 @@ fn a_key_is_forgotten_when_it_is_old() {
     publish_once(&hub, "sse", "x", "key");
     clock.advance(secs(9));
     assert!(publish_once(&hub, "sse", "x", "key").repeated);
-    // Counted from the first time, not from the last.
+    // Counted from the first use, not from the last.
     clock.advance(secs(1));
     assert!(!publish_once(&hub, "sse", "x", "key").repeated);
     assert!(publish_once(&hub, "sse", "x", "key").repeated);
@@ -63,7 +63,7 @@ fn an_age_of_zero_remembers_no_key() {
 }
 
 #[test]
-fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
+fn keys_are_limited_and_the_oldest_goes_first() {
     let (hub, _) = hub_with(Limits { idempotency_keys_max: 3, ..Limits::default() });
     for text in ["1", "2", "3", "4"] {
         publish_once(&hub, text, "x", text);
@@ -75,8 +75,8 @@ fn so_many_keys_are_remembered_and_the_oldest_goes_first() {
     assert!(!publish_once(&hub, "2", "x", "2").repeated);
 }
 
-/// Room for a new key was made before it was looked up: with as many keys as allowed, each repeat forgot the oldest
-/// one, so that a repeat of the oldest was published anew.
+/// Room for a new key was made before the key was looked up. With as many keys as allowed, each repeat forgot the oldest
+/// key, so that a repeat of the oldest was published anew.
 #[test]
 fn a_repeat_takes_no_room_so_it_forgets_no_key() {
     let (hub, _) = hub_with(Limits { idempotency_keys_max: 2, ..Limits::default() });
@@ -90,7 +90,7 @@ fn a_repeat_takes_no_room_so_it_forgets_no_key() {
 }
 
 #[test]
-fn a_publish_that_is_refused_uses_up_no_key() {
+fn a_refused_publish_uses_no_key() {
     let (hub, _) = hub_with(Limits { event_data_bytes_max: 1, ..Limits::default() });
     assert!(publish_with_key(&hub, "sse", Event::text("xx"), key("key")).unwrap_err().is_too_large());
     assert!(!publish_once(&hub, "sse", "x", "key").repeated);
@@ -118,10 +118,9 @@ fn threads_with_the_same_key_at_once_make_one_event() {
     assert_eq!(browser.read().len(), 100);
 }
 
-/// A channel that was forgotten once kept its keys: a repeat answered with a position of the old life, and delivered
-/// nothing in the new one.
+/// A deleted channel kept its keys: a repeat returned a position of the deleted epoch, and delivered nothing in the new one.
 #[test]
-fn a_channel_that_is_forgotten_forgets_its_keys() {
+fn a_channel_that_is_deleted_forgets_its_keys() {
     let hub = Hub::new();
     let key = || IdempotencyKey::new("k").unwrap();
     let first = publish_with_key(&hub, "a", Event::text("x"), key()).unwrap();

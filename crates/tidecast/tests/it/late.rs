@@ -1,4 +1,4 @@
-//! A broker that takes its time: [`opening`](crate::opening) shows what that means for subscribers.
+//! A broker that is slow to open channels; [`opening`](crate::opening) shows the consequences for subscribers.
 
 use std::{collections::VecDeque, future::poll_fn, sync::OnceLock, task::Poll};
 
@@ -10,7 +10,7 @@ use tidecast::{
 
 use crate::support::name;
 
-/// Opens a channel when a test says so; until then it holds back what is published there.
+/// Opens a channel when a test calls it. Until then it holds back the events that are published there.
 #[derive(Debug, Default)]
 pub(crate) struct Late {
     deliveries: OnceLock<Deliveries>,
@@ -38,12 +38,12 @@ impl Late {
         }
     }
 
-    /// What is published from now on opens the channel itself.
+    /// Lets publishes from now on open the channel themselves.
     pub(crate) fn stop_holding_back(&self) {
         self.state.lock().open = true;
     }
 
-    /// How many channels it was told that nobody reads.
+    /// Returns how many channels it was told have no reader.
     pub(crate) fn released(&self) -> usize {
         self.state.lock().released
     }

@@ -1,5 +1,5 @@
-//! Another server takes over and may lack what the first had acknowledged: offsets run on in another epoch, and whoever
-//! was in an earlier one is told `restarted` and goes on where the two agree.
+//! Another server takes over and may lack events that the first had acknowledged. Offsets continue in another epoch. Readers
+//! of an earlier epoch are told `restarted` and continue where the two agree.
 
 use tidecast::{
     Epoch, Event, Hub, Position, Start,
@@ -25,8 +25,8 @@ fn restarted(rest: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn a_cursor_of_an_earlier_epoch_goes_on_after_its_own_offset_or_the_epochs_last() {
-    // Once the log has it, once history alone.
+fn a_cursor_of_an_earlier_epoch_continues_after_its_offset_or_the_last_of_its_epoch() {
+    // Once with the events in the log, once only in the history.
     for events_max in [100, 2] {
         let (hub, broker) = far_hub(events_max);
         let mut reader = Browser::connected(&hub, &["sse"]);
@@ -45,13 +45,13 @@ fn a_cursor_of_an_earlier_epoch_goes_on_after_its_own_offset_or_the_epochs_last(
             let told = told_after(&hub, Position { offset, ..first });
             assert_eq!(told, (restarted(numbers("sse", 4..=9)), Some(at(3))), "{events_max} {offset}");
         }
-        // Of the epoch that it is, nothing is told.
+        // A position of the present epoch is no reset.
         assert_eq!(told_after(&hub, at(4)), (numbers("sse", 5..=9), None));
     }
 }
 
 #[test]
-fn where_history_lacks_what_follows_it_is_one_reset() {
+fn missing_history_after_it_is_one_reset() {
     let (hub, broker) = far_hub(2);
     let _reader = Browser::connected(&hub, &["sse"]);
     let first = publish(&hub, "sse", "sse1");
@@ -64,7 +64,7 @@ fn where_history_lacks_what_follows_it_is_one_reset() {
 }
 
 #[test]
-fn an_epoch_that_nobody_knows_begins_with_the_oldest() {
+fn an_unknown_epoch_starts_with_the_oldest_event() {
     let (hub, broker) = far_hub(3);
     let _reader = Browser::connected(&hub, &["sse"]);
     publish_numbers(&hub, "sse", 1..=3);
@@ -111,7 +111,7 @@ fn live_readers_are_told_and_none_takes_two_events_for_one() {
     }
 }
 
-/// A node that reads the new epoch's end first is told by a reader where it stood, and history has the rest.
+/// A node that reads the end of the new epoch first learns from a reader where it stood, and the history has the rest.
 #[test]
 fn a_log_that_starts_over_further_on_sends_its_readers_to_history() {
     let (hub, broker) = far_hub(100);
@@ -125,9 +125,9 @@ fn a_log_that_starts_over_further_on_sends_its_readers_to_history() {
     assert_eq!(browser.told(), restarted(numbers("sse", 4..=9)));
 }
 
-/// A log that starts over before where its readers were has what follows still to come.
+/// After a log starts over before its readers' positions, the events that follow those are still to come.
 #[test]
-fn a_log_that_starts_over_further_back_has_its_readers_wait() {
+fn a_log_that_starts_over_further_back_makes_its_readers_wait() {
     let (hub, broker) = far_hub(100);
     let mut browser = Browser::connected(&hub, &["sse"]);
     publish_numbers(&hub, "sse", 1..=5);
@@ -149,7 +149,7 @@ fn a_log_that_starts_over_further_back_has_its_readers_wait() {
 }
 
 #[test]
-fn a_channel_that_the_server_has_lost_begins_at_nothing() {
+fn a_channel_that_the_server_has_lost_starts_from_nothing() {
     let (hub, broker) = far_hub(100);
     let mut browser = Browser::connected(&hub, &["sse"]);
     publish_numbers(&hub, "sse", 1..=3);
@@ -161,7 +161,7 @@ fn a_channel_that_the_server_has_lost_begins_at_nothing() {
 }
 
 #[test]
-fn the_first_block_gives_back_what_was_asked_for_where_a_reset_is_due() {
+fn the_first_block_gives_back_the_clients_id_before_a_reset() {
     let (hub, broker) = far_hub(2);
     let _reader = Browser::connected(&hub, &["sse"]);
     let first = publish(&hub, "sse", "sse1");
@@ -170,16 +170,16 @@ fn the_first_block_gives_back_what_was_asked_for_where_a_reset_is_due() {
     let mut subscription = hub.subscribe(["sse"], Start::After(first.to_string().into())).unwrap();
     let block = FirstBlock { open_event: true, ..FirstBlock::default() };
     let block = subscription.first_block(block);
-    // And no opening event, as the reset comes in its place.
+    // And no opening event, because the reset takes its place.
     assert_eq!(block, format!(": tidecast\nretry: 3000\nid: {first}\n\n"));
     assert_eq!(subscription.cursor().positions(), [first]);
 }
 
-/// A reader of a channel that had no event yet stands at `0.0`, which is a position in every epoch. It had not read a thing
-/// when the server was replaced by one that lacked the newest, and was given the rest as if that were all: it happened to
-/// one reader in a few when Redis failed over. Who comes back with `0.0` was not told either.
+/// A reader of a channel without events stands at `0.0`, which is a position in every epoch. When the server was replaced by
+/// one that lacked the newest events, a reader that had read none got the rest as if that were all. It happened to one reader
+/// in a few when Redis failed over. A reader that returned with `0.0` was not told either.
 #[test]
-fn who_stands_before_the_first_event_is_told_of_a_later_epoch_too() {
+fn a_reader_before_the_first_event_is_told_of_a_later_epoch_too() {
     let (hub, broker) = far_hub(100);
     let mut reader = Browser::connected(&hub, &["sse"]);
     publish_numbers(&hub, "sse", 1..=5);
@@ -190,8 +190,8 @@ fn who_stands_before_the_first_event_is_told_of_a_later_epoch_too() {
     assert_eq!(told_after(&hub, Position::START).0, expected);
 }
 
-/// A reader of a silent channel was told `0.0`, and lost in silence what was published and then deleted, emptied or expired
-/// before it came back.
+/// A reader of a silent channel was told `0.0`. It lost in silence events that were published and then deleted, dropped or
+/// expired before it returned.
 #[test]
 fn a_silent_channel_has_the_origin_that_its_broker_names() {
     let (hub, broker) = far_hub(2);
@@ -205,7 +205,7 @@ fn a_silent_channel_has_the_origin_that_its_broker_names() {
     assert_eq!(reader.told(), [""; 0]);
     assert_eq!(reader.last_event_id, at(origin, 0).to_string());
 
-    // The first event has an epoch of its own, and nothing has started over.
+    // The first event has another epoch, and nothing has started over.
     let put = |offset| {
         let event = Event::text(format!("sse{offset}"));
         drop(broker.deliveries().append_at(&name("sse"), at(epoch, offset), &EncodedEvent::new(&event)));
@@ -220,7 +220,7 @@ fn a_silent_channel_has_the_origin_that_its_broker_names() {
     // A node that was away hears of the origin and of where the channel stands at once.
     open(at(epoch, 2), origin);
     assert_eq!(told_after(&hub, at(origin, 0)), (numbers("sse", 1..=2), None));
-    // Something may have been lost since the origin was told: the broker names another.
+    // Events may have been lost since the origin was told: the broker names another.
     open(at(epoch, 2), later);
     assert_eq!(told_after(&hub, at(origin, 0)).0[0], "sse restarted");
     assert_eq!(told_after(&hub, at(later, 0)), (numbers("sse", 1..=2), None));
@@ -230,9 +230,9 @@ fn a_silent_channel_has_the_origin_that_its_broker_names() {
     assert_eq!(told_after(&hub, at(origin, 0)), (restarted(Vec::new()), Some(at(later, 0))));
 }
 
-/// What follows the origin may have left the log: history has it all the same.
+/// The events after the origin may have left the log. The history still has them.
 #[test]
-fn what_follows_an_origin_is_read_from_history() {
+fn events_after_an_origin_are_read_from_the_history() {
     let (hub, broker) = far_hub(2);
     broker.open_late();
     let origin = Epoch::random();

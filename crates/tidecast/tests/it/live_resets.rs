@@ -1,4 +1,4 @@
-//! Resets of readers that are connected: overrun, outlived by their events, or on a channel that is forgotten.
+//! Resets of connected readers: overrun, too slow for the age of events, or on a channel that is deleted.
 
 use tidecast::{Hub, Limits};
 
@@ -36,7 +36,7 @@ fn a_reader_whose_events_grew_too_old_is_too_slow() {
 }
 
 #[test]
-fn readers_of_a_channel_that_is_forgotten_are_told_that_it_restarted() {
+fn readers_of_a_deleted_channel_are_told_restarted() {
     let hub = Hub::new();
     let mut behind = Browser::connected(&hub, &["sse"]);
     let mut at_the_head = Browser::connected(&hub, &["sse"]);
@@ -52,7 +52,7 @@ fn readers_of_a_channel_that_is_forgotten_are_told_that_it_restarted() {
 }
 
 #[test]
-fn a_channel_that_is_forgotten_twice_before_a_reader_looks_restarted_once() {
+fn a_channel_that_is_deleted_twice_before_a_reader_reads_is_one_reset() {
     let hub = Hub::new();
     let mut browser = Browser::connected(&hub, &["sse"]);
     for _ in 0..3 {

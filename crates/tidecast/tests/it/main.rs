@@ -1,4 +1,4 @@
-//! The engine from the outside: one binary, one topic a file. Time is virtual throughout; nothing here sleeps.
+//! The engine from the outside: one binary, one topic for each file. Time is virtual, and no test sleeps.
 
 mod far;
 mod far_server;

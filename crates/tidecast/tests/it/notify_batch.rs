@@ -1,4 +1,4 @@
-//! Rings that are held: once a channel, at the end, and never lost.
+//! Deferred notifications: one for each channel, at the end, and none is lost.
 
 use std::sync::Arc;
 
@@ -9,58 +9,58 @@ use tidecast::{
 };
 
 use crate::{
-    stream::Rung,
+    stream::Wakes,
     support::{publish, publish_numbers},
 };
 
-fn tapped(hub: &Hub, channel: &str) -> (ReaderGroups, Arc<Rung>) {
-    let rung = Arc::new(Rung::default());
-    let mut taps = ReaderGroups::new(rung.clone());
+fn attached_reader(hub: &Hub, channel: &str) -> (ReaderGroups, Arc<Wakes>) {
+    let wakes = Arc::new(Wakes::default());
+    let mut groups = ReaderGroups::new(wakes.clone());
     let mut subscription = hub.subscribe([channel], Start::Live).expect("the hub is open");
     subscription.first_block(FirstBlock::default());
-    assert!(taps.attach(subscription).is_ok());
-    (taps, rung)
+    assert!(groups.attach(subscription).is_ok());
+    (groups, wakes)
 }
 
 #[test]
-fn each_channel_is_rung_once_when_they_are_let_go_of() {
+fn each_channel_is_notified_once_at_the_end_of_the_batch() {
     let hub = Hub::new();
-    let ((_a, rung_a), (_b, rung_b)) = (tapped(&hub, "a"), tapped(&hub, "b"));
-    let held = NotifyBatch::begin();
+    let ((_a, wakes_a), (_b, wakes_b)) = (attached_reader(&hub, "a"), attached_reader(&hub, "b"));
+    let batch = NotifyBatch::begin();
     publish_numbers(&hub, "a", 1..=5);
     publish_numbers(&hub, "b", 1..=5);
     publish(&hub, "a", "x");
     let within = NotifyBatch::begin();
     publish(&hub, "a", "x");
     drop(within);
-    assert_eq!((rung_a.count(), rung_b.count()), (0, 0));
-    drop(held);
-    assert_eq!((rung_a.count(), rung_b.count()), (1, 1));
+    assert_eq!((wakes_a.count(), wakes_b.count()), (0, 0));
+    drop(batch);
+    assert_eq!((wakes_a.count(), wakes_b.count()), (1, 1));
     publish(&hub, "a", "x");
-    assert_eq!(rung_a.count(), 2, "held no longer");
+    assert_eq!(wakes_a.count(), 2, "the batch has ended");
 }
 
 #[test]
-fn past_their_bound_channels_are_rung_at_once() {
+fn channels_beyond_the_limit_are_notified_at_once() {
     let hub = Hub::new();
-    let tapped: Vec<_> = (0..70).map(|number| tapped(&hub, &number.to_string())).collect();
-    let rung = || -> usize { tapped.iter().map(|(_, rung)| rung.count()).sum() };
-    let held = NotifyBatch::begin();
+    let attached: Vec<_> = (0..70).map(|number| attached_reader(&hub, &number.to_string())).collect();
+    let wakes = || -> usize { attached.iter().map(|(_, wakes)| wakes.count()).sum() };
+    let batch = NotifyBatch::begin();
     for number in 0..70 {
         publish(&hub, &number.to_string(), "x");
     }
-    assert_eq!(rung(), 6);
-    drop(held);
-    assert_eq!(rung(), 70);
+    assert_eq!(wakes(), 6);
+    drop(batch);
+    assert_eq!(wakes(), 70);
 }
 
 #[test]
-fn other_threads_are_not_held() {
+fn a_batch_does_not_defer_the_notifications_of_other_threads() {
     let hub = Hub::new();
-    let (_taps, rung) = tapped(&hub, "a");
-    let _held = NotifyBatch::begin();
+    let (_groups, wakes) = attached_reader(&hub, "a");
+    let _batch = NotifyBatch::begin();
     std::thread::scope(|scope| {
         scope.spawn(|| publish(&hub, "a", "x"));
     });
-    assert_eq!(rung.count(), 1);
+    assert_eq!(wakes.count(), 1);
 }

@@ -1,5 +1,4 @@
-//! A broker that takes its time to tell where a channel stands: the subscription waits, nobody else does, and nothing
-//! is missed.
+//! A broker that is slow to tell where a channel stands: the subscription waits, nobody else does, and no event is missed.
 
 use std::{
     future::Future,
@@ -26,10 +25,10 @@ fn publish(hub: &Hub, channel: &str, data: &str) {
     assert!(polled.is_ready());
 }
 
-/// A subscription that waited began where the log stood when it was next polled: what had come since the opening, such as
-/// all that the broker had held back, was passed over.
+/// A subscription that waited started where the log stood when it was next polled. Events since the opening, such as those
+/// that the broker had held back, were skipped.
 #[test]
-fn the_id_is_the_first_delivery_and_nothing_is_missed() {
+fn the_id_is_the_first_delivery_and_no_event_is_missed() {
     let (hub, broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\n");
@@ -50,7 +49,7 @@ fn the_id_is_the_first_delivery_and_nothing_is_missed() {
 }
 
 #[test]
-fn a_publish_that_opens_the_channel_itself_reaches_who_waits() {
+fn a_publish_that_opens_the_channel_reaches_waiting_subscriptions() {
     let (hub, broker) = late_hub();
     let waiting = [Start::Live, Start::Last(0), Start::Last(1), Start::Last(9)];
     let mut waiting = waiting.map(|start| hub.subscribe(["sse"], start).unwrap());
@@ -64,7 +63,7 @@ fn a_publish_that_opens_the_channel_itself_reaches_who_waits() {
 }
 
 #[test]
-fn who_waited_and_then_had_the_log_start_over_is_told_so() {
+fn a_waiting_subscription_whose_log_starts_over_gets_a_reset() {
     let (hub, broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     broker.open("sse");
@@ -76,7 +75,7 @@ fn who_waited_and_then_had_the_log_start_over_is_told_so() {
 }
 
 #[test]
-fn the_opening_event_comes_then_too() {
+fn the_opening_event_comes_once_the_channel_is_open() {
     let (hub, broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     let block = FirstBlock { open_event: true, ..FirstBlock::default() };
@@ -88,7 +87,7 @@ fn the_opening_event_comes_then_too() {
 }
 
 #[test]
-fn a_subscriber_that_waits_is_woken_once_the_channel_is_open() {
+fn a_waiting_subscription_is_woken_once_the_channel_is_open() {
     let (hub, broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     subscription.first_block(FirstBlock::default());
@@ -99,15 +98,15 @@ fn a_subscriber_that_waits_is_woken_once_the_channel_is_open() {
     assert_eq!(woken.count(), 0);
     broker.open("sse");
     assert_eq!(woken.count(), 1);
-    // Opening it again is nothing new.
+    // Opening it again changes nothing.
     broker.open("sse");
     assert_eq!(woken.count(), 1);
     assert!(subscription.poll_batch(&mut Context::from_waker(&waker), &mut batch, 1000).is_ready());
 }
 
-/// It held up the others, which were not read until it was open.
+/// It delayed the others, which were not read until it was open.
 #[test]
-fn one_channel_that_is_not_open_does_not_hold_up_the_others() {
+fn a_channel_that_is_not_open_does_not_delay_the_others() {
     let (hub, broker) = late_hub();
     broker.open("a");
     let mut subscription = hub.subscribe(["a", "b"], Start::Live).unwrap();
@@ -115,7 +114,7 @@ fn one_channel_that_is_not_open_does_not_hold_up_the_others() {
     publish(&hub, "a", "meanwhile");
     let messages = decode(&ready_bytes(&mut subscription, 1000));
     assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["meanwhile"]);
-    // Cut now, it is told that it may have missed something in the other, and goes on in this one.
+    // Cut now, it is told that it may have missed events in the other channel, and continues in this one.
     let mut browser = Browser::new(&hub, &["a", "b"]);
     browser.last_event_id.clone_from(&messages[0].last_event_id);
     broker.open("b");
@@ -129,9 +128,9 @@ fn one_channel_that_is_not_open_does_not_hold_up_the_others() {
     assert_eq!(subscription.cursor(), browser.last_event_id.parse().unwrap());
 }
 
-/// What the client said of a channel stands until that is open.
+/// The client's position in a channel stays until that channel is open.
 #[test]
-fn one_channel_that_is_not_open_stays_where_the_client_was() {
+fn a_channel_that_is_not_open_stays_at_the_clients_position() {
     let (hub, broker) = late_hub();
     broker.open("a");
     broker.open("b");
@@ -159,8 +158,8 @@ fn one_channel_that_is_not_open_stays_where_the_client_was() {
 fn a_reset_is_decided_once_the_channel_is_open() {
     let (hub, broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::After(b"00c0ffee1234.1".to_vec())).unwrap();
-    // Without its id given back, a client that follows the standard to the letter would forget it here, and one that is
-    // cut before the channel opens would come back with none.
+    // Without its id, a client that follows the standard to the letter would forget it here, and a client that is cut before
+    // the channel opens would return without one.
     assert_eq!(subscription.first_block(FirstBlock::default()), ": tidecast\nretry: 3000\nid: 00c0ffee1234.1\n\n");
     assert_eq!(subscription.cursor().to_string(), "00c0ffee1234.1", "what it said itself is all that is known");
     broker.open("sse");
@@ -181,7 +180,7 @@ fn a_program_waits_too() {
 }
 
 #[test]
-fn closing_ends_a_subscription_that_waits() {
+fn closing_ends_a_waiting_subscription() {
     let (hub, _broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
     subscription.first_block(FirstBlock::default());
@@ -199,7 +198,7 @@ fn a_broker_that_may_wait_needs_a_future() {
 }
 
 #[test]
-fn the_broker_is_told_when_nobody_has_read_a_channel_for_a_second() {
+fn the_broker_is_told_when_a_channel_has_had_no_reader_for_a_second() {
     let broker = Arc::new(Late::default());
     let clock = Arc::new(tidecast::clock::ManualClock::default());
     let hub = Hub::builder().broker(broker.clone()).clock(clock.clone()).build();

@@ -1,4 +1,4 @@
-//! What a program is given back of an event: all that was published, also what the wire does not tell.
+//! Events that a program gets back: with every field that was published, even those that the wire does not show.
 
 use serde_json::value::RawValue;
 use tidecast::{Delivery, Event, Hub, Start, broker::History};
@@ -8,7 +8,7 @@ use crate::{
     support::{name, now, ready_next},
 };
 
-/// Both are `17` on the wire.
+/// Returns two events that are `17` on the wire.
 fn number_and_text() -> [Event; 2] {
     let raw = RawValue::from_string("17".to_owned()).expect("it is JSON");
     [Event::raw_json(raw), Event::text("17")]
@@ -18,7 +18,7 @@ fn are_json(history: &History) -> Vec<bool> {
     history.events.iter().map(|past| past.event.data_json().is_some()).collect()
 }
 
-/// Who is to give JSON loaded and text as text, as Flask-SSE does, can't tell by the bytes.
+/// A program that must load JSON and pass text on, as Flask-SSE does, can't tell them apart by the bytes.
 #[test]
 fn a_value_and_a_text_of_the_same_bytes_are_told_apart() {
     let hub = Hub::new();
@@ -51,7 +51,7 @@ fn a_page_of_the_brokers_history_tells_them_apart_too() {
 }
 
 #[test]
-fn an_event_comes_back_with_its_own_id_and_without_one_that_is_its_position() {
+fn an_event_returns_with_its_own_id_and_without_one_that_is_its_position() {
     let hub = Hub::new();
     let mut subscription = hub.subscribe(["a", "b"], Start::Live).unwrap();
     hub.publish_now("b", Event::text("one").with_type("greeting").unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! A publisher whose subscribers differ: who gets what, who is there, and how it ends.
+//! A publisher whose subscribers differ: who gets which event, who is there, and how feeds end.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn say<P>(publisher: &Publisher<P>, channel: &str, data: &str) -> usize {
     publisher.publish_now([channel], Event::text(data)).expect("it is small, and nobody waits")
 }
 
-/// The data of all that is ready.
+/// Returns the data of everything that is ready.
 fn read(feed: &mut Feed) -> Vec<String> {
     decode(&feed_bytes(feed)).into_iter().map(|message| message.data).collect()
 }
@@ -24,7 +24,7 @@ fn there<P: Copy>(publisher: &Publisher<P>, channels: &[&str]) -> Vec<P> {
 }
 
 #[test]
-fn everybody_in_a_channel_gets_what_is_published_there_in_order() {
+fn every_subscriber_of_a_channel_gets_its_events_in_order() {
     let publisher = Publisher::new();
     assert_eq!(say(&publisher, "chat", "to nobody"), 0);
     let mut feeds: Vec<_> = (0..3).map(|_| join(&publisher, &["chat"], ())).collect();
@@ -38,7 +38,7 @@ fn everybody_in_a_channel_gets_what_is_published_there_in_order() {
 }
 
 #[test]
-fn who_is_in_several_channels_gets_what_is_published_to_each() {
+fn a_subscriber_of_several_channels_gets_the_events_of_each() {
     let publisher = Publisher::new();
     let (mut a, mut b, mut both) =
         (join(&publisher, &["a"], ()), join(&publisher, &["b"], ()), join(&publisher, &["a", "b"], ()));
@@ -65,7 +65,7 @@ fn there_is_a_copy_for_each_place_in_the_channels() {
 }
 
 #[test]
-fn an_event_may_be_made_for_each_of_those_who_are_there() {
+fn an_event_may_be_made_for_each_subscriber() {
     let publisher = Publisher::new();
     let (mut one, mut two) = (join(&publisher, &["a"], 1), join(&publisher, &["a"], 2));
     let copies = publisher.publish_with_now(["a"], |number: &i32| {
@@ -92,9 +92,9 @@ impl From<Error> for Mine {
     }
 }
 
-/// As if each were given its event when it is made: who came before the error has it.
+/// The subscribers before the error get their events.
 #[test]
-fn an_error_reaches_the_publisher_and_keeps_the_event_from_those_after_it() {
+fn an_error_reaches_the_publisher_and_keeps_the_event_from_later_subscribers() {
     let publisher = Publisher::new();
     let mut feeds: Vec<_> = (1..=3).map(|number| join(&publisher, &["a"], number)).collect();
     let mut asked = Vec::new();
@@ -109,7 +109,7 @@ fn an_error_reaches_the_publisher_and_keeps_the_event_from_those_after_it() {
 }
 
 #[test]
-fn what_is_made_may_itself_be_too_large() {
+fn an_event_that_was_made_may_be_too_large() {
     let limits = Limits { event_data_bytes_max: 4, ..Limits::default() };
     let publisher = Publisher::with_limits(limits);
     let mut feeds: Vec<_> = (4..=5).map(|bytes| join(&publisher, &["a"], bytes)).collect();
@@ -120,7 +120,7 @@ fn what_is_made_may_itself_be_too_large() {
     assert!(publisher.publish_now(["a"], Event::text("five!")).unwrap_err().is_too_large());
 }
 
-/// No lock is held while it runs, so it can't meet itself.
+/// No lock is held while the function runs, so it can't block itself.
 #[test]
 fn the_function_may_use_the_publisher() {
     let publisher = Publisher::new();
@@ -139,7 +139,7 @@ fn the_function_may_use_the_publisher() {
 }
 
 #[test]
-fn initial_data_comes_first_and_to_the_newcomer_alone() {
+fn initial_events_come_first_and_to_the_new_subscriber_alone() {
     let publisher = Publisher::new();
     let mut before = join(&publisher, &["a"], ());
     let initial = vec![Event::text("one"), Event::text("two").with_type("state").unwrap()];
@@ -158,7 +158,7 @@ fn initial_data_comes_first_and_to_the_newcomer_alone() {
 }
 
 #[test]
-fn what_can_not_be_is_refused() {
+fn invalid_names_and_events_are_refused() {
     let publisher = Publisher::<()>::new();
     let subscribe = |channel: &str, initial: Vec<Event>| {
         publisher.subscribe([channel], (), FeedOptions { initial, ..FeedOptions::default() })
@@ -174,7 +174,7 @@ fn what_can_not_be_is_refused() {
 }
 
 #[test]
-fn on_the_wire_an_event_is_what_a_hub_sends_without_a_position() {
+fn on_the_wire_an_event_is_as_a_hub_sends_it_without_a_position() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, &["a"], ());
     say(&publisher, "a", " two\r\nlines\n");
@@ -188,7 +188,7 @@ fn on_the_wire_an_event_is_what_a_hub_sends_without_a_position() {
 }
 
 #[test]
-fn whoever_has_gone_is_removed_with_what_was_known_about_it() {
+fn a_subscriber_that_has_left_is_removed_with_its_properties() {
     let publisher = Publisher::new();
     let known = Arc::new("ada");
     let feed = join(&publisher, &["a", "b"], known.clone());
@@ -202,7 +202,7 @@ fn whoever_has_gone_is_removed_with_what_was_known_about_it() {
     assert!(format!("{publisher:?}").contains("channels: 0, subscribers: 0"), "{publisher:?}");
 }
 
-/// What is known about a subscriber is the program's own, and may do anything as it goes.
+/// Properties are the program's own, and may do anything when they are dropped.
 struct Farewell(Publisher<Option<Self>>);
 
 impl Drop for Farewell {
@@ -212,7 +212,7 @@ impl Drop for Farewell {
 }
 
 #[test]
-fn what_was_known_about_somebody_may_use_the_publisher_as_it_goes() {
+fn properties_may_use_the_publisher_when_they_are_dropped() {
     let publisher = Publisher::new();
     let mut stays = join(&publisher, &["a"], None);
     drop(join(&publisher, &["a"], Some(Farewell(publisher.clone()))));
@@ -224,7 +224,7 @@ fn what_was_known_about_somebody_may_use_the_publisher_as_it_goes() {
 }
 
 #[test]
-fn who_is_unsubscribed_gets_no_more_and_does_not_end() {
+fn an_unsubscribed_subscriber_gets_no_more_and_its_feed_does_not_end() {
     let publisher = Publisher::new();
     let mut feeds: Vec<_> = [1, 2, 1].into_iter().map(|number| join(&publisher, &["a", "b"], number)).collect();
     say(&publisher, "a", "before");
@@ -239,7 +239,7 @@ fn who_is_unsubscribed_gets_no_more_and_does_not_end() {
     assert_eq!(publisher.unsubscribe(["a", "b"], |_| true).unwrap(), 4);
     assert_eq!(publisher.unsubscribe(["a", "b"], |_| true).unwrap(), 0);
     assert_eq!(say(&publisher, "a", "x") + say(&publisher, "b", "x"), 0);
-    // Whoever served such a stream would else wait for its end for ever.
+    // Otherwise a server would wait for the end of such a stream for ever.
     publisher.close();
     for feed in &mut feeds {
         assert!(now(feed.next()).is_none());
@@ -247,7 +247,7 @@ fn who_is_unsubscribed_gets_no_more_and_does_not_end() {
 }
 
 #[test]
-fn closing_ends_the_feeds_after_what_they_have_and_the_publisher_goes_on() {
+fn closing_ends_the_feeds_after_their_events_and_the_publisher_continues() {
     let publisher = Publisher::new();
     let options = FeedOptions { initial: vec![Event::text("hello")], ..FeedOptions::default() };
     let mut feed = publisher.subscribe(["a"], 1, options).unwrap();
@@ -264,9 +264,9 @@ fn closing_ends_the_feeds_after_what_they_have_and_the_publisher_goes_on() {
     assert_eq!(read(&mut later), ["anew"]);
 }
 
-/// A server that stops waits for every stream, also for one that begins as it is closed.
+/// A server that stops waits for every stream, even for one that begins as it is closed.
 #[test]
-fn closed_for_good_it_ends_whatever_begins_later() {
+fn closed_for_good_it_ends_every_later_feed() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, &["a"], 1);
     say(&publisher, "a", "last words");
@@ -281,7 +281,7 @@ fn closed_for_good_it_ends_whatever_begins_later() {
 }
 
 #[test]
-fn the_feeds_end_with_the_last_who_could_publish() {
+fn the_feeds_end_with_the_last_handle() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, &["a"], ());
     let clone = publisher.clone();
@@ -293,7 +293,7 @@ fn the_feeds_end_with_the_last_who_could_publish() {
 }
 
 #[test]
-fn how_much_waits_for_somebody_can_be_asked() {
+fn the_number_of_unread_events_is_known() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, &["a"], "ada");
     let who = publisher.subscribers(["a"]).unwrap().remove(0);

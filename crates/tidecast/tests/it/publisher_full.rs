@@ -1,4 +1,4 @@
-//! What becomes of events for a subscriber that does not read: the oldest go, its feed ends, or who publishes waits.
+//! Events for a subscriber that does not read: the oldest are dropped, its feed ends, or the publish waits.
 
 use std::{
     pin::{Pin, pin},
@@ -22,7 +22,7 @@ fn say_numbers(publisher: &Publisher, numbers: std::ops::RangeInclusive<u32>) {
     }
 }
 
-/// The data of all that is ready.
+/// Returns the data of everything that is ready.
 fn read(feed: &mut Feed) -> Vec<String> {
     decode(&feed_bytes(feed)).into_iter().map(|message| message.data).collect()
 }
@@ -30,7 +30,7 @@ fn read(feed: &mut Feed) -> Vec<String> {
 const MISSED_TWO: &str = r#"{"missed":2,"reason":"too-slow"}"#;
 
 #[test]
-fn the_oldest_go_and_their_number_is_told_in_their_place() {
+fn the_oldest_are_dropped_and_their_number_is_told_in_their_place() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, WhenFull::DropOldest, 3, usize::MAX);
     let mut reads = join(&publisher, WhenFull::DropOldest, 3, usize::MAX);
@@ -41,13 +41,13 @@ fn the_oldest_go_and_their_number_is_told_in_their_place() {
     assert_eq!(String::from_utf8(feed_bytes(&mut feed)).unwrap(), sent);
     assert_eq!(read(&mut reads), ["4", "5"], "another's slowness is none of its business");
 
-    // Once: what follows is complete.
+    // Once: the events that follow are complete.
     say_numbers(&publisher, 6..=8);
     assert_eq!(read(&mut feed), ["6", "7", "8"]);
 }
 
 #[test]
-fn what_is_missing_is_told_also_where_events_are_read_one_by_one() {
+fn missed_events_are_told_even_if_events_are_read_one_by_one() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, WhenFull::DropOldest, 1, usize::MAX);
     say_numbers(&publisher, 1..=3);
@@ -58,9 +58,9 @@ fn what_is_missing_is_told_also_where_events_are_read_one_by_one() {
 }
 
 #[test]
-fn bytes_are_a_bound_as_well_and_the_newest_event_never_goes() {
+fn bytes_are_a_limit_as_well_and_the_newest_event_is_never_dropped() {
     let publisher = Publisher::new();
-    // A frame of a digit has nine bytes.
+    // The frame of a digit has nine bytes.
     let mut feed = join(&publisher, WhenFull::DropOldest, usize::MAX, 18);
     say_numbers(&publisher, 1..=4);
     assert_eq!(read(&mut feed), [MISSED_TWO, "3", "4"]);
@@ -73,7 +73,7 @@ fn bytes_are_a_bound_as_well_and_the_newest_event_never_goes() {
 }
 
 #[test]
-fn a_feed_that_is_to_end_does_so_after_what_it_has_to_read() {
+fn a_feed_that_ends_when_full_does_so_after_its_unread_events() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, WhenFull::End, 2, usize::MAX);
     let mut reads = join(&publisher, WhenFull::End, 2, usize::MAX);
@@ -94,14 +94,14 @@ fn a_feed_that_is_to_end_does_so_after_what_it_has_to_read() {
 
 type Publishing<'a> = Pin<&'a mut dyn Future<Output = Result<usize>>>;
 
-/// A publish that is under way, and whether it was woken.
+/// A publish in progress, and whether it was woken.
 struct Under<'a> {
     publishing: Publishing<'a>,
     woken: Arc<Woken>,
 }
 
 impl<'a> Under<'a> {
-    /// Begins one that has to wait.
+    /// Starts a publish that has to wait.
     fn way(publishing: Publishing<'a>) -> Self {
         let mut under = Self { publishing, woken: Arc::default() };
         assert_eq!(under.poll(), None);
@@ -117,7 +117,7 @@ impl<'a> Under<'a> {
         }
     }
 
-    /// It was woken once, and is done.
+    /// Checks that it was woken once, and completes it.
     fn done(mut self) -> usize {
         assert_eq!(self.woken.count(), 1);
         self.poll().expect("there is room")
@@ -125,7 +125,7 @@ impl<'a> Under<'a> {
 }
 
 #[test]
-fn who_publishes_waits_for_room_and_meanwhile_nobody_has_the_event() {
+fn a_publish_waits_for_room_and_meanwhile_nobody_has_the_event() {
     let publisher = Publisher::new();
     let mut other = join(&publisher, WhenFull::DropOldest, 10, usize::MAX);
     let mut feed = join(&publisher, WhenFull::Wait, 2, usize::MAX);
@@ -143,7 +143,7 @@ fn who_publishes_waits_for_room_and_meanwhile_nobody_has_the_event() {
 }
 
 #[test]
-fn a_publish_that_is_dropped_has_published_nothing() {
+fn a_dropped_publish_has_published_nothing() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, WhenFull::Wait, usize::MAX, 9);
     say_numbers(&publisher, 1..=1);
@@ -159,7 +159,7 @@ fn a_publish_that_is_dropped_has_published_nothing() {
 }
 
 #[test]
-fn whoever_waits_goes_on_where_the_reader_leaves_or_is_closed() {
+fn a_waiting_publish_continues_if_the_reader_leaves_or_is_closed() {
     let publisher = Publisher::new();
     let feed = join(&publisher, WhenFull::Wait, 1, usize::MAX);
     say_numbers(&publisher, 1..=1);
@@ -178,7 +178,7 @@ fn whoever_waits_goes_on_where_the_reader_leaves_or_is_closed() {
 }
 
 #[test]
-fn several_that_wait_all_go_on_in_turn() {
+fn several_waiting_publishes_continue_in_turn() {
     let publisher = Publisher::new();
     let mut feed = join(&publisher, WhenFull::Wait, 1, usize::MAX);
     say_numbers(&publisher, 1..=1);
@@ -195,9 +195,9 @@ fn several_that_wait_all_go_on_in_turn() {
     assert_eq!(read(&mut feed), ["3"]);
 }
 
-/// Room for one is room for all the copies of one publish: it could else never be published.
+/// Room for one copy is room for all copies of one publish. Otherwise they could never be published.
 #[test]
-fn several_copies_for_one_that_is_waited_for_come_at_once() {
+fn several_copies_for_a_subscriber_that_is_waited_for_come_at_once() {
     let publisher = Publisher::new();
     let options = FeedOptions { when_full: WhenFull::Wait, events_max: 1, ..FeedOptions::default() };
     let mut feed = publisher.subscribe(["a", "b", "c"], (), options).unwrap();

@@ -1,4 +1,4 @@
-//! Real threads that publish to feeds, read them, come and go: one order for all, and nothing lost in silence.
+//! Real threads that publish to feeds, read them, come and leave: one order for all, and no event is lost in silence.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -17,7 +17,7 @@ fn options(when_full: WhenFull, events_max: usize) -> FeedOptions {
 }
 
 #[test]
-fn all_who_are_waited_for_get_everything_in_the_same_order() {
+fn subscribers_that_are_waited_for_get_every_event_in_the_same_order() {
     let publisher = Publisher::new();
     let feeds: Vec<_> =
         (0..3).map(|_| publisher.subscribe(["a", "b"], (), options(WhenFull::Wait, 4)).unwrap()).collect();
@@ -59,9 +59,9 @@ fn all_who_are_waited_for_get_everything_in_the_same_order() {
     }
 }
 
-/// Frames and what was missed add up to what was published, whatever the reader was too slow for.
+/// Frames and missed events add up to the published ones, however slow the reader was.
 #[test]
-fn what_is_dropped_is_counted_and_the_rest_is_in_order() {
+fn dropped_events_are_counted_and_the_rest_is_in_order() {
     let publisher = Publisher::new();
     let feeds: Vec<_> = [1, 7, 100]
         .into_iter()
@@ -92,7 +92,7 @@ fn what_is_dropped_is_counted_and_the_rest_is_in_order() {
 }
 
 #[test]
-fn who_comes_and_goes_while_others_publish_leaves_nothing_behind() {
+fn subscribers_that_come_and_leave_during_publishes_leave_nothing_behind() {
     let publisher = Publisher::new();
     thread::scope(|scope| {
         let visitors: Vec<_> = (0..4)
@@ -103,7 +103,7 @@ fn who_comes_and_goes_while_others_publish_leaves_nothing_behind() {
                     for visit in 0..300 {
                         let mut feed = publisher.subscribe(["a", "b"], visitor, options(when_full, 2)).unwrap();
                         for _ in 0..visit % 4 {
-                            // Without waiting, as it may be this one that would be waited for.
+                            // Without waiting, because it may be this one that would be waited for.
                             let _ = publisher.publish_now(["a"], Event::text("x"));
                             feed_bytes(&mut feed);
                             publisher.unsubscribe(["b"], |who| *who == visitor).unwrap();

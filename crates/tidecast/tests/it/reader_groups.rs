@@ -1,4 +1,4 @@
-//! Streams that stand at taps: what they read, whom a channel tells, and what is counted.
+//! Streams in reader groups: what they read, when they are woken, and what is counted.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tidecast::{
 
 use crate::{
     far::far_hub,
-    stream::Rung,
+    stream::Wakes,
     support::{decode, forget, hub_with, name, numbers, publish, publish_numbers, ready_bytes, secs, told},
 };
 
@@ -20,124 +20,124 @@ fn opened(hub: &Hub, channels: &[&str]) -> Subscription {
     subscription
 }
 
-fn taps() -> (ReaderGroups, Arc<Rung>) {
-    let rung = Arc::new(Rung::default());
-    (ReaderGroups::new(rung.clone()), rung)
+fn new_groups() -> (ReaderGroups, Arc<Wakes>) {
+    let wakes = Arc::new(Wakes::default());
+    (ReaderGroups::new(wakes.clone()), wakes)
 }
 
-fn text(tapped: &GroupRead) -> &str {
-    let GroupRead::Frames { bytes, .. } = tapped else { panic!("{tapped:?}") };
+fn text(read: &GroupRead) -> &str {
+    let GroupRead::Frames { bytes, .. } = read else { panic!("{read:?}") };
     str::from_utf8(bytes).expect("it is text")
 }
 
 #[test]
-fn what_is_read_at_a_spot_is_what_a_subscription_reads() {
+fn a_group_reads_what_a_subscription_reads() {
     let hub = Hub::new();
     let mut beside = opened(&hub, &["a"]);
-    let (mut taps, _rung) = taps();
-    let (key, spot) = taps.attach(opened(&hub, &["a"])).unwrap();
-    assert!(matches!(taps.read(key, spot, 1000), GroupRead::CaughtUp));
+    let (mut groups, _rung) = new_groups();
+    let (key, cursor) = groups.attach(opened(&hub, &["a"])).unwrap();
+    assert!(matches!(groups.read(key, cursor, 1000), GroupRead::CaughtUp));
     publish_numbers(&hub, "a", 1..=3);
-    let read = taps.read(key, spot, 1000);
+    let read = groups.read(key, cursor, 1000);
     assert_eq!(text(&read).as_bytes(), ready_bytes(&mut beside, 1000));
     let GroupRead::Frames { next, count, .. } = read else { panic!("frames") };
     assert_eq!(count, 3);
-    assert!(matches!(taps.read(key, next, 1000), GroupRead::CaughtUp));
-    // At least one frame, whatever the bound.
-    let GroupRead::Frames { count, .. } = taps.read(key, spot, 1) else { panic!("a frame") };
+    assert!(matches!(groups.read(key, next, 1000), GroupRead::CaughtUp));
+    // At least one frame, whatever the limit.
+    let GroupRead::Frames { count, .. } = groups.read(key, cursor, 1) else { panic!("a frame") };
     assert_eq!(count, 1);
 }
 
 #[test]
-fn what_was_published_before_it_came_to_the_tap_is_still_to_be_read() {
+fn events_from_before_a_reader_was_attached_are_still_unread() {
     let hub = Hub::new();
     let subscription = opened(&hub, &["a"]);
     publish(&hub, "a", "before");
-    let (mut taps, rung) = taps();
-    let (key, spot) = taps.attach(subscription).unwrap();
-    assert_eq!(rung.count(), 0);
-    assert!(text(&taps.read(key, spot, 1000)).contains("data: before\nid: "));
+    let (mut groups, wakes) = new_groups();
+    let (key, cursor) = groups.attach(subscription).unwrap();
+    assert_eq!(wakes.count(), 0);
+    assert!(text(&groups.read(key, cursor, 1000)).contains("data: before\nid: "));
 }
 
 #[test]
-fn a_channel_tells_a_mailbox_once_however_many_stand_there() {
+fn a_channel_wakes_a_group_once_however_many_readers_it_has() {
     let hub = Hub::new();
-    let (mut taps, rung) = taps();
-    let keys: Vec<_> = (0..10).map(|_| taps.attach(opened(&hub, &["a"])).unwrap().0).collect();
+    let (mut groups, wakes) = new_groups();
+    let keys: Vec<_> = (0..10).map(|_| groups.attach(opened(&hub, &["a"])).unwrap().0).collect();
     assert!(keys.iter().all(|key| *key == keys[0]));
-    assert_eq!(taps.readers(keys[0]), 10);
-    let (other, _) = taps.attach(opened(&hub, &["b"])).unwrap();
+    assert_eq!(groups.readers(keys[0]), 10);
+    let (other, _) = groups.attach(opened(&hub, &["b"])).unwrap();
     assert_ne!(other, keys[0]);
     let receivers = hub.publish_now("a", tidecast::Event::text("x")).unwrap().receivers;
-    assert_eq!((receivers, rung.count()), (10, 1));
+    assert_eq!((receivers, wakes.count()), (10, 1));
     for _ in &keys {
-        taps.leave(keys[0]);
+        groups.leave(keys[0]);
     }
-    assert_eq!(taps.readers(keys[0]), 0);
+    assert_eq!(groups.readers(keys[0]), 0);
     publish(&hub, "a", "x");
-    assert_eq!(rung.count(), 1, "nobody stands there");
-    // The key is free for another.
-    assert_eq!(taps.attach(opened(&hub, &["c"])).unwrap().0, keys[0]);
+    assert_eq!(wakes.count(), 1, "the group is empty");
+    // The key is free for another channel.
+    assert_eq!(groups.attach(opened(&hub, &["c"])).unwrap().0, keys[0]);
 }
 
 #[test]
-fn who_can_not_stand_is_given_back_as_it_was() {
+fn a_subscription_that_can_not_be_attached_is_returned_as_it_was() {
     let hub = Hub::new();
-    let (mut taps, _rung) = taps();
-    let mut several = *taps.attach(opened(&hub, &["a", "b"])).unwrap_err();
+    let (mut groups, _rung) = new_groups();
+    let mut several = *groups.attach(opened(&hub, &["a", "b"])).unwrap_err();
     // It has not told its id.
-    let unopened = *taps.attach(hub.subscribe(["a"], Start::Live).unwrap()).unwrap_err();
+    let unopened = *groups.attach(hub.subscribe(["a"], Start::Live).unwrap()).unwrap_err();
     // It has a reset to tell.
     let mut due = hub.subscribe(["a"], Start::After("00c0ffee1234.17".into())).unwrap();
     due.first_block(FirstBlock::default());
-    let mut due = *taps.attach(due).unwrap_err();
+    let mut due = *groups.attach(due).unwrap_err();
     publish(&hub, "a", "x");
     assert!(ready_bytes(&mut several, 1000).starts_with(b"data: x\nid: "));
     assert!(ready_bytes(&mut due, 1000).starts_with(b"event: stream-reset\n"));
-    assert!(taps.attach(due).is_ok(), "it was told");
+    assert!(groups.attach(due).is_ok(), "it was told");
     drop((several, unopened));
     assert_eq!(hub.stats().subscriptions, 1);
 }
 
 #[test]
-fn one_that_fell_off_the_log_is_lifted_and_told() {
+fn a_reader_that_fell_behind_the_log_becomes_a_subscription_and_is_told() {
     let (hub, _clock) = hub_with(Limits { log_events_max: 2, ..Limits::default() });
-    let (mut taps, rung) = taps();
-    let (key, spot) = taps.attach(opened(&hub, &["a"])).unwrap();
+    let (mut groups, wakes) = new_groups();
+    let (key, cursor) = groups.attach(opened(&hub, &["a"])).unwrap();
     publish_numbers(&hub, "a", 1..=5);
-    assert!(matches!(taps.read(key, spot, 1000), GroupRead::Lost));
-    let mut lifted = taps.into_subscription(key, spot).unwrap();
-    assert_eq!(taps.readers(key), 0);
+    assert!(matches!(groups.read(key, cursor, 1000), GroupRead::Lost));
+    let mut lifted = groups.into_subscription(key, cursor).unwrap();
+    assert_eq!(groups.readers(key), 0);
     let bytes = String::from_utf8(ready_bytes(&mut lifted, 1000)).unwrap();
     assert!(
         bytes.contains("too-slow") && bytes.contains("data: a4\n") && bytes.contains("\n\ndata: a5\nid: "),
         "{bytes}"
     );
-    // Its bell is its own again.
-    let before = rung.count();
+    // Its ready set is its own again.
+    let before = wakes.count();
     publish(&hub, "a", "x");
-    assert_eq!(rung.count(), before);
+    assert_eq!(wakes.count(), before);
     assert!(ready_bytes(&mut lifted, 1000).starts_with(b"data: x\nid: "));
 }
 
-/// What it has read at the tap is where it goes on in the broker's history.
+/// It continues in the broker's history after the events that it read in the group.
 #[test]
-fn one_that_fell_off_the_log_goes_on_in_history_where_it_stood() {
+fn a_reader_that_fell_behind_the_log_continues_in_the_history() {
     let (hub, _broker) = far_hub(3);
-    let (mut taps, _rung) = taps();
-    let (key, spot) = taps.attach(opened(&hub, &["a"])).unwrap();
+    let (mut groups, _rung) = new_groups();
+    let (key, cursor) = groups.attach(opened(&hub, &["a"])).unwrap();
     publish_numbers(&hub, "a", 1..=2);
-    let GroupRead::Frames { next, .. } = taps.read(key, spot, 1000) else { panic!("frames") };
+    let GroupRead::Frames { next, .. } = groups.read(key, cursor, 1000) else { panic!("frames") };
     publish_numbers(&hub, "a", 3..=9);
-    assert!(matches!(taps.read(key, next, 1000), GroupRead::Lost));
-    let mut lifted = taps.into_subscription(key, next).unwrap();
+    assert!(matches!(groups.read(key, next, 1000), GroupRead::Lost));
+    let mut lifted = groups.into_subscription(key, next).unwrap();
     let told: Vec<_> = decode(&ready_bytes(&mut lifted, 1000)).iter().map(told).collect();
     assert_eq!(told, numbers("a", 3..=9));
 }
 
-/// At a tap nothing is passed over, and one that resumes is not to be sent what was foreign before it came.
+/// A group skips nothing, and a reader that resumes must not get foreign events from before it came.
 #[test]
-fn who_has_to_pass_over_something_foreign_can_not_stand() {
+fn a_subscription_that_must_skip_a_foreign_event_can_not_be_attached() {
     let (hub, broker) = far_hub(100);
     let _other = opened(&hub, &["a"]);
     let first = publish(&hub, "a", "a1");
@@ -145,30 +145,30 @@ fn who_has_to_pass_over_something_foreign_can_not_stand() {
     publish(&hub, "a", "a2");
     let mut resumed = hub.subscribe(["a"], Start::After(first.to_string().into())).unwrap();
     resumed.first_block(FirstBlock::default());
-    let (mut taps, _rung) = taps();
-    let mut resumed = *taps.attach(resumed).unwrap_err();
+    let (mut groups, _rung) = new_groups();
+    let mut resumed = *groups.attach(resumed).unwrap_err();
     assert_eq!(decode(&ready_bytes(&mut resumed, 1000)).iter().map(told).collect::<Vec<_>>(), ["a2"]);
-    assert!(taps.attach(resumed).is_ok());
+    assert!(groups.attach(resumed).is_ok());
 }
 
 #[test]
-fn a_channel_that_is_forgotten_tells_the_mailbox() {
+fn a_channel_that_is_deleted_wakes_its_group() {
     let hub = Hub::new();
-    let (mut taps, rung) = taps();
+    let (mut groups, wakes) = new_groups();
     publish(&hub, "a", "x");
-    let (key, spot) = taps.attach(opened(&hub, &["a"])).unwrap();
+    let (key, cursor) = groups.attach(opened(&hub, &["a"])).unwrap();
     assert!(forget(&hub, "a"));
-    assert_eq!(rung.count(), 1);
-    assert!(matches!(taps.read(key, spot, 1000), GroupRead::Lost));
-    let bytes = ready_bytes(&mut taps.into_subscription(key, spot).unwrap(), 1000);
+    assert_eq!(wakes.count(), 1);
+    assert!(matches!(groups.read(key, cursor, 1000), GroupRead::Lost));
+    let bytes = ready_bytes(&mut groups.into_subscription(key, cursor).unwrap(), 1000);
     assert!(String::from_utf8(bytes).unwrap().contains("restarted"));
 }
 
 #[test]
-fn who_stands_at_a_tap_is_counted_as_a_subscriber_and_keeps_its_channel() {
+fn a_reader_in_a_group_is_counted_as_a_subscriber_and_keeps_its_channel() {
     let (hub, clock) = hub_with(Limits::default());
-    let (mut taps, _rung) = taps();
-    let (key, spot) = taps.attach(opened(&hub, &["a"])).unwrap();
+    let (mut groups, _rung) = new_groups();
+    let (key, cursor) = groups.attach(opened(&hub, &["a"])).unwrap();
     let stats = hub.stats();
     assert_eq!((stats.subscribed, stats.subscriptions, stats.channel_readers), (1, 1, 1));
     assert_eq!(hub.channel(&name("a")).unwrap().subscribers, 1);
@@ -176,11 +176,11 @@ fn who_stands_at_a_tap_is_counted_as_a_subscriber_and_keeps_its_channel() {
     hub.sweep();
     assert!(hub.channel(&name("a")).is_some(), "it is read");
     publish(&hub, "a", "x");
-    let GroupRead::Frames { bytes, count, .. } = taps.read(key, spot, 1000) else { panic!("frames") };
+    let GroupRead::Frames { bytes, count, .. } = groups.read(key, cursor, 1000) else { panic!("frames") };
     assert_eq!(hub.stats().delivered, 0);
-    taps.count_delivered(key, count.into(), bytes.len() as u64);
+    groups.count_delivered(key, count.into(), bytes.len() as u64);
     assert_eq!((hub.stats().delivered, hub.stats().delivered_bytes), (1, bytes.len() as u64));
-    taps.leave(key);
+    groups.leave(key);
     assert_eq!((hub.stats().subscriptions, hub.stats().channel_readers), (0, 0));
     for _ in 0..2 {
         clock.advance(secs(3600));
@@ -190,24 +190,24 @@ fn who_stands_at_a_tap_is_counted_as_a_subscriber_and_keeps_its_channel() {
 }
 
 #[test]
-fn taps_that_go_have_their_readers_leave() {
+fn readers_leave_when_their_groups_are_dropped() {
     let hub = Hub::new();
-    let (mut taps, _rung) = taps();
+    let (mut groups, _rung) = new_groups();
     for channel in ["a", "a", "b"] {
-        taps.attach(opened(&hub, &[channel])).unwrap();
+        groups.attach(opened(&hub, &[channel])).unwrap();
     }
     assert_eq!(hub.stats().subscriptions, 3);
-    drop(taps);
+    drop(groups);
     assert_eq!((hub.stats().subscriptions, hub.stats().channel_readers), (0, 0));
 }
 
 #[test]
-fn the_end_of_the_hub_is_told_after_what_was_published() {
+fn a_group_reads_the_last_events_before_the_end_of_the_hub() {
     let hub = Hub::new();
-    let (mut taps, rung) = taps();
-    let (key, spot) = taps.attach(opened(&hub, &["a"])).unwrap();
+    let (mut groups, wakes) = new_groups();
+    let (key, cursor) = groups.attach(opened(&hub, &["a"])).unwrap();
     publish(&hub, "a", "last");
     hub.close();
-    assert!(rung.count() > 1 && hub.is_closed());
-    assert!(text(&taps.read(key, spot, 1000)).contains("data: last\nid: "));
+    assert!(wakes.count() > 1 && hub.is_closed());
+    assert!(text(&groups.read(key, cursor, 1000)).contains("data: last\nid: "));
 }

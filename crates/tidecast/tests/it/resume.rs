@@ -1,12 +1,12 @@
-//! Coming back: by position, by cursor, by an id of the publisher's own, by nothing at all. One named case each; what
-//! happens where events are missing is in [`resume_resets`](crate::resume_resets).
+//! Resuming by position, by cursor, by a publisher's own id, and without an id: one case for each. Cases with missing events
+//! are in [`resume_resets`](crate::resume_resets).
 
 use tidecast::{Delivery, Hub, Limits, Position, Start, wire::FirstBlock};
 
 use crate::support::{Browser, decode, hub_with, publish, publish_with_id, ready_bytes, ready_next, told};
 
 #[test]
-fn a_live_subscription_gets_what_is_published_from_now_on() {
+fn a_live_subscription_gets_the_events_from_now_on() {
     let hub = Hub::new();
     publish(&hub, "sse", "before");
     let mut browser = Browser::connected(&hub, &["sse"]);
@@ -91,7 +91,7 @@ fn a_channel_that_is_named_twice_counts_once() {
 }
 
 #[test]
-fn an_empty_id_is_none() {
+fn an_empty_id_is_no_id() {
     let hub = Hub::new();
     publish(&hub, "sse", "before");
     let mut browser = Browser::new(&hub, &["sse"]);
@@ -100,7 +100,7 @@ fn an_empty_id_is_none() {
 }
 
 #[test]
-fn the_start_of_a_channel_without_a_log_is_the_start_of_the_one_it_gets() {
+fn the_start_of_a_channel_without_a_log_is_the_start_of_its_log() {
     let hub = Hub::new();
     publish(&hub, "b", "one");
     publish(&hub, "b", "two");
@@ -110,7 +110,7 @@ fn the_start_of_a_channel_without_a_log_is_the_start_of_the_one_it_gets() {
 }
 
 #[test]
-fn the_newest_events_come_oldest_first_and_then_what_is_live() {
+fn the_newest_events_come_oldest_first_and_then_the_live_ones() {
     let hub = Hub::new();
     for number in 0..5 {
         publish(&hub, "sse", &number.to_string());
@@ -155,7 +155,7 @@ fn the_newest_of_several_channels_are_counted_for_each() {
 }
 
 #[test]
-fn an_opening_event_where_the_page_asked_for_one() {
+fn a_page_gets_an_opening_event_if_it_asks_for_one() {
     let hub = Hub::new();
     let at = publish(&hub, "sse", "before");
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
@@ -169,7 +169,7 @@ fn an_opening_event_where_the_page_asked_for_one() {
 }
 
 #[test]
-fn a_program_resumes_by_the_cursor_of_what_it_took() {
+fn a_program_resumes_by_the_cursor_of_its_last_event() {
     let hub = Hub::new();
     let mut subscription = hub.subscribe(["a", "b"], Start::Live).unwrap();
     publish_with_id(&hub, "a", "one", "own");

@@ -1,6 +1,6 @@
-//! Publishers that use an id twice, give an event the position of another as its id, or one of another channel; and a
-//! client that comes back with any id that it ever saw, or made up. It gets everything behind the newest event that it may
-//! have stood at, or is told first and gets what was kept, in order to the end: never less.
+//! Publishers that use an id twice, or give an event the position of another event or channel as its id; and clients that
+//! return with any id that they saw or made up. A client gets every event after the newest one with that id, or is told first
+//! and gets the kept events, in order to the end: never less.
 
 use proptest::prelude::*;
 use tidecast::{Hub, Limits, Position, STREAM_RESET, Start};
@@ -12,15 +12,15 @@ use crate::{
 
 #[derive(Debug, Clone)]
 enum Id {
-    /// None of its own: its position.
+    /// No own id: the position.
     None,
     /// One of a few.
     OneOf(usize),
-    /// Of the log's present epoch, at this offset.
+    /// A position in the log's present epoch, at this offset.
     Here(u64),
-    /// Of another channel's.
+    /// A position of another channel.
     There(u64),
-    /// Of an epoch that nobody has.
+    /// A position of an unknown epoch.
     Nowhere(u64),
 }
 
@@ -34,7 +34,7 @@ fn any_id() -> impl Strategy<Value = Id> {
     ]
 }
 
-/// Comes back with `id`: the events that it gets, and the reason of the reset before them.
+/// Returns with `id`, and returns the events that follow and the reason of the reset before them.
 fn resumed(hub: &Hub, id: &str) -> (Vec<usize>, Option<String>) {
     let mut browser = Browser::new(hub, &["sse"]);
     browser.connect_from(Start::After(id.into()));
@@ -51,7 +51,7 @@ fn resumed(hub: &Hub, id: &str) -> (Vec<usize>, Option<String>) {
     (events, reset)
 }
 
-/// Publishes events with these ids, and comes back with each. `kept` is how many of the newest are kept at all.
+/// Publishes events with these ids, and returns with each. `kept` is how many of the newest events are kept.
 fn check(hub: &Hub, ids: &[Id], kept: usize) -> Result<(), TestCaseError> {
     let there = publish(hub, "other", "x");
     let first = publish(hub, "sse", "0");
@@ -62,7 +62,7 @@ fn check(hub: &Hub, ids: &[Id], kept: usize) -> Result<(), TestCaseError> {
         Id::There(offset) => Some(Position { offset: *offset, ..there }.to_string()),
         Id::Nowhere(offset) => Some(format!("00c0ffee1234.{offset}")),
     };
-    // What a client has for its last id once it has read each of them, and whether it is of the publisher's own.
+    // The last id of a client after each event, and whether it is the publisher's own.
     let mut seen = vec![(first.to_string(), false)];
     for (number, id) in (1..).zip(ids) {
         let data = number.to_string();
@@ -80,11 +80,11 @@ fn check(hub: &Hub, ids: &[Id], kept: usize) -> Result<(), TestCaseError> {
         let begins = events.first().copied().unwrap_or(count);
         prop_assert_eq!(&events, &(begins..count).collect::<Vec<_>>(), "in order to the end, after {}", id);
         for (at, (other, is_own)) in seen.iter().enumerate() {
-            // An own id whose event is gone can't be told from one that was used once.
+            // An own id whose first event is gone can't be told from one that was used once.
             if other == id && (at >= oldest || !is_own) {
                 let whole = begins == at + 1;
                 prop_assert!(whole || reset.is_some(), "{} at {}: {:?}", id, at, events);
-                // Of an epoch that nobody has, what comes is what the log has.
+                // After an unknown epoch, the log's events follow.
                 let is_all = begins <= at + 1 || begins <= oldest || reset.as_deref() == Some("restarted");
                 prop_assert!(is_all, "{} at {}: {:?} {:?}", id, at, events, reset);
             }
@@ -107,10 +107,10 @@ proptest! {
         check(&hub, &ids, log_events_max)?;
     }
 
-    /// The log has the newest alone, and the broker's history all.
+    /// The log has only the newest events, and the broker's history has all.
     #[test]
     fn with_a_brokers_history(log_events_max in 1..8_usize, ids in prop::collection::vec(any_id(), 0..10)) {
-        // What is a position of the log is not looked up in history as an id too.
+        // An id that is a position of the log is not searched for in the history.
         let ids: Vec<_> = ids.into_iter().filter(|id| !matches!(id, Id::Here(_))).collect();
         let (hub, _) = far_hub(log_events_max);
         let _reader = hub.subscribe(["sse"], Start::Live).unwrap();

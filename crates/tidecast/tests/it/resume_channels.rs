@@ -1,6 +1,6 @@
-//! A client that comes back with its channels in any order, with some more and some fewer: what its id says of a channel is
-//! found whatever the order, and a channel of which it says nothing begins live. Channels that start over or are forgotten
-//! meanwhile are told, or repeat: none loses an event in silence.
+//! A client that returns with its channels in any order, with more or with fewer: the position of a channel is found whatever
+//! the order, and a channel that the id does not cover starts live. Channels that start over or are forgotten meanwhile are a
+//! reset, or repeat events: none loses an event in silence.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use crate::support::{Browser, forget, hub_with, publish, secs};
 
 const CHANNELS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// What happens while it is away.
+/// An action while the client is away.
 #[derive(Debug, Clone)]
 enum Step {
     Publish(usize),
     Delete(usize),
-    /// Long enough that what nobody reads is forgotten.
+    /// Long enough that channels without readers are forgotten.
     Wait,
 }
 
@@ -37,7 +37,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_an_id_says_of_a_channel_is_found(
+    fn the_position_of_each_channel_is_found(
         before in any_channels(),
         after in any_channels(),
         read in prop::collection::vec(0..CHANNELS.len(), 0..8),
@@ -90,7 +90,7 @@ proptest! {
                 events.entry(message.data[..1].to_owned()).or_default().push(message.data);
             }
         }
-        // What is said to a channel alone may be the id of one of its events.
+        // The id of one channel alone may be the own id of one of its events.
         let other = after.len() == 1 && !before.contains(&after[0]);
         prop_assert!(lost || other || resets.is_empty(), "{:?}", resets);
         for channel in after {
@@ -98,7 +98,7 @@ proptest! {
             if resets.iter().any(|reset| reset == channel) {
                 continue;
             }
-            // Added channels begin live, if nothing else is known of them.
+            // Added channels start live, if nothing else is known of them.
             let expected = if before.contains(&channel) { missed } else { Vec::new() };
             prop_assert_eq!(got, expected, "{}", channel);
         }

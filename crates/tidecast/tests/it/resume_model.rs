@@ -1,9 +1,9 @@
-//! Any schedule of publishing, reading, cutting, resuming, sweeping, evicting and forgetting, against a model of ten
+//! Random schedules of publishing, reading, cutting, resuming, sweeping, evicting and forgetting, against a model of ten
 //! lines: [`Place::follow`].
 //!
-//! The model knows where each reader stands in each channel, and what the hub says of the channel's log: its tail and
-//! its head. A reader gets the event after where it stands, or a reset exactly where the log no longer has that event.
-//! That the tail is where the bounds say is the matter of [`bounds`](crate::bounds).
+//! The model knows each reader's position in each channel, and the tail and the head that the hub reports for the channel's
+//! log. A reader gets the event after its position, or a reset exactly if the log no longer has that event. The tests of
+//! [`bounds`](crate::bounds) check that the tail is where the limits put it.
 
 use proptest::prelude::*;
 use tidecast::{ChannelInfo, Limits, Position};
@@ -28,7 +28,7 @@ pub(crate) enum Step {
     Read {
         reader: usize,
     },
-    /// Takes this share of what waits in the socket, in 256ths.
+    /// Reads this share of the bytes in the socket, in 256ths.
     ReadSome {
         reader: usize,
         share: usize,
@@ -74,18 +74,18 @@ fn any_limits() -> impl Strategy<Value = Limits> {
     )
 }
 
-/// Where a reader stands in one channel, as far as it can know.
+/// The position of a reader in one channel, as far as it can know.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) at: Position,
-    /// What it must be told first since it connected.
+    /// The reset that it must be told first since it connected.
     pub(crate) due: Option<&'static str>,
 }
 
 impl Place {
-    /// Whether the log still has all that follows, and if not, why not.
+    /// Returns whether the log still has all events that follow, and if not, why not.
     ///
-    /// Where the id it holds is the publisher's own, it is found only with its event.
+    /// If the reader's id is a publisher's own, it is found only with its event.
     pub(crate) fn lost_at_connecting(&self, log: &ChannelInfo, by_own_id: bool) -> Option<&'static str> {
         let restarted = log.head.epoch != self.at.epoch;
         match by_own_id {
@@ -95,7 +95,7 @@ impl Place {
         }
     }
 
-    /// The model: what comes is the next event, or a reset where the log does not have that.
+    /// Checks a delivery: it must be the next event, or a reset if the log does not have that event.
     pub(crate) fn follow(&mut self, log: &ChannelInfo, reset: Option<(&str, Position)>, event: Option<Position>) {
         let overrun = if log.head.epoch != self.at.epoch {
             Some("restarted")
@@ -121,14 +121,14 @@ proptest! {
     #[test]
     fn every_reader_gets_what_the_model_says(
         limits in any_limits(),
-        stands in any::<bool>(),
+        is_grouped in any::<bool>(),
         steps in prop::collection::vec(any_step(), 1..80),
     ) {
-        let mut world = World::new(limits, stands);
+        let mut world = World::new(limits, is_grouped);
         for step in &steps {
             world.step(step);
         }
-        // In the end everybody comes back and reads all.
+        // In the end every reader returns and reads everything.
         for reader in 0..READERS {
             world.step(&Step::Connect { reader, last: None });
             world.step(&Step::Read { reader });

@@ -1,11 +1,11 @@
-//! Coming back by an id that the publisher gave: found where its event is, the oldest of several alike, and nothing else
+//! Resuming by a publisher's own id: it is found with its event, the oldest of several equal ids counts, and nothing else is
 //! taken for it.
 
 use tidecast::{Hub, Limits, Position};
 
 use crate::support::{Browser, hub_with, publish, publish_with_id};
 
-/// What a browser that comes with this id is told.
+/// Returns the deliveries of a browser that returns with this id.
 fn told_after(hub: &Hub, id: &str) -> Vec<String> {
     let mut browser = Browser::new(hub, &["sse"]);
     browser.last_event_id = id.to_owned();
@@ -13,9 +13,9 @@ fn told_after(hub: &Hub, id: &str) -> Vec<String> {
     browser.told()
 }
 
-/// The newest of several alike counted: who had seen the first lost what came between, without a word.
+/// The newest of several equal ids counted: a reader that had seen only the first lost the events in between, in silence.
 #[test]
-fn an_own_id_is_found_and_of_several_alike_the_oldest_counts_and_is_told() {
+fn the_oldest_of_several_equal_own_ids_counts_and_is_a_reset() {
     let hub = Hub::new();
     for (data, id) in [("0", "x"), ("1", "same"), ("2", "same"), ("3", "y")] {
         publish_with_id(&hub, "sse", data, id);
@@ -27,9 +27,9 @@ fn an_own_id_is_found_and_of_several_alike_the_oldest_counts_and_is_told() {
     assert_eq!(hub.stats().resets_ambiguous_id, 1);
 }
 
-/// An own id that is a position of the same log counted as the position alone, though an event has it.
+/// An own id that is also a position of the same log counted only as the position.
 #[test]
-fn an_own_id_that_is_a_position_of_the_log_is_resolved_to_the_older_of_both_and_told() {
+fn an_own_id_that_is_a_position_of_the_log_means_the_older_of_both_and_is_a_reset() {
     let hub = Hub::new();
     let first = publish(&hub, "sse", "1");
     let at = |offset| Position { offset, ..first }.to_string();
@@ -37,11 +37,11 @@ fn an_own_id_that_is_a_position_of_the_log_is_resolved_to_the_older_of_both_and_
         publish_with_id(&hub, "sse", data, &id);
     }
     assert_eq!(told_after(&hub, &at(1)), ["sse ambiguous-id", "2", "3", "4", "5"]);
-    // An event before its own position, and one at it.
+    // An event before the position that is its id, and one at that position.
     assert_eq!(told_after(&hub, &at(5)), ["sse ambiguous-id", "4", "5"]);
     assert_eq!(told_after(&hub, &at(4)), ["5"]);
     assert_eq!(told_after(&hub, &at(2)), ["3", "4", "5"]);
-    // The log has not come to that position, so whether this is the event is not known.
+    // The log has not reached that position, so it is unknown whether this is the event.
     assert_eq!(told_after(&hub, &at(99))[0], "sse unknown-id");
 }
 
@@ -68,7 +68,7 @@ fn an_own_id_is_not_found_in_another_that_it_is_a_part_of() {
 }
 
 #[test]
-fn own_ids_are_found_in_every_block_of_memory_of_a_log() {
+fn own_ids_are_found_in_every_segment_of_a_log() {
     let hub = Hub::new();
     let filler = "x".repeat(700);
     for number in 0..200 {
@@ -96,8 +96,8 @@ fn an_own_id_that_looks_like_a_position_is_found() {
     }
 }
 
-/// It was taken for the position in a channel without a log, so that whoever had seen that event got all there was again,
-/// or was told `expired`, each time it came back.
+/// It was taken for the position in a channel without a log. A reader that had seen that event got every event again, or was
+/// told `expired`, each time it returned.
 #[test]
 fn an_own_id_that_is_the_start_of_a_channel_without_a_log_is_found() {
     let (hub, _) = hub_with(Limits { log_events_max: 3, ..Limits::default() });
@@ -112,8 +112,8 @@ fn an_own_id_that_is_the_start_of_a_channel_without_a_log_is_found() {
     assert_eq!(browser.told(), [""; 0]);
 }
 
-/// A program that passes events on from a channel to another, and gives them the ids that they had: the id of a page that
-/// then reads more channels is one of either.
+/// A program may pass events on from one channel to another, and give them the ids that they had. The id of a page that then
+/// reads more channels may be of either.
 #[test]
 fn an_own_id_that_is_a_position_of_another_channel_is_never_lost_among_several() {
     let hub = Hub::new();
@@ -138,9 +138,9 @@ fn an_own_id_that_is_a_position_of_another_channel_is_never_lost_among_several()
     }
 }
 
-/// With a channel added such an id counted as the position alone, and the events up to that were lost without a reset.
+/// With a channel added, such an id counted only as the position, and the events up to that were lost without a reset.
 #[test]
-fn an_own_id_that_is_a_position_of_its_channel_is_told_with_a_channel_added() {
+fn an_own_id_that_is_a_position_of_its_channel_is_a_reset_if_a_channel_is_added() {
     let hub = Hub::new();
     let [a, b] = ["a", "b"].map(|channel| publish(&hub, channel, "1"));
     let at = |offset| Position { offset, ..a }.to_string();

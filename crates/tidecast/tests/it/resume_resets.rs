@@ -1,11 +1,11 @@
-//! Coming back to where something is missing: one `stream-reset` a channel, with the right reason, told until it has
+//! Resuming where events are missing: one `stream-reset` for each channel, with the right reason, repeated until it has
 //! arrived and not once more.
 
 use tidecast::{Hub, Limits, Start, wire::FirstBlock};
 
 use crate::support::{Browser, forget, hub_with, name, publish, publish_with_id, told};
 
-/// A hub whose logs keep three events.
+/// Creates a hub whose logs keep three events.
 fn short_hub() -> Hub {
     hub_with(Limits { log_events_max: 3, ..Limits::default() }).0
 }
@@ -16,7 +16,7 @@ fn publish_many(hub: &Hub, channel: &str, count: usize) {
     }
 }
 
-/// What a browser that comes with this id is told.
+/// Returns the deliveries of a browser that returns with this id.
 fn told_after(hub: &Hub, channels: &[&str], id: &str) -> Vec<String> {
     let mut browser = Browser::new(hub, channels);
     browser.connect_from(Start::After(id.into()));
@@ -24,7 +24,7 @@ fn told_after(hub: &Hub, channels: &[&str], id: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_evicted_is_expired_and_the_oldest_kept_come() {
+fn dropped_events_are_expired_and_the_oldest_kept_events_follow() {
     let hub = short_hub();
     let mut browser = Browser::connected(&hub, &["sse"]);
     browser.read();
@@ -33,7 +33,7 @@ fn what_was_evicted_is_expired_and_the_oldest_kept_come() {
     browser.connect();
     let messages = browser.read();
     assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["sse expired", "sse1", "sse2", "sse3"]);
-    // The reset stands just before what follows it.
+    // The reset stands just before the event that follows it.
     let data: serde_json::Value = serde_json::from_str(&messages[0].data).unwrap();
     let tail = hub.channel(&name("sse")).unwrap().tail.to_string();
     assert_eq!(data["resumed_at"], tail.as_str());
@@ -53,14 +53,14 @@ fn a_position_just_before_the_oldest_is_not_expired() {
 }
 
 #[test]
-fn a_reset_that_did_not_arrive_is_told_again() {
+fn a_reset_that_did_not_arrive_is_repeated() {
     let hub = short_hub();
     let mut browser = Browser::connected(&hub, &["sse"]);
     browser.read();
     publish_many(&hub, "sse", 0);
     browser.cut();
     publish_many(&hub, "sse", 4);
-    // With no block, with the first block, with all but the last byte of the reset.
+    // Cut before the first block, after it, and before the last byte of the reset.
     for blocks in 0..2 {
         browser.connect();
         assert_eq!(browser.read_blocks_and_cut(blocks), []);
@@ -74,7 +74,7 @@ fn a_reset_that_did_not_arrive_is_told_again() {
 }
 
 #[test]
-fn a_reset_that_arrived_is_not_told_again() {
+fn a_reset_that_arrived_is_not_repeated() {
     let hub = short_hub();
     let mut browser = Browser::connected(&hub, &["sse"]);
     browser.read();
@@ -88,7 +88,7 @@ fn a_reset_that_arrived_is_not_told_again() {
 }
 
 #[test]
-fn of_two_resets_the_second_is_told_when_only_the_first_arrived() {
+fn the_second_of_two_resets_is_repeated_if_only_the_first_arrived() {
     let hub = short_hub();
     let mut browser = Browser::connected(&hub, &["b", "a"]);
     browser.read();
@@ -106,14 +106,14 @@ fn of_two_resets_the_second_is_told_when_only_the_first_arrived() {
 }
 
 #[test]
-fn of_two_resets_for_an_unknown_id_the_second_is_told_too() {
+fn the_second_of_two_resets_for_an_unknown_id_is_repeated_too() {
     let hub = Hub::new();
     let mut browser = Browser::new(&hub, &["a", "b"]);
     browser.connect_from(Start::After(b"what?".to_vec()));
     let messages = browser.read_blocks_and_cut(2);
     assert_eq!(messages.iter().map(told).collect::<Vec<_>>(), ["a unknown-id"]);
     browser.connect();
-    // The id no longer says why: a position that no log knows is all that an id has room for.
+    // The id no longer tells the reason: it can only be a position that no log knows.
     assert_eq!(browser.told(), ["b restarted"]);
     browser.connect();
     assert_eq!(browser.told(), [""; 0]);
@@ -136,7 +136,7 @@ fn a_reset_of_one_channel_leaves_the_others_where_they_were() {
 }
 
 #[test]
-fn what_is_no_cursor_is_unknown_for_each_channel() {
+fn an_id_that_is_no_cursor_is_unknown_for_each_channel() {
     let hub = Hub::new();
     let at = publish(&hub, "a", "x");
     let twice = [format!("{at},{at}"), format!("{at},{at},{at}"), format!("{at},{}.0", &at.to_string()[..12])];
@@ -146,9 +146,9 @@ fn what_is_no_cursor_is_unknown_for_each_channel() {
     }
 }
 
-/// Another order was told `restarted` of each channel, though nothing was.
+/// Channels in another order were all told `restarted`, though none had.
 #[test]
-fn each_position_is_given_to_the_channel_whose_log_it_is_of() {
+fn each_position_goes_to_the_channel_whose_log_knows_it() {
     let hub = Hub::new();
     let [a, b, c] = ["a", "b", "c"].map(|channel| {
         let position = publish(&hub, channel, "before").to_string();
@@ -162,7 +162,7 @@ fn each_position_is_given_to_the_channel_whose_log_it_is_of() {
     };
     assert_eq!(told(&["b", "a"], &[&a, &b]), ["a", "b"]);
     assert_eq!(told(&["c", "a", "b"], &[&a, &b, &c]), ["a", "b", "c"]);
-    // One has gone, one has come, and both at once: it begins live.
+    // One channel is gone, one is new, and both at once: the new one starts live.
     assert_eq!(told(&["a"], &[&a, &b]), ["a"]);
     assert_eq!(told(&["b", "a"], &[&a, &b, &c]), ["a", "b"]);
     assert_eq!(told(&["b", "a"], &[&a]), ["a"]);
@@ -172,14 +172,14 @@ fn each_position_is_given_to_the_channel_whose_log_it_is_of() {
 }
 
 #[test]
-fn a_channel_that_is_added_begins_with_its_newest_if_asked() {
+fn an_added_channel_starts_with_its_newest_events_if_asked() {
     let hub = Hub::new();
     let [a, _] = ["a", "b"].map(|channel| publish(&hub, channel, channel).to_string());
     publish(&hub, "b", "newest");
     let mut browser = Browser::new(&hub, &["b", "a"]);
     browser.connect_from(Start::AfterOrLast(a.clone().into(), 1));
     assert_eq!(browser.told(), ["newest"]);
-    // What the id speaks of goes on where it was.
+    // A channel that the id covers resumes where it was.
     browser.connect_from(Start::AfterOrLast(browser.last_event_id.clone().into(), 1));
     assert_eq!(browser.told(), [""; 0]);
     browser.connect_from(Start::AfterOrLast(Vec::new(), 1));
@@ -187,22 +187,22 @@ fn a_channel_that_is_added_begins_with_its_newest_if_asked() {
     assert!(hub.subscribe(["a"], Start::AfterOrLast(a.into(), 1001)).unwrap_err().is_invalid());
 }
 
-/// Among others that are known, it is the one left.
+/// Among positions that are known, it is the one that is left.
 #[test]
-fn of_channels_in_another_order_only_the_one_that_started_over_is_told() {
+fn of_channels_in_another_order_only_the_one_that_started_over_gets_a_reset() {
     let hub = Hub::new();
     let [a, b, c] = ["a", "b", "c"].map(|channel| publish(&hub, channel, channel).to_string());
     assert!(forget(&hub, "b"));
     publish(&hub, "b", "after");
     assert_eq!(told_after(&hub, &["c", "b", "a"], &[&*a, &b, &c].join(",")), ["b restarted", "after"]);
     assert_eq!(told_after(&hub, &["b", "c", "a"], &[&*a, &b, &c].join(",")), ["b restarted", "after"]);
-    // Which of two it was is not known: the new one is told as well.
+    // It is unknown which of two it was, so the new one gets a reset as well.
     let told = told_after(&hub, &["b", "new", "c"], &[&*b, &c].join(","));
     assert_eq!(told, ["b unknown-id", "new unknown-id", "after"]);
 }
 
 #[test]
-fn an_epoch_that_nobody_knows_is_restarted() {
+fn an_unknown_epoch_is_restarted() {
     let hub = Hub::new();
     publish(&hub, "a", "x");
     assert_eq!(told_after(&hub, &["a"], "00c0ffee1234.1"), ["a restarted", "x"]);
@@ -219,7 +219,7 @@ fn a_position_of_another_channel_is_not_taken_for_one_of_this() {
 }
 
 #[test]
-fn a_position_ahead_of_the_newest_is_unknown() {
+fn a_position_after_the_newest_is_unknown() {
     let hub = Hub::new();
     let mut at = publish(&hub, "sse", "x");
     assert_eq!(told_after(&hub, &["sse"], &at.to_string()), [""; 0]);
@@ -230,7 +230,7 @@ fn a_position_ahead_of_the_newest_is_unknown() {
 }
 
 #[test]
-fn an_id_that_is_no_id_is_unknown_and_never_an_error() {
+fn an_invalid_id_is_unknown_and_never_an_error() {
     let hub = Hub::new();
     publish(&hub, "sse", "x");
     for id in [b"what?".to_vec(), b"\xff\xfe".to_vec(), vec![b'1'; 256], vec![b'0'; 100_000], b"\0".to_vec()] {
@@ -242,7 +242,7 @@ fn an_id_that_is_no_id_is_unknown_and_never_an_error() {
 }
 
 #[test]
-fn an_own_id_that_is_no_longer_kept_is_unknown() {
+fn an_own_id_whose_event_was_dropped_is_unknown() {
     let hub = short_hub();
     publish_with_id(&hub, "sse", "x", "own");
     publish_many(&hub, "sse", 3);
@@ -250,7 +250,7 @@ fn an_own_id_that_is_no_longer_kept_is_unknown() {
 }
 
 #[test]
-fn the_start_is_expired_once_events_have_gone() {
+fn the_start_is_expired_once_events_were_dropped() {
     let hub = short_hub();
     publish_many(&hub, "sse", 3);
     assert_eq!(told_after(&hub, &["sse"], "0.0"), ["sse0", "sse1", "sse2"]);
@@ -259,7 +259,7 @@ fn the_start_is_expired_once_events_have_gone() {
 }
 
 #[test]
-fn a_browser_that_comes_back_after_the_channel_was_forgotten_is_told_that_it_restarted() {
+fn a_browser_that_returns_after_the_channel_was_deleted_is_told_restarted() {
     let hub = Hub::new();
     let mut browser = Browser::connected(&hub, &["sse"]);
     publish(&hub, "sse", "before");
@@ -273,7 +273,7 @@ fn a_browser_that_comes_back_after_the_channel_was_forgotten_is_told_that_it_res
 }
 
 #[test]
-fn where_a_reset_is_due_no_opening_event_moves_the_browser_past_it() {
+fn before_a_reset_no_opening_event_moves_the_browser_past_it() {
     let hub = Hub::new();
     let mut browser = Browser::new(&hub, &["sse"]);
     browser.first_block = FirstBlock { open_event: true, ..FirstBlock::default() };
@@ -284,10 +284,10 @@ fn where_a_reset_is_due_no_opening_event_moves_the_browser_past_it() {
     assert_eq!(browser.told(), ["open"]);
 }
 
-/// The first block once had no id where a reset was due. A client that follows the standard to the letter takes an empty
-/// id over from a block without one: cut before the reset, it came back live and was never told.
+/// The first block once had no id if a reset was pending. A client that follows the standard to the letter takes an empty id
+/// from a block without one: when it was cut before the reset, it returned live and was never told.
 #[test]
-fn the_first_block_gives_back_the_id_that_was_asked_for_until_the_reset_is_told() {
+fn the_first_block_gives_back_the_clients_id_until_the_reset_is_told() {
     let hub = short_hub();
     publish_many(&hub, "a", 5);
     publish_many(&hub, "b", 1);
@@ -305,12 +305,12 @@ fn the_first_block_gives_back_the_id_that_was_asked_for_until_the_reset_is_told(
         let mut asked = asked.to_owned();
         for connection in 0..3 {
             let mut subscription = hub.subscribe(channels, Start::After(asked.clone().into())).unwrap();
-            // Not even who asks for an event at the opening gets one: the reset comes right away.
+            // Not even a client that asks for an opening event gets one: the reset follows at once.
             let block = subscription.first_block(FirstBlock { open_event: true, ..FirstBlock::default() });
             let mut literal = tidecast::wire::Decoder::new();
             literal.feed(&block, |item| assert!(matches!(item, tidecast::wire::Item::Retry(_)), "{item:?}")).unwrap();
             assert_ne!(literal.last_event_id(), "");
-            // Cut here, it comes back with what it has.
+            // Cut here, it returns with the id that it has.
             literal.last_event_id().clone_into(&mut asked);
             let told = told_after(&hub, channels, &asked);
             assert!(told[0].starts_with("a ") && !told[0].starts_with("a0"), "{connection}: {told:?}");

@@ -1,5 +1,5 @@
-//! The world of [`resume_model`](crate::resume_model): a hub, its clock, and readers that do the steps and check what they
-//! hear.
+//! The world of [`resume_model`](crate::resume_model): a hub, its clock, and readers that take the steps and check their
+//! deliveries.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ struct Reader {
     channels: Vec<&'static str>,
     /// `None` before it has any id.
     places: Option<Vec<Place>>,
-    /// Where it will stand once the first block has arrived.
+    /// Its position once the first block has arrived.
     beginning: Vec<Place>,
 }
 
@@ -37,11 +37,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(limits: Limits, stands: bool) -> Self {
+    pub(crate) fn new(limits: Limits, is_grouped: bool) -> Self {
         let (hub, clock) = hub_with(limits.clone());
         let browser = |channels| {
             let mut browser = Browser::new(&hub, channels);
-            browser.stands = stands;
+            browser.is_grouped = is_grouped;
             browser
         };
         let sets: [&[&'static str]; READERS] = [&["a"], &["a", "b", "c"], &["b"], &["c", "b"]];
@@ -114,7 +114,7 @@ impl World {
 
     fn connect(&mut self, number: usize, last: Option<usize>) {
         let reader = &mut self.readers[number];
-        // A browser or a program that knows where it was says so; only then is the beginning as asked for.
+        // A reader that knows its position sends it. Only without one does it start as asked for.
         let start = last.filter(|_| reader.places.is_none()).map(Start::Last);
         match &mut reader.kind {
             Kind::Browser(browser) => {
@@ -154,8 +154,8 @@ impl World {
         }
     }
 
-    /// Reads all that there is, or, of a browser's socket, a share; then the browser is cut, so that what was written
-    /// and not read is lost.
+    /// Reads everything that is ready. Of a browser's socket it reads a share, and cuts the browser, so that the bytes that
+    /// were written and not read are lost.
     fn read(&mut self, number: usize, share: usize) {
         let logs: Vec<_> =
             self.readers[number].channels.iter().map(|channel| self.hub.channel(&name(channel))).collect();
@@ -164,7 +164,7 @@ impl World {
         match &mut reader.kind {
             Kind::Browser(browser) if !browser.is_connected() => return,
             Kind::Browser(browser) => {
-                // Batches of all sizes, drawn from what is at hand.
+                // Batches of all sizes.
                 let bytes_max = 1 + self.positions.len() * 7 % 500;
                 let take = match share {
                     usize::MAX => usize::MAX,

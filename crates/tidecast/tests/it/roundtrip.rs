@@ -1,4 +1,4 @@
-//! What is published is what arrives: every event goes through a hub, out as bytes and as deliveries, and both agree.
+//! An event arrives as it was published: it goes through a hub, out as bytes and as a delivery, and both agree.
 //!
 //! Only line ends change: CRLF, CR and LF all arrive as LF.
 
@@ -13,7 +13,7 @@ use tidecast::{
 
 use crate::support::{decode, hub_with, message, publish, ready_bytes, ready_next};
 
-/// Publishes an event, and reads it in every way there is.
+/// Publishes an event, and reads it in every way.
 fn sent(event: &Event) -> Vec<Item> {
     let hub = Hub::new();
     let mut by_wire = hub.subscribe(["sse"], Start::Live).expect("it is valid");
@@ -51,7 +51,7 @@ fn data_of(event: &Event) -> String {
 }
 
 fn any_text() -> impl Strategy<Value = String> {
-    // Much of what could go wrong is in few characters, so they come often.
+    // Most of what could go wrong is in few characters, so these are frequent.
     let special = prop::sample::select(vec!['\r', '\n', '\0', ':', ' ', '\u{feff}', '\u{2028}', '\u{85}', '\u{b}']);
     let c = prop_oneof![special, any::<char>()];
     prop::collection::vec(c, 0..40).prop_map(String::from_iter)
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn fields_are_refused_exactly_where_the_rules_say(text in any_text()) {
+    fn fields_are_refused_exactly_by_the_rules(text in any_text()) {
         let fits = !text.is_empty() && text.len() <= 255;
         let c0_or_c1 = |c| matches!(c, '\0'..='\x1f' | '\x7f'..='\u{9f}');
         prop_assert_eq!(EventType::new(&text).is_ok(), fits && !text.contains(c0_or_c1));
@@ -102,7 +102,7 @@ proptest! {
 }
 
 #[test]
-fn json_goes_out_byte_for_byte() {
+fn json_is_sent_byte_for_byte() {
     for json in [
         "1.10",
         "12345678901234567890",
@@ -136,7 +136,7 @@ fn a_value_is_written_as_json_and_text_as_it_is() {
 }
 
 #[test]
-fn text_keeps_all_but_its_kind_of_line_ends() {
+fn text_keeps_everything_but_its_kind_of_line_ends() {
     for text in [
         "",
         " ",
@@ -159,8 +159,8 @@ fn text_keeps_all_but_its_kind_of_line_ends() {
     }
 }
 
-/// A type could have control characters other than line breaks and NUL: one that began with `\x01` forged a `stream-reset`
-/// in a program that used it as a mark.
+/// A type could have control characters other than line breaks and NUL. A type that began with `\x01` forged a
+/// `stream-reset` in a program that used that character as a mark.
 #[test]
 fn no_type_id_or_name_has_a_control_character() {
     for text in ["a\nb", "a\rb", "\n", "a\0", "\u{1}stream-reset", "a\tb", "a\u{1f}", "\u{7f}", "a\u{85}b", "\u{9f}"] {
@@ -177,7 +177,7 @@ fn no_type_id_or_name_has_a_control_character() {
 }
 
 #[test]
-fn the_hub_keeps_two_types_for_itself() {
+fn two_types_are_reserved_for_the_hub() {
     for event_type in [STREAM_RESET, STREAM_OPEN] {
         assert!(Event::text("x").with_type(event_type).unwrap_err().is_invalid());
     }
@@ -196,7 +196,7 @@ fn names_ids_types_and_keys_are_1_to_255_bytes() {
     assert!(EventType::new("").unwrap_err().is_invalid());
     assert!(EventId::new("").unwrap_err().is_invalid());
     assert!(IdempotencyKey::new("").unwrap_err().is_invalid());
-    // The longest that there is, through the log and back.
+    // The longest of each, through the log and back.
     let event = Event::text("x").with_id(&*fits).unwrap().with_type(&*fits).unwrap();
     let arrived = sent(&event).into_iter().find_map(message).unwrap();
     assert_eq!((arrived.last_event_id, arrived.event_type), (fits.clone(), fits));
@@ -216,13 +216,13 @@ fn an_event_is_as_large_as_the_limits_allow_and_no_larger() {
     let (hub, _) = hub_with(Limits { event_data_bytes_max: 100, frame_bytes_max: 200, ..Limits::default() });
     publish(&hub, "sse", &"x".repeat(100));
     assert!(hub.publish_now("sse", Event::text("x".repeat(101))).unwrap_err().is_too_large());
-    // Each line costs seven bytes more on the wire: 28 of them and the empty line at the end make 197, 29 make 204.
+    // Each line takes seven more bytes on the wire: 28 lines and the empty line at the end make 197, and 29 make 204.
     assert!(hub.publish_now("sse", Event::text("\n".repeat(27))).is_ok());
     assert!(hub.publish_now("sse", Event::text("\n".repeat(28))).unwrap_err().is_too_large());
 }
 
-/// A limit above what the decoder takes let an event in whose frame then decoded as nothing: in a history it stood as an
-/// empty one.
+/// A limit above that of the decoder accepted an event whose frame then decoded as nothing: in a history it was an empty
+/// event.
 #[test]
 fn an_event_too_large_for_the_decoder_is_refused_whatever_the_limits() {
     let all = Limits { event_data_bytes_max: usize::MAX, frame_bytes_max: usize::MAX, ..Limits::default() };

@@ -1,4 +1,4 @@
-//! A stream as a server holds it: as a subscription throughout, or at a tap for as long as it can stand there.
+//! A stream as a server holds it: a subscription throughout, or a member of a reader group for as long as it can be.
 
 use std::sync::{
     Arc,
@@ -12,80 +12,80 @@ use tidecast::{
 
 use crate::support::ready_bytes;
 
-/// Counts how often it was told.
+/// Counts how often it was woken.
 #[derive(Default)]
-pub(crate) struct Rung(AtomicUsize);
+pub(crate) struct Wakes(AtomicUsize);
 
-impl Rung {
+impl Wakes {
     pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-impl GroupWaker for Rung {
+impl GroupWaker for Wakes {
     fn wake(&self, _key: u32) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// See the module.
+/// A stream.
 pub(crate) enum Stream {
     Subscription(Subscription),
-    Standing { taps: ReaderGroups, at: Option<At> },
+    Grouped { groups: ReaderGroups, at: Option<Member> },
 }
 
-/// What is known of a stream that stands at a tap, or was lifted from it.
-pub(crate) enum At {
-    Tap { key: u32, spot: LogCursor },
-    Lifted(Box<Subscription>),
+/// A stream that is in a group, or was taken out of it.
+pub(crate) enum Member {
+    Group { key: u32, cursor: LogCursor },
+    Subscription(Box<Subscription>),
 }
 
 impl Stream {
-    pub(crate) fn new(subscription: Subscription, stands: bool) -> Self {
-        if stands {
-            Self::Standing {
-                taps: ReaderGroups::new(Arc::new(Rung::default())),
-                at: Some(At::Lifted(Box::new(subscription))),
+    pub(crate) fn new(subscription: Subscription, is_grouped: bool) -> Self {
+        if is_grouped {
+            Self::Grouped {
+                groups: ReaderGroups::new(Arc::new(Wakes::default())),
+                at: Some(Member::Subscription(Box::new(subscription))),
             }
         } else {
             Self::Subscription(subscription)
         }
     }
 
-    /// All that is ready, as it goes to the socket; batches of `bytes_max`.
+    /// Returns everything that is ready, as it goes to the socket, in batches of `bytes_max`.
     pub(crate) fn ready_bytes(&mut self, bytes_max: usize) -> Vec<u8> {
         match self {
             Self::Subscription(subscription) => ready_bytes(subscription, bytes_max),
-            Self::Standing { taps, at } => {
+            Self::Grouped { groups, at } => {
                 let mut bytes = Vec::new();
-                *at = at.take().map(|at| at.read(taps, bytes_max, &mut bytes));
+                *at = at.take().map(|at| at.read(groups, bytes_max, &mut bytes));
                 bytes
             }
         }
     }
 }
 
-impl At {
-    /// Reads all that is ready, and stands where it then can.
-    fn read(mut self, taps: &mut ReaderGroups, bytes_max: usize, bytes: &mut Vec<u8>) -> Self {
+impl Member {
+    /// Reads everything that is ready, and joins the group if it can.
+    fn read(mut self, groups: &mut ReaderGroups, bytes_max: usize, bytes: &mut Vec<u8>) -> Self {
         loop {
             self = match self {
-                Self::Tap { key, spot } => match taps.read(key, spot, bytes_max) {
+                Self::Group { key, cursor } => match groups.read(key, cursor, bytes_max) {
                     GroupRead::Frames { bytes: read, next, count } => {
-                        taps.count_delivered(key, count.into(), read.len() as u64);
+                        groups.count_delivered(key, count.into(), read.len() as u64);
                         bytes.extend(read);
-                        Self::Tap { key, spot: next }
+                        Self::Group { key, cursor: next }
                     }
                     GroupRead::CaughtUp => return self,
-                    GroupRead::Lost => {
-                        Self::Lifted(Box::new(taps.into_subscription(key, spot).expect("it stands there")))
-                    }
+                    GroupRead::Lost => Self::Subscription(Box::new(
+                        groups.into_subscription(key, cursor).expect("the reader is in the group"),
+                    )),
                 },
-                Self::Lifted(mut subscription) => {
+                Self::Subscription(mut subscription) => {
                     bytes.extend(ready_bytes(&mut subscription, bytes_max));
-                    match taps.attach(*subscription) {
-                        Ok((key, spot)) => Self::Tap { key, spot },
-                        Err(subscription) => return Self::Lifted(subscription),
+                    match groups.attach(*subscription) {
+                        Ok((key, cursor)) => Self::Group { key, cursor },
+                        Err(subscription) => return Self::Subscription(subscription),
                     }
                 }
             };

@@ -1,4 +1,4 @@
-//! A subscription by itself: what a batch holds, who is woken, how it ends, and what is counted.
+//! A subscription by itself: the content of a batch, its wakers, its end, and its counts.
 
 use std::task::{Context, Poll, Waker};
 
@@ -10,7 +10,7 @@ fn poll(subscription: &mut tidecast::Subscription, batch: &mut Batch, bytes_max:
     subscription.poll_batch(&mut Context::from_waker(Waker::noop()), batch, bytes_max)
 }
 
-/// A subscription whose first block is written.
+/// Creates a subscription whose first block is written.
 fn begun(hub: &Hub, channels: &[&str]) -> tidecast::Subscription {
     let mut subscription = hub.subscribe(channels.iter().copied(), Start::Live).expect("the hub is open");
     subscription.first_block(FirstBlock::default());
@@ -71,7 +71,7 @@ fn a_batch_ends_with_the_frame_that_reaches_its_size() {
     assert_eq!(events, 1_001);
 }
 
-/// Asked for no bytes at all, a subscription never looked at its logs: it waited for ever beside what was there.
+/// Asked for no bytes, a subscription never looked at its logs, and waited for ever although there were events.
 #[test]
 fn a_batch_of_no_bytes_holds_one_frame() {
     let hub = Hub::new();
@@ -86,8 +86,8 @@ fn a_batch_of_no_bytes_holds_one_frame() {
     assert_eq!(poll(&mut subscription, &mut batch, 0), Poll::Pending);
 }
 
-/// A frame's own bytes were counted against the bound and the ids written in front of them were not: on 64 channels an id
-/// is over a kilobyte, so small events made a batch of several megabytes.
+/// The bytes of a frame counted towards the limit, but not those of the id before it. On 64 channels an id is over a
+/// kilobyte, so small events made a batch of several megabytes.
 #[test]
 fn ids_of_many_channels_count_against_the_size_of_a_batch() {
     let hub = Hub::new();
@@ -106,7 +106,7 @@ fn ids_of_many_channels_count_against_the_size_of_a_batch() {
 }
 
 #[test]
-fn a_busy_channel_keeps_the_others_waiting_for_one_batch_at_most() {
+fn a_busy_channel_delays_the_others_by_at_most_1_batch() {
     let hub = Hub::new();
     let mut subscription = begun(&hub, &["busy", "quiet"]);
     for _ in 0..1_000 {
@@ -123,7 +123,7 @@ fn a_busy_channel_keeps_the_others_waiting_for_one_batch_at_most() {
 }
 
 #[test]
-fn closing_lets_everything_out_that_was_published_before() {
+fn closing_delivers_every_event_that_was_published_before() {
     let hub = Hub::new();
     let (mut by_wire, mut by_stream) = (begun(&hub, &["a", "b"]), begun(&hub, &["a"]));
     for number in 0..1_000 {
@@ -146,7 +146,7 @@ fn closing_lets_everything_out_that_was_published_before() {
 }
 
 #[test]
-fn a_future_that_is_dropped_has_taken_nothing() {
+fn a_dropped_future_has_taken_nothing() {
     let hub = Hub::new();
     let mut subscription = begun(&hub, &["sse"]);
     assert_eq!(ready_next(&mut subscription), None);
@@ -171,7 +171,7 @@ fn a_sweeper_is_claimed_once_and_does_not_keep_the_hub() {
 }
 
 #[test]
-fn a_closed_hub_is_gone_with_its_last_handle() {
+fn a_closed_hub_is_dropped_with_its_last_handle() {
     let hub = Hub::new();
     let sweeper = hub.sweeper().unwrap();
     let subscription = begun(&hub, &["sse"]);
@@ -182,7 +182,7 @@ fn a_closed_hub_is_gone_with_its_last_handle() {
 }
 
 #[test]
-fn what_happens_is_counted() {
+fn publishes_deliveries_and_subscriptions_are_counted() {
     let hub = Hub::new();
     let mut browser = Browser::connected(&hub, &["a", "b"]);
     let _other = begun(&hub, &["a"]);

@@ -1,4 +1,4 @@
-//! What the tests share: a future that is ready at once, a hub on a clock that is moved by hand, and a [`Browser`].
+//! Shared by the tests: a future that is ready at once, a hub on a manual clock, and a [`Browser`].
 
 use std::{
     future::Future,
@@ -22,7 +22,7 @@ use tidecast::{
 
 use crate::stream::Stream;
 
-/// Polls a future once; in memory every one is ready by then.
+/// Polls a future once. In memory, every future is ready by then.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
@@ -38,7 +38,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits on this thread. A wake-up that is lost shows as a test that does not end.
+/// Waits on this thread. A lost wake-up shows as a test that does not end.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -50,7 +50,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A hub with these limits, and its clock.
+/// Creates a hub with these limits, and its clock.
 pub(crate) fn hub_with(limits: Limits) -> (Hub, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::default());
     (Hub::builder().limits(limits).clock(clock.clone()).build(), clock)
@@ -58,7 +58,7 @@ pub(crate) fn hub_with(limits: Limits) -> (Hub, Arc<ManualClock>) {
 
 /// Publishes text.
 pub(crate) fn publish(hub: &Hub, channel: &str, data: &str) -> Position {
-    hub.publish_now(channel, Event::text(data)).expect("it is published").position
+    hub.publish_now(channel, Event::text(data)).expect("the event is published").position
 }
 
 /// Publishes an event under an idempotency key.
@@ -66,10 +66,10 @@ pub(crate) fn publish_with_key(hub: &Hub, channel: &str, event: Event, key: Idem
     hub.publish_publication_now(&Publication::new(channel, event)?.with_idempotency_key(key))
 }
 
-/// Publishes text under an id of its own.
+/// Publishes text under an own id.
 pub(crate) fn publish_with_id(hub: &Hub, channel: &str, data: &str, id: &str) -> Position {
     let event = Event::text(data).with_id(id).expect("an id");
-    hub.publish_now(channel, event).expect("it is published").position
+    hub.publish_now(channel, event).expect("the event is published").position
 }
 
 /// Publishes the channel's name with each of these numbers.
@@ -79,14 +79,14 @@ pub(crate) fn publish_numbers(hub: &Hub, channel: &str, numbers: RangeInclusive<
     }
 }
 
-/// What [`publish_numbers`] published.
+/// Returns the data that [`publish_numbers`] published.
 pub(crate) fn numbers(channel: &str, numbers: RangeInclusive<usize>) -> Vec<String> {
     numbers.map(|number| format!("{channel}{number}")).collect()
 }
 
-/// Forgets a channel.
+/// Deletes a channel.
 pub(crate) fn forget(hub: &Hub, channel: &str) -> bool {
-    now(hub.forget(&name(channel))).expect("memory is always there")
+    now(hub.forget(&name(channel))).expect("the memory broker is always available")
 }
 
 pub(crate) fn name(channel: &str) -> Channel {
@@ -97,12 +97,12 @@ pub(crate) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// All that a subscription has ready, as it goes to the socket; batches of `bytes_max`.
+/// Reads everything that a subscription has ready, as it goes to the socket, in batches of `bytes_max`.
 pub(crate) fn ready_bytes(subscription: &mut Subscription, bytes_max: usize) -> Vec<u8> {
     let mut context = Context::from_waker(Waker::noop());
     let mut batch = Batch::new();
     let mut bytes = Vec::new();
-    // Every batch has something in it, so this ends with what is in the logs.
+    // No batch is empty, so this ends after the events in the logs.
     while let Poll::Ready(true) = subscription.poll_batch(&mut context, &mut batch, bytes_max) {
         assert!(!batch.is_empty());
         bytes.extend(batch.parts().iter().flatten());
@@ -110,7 +110,7 @@ pub(crate) fn ready_bytes(subscription: &mut Subscription, bytes_max: usize) -> 
     bytes
 }
 
-/// All that a feed has ready, as it goes to the socket.
+/// Reads everything that a feed has ready, as it goes to the socket.
 pub(crate) fn feed_bytes(feed: &mut Feed) -> Vec<u8> {
     let mut context = Context::from_waker(Waker::noop());
     let mut batch = Batch::new();
@@ -121,7 +121,7 @@ pub(crate) fn feed_bytes(feed: &mut Feed) -> Vec<u8> {
     bytes
 }
 
-/// The next delivery, where one is ready.
+/// Returns the next delivery, if one is ready.
 pub(crate) fn ready_next(subscription: &mut Subscription) -> Option<tidecast::Delivery> {
     let future = pin!(subscription.next());
     match future.poll(&mut Context::from_waker(Waker::noop())) {
@@ -130,7 +130,7 @@ pub(crate) fn ready_next(subscription: &mut Subscription) -> Option<tidecast::De
     }
 }
 
-/// What a whole stream says.
+/// Decodes a whole stream.
 pub(crate) fn decode(bytes: &[u8]) -> Vec<Message> {
     let mut decoder = Decoder::new();
     let mut messages = Vec::new();
@@ -139,7 +139,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Vec<Message> {
     messages
 }
 
-/// Where a reset says that its channel goes on.
+/// Returns the position after which a reset's channel continues.
 pub(crate) fn resumed_at(reset: &Message) -> Position {
     let data: serde_json::Value = serde_json::from_str(&reset.data).expect("JSON");
     data["resumed_at"].as_str().expect("a position").parse().expect("a position")
@@ -168,7 +168,7 @@ pub(crate) fn message(item: Item) -> Option<Message> {
     }
 }
 
-/// A message in short: its data; of a reset the channel and the reason; of the opening event `open`.
+/// Returns a message in short: its data; of a reset, the channel and the reason; of the opening event, `open`.
 pub(crate) fn told(message: &Message) -> String {
     match message.event_type.as_str() {
         tidecast::STREAM_RESET => {
@@ -180,15 +180,15 @@ pub(crate) fn told(message: &Message) -> String {
     }
 }
 
-/// An `EventSource`: what it knows of where it was, it knows from the bytes alone.
+/// An `EventSource`, which learns its position from the bytes alone.
 ///
-/// It takes over an id from a block without data and keeps it from one connection to the next, as Chromium does. What
-/// arrives of a block that is cut it has not seen.
+/// It commits an id from a block without data, and keeps it from one connection to the next, as Chromium does. It ignores the
+/// part that arrives of a block that is cut.
 pub(crate) struct Browser {
     hub: Hub,
     channels: Vec<String>,
-    /// Its streams stand at a tap where they can, as a reactor has them do.
-    pub(crate) stands: bool,
+    /// Whether its streams belong to reader groups while they can, as in a reactor.
+    pub(crate) is_grouped: bool,
     pub(crate) last_event_id: String,
     pub(crate) first_block: FirstBlock,
     connection: Option<Connection>,
@@ -199,7 +199,7 @@ struct Connection {
     decoder: Decoder,
     unread: Vec<u8>,
     ends_line: bool,
-    /// An empty line was read, which commits what the connection has said of an id, if only that there is none.
+    /// An empty line was read, which commits the connection's id, or that there is none.
     has_block: bool,
 }
 
@@ -208,21 +208,21 @@ impl Browser {
         Self {
             hub: hub.clone(),
             channels: channels.iter().map(ToString::to_string).collect(),
-            stands: false,
+            is_grouped: false,
             last_event_id: String::new(),
             first_block: FirstBlock::default(),
             connection: None,
         }
     }
 
-    /// One that has just connected.
+    /// Creates a browser that has just connected.
     pub(crate) fn connected(hub: &Hub, channels: &[&str]) -> Self {
         let mut browser = Self::new(hub, channels);
         browser.connect();
         browser
     }
 
-    /// Connects with the id that it has; an earlier connection is cut.
+    /// Connects with the id that it has. An earlier connection is cut.
     pub(crate) fn connect(&mut self) {
         let start = Start::After(self.last_event_id.clone().into());
         self.connect_from(start);
@@ -232,22 +232,22 @@ impl Browser {
         self.cut();
         let mut subscription = self.hub.subscribe(&self.channels, start).expect("the hub is open");
         let unread = subscription.first_block(self.first_block).to_vec();
-        let stream = Stream::new(subscription, self.stands);
+        let stream = Stream::new(subscription, self.is_grouped);
         self.connection =
             Some(Connection { stream, decoder: Decoder::new(), unread, ends_line: false, has_block: false });
     }
 
-    /// Reads all that is there, in batches of 64 KiB.
+    /// Reads everything that is ready, in batches of 64 KiB.
     pub(crate) fn read(&mut self) -> Vec<Message> {
         self.read_by(64 * 1024, usize::MAX)
     }
 
-    /// [`read`](Self::read) in short.
+    /// Reads everything that is ready, in short.
     pub(crate) fn told(&mut self) -> Vec<String> {
         self.read().iter().map(told).collect()
     }
 
-    /// Reads on, in batches of `bytes_max`, as far as `take` bytes; what is left waits in the socket.
+    /// Reads on in batches of `bytes_max`, up to `take` bytes. The rest waits in the socket.
     pub(crate) fn read_by(&mut self, bytes_max: usize, take: usize) -> Vec<Message> {
         let Some(connection) = &mut self.connection else { return Vec::new() };
         let mut bytes = std::mem::take(&mut connection.unread);
@@ -266,9 +266,9 @@ impl Browser {
         messages
     }
 
-    /// Reads no more than the first `blocks` of what is there, and is cut.
+    /// Reads only the first `blocks` blocks that are ready, and is cut.
     pub(crate) fn read_blocks_and_cut(&mut self, blocks: usize) -> Vec<Message> {
-        // Nothing is taken yet: it all goes back to where it waits.
+        // Nothing is read yet: everything goes back to the socket.
         self.read_by(64 * 1024, 0);
         let unread = self.connection.as_ref().map(|connection| connection.unread.clone()).unwrap_or_default();
         let ends = unread.windows(2).enumerate().filter(|(_, two)| two == b"\n\n").map(|(at, _)| at + 2);
@@ -283,7 +283,7 @@ impl Browser {
         self.connection.as_ref().map_or(0, |connection| connection.unread.len())
     }
 
-    /// The id of the first block, if that is there and has one.
+    /// Returns the id of the first block, if that has arrived and has one.
     pub(crate) fn first_id(&self) -> Option<String> {
         let unread = str::from_utf8(&self.connection.as_ref()?.unread).expect("it is text");
         let id = unread.split("\nid: ").nth(1)?;
@@ -294,7 +294,7 @@ impl Browser {
         self.connection.is_some()
     }
 
-    /// Loses the connection; what it has not read is gone.
+    /// Loses the connection, and the bytes that it has not read.
     pub(crate) fn cut(&mut self) {
         self.connection = None;
     }

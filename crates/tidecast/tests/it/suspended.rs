@@ -1,5 +1,5 @@
-//! A broker that is cut off: readers stay, new ones wait, and nobody misses anything once it is back. And one that lets go
-//! of channels that nobody reads.
+//! A broker that is cut off: readers stay, new ones wait, and none misses an event once the broker is back. And a broker that
+//! stops listening to channels without readers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ fn suspend(broker: &FarBroker) {
 }
 
 #[test]
-fn who_has_begun_stays_and_who_comes_waits() {
+fn a_reader_that_has_started_stays_and_a_new_one_waits() {
     let (hub, broker) = far_hub(100);
     let mut begun = Browser::connected(&hub, &["sse"]);
     let first = publish(&hub, "sse", "sse1");
@@ -49,13 +49,13 @@ fn who_has_begun_stays_and_who_comes_waits() {
     assert_eq!(ready_bytes(&mut newest, 1000), expected.into_bytes());
     let expected = format!("id: {first}\n\ndata: sse2\nid: {}\n\ndata: sse3\nid: {before}\n\n", at(2));
     assert_eq!(ready_bytes(&mut resumed, 1000), expected.into_bytes());
-    // Once it is live, this is nothing new.
+    // Once it is live, this changes nothing.
     broker.deliveries().go_live(&name("sse"));
     assert_eq!(ready_next(&mut live), None);
 }
 
 #[test]
-fn a_channel_that_is_opened_late_begins_where_it_stands_then() {
+fn a_channel_that_is_opened_late_starts_where_it_stands_then() {
     let (hub, broker) = far_hub(100);
     broker.open_late();
     publish_numbers(&hub, "sse", 1..=3);
@@ -66,7 +66,7 @@ fn a_channel_that_is_opened_late_begins_where_it_stands_then() {
     both.read();
     assert_eq!((live.told(), newest.told(), both.told()), (vec![], vec![], vec![]));
     assert_eq!(live.last_event_id, "");
-    // Live before it is open is not live.
+    // Going live before it is open has no effect.
     broker.deliveries().go_live(&name("sse"));
     assert_eq!(live.told(), [""; 0]);
     assert_eq!(live.last_event_id, "");
@@ -82,7 +82,7 @@ fn a_channel_that_is_opened_late_begins_where_it_stands_then() {
 }
 
 #[test]
-fn who_waits_gets_all_since_it_went_live_even_if_the_log_is_suspended_again() {
+fn a_waiting_reader_gets_every_event_since_the_log_went_live_even_if_it_is_suspended_again() {
     let (hub, broker) = far_hub(100);
     broker.open_late();
     let mut waiting = Browser::connected(&hub, &["sse"]);
@@ -95,7 +95,7 @@ fn who_waits_gets_all_since_it_went_live_even_if_the_log_is_suspended_again() {
     publish(&hub, "sse", "two");
     assert_eq!(waiting.told(), ["one", "two"]);
 
-    // One that does not even look in between is told.
+    // A reader that does not even poll in between is told.
     suspend(&broker);
     let mut late = hub.subscribe(["sse"], Start::Live).unwrap();
     for data in ["three", "four"] {
@@ -108,10 +108,10 @@ fn who_waits_gets_all_since_it_went_live_even_if_the_log_is_suspended_again() {
     assert!(matches!(ready_next(&mut late), Some(Delivery::Reset(reset)) if reset.reason == ResetReason::TooSlow));
 }
 
-/// What was published while a channel was being opened was lost without a word, as readers that waited began where the
-/// channel stood once it was open.
+/// Events that were published while a channel was being opened were lost in silence, because waiting readers started where
+/// the channel stood once it was open.
 #[test]
-fn who_waits_begins_where_the_broker_says_that_the_channel_stood() {
+fn a_waiting_reader_starts_where_the_broker_says_that_the_channel_stood() {
     let (hub, broker) = far_hub(100);
     publish_numbers(&hub, "sse", 1..=2);
     broker.open_late();
@@ -130,12 +130,12 @@ fn who_waits_begins_where_the_broker_says_that_the_channel_stood() {
         let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
         assert_eq!(data, numbers("sse", begins_at..=4), "{text}");
     }
-    // Who comes now was not there.
+    // A reader that comes now was not there.
     assert_eq!(ready_next(&mut hub.subscribe(["sse"], Start::Live).unwrap()), None);
 }
 
 #[test]
-fn closing_the_hub_ends_those_that_wait() {
+fn closing_the_hub_ends_waiting_readers() {
     let (hub, broker) = far_hub(100);
     suspend(&broker);
     broker.open_late();
@@ -145,7 +145,7 @@ fn closing_the_hub_ends_those_that_wait() {
     assert_eq!(crate::support::now(subscription.next()), None);
 }
 
-/// A hub on a clock, whose limits are these.
+/// Creates a hub on a clock, with these limits.
 fn far_hub_with_clock(limits: Limits) -> (Hub, Arc<FarBroker>, Arc<ManualClock>) {
     let broker = Arc::new(FarBroker::default());
     let clock = Arc::new(ManualClock::default());
@@ -153,7 +153,7 @@ fn far_hub_with_clock(limits: Limits) -> (Hub, Arc<FarBroker>, Arc<ManualClock>)
 }
 
 #[test]
-fn a_channel_is_let_go_of_when_nobody_reads_it_and_not_before() {
+fn the_broker_stops_listening_to_a_channel_without_readers_and_not_before() {
     let (hub, broker, clock) = far_hub_with_clock(Limits::default());
     let mut browser = Browser::connected(&hub, &["sse"]);
     publish(&hub, "sse", "sse1");
@@ -165,7 +165,7 @@ fn a_channel_is_let_go_of_when_nobody_reads_it_and_not_before() {
     clock.advance(Duration::from_secs(1));
     hub.sweep();
     assert!(!broker.listens("sse"));
-    // Nobody hears this.
+    // No node listens to this.
     publish(&hub, "sse", "sse2");
     assert_eq!(hub.channel(&name("sse")).unwrap().head.offset, 1);
     browser.connect();
@@ -175,11 +175,11 @@ fn a_channel_is_let_go_of_when_nobody_reads_it_and_not_before() {
 }
 
 #[test]
-fn a_reader_that_comes_between_is_not_let_go_of() {
+fn the_broker_keeps_listening_for_a_reader_that_comes_in_between() {
     let (hub, broker, clock) = far_hub_with_clock(Limits::default());
     Browser::connected(&hub, &["sse"]).cut();
     clock.advance(Duration::from_secs(1));
-    // A sweep tells the broker that nobody reads; before it gets to it, somebody does.
+    // A sweep tells the broker that there is no reader; before the broker acts on it, one comes.
     let mut late_release = Browser::new(&hub, &["sse"]);
     hub.sweep();
     assert!(!broker.listens("sse"));
@@ -190,10 +190,10 @@ fn a_reader_that_comes_between_is_not_let_go_of() {
     assert_eq!(late_release.told(), ["x"]);
 }
 
-/// A log that went for want of room before its broker was told that nobody read it left the broker listening for ever: one
-/// more channel for each name that somebody tried.
+/// A log that was evicted before its broker was told that it had no reader left the broker listening for ever: one more
+/// channel for each name that somebody tried.
 #[test]
-fn a_log_does_not_go_before_the_broker_has_let_go_of_it() {
+fn a_log_is_not_evicted_before_the_broker_has_stopped_listening() {
     let limits = Limits { idle_channels_max: 0, log_age_max: Duration::ZERO, ..Limits::default() };
     let (hub, broker, clock) = far_hub_with_clock(limits);
     Browser::connected(&hub, &["sse"]).cut();

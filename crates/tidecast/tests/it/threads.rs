@@ -1,5 +1,5 @@
-//! Real threads that publish, subscribe, read and leave at once: nothing is lost, doubled or out of order, and what is
-//! left behind is nothing.
+//! Real threads that publish, subscribe, read and leave at once: no event is lost, doubled or out of order, and nothing is
+//! left behind.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -10,7 +10,7 @@ use tidecast::{Delivery, Event, Hub, Limits, Start, Subscription};
 
 use crate::support::{block_on, forget, name, publish};
 
-/// The next event: its channel, its offset and its data.
+/// Returns the next event: its channel, its offset and its data.
 fn next(subscription: &mut Subscription) -> Option<(String, u64, String)> {
     let Delivery::Event(delivered) = block_on(subscription.next())? else { panic!("the logs are long enough") };
     let at = subscription.channels().position(|channel| *channel == delivered.channel).expect("its channel");
@@ -23,7 +23,7 @@ fn roomy() -> Hub {
 }
 
 #[test]
-fn readers_that_come_and_go_while_others_publish_get_everything_in_order() {
+fn readers_that_come_and_leave_during_publishes_get_every_event_in_order() {
     const PUBLISHERS: usize = 2;
     const EACH: usize = 2_000;
     let hub = roomy();
@@ -36,7 +36,7 @@ fn readers_that_come_and_go_while_others_publish_get_everything_in_order() {
                     publish(hub, "a", &format!("{publisher} {number}"));
                     publish(hub, "b", &format!("{publisher} {number}"));
                 }
-                // The last one out closes, and so ends the readers.
+                // The last publisher closes the hub, and so ends the readers.
                 if ended.fetch_add(1, Ordering::SeqCst) + 1 == PUBLISHERS {
                     hub.close();
                 }
@@ -62,7 +62,7 @@ fn readers_that_come_and_go_while_others_publish_get_everything_in_order() {
                     let before = numbers[at][publisher].replace(number);
                     assert_eq!(number, before.map_or(0, |before: usize| before + 1), "a publisher's own order");
                     heard += 1;
-                    // Some leave now and then, and come back where they were.
+                    // Some leave now and then, and resume.
                     if reader >= 2 && heard % 100 == 0 {
                         let cursor = subscription.cursor().to_string();
                         drop(subscription);
@@ -82,7 +82,7 @@ fn readers_that_come_and_go_while_others_publish_get_everything_in_order() {
 }
 
 #[test]
-fn a_crowd_that_leaves_while_it_is_rung_keeps_nobody_from_hearing() {
+fn a_crowd_that_leaves_while_it_is_notified_cuts_nobody_off() {
     let hub = roomy();
     let events = 50;
     thread::scope(|scope| {
@@ -125,7 +125,7 @@ fn sweeping_and_forgetting_beside_publishing_and_subscribing_lose_no_reader() {
         });
         scope.spawn(move || {
             for number in 0..500 {
-                // The log may be taken out of the map between any two steps; then this is a reader of the next one.
+                // The log may be evicted between any two steps. Then this is a reader of the next one.
                 let mut subscription = hub.subscribe(["sse"], Start::Live).expect("the hub is open");
                 let published = hub.publish_now("sse", Event::text(number.to_string())).expect("it is");
                 assert!(published.receivers >= 1, "the publisher sees the reader");
@@ -147,10 +147,10 @@ fn sweeping_and_forgetting_beside_publishing_and_subscribing_lose_no_reader() {
     assert_eq!(stats.published, 2_500);
 }
 
-/// A publish looked whether the hub was open and appended after it was closed: it was accepted, and every subscription
-/// had ended before. The logs are now sealed first.
+/// A publish checked that the hub was open, and appended after it was closed. It was accepted, but every subscription had
+/// ended before. The logs are closed first now.
 #[test]
-fn what_is_accepted_while_the_hub_is_closed_reaches_who_listens() {
+fn an_event_that_is_accepted_while_the_hub_closes_reaches_its_readers() {
     for round in 0..1_500_u32 {
         let hub = roomy();
         let mut subscription = hub.subscribe(["a"], Start::Live).unwrap();
