@@ -1,4 +1,4 @@
-"""The Flask program that is measured: Flask-SSE's quickstart, and a route that publishes."""
+"""The measured Flask program: Flask-SSE's quickstart and a route that publishes."""
 
 from importlib import import_module
 
@@ -6,7 +6,7 @@ from flask import Flask, request
 
 
 def program(extension, **settings):
-    """The application, on `flask_sse` or on what takes its place."""
+    """Returns the application on `flask_sse` or its replacement."""
     sse = import_module(extension).sse
     app = Flask(__name__)
     app.config.update(settings)

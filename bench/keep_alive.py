@@ -1,4 +1,4 @@
-"""Measures what keep-alives cost: the CPU seconds a minute of a hub with many idle streams.
+"""Measures the cost of keep-alive comments: the CPU seconds a minute of a hub with many idle streams.
 
 ``python3 bench/keep_alive.py target/release/tidecast 15000 8s 15s``, with as many open files allowed as streams.
 """
@@ -23,12 +23,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def measure(program: str, streams: int, keep_alive: str) -> float:
-    """Returns the CPU seconds a minute with so many idle streams."""
+    """Returns the CPU seconds a minute with this many idle streams."""
     options = ["--listen", "127.0.0.1:0", "--keep-alive", keep_alive, "--streams-max", str(streams + 1)]
     hub = subprocess.Popen([program, "serve", *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert hub.stdout is not None
-        port = next(int(line.split(":")[2].split("/")[0]) for line in hub.stdout if " is at http://" in line)
+        port = next(int(line.split(":")[2].split("/")[0]) for line in hub.stdout if "http://" in line)
         request = f"GET /stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
         sockets = []
         for _ in range(streams):

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of the bench.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 const FULL: Effort = Effort { rounds: 3, time: Duration::from_secs(4), quick: false };
 const QUICK: Effort = Effort { rounds: 1, time: Duration::from_millis(60), quick: true };
 
-/// What is asked for.
+/// The parsed command line.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     pub(crate) effort: Effort,
@@ -25,10 +25,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Reads them; without a case or a server it is all of them.
+    /// Parses the arguments. Without a case or a server, all are selected.
     ///
     /// # Errors
-    /// If one is not known.
+    ///
+    /// If an argument is unknown or invalid.
     pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut arguments = arguments.peekable();
         let (mut quick, mut json, mut list, mut docs) = (false, false, false, None);
@@ -53,7 +54,7 @@ impl Arguments {
                         }
                     }
                 }
-                other => bail!("`{other}` is not known here"),
+                other => bail!("unknown argument `{other}`"),
             }
         }
         let mut effort = if quick { QUICK } else { FULL };
@@ -62,7 +63,7 @@ impl Arguments {
             Some(seconds) => Duration::try_from_secs_f64(seconds).context("--seconds")?,
             None => effort.time,
         };
-        ensure!(effort.rounds > 0 && !effort.time.is_zero(), "nothing would be measured");
+        ensure!(effort.rounds > 0 && !effort.time.is_zero(), "--rounds and --seconds must be above zero");
         if cases.is_empty() {
             cases.extend(cases::ALL);
         }
@@ -73,20 +74,20 @@ impl Arguments {
     }
 }
 
-/// The case of this name; without one, all whose name begins with it and a hyphen.
+/// Returns the case of this name, or else all whose name begins with it and a hyphen.
 fn cases_named(name: &str) -> Result<Vec<&'static Case>> {
     let mut found: Vec<_> = cases::ALL.iter().filter(|case| case.name == name).collect();
     if found.is_empty() {
         found.extend(cases::ALL.iter().filter(|case| begins_with(case.name, name)));
     }
-    ensure!(!found.is_empty(), "there is no case `{name}`; --list tells them");
+    ensure!(!found.is_empty(), "no case `{name}`; --list prints them");
     Ok(found)
 }
 
 fn servers_named(name: &str) -> Result<Vec<Kind>> {
     let found: Vec<_> =
         Kind::ALL.into_iter().filter(|kind| kind.name() == name || begins_with(kind.name(), name)).collect();
-    ensure!(!found.is_empty(), "there is no server `{name}`; --list tells them");
+    ensure!(!found.is_empty(), "no server `{name}`; --list prints them");
     Ok(found)
 }
 
@@ -103,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn without_names_it_is_everything() {
+    fn without_names_everything_is_measured() {
         let arguments = read("--quick").unwrap();
         assert_eq!((arguments.cases.len(), arguments.servers.len()), (cases::ALL.len(), Kind::ALL.len()));
         assert!(arguments.effort.quick);
     }
 
     #[test]
-    fn a_name_is_one_or_all_that_begin_with_it() {
+    fn a_name_selects_one_or_all_that_begin_with_it() {
         let arguments = read("--case closed churn --server bare --rounds 7 --seconds 0.5").unwrap();
         let names: Vec<_> = arguments.cases.iter().map(|case| case.name).collect();
         assert_eq!(names, ["closed-100", "closed-1000", "closed-100-1k", "closed-1000-1k", "churn"]);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_said() {
+    fn unknown_and_invalid_arguments_are_errors() {
         for line in ["--fast", "--case nothing", "--server ngin", "--rounds", "--rounds 0", "--seconds -1"] {
             assert!(read(line).is_err(), "{line}");
         }

@@ -1,4 +1,4 @@
-//! What is measured, a file a question; here the list of all of them, and the bars that Tidecast is held against.
+//! The measured cases, a file for each kind, and the bars that Tidecast must reach.
 
 mod channels;
 mod churn;
@@ -22,33 +22,33 @@ use crate::{
     servers::{Kind, Programs, Server, process::Processes},
 };
 
-/// How much is measured.
+/// The extent of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effort {
-    /// Rounds of each case and server; the figures are their medians.
+    /// Rounds of each case and server, of which the medians count.
     pub(crate) rounds: usize,
     /// How long a round publishes.
     pub(crate) time: Duration,
-    /// A run to see that it works, with a fiftieth of the connections and rates.
+    /// A check that everything works, with a fiftieth of the connections and rates.
     pub(crate) quick: bool,
 }
 
 impl Effort {
-    /// So many connections, channels or events a second, or fewer if it is only to be seen that it works.
+    /// Returns the number of connections, channels or events a second, reduced in a quick run.
     fn scaled(&self, number: usize) -> usize {
         if self.quick { (number / 50).max(4) } else { number }
     }
 }
 
-/// A question.
+/// A measured case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// The figure that servers are compared by.
+    /// The figure by which servers are compared.
     pub(crate) main: Metric,
     pub(crate) bars: &'static [Bar],
-    /// Whether it is asked of Flask programs, and of nobody else.
+    /// Whether the case measures Flask programs, and nothing else.
     of_flask: bool,
     question: Question,
 }
@@ -83,7 +83,7 @@ const fn of_flask(case: Case) -> Case {
     Case { of_flask: true, ..case }
 }
 
-/// All of them.
+/// All cases.
 pub(crate) const ALL: &[Case] = &[
     case(
         "idle-5000",
@@ -183,7 +183,7 @@ pub(crate) const ALL: &[Case] = &[
             of(Metric::MibAt, 1.0, Against::BestPeer),
             of(Metric::Cpu, 1.0, Against::BestPeer),
             of(Metric::P99, 1.0, Against::BestPeer),
-            // Two of each worker.
+            // Two connections of each worker.
             at_most(Metric::RedisConnections, 4.0),
         ],
     )),
@@ -197,25 +197,25 @@ pub(crate) const ALL: &[Case] = &[
 ];
 
 impl Case {
-    /// Whether this server can be asked.
+    /// Returns whether the case applies to this server.
     pub(crate) fn is_for(&self, kind: Kind) -> bool {
         if self.of_flask || kind.is_flask() {
             return self.of_flask && kind.is_flask();
         }
         match self.question {
-            // The bare writers have one channel a connection.
+            // The bare writers support one channel a connection.
             Question::Several => !kind.is_bare(),
             Question::Encode(_) => kind == Kind::Tidecast,
             _ => true,
         }
     }
 
-    /// The page of its figures, in `docs/`.
+    /// Returns the page of its figures in `docs/`.
     pub(crate) fn page(&self) -> &'static str {
         if self.of_flask { "performance-flask.md" } else { "performance.md" }
     }
 
-    /// Whether events are delivered in it, so that some can be lost.
+    /// Returns whether the case delivers events, so that some can be lost.
     pub(crate) fn delivers(&self) -> bool {
         !matches!(
             self.question,
@@ -223,7 +223,7 @@ impl Case {
         )
     }
 
-    /// Asks a server once.
+    /// Measures a server once.
     pub(crate) fn measure(&self, programs: &Programs, kind: Kind, effort: Effort) -> Result<Figures> {
         if let Question::Encode(sample) = self.question {
             return encode::measure(sample, effort.quick);
@@ -246,7 +246,7 @@ impl Case {
     }
 }
 
-/// Warms up, measures, and notes what every run with deliveries has: rates, latencies, processor time, faults.
+/// Warms up and measures the figures of every run with deliveries: rates, latencies, processor time, faults.
 fn run(server: &Server, load: &mut Load, pace: Pace, time: Duration) -> Result<(Outcome, Figures)> {
     load.run(pace, time / 5)?;
     let (processes, redis) = (server.processes()?, server.redis_processes()?);

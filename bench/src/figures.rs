@@ -1,8 +1,8 @@
-//! What is measured: figures with a name, a unit and a direction, and the bars that they are held against.
+//! Figures with a name, a unit and a direction, and the bars that they must reach.
 
 use crate::{load::checker::Faults, stats::Histogram};
 
-/// What a figure is of.
+/// The quantity of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Metric {
     Deliveries,
@@ -34,7 +34,7 @@ pub(crate) enum Metric {
 }
 
 impl Metric {
-    /// The head of its column, with its unit.
+    /// Returns the head of its column with its unit.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Deliveries => "deliveries/s",
@@ -70,16 +70,16 @@ impl Metric {
         matches!(self, Self::Deliveries | Self::DeliveriesOnOne | Self::Publishes | Self::Connects)
     }
 
-    /// Whether any but zero is a fault.
+    /// Returns whether any value but zero is a fault.
     pub(crate) fn is_fault(self) -> bool {
         FAULTS.contains(&self)
     }
 }
 
-/// What must be zero wherever events are delivered.
+/// Quantities that must be zero in every case with deliveries.
 pub(crate) const FAULTS: [Metric; 4] = [Metric::Lost, Metric::Doubled, Metric::Reordered, Metric::Garbled];
 
-/// What one run of a case brought, or the medians of several.
+/// The figures of one run of a case, or the medians of several.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Figures(Vec<(Metric, f64)>);
 
@@ -109,14 +109,14 @@ impl Figures {
         self.0.iter().copied()
     }
 
-    /// Adds what went wrong in another run.
+    /// Adds the faults of another run.
     pub(crate) fn add_faults(&mut self, other: &Self) {
         for (metric, value) in self.0.iter_mut().filter(|(metric, _)| metric.is_fault()) {
             *value += other.of(*metric).unwrap_or(f64::NAN);
         }
     }
 
-    /// The medians over rounds; of faults the sum, as one round with a fault is too many.
+    /// Returns the medians over rounds, and of faults the sums, as one fault is too many.
     pub(crate) fn over(rounds: &[Self]) -> Self {
         let Some(first) = rounds.first() else { return Self::default() };
         let over = |metric: Metric| {
@@ -127,20 +127,20 @@ impl Figures {
     }
 }
 
-/// What a figure of Tidecast is held against.
+/// The reference of a bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Against {
     Number,
     /// The better of the two bare writers.
     Bare,
     BareCoalescing,
-    /// The best of nchan and axum.
+    /// The best peer.
     BestPeer,
-    /// Another figure of Tidecast's own.
+    /// Another figure of Tidecast.
     Own(Metric),
 }
 
-/// What a figure of Tidecast must reach: so many times what it is held against, or of a number the number.
+/// A bar that a figure of Tidecast must reach: a factor of its reference, or a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bar {
     pub(crate) metric: Metric,
@@ -153,7 +153,7 @@ impl Bar {
         Self { metric, factor, against }
     }
 
-    /// Whether a figure meets it; not one that is missing.
+    /// Returns whether a figure meets the bar. A missing figure does not.
     pub(crate) fn is_met(&self, figure: Option<f64>, reference: Option<f64>) -> bool {
         let (Some(figure), Some(reference)) = (figure, reference) else { return false };
         let must = self.factor * reference;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn medians_are_of_rates_and_sums_of_faults() {
+    fn rates_are_medians_and_faults_are_sums() {
         let over = Figures::over(&[figures(1.0, 0.0), figures(9.0, 1.0), figures(2.0, 0.0)]);
         assert_eq!(over, figures(2.0, 1.0));
     }

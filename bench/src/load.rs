@@ -1,8 +1,8 @@
-//! Subscribers and a publisher over one epoll, in one thread: no task, no timer and no allocation per delivery, so that
-//! what is measured is the server.
+//! Subscribers and a publisher over one epoll in one thread, without tasks, timers or allocations per delivery, so that
+//! the server is measured and not the generator.
 //!
-//! Each event's data says when it was published, on the clock of this process, so publishing and receiving are read off
-//! one clock. What it takes to read from all the sockets in turn is in the figures, the same for every server.
+//! Each event has its time of publishing on this process' clock, which also times its arrival. The figures include the
+//! time to read all sockets in turn, which is the same for every server.
 
 pub(crate) mod checker;
 pub(crate) mod connect;
@@ -28,13 +28,13 @@ use self::{
 };
 use crate::{servers::Server, stats::Histogram};
 
-/// How long nothing may arrive before a run ends, and what is missing counts as lost.
+/// How long a run waits for the next event before it ends and counts the missing ones as lost.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 
-/// How long connecting may take, of all together.
+/// How long all connections together may take to open.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Events taken from epoll at once: few, so that a publish is not late by much.
+/// Events taken from epoll at once: few, so that a publish is not delayed by much.
 const READY_MAX: usize = 256;
 
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -43,24 +43,25 @@ const PUBLISHER: u64 = u64::MAX;
 /// When the next event is published.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pace {
-    /// At a steady rate, whether the earlier ones have arrived or not.
+    /// At a steady rate, whether earlier events have arrived or not.
     Every(Duration),
-    /// As long as fewer than so many have not arrived everywhere; without subscribers, not been answered.
+    /// While fewer than this many events are under way: not delivered to all subscribers, or not acknowledged if there
+    /// are none.
     InFlight(u64),
 }
 
-/// What a run brought.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) publishes: u64,
     pub(crate) deliveries: u64,
-    /// From the first publish until the last delivery and answer.
+    /// The time from the first publish to the last delivery and response.
     pub(crate) took: Duration,
-    /// From before the publish was written until after the event was read.
+    /// The times from before the publish was written to after the event was read.
     pub(crate) latencies: Histogram,
 }
 
-/// Subscribers that are connected, and a publisher.
+/// Connected subscribers and a publisher.
 pub(crate) struct Load {
     epoll: OwnedFd,
     subscribers: Vec<Subscriber>,
@@ -81,7 +82,7 @@ struct Subscriber {
 }
 
 impl Load {
-    /// Connects all at once, and waits until each stream has begun.
+    /// Connects all at once and waits until each stream has begun.
     pub(crate) fn connect(server: &Server, plan: Plan) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let publisher = Publisher::connect(server, plan.channels, plan.data_bytes)?;
@@ -98,9 +99,9 @@ impl Load {
         };
         let way = |number| {
             let first = plan.first_channel(number);
-            server.way_to_stream(first..first + plan.channels_each)
+            server.route_to_stream(first..first + plan.channels_each)
         };
-        // All before the first one connects, so that none waits without having asked.
+        // Prepared before the first connects, so that no connection waits for its request.
         let ways = (0..plan.subscribers).map(way).collect::<Result<Vec<_>>>()?;
         for (number, (address, request)) in ways.into_iter().enumerate() {
             let socket = connect::begin(address)?;
@@ -111,7 +112,7 @@ impl Load {
         Ok(load)
     }
 
-    /// Publishes for so long, and then waits until everything has arrived.
+    /// Publishes for this time and then waits until everything has arrived.
     pub(crate) fn run(&mut self, pace: Pace, time: Duration) -> Result<Outcome> {
         self.ledger.latencies = Histogram::new();
         let (published, delivered) = (self.ledger.published, self.ledger.delivered);
@@ -124,11 +125,11 @@ impl Load {
                 self.publish_due(pace, published, now - began);
             }
             self.publisher.flush()?;
-            let at = (self.ledger.delivered, self.publisher.answered);
+            let at = (self.ledger.delivered, self.publisher.acknowledged);
             if at != moved {
                 (moved, progress) = (at, now);
             }
-            let drained = self.ledger.is_drained() && self.publisher.answered == self.ledger.published;
+            let drained = self.ledger.is_drained() && self.publisher.acknowledged == self.ledger.published;
             if (drained && !publishing) || now > progress + GIVE_UP_AFTER {
                 break;
             }
@@ -139,7 +140,7 @@ impl Load {
                 }
                 _ => Duration::from_millis(100),
             };
-            self.turn(wait)?;
+            self.poll(wait)?;
         }
         Ok(Outcome {
             publishes: self.ledger.published - published,
@@ -149,14 +150,14 @@ impl Load {
         })
     }
 
-    /// What went wrong since the beginning.
+    /// Returns the faults since the beginning.
     pub(crate) fn faults(&self) -> Faults {
         self.ledger.faults()
     }
 
     fn publish_due(&mut self, pace: Pace, published_before: u64, since: Duration) {
         let in_flight = match self.subscribers.len() {
-            0 => self.ledger.published - self.publisher.answered,
+            0 => self.ledger.published - self.publisher.acknowledged,
             _ => self.ledger.published - self.ledger.completed,
         };
         let due = match pace {
@@ -183,7 +184,7 @@ impl Load {
                 let Some(subscriber) = self.subscribers.get_mut(number as usize) else { continue };
                 if !subscriber.asked && flags.contains(epoll::EventFlags::OUT) {
                     let request = subscriber.request.as_bytes();
-                    ensure!(subscriber.socket.write(request)? == request.len(), "a request was cut");
+                    ensure!(subscriber.socket.write(request)? == request.len(), "a request was written in part only");
                     subscriber.asked = true;
                     asked += 1;
                 }
@@ -194,14 +195,14 @@ impl Load {
                 begun += usize::from(!had_begun && self.subscribers[number as usize].stream.has_begun());
             }
             if asked == plan.subscribers {
-                begun = server.listening(plan.channels)?.unwrap_or(begun);
+                begun = server.subscribers_on_redis(plan.channels)?.unwrap_or(begun);
             }
         }
         Ok(())
     }
 
-    /// Waits for so long at most, and takes what has come.
-    fn turn(&mut self, time: Duration) -> Result<()> {
+    /// Waits for the given time or less and handles the ready sockets.
+    fn poll(&mut self, time: Duration) -> Result<()> {
         connect::wait(&self.epoll, &mut self.ready, time)?;
         for at in 0..self.ready.len() {
             let (number, flags) = (self.ready[at].data.u64(), self.ready[at].flags);
@@ -214,7 +215,8 @@ impl Load {
         Ok(())
     }
 
-    /// Reads what a subscriber has got. Less than there is room for is all there was; what comes now is a new edge.
+    /// Reads what a subscriber has received. A read that does not fill the buffer has emptied the socket; later bytes
+    /// are a new edge.
     fn receive(&mut self, number: usize, to_its_end: bool) -> Result<()> {
         let Subscriber { socket, stream, .. } = &mut self.subscribers[number];
         loop {

@@ -1,13 +1,13 @@
-//! Measures the hub, side by side with what can't be done with less, and with servers that one might use in its place.
+//! Measures the hub side by side with a minimal server and with servers that one might use in its place.
 //!
 //! ```sh
 //! cargo xtask bench --case closed --server tidecast --server bare
 //! ```
 //!
-//! It prints tables in Markdown, or with `--json` the same as JSON. The files by step: [`arguments`] says what is
-//! asked for, [`servers`] starts and ends the servers, [`load`] publishes, receives and checks, each file of [`cases`]
-//! asks one question, [`figures`] are what comes out, and [`report`] writes it down. Which of the servers is meant is in
-//! `servers::Kind`; two of them are programs of this package, in `bin/`.
+//! The output is tables in Markdown, or JSON with `--json`. [`arguments`] parses the command line, [`servers`] starts
+//! and ends the servers, [`load`] publishes, receives and checks, each file of [`cases`] measures one kind of case,
+//! [`figures`] defines the figures, and [`report`] prints them. `servers::Kind` lists the servers, two of which are
+//! programs of this package in `bin/`.
 
 mod arguments;
 mod cases;
@@ -24,7 +24,7 @@ use crate::{
     arguments::Arguments,
     cases::Case,
     figures::{FAULTS, Figures},
-    report::Answer,
+    report::CaseResult,
     servers::{Kind, Programs},
 };
 
@@ -37,40 +37,40 @@ fn main() -> Result<()> {
         Kind::ALL.iter().for_each(|kind| println!("  {}", kind.name()));
         return Ok(());
     }
-    // The servers have it from here.
+    // The servers inherit the limit.
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     let programs = Programs::find()?;
     let mut servers = arguments.servers.clone();
     servers.retain(|kind| arguments.cases.iter().any(|case| case.is_for(*kind)));
-    servers.retain(|kind| match kind.absent() {
+    servers.retain(|kind| match kind.missing() {
         None => true,
         Some(why) => {
             eprintln!("{}: not measured: {why}", kind.name());
             false
         }
     });
-    let mut answers = Vec::new();
+    let mut results = Vec::new();
     for case in &arguments.cases {
-        let answer = ask(case, &servers, &programs, &arguments)?;
-        // Why nobody could be asked was said above.
-        answers.extend((!answer.servers.is_empty()).then_some(answer));
+        let result = measure(case, &servers, &programs, &arguments)?;
+        // The reason of a missing server was printed above.
+        results.extend((!result.servers.is_empty()).then_some(result));
     }
-    print!("{}", if arguments.json { report::json(&answers) } else { report::markdown(&answers) });
+    print!("{}", if arguments.json { report::json(&results) } else { report::markdown(&results) });
     if arguments.effort.quick {
-        return answers.iter().try_for_each(works);
+        return results.iter().try_for_each(check);
     }
     if !arguments.json {
-        print!("{}", report::bars(&answers));
+        print!("{}", report::bars(&results));
     }
     match arguments.docs {
-        Some(docs) => report::write_pages(&docs, answers),
+        Some(docs) => report::write_pages(&docs, results),
         None => Ok(()),
     }
 }
 
-/// Asks each server in turn, and again, so that what else happens on the machine happens to all.
-fn ask(case: &'static Case, servers: &[Kind], programs: &Programs, arguments: &Arguments) -> Result<Answer> {
+/// Measures the servers in turn, round by round, so that other load on the machine affects all of them.
+fn measure(case: &'static Case, servers: &[Kind], programs: &Programs, arguments: &Arguments) -> Result<CaseResult> {
     let servers: Vec<_> = servers.iter().copied().filter(|kind| case.is_for(*kind)).collect();
     let mut rounds = vec![Vec::new(); servers.len()];
     for round in 1..=arguments.effort.rounds {
@@ -82,21 +82,21 @@ fn ask(case: &'static Case, servers: &[Kind], programs: &Programs, arguments: &A
                     eprintln!("{} {round}: {}: {main:.2} {}", case.name, kind.name(), case.main.name());
                     rounds.push(figures);
                 }
-                // A peer that can't do it is a result; ours that can't is an error.
+                // A peer that fails is a result; a failure of Tidecast is an error.
                 Err(error) if kind.is_peer() && !arguments.effort.quick => eprintln!("{error:#}"),
                 Err(error) => return Err(error),
             }
         }
     }
     let servers = servers.into_iter().zip(rounds.iter().map(|rounds| Figures::over(rounds))).collect();
-    Ok(Answer { case, servers })
+    Ok(CaseResult { case, servers })
 }
 
-/// Whether a case has a figure for every server, and no fault but such as are not ours.
-fn works(answer: &Answer) -> Result<()> {
-    for (kind, figures) in &answer.servers {
-        let of = || format!("{} of {}", answer.case.name, kind.name());
-        ensure!(figures.of(answer.case.main).is_some(), "{} has no figure", of());
+/// Checks that a case has a figure for every server, and no fault except of third-party servers.
+fn check(result: &CaseResult) -> Result<()> {
+    for (kind, figures) in &result.servers {
+        let of = || format!("{} of {}", result.case.name, kind.name());
+        ensure!(figures.of(result.case.main).is_some(), "{} has no figure", of());
         for fault in FAULTS {
             let count = figures.of(fault).unwrap_or(0.0);
             ensure!(count == 0.0 || kind.is_foreign(), "{}: {count} {}", of(), fault.name());

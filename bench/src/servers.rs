@@ -1,7 +1,7 @@
-//! The servers under test, each a process of its own, or several.
+//! The servers under test, each of one process or several.
 //!
-//! How each is started is in the file of its name; here is what all of them have: an address, a way to say what is
-//! published and listened to, and an end.
+//! A file for each server starts it. Here is what they have in common: an address, requests to publish and subscribe,
+//! and an end.
 
 mod axum;
 mod bare;
@@ -25,28 +25,28 @@ use anyhow::{Context, Result, bail, ensure};
 use self::process::Processes;
 use tidecast_test::redis::RedisServer;
 
-/// Which server.
+/// The servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Tidecast, as it is released.
+    /// Tidecast, built for release.
     Tidecast,
-    /// What can't be done with less: `bin/bare`, one send for each event and subscriber.
+    /// The minimal server `bin/bare`, with one send for each event and subscriber.
     BareEach,
-    /// The same, which sends at once what has piled up.
+    /// The same server, which sends a backlog at once.
     BareCoalescing,
-    /// axum and a broadcast channel, as most people would write it: `bin/by_hand.rs`.
+    /// axum and a broadcast channel, as a simple hub is usually written: `bin/by_hand.rs`.
     Axum,
-    /// nginx with nchan, so many workers.
+    /// nginx with nchan and one worker.
     Nchan1,
-    /// See [`Kind::Nchan1`].
+    /// nginx with nchan and two workers.
     Nchan2,
     /// A Flask program on Flask-SSE.
     FlaskSse,
-    /// The same on Tidecast's Python package, with its events on Redis too.
+    /// A Flask program on Tidecast's Python package, with its events on Redis.
     FlaskTidecast,
-    /// The same with a hub, which has the streams and keeps the events in its memory.
+    /// A Flask program with a hub, which serves the streams and keeps the events in memory.
     FlaskHub,
-    /// The same with the hub on Redis.
+    /// A Flask program with a hub on Redis.
     FlaskHubRedis,
 }
 
@@ -64,7 +64,7 @@ impl Kind {
         Self::FlaskHubRedis,
     ];
 
-    /// As it is called on the command line.
+    /// Returns its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tidecast => "tidecast",
@@ -80,12 +80,12 @@ impl Kind {
         }
     }
 
-    /// Whether it is what is measured, and not what it is compared with.
+    /// Returns whether it is Tidecast in one of its configurations.
     pub(crate) fn is_own(self) -> bool {
         self == Self::Tidecast || self.is_flask() && !self.is_peer()
     }
 
-    /// Whether it is a Flask program.
+    /// Returns whether it is a Flask program.
     pub(crate) fn is_flask(self) -> bool {
         matches!(self, Self::FlaskSse | Self::FlaskTidecast | Self::FlaskHub | Self::FlaskHubRedis)
     }
@@ -94,36 +94,36 @@ impl Kind {
         matches!(self, Self::BareEach | Self::BareCoalescing)
     }
 
-    /// Whether it is a server that somebody might use in place of Tidecast.
+    /// Returns whether it is a server that one might use in place of Tidecast.
     pub(crate) fn is_peer(self) -> bool {
         matches!(self, Self::Axum | Self::Nchan1 | Self::Nchan2 | Self::FlaskSse)
     }
 
-    /// Whether its program is not of this repository.
+    /// Returns whether its program is a third party's.
     pub(crate) fn is_foreign(self) -> bool {
         matches!(self, Self::Nchan1 | Self::Nchan2 | Self::FlaskSse)
     }
 
-    /// Why it can't be measured here, if so.
-    pub(crate) fn absent(self) -> Option<&'static str> {
+    /// Returns why it cannot be measured on this machine, or `None`.
+    pub(crate) fn missing(self) -> Option<&'static str> {
         match self {
-            Self::Nchan1 | Self::Nchan2 => nchan::absent(),
-            flask if flask.is_flask() => flask::absent(),
+            Self::Nchan1 | Self::Nchan2 => nchan::missing(),
+            flask if flask.is_flask() => flask::missing(),
             _ => None,
         }
     }
 }
 
-/// How a server wants to be asked.
+/// The form of a server's requests.
 #[derive(Debug, Clone, Copy)]
 enum Dialect {
     /// `POST /publish` with JSON, `GET /stream?channel=…`.
     Json,
-    /// The channel in the path, the data as it is.
+    /// The channel in the path and the data as the body.
     Path,
 }
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Debug)]
 pub(crate) struct Programs {
     tidecast: PathBuf,
@@ -132,15 +132,15 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds them: the hub by `TIDECAST_BIN`, those of this package beside this program.
+    /// Finds the hub by `TIDECAST_BIN`, and the programs of this package beside this one.
     pub(crate) fn find() -> Result<Self> {
         let tidecast = env::var_os("TIDECAST_BIN")
-            .context("TIDECAST_BIN is not set: it is the path of the hub, built by `cargo build --release`")?;
+            .context("TIDECAST_BIN is not set; set it to the path of the hub, which `cargo build --release` builds")?;
         let tidecast = PathBuf::from(tidecast);
-        ensure!(tidecast.is_file(), "TIDECAST_BIN: there is no {}", tidecast.display());
+        ensure!(tidecast.is_file(), "TIDECAST_BIN names {}, which does not exist", tidecast.display());
         let beside = |name| {
             let program = env::current_exe()?.with_file_name(name);
-            ensure!(program.is_file(), "there is no {}: build the bench with --bins", program.display());
+            ensure!(program.is_file(), "{} does not exist; build the bench with --bins", program.display());
             Ok(program)
         };
         Ok(Self { tidecast, bare: beside("bare")?, by_hand: beside("by_hand")? })
@@ -149,10 +149,10 @@ impl Programs {
     /// Starts a server on a free port.
     pub(crate) fn start(&self, kind: Kind) -> Result<Server> {
         let server = match kind {
-            Kind::Tidecast => says_where(tidecast::command(&self.tidecast)),
-            Kind::BareEach => says_where(bare::command(&self.bare, "each")),
-            Kind::BareCoalescing => says_where(bare::command(&self.bare, "coalescing")),
-            Kind::Axum => says_where(axum::command(&self.by_hand)),
+            Kind::Tidecast => start_and_read_address(tidecast::command(&self.tidecast)),
+            Kind::BareEach => start_and_read_address(bare::command(&self.bare, "each")),
+            Kind::BareCoalescing => start_and_read_address(bare::command(&self.bare, "coalescing")),
+            Kind::Axum => start_and_read_address(axum::command(&self.by_hand)),
             Kind::Nchan1 => nchan::start(1),
             Kind::Nchan2 => nchan::start(2),
             Kind::FlaskSse => flask::on_redis(flask::FLASK_SSE),
@@ -164,19 +164,19 @@ impl Programs {
     }
 }
 
-/// A server that runs. It is ended when this is dropped.
+/// A running server, ended when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
     dialect: Dialect,
     pub(crate) address: SocketAddr,
-    /// What it was configured with; removed at the end.
+    /// The folder with its configuration, removed at the end.
     folder: Option<PathBuf>,
-    /// Its stream has no head before the first event.
+    /// Whether its streams have no head before the first event.
     begins_late: bool,
-    /// To which it sends those who ask for a stream.
+    /// The hub to which it redirects requests for streams.
     hub: Option<Box<Self>>,
-    /// What carries its events, if a Redis server does.
+    /// The Redis server that carries its events.
     redis: Option<RedisServer>,
 }
 
@@ -185,7 +185,7 @@ impl Server {
         Self { process, dialect, address, folder: None, begins_late: false, hub: None, redis: None }
     }
 
-    /// Its processes as they are now.
+    /// Returns its present processes.
     pub(crate) fn processes(&self) -> Result<Processes> {
         let own = Processes::of(self.process.id())?;
         match &self.hub {
@@ -194,12 +194,12 @@ impl Server {
         }
     }
 
-    /// Those of the Redis that carries its events.
+    /// Returns the processes of the Redis server that carries its events.
     pub(crate) fn redis_processes(&self) -> Result<Option<Processes>> {
         self.redis.as_ref().map(|redis| Processes::of(redis.pid())).transpose()
     }
 
-    /// How many connections that Redis has, without the one that asks; none if there is no such Redis.
+    /// Returns the number of connections to that Redis server without this one, or 0 if there is no such server.
     pub(crate) fn redis_connections(&self) -> Result<usize> {
         let Some(redis) = &self.redis else { return Ok(0) };
         let info = redis.command(&["INFO", "clients"]).context("no reply to INFO")?;
@@ -207,8 +207,8 @@ impl Server {
         Ok(count.context("no connected_clients")?.parse::<usize>()? - 1)
     }
 
-    /// How many listen to so many channels, if the heads of its streams do not say so.
-    pub(crate) fn listening(&self, channels: usize) -> Result<Option<usize>> {
+    /// Returns the number of subscribers of the first channels if the heads of streams do not tell.
+    pub(crate) fn subscribers_on_redis(&self, channels: usize) -> Result<Option<usize>> {
         let Some(redis) = self.redis.as_ref().filter(|_| self.begins_late) else { return Ok(None) };
         let names: Vec<_> = (0..channels).map(|channel| format!("c{channel}")).collect();
         let question: Vec<_> = ["PUBSUB", "NUMSUB"].into_iter().chain(names.iter().map(String::as_str)).collect();
@@ -217,7 +217,7 @@ impl Server {
         Ok(Some(numbers.map(str::parse::<usize>).sum::<Result<usize, _>>()?))
     }
 
-    /// The request that publishes this to a channel.
+    /// Returns the request that publishes data to a channel.
     pub(crate) fn publish_request(&self, channel: usize, data: &str) -> String {
         let address = self.address;
         let (path, media_type, body) = match self.dialect {
@@ -233,20 +233,21 @@ impl Server {
         )
     }
 
-    /// Where to listen to these channels, and by which request. A server that sends its readers on is asked for it.
+    /// Returns the address and the request for a stream of these channels, following a redirect.
     ///
     /// # Errors
-    /// If it does not answer, or does not send on.
-    pub(crate) fn way_to_stream(&self, channels: Range<usize>) -> Result<(SocketAddr, String)> {
+    ///
+    /// If the server does not respond, or does not redirect although it should.
+    pub(crate) fn route_to_stream(&self, channels: Range<usize>) -> Result<(SocketAddr, String)> {
         let request = self.stream_request(channels);
         if self.hub.is_none() {
             return Ok((self.address, request));
         }
-        let (address, path) = redirect::followed(self.address, &request)?;
+        let (address, path) = redirect::follow(self.address, &request)?;
         Ok((address, get(&path, address)))
     }
 
-    /// The request that listens to these channels.
+    /// Returns the request for a stream of these channels.
     pub(crate) fn stream_request(&self, channels: Range<usize>) -> String {
         let path = match self.dialect {
             Dialect::Json => {
@@ -275,15 +276,15 @@ impl Drop for Server {
     }
 }
 
-/// Starts a server that prints its address as its first line.
-fn says_where(mut command: Command) -> Result<Server> {
+/// Starts a server that prints its address in its first line.
+fn start_and_read_address(mut command: Command) -> Result<Server> {
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut line = String::new();
     BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
     let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).and_then(|at| at.parse().ok());
     let Some(address) = address else {
         process::end(&mut process);
-        bail!("it does not say where it listens: {line:?}");
+        bail!("the server printed no address, but {line:?}");
     };
     Ok(Server::new(process, Dialect::Json, address))
 }

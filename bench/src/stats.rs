@@ -1,14 +1,14 @@
-//! Medians, and latencies by their shares.
+//! Medians and percentiles.
 
-/// Counts of latencies in buckets whose width is below 1 % of what is in them: no latency is kept by itself, so that a
-/// delivery costs one addition however many there are.
+/// A histogram of latencies, whose buckets are less than 1 % wide: recording one costs one addition, however many there
+/// are.
 #[derive(Debug, Clone)]
 pub(crate) struct Histogram {
     counts: Vec<u64>,
     total: u64,
 }
 
-/// Buckets between one power of two and the next, as a power of two.
+/// The binary logarithm of the number of buckets between two powers of two.
 const FINE: u32 = 7;
 
 impl Histogram {
@@ -16,13 +16,13 @@ impl Histogram {
         Self { counts: vec![0; ((65 - FINE) << FINE) as usize], total: 0 }
     }
 
-    /// Notes a latency in nanoseconds.
+    /// Records a latency in nanoseconds.
     pub(crate) fn note(&mut self, nanos: u64) {
         self.counts[bucket(nanos)] += 1;
         self.total += 1;
     }
 
-    /// The latency in milliseconds that this share of all did not exceed; not a number if there is none.
+    /// Returns the latency in milliseconds that this share of all did not exceed, or NaN if there are none.
     pub(crate) fn share_ms(&self, share: f64) -> f64 {
         let wanted = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
@@ -41,14 +41,14 @@ fn bucket(nanos: u64) -> usize {
     ((shift as usize) << FINE) + (nanos >> shift) as usize
 }
 
-/// The highest number of a bucket.
+/// Returns the highest number of a bucket.
 fn highest(bucket: usize) -> u64 {
     let shift = (bucket >> FINE).saturating_sub(1);
     let fine = (bucket - (shift << FINE)) as u64;
     (fine << shift) + ((1 << shift) - 1)
 }
 
-/// The middle of the values; of an even number of them the mean of the two in the middle.
+/// Returns the median, which of an even number of values is the mean of the two in the middle.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_is_in_a_bucket_that_is_narrow_and_ends_above_it() {
+    fn every_number_is_in_a_narrow_bucket_that_ends_above_it() {
         for nanos in (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, 3 << bit >> 1]).chain([u64::MAX]) {
             let end = highest(bucket(nanos));
             assert!(end >= nanos, "{nanos}: {end}");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_of_all_that_was_noted() {
+    fn percentiles_are_of_all_recorded_values() {
         let mut histogram = Histogram::new();
         assert!(histogram.share_ms(0.5).is_nan());
         for millis in 1..=1_000 {

@@ -1,9 +1,9 @@
-//! A hub as most people would write it: axum's `Sse` over a tokio broadcast channel for each name.
+//! A hub as it is usually written by hand: axum's `Sse` over a tokio broadcast channel for each name.
 //!
-//! It has no ids, no history, no resume: who loses the connection, or is too slow, has missed what came. `TCP_NODELAY`
-//! is set, which many forget, so that it is compared at its best.
+//! It has no ids, no history and no resume: a client that is slow or loses its connection misses events. `TCP_NODELAY`,
+//! which is often forgotten, is set for the best comparison.
 
-#![expect(clippy::disallowed_types, reason = "the lock that most people would take")]
+#![expect(clippy::disallowed_types, reason = "the usual lock")]
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use serde::Deserialize;
 use tokio::{net::TcpListener, sync::broadcast};
 use tokio_stream::{Stream, StreamExt, StreamMap, wrappers::BroadcastStream};
 
-/// Events that a channel holds for who has not read them; of who has fewer left, some are missed in silence.
+/// How many unread events a channel holds. A slower reader misses events silently.
 const CAPACITY: usize = 256;
 
 /// The channels by name.

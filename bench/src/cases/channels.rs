@@ -1,4 +1,4 @@
-//! Many channels with two subscribers each, published to in turn: the way of a publish counts more than the fan-out.
+//! Many channels with two subscribers each, published to in turn: publishing counts more than the fan-out.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Pages that come and go: at a steady rate a stream is asked for, and closed as soon as it has begun.
+//! Pages that open and close: streams are requested at a steady rate and closed as soon as they have begun.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -19,10 +19,10 @@ use crate::{
 
 const PER_SECOND: u32 = 1_000;
 
-/// At this many that have not begun nothing new is opened; they come later, and the rate falls.
+/// The limit of streams that have not begun. At the limit the rate falls.
 const OPEN_MAX: usize = 4_000;
 
-/// How long the last ones may take.
+/// How long the last streams may take to begin.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// A stream that has not begun.
@@ -84,7 +84,7 @@ impl Churn {
             ensure!(since < time + GIVE_UP_AFTER, "streams do not begin");
             connect::wait(&self.epoll, &mut ready, (every * opened).saturating_sub(since).max(every / 10))?;
             for event in &ready {
-                self.go_on(event.data.u64() as usize)?;
+                self.progress(event.data.u64() as usize)?;
             }
         }
     }
@@ -102,12 +102,12 @@ impl Churn {
         Ok(())
     }
 
-    /// Asks, reads the head, and closes.
-    fn go_on(&mut self, number: usize) -> Result<()> {
+    /// Sends the request, reads the head and closes.
+    fn progress(&mut self, number: usize) -> Result<()> {
         let Some(opening) = &mut self.open[number] else { return Ok(()) };
         if !opening.asked {
             match opening.socket.write(self.request.as_bytes()) {
-                Ok(written) => ensure!(written == self.request.len(), "a request was cut"),
+                Ok(written) => ensure!(written == self.request.len(), "a request was written in part only"),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => return Ok(()),
                 Err(error) => return Err(error).context("asking for a stream"),
             }

@@ -1,4 +1,4 @@
-//! As fast as it goes: the publisher stays a few events ahead of the slowest subscriber.
+//! At full speed: the publisher stays a few events ahead of the slowest subscriber.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::{
     servers::Server,
 };
 
-/// So many events the publisher is ahead at most.
+/// How many events the publisher may be ahead.
 pub(super) const AHEAD: u64 = 8;
 
 pub(super) fn measure(server: &Server, effort: Effort, subscribers: usize, data_bytes: usize) -> Result<Figures> {

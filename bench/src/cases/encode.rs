@@ -1,6 +1,5 @@
-//! What an event takes inside the program, without subscribers and without sockets: to be encoded, which happens once
-//! however many there are; and the whole of a publish, in which the event is made, encoded and appended to a log that is
-//! full, so that the oldest event goes.
+//! The time of an event inside the program, without subscribers and sockets: encoding it, which happens once for all
+//! subscribers, and a whole publish, which creates, encodes and appends an event to a full log.
 
 use std::{hint::black_box, time::Instant};
 
@@ -10,16 +9,16 @@ use tidecast::{Channel, Event, Hub, broker::EncodedEvent};
 
 use crate::figures::{Figures, Metric};
 
-/// Which event.
+/// The kind of event.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sample {
-    /// Text of so many bytes.
+    /// Text with this many bytes.
     Text(usize),
-    /// A small object, given as it is.
+    /// A small object as JSON text.
     Json,
 }
 
-/// Events of one round. More than a log keeps.
+/// Events of one round, more than a log retains.
 const EVENTS: u32 = 200_000;
 const EVENTS_QUICK: u32 = 11_000;
 

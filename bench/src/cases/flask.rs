@@ -1,6 +1,7 @@
-//! A Flask program with some hundred listeners: what they take while they wait, and then a steady rate.
+//! A Flask program with some hundred readers: their memory while they wait, and then a steady rate.
 //!
-//! None come and go before: a stream of Flask-SSE whose client has gone stays until the next event, and would be counted.
+//! No connections are opened and closed before, as Flask-SSE keeps the stream of a client that has gone until the next
+//! event.
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(super) fn measure(server: &Server, effort: Effort, subscribers: usize, per_s
     figures.put(Metric::MibFresh, fresh as f64 / MIB);
     figures.put(Metric::MibAt, at as f64 / MIB);
     figures.put(Metric::KibEach, at.saturating_sub(fresh) as f64 / 1024.0 / subscribers as f64);
-    // After the events, as some connections are made for publishing.
+    // After the events, as publishing opens connections too.
     figures.put(Metric::RedisConnections, server.redis_connections()? as f64);
     Ok(figures)
 }

@@ -1,6 +1,6 @@
-//! Connections that only wait: what each of them costs in memory, and what is left when all have gone.
+//! Idle connections: the memory of each, and what remains after all have closed.
 //!
-//! Some come and go before, so that what a server needs once, such as pages of its program, is not counted as theirs.
+//! Some connections open and close before, so that memory which a server needs once is not counted.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::{
     servers::{Server, process::Processes},
 };
 
-/// How many come and go before.
+/// How many connections open and close before.
 const FIRST: usize = 100;
 
-/// How long memory must not have changed before it is noted, and how long that is waited for.
+/// How long memory must be steady before it is recorded, and how long the case waits for that.
 const STEADY: Duration = Duration::from_millis(500);
 const STEADY_QUICK: Duration = Duration::from_millis(20);
 const STEADY_WITHIN: Duration = Duration::from_secs(15);
@@ -49,7 +49,7 @@ fn connect(server: &Server, subscribers: usize) -> Result<Load> {
     Load::connect(server, Plan { subscribers, channels: 1, channels_each: 1, data_bytes: 64 })
 }
 
-/// The memory once it no longer changes by more than a hundredth; what it is after some time in any case.
+/// Returns the memory once it changes by less than a hundredth, or after the longest wait.
 pub(super) fn steady(processes: &Processes, effort: Effort) -> Result<u64> {
     let interval = if effort.quick { STEADY_QUICK } else { STEADY };
     let deadline = Instant::now() + STEADY_WITHIN;

@@ -1,4 +1,4 @@
-//! A steady rate to many: how long an event takes to every subscriber, and what that costs the server.
+//! A steady rate to many subscribers: the latency, and the server's processor time.
 
 use std::time::Duration;
 

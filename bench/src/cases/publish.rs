@@ -1,4 +1,4 @@
-//! Publishes over HTTP that nobody listens to: what a request costs.
+//! Publishes over HTTP without subscribers: the cost of a request.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Connections that listen to three channels, beside as many that listen to one: as fast as it goes, to each in turn.
+//! Streams of three channels compared with streams of one, published to in turn at full speed.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::{
 
 const CHANNELS: usize = 3;
 
-/// Takes the server that runs, and afterwards one that is new, as what was published before is not to count.
+/// Measures the running server, and then a new one, which has no earlier events.
 pub(super) fn measure(programs: &Programs, kind: Kind, server: Server, effort: Effort) -> Result<Figures> {
     let mut figures = on(&server, effort, CHANNELS)?;
     drop(server);

@@ -1,51 +1,51 @@
-//! Whether every subscriber gets every event of its channels once, in order and as it was published.
+//! Checks that every subscriber receives every event of its channels once, in order and unchanged.
 //!
-//! Each subscriber has a place for each of its channels: the number that is due. Anything else than that number is
-//! rare, and looked at closely: a gap is remembered, and what comes later and fits into one was reordered, not lost.
+//! Each subscriber has an entry for each of its channels: the next number. Any other number is rare: a gap is
+//! remembered, and a later event that fits into a gap was reordered, not lost.
 
 use std::{collections::HashMap, ops::Range};
 
-/// What went wrong.
+/// The number of faults by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
     pub(crate) lost: u64,
     pub(crate) doubled: u64,
     pub(crate) reordered: u64,
-    /// Neither an event that was published nor one of this subscriber's channels.
+    /// Events that were not published, or not to a channel of this subscriber.
     pub(crate) garbled: u64,
 }
 
-/// What is due at each place, and what went wrong so far.
+/// The next number of each entry, and the faults so far.
 #[derive(Debug)]
 pub(crate) struct Checker {
-    due: Vec<u32>,
-    /// Of each place, what was passed over and has not come since.
+    next: Vec<u32>,
+    /// The numbers of each entry that were skipped and have not arrived since.
     gaps: HashMap<usize, Vec<Range<u32>>>,
     faults: Faults,
 }
 
 impl Checker {
-    pub(crate) fn new(places: usize) -> Self {
-        Self { due: vec![0; places], gaps: HashMap::new(), faults: Faults::default() }
+    pub(crate) fn new(entries: usize) -> Self {
+        Self { next: vec![0; entries], gaps: HashMap::new(), faults: Faults::default() }
     }
 
-    /// Notes that this number came to this place. Answers whether it is the first time.
-    pub(crate) fn note(&mut self, place: usize, number: u32, published: u32) -> bool {
-        let due = &mut self.due[place];
-        if number == *due && number < published {
-            *due += 1;
+    /// Records the arrival of a number. Returns whether it is the first.
+    pub(crate) fn note(&mut self, entry: usize, number: u32, published: u32) -> bool {
+        let next = &mut self.next[entry];
+        if number == *next && number < published {
+            *next += 1;
             return true;
         }
         if number >= published {
             self.faults.garbled += 1;
             return false;
         }
-        if number > *due {
-            self.gaps.entry(place).or_default().push(*due..number);
-            *due = number + 1;
+        if number > *next {
+            self.gaps.entry(entry).or_default().push(*next..number);
+            *next = number + 1;
             return true;
         }
-        let gaps = self.gaps.entry(place).or_default();
+        let gaps = self.gaps.entry(entry).or_default();
         let Some(at) = gaps.iter().position(|gap| gap.contains(&number)) else {
             self.faults.doubled += 1;
             return false;
@@ -56,15 +56,16 @@ impl Checker {
         true
     }
 
-    /// Notes an event that is none of ours.
+    /// Records an event that the bench did not publish.
     pub(crate) fn note_garbled(&mut self) {
         self.faults.garbled += 1;
     }
 
-    /// What went wrong, if nothing comes any more. `published` says how many of a place's channel there were.
+    /// Returns the faults if nothing more arrives. `published` returns the number of events of an entry's channel.
     pub(crate) fn faults(&self, published: impl Fn(usize) -> u32) -> Faults {
         let passed_over = self.gaps.values().flatten().map(|gap| u64::from(gap.end - gap.start)).sum::<u64>();
-        let behind = self.due.iter().enumerate().map(|(place, due)| u64::from(published(place).saturating_sub(*due)));
+        let behind =
+            self.next.iter().enumerate().map(|(entry, next)| u64::from(published(entry).saturating_sub(*next)));
         Faults { lost: passed_over + behind.sum::<u64>(), ..self.faults }
     }
 }
@@ -73,7 +74,7 @@ impl Checker {
 mod tests {
     use super::*;
 
-    /// What is found if one subscriber is given these of the numbers 0 to 4.
+    /// Returns the faults if one subscriber receives these of the numbers 0 to 4.
     fn faults(numbers: &[u32]) -> Faults {
         let mut checker = Checker::new(1);
         for &number in numbers {
@@ -83,12 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn all_in_order_is_no_fault() {
+    fn all_events_in_order_are_no_fault() {
         assert_eq!(faults(&[0, 1, 2, 3, 4]), Faults::default());
     }
 
     #[test]
-    fn what_never_comes_is_lost_wherever_it_was_due() {
+    fn missing_events_are_lost() {
         assert_eq!(faults(&[1, 2, 3, 4]), Faults { lost: 1, ..Faults::default() });
         assert_eq!(faults(&[0, 3, 4]), Faults { lost: 2, ..Faults::default() });
         assert_eq!(faults(&[0, 1, 2]), Faults { lost: 2, ..Faults::default() });
@@ -96,29 +97,29 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_is_doubled() {
+    fn repeated_events_are_doubled() {
         assert_eq!(faults(&[0, 1, 1, 2, 3, 4]), Faults { doubled: 1, ..Faults::default() });
         assert_eq!(faults(&[0, 1, 2, 3, 4, 0, 1]), Faults { doubled: 2, ..Faults::default() });
     }
 
     #[test]
-    fn what_comes_late_is_reordered_and_not_lost() {
+    fn late_events_are_reordered_and_not_lost() {
         assert_eq!(faults(&[0, 2, 1, 3, 4]), Faults { reordered: 1, ..Faults::default() });
         assert_eq!(faults(&[4, 3, 2, 1, 0]), Faults { reordered: 4, ..Faults::default() });
         assert_eq!(faults(&[0, 4, 2, 2]), Faults { lost: 2, reordered: 1, doubled: 1, garbled: 0 });
     }
 
     #[test]
-    fn what_was_never_published_is_garbled() {
+    fn events_that_were_not_published_are_garbled() {
         assert_eq!(faults(&[0, 1, 2, 3, 4, 5]), Faults { garbled: 1, ..Faults::default() });
     }
 
     #[test]
-    fn places_are_checked_apart() {
+    fn entries_are_checked_separately() {
         let mut checker = Checker::new(2);
         assert!(checker.note(0, 0, 1));
         assert!(checker.note(1, 0, 2));
         assert!(!checker.note(0, 0, 1));
-        assert_eq!(checker.faults(|place| place as u32 + 1), Faults { lost: 1, doubled: 1, ..Faults::default() });
+        assert_eq!(checker.faults(|entry| entry as u32 + 1), Faults { lost: 1, doubled: 1, ..Faults::default() });
     }
 }

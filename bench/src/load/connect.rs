@@ -1,4 +1,4 @@
-//! Connecting without waiting: many sockets at once, as browsers come back after a server has started again.
+//! Connects many sockets at once without waiting, as browsers do after a restart of the server.
 
 use std::{
     net::{SocketAddr, TcpStream},
@@ -13,7 +13,7 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, connect, socket_with},
 };
 
-/// A socket that is on its way to the server: it takes bytes as soon as epoll says so.
+/// Begins to connect a socket. It is writable as soon as it is connected.
 pub(crate) fn begin(address: SocketAddr) -> Result<TcpStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
@@ -23,13 +23,13 @@ pub(crate) fn begin(address: SocketAddr) -> Result<TcpStream> {
     }
 }
 
-/// Edges, of all that a stream can have: so nothing is asked of epoll again while a socket lives.
+/// Registers a socket for all edges of a stream, so that epoll needs no later change.
 pub(crate) fn watch(epoll: &OwnedFd, socket: &TcpStream, number: u64) -> Result<()> {
     let edges = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
     Ok(epoll::add(epoll, socket, epoll::EventData::new_u64(number), edges)?)
 }
 
-/// Waits for at most `ready`'s capacity of events.
+/// Waits for events, up to the capacity of `ready`.
 pub(crate) fn wait(epoll: &OwnedFd, ready: &mut Vec<epoll::Event>, time: Duration) -> Result<()> {
     ready.clear();
     let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };

@@ -1,4 +1,4 @@
-//! What was published, what has arrived of it, and how long that took.
+//! The published events, their deliveries, and the latencies.
 
 use super::{
     checker::{Checker, Faults},
@@ -7,43 +7,43 @@ use super::{
 };
 use crate::stats::Histogram;
 
-/// Who listens to what.
+/// The subscribers and their channels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) subscribers: usize,
-    /// Published to in turn.
+    /// The number of channels, which are published to in turn.
     pub(crate) channels: usize,
-    /// One, or all of them.
+    /// The number of channels of each subscriber: one or all.
     pub(crate) channels_each: usize,
     pub(crate) data_bytes: usize,
 }
 
-/// Publishes whose deliveries are counted down at once: many more than are ever in flight in a closed loop.
+/// The number of publishes whose deliveries are counted at a time: many more than are under way in a closed loop.
 const OPEN_MAX: usize = 1 << 16;
 
-/// See the module.
+/// The record of a run.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     plan: Plan,
     checker: Checker,
-    /// Publishes to each channel.
+    /// The number of publishes to each channel.
     numbers: Vec<u32>,
-    /// Of the newest publishes, how many subscribers have yet to get them.
+    /// How many subscribers have yet to receive each of the latest publishes.
     open: Vec<u32>,
     pub(crate) published: u64,
-    /// Publishes that every subscriber has got.
+    /// The number of publishes that every subscriber has received.
     pub(crate) completed: u64,
     pub(crate) delivered: u64,
     pub(crate) latencies: Histogram,
 }
 
 impl Plan {
-    /// The first channel of a subscriber; it has the ones behind it too.
+    /// Returns the first channel of a subscriber, whose other channels follow it.
     pub(crate) fn first_channel(&self, subscriber: usize) -> usize {
         if self.channels_each == self.channels { 0 } else { subscriber * self.channels / self.subscribers }
     }
 
-    /// How many listen to each channel.
+    /// Returns the number of subscribers of each channel.
     pub(crate) fn subscribers_of_channel(&self) -> usize {
         self.subscribers * self.channels_each / self.channels
     }
@@ -63,7 +63,7 @@ impl Ledger {
         }
     }
 
-    /// Notes the next publish, and says what is to stand in it.
+    /// Records the next publish and returns the stamp for its data.
     pub(crate) fn publish(&mut self, at: u64) -> Stamp {
         let channel = (self.published % self.plan.channels as u64) as usize;
         let stamp = Stamp { channel: channel as u32, number: self.numbers[channel], serial: self.published as u32, at };
@@ -75,16 +75,16 @@ impl Ledger {
         stamp
     }
 
-    /// Notes what a subscriber got.
+    /// Records what a subscriber has received.
     pub(crate) fn receive(&mut self, subscriber: usize, found: Found, now: u64) {
         let Found::Ours(stamp) = found else { return self.checker.note_garbled() };
         let channel = stamp.channel as usize;
-        let lane = channel.wrapping_sub(self.plan.first_channel(subscriber));
-        if lane >= self.plan.channels_each || stamp.at > now {
+        let index = channel.wrapping_sub(self.plan.first_channel(subscriber));
+        if index >= self.plan.channels_each || stamp.at > now {
             return self.checker.note_garbled();
         }
-        let place = subscriber * self.plan.channels_each + lane;
-        if self.checker.note(place, stamp.number, self.numbers[channel]) {
+        let entry = subscriber * self.plan.channels_each + index;
+        if self.checker.note(entry, stamp.number, self.numbers[channel]) {
             self.delivered += 1;
             self.latencies.note(now - stamp.at);
             let open = &mut self.open[stamp.serial as usize % OPEN_MAX];
@@ -93,16 +93,16 @@ impl Ledger {
         }
     }
 
-    /// Whether everything that was published has arrived everywhere.
+    /// Returns whether every event has arrived everywhere.
     pub(crate) fn is_drained(&self) -> bool {
         self.delivered == self.published * self.plan.subscribers_of_channel() as u64
     }
 
-    /// What went wrong, if nothing comes any more.
+    /// Returns the faults if nothing more arrives.
     pub(crate) fn faults(&self) -> Faults {
-        self.checker.faults(|place| {
-            let (subscriber, lane) = (place / self.plan.channels_each, place % self.plan.channels_each);
-            self.numbers[self.plan.first_channel(subscriber) + lane]
+        self.checker.faults(|entry| {
+            let (subscriber, index) = (entry / self.plan.channels_each, entry % self.plan.channels_each);
+            self.numbers[self.plan.first_channel(subscriber) + index]
         })
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn each_channel_is_counted_by_itself_and_belongs_to_its_subscribers() {
+    fn channels_are_counted_separately_and_belong_to_their_subscribers() {
         let mut ledger = Ledger::new(Plan { subscribers: 4, channels: 2, channels_each: 1, data_bytes: 64 });
         let (one, two) = (ledger.publish(1), ledger.publish(2));
         assert_eq!((one.channel, two.channel, two.number, two.serial), (0, 1, 0, 1));

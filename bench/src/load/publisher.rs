@@ -1,4 +1,4 @@
-//! One connection that publishes: requests one behind the other without waiting, and the answers to them.
+//! A connection that publishes: pipelined requests and their responses.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -11,22 +11,22 @@ use memchr::memmem;
 use super::stamp::{Stamp, filling};
 use crate::servers::Server;
 
-/// At this much that the server has not taken it counts as stuck, and the run ends.
+/// If this many bytes wait to be written, the server counts as stuck and the run ends.
 const OUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// See the module.
+/// The publishing connection.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     pub(crate) socket: TcpStream,
-    /// A request for each channel; only the data changes.
+    /// A request for each channel, of which only the data changes.
     requests: Vec<Request>,
     out: Vec<u8>,
-    /// How much of `out` has been written.
+    /// How many bytes of `out` have been written.
     written: usize,
     input: Vec<u8>,
-    /// Bytes of an answer's body that are still to come.
+    /// How many bytes of a response's body are missing.
     body_left: usize,
-    pub(crate) answered: u64,
+    pub(crate) acknowledged: u64,
 }
 
 #[derive(Debug)]
@@ -44,16 +44,16 @@ impl Publisher {
         let data = String::from_utf8([data, filling(data_bytes)].concat())?;
         let request = |channel| {
             let bytes = server.publish_request(channel, &data).into_bytes();
-            // The data is what stands last, but for what closes a JSON document.
-            let data_at = memmem::rfind(&bytes, data.as_bytes()).context("a request without its data")?;
+            // The data are at the end, except for the end of a JSON document.
+            let data_at = memmem::rfind(&bytes, data.as_bytes()).context("a request lacks its data")?;
             Ok(Request { bytes, data_at })
         };
         let requests = (0..channels).map(request).collect::<Result<_>>()?;
         let (out, input) = (Vec::new(), Vec::new());
-        Ok(Self { socket, requests, out, written: 0, input, body_left: 0, answered: 0 })
+        Ok(Self { socket, requests, out, written: 0, input, body_left: 0, acknowledged: 0 })
     }
 
-    /// Puts a publish behind those that are to be written.
+    /// Queues a publish.
     pub(crate) fn push(&mut self, stamp: &Stamp) {
         let request = &mut self.requests[stamp.channel as usize];
         stamp.write(&mut request.bytes[request.data_at..][..super::stamp::STAMP_BYTES]);
@@ -67,7 +67,7 @@ impl Publisher {
                 Ok(written) => self.written += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let waiting = self.out.len() - self.written;
-                    ensure!(waiting < OUT_BYTES_MAX, "the server does not take what is published");
+                    ensure!(waiting < OUT_BYTES_MAX, "the server does not read what is published");
                     return Ok(());
                 }
                 Err(error) => return Err(error).context("publishing"),
@@ -78,17 +78,18 @@ impl Publisher {
         Ok(())
     }
 
-    /// Reads and counts answers.
+    /// Reads and counts responses.
     ///
     /// # Errors
-    /// If one is a refusal.
+    ///
+    /// If one is an error response.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
         loop {
             match self.socket.read(buffer) {
                 Ok(0) => bail!("the server closed the publisher's connection"),
                 Ok(read) => self.take(&buffer[..read])?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error).context("reading answers"),
+                Err(error) => return Err(error).context("reading responses"),
             }
         }
     }
@@ -102,7 +103,7 @@ impl Publisher {
             at += body;
             let Some(end) = memmem::find(&self.input[at..], b"\r\n\r\n") else { break };
             self.body_left = body_bytes(&self.input[at..at + end])?;
-            self.answered += 1;
+            self.acknowledged += 1;
             at += end + 4;
         }
         self.input.drain(..at);
@@ -110,7 +111,7 @@ impl Publisher {
     }
 }
 
-/// How long the body behind an answer's head is.
+/// Returns the length of the body after a response's head.
 fn body_bytes(head: &[u8]) -> Result<usize> {
     ensure!(head.starts_with(b"HTTP/1.1 2"), "a publish was refused: {}", String::from_utf8_lossy(head));
     for line in head.split(|&byte| byte == b'\n') {
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_is_found_however_it_is_written_and_a_refusal_is_an_error() {
+    fn the_length_is_found_in_any_case_and_a_refusal_is_an_error() {
         assert_eq!(body_bytes(b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length: 17").unwrap(), 17);
         assert_eq!(body_bytes(b"HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\nDate: x").unwrap(), 5);
         assert_eq!(body_bytes(b"HTTP/1.1 204 No Content").unwrap(), 0);

@@ -1,28 +1,27 @@
-//! The data of an event that the bench publishes: which it is, when it was published, and filling up to the size asked
-//! for.
+//! The data of a published event: which event it is, when it was published, and filling up to the wanted size.
 //!
-//! Every digit is one of 16 letters from `@` on, so that eight of them are read in a few instructions, and none of them
-//! needs an escape in JSON. The filling is known, so that a byte that was changed anywhere is found.
+//! Each hexadecimal digit is one of the 16 letters from `@`, so that eight digits are parsed in a few instructions and
+//! none needs an escape in JSON. The filling is known, so that every changed byte is found.
 
-/// Bytes of the data that say which event it is.
+/// The number of bytes that identify the event.
 pub(crate) const STAMP_BYTES: usize = 40;
 
 const FILLING: u8 = b'x';
 
-/// Which event, and when it was published.
+/// The identity of an event and its time of publishing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) channel: u32,
-    /// Which of its channel, from 0 on.
+    /// The number in its channel, from 0.
     pub(crate) number: u32,
-    /// Which of all, from 0 on.
+    /// The number among all events, from 0.
     pub(crate) serial: u32,
-    /// Nanoseconds on the clock of this process.
+    /// The time in nanoseconds on the clock of this process.
     pub(crate) at: u64,
 }
 
 impl Stamp {
-    /// Puts it at the beginning of an event's data.
+    /// Writes the stamp to the beginning of an event's data.
     pub(crate) fn write(&self, data: &mut [u8]) {
         let fields = [self.channel, self.number, self.serial, (self.at >> 32) as u32, self.at as u32];
         for (field, place) in fields.into_iter().zip(data.chunks_exact_mut(8)) {
@@ -30,7 +29,7 @@ impl Stamp {
         }
     }
 
-    /// Reads an event's data; `None` if it is not what was published.
+    /// Reads the stamp of an event's data. Returns `None` if the data were not published or were changed.
     pub(crate) fn read(data: &[u8], filling: &[u8]) -> Option<Self> {
         let (stamp, rest) = data.split_first_chunk::<STAMP_BYTES>()?;
         if rest != filling {
@@ -42,7 +41,7 @@ impl Stamp {
     }
 }
 
-/// What stands behind the stamp in data of so many bytes.
+/// Returns the bytes after the stamp in data of this length.
 pub(crate) fn filling(data_bytes: usize) -> Vec<u8> {
     vec![FILLING; data_bytes.saturating_sub(STAMP_BYTES)]
 }
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_stamp_is_read() {
         let stamp = Stamp { channel: 4_999, number: 0x0123_4567, serial: u32::MAX, at: 0x0123_4567_89ab_cdef };
         let mut data = [vec![0; STAMP_BYTES], filling(64)].concat();
         stamp.write(&mut data);
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_is_found_wherever_it_is() {
+    fn every_changed_byte_is_found() {
         let mut data = [vec![0; STAMP_BYTES], filling(64)].concat();
         Stamp { channel: 1, number: 2, serial: 3, at: 4 }.write(&mut data);
         for at in 0..data.len() {

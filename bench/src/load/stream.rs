@@ -1,34 +1,34 @@
-//! The bytes of an event stream: the response's head, chunks or none, and the events in them.
+//! Parses an event stream: the head of the response, its chunks, and the events.
 //!
-//! Events are found where the last one was: if the data is at the same place of its frame again, and as long as it has
-//! to be, no byte is looked for. What is not that is read line by line. A stream keeps a few words and what is left of
-//! an event that is not complete; the buffer that is read into belongs to all of them.
+//! If the data are at the same place of their frame as in the last event and have the right length, no byte is searched
+//! for. Otherwise the frame is read line by line. A stream keeps a few words and the incomplete event; all streams
+//! share the read buffer.
 
 use anyhow::{Result, bail, ensure};
 use memchr::{memchr, memmem};
 
 use super::stamp::{STAMP_BYTES, Stamp, filling};
 
-/// Longest head of a response, and longest event.
+/// The longest head of a response, and the longest event.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
-/// What an event of a stream is.
+/// An event of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     Ours(Stamp),
-    /// An event with other data than any of ours, such as one that says that something was missed.
+    /// An event that the bench did not publish, such as a `stream-reset`.
     Garbled,
 }
 
-/// How events are told apart; one for all streams.
+/// The parser, which all streams share.
 #[derive(Debug)]
 pub(crate) struct Reading {
     filling: Vec<u8>,
-    /// Where in its frame the last event's data was.
+    /// The place of the last event's data in its frame.
     data_at: usize,
 }
 
-/// Where one stream stands.
+/// The state of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     framing: Framing,
@@ -40,25 +40,24 @@ enum Framing {
     #[default]
     Head,
     Whole,
-    /// In a chunk that has so many bytes to come.
+    /// In a chunk with this many bytes left.
     Chunk(u32),
-    /// Between chunks, with what is known of the next one's size.
+    /// Between chunks, with the digits of the next size so far.
     Size(Option<u32>),
     Ended,
 }
 
-// === impl Reading ===
-
 impl Reading {
-    /// Of events with so many bytes of data.
+    /// Creates a parser of events with this many bytes of data.
     pub(crate) fn new(data_bytes: usize) -> Self {
         Self { filling: filling(data_bytes), data_at: 0 }
     }
 
-    /// Goes on with a stream, and tells of each event that is complete.
+    /// Parses further bytes of a stream and reports each complete event.
     ///
     /// # Errors
-    /// If the response is another than 200, or not what HTTP allows.
+    ///
+    /// If the status is not 200, or the response is malformed.
     pub(crate) fn read(&mut self, stream: &mut Stream, mut bytes: &[u8], found: &mut impl FnMut(Found)) -> Result<()> {
         while !bytes.is_empty() {
             match stream.framing {
@@ -78,7 +77,7 @@ impl Reading {
                     stream.framing = size(known, bytes[0])?;
                     bytes = &bytes[1..];
                 }
-                Framing::Ended => bail!("there is something behind the last chunk"),
+                Framing::Ended => bail!("bytes follow the last chunk"),
             }
         }
         Ok(())
@@ -98,7 +97,7 @@ impl Reading {
             bytes = &bytes[end..];
         }
         while !bytes.is_empty() {
-            if let Some((stamp, end)) = self.where_the_last_was(bytes) {
+            if let Some((stamp, end)) = self.at_the_last_place(bytes) {
                 found(Found::Ours(stamp));
                 bytes = &bytes[end..];
             } else if let Some(end) = memmem::find(bytes, b"\n\n") {
@@ -111,7 +110,7 @@ impl Reading {
         }
     }
 
-    fn where_the_last_was(&self, bytes: &[u8]) -> Option<(Stamp, usize)> {
+    fn at_the_last_place(&self, bytes: &[u8]) -> Option<(Stamp, usize)> {
         let begin = self.data_at + b"data: ".len();
         let data_end = begin + STAMP_BYTES + self.filling.len();
         if bytes.get(self.data_at..begin)? != b"data: " || *bytes.get(data_end)? != b'\n' {
@@ -131,7 +130,7 @@ impl Reading {
         Some((Stamp::read(&bytes[begin..data_end], &self.filling)?, end + 1))
     }
 
-    /// Reads a frame line by line. One without data is no event.
+    /// Parses a frame line by line. A frame without data is not an event.
     fn event(&mut self, frame: &[u8], found: &mut impl FnMut(Found)) {
         let mut event = None;
         let mut at = 0;
@@ -155,25 +154,23 @@ impl Reading {
     }
 }
 
-// === impl Stream ===
-
 impl Stream {
-    /// Whether the response's head has come.
+    /// Returns whether the response's head has arrived.
     pub(crate) fn has_begun(&self) -> bool {
         self.framing != Framing::Head
     }
 
-    /// Whether the response is over.
+    /// Returns whether the response has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.framing == Framing::Ended
     }
 
-    /// Takes what is of the head; answers with what is behind it.
+    /// Takes the bytes of the head and returns the rest.
     fn head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
         let kept = self.rest.len();
         self.rest.extend_from_slice(bytes);
         let Some(end) = memmem::find(&self.rest, b"\r\n\r\n") else {
-            ensure!(self.rest.len() < KEPT_BYTES_MAX, "a response's head does not end");
+            ensure!(self.rest.len() < KEPT_BYTES_MAX, "the head of a response does not end");
             return Ok(&[]);
         };
         let head = String::from_utf8_lossy(&self.rest[..end]).to_ascii_lowercase();
@@ -185,7 +182,7 @@ impl Stream {
     }
 }
 
-/// What follows of a chunk's size after one more byte of its line. The line end behind the chunk before is passed over.
+/// Returns the state after one more byte of a chunk's size. The line end of the chunk before is skipped.
 fn size(known: Option<u32>, byte: u8) -> Result<Framing> {
     Ok(match (byte, known) {
         (b'\n', Some(0)) => Framing::Ended,
@@ -212,7 +209,7 @@ mod tests {
         String::from_utf8(data).unwrap()
     }
 
-    /// What is found in a response that comes in pieces of so many bytes: a number for each event of ours.
+    /// Returns the events in a response that arrives in pieces of this size: the number of each published event.
     fn found(response: &[u8], piece: usize) -> Result<Vec<Option<u32>>> {
         let (mut reading, mut stream) = (Reading::new(64), Stream::default());
         let mut found = Vec::new();
@@ -237,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_found_however_the_bytes_come() {
+    fn events_are_found_in_pieces_of_any_size() {
         let frames: String = (0..12).map(|number| format!("data: {}\nid: e.{number}\n\n", data(number))).collect();
         let body = format!(": hello\nretry: 3000\nid: e.0\n{frames}:\n");
         let wanted: Vec<_> = (0..12).map(Some).collect();
@@ -249,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn other_orders_of_lines_are_read_too() {
+    fn other_orders_of_lines_are_parsed_too() {
         let body = format!("data:{}\nid: 1:0\n\nid: 2\nevent: x\ndata: {}\n\n", data(0), data(1));
         let both = [Some(0), Some(1)];
         assert_eq!(found(&whole(&body), 50).unwrap(), both);
@@ -258,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_none_of_ours_is_garbled() {
+    fn an_event_that_was_not_published_is_garbled() {
         let cut = &data(1)[1..];
         let body = format!("data: {cut}\n\nevent: stream-reset\ndata: {{}}\n\ndata: {0}\ndata: {0}\n\n", data(2));
         assert_eq!(found(&whole(&body), 1_000).unwrap(), [None, None, None]);

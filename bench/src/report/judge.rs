@@ -1,16 +1,16 @@
-//! The bars: what Tidecast must reach, what it has reached, and whether that is enough.
+//! The bars: what Tidecast must reach, what it has reached, and whether that suffices.
 
-use super::{Answer, cell, line};
+use super::{CaseResult, cell, line};
 use crate::{
     figures::{Against, Bar, FAULTS, Figures, Metric},
     servers::Kind,
 };
 
-/// A bar of a case, held against what came out.
+/// A bar of a case with its outcome.
 #[derive(Debug)]
-pub(super) struct Judged {
+pub(super) struct JudgedBar {
     pub(super) case: &'static str,
-    /// Which of ours it is of; none if none was measured.
+    /// The configuration of Tidecast; `None` if none was measured.
     pub(super) server: Option<Kind>,
     /// The figure and what it must be, in words.
     pub(super) must: String,
@@ -19,28 +19,29 @@ pub(super) struct Judged {
     pub(super) met: bool,
 }
 
-/// All bars of all cases, and that nothing was lost, doubled, reordered or garbled. What was not measured is not met.
-pub(super) fn judge(answers: &[Answer]) -> Vec<Judged> {
+/// Returns all bars of all cases, including that no event was lost, doubled, reordered or garbled. A bar without a
+/// figure is missed.
+pub(super) fn judge(results: &[CaseResult]) -> Vec<JudgedBar> {
     let mut all = Vec::new();
-    for answer in answers {
-        let mut own: Vec<_> = answer.own().map(Some).collect();
+    for case_result in results {
+        let mut own: Vec<_> = case_result.own().map(Some).collect();
         if own.is_empty() {
             own.push(None);
         }
         for own in own {
-            all.extend(answer.case.bars.iter().map(|bar| judged(answer, own, *bar)));
-            all.extend(answer.case.delivers().then(|| without_fault(answer, own)));
+            all.extend(case_result.case.bars.iter().map(|bar| judged(case_result, own, *bar)));
+            all.extend(case_result.case.delivers().then(|| without_fault(case_result, own)));
         }
     }
     all
 }
 
-pub(super) fn table(answers: &[Answer]) -> String {
+pub(super) fn table(results: &[CaseResult]) -> String {
     let head = ["case", "must", "is", "ratio", "met"].map(str::to_owned);
     let mut out = line(&head) + &line(&["---"; 5].map(str::to_owned));
-    for judged in judge(answers) {
+    for judged in judge(results) {
         let case = judged.name();
-        let Judged { must, figure, reference, met, .. } = judged;
+        let JudgedBar { must, figure, reference, met, .. } = judged;
         let ratio = figure.zip(reference).map(|(figure, reference)| figure / reference);
         let met = if met { "met" } else { "**missed**" };
         out += &line(&[case, must, cell(figure), cell(ratio), met.to_owned()]);
@@ -48,8 +49,8 @@ pub(super) fn table(answers: &[Answer]) -> String {
     out
 }
 
-impl Judged {
-    /// The case, and the server too where it is not the hub.
+impl JudgedBar {
+    /// Returns the case, and the server unless it is the hub.
     fn name(&self) -> String {
         match self.server {
             None | Some(Kind::Tidecast) => self.case.to_owned(),
@@ -58,14 +59,14 @@ impl Judged {
     }
 }
 
-fn judged(answer: &Answer, own: Option<(Kind, &Figures)>, bar: Bar) -> Judged {
+fn judged(case_result: &CaseResult, own: Option<(Kind, &Figures)>, bar: Bar) -> JudgedBar {
     let own_figure = |metric| own.and_then(|(_, figures)| figures.of(metric));
     let figure = own_figure(bar.metric);
     let reference = match bar.against {
         Against::Number => Some(1.0),
-        Against::Bare => answer.best(bar.metric, Kind::is_bare),
-        Against::BareCoalescing => answer.best(bar.metric, |kind| kind == Kind::BareCoalescing),
-        Against::BestPeer => answer.best(bar.metric, Kind::is_peer),
+        Against::Bare => case_result.best(bar.metric, Kind::is_bare),
+        Against::BareCoalescing => case_result.best(bar.metric, |kind| kind == Kind::BareCoalescing),
+        Against::BestPeer => case_result.best(bar.metric, Kind::is_peer),
         Against::Own(metric) => own_figure(metric),
     };
     let sign = if bar.metric.more_is_better() { '≥' } else { '≤' };
@@ -79,47 +80,48 @@ fn judged(answer: &Answer, own: Option<(Kind, &Figures)>, bar: Bar) -> Judged {
     let must = format!("{} {sign} {}{against}", bar.metric.name(), bar.factor);
     let shown = reference.filter(|_| bar.against != Against::Number);
     let (server, met) = (own.map(|(kind, _)| kind), bar.is_met(figure, reference));
-    Judged { case: answer.case.name, server, must, figure, reference: shown, met }
+    JudgedBar { case: case_result.case.name, server, must, figure, reference: shown, met }
 }
 
-fn without_fault(answer: &Answer, own: Option<(Kind, &Figures)>) -> Judged {
+fn without_fault(case_result: &CaseResult, own: Option<(Kind, &Figures)>) -> JudgedBar {
     let of = |own: &Figures| FAULTS.iter().map(|fault| own.of(*fault)).sum::<Option<f64>>();
     let figure = own.and_then(|(_, figures)| of(figures));
     let must = format!("{} = 0", FAULTS.map(Metric::name).join(", "));
     let server = own.map(|(kind, _)| kind);
-    Judged { case: answer.case.name, server, must, figure, reference: None, met: figure == Some(0.0) }
+    JudgedBar { case: case_result.case.name, server, must, figure, reference: None, met: figure == Some(0.0) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::answer;
+    use crate::report::tests::case_result;
 
     #[test]
-    fn each_bar_is_met_or_missed_by_itself() {
+    fn each_bar_is_judged_separately() {
         let rates = [(Kind::Tidecast, 3e6), (Kind::BareEach, 9e6), (Kind::BareCoalescing, 3.2e6), (Kind::Axum, 1.5e6)];
-        let judged = judge(&[answer("closed-1000", &rates)]);
+        let judged = judge(&[case_result("closed-1000", &rates)]);
         let met: Vec<_> = judged.iter().map(|judged| judged.met).collect();
-        // Of the coalescing writer enough, of the best peer too little; the faults were not measured, so are not met.
+        // Enough compared with the coalescing writer, too little compared with the best peer; the faults were not
+        // measured.
         assert_eq!(met, [true, false, false]);
     }
 
     #[test]
-    fn each_of_ours_is_judged() {
-        let judged = judge(&[answer("flask-closed-500", &[(Kind::FlaskSse, 3.0), (Kind::FlaskTidecast, 4.0)])]);
-        let names: Vec<_> = judged.iter().map(Judged::name).collect();
+    fn each_configuration_of_tidecast_is_judged() {
+        let judged = judge(&[case_result("flask-closed-500", &[(Kind::FlaskSse, 3.0), (Kind::FlaskTidecast, 4.0)])]);
+        let names: Vec<_> = judged.iter().map(JudgedBar::name).collect();
         assert_eq!(names, ["flask-closed-500, flask-tidecast"; 2]);
         assert!(judged[0].met);
     }
 
     #[test]
-    fn what_was_not_measured_is_not_met() {
-        let judged = judge(&[answer("closed-100", &[(Kind::Axum, 4.0)])]);
+    fn a_bar_without_a_figure_is_missed() {
+        let judged = judge(&[case_result("closed-100", &[(Kind::Axum, 4.0)])]);
         assert!(!judged.is_empty() && judged.iter().all(|judged| !judged.met));
     }
 
     #[test]
-    fn nothing_is_met_without_something_to_compare_with() {
-        assert!(judge(&[answer("closed-100", &[(Kind::Tidecast, 1e9)])]).iter().all(|judged| !judged.met));
+    fn a_bar_without_a_reference_is_missed() {
+        assert!(judge(&[case_result("closed-100", &[(Kind::Tidecast, 1e9)])]).iter().all(|judged| !judged.met));
     }
 }

@@ -1,36 +1,36 @@
-//! The pages of figures: tables between two marks, and where there is one a plot beside it.
+//! The pages of figures: tables between two marks, and a plot beside the page.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::{Answer, bars, markdown, plot};
+use super::{CaseResult, bars, markdown, plot};
 
 const BEGIN: &str = "<!-- figures: begin -->\n";
 const END: &str = "<!-- figures: end -->";
 
-/// Writes the tables into the pages of this folder that these answers belong to, and the plots beside them under the
-/// same names.
+/// Writes the tables into the pages of these results, and the plots beside them under the same names.
 ///
 /// # Errors
-/// If a page is not there, or has not the two marks.
-pub(crate) fn write(docs: &Path, answers: Vec<Answer>) -> Result<()> {
+///
+/// If a page does not exist or lacks the marks.
+pub(crate) fn write(docs: &Path, results: Vec<CaseResult>) -> Result<()> {
     let mut pages = BTreeMap::<_, Vec<_>>::new();
-    for answer in answers {
-        pages.entry(answer.case.page()).or_default().push(answer);
+    for case_result in results {
+        pages.entry(case_result.case.page()).or_default().push(case_result);
     }
-    pages.into_iter().try_for_each(|(page, answers)| write_page(&docs.join(page), &answers))
+    pages.into_iter().try_for_each(|(page, results)| write_page(&docs.join(page), &results))
 }
 
-fn write_page(page: &Path, answers: &[Answer]) -> Result<()> {
-    let mut tables = format!("{}\n{}", bars(answers), markdown(answers).trim_end());
-    if let Some(svg) = plot::svg(answers) {
+fn write_page(page: &Path, results: &[CaseResult]) -> Result<()> {
+    let mut tables = format!("{}\n{}", bars(results), markdown(results).trim_end());
+    if let Some(svg) = plot::svg(results) {
         let plot = page.with_extension("svg");
         let name = plot.file_name().unwrap_or_default().to_string_lossy();
         tables = format!("![Some of the figures, a bar for each server]({name})\n\n{tables}");
         fs::write(&plot, svg)?;
     }
-    let text = fs::read_to_string(page).with_context(|| format!("{} can't be read", page.display()))?;
+    let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
     Ok(fs::write(page, between_marks(&text, &tables).with_context(|| page.display().to_string())?)?)
 }
 
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_marks_is_written() {
+    fn only_the_text_between_the_marks_is_replaced() {
         let page = format!("# Title\n{BEGIN}old\n{END}\nend\n");
         let written = between_marks(&page, "new").unwrap();
         assert_eq!(written, format!("# Title\n{BEGIN}\nnew\n\n{END}\nend\n"));

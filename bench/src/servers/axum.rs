@@ -1,4 +1,4 @@
-//! The hub by hand, which has nothing to set.
+//! The hub written by hand, which has no settings.
 
 use std::{path::Path, process::Command};
 

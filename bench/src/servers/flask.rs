@@ -1,8 +1,8 @@
-//! A Flask program under gunicorn, with gevent and two workers: on Flask-SSE, or on Tidecast's package in its place,
-//! which may have a hub beside it that the streams are at.
+//! A Flask program under gunicorn with gevent and two workers, on Flask-SSE or on Tidecast's package, which may
+//! redirect streams to a hub.
 //!
-//! `flask_program.py` is the program. It runs in a Python environment that has both packages; `TIDECAST_PYTHON` names
-//! the interpreter. Each start has a folder, with what gunicorn is set to, and a Redis server of its own.
+//! `TIDECAST_PYTHON` names the interpreter of an environment with both packages. Each start of `flask_program.py` has
+//! its own folder with gunicorn's configuration, and its own Redis server.
 
 use std::{
     env, fs,
@@ -14,23 +14,23 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Dialect, Server, says_where};
+use super::{Dialect, Server, start_and_read_address};
 use tidecast_test::redis::RedisServer;
 
 const PROGRAM: &str = include_str!("../../flask_program.py");
 const WORKERS: usize = 2;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// What the program and its hub share.
+/// The key that the program and its hub share.
 const KEY: &str = "key-of-the-bench-and-of-nothing-else";
 
 /// The name under which each package is imported.
 pub(super) const FLASK_SSE: &str = "flask_sse";
 pub(super) const TIDECAST: &str = "tidecast.flask_sse";
 
-pub(super) fn absent() -> Option<&'static str> {
+pub(super) fn missing() -> Option<&'static str> {
     if python().is_none() {
-        return Some("TIDECAST_PYTHON names no Python that has Flask-SSE and Tidecast: `cargo xtask bench` makes one");
+        return Some("TIDECAST_PYTHON must name a Python with Flask-SSE and Tidecast; `cargo xtask bench` creates one");
     }
     let there =
         |name: &str| env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|at| at.join(name).is_file()));
@@ -46,19 +46,20 @@ pub(super) fn on_redis(extension: &str) -> Result<Server> {
     Ok(server)
 }
 
-/// Starts the program with a hub that gives streams to tickets only, and that hub before it.
+/// Starts a hub that requires tickets, and then the program.
 pub(super) fn with_hub(mut hub: Command, redis: Option<RedisServer>) -> Result<Server> {
     hub.arg("--tickets").env("TIDECAST_PUBLISH_KEY", KEY);
     if let Some(redis) = &redis {
         hub.arg("--redis").arg(redis.url());
     }
-    let hub = says_where(hub).context("the hub")?;
+    let hub = start_and_read_address(hub).context("the hub")?;
     let mut server = start(&format!("{TIDECAST:?}, SSE_HUB_URL=\"http://{}\", SSE_HUB_KEY={KEY:?}", hub.address))?;
     (server.hub, server.redis) = (Some(Box::new(hub)), redis);
     Ok(server)
 }
 
-/// Starts it with these arguments, and waits until each worker has loaded it: else one would have all that come first.
+/// Starts the program with these arguments and waits until each worker has loaded it. Otherwise one worker would get
+/// all connections.
 fn start(arguments: &str) -> Result<Server> {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let folder = env::temp_dir().join(format!("tidecast-bench-{}-{}", std::process::id(), address.port()));
@@ -92,7 +93,8 @@ fn python() -> Option<PathBuf> {
     env::var_os("TIDECAST_PYTHON").map(PathBuf::from).filter(|python| python.is_file())
 }
 
-/// Idle connections stay, as that of the publisher is one before the streams have begun.
+/// Returns gunicorn's configuration. It keeps idle connections, as the publisher's is idle before the streams have
+/// begun.
 fn configuration(address: SocketAddr) -> String {
     format!(
         "\

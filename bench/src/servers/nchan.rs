@@ -1,8 +1,8 @@
-//! nginx with nchan, as Debian packages them, with a configuration of its own in a folder of its own.
+//! nginx with nchan from Debian's packages, with a configuration in a temporary folder.
 //!
-//! It is set up to keep as much as the hub does and to write no log, so that it is compared at its best. Subscribers begin
-//! with the oldest event, which in a new channel is the first: with `newest` those of a worker that does not own the
-//! channel now and then missed the first events, though these came long after their streams had begun.
+//! For the best comparison it retains as much as the hub and writes no log. Subscribers begin with the oldest event,
+//! which in a new channel is the first. With `newest`, subscribers of a worker that does not own the channel missed
+//! first events that were published long after their streams had begun.
 
 use std::{
     env, fs,
@@ -19,12 +19,12 @@ use super::{Dialect, Server, process};
 const NGINX: &str = "/usr/sbin/nginx";
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
-/// What the packaged nginx looks for at its start, whatever its configuration says.
+/// The folder that the packaged nginx needs at its start, whatever its configuration.
 const FOLDER: &str = "/var/lib/nginx";
 
-pub(super) fn absent() -> Option<&'static str> {
+pub(super) fn missing() -> Option<&'static str> {
     let there = [NGINX, MODULE, FOLDER].iter().all(|path| Path::new(path).exists());
-    (!there).then_some("nginx with nchan is not installed: `cargo xtask setup` brings it")
+    (!there).then_some("nginx with nchan is not installed: `cargo xtask setup` installs it")
 }
 
 pub(super) fn start(workers: usize) -> Result<Server> {
@@ -51,7 +51,7 @@ pub(super) fn start(workers: usize) -> Result<Server> {
 }
 
 fn configuration(workers: usize, address: SocketAddr) -> String {
-    // Its workers would be somebody who may not read the folder; only root can say otherwise.
+    // By default, workers run as a user who may not read the folder. Only root can change that.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let reuse = if workers > 1 { " reuseport" } else { "" };
     format!(

@@ -1,4 +1,4 @@
-//! What the system knows of a server's processes: the time they took, and the memory that is theirs.
+//! Processor time and memory of a server's processes.
 
 use std::{
     fs,
@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a server is given to end by itself.
+/// How long a server may take to end by itself.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-/// A process and those that it has started.
+/// A process and its children.
 #[derive(Debug)]
 pub(crate) struct Processes(Vec<u32>);
 
@@ -28,12 +28,12 @@ impl Processes {
         Ok(Self(all))
     }
 
-    /// The one that asks, alone.
+    /// Returns this process alone.
     pub(crate) fn own() -> Self {
         Self(vec![std::process::id()])
     }
 
-    /// These and those.
+    /// Returns these processes and the others.
     pub(crate) fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
@@ -43,13 +43,13 @@ impl Processes {
         self.0.len()
     }
 
-    /// The processor time of all their threads that run. The scheduler counts it in nanoseconds; what a thread took that
-    /// has ended is gone, so it can become less.
+    /// Returns the processor time of all running threads, to the nanosecond. It can decrease, as ended threads do not
+    /// count.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
         let mut nanos = 0;
         for id in &self.0 {
             for thread in fs::read_dir(format!("/proc/{id}/task"))? {
-                // A thread may end between the list and the look.
+                // A thread may end after it was listed.
                 let Ok(line) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
                 let first = line.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok());
                 nanos += first.context("no time in schedstat")?;
@@ -58,7 +58,7 @@ impl Processes {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// Bytes of memory that are theirs; what is shared with others counts by its share.
+    /// Returns their memory in bytes; shared memory counts in proportion.
     pub(crate) fn memory(&self) -> Result<u64> {
         let mut bytes = 0;
         for id in &self.0 {
@@ -70,10 +70,10 @@ impl Processes {
     }
 }
 
-/// Ends a process, and with it those that it has started: it is asked first, as it may have some.
+/// Ends a process and its children. A process with children is asked to end first.
 pub(super) fn end(process: &mut Child) {
     let children = Processes::of(process.id()).map(|all| all.0).unwrap_or_default();
-    // One that has none loses nothing by being killed, and need not wait for its streams.
+    // A process without children loses nothing if it is killed, and need not wait for its streams.
     if children.len() > 1 {
         let _ = kill_process(Pid::from_child(process), Signal::TERM);
         let deadline = Instant::now() + END_WITHIN;
@@ -95,7 +95,7 @@ pub(super) fn end(process: &mut Child) {
 
 fn parent(id: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The second field is the program's name in parentheses, and may have spaces in it.
+    // The second field is the program's name in parentheses, which may have spaces.
     stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
 }
 
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_taken_time_and_memory() {
+    fn this_process_takes_time_and_memory() {
         let own = Processes::of(std::process::id()).unwrap();
         assert!(own.cpu_time().unwrap() > Duration::ZERO);
         assert!(own.memory().unwrap() > 100_000);

@@ -1,11 +1,11 @@
-//! The hub with its defaults, in memory.
+//! The hub with its default settings, in memory.
 
 use std::{path::Path, process::Command};
 
 pub(super) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.args(["serve", "--listen", "127.0.0.1:0"]);
-    // What is measured is memory, also where the machine has a Redis for other programs.
+    // Without a Redis, also if this machine has one for other programs.
     for name in ["TIDECAST_REDIS", "SSE_REDIS_URL", "REDIS_URL"] {
         command.env_remove(name);
     }

@@ -1,25 +1,25 @@
-//! A channel: what was published and is still to be read, side by side, and who reads it.
+//! A channel: the unread bytes and its readers.
 
-/// Read by all up to its end, a log is emptied; by some only, it is cut at this size.
+/// The size at which a log is cut if some readers have not read it. A log that all have read is emptied.
 const LOG_BYTES_MAX: usize = 256 * 1024;
 
-/// Who listens, and how far it has read.
+/// A reader and its cursor.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) connection: u32,
-    /// Bytes of the channel since it began.
+    /// The position in bytes since the channel began.
     pub(crate) cursor: u64,
 }
 
-/// See the module.
+/// A channel.
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
     log: Vec<u8>,
-    /// Where the log begins, in bytes of the channel.
+    /// The position at which the log begins.
     begin: u64,
     pub(crate) readers: Vec<Reader>,
-    /// Whether it waits for a pass.
-    pub(crate) dirty: bool,
+    /// Whether it is queued for a round.
+    pub(crate) queued: bool,
 }
 
 impl Channel {
@@ -27,19 +27,19 @@ impl Channel {
         self.begin + self.log.len() as u64
     }
 
-    /// What follows a cursor.
+    /// Returns the bytes after a cursor.
     pub(crate) fn after(&self, cursor: u64) -> &[u8] {
         self.log.get((cursor - self.begin) as usize..).unwrap_or_default()
     }
 
-    /// Puts an event behind the others.
+    /// Appends an event.
     pub(crate) fn append(&mut self, data: &[u8]) {
         self.log.extend_from_slice(b"data: ");
         self.log.extend_from_slice(data);
         self.log.extend_from_slice(b"\n\n");
     }
 
-    /// Forgets what all have read.
+    /// Removes the bytes that all have read.
     pub(crate) fn trim(&mut self, all_at_end: bool) {
         let end = self.end();
         if all_at_end {

@@ -1,4 +1,4 @@
-//! One connection: what it has asked for, and where it stands among the readers of its channel.
+//! A connection: its incomplete request, and its channel if it is a stream.
 
 use std::net::TcpStream;
 
@@ -8,23 +8,23 @@ use rustix::{
     net::{SendFlags, send},
 };
 
-/// See the module.
+/// A connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: TcpStream,
-    /// What is read of a request that is not complete.
+    /// The bytes of an incomplete request.
     pub(crate) input: Vec<u8>,
-    pub(crate) stream: Option<Place>,
+    pub(crate) stream: Option<ReaderIndex>,
 }
 
-/// A channel, and which of its readers.
+/// The index of a channel and of a reader in it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct ReaderIndex {
     pub(crate) channel: u32,
     pub(crate) reader: u32,
 }
 
-/// Writes as much as the socket takes; `None` if it takes nothing for good.
+/// Writes as much as the socket takes. Returns `None` if the connection is broken.
 pub(crate) fn write(socket: &TcpStream, bytes: &[u8]) -> Result<Option<usize>> {
     match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
         Ok(written) => Ok(Some(written)),

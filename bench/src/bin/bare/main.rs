@@ -1,8 +1,8 @@
-//! What can't be done with less: one thread, epoll, and event streams. It is what the servers are compared with.
+//! A minimal server of event streams in one thread with epoll, as a reference for the others.
 //!
-//! `bare each` writes every event to every subscriber by a send of its own, as most servers do. `bare coalescing` keeps
-//! one contiguous log a channel and a cursor a subscriber, looks for new publishes every 64 sends, and so sends what has
-//! piled up at once. It has no ids, no history, no keep-alive and no limits, and believes that a request is well formed.
+//! `bare each` writes every event to every subscriber with a separate send, as most servers do. `bare coalescing` keeps
+//! a contiguous log for each channel and a cursor for each subscriber, checks for new publishes every 64 sends, and
+//! sends a backlog at once. It has no ids, history, keep-alive or limits, and expects requests to be well formed.
 
 mod channel;
 mod connection;
@@ -21,10 +21,10 @@ enum Mode {
 }
 
 fn main() -> Result<()> {
-    let mode = match std::env::args().nth(1).context("`each` or `coalescing`?")?.as_str() {
+    let mode = match std::env::args().nth(1).context("the argument must be `each` or `coalescing`")?.as_str() {
         "each" => Mode::Each,
         "coalescing" => Mode::Coalescing,
-        other => bail!("`{other}` is no mode: `each` or `coalescing`"),
+        other => bail!("unknown mode `{other}`; the modes are `each` and `coalescing`"),
     };
     let mut server = server::Server::bind(mode)?;
     println!("http://{}/", server.address()?);

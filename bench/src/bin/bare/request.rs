@@ -1,8 +1,8 @@
-//! The two requests that there are, read with as little as will do.
+//! The two kinds of requests, parsed with minimal effort.
 
 use memchr::memmem;
 
-/// What a connection asks for.
+/// A request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request<'a> {
     Stream { channel: &'a [u8] },
@@ -10,7 +10,7 @@ pub(crate) enum Request<'a> {
     Unknown,
 }
 
-/// Reads the first request; `None` if it is not complete. Answers with its length too.
+/// Parses the first request and returns it with its length. Returns `None` if it is incomplete.
 pub(crate) fn read(bytes: &[u8]) -> Option<(Request<'_>, usize)> {
     let head_bytes = memmem::find(bytes, b"\r\n\r\n")? + 4;
     let head = &bytes[..head_bytes];
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_read_one_by_one_and_only_when_complete() {
+    fn requests_are_parsed_one_by_one_and_only_when_complete() {
         let one = b"POST /publish HTTP/1.1\r\nContent-Length: 27\r\n\r\n{\"channel\":\"c\",\"data\":\"d1\"}";
         let publish = Request::Publish { channel: b"c", data: b"d1" };
         assert_eq!(read(one), Some((publish, one.len())));

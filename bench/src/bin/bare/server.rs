@@ -1,7 +1,7 @@
-//! The loop: takes what sockets have, and writes to the readers of channels that have something new.
+//! The loop: reads from ready sockets and writes to the readers of channels with new events.
 //!
-//! A channel's readers are served from the last to the first, so one that leaves in between has its place taken by one
-//! that has been served already.
+//! A channel's readers are served from the last to the first, so that one which leaves meanwhile is replaced by one
+//! that was served already.
 
 use std::{
     collections::HashMap,
@@ -20,14 +20,14 @@ use rustix::{
 use crate::{
     Mode,
     channel::{Channel, Reader},
-    connection::{Connection, Place, write},
+    connection::{Connection, ReaderIndex, write},
     request::{Request, read},
 };
 
 const LISTENER: u64 = u64::MAX;
 const BACKLOG: i32 = 4_096;
 
-/// Sends between two looks for new publishes.
+/// Sends between two checks for new publishes.
 const SENDS: usize = 64;
 
 const HEAD: &[u8] =
@@ -35,7 +35,7 @@ const HEAD: &[u8] =
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 const UNKNOWN: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
-/// See the module.
+/// The server.
 pub(crate) struct Server {
     mode: Mode,
     listener: TcpListener,
@@ -44,8 +44,8 @@ pub(crate) struct Server {
     free: Vec<u32>,
     names: HashMap<Vec<u8>, u32>,
     channels: Vec<Channel>,
-    /// Channels that have something new.
-    dirty: Vec<u32>,
+    /// Channels with new events.
+    queued: Vec<u32>,
     buffer: Vec<u8>,
     answers: Vec<u8>,
 }
@@ -66,7 +66,7 @@ impl Server {
             free: Vec::new(),
             names: HashMap::new(),
             channels: Vec::new(),
-            dirty: Vec::new(),
+            queued: Vec::new(),
             buffer: vec![0; 64 * 1024],
             answers: Vec::new(),
         })
@@ -78,15 +78,15 @@ impl Server {
 
     pub(crate) fn serve(&mut self) -> Result<()> {
         loop {
-            self.turn(self.dirty.is_empty())?;
-            while let Some(channel) = self.dirty.pop() {
-                self.pass(channel)?;
+            self.poll(self.queued.is_empty())?;
+            while let Some(channel) = self.queued.pop() {
+                self.round(channel)?;
             }
         }
     }
 
-    /// Takes what sockets have.
-    fn turn(&mut self, may_wait: bool) -> Result<()> {
+    /// Handles the ready sockets.
+    fn poll(&mut self, may_wait: bool) -> Result<()> {
         let mut ready = [const { std::mem::MaybeUninit::uninit() }; 256];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let (ready, _) = match epoll::wait(&self.epoll, &mut ready, (!may_wait).then_some(&now)) {
@@ -133,7 +133,7 @@ impl Server {
         }
     }
 
-    /// Reads requests and does what they say; all the publishes of a read are answered by one write.
+    /// Reads and handles requests; one write responds to all publishes of a read.
     fn receive(&mut self, number: u32) -> Result<()> {
         loop {
             let Some(connection) = self.connections[number as usize].as_mut() else { return Ok(()) };
@@ -143,7 +143,7 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(_) => return self.close(number),
             };
-            // What a stream still says means nothing.
+            // Bytes that a client sends after its request for a stream are ignored.
             if connection.stream.is_some() {
                 continue;
             }
@@ -195,7 +195,7 @@ impl Server {
     fn listen(&mut self, number: u32, channel: u32) -> Result<()> {
         let Some(connection) = &mut self.connections[number as usize] else { return Ok(()) };
         let at = &mut self.channels[channel as usize];
-        connection.stream = Some(Place { channel, reader: at.readers.len() as u32 });
+        connection.stream = Some(ReaderIndex { channel, reader: at.readers.len() as u32 });
         let cursor = at.end();
         at.readers.push(Reader { connection: number, cursor });
         write(&connection.socket, HEAD)?;
@@ -208,7 +208,7 @@ impl Server {
         at.append(data);
         match self.mode {
             Mode::Each => {
-                // Who is behind is served when its socket takes something again.
+                // A reader with a backlog is served when its socket is writable again.
                 for reader in (0..self.channels[channel as usize].readers.len()).rev() {
                     if self.channels[channel as usize].readers[reader].cursor == before {
                         self.send(channel, reader)?;
@@ -216,35 +216,35 @@ impl Server {
                 }
                 self.trim(channel);
             }
-            Mode::Coalescing if !at.dirty => {
-                at.dirty = true;
-                self.dirty.push(channel);
+            Mode::Coalescing if !at.queued => {
+                at.queued = true;
+                self.queued.push(channel);
             }
             Mode::Coalescing => {}
         }
         Ok(())
     }
 
-    /// Writes what is new to all the readers of a channel, until there is nothing new.
-    fn pass(&mut self, channel: u32) -> Result<()> {
-        self.channels[channel as usize].dirty = false;
+    /// Writes new events to all readers of a channel, until there are none.
+    fn round(&mut self, channel: u32) -> Result<()> {
+        self.channels[channel as usize].queued = false;
         let mut sends = 0;
         for reader in (0..self.channels[channel as usize].readers.len()).rev() {
             self.send(channel, reader)?;
             sends += 1;
             if sends % SENDS == 0 {
-                self.turn(false)?;
+                self.poll(false)?;
             }
         }
         self.trim(channel);
         Ok(())
     }
 
-    /// Writes to one reader what it has not got, once.
+    /// Writes to one reader once.
     fn send(&mut self, channel: u32, reader: usize) -> Result<()> {
         let at = &mut self.channels[channel as usize];
         let end = at.end();
-        // Some may have left since the pass began.
+        // Some may have left since the round began.
         let Some(Reader { connection, cursor }) = at.readers.get(reader) else { return Ok(()) };
         let (number, cursor) = (*connection, *cursor);
         if cursor == end {
@@ -265,17 +265,17 @@ impl Server {
         at.trim(all_at_end);
     }
 
-    /// Goes on with a reader whose socket takes something again.
+    /// Continues with a reader whose socket is writable again.
     fn catch_up(&mut self, number: u32) -> Result<()> {
         let place = self.connections[number as usize].as_ref().and_then(|connection| connection.stream);
-        let Some(Place { channel, reader }) = place else { return Ok(()) };
+        let Some(ReaderIndex { channel, reader }) = place else { return Ok(()) };
         self.send(channel, reader as usize)
     }
 
     fn close(&mut self, number: u32) -> Result<()> {
         let Some(connection) = self.connections[number as usize].take() else { return Ok(()) };
         self.free.push(number);
-        let Some(Place { channel, reader }) = connection.stream else { return Ok(()) };
+        let Some(ReaderIndex { channel, reader }) = connection.stream else { return Ok(()) };
         let readers = &mut self.channels[channel as usize].readers;
         readers.swap_remove(reader as usize);
         if let Some(Reader { connection: moved, .. }) = readers.get(reader as usize)

@@ -1,4 +1,4 @@
-//! What was counted before, and how much more is too much.
+//! The counts of an earlier run, and the allowed increase.
 
 use std::{collections::BTreeMap, env::consts, fs, path::Path, process::Command};
 
@@ -6,18 +6,18 @@ use anyhow::{Context, Result};
 
 use crate::cases;
 
-/// Instructions an operation, by case, and of which compiler and system.
+/// Instructions of an operation by case, with the compiler and system.
 #[derive(Debug, Default)]
 pub(crate) struct Baseline {
     of: String,
     counts: BTreeMap<String, u64>,
 }
 
-/// How much dearer a case may become, in percent. Two runs of one build differ by less than 1, and one change of the
-/// compiler's mind on what to inline by 2 or 3; an allocation more on the way of an event is 5 and above.
+/// The allowed increase in percent. Two runs of one build differ by less than 1, and other inlining of the compiler by
+/// 2 or 3; one more allocation for each event is 5 and above.
 const MORE_MAX: u64 = 5;
 
-/// The same where another compiler or system was counted: enough to notice that something has become another thing.
+/// The allowed increase with another compiler or system: enough to notice a substantial change.
 const MORE_MAX_ELSEWHERE: u64 = 30;
 
 const HEAD: &str = "\
@@ -25,14 +25,14 @@ const HEAD: &str = "\
 ";
 
 impl Baseline {
-    /// Nothing counted yet, here.
+    /// Returns an empty baseline of this machine.
     pub(crate) fn of_this_machine() -> Result<Self> {
         let rustc = Command::new("rustc").arg("--version").output().context("failed to ask rustc for its version")?;
         let rustc = String::from_utf8_lossy(&rustc.stdout).trim().to_owned();
         Ok(Self { of: format!("{rustc}, {} {}", consts::ARCH, consts::OS), counts: BTreeMap::new() })
     }
 
-    /// What a file says; nothing where there is none.
+    /// Reads a file. Returns an empty baseline if there is none.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let mut baseline = Self::default();
         if !path.exists() {
@@ -61,7 +61,7 @@ impl Baseline {
         self.counts.insert(name.to_owned(), count);
     }
 
-    /// Prints both side by side. Tells whether no case has become too dear.
+    /// Prints both side by side. Returns whether every case is within its allowed increase.
     pub(crate) fn compare(&self, before: &Self) -> bool {
         let same = self.of == before.of;
         let more_max = if same { MORE_MAX } else { MORE_MAX_ELSEWHERE };
@@ -101,7 +101,7 @@ mod tests {
     use super::is_too_much;
 
     #[test]
-    fn five_in_a_hundred_pass_and_a_little_more_does_not() {
+    fn an_increase_of_five_percent_passes_and_more_does_not() {
         assert!(!is_too_much(1_000, 1_050, 5));
         assert!(is_too_much(1_000, 1_051, 5));
         assert!(!is_too_much(1_000, 10, 5));

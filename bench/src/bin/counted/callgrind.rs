@@ -1,4 +1,4 @@
-//! Runs a case under valgrind and reads how many instructions it took.
+//! Runs a case under valgrind and reads its count of instructions.
 
 use std::{
     env, fs,
@@ -16,7 +16,7 @@ use crate::{
     publisher,
 };
 
-/// Instructions an operation of a case.
+/// Returns the instructions of one operation of a case.
 pub(crate) fn count(case: &Case, hub: &Path) -> Result<u64> {
     let [fewer, more] = case.times;
     let total = |times| {
@@ -33,14 +33,14 @@ pub(crate) fn count(case: &Case, hub: &Path) -> Result<u64> {
 fn engine(case: &Case, times: u64) -> Result<u64> {
     let log = Log::new(case.name);
     let status = valgrind(&log, &env::current_exe()?).args(["run", case.name, &times.to_string()]).status()?;
-    ensure!(status.success(), "it failed: {status}\n{}", log.text());
+    ensure!(status.success(), "the program failed: {status}\n{}", log.text());
     log.total()
 }
 
-/// The hub, all threads of it together: those without the connection sleep.
+/// Counts all threads of the hub. Those without the connection sleep.
 fn over_http(hub: &Path, target: &str, times: u64) -> Result<u64> {
     let log = Log::new("http");
-    let mut hub = Running(
+    let mut hub = RunningHub(
         valgrind(&log, hub)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
@@ -54,10 +54,10 @@ fn over_http(hub: &Path, target: &str, times: u64) -> Result<u64> {
     let address: SocketAddr =
         address.and_then(|(address, _)| address.parse().ok()).with_context(|| format!("no address in {line:?}"))?;
     publisher::publish(address, target, times)?;
-    // Only who ends by itself is counted.
+    // Valgrind counts only a program that ends by itself.
     kill_process(Pid::from_child(&hub.0), Signal::TERM)?;
     let status = hub.0.wait()?;
-    ensure!(status.success(), "it failed: {status}\n{}", log.text());
+    ensure!(status.success(), "the program failed: {status}\n{}", log.text());
     log.total()
 }
 
@@ -68,17 +68,17 @@ fn valgrind(log: &Log, program: &Path) -> Command {
     command
 }
 
-/// A child that does not outlive a failure here.
-struct Running(Child);
+/// A child process, killed when it is dropped.
+struct RunningHub(Child);
 
-impl Drop for Running {
+impl Drop for RunningHub {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What valgrind has to say: a file of its own, gone with this.
+/// The log of valgrind, a temporary file.
 struct Log(PathBuf);
 
 impl Log {

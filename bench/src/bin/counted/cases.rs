@@ -1,4 +1,4 @@
-//! What is counted. A case of the engine does its operation some number of times, as a program would.
+//! The counted cases. A case of the engine repeats its operation as a program would.
 
 use std::{
     hint::black_box,
@@ -12,31 +12,31 @@ use tidecast::{
     internals::{GroupRead, GroupWaker, LogCursor, ReaderGroups},
 };
 
-/// A case, with two numbers of times whose difference is what is counted.
+/// A case with two numbers of repetitions, of which the difference is counted.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) times: [u64; 2],
-    /// Operations of one time.
+    /// The number of operations of one repetition.
     pub(crate) operations: u64,
     pub(crate) run: Run,
 }
 
-/// Who does a case's operation.
+/// The program of a case.
 pub(crate) enum Run {
-    /// This program, so many times.
+    /// This program, with the number of repetitions.
     Engine(fn(u64) -> Result<()>),
-    /// The hub, published to at this target.
+    /// The hub, with requests to this target.
     Hub(&'static str),
 }
 
-/// More events than a log keeps, so that from there on the oldest goes with each.
+/// More events than a log retains, so that every further event removes the oldest.
 const FULL: u64 = 11_000;
 
 /// Readers of one channel.
 const READERS: u64 = 64;
 
-/// As much as a reader may be given at once.
+/// The number of bytes that a reader receives at once.
 const BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) const ALL: [Case; 6] = [
@@ -62,11 +62,11 @@ pub(crate) const ALL: [Case; 6] = [
         run: Run::Engine(|times| deliver(times, READERS)),
     },
     Case {
-        name: "tap",
-        what: "an event published, rung, and read once for all that stand at its spot",
+        name: "group-read",
+        what: "an event published, notified, and read once for all readers of a group",
         times: [FULL, FULL + 10_000],
         operations: 1,
-        run: Run::Engine(tap),
+        run: Run::Engine(group_read),
     },
     Case {
         name: "http",
@@ -80,7 +80,7 @@ pub(crate) const ALL: [Case; 6] = [
         what: "the same, in a form that hyper has to read",
         times: [1_600, 8_000],
         operations: 1,
-        // A query, even an empty one, is none of the plain publishes.
+        // The fast path refuses any query, even an empty one.
         run: Run::Hub("/publish?"),
     },
 ];
@@ -115,7 +115,7 @@ fn deliver(times: u64, readers: u64) -> Result<()> {
     Ok(())
 }
 
-/// Reads until there is nothing more, as whoever writes to a socket does.
+/// Reads until nothing more is ready, as a writer to a socket does.
 fn read(subscription: &mut Subscription, batch: &mut Batch) -> Result<()> {
     let mut context = Context::from_waker(Waker::noop());
     let mut bytes = 0;
@@ -127,7 +127,7 @@ fn read(subscription: &mut Subscription, batch: &mut Batch) -> Result<()> {
     Ok(())
 }
 
-fn tap(times: u64) -> Result<()> {
+fn group_read(times: u64) -> Result<()> {
     struct NoWaker;
 
     impl GroupWaker for NoWaker {
@@ -137,22 +137,22 @@ fn tap(times: u64) -> Result<()> {
     }
 
     let (hub, channel) = (Hub::new(), Channel::default());
-    let mut taps = ReaderGroups::new(Arc::new(NoWaker));
+    let mut groups = ReaderGroups::new(Arc::new(NoWaker));
     let mut subscription = hub.subscribe([&channel], Start::Live)?;
     subscription.first_block(tidecast::wire::FirstBlock::default());
-    let Ok((key, mut spot)) = taps.attach(subscription) else { bail!("it can't stand at a tap") };
+    let Ok((key, mut cursor)) = groups.attach(subscription) else { bail!("the subscription cannot join a group") };
     for _ in 0..times {
         hub.publish_now(&channel, event())?;
-        spot = read_tap(&taps, key, spot)?;
+        cursor = read_group(&groups, key, cursor)?;
     }
     Ok(())
 }
 
-fn read_tap(taps: &ReaderGroups, key: u32, spot: LogCursor) -> Result<LogCursor> {
-    let GroupRead::Frames { bytes, next, count } = taps.read(key, spot, BYTES_MAX) else {
+fn read_group(groups: &ReaderGroups, key: u32, cursor: LogCursor) -> Result<LogCursor> {
+    let GroupRead::Frames { bytes, next, count } = groups.read(key, cursor, BYTES_MAX) else {
         bail!("nothing was delivered")
     };
-    taps.count_delivered(key, count.into(), bytes.len() as u64);
+    groups.count_delivered(key, count.into(), bytes.len() as u64);
     black_box(bytes);
     Ok(next)
 }

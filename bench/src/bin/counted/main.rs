@@ -1,13 +1,13 @@
-//! What an operation takes in instructions, which unlike time is the same on a busy machine: so a change that makes one
-//! dearer is noticed where no clock would notice it.
+//! Counts the instructions of operations. Unlike time, a count is the same on a busy machine, so a slower operation is
+//! noticed.
 //!
-//! `counted check HUB BASELINE [--write]` runs each case twice under valgrind's callgrind, some number of times and then
-//! more, and takes the difference, so that starting and ending count for nothing. The cases of the engine are this
-//! program itself, called as `counted run CASE TIMES`; those over HTTP are the hub, over a socket, published to from here.
+//! `counted check HUB BASELINE [--write]` runs each case under valgrind's callgrind with two numbers of repetitions and
+//! takes the difference, so that start and end do not count. Cases of the engine run in this program, called as
+//! `counted run CASE TIMES`; cases over HTTP run in the hub, with requests from here.
 //!
-//! What could still differ between machines: which variants of `memcpy` and of a search for bytes are chosen for the
-//! processor (valgrind has AVX2 at most, so those that have it agree), the C library, and the compiler. A baseline says
-//! which compiler and system it is of, and is taken strictly only there.
+//! Counts may differ between machines by the variants of `memcpy` and byte search for the processor (valgrind supports
+//! AVX2 at most, so processors with AVX2 agree), the C library, and the compiler. A baseline names its compiler and
+//! system, and applies strictly only to them.
 
 mod baseline;
 mod callgrind;
@@ -44,11 +44,11 @@ fn main() -> ExitCode {
 
 fn run(case: &str, times: &str) -> Result<()> {
     let case = Case::named(case).with_context(|| format!("no case `{case}`"))?;
-    let Run::Engine(run) = case.run else { bail!("`{}` is not run here", case.name) };
+    let Run::Engine(run) = case.run else { bail!("case `{}` runs in the hub", case.name) };
     run(times.parse().context("not a number of times")?)
 }
 
-/// Counts every case and compares. Tells whether none has become too dear.
+/// Counts every case and compares. Returns whether every case is within its allowed increase.
 fn check(hub: &Path, path: &Path, write: bool) -> Result<bool> {
     let before = Baseline::read(path)?;
     let mut now = Baseline::of_this_machine()?;

@@ -1,5 +1,5 @@
-//! Publishes over HTTP: some requests at once, and on when all of them are answered. So the hub is given the same bytes
-//! in the same pieces each time.
+//! Publishes over HTTP: a number of requests at once, and further ones after all responses, so that the hub reads the
+//! same bytes in the same pieces each time.
 
 use std::{
     io::{Read, Write},
@@ -12,11 +12,11 @@ use memchr::memmem;
 
 const AT_ONCE: u64 = 16;
 
-/// Publishes so many events, a multiple of [`AT_ONCE`].
+/// Publishes this many events, a multiple of [`AT_ONCE`].
 pub(crate) fn publish(address: SocketAddr, target: &str, times: u64) -> Result<()> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
-    // A hub under valgrind is some fifty times as slow.
+    // A hub under valgrind is about fifty times as slow.
     socket.set_read_timeout(Some(Duration::from_secs(60)))?;
     let body = format!("{{\"channel\":\"c\",\"data\":\"{}\"}}", "0123456789abcdef".repeat(4));
     let length = body.len();
