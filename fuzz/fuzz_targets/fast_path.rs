@@ -1,4 +1,4 @@
-//! Any requests past the HTTP server and through it, which answer the same: `cargo xtask fuzz --target fast_path`.
+//! Any requests, which the fast path and the HTTP server answer alike: `cargo xtask fuzz --target fast_path`.
 
 #![no_main]
 

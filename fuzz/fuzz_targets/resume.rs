@@ -2,7 +2,4 @@
 
 #![no_main]
 
-#[path = "../checks.rs"]
-mod checks;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::resume(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tidecast_test::fuzz::resume(bytes));

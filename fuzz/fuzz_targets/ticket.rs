@@ -1,4 +1,4 @@
-//! Any bytes as a ticket, and any header and claims in a signed one: `cargo xtask fuzz --target ticket`.
+//! Any bytes as a ticket, and as the header and claims of a signed one: `cargo xtask fuzz --target ticket`.
 
 #![no_main]
 

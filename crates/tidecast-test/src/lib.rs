@@ -2,6 +2,7 @@
 
 mod event_source;
 mod event_stream;
+pub mod fuzz;
 mod http;
 mod hub;
 mod process;

@@ -1,9 +1,5 @@
 //! The check of the codec's fuzz target: what must hold for any bytes published on Redis.
 
-#[cfg(test)]
-#[path = "../../../../fuzz/checks.rs"]
-mod checks;
-
 use super::{Decoded, decode, decode_stored, stored, trailer};
 use tidecast::{Event, Limits};
 
@@ -46,6 +42,6 @@ fn comes_back(event: &Event, limits: &Limits) {
 mod tests {
     #[test]
     fn payloads() {
-        super::checks::replay("codec", super::codec);
+        tidecast_test::fuzz::replay("codec", super::codec);
     }
 }

@@ -47,5 +47,3 @@ mod threads;
 mod publisher;
 mod publisher_full;
 mod publisher_threads;
-
-mod corpus;
