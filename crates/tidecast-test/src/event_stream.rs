@@ -80,7 +80,7 @@ impl EventStream {
         self
     }
 
-    /// Reads at most this many bytes more. Returns `false` if the stream has ended properly.
+    /// Reads up to this many further bytes. Returns `false` if the stream has ended properly.
     ///
     /// # Panics
     ///
@@ -89,7 +89,7 @@ impl EventStream {
         self.fill_or_cut(bytes_max).await.expect("the stream is not cut")
     }
 
-    /// Reads at most this many bytes more. Returns `false` if the stream has ended properly.
+    /// Reads up to this many further bytes. Returns `false` if the stream has ended properly.
     ///
     /// # Errors
     ///

@@ -61,7 +61,7 @@ pub struct HttpConnection {
 }
 
 impl HttpConnection {
-    /// Connects.
+    /// Connects to a server.
     ///
     /// # Panics
     ///
@@ -92,7 +92,7 @@ impl HttpConnection {
         within("sending", self.socket.write_all(bytes)).await.expect("the server reads");
     }
 
-    /// Reads at most this many bytes more. Returns `false` if the connection was ended.
+    /// Reads up to this many further bytes. Returns `false` if the connection was ended.
     ///
     /// # Errors
     ///

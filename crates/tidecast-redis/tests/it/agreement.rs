@@ -1,4 +1,4 @@
-//! What one node learns, the other knows: deleted channels, used idempotency keys, publishers' ids.
+//! Two nodes agree on deleted channels, used idempotency keys and publishers' ids.
 
 use tidecast::{Channel, Delivery, Event, IdempotencyKey, Publication, ResetReason, Start};
 use tidecast_redis::PlainFormat;

@@ -18,7 +18,7 @@ use crate::node::Node;
 const READERS: usize = 200;
 const EVENTS_EACH: usize = 1_000;
 
-/// What one reader received during one stay at a node.
+/// The events of one reader during one stay at a node.
 #[derive(Debug, Default)]
 struct Stay {
     /// The node's head right after the reader connected: later events are live to it.

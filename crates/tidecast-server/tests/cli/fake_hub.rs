@@ -12,7 +12,7 @@ use tidecast_test::{Finished, PATIENCE, Process};
 
 use crate::TIDECAST;
 
-/// What the hub does with a request.
+/// The hub's reaction to a request.
 #[derive(Clone, Copy)]
 enum Action {
     /// Accepts the events, with positions of this epoch.

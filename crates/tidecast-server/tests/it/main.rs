@@ -1,7 +1,7 @@
 //! The hub from outside: the real program and real sockets, a file for each topic.
 //!
-//! What other crates promise, such as the wire format, is tested in those crates. These tests check that the program keeps
-//! the promises. No test depends on the speed of the machine.
+//! The wire format and other parts of the crates are tested in those crates. These tests check the whole program. No
+//! test depends on the speed of the machine.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may unwrap as the test itself does")]
 

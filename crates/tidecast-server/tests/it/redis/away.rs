@@ -13,7 +13,7 @@ use tokio::{
 use super::{hub_on, until_ready};
 use crate::TIDECAST;
 
-/// Publishes, which must fail, and returns the detail of the problem.
+/// Publishes an event, which must fail, and returns the detail of the problem.
 async fn refused_detail(hub: &HubProcess) -> String {
     let answer = hub.request("POST", "/publish", &[("Content-Type", "application/json")], br#"{"data":"lost"}"#).await;
     let detail = answer.problem(503);

@@ -187,7 +187,7 @@ fn requests(form: &str, address: std::net::SocketAddr, events: &[(String, String
     events.iter().map(one).collect()
 }
 
-/// Percent-encodes every byte but letters and digits.
+/// Encodes every byte but letters and digits with a percent sign.
 fn escape(text: &str) -> String {
     let byte =
         |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
