@@ -3,7 +3,7 @@
 //! `payload` encodes an event, `trailer` its position, and `native` decodes both. `foreign` decodes what other programs
 //! publish, as Flask-SSE's subscribers would. Nothing here knows connections, keys or scripts.
 
-mod control;
+mod control_payload;
 mod foreign;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -18,7 +18,7 @@ use std::{borrow::Cow, str};
 use tidecast::{Event, Limits, Position};
 
 pub(crate) use self::{
-    control::ControlPayload,
+    control_payload::ControlPayload,
     native::decode_stored,
     payload::{Payload, stored, stored_id},
     trailer::lua_digits,

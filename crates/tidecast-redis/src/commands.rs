@@ -4,10 +4,10 @@
 
 mod attempt;
 mod batch;
+mod key_router;
 mod listen_target;
 mod node;
 mod request;
-mod router;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +19,9 @@ use tokio::{sync::watch, time::Instant};
 
 use self::{
     attempt::{Attempts, await_reply},
+    key_router::{KeyRouter, NodeSet},
     node::RedisNode,
-    request::Request,
-    router::{NodeSet, Router},
+    request::CommandRequest,
 };
 pub(crate) use self::{
     listen_target::ListenTarget,
@@ -39,7 +39,7 @@ use crate::{
 /// A client of Redis. Cheap to clone: clones share their connections, which close with the last clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Commands {
-    router: Arc<Router>,
+    router: Arc<KeyRouter>,
 }
 
 impl Commands {
@@ -49,7 +49,7 @@ impl Commands {
     ///
     /// `is_invalid` if a certificate or key cannot be used.
     pub(crate) fn new(config: &RedisConfig) -> tidecast::Result<Self> {
-        Ok(Self { router: Arc::new(Router::new(Connector::new(config)?)) })
+        Ok(Self { router: Arc::new(KeyRouter::new(Connector::new(config)?)) })
     }
 
     /// Runs a script by `EVALSHA`, or by `EVAL` if the server does not know it.
@@ -58,7 +58,7 @@ impl Commands {
     ///
     /// A call whose future is dropped may still be executed. Other calls are not affected.
     pub(crate) async fn call(&self, call: ScriptCall<'_>) -> Result<Value, CallError> {
-        let request = Request::Script(call);
+        let request = CommandRequest::Script(call);
         Attempts::new(&self.router, &request, self.deadline()).run().await
     }
 
@@ -71,7 +71,7 @@ impl Commands {
     ///
     /// As for [`call`](Self::call).
     pub(crate) async fn call_all(&self, calls: Vec<ScriptCall<'_>>) -> Vec<Result<Value, CallError>> {
-        let requests: Vec<_> = calls.into_iter().map(Request::Script).collect();
+        let requests: Vec<_> = calls.into_iter().map(CommandRequest::Script).collect();
         batch::run(&self.router, &requests, self.deadline()).await
     }
 
@@ -79,7 +79,7 @@ impl Commands {
     ///
     /// The reply is one of RESP3, or with `protocol=2` one of RESP2, in which a map is an array.
     pub(crate) async fn command(&self, key: Option<&str>, command: Cmd, repeatable: bool) -> Result<Value, CallError> {
-        let request = Request::Command { key, command, repeatable };
+        let request = CommandRequest::Command { key, command, repeatable };
         Attempts::new(&self.router, &request, self.deadline()).run().await
     }
 

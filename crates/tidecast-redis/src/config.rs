@@ -2,10 +2,10 @@
 //!
 //! Parsing opens no file and no connection. No message has a password.
 
-mod options;
 #[cfg(test)]
 mod tests;
 mod url;
+mod url_options;
 
 use std::{fmt, time::Duration};
 
@@ -98,7 +98,7 @@ impl RedisConfig {
     ///
     /// `is_invalid`, naming the invalid part. A database that is not a number is invalid, although redis-py ignores it.
     pub fn from_url(url: &str) -> Result<Self> {
-        options::read(url::Url::parse(url)?)
+        url_options::read(url::Url::parse(url)?)
     }
 
     /// Returns a warning for each option of the URL that is ignored or has a different effect here. A program should log

@@ -13,7 +13,7 @@ use crate::{
     commands::Commands,
     error::CallError,
     keys::Keys,
-    pubsub::subscriptions::{Name, Subscriptions},
+    pubsub::subscriptions::{PubSubName, Subscriptions},
     replication_ids::{ReplicationIds, SeenReplicationIds},
     scripts::{HistoryPage, ReadHistory},
     supervise::FailPoints,
@@ -54,7 +54,7 @@ impl BrokerContext {
     }
 
     /// Returns the name of a channel in Redis' pub/sub.
-    pub(crate) fn name(&self, channel: &Channel) -> Name {
+    pub(crate) fn name(&self, channel: &Channel) -> PubSubName {
         if self.config.compat {
             channel.as_str().as_bytes().into()
         } else {

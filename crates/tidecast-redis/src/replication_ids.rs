@@ -27,11 +27,11 @@ pub(crate) struct SeenReplicationIds {
 pub(crate) struct ReplicationIds {
     /// Random, so that marks of different processes, and of this one before a restart, differ.
     node: u32,
-    state: Mutex<State>,
+    state: Mutex<SeenIds>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SeenIds {
     snapshot: SeenReplicationIds,
     earlier: Vec<Bytes>,
     returned: u32,

@@ -28,7 +28,7 @@ pub(super) fn decode(text: &str, limits: &Limits) -> Result<Event, Reason> {
 /// An object of Flask-SSE. For all but the data, `null` equals a missing key.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Object<'a> {
+struct FlaskObject<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
     #[serde(borrow, rename = "type")]
@@ -40,7 +40,7 @@ struct Object<'a> {
 }
 
 fn object(text: &str) -> Result<Event, Reason> {
-    let Object { data, event_type, id, retry } = serde_json::from_str(text)
+    let FlaskObject { data, event_type, id, retry } = serde_json::from_str(text)
         .map_err(|_| not_of_shape(text, "is not an object of `data` and, at most, `type`, `id` and `retry`"))?;
     let mut event = match data.get().as_bytes()[0] {
         b'"' => Event::text(string(data)?),
@@ -89,7 +89,7 @@ fn array(text: &str) -> Result<Event, Reason> {
     let event = match data.get().as_bytes()[0] {
         b'"' => Event::text(string(data)?),
         b'[' => match serde_json::from_str(data.get()) {
-            Ok(Lines(text)) => Event::text(text),
+            Ok(JoinedLines(text)) => Event::text(text),
             Err(_) => Event::raw_json(data.to_owned()),
         },
         _ => Event::raw_json(data.to_owned()),
@@ -111,26 +111,26 @@ fn string(value: &RawValue) -> Result<String, Reason> {
 }
 
 /// A list of strings, joined by newlines while it is parsed: it may have as many elements as the payload has bytes.
-struct Lines(String);
+struct JoinedLines(String);
 
-impl<'de> Deserialize<'de> for Lines {
+impl<'de> Deserialize<'de> for JoinedLines {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Join;
 
         impl<'de> Visitor<'de> for Join {
-            type Value = Lines;
+            type Value = JoinedLines;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of strings")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Lines, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<JoinedLines, A::Error> {
                 let mut text: String = lines.next_element()?.unwrap_or_default();
                 while let Some(line) = lines.next_element::<String>()? {
                     text.push('\n');
                     text.push_str(&line);
                 }
-                Ok(Lines(text))
+                Ok(JoinedLines(text))
             }
         }
 

@@ -16,7 +16,7 @@ static LOADABLE: LazyLock<Limits> =
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Object<'a> {
+struct NativeObject<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
     #[serde(rename = "type")]
@@ -35,7 +35,7 @@ pub(super) fn decode(text: &str) -> Result<Event, Reason> {
 }
 
 fn object(text: &str) -> Result<Event, Reason> {
-    let Object { data, event_type, id, retry } =
+    let NativeObject { data, event_type, id, retry } =
         serde_json::from_str(text).map_err(|_| not_of_shape(text, "is not an object as Tidecast writes it"))?;
     let mut event = match serde_json::from_str::<String>(data.get()) {
         Ok(text) => Event::text(text),

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use redis::{Cmd, RedisResult, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{node::RedisNode, request::Request, router::Router};
+use super::{key_router::KeyRouter, node::RedisNode, request::CommandRequest};
 use crate::{
     address::Address, backoff::Backoff, command_connection::CommandConnection, error::CallError, reply::ReplyOutcome,
     topology::slot_map::parse_redirection,
@@ -16,8 +16,8 @@ use crate::{
 
 /// A call under way.
 pub(super) struct Attempts<'a> {
-    router: &'a Router,
-    request: &'a Request<'a>,
+    router: &'a KeyRouter,
+    request: &'a CommandRequest<'a>,
     deadline: Instant,
     backoff: Backoff,
     redirections: u32,
@@ -40,7 +40,7 @@ enum AttemptOutcome {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(router: &'a Router, request: &'a Request<'a>, deadline: Instant) -> Self {
+    pub(super) fn new(router: &'a KeyRouter, request: &'a CommandRequest<'a>, deadline: Instant) -> Self {
         Self {
             router,
             request,

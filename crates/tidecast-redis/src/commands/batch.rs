@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::{
     attempt::{Attempts, await_reply},
+    key_router::KeyRouter,
     node::RedisNode,
-    request::Request,
-    router::Router,
+    request::CommandRequest,
 };
 use crate::{error::CallError, reply::ReplyOutcome};
 
@@ -27,7 +27,11 @@ enum FirstOutcome {
 }
 
 /// Runs requests. The results are in their order.
-pub(super) async fn run(router: &Router, requests: &[Request<'_>], deadline: Instant) -> Vec<Result<Value, CallError>> {
+pub(super) async fn run(
+    router: &KeyRouter,
+    requests: &[CommandRequest<'_>],
+    deadline: Instant,
+) -> Vec<Result<Value, CallError>> {
     let mut groups: Vec<(Arc<RedisNode>, Vec<usize>)> = Vec::new();
     let mut alone: Vec<usize> = Vec::new();
     for (index, request) in requests.iter().enumerate() {
@@ -55,10 +59,10 @@ pub(super) async fn run(router: &Router, requests: &[Request<'_>], deadline: Ins
 }
 
 async fn run_group(
-    router: &Router,
+    router: &KeyRouter,
     node: Arc<RedisNode>,
     group: Vec<usize>,
-    requests: &[Request<'_>],
+    requests: &[CommandRequest<'_>],
     deadline: Instant,
 ) -> Vec<(usize, Result<Value, CallError>)> {
     let mut answers = Vec::with_capacity(group.len());
@@ -69,7 +73,7 @@ async fn run_group(
             answers.extend(batch.iter().map(|index| (*index, Err(CallError::unavailable(reason.clone())))));
             continue;
         }
-        let batch_requests: Vec<&Request<'_>> = batch.iter().map(|index| &requests[*index]).collect();
+        let batch_requests: Vec<&CommandRequest<'_>> = batch.iter().map(|index| &requests[*index]).collect();
         let outcomes = send_batch(&node, &batch_requests, deadline).await;
         for (index, first_outcome) in batch.iter().zip(outcomes) {
             let answer = match first_outcome {
@@ -89,7 +93,7 @@ async fn run_group(
     answers
 }
 
-async fn send_batch(node: &Arc<RedisNode>, requests: &[&Request<'_>], deadline: Instant) -> Vec<FirstOutcome> {
+async fn send_batch(node: &Arc<RedisNode>, requests: &[&CommandRequest<'_>], deadline: Instant) -> Vec<FirstOutcome> {
     let retry = |maybe_executed| FirstOutcome::Retry { maybe_executed, with_source: false };
     // The attempts one by one detect again what is wrong with the connection, and handle it.
     let not_sent = || requests.iter().map(|_| retry(false)).collect();

@@ -1,6 +1,6 @@
 //! The nodes at which pub/sub workers have to listen to miss nothing: one, or with sharded channels every primary.
 
-use super::{Commands, router::NodeSet};
+use super::{Commands, key_router::NodeSet};
 use crate::{
     address::Address,
     error::CallError,

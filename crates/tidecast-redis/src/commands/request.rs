@@ -22,7 +22,7 @@ pub(crate) struct ScriptCall<'a> {
 }
 
 #[derive(Debug)]
-pub(super) enum Request<'a> {
+pub(super) enum CommandRequest<'a> {
     Script(ScriptCall<'a>),
     Command { key: Option<&'a str>, command: Cmd, repeatable: bool },
 }
@@ -61,7 +61,7 @@ impl ScriptCall<'_> {
     }
 }
 
-impl Request<'_> {
+impl CommandRequest<'_> {
     pub(super) fn key(&self) -> Option<&str> {
         match self {
             Self::Script(call) => call.keys.first().map(String::as_str),

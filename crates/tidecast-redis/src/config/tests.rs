@@ -4,9 +4,9 @@ use super::*;
 
 /// A URL, and the host or path, port, database, user name and password that redis-py 8.1.0's
 /// `ConnectionPool.from_url(url)` makes of it, with the defaults of its connection class.
-type Row = (&'static str, &'static str, u16, u32, Option<&'static str>, Option<&'static str>);
+type RedisPyUrl = (&'static str, &'static str, u16, u32, Option<&'static str>, Option<&'static str>);
 
-const AS_REDIS_PY: &[Row] = &[
+const AS_REDIS_PY: &[RedisPyUrl] = &[
     ("redis://", "localhost", 6379, 0, None, None),
     ("redis://localhost", "localhost", 6379, 0, None, None),
     ("redis://localhost:6380", "localhost", 6380, 0, None, None),

@@ -1,7 +1,7 @@
 //! Splits a Redis URL as Python's `urllib.parse` does for redis-py.
 //!
 //! A general parser refuses the lists of hosts that Sentinels and Clusters need, and percent-encodes where Python does
-//! not. This module knows only the options whose value must be masked; `options` interprets them.
+//! not. This module knows only the options whose value must be masked; `url_options` interprets them.
 
 use percent_encoding::percent_decode_str;
 use tidecast::{Error, Result};

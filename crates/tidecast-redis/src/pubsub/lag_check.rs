@@ -14,7 +14,7 @@ use crate::{
     error::CallError,
     pubsub::{
         connection::PubSubConnection,
-        subscriptions::{BackfillTask, Name, WorkerId},
+        subscriptions::{BackfillTask, PubSubName, WorkerId},
     },
     scripts::{head_command, parse_head},
     supervise::FailPoint,
@@ -49,7 +49,7 @@ pub(crate) async fn check_lag(
         // The answer follows all that the server sent before, which a busy machine may not have read yet.
         connection.ping().await?;
         // A channel on which something has arrived, or that is being backfilled for it, does receive.
-        let is_missed = |(name, channel, head): &&(Name, Channel, Position)| {
+        let is_missed = |(name, channel, head): &&(PubSubName, Channel, Position)| {
             context.subscriptions.is_idle(name) && !has_reached(context, channel, *head)
         };
         if let Some((_, channel, head)) = behind.iter().find(is_missed) {
@@ -67,10 +67,10 @@ pub(crate) async fn check_lag(
 /// left out.
 async fn channels_behind(
     context: &BrokerContext,
-    channels: &[(Name, Channel)],
+    channels: &[(PubSubName, Channel)],
     backfill: &impl Fn(BackfillTask),
-) -> Vec<(Name, Channel, Position)> {
-    let read_head = async |(name, channel): &(Name, Channel)| {
+) -> Vec<(PubSubName, Channel, Position)> {
+    let read_head = async |(name, channel): &(PubSubName, Channel)| {
         let keys = context.keys.channel(channel);
         let reply = context.commands.command(Some(&keys.meta), head_command(&keys), true).await.ok()?;
         let Some(head) = parse_head(reply).ok()? else {

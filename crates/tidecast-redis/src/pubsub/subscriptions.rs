@@ -31,7 +31,7 @@ pub(crate) use self::{
 };
 
 /// The name of a channel in Redis' pub/sub: the channel's own name, or one with Tidecast's prefix.
-pub(crate) type Name = Arc<[u8]>;
+pub(crate) type PubSubName = Arc<[u8]>;
 
 /// Numbers the pub/sub workers in the order of their creation.
 pub(crate) type WorkerId = usize;
@@ -47,7 +47,7 @@ pub(crate) struct Subscriptions {
 
 #[derive(Debug, Default)]
 struct Table {
-    channels: HashMap<Name, SubscribedChannel>,
+    channels: HashMap<PubSubName, SubscribedChannel>,
     /// The number of generations begun in all channels. A channel that is subscribed to again gets a new one, so a
     /// backfill for its former readers is recognized as stale.
     generations: u64,
@@ -78,7 +78,7 @@ impl Subscriptions {
     }
 
     /// Adds a channel for a worker. Returns whether the worker has to subscribe to it.
-    pub(crate) fn add(&self, name: &Name, channel: &Channel, worker: Option<WorkerId>) -> bool {
+    pub(crate) fn add(&self, name: &PubSubName, channel: &Channel, worker: Option<WorkerId>) -> bool {
         let mut table = self.table.lock();
         let generation = table.next_generation();
         let Some(subscribed) = table.channels.get_mut(name) else {
@@ -97,7 +97,7 @@ impl Subscriptions {
     }
 
     /// Removes a channel, unless it has readers again. Returns the worker that was subscribed to it.
-    pub(crate) fn remove(&self, name: &Name, channel: &Channel) -> Option<WorkerId> {
+    pub(crate) fn remove(&self, name: &PubSubName, channel: &Channel) -> Option<WorkerId> {
         let mut table = self.table.lock();
         // Checked under the lock, so that a reader that arrives from now on is added after the removal.
         if !self.deliveries()?.suspend_if_unread(channel) {
@@ -109,12 +109,12 @@ impl Subscriptions {
     }
 
     /// Returns whether a channel is in the table, so that it must not be unsubscribed from.
-    pub(crate) fn contains(&self, name: &Name) -> bool {
+    pub(crate) fn contains(&self, name: &PubSubName) -> bool {
         self.table.lock().channels.contains_key(name)
     }
 
     /// Suspends all channels of a worker that lost its connection, and returns their names. New readers wait.
-    pub(crate) fn disconnected(&self, worker: WorkerId) -> Vec<Name> {
+    pub(crate) fn disconnected(&self, worker: WorkerId) -> Vec<PubSubName> {
         let mut table = self.table.lock();
         let Table { channels, generations, .. } = &mut *table;
         let of_worker = channels.iter_mut().filter(|(_, subscribed)| subscribed.worker == Some(worker));
@@ -128,7 +128,7 @@ impl Subscriptions {
     }
 
     /// Moves a channel to another worker; `None` if no node has its slot.
-    pub(crate) fn assign(&self, name: &Name, worker: Option<WorkerId>) {
+    pub(crate) fn assign(&self, name: &PubSubName, worker: Option<WorkerId>) {
         let mut table = self.table.lock();
         let generation = table.next_generation();
         if let Some(subscribed) = table.channels.get_mut(name) {
@@ -137,12 +137,12 @@ impl Subscriptions {
     }
 
     /// Returns the name and the worker of every channel.
-    pub(crate) fn names(&self) -> Vec<(Name, Option<WorkerId>)> {
+    pub(crate) fn names(&self) -> Vec<(PubSubName, Option<WorkerId>)> {
         self.table.lock().channels.iter().map(|(name, subscribed)| (name.clone(), subscribed.worker)).collect()
     }
 
     /// Starts a backfill once Redis has confirmed a worker's subscription: from here on nothing published is missed.
-    pub(crate) fn confirmed(&self, name: &Name, worker: WorkerId) -> Option<BackfillTask> {
+    pub(crate) fn confirmed(&self, name: &PubSubName, worker: WorkerId) -> Option<BackfillTask> {
         let mut table = self.table.lock();
         let subscribed = table.channels.get_mut(name)?;
         let is_expected = subscribed.phase == Phase::Unconfirmed && subscribed.worker == Some(worker);
@@ -150,7 +150,7 @@ impl Subscriptions {
     }
 
     /// Starts a backfill of a live channel, or has one that is under way read Redis again.
-    pub(crate) fn request_backfill(&self, name: &Name) -> Option<BackfillTask> {
+    pub(crate) fn request_backfill(&self, name: &PubSubName) -> Option<BackfillTask> {
         let mut table = self.table.lock();
         let subscribed = table.channels.get_mut(name)?;
         // Redis may have replied already, before this was requested.
@@ -159,21 +159,21 @@ impl Subscriptions {
     }
 
     /// Starts a backfill if a channel has been live for longer than `age`.
-    pub(crate) fn backfill_if_older(&self, name: &Name, age: Duration) -> Option<BackfillTask> {
+    pub(crate) fn backfill_if_older(&self, name: &PubSubName, age: Duration) -> Option<BackfillTask> {
         let mut table = self.table.lock();
         let subscribed = table.channels.get_mut(name).filter(|subscribed| subscribed.is_live_for(age))?;
         Some(subscribed.begin_backfill(BackfillCause::Requested))
     }
 
     /// Sets the epoch in which the next message of a live channel is expected: this node has just deleted the channel.
-    pub(crate) fn expect_epoch(&self, name: &Name, epoch: Epoch) {
+    pub(crate) fn expect_epoch(&self, name: &PubSubName, epoch: Epoch) {
         if let Some(subscribed) = self.table.lock().channels.get_mut(name) {
             subscribed.epoch = Some(epoch);
         }
     }
 
     /// Returns a worker's live channels on which nothing has arrived since the last call.
-    pub(crate) fn take_idle(&self, worker: WorkerId) -> Vec<(Name, Channel)> {
+    pub(crate) fn take_idle(&self, worker: WorkerId) -> Vec<(PubSubName, Channel)> {
         let mut idle = Vec::new();
         let mut table = self.table.lock();
         for (name, subscribed) in &mut table.channels {
@@ -186,7 +186,7 @@ impl Subscriptions {
     }
 
     /// Returns whether a channel is live and nothing has arrived since [`take_idle`](Self::take_idle).
-    pub(crate) fn is_idle(&self, name: &Name) -> bool {
+    pub(crate) fn is_idle(&self, name: &PubSubName) -> bool {
         let table = self.table.lock();
         table.channels.get(name).is_some_and(|subscribed| subscribed.phase == Phase::Live && subscribed.idle)
     }

@@ -38,7 +38,7 @@ use crate::{
     pubsub::{
         connection::PubSubConnection,
         lag_check::check_lag,
-        subscriptions::{BackfillTask, Name, WorkerId},
+        subscriptions::{BackfillTask, PubSubName, WorkerId},
     },
     stats::count,
     supervise::FailPoint,
@@ -67,11 +67,11 @@ pub(crate) struct PubSubWorker {
 struct PendingWork {
     /// Without a connection nothing is added, however long Redis is unavailable: the next one starts from the table.
     has_connection: bool,
-    subscribe: Vec<Name>,
-    unsubscribe: Vec<Name>,
+    subscribe: Vec<PubSubName>,
+    unsubscribe: Vec<PubSubName>,
     backfill: Vec<BackfillTask>,
     /// Names that the server unsubscribed by itself, because their slot moved.
-    moved: Vec<Name>,
+    moved: Vec<PubSubName>,
 }
 
 impl PubSubWorker {
@@ -91,17 +91,17 @@ impl PubSubWorker {
     }
 
     /// Has a channel subscribed to, and then backfilled.
-    pub(crate) fn subscribe(&self, name: Name) {
+    pub(crate) fn subscribe(&self, name: PubSubName) {
         self.add_work(|work| work.subscribe.push(name));
     }
 
     /// Has a channel unsubscribed from, unless it is wanted again by then.
-    pub(crate) fn unsubscribe(&self, name: Name) {
+    pub(crate) fn unsubscribe(&self, name: PubSubName) {
         self.add_work(|work| work.unsubscribe.push(name));
     }
 
     /// Takes the names whose slot has moved to another node.
-    pub(crate) fn take_moved(&self) -> Vec<Name> {
+    pub(crate) fn take_moved(&self) -> Vec<PubSubName> {
         mem::take(&mut self.work.lock().moved)
     }
 

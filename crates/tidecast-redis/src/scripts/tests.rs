@@ -36,7 +36,7 @@ fn end_of(lineage: &Lineage, epoch: Epoch) -> Option<Position> {
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A server, a connection to it, and a channel on it.
-struct Rig {
+struct ScriptRig {
     server: RedisServer,
     connection: Connection,
     channel: Channel,
@@ -46,7 +46,7 @@ struct Rig {
     replication_ids: ReplicationIds,
 }
 
-impl Rig {
+impl ScriptRig {
     fn new() -> Self {
         Self::on(RedisServer::start(&[]))
     }
@@ -169,10 +169,10 @@ impl Rig {
 }
 
 /// A subscription to one name.
-struct Subscriber(Connection);
+struct PubSubClient(Connection);
 
-impl Subscriber {
-    fn new(rig: &Rig, command: &str, name: &str) -> Self {
+impl PubSubClient {
+    fn new(rig: &ScriptRig, command: &str, name: &str) -> Self {
         let mut connection = connect(&rig.server.url());
         connection.set_read_timeout(Some(PATIENCE)).unwrap();
         connection.send_packed_command(&redis::cmd(command).arg(name).get_packed_command()).unwrap();

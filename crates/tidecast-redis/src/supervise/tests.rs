@@ -15,14 +15,14 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::{RedisBroker, RedisConfig};
 
-struct Rig {
+struct FaultRig {
     broker: Arc<RedisBroker>,
     hub: Hub,
     other: Hub,
     reader: Subscription,
 }
 
-impl Rig {
+impl FaultRig {
     async fn new(config: RedisConfig) -> Self {
         let broker = Arc::new(RedisBroker::new(config.clone()).unwrap());
         let hub = Hub::builder().broker(broker.clone()).build();
@@ -67,18 +67,18 @@ async fn until(mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// Subscribes to another channel, which wakes the worker and starts a backfill.
-async fn read_another(rig: &Rig) {
+async fn read_another(rig: &FaultRig) {
     drop(rig.hub.subscribe([format!("channel {}", fastrand::u32(..)).as_str()], Start::Live).unwrap());
 }
 
-async fn publish(rig: &Rig) {
+async fn publish(rig: &FaultRig) {
     rig.other.publish("sse", Event::text("before")).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_pubsub_worker_is_restarted() {
     let server = RedisServer::start(&[]);
-    let rig = Rig::new(quick(&server.url())).await;
+    let rig = FaultRig::new(quick(&server.url())).await;
     let broker = rig.broker.clone();
     rig.survives(FailPoint::Listening, read_another).await;
     assert_eq!(broker.stats().task_restarts, 1);
@@ -87,27 +87,27 @@ async fn a_pubsub_worker_is_restarted() {
 #[tokio::test]
 async fn the_task_that_reads_the_socket_is_restarted() {
     let server = RedisServer::start(&[]);
-    Rig::new(quick(&server.url())).await.survives(FailPoint::Push, publish).await;
+    FaultRig::new(quick(&server.url())).await.survives(FailPoint::Push, publish).await;
 }
 
 #[tokio::test]
 async fn a_backfill_is_restarted() {
     let server = RedisServer::start(&[]);
-    Rig::new(quick(&server.url())).await.survives(FailPoint::Backfill, read_another).await;
+    FaultRig::new(quick(&server.url())).await.survives(FailPoint::Backfill, read_another).await;
 }
 
 #[tokio::test]
 async fn the_lag_check_is_restarted() {
     let server = RedisServer::start(&[]);
-    Rig::new(quick(&server.url())).await.survives(FailPoint::LagCheck, async |_: &Rig| {}).await;
+    FaultRig::new(quick(&server.url())).await.survives(FailPoint::LagCheck, async |_: &FaultRig| {}).await;
 }
 
 #[tokio::test]
 async fn the_routing_of_a_clusters_channels_is_restarted() {
     let cluster = RedisCluster::start(&[]);
-    let rig = Rig::new(quick(&cluster.url()).compat(false)).await;
+    let rig = FaultRig::new(quick(&cluster.url()).compat(false)).await;
     let broker = rig.broker.clone();
-    let wake = async |rig: &Rig| rig.broker.context.connected.send_modify(|_| {});
+    let wake = async |rig: &FaultRig| rig.broker.context.connected.send_modify(|_| {});
     rig.survives(FailPoint::Routing, wake).await;
     assert_eq!(broker.stats().task_restarts, 1);
 }
@@ -115,8 +115,8 @@ async fn the_routing_of_a_clusters_channels_is_restarted() {
 #[tokio::test]
 async fn a_sentinel_watch_is_restarted() {
     let sentinels = SentinelSet::start(&[]);
-    let rig = Rig::new(quick(&sentinels.url())).await;
-    rig.survives(FailPoint::Sentinels, async |_: &Rig| sentinels.cut_subscribers()).await;
+    let rig = FaultRig::new(quick(&sentinels.url())).await;
+    rig.survives(FailPoint::Sentinels, async |_: &FaultRig| sentinels.cut_subscribers()).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use tidecast::{Channel, Position, ResetReason};
 
-use super::Name;
+use super::PubSubName;
 use crate::backoff::Backoff;
 
 /// The reason of a backfill.
@@ -19,7 +19,7 @@ pub(crate) enum BackfillCause {
 /// A channel to be backfilled, and what its rounds have found so far.
 #[derive(Debug, Clone)]
 pub(crate) struct BackfillTask {
-    pub(crate) name: Name,
+    pub(crate) name: PubSubName,
     pub(crate) channel: Channel,
     pub(super) generation: u64,
     pub(crate) cause: BackfillCause,

@@ -14,7 +14,7 @@ use tidecast::{
 };
 
 use super::{
-    Name, WorkerId,
+    PubSubName, WorkerId,
     backfill_task::{BackfillCause, BackfillTask, LiveFrom},
     message::PubSubMessage,
 };
@@ -39,7 +39,7 @@ const FOREIGN_EPOCHS_MAX: usize = 8;
 /// A channel in the table.
 #[derive(Debug)]
 pub(super) struct SubscribedChannel {
-    name: Name,
+    name: PubSubName,
     pub(super) channel: Channel,
     /// The worker that is subscribed to it; `None` while no node has its slot.
     pub(super) worker: Option<WorkerId>,
@@ -80,7 +80,7 @@ pub(super) enum Phase {
 }
 
 impl SubscribedChannel {
-    pub(super) fn new(name: Name, channel: Channel, worker: Option<WorkerId>, generation: u64) -> Self {
+    pub(super) fn new(name: PubSubName, channel: Channel, worker: Option<WorkerId>, generation: u64) -> Self {
         Self {
             name,
             channel,

@@ -9,7 +9,7 @@ use tidecast::{
 };
 
 use super::{
-    Name, Subscriptions,
+    PubSubName, Subscriptions,
     backfill_task::{BackfillTask, LiveFrom},
     channel::Phase,
     message::{MessageOutcome, PubSubMessage, append},
@@ -184,7 +184,7 @@ impl Subscriptions {
     }
 
     /// Returns whether Redis has no event at a position to wait for. `is_known`: the event arrived before Redis was asked.
-    fn is_obsolete(&self, name: &Name, position: Position, head: &Head, is_known: bool) -> bool {
+    fn is_obsolete(&self, name: &PubSubName, position: Position, head: &Head, is_known: bool) -> bool {
         if position.epoch == head.position.epoch {
             // Redis has lost the event, and its next one will begin another epoch. If it was not lost after all, the next
             // event reads it.
@@ -197,7 +197,7 @@ impl Subscriptions {
 
     /// Returns whether an event is of a hub of another database or key prefix. Pub/sub does not keep them apart; their
     /// epochs do.
-    fn is_foreign_epoch(&self, name: &Name, epoch: Epoch, is_known: bool) -> bool {
+    fn is_foreign_epoch(&self, name: &PubSubName, epoch: Epoch, is_known: bool) -> bool {
         let mut table = self.table.lock();
         let Some(subscribed) = table.channels.get_mut(name) else { return false };
         if is_known {

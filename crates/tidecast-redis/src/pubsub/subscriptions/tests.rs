@@ -48,15 +48,15 @@ impl Broker for TestBroker {
     fn close(&self) {}
 }
 
-struct Rig {
+struct TableRig {
     hub: Hub,
     subscriptions: Subscriptions,
-    name: Name,
+    name: PubSubName,
     channel: Channel,
     epoch: Epoch,
 }
 
-impl Rig {
+impl TableRig {
     fn new() -> Self {
         let broker = Arc::new(TestBroker::default());
         let hub = Hub::builder().broker(broker.clone()).build();
@@ -115,7 +115,7 @@ impl Rig {
     }
 }
 
-fn name(channel: &Channel) -> Name {
+fn name(channel: &Channel) -> PubSubName {
     channel.as_str().as_bytes().into()
 }
 
@@ -124,7 +124,7 @@ fn name(channel: &Channel) -> Name {
 /// never.
 #[test]
 fn a_stale_backfill_makes_no_channel_live() {
-    let (rig, mut late) = Rig::backfilling();
+    let (rig, mut late) = TableRig::backfilling();
     assert!(rig.subscriptions.begin_round(&mut late));
     assert_eq!(rig.subscriptions.remove(&rig.name, &rig.channel), Some(0));
     assert!(rig.subscriptions.add(&rig.name, &rig.channel, Some(0)));
@@ -138,7 +138,7 @@ fn a_stale_backfill_makes_no_channel_live() {
 /// A slot that moves gives its channels to another worker. The first one's confirmation was taken for the other's.
 #[test]
 fn only_the_assigned_worker_confirms() {
-    let rig = Rig::new();
+    let rig = TableRig::new();
     rig.subscriptions.add(&rig.name, &rig.channel, Some(0));
     rig.subscriptions.assign(&rig.name, Some(1));
     assert!(rig.subscriptions.confirmed(&rig.name, 0).is_none());
@@ -147,7 +147,7 @@ fn only_the_assigned_worker_confirms() {
 
 #[test]
 fn a_lost_connection_has_new_readers_wait() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     assert_eq!(rig.round(&mut task, 0), GoLive::Done);
     let _stays = rig.subscribe();
     assert!(rig.is_live());
@@ -162,7 +162,7 @@ fn a_lost_connection_has_new_readers_wait() {
 /// replied again and again that there is no such event, and the channel never went live.
 #[test]
 fn an_event_that_redis_has_lost_is_not_waited_for() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     rig.arrive(rig.at(25));
     // An event that arrives after the request is another matter: the reply could not have it.
     assert!(rig.subscriptions.begin_round(&mut task));
@@ -176,7 +176,7 @@ fn an_event_that_redis_has_lost_is_not_waited_for() {
 /// events that came during a round caused another round.
 #[test]
 fn events_of_another_database_do_not_keep_a_channel_from_going_live() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     let epoch = Epoch::random();
     let foreign = |offset| rig.arrive(Position { epoch, offset });
     foreign(7);
@@ -192,7 +192,7 @@ fn events_of_another_database_do_not_keep_a_channel_from_going_live() {
 /// at the channel, because something arrived on it all the time.
 #[test]
 fn a_foreign_epoch_is_looked_up_again() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     let next = Position { epoch: Epoch::random(), offset: 21 };
     rig.arrive(next);
     assert_eq!(rig.round(&mut task, 20), GoLive::Done);
@@ -207,7 +207,7 @@ fn a_foreign_epoch_is_looked_up_again() {
 /// and, right after this node deleted the channel, that of the deleted epoch.
 #[test]
 fn an_empty_log_takes_no_event_of_another_epoch() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     assert_eq!(rig.round(&mut task, 0), GoLive::Done);
     let foreign = Position { epoch: Epoch::random(), offset: 1 };
     let mut task = rig.arrive(foreign).expect("redis is asked");
@@ -242,12 +242,12 @@ fn an_epoch_that_came_and_went_is_told_once() {
         ("of the head", here, ended.position, ended.clone(), false),
         ("before the head", here, ended.position, with_lineage, false),
     ] {
-        let (rig, mut task) = Rig::backfilling();
+        let (rig, mut task) = TableRig::backfilling();
         rig.arrive(arrival);
         assert!(!rig.subscriptions.has_lost(&task, here, &head), "redis was asked before it came: {case}");
         assert!(rig.subscriptions.begin_round(&mut task));
         assert_eq!(rig.subscriptions.has_lost(&task, here, &head), lost && here.epoch != head.position.epoch, "{case}");
-        let has_lost = |rig: &Rig| rig.subscriptions.table.lock().channels[&rig.name].has_lost;
+        let has_lost = |rig: &TableRig| rig.subscriptions.table.lock().channels[&rig.name].has_lost;
         assert_eq!(has_lost(&rig), lost, "{case}");
         rig.subscriptions.loss_reported(&task);
         rig.subscriptions.has_lost(&task, here, &head);
@@ -259,7 +259,7 @@ fn an_epoch_that_came_and_went_is_told_once() {
 #[test]
 fn a_lost_event_of_the_epoch_that_was_left_is_told() {
     for (offset, lost) in [(3, false), (4, true)] {
-        let (rig, mut task) = Rig::backfilling();
+        let (rig, mut task) = TableRig::backfilling();
         let left = Position { epoch: Epoch::random(), offset: 3 };
         rig.subscriptions.epoch_left(&task, left);
         rig.arrive(Position { offset, ..left });
@@ -272,7 +272,7 @@ fn a_lost_event_of_the_epoch_that_was_left_is_told() {
 /// forgotten, and the readers were told with the next event only.
 #[test]
 fn a_channel_deleted_during_its_backfill_is_read_again() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     assert!(rig.subscriptions.begin_round(&mut task));
     assert!(rig.subscriptions.request_backfill(&rig.name).is_none(), "one is under way");
     assert_eq!(rig.apply(&task, 3), GoLive::Retry);
@@ -284,7 +284,7 @@ fn a_channel_deleted_during_its_backfill_is_read_again() {
 /// read, new readers waited for a pause.
 #[test]
 fn a_busy_channel_is_live_after_a_round() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     let mut reader = rig.subscribe();
     assert!(rig.subscriptions.begin_round(&mut task));
     rig.arrive(rig.at(9));
@@ -296,7 +296,7 @@ fn a_busy_channel_is_live_after_a_round() {
 /// its next reader waited for ever.
 #[test]
 fn a_log_dropped_during_its_backfill_is_opened_again() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     assert!(rig.subscriptions.begin_round(&mut task));
     // The log is not open.
     assert_eq!(rig.subscriptions.go_live(&task, &Head::new(rig.at(3))), GoLive::Retry);
@@ -308,7 +308,7 @@ fn a_log_dropped_during_its_backfill_is_opened_again() {
 /// down. The log must reach the head, not only the buffered event.
 #[test]
 fn buffered_events_may_end_before_the_head() {
-    let (rig, mut task) = Rig::backfilling();
+    let (rig, mut task) = TableRig::backfilling();
     rig.arrive(rig.at(5));
     assert!(rig.subscriptions.begin_round(&mut task));
     assert_eq!(rig.subscriptions.first_buffered(&task), Some(rig.at(5)));
@@ -321,7 +321,7 @@ fn buffered_events_may_end_before_the_head() {
 /// Each channel had a bound, and all together had none: 10,000 channels backfilled at once could buffer 40 GB.
 #[test]
 fn buffered_bytes_are_bounded_for_all_channels_together() {
-    let rig = Rig::new();
+    let rig = TableRig::new();
     let data = "x".repeat(1024 * 1024);
     let payload = format!(r#"{{"data":"{data}"}}"#);
     let channels: Vec<_> = (0..100).map(|number| Channel::new(&format!("channel {number}")).unwrap()).collect();

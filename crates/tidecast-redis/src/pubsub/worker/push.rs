@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use redis::{PushInfo, PushKind, Value};
 
 use super::PubSubWorker;
-use crate::{codec::ControlPayload, context::BrokerContext, pubsub::subscriptions::Name, supervise::FailPoint};
+use crate::{codec::ControlPayload, context::BrokerContext, pubsub::subscriptions::PubSubName, supervise::FailPoint};
 
 impl PubSubWorker {
     pub(super) fn on_push(&self, context: &BrokerContext, push: PushInfo) {
@@ -33,7 +33,7 @@ impl PubSubWorker {
                 }
             }
             (PushKind::SUnsubscribe, Some(Value::BulkString(name)), _) => {
-                let name: Name = name.into();
+                let name: PubSubName = name.into();
                 // Not requested if the channel is still in the table: its slot has moved.
                 if context.subscriptions.contains(&name) {
                     self.work.lock().moved.push(name);

@@ -6,7 +6,7 @@ use super::PubSubWorker;
 use crate::{
     context::BrokerContext,
     error::CallError,
-    pubsub::{connection::PubSubConnection, subscriptions::Name},
+    pubsub::{connection::PubSubConnection, subscriptions::PubSubName},
 };
 
 /// The most names in one command.
@@ -44,9 +44,9 @@ impl PubSubWorker {
         &self,
         context: &BrokerContext,
         connection: &PubSubConnection,
-        names: Vec<Name>,
+        names: Vec<PubSubName>,
     ) -> Result<(), CallError> {
-        let mut batches: VecDeque<&[Name]> = names.chunks(NAMES_PER_COMMAND).collect();
+        let mut batches: VecDeque<&[PubSubName]> = names.chunks(NAMES_PER_COMMAND).collect();
         while let Some(names) = batches.pop_front() {
             let subscribed =
                 if self.sharded { connection.ssubscribe(names).await } else { connection.subscribe(names).await };

@@ -41,7 +41,7 @@ fn without_a_connection_no_work_is_kept() {
     let worker = PubSubWorker::new(0, false);
     let names = |work: &PendingWork| (work.subscribe.len(), work.unsubscribe.len());
     let come_and_go = |number: u32| {
-        let name: Name = number.to_string().into_bytes().into();
+        let name: PubSubName = number.to_string().into_bytes().into();
         worker.subscribe(name.clone());
         worker.unsubscribe(name);
     };

@@ -12,7 +12,7 @@ fn raw(data: &str) -> Box<serde_json::value::RawValue> {
     serde_json::value::RawValue::from_string(data.to_owned()).unwrap()
 }
 
-impl Rig {
+impl ScriptRig {
     fn find(&mut self, id: &str, last: u64, limit: usize, bytes_max: usize) -> IdSearch {
         let call = FindId { keys: &self.keys, id, last, limit, bytes_max }.call();
         FindId::parse(run(&mut self.connection, &call).unwrap()).unwrap().expect("the channel has a hash")
@@ -25,7 +25,7 @@ fn an_id_is_found_where_it_was_published_and_nowhere_else() {
     const EVENTS: u64 = 60;
     const IDS: [&str; 5] = ["a", "b", "\"é\\,\"id\":\"a", "a\",\"retry\":5", "0"];
     let data = ["x", "\",\"id\":\"a", ",\"id\":\"a\"}", "{\"n\":1,\"id\":\"a\"}", "{\"id\":\"a\",\"retry\":5}"];
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let mut random = fastrand::Rng::with_seed(18);
     let mut ids = vec![None];
     for _ in 0..EVENTS {
@@ -56,7 +56,7 @@ fn an_id_is_found_where_it_was_published_and_nowhere_else() {
 
 #[test]
 fn an_unpublished_channel_has_no_ids() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let call = FindId { keys: &rig.keys, id: "a", last: 10, limit: 10, bytes_max: 1_000 }.call();
     assert_eq!(FindId::parse(run(&mut rig.connection, &call).unwrap()).unwrap(), None);
 }

@@ -4,11 +4,11 @@ use super::*;
 
 #[test]
 fn a_deleted_channel_starts_over() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let first = rig.publish("x");
     rig.command(&["HSET", &rig.keys.meta.clone(), "r", "another"]);
     let second = rig.publish("x");
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", Keys::new("tidecast", 0).control());
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", Keys::new("tidecast", 0).control());
     let start = rig.forget().unwrap();
     assert_eq!(subscriber.next(), b"sse");
     assert_eq!(start.offset, 0);
@@ -28,7 +28,7 @@ fn a_deleted_channel_starts_over() {
 
 #[test]
 fn deleting_an_unknown_channel_creates_nothing() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     assert_eq!(rig.forget(), None);
     assert_eq!(rig.number(&["DBSIZE"]), 0);
     let events = rig.keys.events.clone();

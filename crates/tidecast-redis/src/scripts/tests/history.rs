@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn an_unpublished_channel_has_no_history() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     assert!(rig.is_empty());
     assert!(rig.try_read(Some(5), 10, 1_000).unwrap().unwrap().complete);
     assert_eq!(rig.head(), None);
@@ -14,7 +14,7 @@ fn an_unpublished_channel_has_no_history() {
 #[test]
 fn any_page_is_read_as_it_was_published() {
     const EVENTS: u64 = 50;
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let text = |offset: u64| "x".repeat((offset * 7 % 23) as usize);
     let bytes = |offset: &u64| r#"{"data":""}"#.len() + (offset * 7 % 23) as usize;
     for offset in 1..=EVENTS {
@@ -51,7 +51,7 @@ fn any_page_is_read_as_it_was_published() {
 
 #[test]
 fn a_page_after_trimmed_events_is_not_complete() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     for _ in 0..10 {
         rig.publish("x");
     }
@@ -71,7 +71,7 @@ fn a_page_after_trimmed_events_is_not_complete() {
 
 #[test]
 fn events_before_a_hole_are_left_out() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     for _ in 0..5 {
         rig.publish("x");
     }
@@ -86,7 +86,7 @@ fn events_before_a_hole_are_left_out() {
 
 #[test]
 fn entries_beyond_the_head_are_ignored() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.publish("x");
     let events = rig.keys.events.clone();
     rig.command(&["XADD", &events, "*", "p", "by hand"]);
@@ -97,7 +97,7 @@ fn entries_beyond_the_head_are_ignored() {
 
 #[test]
 fn a_large_channel_is_read_page_by_page() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     for _ in 0..700 {
         rig.publish("x");
     }
@@ -115,7 +115,7 @@ fn a_large_channel_is_read_page_by_page() {
 /// A node that opens a channel needs to know when its events were published, and whether the page has all of them.
 #[test]
 fn a_page_has_the_time_and_that_of_each_event() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let before = rig.try_read(None, 10, 1_000).unwrap().unwrap();
     assert!(!before.cut);
     for text in ["a", "b", "c"] {

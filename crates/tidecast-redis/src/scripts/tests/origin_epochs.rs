@@ -4,7 +4,7 @@ use tidecast_test::wait_until;
 
 use super::*;
 
-impl Rig {
+impl ScriptRig {
     /// Returns the epoch of a channel without events, and those before it.
     fn origin_epochs(&mut self) -> (Epoch, Vec<Epoch>) {
         let page = self.try_read(None, 10, 1_000).unwrap().unwrap();
@@ -15,7 +15,7 @@ impl Rig {
 
 #[test]
 fn reading_writes_nothing_and_the_first_event_has_the_origins() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let (epoch, before) = rig.origin_epochs();
     assert_eq!(rig.origin_epochs(), (epoch, before.clone()), "unchanged");
     assert_eq!(rig.number(&["DBSIZE"]), 0);
@@ -38,9 +38,9 @@ fn reading_writes_nothing_and_the_first_event_has_the_origins() {
 /// as before.
 #[test]
 fn everything_that_loses_events_changes_the_epoch() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let mut seen = vec![rig.origin_epochs().0];
-    let mut changed = |rig: &mut Rig, by: &str| {
+    let mut changed = |rig: &mut ScriptRig, by: &str| {
         let (epoch, before) = rig.origin_epochs();
         assert!(!seen.contains(&epoch) && !before.iter().any(|epoch| seen.contains(epoch)), "by {by}");
         seen.push(epoch);
@@ -65,7 +65,7 @@ fn everything_that_loses_events_changes_the_epoch() {
 #[test]
 fn an_origin_epoch_lasts_at_most_as_long_as_a_hash() {
     const IDLE: Duration = Duration::from_millis(800);
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.retention.idle_age_max = IDLE;
     let (meta, began) = (rig.keys.meta.clone(), std::time::Instant::now());
     let (epoch, _) = rig.origin_epochs();

@@ -6,8 +6,8 @@ use super::*;
 
 #[test]
 fn every_event_is_delivered_and_retained_at_the_next_position() {
-    let mut rig = Rig::new();
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
+    let mut rig = ScriptRig::new();
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", "sse");
     let first = rig.publish("1");
     for offset in 2..=20 {
         assert_eq!(rig.publish(&offset.to_string()), Position { offset, ..first });
@@ -27,11 +27,11 @@ fn every_event_is_delivered_and_retained_at_the_next_position() {
 
 #[test]
 fn channels_of_any_name_have_their_own_positions() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let names = ["a", "a b", "{a}", "}{", "a:meta", "tidecast:{a}:meta", "Grüße 🌊", "%7B", "100%"];
     for name in names {
         rig.use_channel(name);
-        let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", name);
+        let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", name);
         for offset in 1..=2 {
             assert_eq!(rig.publish(name).offset, offset, "{name}");
             let (position, event, _) = subscriber.next_native();
@@ -43,9 +43,9 @@ fn channels_of_any_name_have_their_own_positions() {
 
 #[test]
 fn the_array_is_published_and_the_object_is_stored() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.format = PlainFormat::Array;
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", "sse");
     let event = Event::json(&[1, 2]).unwrap().with_type("t").unwrap().with_id("17").unwrap();
     rig.try_publish(&event, None, "").unwrap();
     let payload = subscriber.next();
@@ -63,8 +63,8 @@ fn python_reads_what_is_published() {
         process::{Command, Stdio},
     };
 
-    let mut rig = Rig::new();
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
+    let mut rig = ScriptRig::new();
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", "sse");
     let event = Event::text("caf\u{e9} \u{2028}\r\n\0").with_type("t").unwrap().with_id("17").unwrap();
     rig.try_publish(&event.with_retry(Duration::from_millis(5)).unwrap(), None, "").unwrap();
     rig.try_publish(&Event::json(&serde_json::json!({"a": [1.5, null]})).unwrap(), None, "").unwrap();
@@ -90,8 +90,8 @@ fn python_reads_what_is_published() {
 
 #[test]
 fn a_known_key_returns_the_first_receipt_and_delivers_nothing() {
-    let mut rig = Rig::new();
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
+    let mut rig = ScriptRig::new();
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", "sse");
     let first = rig.publish_once("first", "key {1}:\u{e9}", "3 receivers\nand an id");
     assert!(!first.repeated);
     assert_eq!(first.receipt, "3 receivers\nand an id");
@@ -110,7 +110,7 @@ fn a_known_key_returns_the_first_receipt_and_delivers_nothing() {
 
 #[test]
 fn a_key_expires_and_is_forgotten_with_its_channel() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.retention.idempotency_age_max = Duration::from_millis(50);
     rig.publish_once("x", "key", "");
     assert!(wait_until(|| !rig.publish_once("x", "key", "").repeated));
@@ -133,7 +133,7 @@ fn a_key_expires_and_is_forgotten_with_its_channel() {
 
 #[test]
 fn a_channel_without_its_hash_starts_over_without_its_events() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let first = rig.publish("old");
     let meta = rig.keys.meta.clone();
     rig.command(&["DEL", &meta]);
@@ -151,7 +151,7 @@ fn a_damaged_hash_starts_over() {
     const LOST: &str = "ffffffffffff";
     /// Lua rounds this to the last valid offset.
     const PAST_THE_LAST: &str = "9007199254740993";
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let meta = rig.keys.meta.clone();
     for (field, damage) in [
         ("o", ""),
@@ -184,7 +184,7 @@ fn a_damaged_hash_starts_over() {
 /// A damaged part in the list of earlier epochs made every read of the channel fail until the hash was deleted.
 #[test]
 fn a_damaged_part_of_the_lineage_is_left_out() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let meta = rig.keys.meta.clone();
     let first = rig.publish("x");
     rig.command(&["HSET", &meta, "l", "junk,000000000000.1,00c0ffee1234.1"]);
@@ -195,8 +195,8 @@ fn a_damaged_part_of_the_lineage_is_left_out() {
 #[test]
 fn offsets_are_exact_up_to_the_last() {
     const LAST: u64 = 1 << 53;
-    let mut rig = Rig::new();
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
+    let mut rig = ScriptRig::new();
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", "sse");
     let first = rig.publish("x");
     subscriber.next();
     let meta = rig.keys.meta.clone();
@@ -218,8 +218,8 @@ fn offsets_are_exact_up_to_the_last() {
 
 #[test]
 fn a_damaged_stream_loses_no_publish() {
-    let mut rig = Rig::new();
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
+    let mut rig = ScriptRig::new();
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", "sse");
     let events = rig.keys.events.clone();
     let mut before = rig.publish("x");
     subscriber.next();
@@ -244,7 +244,7 @@ fn a_damaged_stream_loses_no_publish() {
 
 #[test]
 fn events_are_trimmed_by_count() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.command(&["CONFIG", "SET", "stream-node-max-entries", "10"]);
     rig.retention.events_max = 5;
     let (mut newest, events) = (0, rig.keys.events.clone());
@@ -262,7 +262,7 @@ fn events_are_trimmed_by_count() {
 #[test]
 fn events_are_trimmed_by_age_and_never_before_it() {
     const AGE_MS: u64 = 400;
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.retention.events_age_max = Duration::from_millis(AGE_MS);
     let events = rig.keys.events.clone();
     // The times of the events, by the server's clock.
@@ -294,7 +294,7 @@ fn events_are_trimmed_by_age_and_never_before_it() {
 
 #[test]
 fn a_clock_that_was_set_back_is_detected() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.publish("x");
     let (meta, events) = (rig.keys.meta.clone(), rig.keys.events.clone());
     rig.command(&["HSET", &meta, "h", "99999999999999", "m", "1.99999999999000"]);
@@ -306,11 +306,11 @@ fn a_clock_that_was_set_back_is_detected() {
 
 #[test]
 fn without_history_nothing_is_retained() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.publish("kept");
     let (meta, events) = (rig.keys.meta.clone(), rig.keys.events.clone());
     rig.retention.events_max = 0;
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", "sse");
     let position = rig.publish("not kept");
     assert_eq!(position.offset, 2);
     assert_eq!(subscriber.next_native().0, position);

@@ -15,7 +15,7 @@ fn code(error: &redis::RedisError) -> String {
     format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
 }
 
-fn check_rejected(rig: &mut Rig, reason: &str) {
+fn check_rejected(rig: &mut ScriptRig, reason: &str) {
     let before = rig.everything();
     for key in [None, Some("key")] {
         let error = rig.try_publish(&Event::text("x"), key, "").unwrap_err();
@@ -32,8 +32,8 @@ fn check_rejected(rig: &mut Rig, reason: &str) {
 
 #[test]
 fn out_of_memory_nothing_is_partly_done() {
-    let mut rig = Rig::new();
-    let mut subscriber = Subscriber::new(&rig, "SUBSCRIBE", "sse");
+    let mut rig = ScriptRig::new();
+    let mut subscriber = PubSubClient::new(&rig, "SUBSCRIBE", "sse");
     let first = rig.publish("1");
     rig.command(&["CONFIG", "SET", "maxmemory", "1"]);
     check_rejected(&mut rig, "OOM");
@@ -64,7 +64,7 @@ fn out_of_memory_nothing_is_partly_done() {
 #[test]
 fn a_server_that_cannot_save_can_be_read() {
     // The file that it would save to is a folder.
-    let mut rig = Rig::on(RedisServer::start(&["--save", "3600 1", "--dbfilename", "folder"]));
+    let mut rig = ScriptRig::on(RedisServer::start(&["--save", "3600 1", "--dbfilename", "folder"]));
     rig.publish("1");
     fs::create_dir(rig.server.folder().join("folder")).unwrap();
     rig.command(&["BGSAVE"]);
@@ -75,7 +75,7 @@ fn a_server_that_cannot_save_can_be_read() {
 
 #[test]
 fn a_replica_can_be_read() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.publish("1");
     // Its primary cannot be reached, so it keeps what it has.
     let nowhere = free_port().to_string();
@@ -90,7 +90,7 @@ fn a_replica_can_be_read() {
 
 #[test]
 fn the_documented_permissions_suffice() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let mut user = vec!["ACL", "SETUSER", "hub", "on", ">secret", "resetkeys", "~tidecast:*", "&*", "-@all"];
     user.extend(COMMANDS.split_whitespace());
     rig.command(&user);
@@ -107,7 +107,7 @@ fn the_documented_permissions_suffice() {
 
 #[test]
 fn a_user_with_read_permission_can_read() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.publish("1");
     let user = "ACL SETUSER reader on >secret ~* resetchannels -@all +@read +evalsha +eval";
     rig.command(&user.split_whitespace().collect::<Vec<_>>());
@@ -118,7 +118,7 @@ fn a_user_with_read_permission_can_read() {
 
 #[test]
 fn the_error_names_a_missing_permission() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let user = "ACL SETUSER hub on >secret ~* &* +@all -info";
     rig.command(&user.split_whitespace().collect::<Vec<_>>());
     rig.connection = connect(&format!("redis://hub:secret@127.0.0.1:{}/0", rig.server.port));
@@ -129,7 +129,7 @@ fn the_error_names_a_missing_permission() {
 
 #[test]
 fn a_user_who_must_not_add_events_deletes_none() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.publish("1");
     let user = "ACL SETUSER hub on >secret ~* &* +@all -xadd";
     rig.command(&user.split_whitespace().collect::<Vec<_>>());
@@ -141,7 +141,7 @@ fn a_user_who_must_not_add_events_deletes_none() {
 
 #[test]
 fn a_key_of_another_type_is_an_error_and_is_kept() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let meta = rig.keys.meta.clone();
     rig.command(&["SET", &meta, "another program's"]);
     let error = rig.try_publish(&Event::text("x"), None, "").unwrap_err();

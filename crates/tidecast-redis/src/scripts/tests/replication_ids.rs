@@ -7,7 +7,7 @@ use super::*;
 /// A restarted server may have lost acknowledged events, so new positions must differ from theirs.
 #[test]
 fn a_restarted_server_begins_a_new_epoch_and_continues_the_offsets() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let first = rig.publish_once("1", "key", "answer");
     rig.publish("2");
     let mut epochs = vec![first.position.epoch];
@@ -34,7 +34,7 @@ fn a_restarted_server_begins_a_new_epoch_and_continues_the_offsets() {
 
 #[test]
 fn a_server_that_lost_the_last_events_does_not_reuse_their_positions() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     rig.publish("1");
     rig.command(&["SAVE"]);
     let lost = rig.publish_once("lost", "key", "");
@@ -52,7 +52,7 @@ fn a_server_that_lost_the_last_events_does_not_reuse_their_positions() {
 
 #[test]
 fn the_last_eight_epochs_are_known() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let meta = rig.keys.meta.clone();
     let mut ends = Vec::new();
     for _ in 0..12 {
@@ -72,7 +72,7 @@ fn the_last_eight_epochs_are_known() {
 /// so its `run_id` would not show it.
 #[test]
 fn a_promotion_begins_a_new_epoch() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let other = RedisServer::start(&[]);
     let port = rig.server.port.to_string();
     assert_eq!(other.command(&["REPLICAOF", "127.0.0.1", &port]).as_deref(), Some("+OK\r\n"));
@@ -87,7 +87,7 @@ fn a_promotion_begins_a_new_epoch() {
     let is_replicated = |server: &RedisServer| server.command(&["HGET", &meta, "o"]).as_deref() == Some("$1\r\n2\r\n");
     assert!(wait_until(|| is_replicated(&other)));
     other.command(&["REPLICAOF", "NO", "ONE"]);
-    let mut promoted = Rig::on(other);
+    let mut promoted = ScriptRig::on(other);
     let after = promoted.publish("x");
     assert_eq!(after.offset, 3);
     assert_ne!(after.epoch, before.epoch);
@@ -107,12 +107,12 @@ fn a_promotion_begins_a_new_epoch() {
 fn sharded_channels_have_the_slot_of_the_keys() {
     let bus = free_port().to_string();
     let server = RedisServer::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
-    let mut rig = Rig::on(server);
+    let mut rig = ScriptRig::on(server);
     rig.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     assert!(wait_until(|| rig.text(&["CLUSTER", "INFO"]).contains("cluster_state:ok")));
     rig.use_channel("}a {b} \u{e9}:{");
     let own = Keys::new("tidecast", 0).own_channel(&rig.channel);
-    let mut subscriber = Subscriber::new(&rig, "SSUBSCRIBE", &own);
+    let mut subscriber = PubSubClient::new(&rig, "SSUBSCRIBE", &own);
     let key = IdempotencyKey::new("}{").unwrap();
     let event = Event::text("x");
     let publish = Publish {
@@ -135,8 +135,8 @@ fn sharded_channels_have_the_slot_of_the_keys() {
 /// later missed what the replica had acknowledged, and were not told.
 #[test]
 fn a_server_that_returns_begins_a_new_epoch_in_each_channel_once() {
-    let mut rig = Rig::new();
-    let mut other = Rig::new();
+    let mut rig = ScriptRig::new();
+    let mut other = ScriptRig::new();
     let first = rig.publish("x");
     // The replica has the same keys and another replication id.
     let (from, to) = (&mut rig.connection, &mut other.connection);
@@ -166,7 +166,7 @@ fn a_server_that_returns_begins_a_new_epoch_in_each_channel_once() {
 /// as text.
 #[test]
 fn a_return_counts_for_each_process() {
-    let mut rig = Rig::new();
+    let mut rig = ScriptRig::new();
     let meta = rig.keys.meta.clone();
     let returned = || {
         let servers = ReplicationIds::default();

@@ -23,7 +23,7 @@ use crate::{
 
 /// The nodes of a deployment, by key.
 #[derive(Debug)]
-pub(super) struct Router {
+pub(super) struct KeyRouter {
     pub(super) connector: Connector,
     pub(super) nodes: NodeSet,
 }
@@ -34,7 +34,7 @@ pub(super) enum NodeSet {
     Cluster { cluster: Arc<ClusterTopology>, nodes: Mutex<HashMap<Address, Arc<RedisNode>>> },
 }
 
-impl Router {
+impl KeyRouter {
     pub(super) fn new(connector: Connector) -> Self {
         let endpoint = match &connector.config.deployment {
             Deployment::Standalone(address) => Endpoint::Standalone(address.clone()),
