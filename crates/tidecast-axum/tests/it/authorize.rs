@@ -15,7 +15,7 @@ use tidecast::Hub;
 use tidecast_axum::{Problem, StreamRequest, Streams};
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::exchange::{answer, get, get_after, rest};
+use crate::exchange::{get, get_after, rest, send};
 
 /// The user that an earlier layer has authenticated.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ async fn the_hook_receives_the_whole_request_and_every_channel_once() {
     let app = Router::new().nest("/live", streams.into_router()).layer(Extension(User("admin")));
     let mut request = get_after("/live?channel=b&token=t%20t&channel=a&channel=b&channel=", "7");
     request.headers_mut().insert(header::COOKIE, "session=1".parse().unwrap());
-    assert_eq!(answer(&app, request).await.status(), 200);
+    assert_eq!(send(&app, request).await.status(), 200);
 
     let StreamRequest { parts, channels, .. } = requests.recv().await.unwrap();
     assert_eq!(channels, ["b", "a", "sse"]);
@@ -48,7 +48,7 @@ async fn the_hook_refuses_with_any_response_and_nothing_is_subscribed() {
     let app = Streams::new(hub.clone()).authorize(|_| async {
         Err((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "who are you?"))
     });
-    let response = answer(&app.into_router(), get("/?channel=a")).await;
+    let response = send(&app.into_router(), get("/?channel=a")).await;
     assert_eq!(response.status(), 401);
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
     assert_eq!(rest(response.into_body()).await, "who are you?");
@@ -59,7 +59,7 @@ async fn the_hook_refuses_with_any_response_and_nothing_is_subscribed() {
 #[tokio::test]
 async fn the_hook_may_return_problems_statuses_and_responses() {
     async fn status(decide: Streams) -> StatusCode {
-        answer(&decide.into_router(), get("/")).await.status()
+        send(&decide.into_router(), get("/")).await.status()
     }
     let streams = || Streams::new(Hub::new());
     let problem = Problem::new(StatusCode::FORBIDDEN, "no");
@@ -77,7 +77,7 @@ async fn the_hook_may_wait() {
         Ok::<(), StatusCode>(())
     });
     let asked_at = Instant::now();
-    assert_eq!(answer(&streams.into_router(), get("/")).await.status(), 200);
+    assert_eq!(send(&streams.into_router(), get("/")).await.status(), 200);
     assert_eq!(asked_at.elapsed(), Duration::from_secs(2));
 }
 
@@ -99,7 +99,7 @@ async fn the_hook_is_called_for_head_requests_and_not_for_invalid_ones() {
         (Method::HEAD, "/?channel=%00", 400, 0),
     ] {
         asked.store(0, Ordering::Relaxed);
-        let response = answer(&app, request(method.clone(), address)).await;
+        let response = send(&app, request(method.clone(), address)).await;
         assert_eq!(response.status(), status, "{method} {address}");
         assert_eq!(asked.load(Ordering::Relaxed), times, "{method} {address}");
     }

@@ -121,7 +121,7 @@ async fn a_dropped_body_leaves_its_channels() {
 #[tokio::test]
 async fn an_unread_body_leaves_its_channels_when_it_is_dropped() {
     let hub = Hub::new();
-    drop(crate::exchange::answer(&default_router(&hub), get("/")).await);
+    drop(crate::exchange::send(&default_router(&hub), get("/")).await);
     assert_eq!(hub.stats().subscriptions, 0);
 }
 

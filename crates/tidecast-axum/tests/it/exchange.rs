@@ -29,13 +29,14 @@ pub(crate) fn get_after(address: &str, last_event_id: &str) -> Request {
     request
 }
 
-pub(crate) async fn answer(app: &Router, request: Request) -> Response {
+/// Sends a request to a router.
+pub(crate) async fn send(app: &Router, request: Request) -> Response {
     app.clone().oneshot(request).await.unwrap()
 }
 
 /// Opens a stream and reads its first block.
 pub(crate) async fn open(app: &Router, request: Request) -> (Body, String) {
-    let response = answer(app, request).await;
+    let response = send(app, request).await;
     assert_eq!(response.status(), 200);
     let mut body = response.into_body();
     let first = next(&mut body).await;

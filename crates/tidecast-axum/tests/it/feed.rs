@@ -12,7 +12,7 @@ use tidecast::{Event, FeedOptions, Publisher, WhenFull};
 use tidecast_axum::{Problem, Sse, StreamOptions};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::exchange::{answer, data, get, is_silent, next, open, rest, try_next};
+use crate::exchange::{data, get, is_silent, next, open, rest, send, try_next};
 
 async fn join(State(publisher): State<Publisher<String>>, Path(name): Path<String>) -> Result<Sse, Problem> {
     let initial = vec![Event::text(format!("hello, {name}"))];
@@ -34,7 +34,7 @@ fn say(publisher: &Publisher<String>, data: &str) -> usize {
 async fn a_feed_begins_at_once_with_its_own_events() {
     let publisher = Publisher::new();
     let app = app(&publisher);
-    let response = answer(&app, get("/ada")).await;
+    let response = send(&app, get("/ada")).await;
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache, no-transform");
     let mut ada = response.into_body();
@@ -108,7 +108,7 @@ async fn a_client_that_disconnects_leaves_the_publisher() {
     let publisher = Publisher::new();
     let app = app(&publisher);
     let (body, _) = open(&app, get("/ada")).await;
-    let unread = answer(&app, get("/bob")).await;
+    let unread = send(&app, get("/bob")).await;
     assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 2);
     drop((body, unread));
     assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 0);

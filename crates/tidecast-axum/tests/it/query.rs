@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*};
 use tidecast::{Hub, limits::SUBSCRIPTION_CHANNELS_MAX};
 use tidecast_axum::{internals::query, router};
 
-use crate::exchange::{answer, get};
+use crate::exchange::{get, send};
 
 fn encode(text: &str, plus: bool) -> String {
     let encoded = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -42,7 +42,7 @@ proptest! {
         query in "((channel|last|open|last_event_id|lastEventId|x)?(=|==)?[a-z0-9%+.,:/?*-]{0,8}&?){0,6}",
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let status = runtime.block_on(async { answer(&router(Hub::new()), get(&format!("/?{query}"))).await.status() });
+        let status = runtime.block_on(async { send(&router(Hub::new()), get(&format!("/?{query}"))).await.status() });
         prop_assert!(status == 200 || status == 400, "{}", status);
     }
 }
@@ -75,7 +75,7 @@ fn last_is_a_number_from_0_to_1000() {
 async fn an_invalid_parameter_is_named() {
     let app = router(Hub::new());
     let channels = |count| (0..count).map(|number| format!("channel={number}")).collect::<Vec<_>>().join("&");
-    assert_eq!(answer(&app, get(&format!("/?{}", channels(SUBSCRIPTION_CHANNELS_MAX)))).await.status(), 200);
+    assert_eq!(send(&app, get(&format!("/?{}", channels(SUBSCRIPTION_CHANNELS_MAX)))).await.status(), 200);
     let too_many = channels(SUBSCRIPTION_CHANNELS_MAX + 1);
     let too_long = format!("channel={}", "a".repeat(256));
     for (query, named) in [
@@ -93,7 +93,7 @@ async fn an_invalid_parameter_is_named() {
         ("topic=a&last=1", "`topic` is not known"),
         ("stream=a", "`stream` is not known"),
     ] {
-        let response = answer(&app, get(&format!("/?{query}"))).await;
+        let response = send(&app, get(&format!("/?{query}"))).await;
         assert_eq!(response.status(), 400, "{query}");
         let body = crate::exchange::rest(response.into_body()).await;
         assert!(body.contains(named), "{query}: {body}");
@@ -115,6 +115,6 @@ async fn empty_parameters_count_as_absent_and_other_names_are_ignored() {
         "token=t&version=2",
         "channel=a&topic=b",
     ] {
-        assert_eq!(answer(&app, get(&format!("/?{query}"))).await.status(), 200, "{query}");
+        assert_eq!(send(&app, get(&format!("/?{query}"))).await.status(), 200, "{query}");
     }
 }

@@ -8,7 +8,7 @@ use axum::{
 use tidecast::{Hub, Start};
 use tidecast_axum::{Problem, ResumeFrom, Sse};
 
-use crate::exchange::{answer, data, get, get_after, next, open, publish};
+use crate::exchange::{data, get, get_after, next, open, publish, send};
 
 async fn start(address: &str, headers: &[&str]) -> Start {
     let mut request = get(address);
@@ -66,8 +66,8 @@ async fn a_handler_that_chooses_the_channels_can_resume() {
     publish(&hub, "prices", "3");
     assert_eq!(data(&next(&mut body).await), ["3"]);
 
-    assert_eq!(answer(&app, get("/7?last=many")).await.status(), 400);
-    assert_eq!(answer(&app, get("/%07")).await.status(), 400, "no name of a channel");
+    assert_eq!(send(&app, get("/7?last=many")).await.status(), 400);
+    assert_eq!(send(&app, get("/%07")).await.status(), 400, "no name of a channel");
     hub.close();
-    assert_eq!(answer(&app, get("/7")).await.status(), 503);
+    assert_eq!(send(&app, get("/7")).await.status(), 503);
 }

@@ -5,7 +5,7 @@ use http::{Method, StatusCode, header};
 use tidecast::Hub;
 use tidecast_axum::{Sse, Streams, router};
 
-use crate::exchange::{answer, data, get, get_after, messages, next, open, publish, rest};
+use crate::exchange::{data, get, get_after, messages, next, open, publish, rest, send};
 
 /// axum nests a router under its path as written, so the same path with a slash is another one. This test notices a
 /// change of that.
@@ -32,7 +32,7 @@ async fn the_router_nests_under_any_path() {
         (&routed, "/events", 200),
         (&routed, "/events/", 404),
     ] {
-        assert_eq!(answer(app, get(address)).await.status(), expected, "{address}");
+        assert_eq!(send(app, get(address)).await.status(), expected, "{address}");
     }
 }
 
@@ -42,8 +42,8 @@ async fn the_router_works_beside_routes_with_a_state() {
         .route("/", axum::routing::get(|state: axum::extract::State<&'static str>| async move { state.0 }))
         .nest("/stream", router(Hub::new()))
         .with_state("the application's");
-    assert_eq!(rest(answer(&app, get("/")).await.into_body()).await, "the application's");
-    assert_eq!(answer(&app, get("/stream")).await.status(), 200);
+    assert_eq!(rest(send(&app, get("/")).await.into_body()).await, "the application's");
+    assert_eq!(send(&app, get("/stream")).await.status(), 200);
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn the_head_forbids_proxies_to_change_the_stream() {
     let app = router(Hub::new());
     for method in [Method::GET, Method::HEAD] {
         let request = Request::builder().method(&method).body(Body::empty()).unwrap();
-        let response = answer(&app, request).await;
+        let response = send(&app, request).await;
         assert_eq!(response.status(), 200);
         let headers = response.headers();
         assert_eq!(headers[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
@@ -188,7 +188,7 @@ async fn an_unknown_id_brings_a_reset() {
 async fn a_head_request_gets_no_body_and_no_subscription() {
     let hub = Hub::new();
     let request = Request::head("/?channel=a").body(Body::empty()).unwrap();
-    let response = answer(&router(hub.clone()), request).await;
+    let response = send(&router(hub.clone()), request).await;
     assert_eq!(response.status(), 200);
     assert_eq!(rest(response.into_body()).await, "");
     assert_eq!(hub.stats().subscribed, 0);
@@ -199,7 +199,7 @@ async fn a_head_request_gets_no_body_and_no_subscription() {
 async fn other_methods_get_the_allowed_ones() {
     let app = router(Hub::new());
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
-        let response = answer(&app, Request::builder().method(&method).body(Body::empty()).unwrap()).await;
+        let response = send(&app, Request::builder().method(&method).body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
         assert_eq!(response.headers()[header::ALLOW], "GET, HEAD", "{method}");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json", "{method}");
@@ -211,7 +211,7 @@ async fn a_closed_hub_asks_clients_to_reconnect() {
     let hub = Hub::new();
     let app = router(hub.clone());
     hub.close();
-    let response = answer(&app, get("/")).await;
+    let response = send(&app, get("/")).await;
     assert_eq!(response.status(), 200, "an `EventSource` gives up at an error");
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
     let body = rest(response.into_body()).await;

@@ -58,8 +58,8 @@ async fn readers_are_told_of_events_that_a_lagging_replica_lacks() {
         behind.cursor().to_string()
     };
     let has = |entries: &str| {
-        let answer = sentinels.replica().command(&["XLEN", "tidecast:{sse}:events"]);
-        answer.is_some_and(|answer| answer.trim_end() == entries)
+        let response = sentinels.replica().command(&["XLEN", "tidecast:{sse}:events"]);
+        response.is_some_and(|response| response.trim_end() == entries)
     };
     assert!(wait_until(|| has(":20")), "the replica has them");
     sentinels.cut_replication();

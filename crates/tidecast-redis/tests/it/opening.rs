@@ -106,7 +106,7 @@ async fn without_a_history_events_received_while_a_channel_opens_arrive() {
         let channel = format!("channel {number}");
         let mut readers = [one.hub.subscribe([channel.as_str()], Start::Live).expect("the hub is open")];
         let is_heard =
-            || server.command(&["PUBSUB", "NUMSUB", &channel]).is_some_and(|answer| answer.ends_with(":1\r\n"));
+            || server.command(&["PUBSUB", "NUMSUB", &channel]).is_some_and(|response| response.ends_with(":1\r\n"));
         assert!(wait_until(is_heard));
         other.publish(&channel, "first").await;
         all_have(&mut readers, &["first"], &channel).await;

@@ -92,7 +92,7 @@ fn serve(socket: &TcpStream, action: Action) -> Option<String> {
         vec![place; count].join(",")
     };
     let events = body.matches("\"idempotency_key\"").count();
-    let answer = match action {
+    let response = match action {
         Action::Answer(epoch) => ("200 OK", "application/json", format!("[{}]", places(events, epoch))),
         Action::Refuse { taken } => {
             let problem = format!(r#"{{"detail":"closed","published":[{}]}}"#, places(taken, FIRST));
@@ -105,7 +105,7 @@ fn serve(socket: &TcpStream, action: Action) -> Option<String> {
         Action::BadGateway => ("502 Bad Gateway", "text/html", "<h1>no hub</h1>".to_owned()),
         Action::DieBefore | Action::DieAfter => return Some(body),
     };
-    let (status, content_type, text) = answer;
+    let (status, content_type, text) = response;
     let length = text.len();
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n");
     writer.write_all(format!("{head}Connection: close\r\n\r\n{text}").as_bytes()).expect("the publisher reads");

@@ -33,14 +33,14 @@ async fn with_a_key_publishing_and_inspecting_require_it() {
         ] {
             let mut headers = vec![TEXT];
             headers.extend(authorization.map(|value| ("Authorization", value)));
-            let answer = hub.request(method, target, &headers, b"x").await;
-            assert!(answer.problem(401).contains(says), "{authorization:?}: {answer:?}");
-            assert_eq!(answer.head.header("www-authenticate"), Some("Bearer"));
-            assert!(!answer.text().contains("s3cret"), "{answer:?}");
+            let response = hub.request(method, target, &headers, b"x").await;
+            assert!(response.problem(401).contains(says), "{authorization:?}: {response:?}");
+            assert_eq!(response.head.header("www-authenticate"), Some("Bearer"));
+            assert!(!response.text().contains("s3cret"), "{response:?}");
         }
         for authorization in ["Bearer s3cret!", "bearer s3cret!", "BEARER   s3cret!"] {
-            let answer = hub.request(method, target, &[TEXT, ("Authorization", authorization)], b"x").await;
-            assert!(matches!(answer.head.status, 200 | 204 | 404), "{method} {target}: {answer:?}");
+            let response = hub.request(method, target, &[TEXT, ("Authorization", authorization)], b"x").await;
+            assert!(matches!(response.head.status, 200 | 204 | 404), "{method} {target}: {response:?}");
         }
         assert!(!hub.stderr().contains("s3cret"), "{}", hub.stderr());
     }
@@ -84,8 +84,8 @@ async fn errors_have_cors_headers_for_allowed_origins() {
             hub.request("GET", "/publish", &[origin_header], b"").await,
             hub.request("POST", "/publish", &[TEXT, origin_header, ("Host", "evil.example")], b"x").await,
         ];
-        assert_eq!(refused.clone().map(|answer| answer.head.status), [400, 415, 405, 403]);
-        for head in [stream.head, published.head].into_iter().chain(refused.map(|answer| answer.head)) {
+        assert_eq!(refused.clone().map(|response| response.head.status), [400, 415, 405, 403]);
+        for head in [stream.head, published.head].into_iter().chain(refused.map(|response| response.head)) {
             assert_eq!(head.header("access-control-allow-origin"), Some(origin), "{head:?}");
             assert_eq!(head.header("access-control-allow-credentials"), Some("true"), "{head:?}");
             assert!(head.header("vary").is_some_and(|vary| vary.to_lowercase().contains("origin")), "{head:?}");
@@ -99,23 +99,23 @@ async fn errors_have_cors_headers_for_allowed_origins() {
         ("Access-Control-Request-Headers", "content-type,idempotency-key,x-requested-with,traceparent,hx-request"),
     ];
     for target in ["/publish", "/stream"] {
-        let answer = hub.request("OPTIONS", target, &preflight, b"").await;
-        assert_eq!((answer.head.status, answer.body.len()), (200, 0));
-        assert_eq!(answer.head.header("access-control-allow-origin"), Some(APP));
-        assert!(answer.head.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST")));
-        assert_eq!(answer.head.header("access-control-allow-headers"), Some(preflight[2].1), "{target}");
+        let response = hub.request("OPTIONS", target, &preflight, b"").await;
+        assert_eq!((response.head.status, response.body.len()), (200, 0));
+        assert_eq!(response.head.header("access-control-allow-origin"), Some(APP));
+        assert!(response.head.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST")));
+        assert_eq!(response.head.header("access-control-allow-headers"), Some(preflight[2].1), "{target}");
         let stranger = [("Origin", "https://evil.example"), preflight[1], preflight[2]];
-        let answer = hub.request("OPTIONS", target, &stranger, b"").await;
-        assert_eq!(answer.head.header("access-control-allow-origin"), None, "{target}");
+        let response = hub.request("OPTIONS", target, &stranger, b"").await;
+        assert_eq!(response.head.header("access-control-allow-origin"), None, "{target}");
     }
     // Pages of other origins can neither open a stream nor publish.
     for origin in ["http://localhost:5001", "https://evil.example", "null"] {
         let stream = hub.request("GET", "/stream", &[("Origin", origin)], b"").await;
         assert!(stream.problem(403).contains(origin));
         assert_eq!(stream.head.header("access-control-allow-origin"), None, "{origin}");
-        let answer = hub.request("POST", "/publish", &[TEXT, ("Origin", origin)], b"x").await;
-        assert!(answer.problem(403).contains(origin));
-        assert_eq!(answer.head.header("access-control-allow-origin"), None, "{origin}");
+        let response = hub.request("POST", "/publish", &[TEXT, ("Origin", origin)], b"x").await;
+        assert!(response.problem(403).contains(origin));
+        assert_eq!(response.head.header("access-control-allow-origin"), None, "{origin}");
     }
     // Other paths never have CORS headers.
     assert_eq!(
@@ -154,8 +154,8 @@ async fn a_page_of_another_site_opens_no_stream() {
         (&[("Origin", "null")], 403),
     ] {
         for target in ["/stream", "/channels"] {
-            let answer = hub.request("HEAD", target, headers, b"").await;
-            assert_eq!(answer.head.status, status, "{target} {headers:?}");
+            let response = hub.request("HEAD", target, headers, b"").await;
+            assert_eq!(response.head.status, status, "{target} {headers:?}");
         }
     }
     let published = hub.request("POST", "/publish", &[TEXT, site("cross-site")], b"x").await;
@@ -190,8 +190,8 @@ async fn requests_with_other_hosts_are_refused() {
         for (method, target) in targets {
             // The fast path checks the host, and so does the router behind hyper.
             for headers in [&[TEXT, key, ("Host", host)][..], &[TEXT, key, ("Host", host), ("Connection", "close")]] {
-                let answer = hub.request(method, target, headers, b"x").await;
-                assert!(answer.problem(403).contains("--allowed-hosts"), "{method} {target} {host}: {answer:?}");
+                let response = hub.request(method, target, headers, b"x").await;
+                assert!(response.problem(403).contains("--allowed-hosts"), "{method} {target} {host}: {response:?}");
             }
         }
         for target in ["/healthz", "/readyz"] {
@@ -359,11 +359,11 @@ async fn all_invalid_settings_are_reported_at_once() {
 async fn origins_and_hosts_must_have_the_form_that_browsers_send() {
     let hub = TIDECAST.serve(&["--cors-origin", "http://localhost:80"]);
     let plain = ("Content-Type", "text/plain");
-    let answer = hub.request("POST", "/publish", &[plain, ("Origin", "http://localhost")], b"x").await;
-    assert_eq!(answer.head.header("access-control-allow-origin"), Some("http://localhost"), "{answer:?}");
-    let answer = hub.request("POST", "/publish", &[plain, ("Origin", "null")], b"x").await;
-    assert!(answer.problem(403).contains("serve it over http"), "{answer:?}");
+    let response = hub.request("POST", "/publish", &[plain, ("Origin", "http://localhost")], b"x").await;
+    assert_eq!(response.head.header("access-control-allow-origin"), Some("http://localhost"), "{response:?}");
+    let response = hub.request("POST", "/publish", &[plain, ("Origin", "null")], b"x").await;
+    assert!(response.problem(403).contains("serve it over http"), "{response:?}");
     let own = hub.address.to_string();
-    let answer = hub.request("GET", "/channels", &[("Host", &own), ("Host", "evil.example")], b"").await;
-    assert!(answer.problem(403).contains("loopback"), "{answer:?}");
+    let response = hub.request("GET", "/channels", &[("Host", &own), ("Host", "evil.example")], b"").await;
+    assert!(response.problem(403).contains("loopback"), "{response:?}");
 }

@@ -44,16 +44,16 @@ async fn invalid_headers_are_refused() {
         (&[JSON, ("Host", "a b")], r#"{"data":1}"#, 403, "no publish key"),
     ];
     for (headers, body, status, says) in cases {
-        let answer = hub.request("POST", "/publish", headers, body.as_bytes()).await;
-        assert!(answer.problem(*status).contains(says), "{headers:?}: {answer:?}");
+        let response = hub.request("POST", "/publish", headers, body.as_bytes()).await;
+        assert!(response.problem(*status).contains(says), "{headers:?}: {response:?}");
         bystander.receives_the_next_event(says).await;
     }
     // A header that is not UTF-8 has to be sent as bytes.
     let mut bytes = request_bytes(hub.address, "POST", "/publish", &[JSON, key("KEY")], br#"{"data":1}"#);
     let at = bytes.windows(3).position(|window| window == b"KEY").unwrap();
     bytes[at] = 0xff;
-    let answer = hub.send_raw(&bytes, "POST").await;
-    assert!(answer.problem(400).contains("not UTF-8"), "{answer:?}");
+    let response = hub.send_raw(&bytes, "POST").await;
+    assert!(response.problem(400).contains("not UTF-8"), "{response:?}");
     bystander.received_everything().await;
 }
 

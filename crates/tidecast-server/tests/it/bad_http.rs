@@ -13,11 +13,11 @@ use crate::{TIDECAST, support::Bystander};
 async fn an_error_for_a_misspelt_path_names_the_right_one() {
     let hub = TIDECAST.serve(&[]);
     for target in ["/events", "/stream/", "/stream/news", "/sse"] {
-        let answer = hub.get(target).await;
-        assert!(answer.problem(404).contains("`/stream?channel=NAME`"), "{target}: {answer:?}");
+        let response = hub.get(target).await;
+        assert!(response.problem(404).contains("`/stream?channel=NAME`"), "{target}: {response:?}");
     }
-    let answer = hub.request("POST", "/publish/news", &[], b"x").await;
-    assert!(answer.problem(404).contains("POST to `/publish`"), "{answer:?}");
+    let response = hub.request("POST", "/publish/news", &[], b"x").await;
+    assert!(response.problem(404).contains("POST to `/publish`"), "{response:?}");
     assert!(hub.get("/channels?x=1").await.problem(400).ends_with("the only known name is `after`"));
 }
 
@@ -38,15 +38,15 @@ async fn a_405_names_the_allowed_methods() {
     ];
     for (target, allowed, methods) in cases {
         for method in methods {
-            let answer = hub.request(method, target, &bearer, b"").await;
-            assert_eq!(answer.head.status, 405, "{method} {target}: {answer:?}");
-            let allow = answer.head.header("allow").unwrap_or_default();
+            let response = hub.request(method, target, &bearer, b"").await;
+            assert_eq!(response.head.status, 405, "{method} {target}: {response:?}");
+            let allow = response.head.header("allow").unwrap_or_default();
             let mut allow: Vec<_> = allow.split(',').map(str::trim).collect();
             allow.sort_unstable();
             assert_eq!(allow.join(","), allowed, "{method} {target}");
             if *method != "HEAD" {
                 let right = if target == "/publish" { ": send a POST" } else { "" };
-                assert!(answer.problem(405).contains(right), "{method} {target}: {answer:?}");
+                assert!(response.problem(405).contains(right), "{method} {target}: {response:?}");
             }
         }
     }
@@ -101,8 +101,8 @@ async fn malformed_requests_get_a_4xx_and_a_closed_connection() {
         connection.send(bytes).await;
         if !statuses.is_empty() {
             println!("{name}");
-            let answer = connection.response("GET").await;
-            assert!(statuses.contains(&answer.head.status), "{name}: {answer:?}");
+            let response = connection.response("GET").await;
+            assert!(statuses.contains(&response.head.status), "{name}: {response:?}");
         }
         assert!(connection.is_cut().await, "{name}");
         bystander.receives_the_next_event(name).await;
@@ -123,8 +123,8 @@ async fn a_head_above_the_limit_is_refused() {
     }
     assert!(sent < 64 * 1024 * 1024, "all of it was taken");
     while matches!(connection.fill(1024).await, Ok(true)) {}
-    let answer = String::from_utf8_lossy(&connection.buffer).into_owned();
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let response = String::from_utf8_lossy(&connection.buffer).into_owned();
+    assert!(response.is_empty() || response.starts_with("HTTP/1.1 431 "), "{response}");
     bystander.receives_the_next_event("a long head").await;
 }
 
@@ -174,8 +174,8 @@ async fn a_client_that_sends_too_large_a_body_receives_the_response() {
     }
     // A client that expects `100 Continue` gets it.
     let expect = [text, ("Expect", "100-continue")];
-    let answer = hub.request("POST", "/publish", &expect, b"hello").await;
-    assert_eq!(answer.head.status, 200, "{answer:?}");
+    let response = hub.request("POST", "/publish", &expect, b"hello").await;
+    assert_eq!(response.head.status, 200, "{response:?}");
 }
 
 #[tokio::test]

@@ -16,9 +16,9 @@ async fn all_are_refused(target: &str, cases: Vec<Case>) {
     let mut bystander = Bystander::new(&hub).await;
     for (media_type, body, status, says) in cases {
         let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-        let answer = hub.request("POST", target, &[media_type], &body).await;
-        assert_eq!(answer.head.status, status, "{shown}: {answer:?}");
-        let detail = answer.problem(status);
+        let response = hub.request("POST", target, &[media_type], &body).await;
+        assert_eq!(response.head.status, status, "{shown}: {response:?}");
+        let detail = response.problem(status);
         assert!(detail.contains(says), "{shown}: {detail:?} does not say {says:?}");
         bystander.receives_the_next_event(&shown).await;
     }
@@ -143,14 +143,14 @@ async fn an_array_with_one_invalid_event_is_refused_whole() {
         (format!(r#"[{{"data":1}},{{"data":"{}"}}]"#, "\\n".repeat(300_000)), 413, Some(1), "entry 1: event with"),
         (thousand(r#"{"data":1}"#), 400, None, "1001 events in one request"),
     ] {
-        let answer = hub.request("POST", "/publish", &[JSON], body.as_bytes()).await;
-        assert!(answer.problem(status).contains(says), "{answer:?}");
-        assert_eq!(answer.json()["index"].as_u64(), index, "{answer:?}");
+        let response = hub.request("POST", "/publish", &[JSON], body.as_bytes()).await;
+        assert!(response.problem(status).contains(says), "{response:?}");
+        assert_eq!(response.json()["index"].as_u64(), index, "{response:?}");
         bystander.receives_the_next_event(says).await;
     }
     let key = ("Idempotency-Key", "k");
-    let answer = hub.request("POST", "/publish", &[JSON, key], br#"[{"data":1}]"#).await;
-    assert!(answer.problem(400).contains("for a single event"));
+    let response = hub.request("POST", "/publish", &[JSON, key], br#"[{"data":1}]"#).await;
+    assert!(response.problem(400).contains("for a single event"));
     bystander.received_everything().await;
 
     // The largest allowed array.
@@ -225,8 +225,8 @@ async fn a_byte_order_mark_is_skipped_in_json_and_forms() {
         ("application/x-www-form-urlencoded", "\u{feff}data=form", "form"),
         ("text/plain", "\u{feff}text", "\u{feff}text"),
     ] {
-        let answer = hub.request("POST", "/publish", &[("Content-Type", media_type)], body.as_bytes()).await;
-        assert_eq!(answer.head.status, 200, "{media_type}: {answer:?}");
+        let response = hub.request("POST", "/publish", &[("Content-Type", media_type)], body.as_bytes()).await;
+        assert_eq!(response.head.status, 200, "{media_type}: {response:?}");
         assert_eq!(stream.message().await.data, data);
     }
 }
@@ -259,18 +259,18 @@ async fn events_at_the_limits_are_accepted() {
         "application/json; charset=utf8",
         "application/json; charset=UNICODE-1-1-UTF-8",
     ] {
-        let answer = hub.request("POST", "/publish", &[("Content-Type", media_type)], br#"{"data":1}"#).await;
-        assert_eq!(answer.head.status, 200, "{answer:?}");
+        let response = hub.request("POST", "/publish", &[("Content-Type", media_type)], br#"{"data":1}"#).await;
+        assert_eq!(response.head.status, 200, "{response:?}");
     }
     for media_type in ["text/plain; charset=utf8", "application/x-www-form-urlencoded; charset=utf8"] {
-        let answer = hub.request("POST", "/publish", &[("Content-Type", media_type)], b"data=1").await;
-        assert_eq!(answer.head.status, 200, "{media_type}: {answer:?}");
+        let response = hub.request("POST", "/publish", &[("Content-Type", media_type)], b"data=1").await;
+        assert_eq!(response.head.status, 200, "{media_type}: {response:?}");
     }
     let own = format!("http://{}", hub.address);
     for headers in
         [&[JSON, ("Origin", own.as_str())][..], &[JSON, ("Host", "localhost:1"), ("Origin", "http://LOCALHOST:1")]]
     {
-        let answer = hub.request("POST", "/publish", headers, br#"{"data":1}"#).await;
-        assert_eq!(answer.head.status, 200, "{answer:?}");
+        let response = hub.request("POST", "/publish", headers, br#"{"data":1}"#).await;
+        assert_eq!(response.head.status, 200, "{response:?}");
     }
 }

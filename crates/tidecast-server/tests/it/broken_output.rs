@@ -40,8 +40,8 @@ async fn check_that_it_works(hub: &HubProcess, lines: usize) {
         hub.request("GET", "/stream?ticket=wrong", &[], b"").await.problem(401);
         if number % 100 == 0 {
             hub.signal(Signal::HUP);
-            let answer = hub.request("POST", "/publish", &bearer, number.to_string().as_bytes()).await;
-            assert_eq!(answer.head.status, 200);
+            let response = hub.request("POST", "/publish", &bearer, number.to_string().as_bytes()).await;
+            assert_eq!(response.head.status, 200);
             assert_eq!(stream.message().await.data, number.to_string());
         }
     }
@@ -110,12 +110,12 @@ async fn a_standard_output_that_nobody_reads_does_not_delay_the_start() {
         drop(probe);
         let mut child = TIDECAST.serve_command(&["--listen", &address.to_string()]).stdout(stdout).spawn().unwrap();
         eventually("an answer", async || tokio::net::TcpStream::connect(address).await.is_ok()).await;
-        let answer = {
+        let response = {
             let mut connection = tidecast_test::HttpConnection::open(address).await;
             connection.send(&tidecast_test::request_bytes(address, "GET", "/healthz", &[], b"")).await;
             connection.response("GET").await
         };
-        assert_eq!(answer.text(), "alive\n");
+        assert_eq!(response.text(), "alive\n");
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -70,9 +70,9 @@ async fn every_response_ends_with_a_line_end_and_has_the_right_content_type() {
         for headers in
             [&[("Content-Type", "text/plain")][..], &[("Content-Type", "text/plain"), ("Connection", "close")]]
         {
-            let answer = hub.request("POST", "/publish", headers, b"x").await;
-            assert!(answer.text().ends_with("}\n"), "{answer:?}");
-            assert_eq!(answer.head.header("x-content-type-options"), Some("nosniff"));
+            let response = hub.request("POST", "/publish", headers, b"x").await;
+            assert!(response.text().ends_with("}\n"), "{response:?}");
+            assert_eq!(response.head.header("x-content-type-options"), Some("nosniff"));
         }
     }
     let batch = hub.request("POST", "/publish", &[("Content-Type", "application/json")], br#"[{"data":1}]"#).await;
@@ -87,10 +87,10 @@ async fn every_response_ends_with_a_line_end_and_has_the_right_content_type() {
         "/nothing",
         "/publish",
     ] {
-        let answer = hub.get(target).await;
-        assert!(answer.text().ends_with('\n') && !answer.text().ends_with("\n\n"), "{target}: {answer:?}");
-        assert_eq!(answer.head.header("x-content-type-options"), Some("nosniff"), "{target}");
-        assert_eq!(answer.head.header("cache-control"), Some("no-store"), "{target}");
+        let response = hub.get(target).await;
+        assert!(response.text().ends_with('\n') && !response.text().ends_with("\n\n"), "{target}: {response:?}");
+        assert_eq!(response.head.header("x-content-type-options"), Some("nosniff"), "{target}");
+        assert_eq!(response.head.header("cache-control"), Some("no-store"), "{target}");
     }
     let stream = hub.stream("/stream").await;
     assert_eq!(stream.head.header("x-content-type-options"), Some("nosniff"));
@@ -150,8 +150,8 @@ async fn readers_of_a_deleted_channel_get_a_reset() {
     let mut stream = hub.stream("/stream?channel=a").await;
     let before = hub.publish(r#"{"channel":"a","data":1}"#).await;
     assert_eq!(stream.message().await.data, "1");
-    let answer = hub.request("DELETE", "/channels/a", &[], b"").await;
-    assert_eq!((answer.head.status, answer.body.len()), (204, 0));
+    let response = hub.request("DELETE", "/channels/a", &[], b"").await;
+    assert_eq!((response.head.status, response.body.len()), (204, 0));
     let reset = stream.reset().await;
     assert_eq!((reset["channel"].as_str(), reset["reason"].as_str()), (Some("a"), Some("restarted")));
     let after = hub.publish(r#"{"channel":"a","data":2}"#).await;
@@ -216,13 +216,16 @@ async fn metrics_count_what_happened() {
     for _ in 0..2 {
         one.message().await;
     }
-    let answer = hub.get("/metrics").await;
-    assert_eq!(answer.head.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let response = hub.get("/metrics").await;
+    assert_eq!(
+        response.head.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
     let is_refusal = |name: &String| name.starts_with("tidecast_requests_refused_total{cause=");
     let (refused, numbers): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        parse(&answer.text()).into_iter().partition(|(name, _)| is_refusal(name));
+        parse(&response.text()).into_iter().partition(|(name, _)| is_refusal(name));
     assert!(refused.len() == 10 && refused.values().all(|count| *count == 0), "{refused:?}");
-    assert_eq!(scraped_names(&answer.text()), documented_names("## Of a hub on Redis"));
+    assert_eq!(scraped_names(&response.text()), documented_names("## Of a hub on Redis"));
     let expected: &[(&str, u64)] = &[
         ("events_published_total", 4),
         ("events_repeated_total", 1),

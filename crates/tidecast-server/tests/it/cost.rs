@@ -64,8 +64,8 @@ async fn a_page_of_past_events_is_written_as_the_client_reads_it() {
     let grown = resident_bytes(&hub).saturating_sub(before);
     assert!(grown < 100 << 20, "{} MiB", grown >> 20);
     // A response that is read is complete.
-    let answer = clients[0].response("GET").await.json();
-    let events = answer["events"].as_array().unwrap();
+    let response = clients[0].response("GET").await.json();
+    let events = response["events"].as_array().unwrap();
     assert_eq!(events.len(), EVENTS);
     for (number, event) in events.iter().enumerate() {
         assert_eq!(event["data"], data(number));
@@ -79,11 +79,11 @@ async fn pages_of_past_events_of_any_size_are_complete() {
     let events: Vec<Value> = (0..400).map(|number| json!({"channel": "a", "data": number.to_string()})).collect();
     hub.publish(&Value::from(events).to_string()).await;
     for last in [0, 1, 2, 7, 100, 299, 300, 301, 1000] {
-        let answer = hub.get(&format!("/channels/a/events?last={last}")).await.json();
-        let data: Vec<_> = answer["events"].as_array().unwrap().iter().map(|event| event["data"].clone()).collect();
+        let response = hub.get(&format!("/channels/a/events?last={last}")).await.json();
+        let data: Vec<_> = response["events"].as_array().unwrap().iter().map(|event| event["data"].clone()).collect();
         let expected: Vec<Value> = (400 - last.min(300)..400).map(|number| number.to_string().into()).collect();
         assert_eq!(data, expected, "{last}");
-        assert_eq!(answer["channel"], "a");
+        assert_eq!(response["channel"], "a");
     }
     hub.get("/channels/unknown/events").await.problem(404);
     let _reader = hub.stream("/stream?channel=silent").await;

@@ -14,9 +14,9 @@ type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 /// Returns the parts of a response that can be compared: without its date and positions, and without its length, which
 /// depends on the positions.
-fn comparable(answer: &HttpResponse) -> (u16, Vec<(String, String)>, String) {
-    let mut text = answer.text();
-    let mut headers = answer.head.headers.clone();
+fn comparable(response: &HttpResponse) -> (u16, Vec<(String, String)>, String) {
+    let mut text = response.text();
+    let mut headers = response.head.headers.clone();
     for (name, value) in &mut headers {
         let varies = name == "date" || name == "content-length" && text.contains("position");
         if varies {
@@ -25,7 +25,7 @@ fn comparable(answer: &HttpResponse) -> (u16, Vec<(String, String)>, String) {
     }
     let masked = text.split('"').map(|part| if part.parse::<tidecast::Position>().is_ok() { "POSITION" } else { part });
     text = masked.collect::<Vec<_>>().join("\"");
-    (answer.head.status, headers, text)
+    (response.head.status, headers, text)
 }
 
 /// The fast path and hyper give the same responses to requests that the fast path accepts, refuses, or leaves to hyper.
@@ -194,8 +194,8 @@ async fn requests_in_any_pieces_are_answered_in_order() {
         }
         connection.send(rest).await;
         for number in 1..=plain.len() {
-            let answer = connection.response("POST").await.json();
-            let position = answer["position"].as_str().expect("a position");
+            let response = connection.response("POST").await.json();
+            let position = response["position"].as_str().expect("a position");
             assert!(position.ends_with(&format!(".{number}")), "{position} of the publish {number}");
         }
         let events = hub.request("GET", &format!("/channels/{channel}/events?last=1000"), &[], b"").await.json();

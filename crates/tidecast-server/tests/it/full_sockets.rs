@@ -68,16 +68,16 @@ impl EarlierRequest {
     }
 
     async fn check(self, connection: &mut HttpConnection) {
-        let answer = connection.response(self.method()).await;
+        let response = connection.response(self.method()).await;
         match self {
             Self::Page(page) => {
                 let filler = "p".repeat(page);
-                assert!(answer.json()["events"][0]["data"] == filler.as_str(), "the page of {page} bytes");
+                assert!(response.json()["events"][0]["data"] == filler.as_str(), "the page of {page} bytes");
             }
-            Self::Alive => assert_eq!(answer.text(), "alive\n"),
-            Self::Head => assert!(answer.head.status == 200 && answer.body.is_empty()),
-            Self::Nothing => assert_eq!(answer.head.status, 404),
-            Self::Publish => assert_eq!(answer.json()["channel"], "other"),
+            Self::Alive => assert_eq!(response.text(), "alive\n"),
+            Self::Head => assert!(response.head.status == 200 && response.body.is_empty()),
+            Self::Nothing => assert_eq!(response.head.status, 404),
+            Self::Publish => assert_eq!(response.json()["channel"], "other"),
         }
     }
 }

@@ -12,7 +12,7 @@ const JSON: (&str, &str) = ("Content-Type", "application/json");
 async fn ten_publishes_with_one_key_are_one_event() {
     let hub = TIDECAST.serve(&[]);
     let mut stream = hub.stream("/stream").await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     let mut later = Vec::new();
     for number in 0..10 {
         // The key is a header, a member, or both; the first body is published. Subscribers that connect in between do
@@ -20,7 +20,7 @@ async fn ten_publishes_with_one_key_are_one_event() {
         let member = format!(r#"{{"data":{number},"idempotency_key":"key ü"}}"#);
         let plain = format!(r#"{{"data":{number}}}"#);
         let header = ("Idempotency-Key", "key ü");
-        let answer = match number % 5 {
+        let response = match number % 5 {
             0 => hub.request("POST", "/publish", &[JSON], member.as_bytes()).await,
             1 => hub.request("POST", "/publish", &[JSON, header], plain.as_bytes()).await,
             2 => hub.request("POST", "/publish", &[JSON, header], member.as_bytes()).await,
@@ -33,17 +33,17 @@ async fn ten_publishes_with_one_key_are_one_event() {
                 hub.request("POST", target, &[("Content-Type", "text/plain")], b"x").await
             }
         };
-        assert_eq!(answer.head.status, 200, "{answer:?}");
-        let mut answer = answer.json();
+        assert_eq!(response.head.status, 200, "{response:?}");
+        let mut response = response.json();
         // The response did not say whether the event was published now or before.
-        let repeated = answer.as_object_mut().unwrap().remove("repeated");
+        let repeated = response.as_object_mut().unwrap().remove("repeated");
         assert_eq!(repeated, (number > 0).then_some(Value::Bool(true)));
-        answer.as_object_mut().unwrap().remove("differs");
-        answers.push(answer);
+        response.as_object_mut().unwrap().remove("differs");
+        responses.push(response);
         later.push(hub.stream("/stream").await);
     }
-    assert_eq!(answers[0]["receivers"], 1);
-    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(responses[0]["receivers"], 1);
+    assert!(responses.iter().all(|response| *response == responses[0]), "{responses:?}");
     hub.publish(r#"{"data":"after"}"#).await;
     assert_eq!(stream.message().await.data, "0");
     assert_eq!(stream.message().await.data, "after");
@@ -67,18 +67,21 @@ async fn concurrent_publishes_with_one_key_are_one_event() {
                 connection.response("POST").await
             });
         }
-        let mut answers: Vec<Value> = Vec::new();
-        while let Some(answer) = within("publishing", publishers.join_next()).await {
-            let mut answer = answer.unwrap().json();
+        let mut responses: Vec<Value> = Vec::new();
+        while let Some(response) = within("publishing", publishers.join_next()).await {
+            let mut response = response.unwrap().json();
             for flag in ["repeated", "differs"] {
-                answer.as_object_mut().unwrap().remove(flag);
+                response.as_object_mut().unwrap().remove(flag);
             }
-            answers.push(answer);
+            responses.push(response);
         }
-        assert_eq!(answers.len(), 10);
-        assert!(answers.iter().all(|answer| *answer == answers[0] && answer["receivers"] == 1), "{answers:?}");
+        assert_eq!(responses.len(), 10);
+        assert!(
+            responses.iter().all(|response| *response == responses[0] && response["receivers"] == 1),
+            "{responses:?}"
+        );
         let message = stream.message().await;
-        assert_eq!(message.last_event_id, answers[0]["position"].as_str().unwrap());
+        assert_eq!(message.last_event_id, responses[0]["position"].as_str().unwrap());
     }
     assert_eq!(hub.metric("tidecast_events_published_total").await, 20);
     assert_eq!(hub.metric("tidecast_events_repeated_total").await, 180);
@@ -95,8 +98,8 @@ async fn a_key_in_x_idempotency_key_counts_too() {
         &[text, ("Idempotency-Key", "k")],
         &[text, ("Idempotency-Key", "k"), ("X-Idempotency-Key", "k")],
     ] {
-        let answer = hub.request("POST", "/publish", headers, b"x").await;
-        assert!(answer.json()["position"].as_str().unwrap().ends_with(".1"), "{headers:?}: {answer:?}");
+        let response = hub.request("POST", "/publish", headers, b"x").await;
+        assert!(response.json()["position"].as_str().unwrap().ends_with(".1"), "{headers:?}: {response:?}");
     }
     let differ = [text, ("Idempotency-Key", "k"), ("X-Idempotency-Key", "l")];
     assert!(hub.request("POST", "/publish", &differ, b"x").await.problem(400).contains("differ"));
@@ -107,8 +110,8 @@ async fn keys_of_different_channels_are_independent() {
     let hub = TIDECAST.serve(&[]);
     let mut offsets = Vec::new();
     for channel in ["a", "b", "a", "c", "b"] {
-        let answer = hub.publish(&format!(r#"{{"channel":"{channel}","data":1,"idempotency_key":"k"}}"#)).await;
-        offsets.push(answer["position"].as_str().unwrap().rsplit('.').next().unwrap().to_owned());
+        let response = hub.publish(&format!(r#"{{"channel":"{channel}","data":1,"idempotency_key":"k"}}"#)).await;
+        offsets.push(response["position"].as_str().unwrap().rsplit('.').next().unwrap().to_owned());
     }
     assert_eq!(offsets, ["1"; 5]);
     assert_eq!(hub.metric("tidecast_events_published_total").await, 3);
@@ -152,11 +155,11 @@ async fn other_data_with_a_used_key_is_a_conflict_if_the_publisher_asks_for_it()
     let same = hub.publish(r#"{"data":"first","idempotency_key":"k"}"#).await;
     assert_eq!((&same["repeated"], &same["differs"]), (&Value::Bool(true), &Value::Null));
     let batch = br#"[{"data":1},{"data":"other","idempotency_key":"k","idempotency_conflict":"error"},{"data":2}]"#;
-    let answer = hub.request("POST", "/publish", &[JSON], batch).await;
+    let response = hub.request("POST", "/publish", &[JSON], batch).await;
     // The earlier events are published, so the problem is about this one only.
-    assert!(answer.problem(409).contains("this event is not published"), "{answer:?}");
-    assert_eq!((answer.problem(409).is_empty(), &answer.json()["index"]), (false, &Value::from(1)));
-    assert_eq!(answer.json()["published"].as_array().map(Vec::len), Some(1));
+    assert!(response.problem(409).contains("this event is not published"), "{response:?}");
+    assert_eq!((response.problem(409).is_empty(), &response.json()["index"]), (false, &Value::from(1)));
+    assert_eq!(response.json()["published"].as_array().map(Vec::len), Some(1));
     let wrong = br#"{"data":1,"idempotency_conflict":"perhaps"}"#;
     assert!(hub.request("POST", "/publish", &[JSON], wrong).await.problem(400).contains("`error` or `ignore`"));
     assert_eq!(hub.metric("tidecast_events_published_total").await, 2);
@@ -167,7 +170,7 @@ async fn a_refused_publish_does_not_use_its_key() {
     let hub = TIDECAST.serve(&[]);
     let bad = br#"{"data":1,"type":"stream-open","idempotency_key":"k"}"#;
     hub.request("POST", "/publish", &[JSON], bad).await.problem(400);
-    let answer = hub.publish(r#"{"data":1,"idempotency_key":"k"}"#).await;
-    assert!(answer["position"].as_str().unwrap().ends_with(".1"), "{answer}");
+    let response = hub.publish(r#"{"data":1,"idempotency_key":"k"}"#).await;
+    assert!(response["position"].as_str().unwrap().ends_with(".1"), "{response}");
     assert_eq!(hub.metric("tidecast_events_repeated_total").await, 0);
 }

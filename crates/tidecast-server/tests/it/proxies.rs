@@ -230,9 +230,9 @@ async fn publish(address: SocketAddr, data: &str) {
     let attempt = async || -> std::io::Result<bool> {
         let mut socket = TcpStream::connect(address).await?;
         socket.write_all(&asked).await?;
-        let mut answer = [0; 12];
-        socket.read_exact(&mut answer).await?;
-        Ok(&answer == b"HTTP/1.1 200")
+        let mut response = [0; 12];
+        socket.read_exact(&mut response).await?;
+        Ok(&response == b"HTTP/1.1 200")
     };
     within("a publish", async { while !attempt().await.unwrap_or(false) {} }).await;
 }

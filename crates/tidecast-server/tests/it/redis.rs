@@ -42,6 +42,6 @@ fn publish_by_hand(redis: &RedisServer, channel: &str, payload: &[u8]) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("redis-cli starts");
     child.stdin.take().expect("a pipe").write_all(payload).expect("redis-cli reads");
     let output = child.wait_with_output().expect("redis-cli ends");
-    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && answer.trim().parse::<u64>().is_ok(), "{answer}");
+    let response = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && response.trim().parse::<u64>().is_ok(), "{response}");
 }

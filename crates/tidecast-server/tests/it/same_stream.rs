@@ -134,9 +134,10 @@ impl Pair {
         let body = Value::from(events).to_string();
         let mut receivers = Vec::new();
         for hub in &self.hubs {
-            let answer = hub.publish(&body).await;
-            receivers
-                .push(answer.as_array().map(|all| all.iter().map(|one| one["receivers"].clone()).collect::<Vec<_>>()));
+            let response = hub.publish(&body).await;
+            receivers.push(
+                response.as_array().map(|all| all.iter().map(|one| one["receivers"].clone()).collect::<Vec<_>>()),
+            );
         }
         assert_eq!(receivers[0], receivers[1]);
         for session in self.open.iter_mut().filter(|session| !session.slow) {

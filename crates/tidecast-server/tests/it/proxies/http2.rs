@@ -60,9 +60,9 @@ impl Http2 {
             match kind {
                 DATA => self.bodies.entry(stream).or_default().extend_from_slice(payload),
                 SETTINGS if flags & ACK == 0 => {
-                    let mut answer = Vec::new();
-                    put_frame(&mut answer, SETTINGS, ACK, 0, &[]);
-                    self.socket.write_all(&answer).await.expect("the proxy reads");
+                    let mut response = Vec::new();
+                    put_frame(&mut response, SETTINGS, ACK, 0, &[]);
+                    self.socket.write_all(&response).await.expect("the proxy reads");
                 }
                 _ => {}
             }

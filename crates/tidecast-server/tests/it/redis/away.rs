@@ -15,9 +15,10 @@ use crate::TIDECAST;
 
 /// Publishes an event, which must fail, and returns the detail of the problem.
 async fn refused_detail(hub: &HubProcess) -> String {
-    let answer = hub.request("POST", "/publish", &[("Content-Type", "application/json")], br#"{"data":"lost"}"#).await;
-    let detail = answer.problem(503);
-    assert_eq!(answer.head.header("retry-after"), Some("1"), "{answer:?}");
+    let response =
+        hub.request("POST", "/publish", &[("Content-Type", "application/json")], br#"{"data":"lost"}"#).await;
+    let detail = response.problem(503);
+    assert_eq!(response.head.header("retry-after"), Some("1"), "{response:?}");
     detail
 }
 
@@ -99,8 +100,8 @@ async fn streams_stay_open_while_redis_is_killed_and_catch_up_afterwards() {
     }
     let mut positions = Vec::new();
     for number in 1..=5 {
-        let answer = one.publish(&json!({ "channel": "news", "data": number.to_string() }).to_string()).await;
-        positions.push(answer["position"].as_str().expect("a position").to_owned());
+        let response = one.publish(&json!({ "channel": "news", "data": number.to_string() }).to_string()).await;
+        positions.push(response["position"].as_str().expect("a position").to_owned());
     }
     for stream in &mut streams {
         assert_eq!(stream.data_until("5").await.0, ["1", "2", "3", "4", "5"]);

@@ -37,8 +37,8 @@ async fn hubs_with_different_databases_or_prefixes_do_not_receive_each_others_ev
         for round in 0..20 {
             for (number, hub) in hubs.iter().enumerate() {
                 let body = json!({ "channel": "news", "data": format!("{number}: {round}") });
-                let answer = hub.publish(&body.to_string()).await;
-                positions[number].push(answer["position"].as_str().expect("a position").to_owned());
+                let response = hub.publish(&body.to_string()).await;
+                positions[number].push(response["position"].as_str().expect("a position").to_owned());
             }
         }
         for (number, (hub, stream)) in hubs.iter().zip(&mut streams).enumerate() {

@@ -59,9 +59,9 @@ impl Flask {
         connection
             .send(&request_bytes(self.address, "POST", "/publish", &headers, message.to_string().as_bytes()))
             .await;
-        let answer: HttpResponse = connection.response("POST").await;
-        assert_eq!(answer.head.status, 200, "{answer:?}");
-        answer.json()["receivers"].as_u64().expect("a number")
+        let response: HttpResponse = connection.response("POST").await;
+        assert_eq!(response.head.status, 200, "{response:?}");
+        response.json()["receivers"].as_u64().expect("a number")
     }
 
     /// Requests a stream. Flask-SSE sends nothing before the first event, not even a head.
@@ -89,7 +89,7 @@ impl Drop for Flask {
 async fn until_subscribed(redis: &RedisServer, channel: &str, count: usize) {
     let expected = format!("\r\n:{count}\r\n");
     eventually(&format!("{count} subscriptions"), async || {
-        redis.command(&["PUBSUB", "NUMSUB", channel]).is_some_and(|answer| answer.ends_with(&expected))
+        redis.command(&["PUBSUB", "NUMSUB", channel]).is_some_and(|response| response.ends_with(&expected))
     })
     .await;
 }

@@ -44,7 +44,7 @@ async fn foreign_events_in_both_formats_are_delivered_in_order_and_never_replaye
         assert_eq!(seen, expected);
         // Foreign events have no position: a client that is cut off among them resumes after the last event that has
         // one.
-        let [first, second, third] = [&first, &second, &third].map(|answer| answer["id"].clone());
+        let [first, second, third] = [&first, &second, &third].map(|response| response["id"].clone());
         assert_eq!(ids, [first.clone(), first.clone(), first, second.clone(), second.clone(), second, third]);
     }
     let ours = ["ours 1", "ours 2", "ours 3"];

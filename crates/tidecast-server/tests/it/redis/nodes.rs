@@ -111,9 +111,9 @@ async fn read(mut source: EventSource, other: SocketAddr) -> (Vec<Message>, usiz
 }
 
 async fn publish(hub: &HubProcess, data: &str, id: Option<String>, published: &mut Published) {
-    let answer = hub.publish(&json!({ "channel": "news", "data": data, "id": id }).to_string()).await;
-    let position: Position = answer["position"].as_str().and_then(|text| text.parse().ok()).expect("a position");
-    assert_eq!(answer["id"], id.clone().map_or_else(|| position.to_string().into(), Value::from));
+    let response = hub.publish(&json!({ "channel": "news", "data": data, "id": id }).to_string()).await;
+    let position: Position = response["position"].as_str().and_then(|text| text.parse().ok()).expect("a position");
+    assert_eq!(response["id"], id.clone().map_or_else(|| position.to_string().into(), Value::from));
     let before = published.insert(position.offset, (data.to_owned(), id));
     assert!(before.is_none(), "two events at {position}");
 }

@@ -8,15 +8,15 @@ use super::{hub_on, until_ready};
 
 async fn refused_detail(hub: &HubProcess) -> String {
     let body = br#"{"channel":"news","data":"refused"}"#;
-    let answer = hub.request("POST", "/publish", &[("Content-Type", "application/json")], body).await;
-    let detail = answer.problem(503);
-    assert!(answer.head.header("retry-after").is_some(), "{answer:?}");
+    let response = hub.request("POST", "/publish", &[("Content-Type", "application/json")], body).await;
+    let detail = response.problem(503);
+    assert!(response.head.header("retry-after").is_some(), "{response:?}");
     detail
 }
 
 fn configure(redis: &RedisServer, name: &str, value: &str) {
-    let answer = redis.command(&["CONFIG", "SET", name, value]);
-    assert_eq!(answer.as_deref(), Some("+OK\r\n"), "{name} {value}");
+    let response = redis.command(&["CONFIG", "SET", name, value]);
+    assert_eq!(response.as_deref(), Some("+OK\r\n"), "{name} {value}");
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ fn documented_rule() -> Vec<String> {
 async fn the_documented_permissions_are_sufficient() {
     let redis = RedisServer::start(&[]);
     let rule = documented_rule();
-    let answer = redis.command(&rule.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(answer.as_deref(), Some("+OK\r\n"), "{rule:?}");
+    let response = redis.command(&rule.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(response.as_deref(), Some("+OK\r\n"), "{rule:?}");
     let url = format!("redis://tidecast:choose-one@127.0.0.1:{}/3", redis.port);
     for arguments in [&["--redis", url.as_str()][..], &["--redis", &url, "--redis-history-events", "0"]] {
         // Soon silent, so that the hub probes it and compares its heads.

@@ -48,10 +48,10 @@ async fn invalid_queries_are_refused() {
     ];
     for (query, says) in cases {
         for method in ["GET", "HEAD"] {
-            let answer = hub.request(method, &format!("/stream?{query}"), &[], b"").await;
-            assert_eq!(answer.head.status, 400, "{method} {query}");
+            let response = hub.request(method, &format!("/stream?{query}"), &[], b"").await;
+            assert_eq!(response.head.status, 400, "{method} {query}");
             if method == "GET" {
-                assert!(answer.problem(400).contains(says), "{query}: {answer:?}");
+                assert!(response.problem(400).contains(says), "{query}: {response:?}");
             }
         }
         bystander.receives_the_next_event(query).await;

@@ -34,13 +34,13 @@ async fn a_burst_resets_no_reader() {
         tokio::io::AsyncWriteExt::write_all(&mut writes, &bytes).await.unwrap();
     };
     let reading = async {
-        let (mut answers, mut rest) = (0, Vec::new());
-        while answers < EVENTS {
+        let (mut responses, mut rest) = (0, Vec::new());
+        while responses < EVENTS {
             tokio::io::AsyncReadExt::read_buf(&mut reads, &mut rest).await.unwrap();
             // The unread rest must be kept: it was once taken for another response.
             let whole = rest.iter().rposition(|byte| *byte == b'}').map_or(0, |end| end + 1);
             let text = String::from_utf8(rest.drain(..whole).collect()).unwrap();
-            answers += text.matches("\r\n\r\n{").count();
+            responses += text.matches("\r\n\r\n{").count();
             assert_eq!(text.matches("HTTP/1.1 200 ").count(), text.matches("HTTP/1.1 ").count(), "{text}");
         }
     };

@@ -76,8 +76,8 @@ async fn texts_arrive_unchanged() {
             ("application/json", format!(r#" [ {{"data": {quoted} }} ]"#).into_bytes()),
             ("application/x-www-form-urlencoded", format!("data={}", escape(text)).into_bytes()),
         ] {
-            let answer = hub.request("POST", "/publish", &[("Content-Type", media_type)], &body).await;
-            assert_eq!(answer.head.status, 200, "{text:?} as {media_type}: {answer:?}");
+            let response = hub.request("POST", "/publish", &[("Content-Type", media_type)], &body).await;
+            assert_eq!(response.head.status, 200, "{text:?} as {media_type}: {response:?}");
             let message = stream.message().await;
             assert_eq!(message.data, line_feeds(text), "{text:?} as {media_type}");
             assert_eq!(message.event_type, "message");
@@ -125,12 +125,12 @@ async fn types_ids_and_retry_times_arrive_through_every_form() {
         ("/publish".into(), "application/json", Value::Array(vec![json.clone()]).to_string()),
     ] {
         let bytes = request_bytes(hub.address, "POST", &target, &[("Content-Type", media_type)], body.as_bytes());
-        let answer = hub.send_raw(&bytes, "POST").await;
-        let first = match answer.json() {
+        let response = hub.send_raw(&bytes, "POST").await;
+        let first = match response.json() {
             Value::Array(several) => several[0].clone(),
             one => one,
         };
-        assert_eq!((first["channel"].as_str(), first["id"].as_str()), (Some("ch ü"), Some(id)), "{answer:?}");
+        assert_eq!((first["channel"].as_str(), first["id"].as_str()), (Some("ch ü"), Some(id)), "{response:?}");
         let message = stream.message().await;
         assert_eq!((message.event_type.as_str(), message.last_event_id.as_str()), (event_type, id), "{media_type}");
     }

@@ -122,7 +122,7 @@ async fn publish_all(hub: &HubProcess) -> Published {
         let address = hub.address;
         publishers.spawn(async move {
             let mut connection = HttpConnection::open(address).await;
-            let mut answers = Vec::new();
+            let mut responses = Vec::new();
             for round in 0..*ROUNDS {
                 // Data of varying size, with characters of one to four bytes and line breaks.
                 let filler = "é🌊\n".repeat(round % 7);
@@ -135,28 +135,29 @@ async fn publish_all(hub: &HubProcess) -> Published {
                     .collect();
                 for request in requests(form, address, &events) {
                     connection.send(&request).await;
-                    let answer = connection.response("POST").await;
-                    assert_eq!(answer.head.status, 200, "{answer:?}");
-                    match answer.json() {
-                        Value::Array(several) => answers.extend(several),
-                        one => answers.push(one),
+                    let response = connection.response("POST").await;
+                    assert_eq!(response.head.status, 200, "{response:?}");
+                    match response.json() {
+                        Value::Array(several) => responses.extend(several),
+                        one => responses.push(one),
                     }
                 }
-                let from = answers.len() - events.len();
-                for (answer, (channel, data, id)) in answers[from..].iter_mut().zip(events) {
-                    assert_eq!(answer["channel"], channel);
-                    answer["told"] = json!([data, id]);
+                let from = responses.len() - events.len();
+                for (response, (channel, data, id)) in responses[from..].iter_mut().zip(events) {
+                    assert_eq!(response["channel"], channel);
+                    response["told"] = json!([data, id]);
                 }
             }
-            answers
+            responses
         });
     }
     let mut published = Published::new();
-    while let Some(answers) = within("publishing", publishers.join_next()).await {
-        for answer in answers.expect("publishing works") {
-            let position: tidecast::Position = answer["position"].as_str().and_then(|p| p.parse().ok()).expect("one");
-            let told: (String, Option<String>) = serde_json::from_value(answer["told"].clone()).expect("what was told");
-            let channel = answer["channel"].as_str().unwrap_or_default();
+    while let Some(responses) = within("publishing", publishers.join_next()).await {
+        for response in responses.expect("publishing works") {
+            let position: tidecast::Position = response["position"].as_str().and_then(|p| p.parse().ok()).expect("one");
+            let told: (String, Option<String>) =
+                serde_json::from_value(response["told"].clone()).expect("what was told");
+            let channel = response["channel"].as_str().unwrap_or_default();
             let before = published.entry(channel.to_owned()).or_default().insert(position.offset, told);
             assert!(before.is_none(), "two events at {position}");
         }

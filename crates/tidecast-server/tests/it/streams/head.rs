@@ -54,12 +54,12 @@ async fn a_head_request_gets_the_head_without_a_subscription() {
     let mut connection = HttpConnection::open(hub.address).await;
     for _ in 0..3 {
         connection.send(&request_bytes(hub.address, "HEAD", "/stream?channel=a", &[], b"")).await;
-        let answer = connection.response("HEAD").await;
-        assert_eq!(answer.head.status, 200);
-        assert_eq!(answer.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
-        assert_eq!(answer.head.header("cache-control"), Some("no-cache, no-transform"));
+        let response = connection.response("HEAD").await;
+        assert_eq!(response.head.status, 200);
+        assert_eq!(response.head.header("content-type"), Some("text/event-stream; charset=utf-8"));
+        assert_eq!(response.head.header("cache-control"), Some("no-cache, no-transform"));
         // The head had `content-length: 0`, which would describe the response to a GET.
-        assert_eq!(answer.head.header("content-length"), None, "{answer:?}");
+        assert_eq!(response.head.header("content-length"), None, "{response:?}");
     }
     assert_eq!(hub.metric("tidecast_subscriptions_opened_total").await, 0);
     hub.get("/channels/a").await.problem(404);
@@ -121,8 +121,8 @@ async fn a_stream_starts_where_the_request_asks_for() {
     let hub = TIDECAST.serve(&[]);
     let mut positions = Vec::new();
     for number in 1..=5 {
-        let answer = hub.publish(&format!(r#"{{"channel":"a","data":{number}}}"#)).await;
-        positions.push(answer["position"].as_str().unwrap().to_owned());
+        let response = hub.publish(&format!(r#"{{"channel":"a","data":{number}}}"#)).await;
+        positions.push(response["position"].as_str().unwrap().to_owned());
     }
     let (first, third) = (positions[0].as_str(), positions[2].as_str());
     let garbage = "not-an-id";

@@ -54,9 +54,9 @@ async fn a_full_hub_tells_clients_when_to_reconnect() {
     // The hub closes the connection of a client that was refused, as others need it.
     let mut connection = HttpConnection::open(hub.address).await;
     connection.send(&request_bytes(hub.address, "GET", "/stream", &[], b"")).await;
-    let answer = connection.response("GET").await;
-    assert_eq!(answer.head.header("connection"), Some("close"));
-    assert!(answer.text().starts_with("retry: "));
+    let response = connection.response("GET").await;
+    assert_eq!(response.head.header("connection"), Some("close"));
+    assert!(response.text().starts_with("retry: "));
     assert!(connection.is_cut().await);
 }
 

@@ -10,8 +10,8 @@ use crate::TIDECAST;
 /// Checks that a publish and a health check succeed, each on a new connection.
 async fn check_service(hub: &HubProcess, after: &str) {
     let key = [("Authorization", "Bearer k"), ("Content-Type", "text/plain")];
-    let answer = hub.request("POST", "/publish", &key, b"x").await;
-    assert_eq!(answer.head.status, 200, "after {after}");
+    let response = hub.request("POST", "/publish", &key, b"x").await;
+    assert_eq!(response.head.status, 200, "after {after}");
     assert_eq!(hub.request("GET", "/healthz", &[], b"").await.text(), "alive\n", "after {after}");
 }
 

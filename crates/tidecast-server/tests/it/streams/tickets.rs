@@ -21,16 +21,16 @@ async fn publish(hub: &HubProcess, channel: &str, data: &str) -> HttpResponse {
     let authorization = format!("Bearer {KEY}");
     let body = json!({"channel": channel, "data": data}).to_string();
     let headers = [("Content-Type", "application/json"), ("Authorization", authorization.as_str())];
-    let answer = hub.request("POST", "/publish", &headers, body.as_bytes()).await;
-    assert_eq!(answer.head.status, 200, "{answer:?}");
-    answer
+    let response = hub.request("POST", "/publish", &headers, body.as_bytes()).await;
+    assert_eq!(response.head.status, 200, "{response:?}");
+    response
 }
 
 async fn refused(hub: &HubProcess, status: u16, target: &str, headers: &[(&str, &str)]) -> String {
-    let answer = hub.request("GET", target, headers, b"").await;
-    let detail = answer.problem(status);
-    assert_eq!(answer.head.header("www-authenticate").is_some(), status == 401, "{answer:?}");
-    assert_eq!(answer.head.header("cache-control"), Some("no-store"));
+    let response = hub.request("GET", target, headers, b"").await;
+    let detail = response.problem(status);
+    assert_eq!(response.head.header("www-authenticate").is_some(), status == 401, "{response:?}");
+    assert_eq!(response.head.header("cache-control"), Some("no-store"));
     detail
 }
 
@@ -156,11 +156,11 @@ async fn a_ticket_permits_streams_only() {
         ("DELETE", "/channels/a"),
         ("GET", "/metrics"),
     ] {
-        let answer = hub.request(method, path, &headers, b"x").await;
-        assert!(answer.problem(401).contains("a ticket opens streams only"), "{answer:?}");
+        let response = hub.request(method, path, &headers, b"x").await;
+        assert!(response.problem(401).contains("a ticket opens streams only"), "{response:?}");
         let in_address = format!("{path}?channel=a&ticket={good}");
-        let answer = hub.request(method, &in_address, &[("Content-Type", "text/plain")], b"x").await;
-        assert!(answer.problem(401).contains("is missing"), "{answer:?}");
+        let response = hub.request(method, &in_address, &[("Content-Type", "text/plain")], b"x").await;
+        assert!(response.problem(401).contains("is missing"), "{response:?}");
     }
     assert_eq!(hub.metric("tidecast_events_published_total").await, 0);
 }
@@ -249,9 +249,9 @@ async fn a_ticket_that_a_proxy_adds_lets_no_other_origin_read() {
     let ticket = ticket_of(KEY, &claims);
     let target = format!("/stream?channel=a&ticket={ticket}");
     for origin in [APP, "null"] {
-        let answer = hub.request("GET", &target, &[("Origin", origin)], b"").await;
-        assert!(answer.problem(403).contains("--cors-origin") || origin == "null", "{answer:?}");
-        assert!(!may_read(&answer.head, origin));
+        let response = hub.request("GET", &target, &[("Origin", origin)], b"").await;
+        assert!(response.problem(403).contains("--cors-origin") || origin == "null", "{response:?}");
+        assert!(!may_read(&response.head, origin));
     }
     let stream = EventStream::open(hub.address, &target, &[("Origin", "https://known.example")]).await;
     assert!(may_read(&stream.head, "https://known.example"));
@@ -276,13 +276,13 @@ async fn a_preflight_request_is_answered() {
                     "authorization,cache-control,last-event-id,traceparent,datastar-request",
                 ),
             ];
-            let answer = hub.request("OPTIONS", "/stream?channel=a", &asked, b"").await;
-            assert_eq!((answer.head.status, answer.body.len()), (204, 0));
-            assert!(may_read(&answer.head, origin));
-            assert_eq!(answer.head.header("access-control-allow-methods"), Some("GET"));
-            let allowed = answer.head.header("access-control-allow-headers");
+            let response = hub.request("OPTIONS", "/stream?channel=a", &asked, b"").await;
+            assert_eq!((response.head.status, response.body.len()), (204, 0));
+            assert!(may_read(&response.head, origin));
+            assert_eq!(response.head.header("access-control-allow-methods"), Some("GET"));
+            let allowed = response.head.header("access-control-allow-headers");
             assert_eq!(allowed, Some(asked[2].1));
-            assert_eq!(answer.head.header("access-control-max-age"), Some("7200"));
+            assert_eq!(response.head.header("access-control-max-age"), Some("7200"));
         }
     }
 }
@@ -342,8 +342,8 @@ async fn public_channels_are_a_list_of_patterns() {
     // A stream also accepts the key, so anything else in its place counts as a guess.
     let guess = [("Authorization", "Bearer guess")];
     for number in 1..=11 {
-        let answer = hub.request("GET", "/stream?channel=secret", &guess, b"").await;
-        assert_eq!(answer.head.status, if number <= 10 { 401 } else { 429 }, "{number}: {answer:?}");
+        let response = hub.request("GET", "/stream?channel=secret", &guess, b"").await;
+        assert_eq!(response.head.status, if number <= 10 { 401 } else { 429 }, "{number}: {response:?}");
     }
     // With `--tickets`, other paths remain closed. Without a key nobody can sign a ticket, and the response says so.
     let hub = start(&["--anonymous-subscribe", "news/*"]);
@@ -363,7 +363,7 @@ async fn no_ticket_is_ever_logged() {
     for format in ["text", "json"] {
         let hub = start(&["--log", "trace", "--log-format", format]);
         let tickets = [ticket(KEY, &["a"], 3_600), ticket(KEY, &["a"], -1), ticket("another key", &["a"], 3_600)];
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for ticket in &tickets {
             let bearer = format!("Bearer {ticket}");
             for path in
@@ -378,7 +378,7 @@ async fn no_ticket_is_ever_logged() {
                     let head = connection.head().await;
                     // A stream does not end by itself.
                     if head.header("content-type").is_none_or(|kind| !kind.starts_with("text/event-stream")) {
-                        answers.push(format!("{head:?}"));
+                        responses.push(format!("{head:?}"));
                     }
                 }
             }
@@ -389,10 +389,10 @@ async fn no_ticket_is_ever_logged() {
                 format!("GET /stream?channel=a&ticket={ticket} HTTP/1.1\r\nHost: a\r\nno header\r\n\r\n"),
                 format!("GET /stream?channel=a&ticket={ticket}{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)),
             ] {
-                answers.push(format!("{:?}", hub.send_raw(bytes.as_bytes(), "GET").await));
+                responses.push(format!("{:?}", hub.send_raw(bytes.as_bytes(), "GET").await));
             }
         }
-        answers.push(hub.get("/metrics").await.text());
+        responses.push(hub.get("/metrics").await.text());
         // The whole life of a stream.
         let mut stream = EventStream::open(hub.address, &format!("/stream?channel=a&ticket={}", tickets[0]), &[]).await;
         publish(&hub, "a", "hello").await;
@@ -403,7 +403,7 @@ async fn no_ticket_is_ever_logged() {
         let logged = hub.stderr();
         // Neither the hub nor its dependencies log anything at the trace level.
         assert!(logged.contains("DEBUG") && logged.contains("request refused"), "{logged}");
-        let written = [logged, hub.stdout(), answers.join("\n")].join("\n");
+        let written = [logged, hub.stdout(), responses.join("\n")].join("\n");
         for ticket in &tickets {
             for part in ticket.split('.').skip(1) {
                 assert!(!written.contains(&part[..20]), "{written}");
