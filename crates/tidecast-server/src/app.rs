@@ -11,7 +11,7 @@ use crate::{
     auth::Auth,
     config::{Config, ConfigHandle},
     http::body::BodyMemory,
-    observe::{metrics::Counters, terminal},
+    observe::{metrics::RequestCounters, terminal},
     streams::admission::Admission,
 };
 
@@ -23,7 +23,7 @@ pub(crate) struct App {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Arc<RequestCounters>,
     pub(crate) connections: Arc<ConnectionCounters>,
     pub(crate) bodies: BodyMemory,
     pub(crate) tasks: Arc<Supervisor>,
@@ -33,7 +33,7 @@ pub(crate) struct App {
 impl App {
     /// Builds the state. It must be called within a runtime.
     pub(crate) fn new(config: Config, address: SocketAddr, tasks: Arc<Supervisor>) -> anyhow::Result<Arc<Self>> {
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(RequestCounters::default());
         let broker = config.broker.build().context("failed to start the broker")?;
         let hub = Hub::builder().limits(config.limits.clone()).broker(broker.clone()).build();
         sweep(&hub, &tasks);

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use self::{
     cli::{Document, Invocation},
-    exit::{Exit, exit_code},
+    exit::{CommandExit, exit_code},
 };
 use crate::{
     config::document,
@@ -30,7 +30,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(invocation) => invocation,
         Err(error) => {
             // The parser returns help and version as errors too.
-            let status = if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+            let status = if error.use_stderr() { CommandExit::Usage.into() } else { ExitCode::SUCCESS };
             let _ = error.print();
             return status;
         }
@@ -49,13 +49,13 @@ pub(crate) fn run() -> ExitCode {
                 Document::Reference => document::reference(),
                 Document::Sample => document::sample(),
             };
-            exit_code(print(&document).map(|()| Exit::Done))
+            exit_code(print(&document).map(|()| CommandExit::Done))
         }
     }
 }
 
 /// Runs a client command on one thread, which is enough: it has one connection, or many that mostly wait.
-fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+fn block_on(command: impl Future<Output = anyhow::Result<CommandExit>>) -> anyhow::Result<CommandExit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(command);
     // A thread that still reads standard input is not waited for.

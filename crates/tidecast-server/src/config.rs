@@ -31,8 +31,8 @@ pub(crate) use self::{
     handle::ConfigHandle,
     options::OPTIONS,
     reader::LogFormat,
-    sources::{Setting, Settings, Source},
-    spec::{Kind, OptionSpec, Zero},
+    sources::{Setting, SettingSource, Settings},
+    spec::{OptionSpec, ValueKind, Zero},
 };
 
 /// The configuration of the hub. Requests read the settings that may change while it runs through [`ConfigHandle`]: those

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     config::{AccessConfig, Anonymous, ConfigHandle, Secret},
     http::parameters,
-    observe::metrics::Counters,
+    observe::metrics::RequestCounters,
 };
 
 /// The parameters of a stream's address.
@@ -83,7 +83,7 @@ pub(crate) struct Auth {
 
 impl Auth {
     /// Creates the decision point of a hub that listens on `address`.
-    pub(crate) fn new(config: Arc<ConfigHandle>, address: SocketAddr, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(config: Arc<ConfigHandle>, address: SocketAddr, counters: Arc<RequestCounters>) -> Self {
         Self {
             config,
             host: HostCheck::new(address),

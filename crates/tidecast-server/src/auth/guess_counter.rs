@@ -17,13 +17,13 @@ use crate::limits::{GUESS_ADDRESSES_MAX, GUESS_WINDOW, GUESSES_MAX};
 
 /// Counts wrong keys by client address. See the module.
 pub(super) struct GuessCounter {
-    slots: OnceLock<Box<[Mutex<Option<Slot>>]>>,
+    slots: OnceLock<Box<[Mutex<Option<GuessSlot>>]>>,
     /// Seeded at random, so that a client cannot choose addresses that share a slot.
     hasher: RandomState,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Slot {
+struct GuessSlot {
     address: IpAddr,
     since: Instant,
     count: u32,
@@ -48,7 +48,7 @@ impl GuessCounter {
         let at = self.hasher.hash_one(address) % slots.len() as u64;
         let mut slot = slots[usize::try_from(at).unwrap_or_default()].lock();
         let same = slot.filter(|slot| slot.address == address && now.duration_since(slot.since) < GUESS_WINDOW);
-        let mut counted = same.unwrap_or(Slot { address, since: now, count: 0 });
+        let mut counted = same.unwrap_or(GuessSlot { address, since: now, count: 0 });
         counted.count = counted.count.saturating_add(1);
         *slot = Some(counted);
         if counted.count > GUESSES_MAX { Guesses::TooMany } else { Guesses::Few }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     limits::{DELAYED_REFUSALS_MAX, GUESS_WINDOW, REFUSAL_DELAY},
-    observe::metrics::Counters,
+    observe::metrics::RequestCounters,
 };
 
 /// A request that is refused.
@@ -56,7 +56,7 @@ impl From<Problem> for Refusal {
 
 /// Responds to refused requests, and counts and logs them.
 pub(crate) struct RefusalResponder {
-    counters: Arc<Counters>,
+    counters: Arc<RequestCounters>,
     logged: [LogLimit; RefusalCause::ALL.len()],
     guesses: GuessCounter,
     /// The number of responses that are being delayed.
@@ -66,7 +66,7 @@ pub(crate) struct RefusalResponder {
 }
 
 impl RefusalResponder {
-    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(counters: Arc<RequestCounters>) -> Self {
         Self {
             counters,
             logged: Default::default(),

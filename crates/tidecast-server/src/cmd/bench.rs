@@ -25,7 +25,7 @@ use super::{
         connection::{self, Expect, HubConnection, RequestBody, request},
         problem::HubProblem,
     },
-    exit::{Exit, usage_error},
+    exit::{CommandExit, usage_error},
 };
 use crate::observe::terminal::print;
 
@@ -51,7 +51,7 @@ pub(super) struct BenchArguments {
 /// The end of the help of `bench`.
 pub(super) const AFTER_HELP: &str = "\
     It uses a channel with a random name, whose events it deletes at the end, and one connection per subscriber.\n\n\
-    Exit status: 0 every subscriber received every event once; 1 some did not, or the hub could not be measured; 64 the \
+    CommandExit status: 0 every subscriber received every event once; 1 some did not, or the hub could not be measured; 64 the \
     command line is invalid.";
 
 /// Maximum number of deliveries of a run, because each is kept until the report.
@@ -64,7 +64,7 @@ const CONNECT_AT_ONCE: usize = 50;
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the measurement, and prints the report.
-pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
+pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<CommandExit> {
     let BenchArguments { mut hub, address, subscribers, events, rate } = arguments;
     hub.url = address.unwrap_or(hub.url);
     let deliveries = u64::from(subscribers) * u64::from(events);
@@ -113,7 +113,7 @@ pub(super) async fn run(arguments: BenchArguments) -> anyhow::Result<Exit> {
     published?;
     collected.unwrap_or(Ok(()))?;
     print(&measurements.report(subscribers, publishing).to_string())?;
-    Ok(if measurements.is_clean(subscribers) { Exit::Done } else { Exit::Failed })
+    Ok(if measurements.is_clean(subscribers) { CommandExit::Done } else { CommandExit::Failed })
 }
 
 /// Publishes at the rate. After a slow response it catches up, so that slowness does not lower the rate unseen.

@@ -16,7 +16,7 @@ use super::{
     tail::{self, TailArguments},
     ticket::{self, TicketArguments},
 };
-use crate::config::{Kind, OPTIONS, OptionSpec, Setting, Settings, Source, Zero};
+use crate::config::{OPTIONS, OptionSpec, Setting, SettingSource, Settings, ValueKind, Zero};
 
 /// The variables with our prefix that are not settings of `serve`.
 const OTHER_VARIABLES: &[&str] = &[FILE_VARIABLE, client::VARIABLES[0], client::VARIABLES[1]];
@@ -100,7 +100,7 @@ fn command() -> Command {
         .max_term_width(100)
         .after_help(
             "The default command is `serve`.\n\
-             Exit status: 0 success; 1 failure; 2 the fate of a published event is unknown; 64 the command line or the \
+             CommandExit status: 0 success; 1 failure; 2 the fate of a published event is unknown; 64 the command line or the \
              configuration is invalid.",
         )
         .subcommand(serve_command("serve").about("Run the hub"))
@@ -155,7 +155,7 @@ fn argument(option: &OptionSpec) -> Arg {
     let help = format!("{}{zero} [env: {}] [default: {}]", option.doc, option.variable(), option.shown_default());
     let argument = Arg::new(option.key).long(option.key.replace('_', "-")).help(help);
     match option.kind {
-        Kind::Switch => argument.action(ArgAction::SetTrue),
+        ValueKind::Switch => argument.action(ArgAction::SetTrue),
         kind if kind.is_list() => argument.action(ArgAction::Append).value_name(kind.placeholder()),
         _ => argument.action(ArgAction::Set).value_name(option.kind.placeholder()),
     }
@@ -169,10 +169,10 @@ fn load(matches: &ArgMatches) -> LoadedSettings {
             continue;
         }
         let values = match option.kind {
-            Kind::Switch => vec!["true".to_owned()],
+            ValueKind::Switch => vec!["true".to_owned()],
             _ => matches.get_many::<String>(option.key).unwrap_or_default().cloned().collect(),
         };
-        loaded.settings.add(option, Setting { values, source: Source::Flag(option.flag()) });
+        loaded.settings.add(option, Setting { values, source: SettingSource::Flag(option.flag()) });
     }
     let variables =
         env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

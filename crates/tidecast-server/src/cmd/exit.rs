@@ -9,7 +9,7 @@ const EXIT_USAGE: u8 = 64;
 
 /// The end of a command that did not fail as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exit {
+pub(super) enum CommandExit {
     Done,
     /// A part failed, and the command has named it.
     Failed,
@@ -20,20 +20,20 @@ pub(super) enum Exit {
     Interrupted,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
+impl From<CommandExit> for ExitCode {
+    fn from(exit: CommandExit) -> Self {
         match exit {
-            Exit::Done => Self::SUCCESS,
-            Exit::Failed => Self::FAILURE,
-            Exit::Unknown => Self::from(2),
-            Exit::Usage => Self::from(EXIT_USAGE),
-            Exit::Interrupted => Self::from(130),
+            CommandExit::Done => Self::SUCCESS,
+            CommandExit::Failed => Self::FAILURE,
+            CommandExit::Unknown => Self::from(2),
+            CommandExit::Usage => Self::from(EXIT_USAGE),
+            CommandExit::Interrupted => Self::from(130),
         }
     }
 }
 
 /// Returns the exit status of a command, and prints its error.
-pub(super) fn exit_code(result: anyhow::Result<Exit>) -> ExitCode {
+pub(super) fn exit_code(result: anyhow::Result<CommandExit>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -44,7 +44,7 @@ pub(super) fn exit_code(result: anyhow::Result<Exit>) -> ExitCode {
 }
 
 /// Prints an error in the command line that the parser could not detect.
-pub(super) fn usage_error(error: impl std::fmt::Display) -> anyhow::Result<Exit> {
+pub(super) fn usage_error(error: impl std::fmt::Display) -> anyhow::Result<CommandExit> {
     print_error(format_args!("error: {error}"));
-    Ok(Exit::Usage)
+    Ok(CommandExit::Usage)
 }

@@ -20,13 +20,13 @@ use tokio::sync::mpsc;
 
 use self::{
     counts::LineCounts,
-    delivery::{Delivery, Stopped},
+    delivery::{BatchDelivery, Stopped},
     entry::{BatchEntry, EventTemplate},
-    progress::Progress,
+    progress::ProgressLine,
 };
 use super::{
     client::HubArguments,
-    exit::{Exit, usage_error},
+    exit::{CommandExit, usage_error},
 };
 use crate::{config::units::parse_duration, observe::terminal::print_error};
 
@@ -65,11 +65,11 @@ pub(super) struct PublishArguments {
 /// The end of the help of `publish`.
 pub(super) const AFTER_HELP: &str = "\
     A byte order mark at the beginning of standard input is skipped.\n\n\
-    Exit status: 0 everything was published; 1 some lines were not, and are named; 2 the fate of some lines is unknown, \
+    CommandExit status: 0 everything was published; 1 some lines were not, and are named; 2 the fate of some lines is unknown, \
     because the hub failed while it had them, and they are named; 64 the command line is invalid; 130 interrupted.";
 
 /// Publishes the event, or the lines of standard input.
-pub(super) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit> {
+pub(super) async fn run(mut arguments: PublishArguments) -> anyhow::Result<CommandExit> {
     if let Err(error) = arguments.hub.check() {
         return usage_error(error);
     }
@@ -92,8 +92,8 @@ pub(super) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit>
         return usage_error(error);
     }
 
-    let mut delivery = Delivery::new(arguments.hub, arguments.give_up_after);
-    let mut progress = Progress::new(lines);
+    let mut delivery = BatchDelivery::new(arguments.hub, arguments.give_up_after);
+    let mut progress = ProgressLine::new(lines);
     // An interrupt from here on ends with the counts.
     let interrupted = async { drop(tokio::signal::ctrl_c().await) };
     let stopped = tokio::select! {
@@ -119,9 +119,9 @@ pub(super) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Exit>
 }
 
 async fn publish_all(
-    delivery: &mut Delivery,
-    batches: &mut mpsc::Receiver<input::Batch>,
-    progress: &mut Progress,
+    delivery: &mut BatchDelivery,
+    batches: &mut mpsc::Receiver<input::LineBatch>,
+    progress: &mut ProgressLine,
 ) -> anyhow::Result<Option<Stopped>> {
     while let Some(batch) = batches.recv().await {
         delivery.counts.read += batch.lines;
@@ -142,7 +142,7 @@ async fn publish_all(
 }
 
 /// Prints the counts, and returns the exit status that they mean.
-fn finish(counts: &LineCounts, lines: bool, stopped: Option<&Stopped>) -> anyhow::Result<Exit> {
+fn finish(counts: &LineCounts, lines: bool, stopped: Option<&Stopped>) -> anyhow::Result<CommandExit> {
     if let Some(unknown) = counts.unknown_lines() {
         let what = if lines { unknown } else { "the event".to_owned() };
         print_error(format_args!(
@@ -154,11 +154,11 @@ fn finish(counts: &LineCounts, lines: bool, stopped: Option<&Stopped>) -> anyhow
         writeln!(stdout(), "{counts}").or_else(unless_reader_has_gone)?;
     }
     Ok(match stopped {
-        _ if counts.unknown() > 0 => Exit::Unknown,
-        Some(Stopped::Interrupted) => Exit::Interrupted,
-        Some(_) => Exit::Failed,
-        None if counts.rejected > 0 => Exit::Failed,
-        None => Exit::Done,
+        _ if counts.unknown() > 0 => CommandExit::Unknown,
+        Some(Stopped::Interrupted) => CommandExit::Interrupted,
+        Some(_) => CommandExit::Failed,
+        None if counts.rejected > 0 => CommandExit::Failed,
+        None => CommandExit::Done,
     })
 }
 

@@ -12,7 +12,7 @@ use tidecast_serve::{Server, Supervisor};
 
 use super::{
     cli::LoadedSettings,
-    exit::{Exit, exit_code},
+    exit::{CommandExit, exit_code},
 };
 use crate::{
     app::App,
@@ -63,7 +63,7 @@ fn with_config(
     match Config::from_settings(&settings) {
         Ok(config) if errors.is_empty() => {
             warnings.extend(config.warnings());
-            return exit_code(command(config, &settings, &warnings).map(|()| Exit::Done));
+            return exit_code(command(config, &settings, &warnings).map(|()| CommandExit::Done));
         }
         Ok(_) => {}
         Err(more) => errors.extend(more),
@@ -72,7 +72,7 @@ fn with_config(
         print_warnings(&warnings);
         errors.into_iter().for_each(|error| print_error(format_args!("error: {error}")));
     });
-    Exit::Usage.into()
+    CommandExit::Usage.into()
 }
 
 fn print_warnings(warnings: &[String]) {

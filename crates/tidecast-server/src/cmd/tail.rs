@@ -19,8 +19,8 @@ use tokio::time::sleep;
 
 use self::{follow::Follower, print::Printer};
 use super::{
-    client::{HubArguments, backoff::Backoff},
-    exit::{Exit, usage_error},
+    client::{HubArguments, backoff::ClientBackoff},
+    exit::{CommandExit, usage_error},
     style::{Emphasis, Style, sanitize},
 };
 use crate::observe::terminal::print_error;
@@ -45,7 +45,7 @@ pub(super) struct TailArguments {
 pub(super) const AFTER_HELP: &str = "\
     After a lost connection it reconnects and resumes. If events can no longer be had, it prints an event of type \
     stream-reset.\n\n\
-    Exit status: 0 the reader of its output has gone; 1 the first connection failed, or the hub refused; 64 the command \
+    CommandExit status: 0 the reader of its output has gone; 1 the first connection failed, or the hub refused; 64 the command \
     line is invalid. Ctrl-C ends it as any program (130 in a shell).";
 
 /// Maximum delay before a reconnect.
@@ -63,7 +63,7 @@ enum StreamEnd {
 }
 
 /// Follows the channels until the reader of the output has gone.
-pub(super) async fn run(mut arguments: TailArguments) -> anyhow::Result<Exit> {
+pub(super) async fn run(mut arguments: TailArguments) -> anyhow::Result<CommandExit> {
     if let Err(error) = arguments.hub.check() {
         return usage_error(error);
     }
@@ -88,11 +88,11 @@ pub(super) async fn run(mut arguments: TailArguments) -> anyhow::Result<Exit> {
     tokio::select! {
         exit = follow(follower, &mut printer) => exit,
         // So `tail | head -1` ends after the first event, not after the second.
-        () = stdout::output_closed() => Ok(Exit::Done),
+        () = stdout::output_closed() => Ok(CommandExit::Done),
     }
 }
 
-async fn follow(mut follower: Follower, printer: &mut Printer) -> anyhow::Result<Exit> {
+async fn follow(mut follower: Follower, printer: &mut Printer) -> anyhow::Result<CommandExit> {
     let style = Style::of(&stderr());
     let mut backoff = None;
     loop {
@@ -102,14 +102,14 @@ async fn follow(mut follower: Follower, printer: &mut Printer) -> anyhow::Result
             backoff = None;
         }
         let why = match end.context("failed to write")? {
-            StreamEnd::OutputClosed => return Ok(Exit::Done),
+            StreamEnd::OutputClosed => return Ok(CommandExit::Done),
             StreamEnd::Rejected(why) => anyhow::bail!(why),
             // The address is probably wrong, so fail at once.
             StreamEnd::Lost(why) if !follower.was_ever_connected() => anyhow::bail!(why),
             StreamEnd::Lost(why) => why,
         };
         let first = follower.retry();
-        let delay = backoff.get_or_insert_with(|| Backoff::new(first, DELAY_MAX.max(first))).next_delay();
+        let delay = backoff.get_or_insert_with(|| ClientBackoff::new(first, DELAY_MAX.max(first))).next_delay();
         let notice = format!("-- {}; connecting again in {:.1} s", sanitize(&why), delay.as_secs_f64());
         print_error(style.paint(Emphasis::Notice, notice));
         sleep(delay).await;

@@ -12,7 +12,7 @@ use tidecast::{Channel, limits::SUBSCRIPTION_CHANNELS_MAX};
 
 use super::{
     client::{KEY_VARIABLE, key_from_old_variable},
-    exit::{Exit, usage_error},
+    exit::{CommandExit, usage_error},
 };
 use crate::{auth::ticket::TicketKey, config::units::parse_duration, limits::TICKET_SECRET_BYTES_MIN};
 
@@ -49,7 +49,7 @@ pub(super) const AFTER_HELP: &str = "\
     and such a stream may last longer. To revoke all tickets, change the key.";
 
 /// Signs a ticket and prints it.
-pub(super) fn run(arguments: &TicketArguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &TicketArguments) -> anyhow::Result<CommandExit> {
     let given = [&arguments.ticket_key, &arguments.publish_key].into_iter().flatten().find(|key| !key.is_empty());
     let Some(key) = given.cloned().or_else(key_from_old_variable) else {
         return usage_error(
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &TicketArguments) -> anyhow::Result<Exit> {
         },
     };
     writeln!(stdout(), "{output}").context("failed to print")?;
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 fn address(hub: &Uri, channels: &[Channel], ticket: &str) -> Option<String> {

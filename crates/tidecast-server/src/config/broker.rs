@@ -10,7 +10,7 @@ use tidecast_redis::{PlainFormat, RedisBroker, RedisConfig, RedisStats};
 
 use super::{
     reader::{SettingReader, parse_count, parse_switch},
-    spec::{Kind, OptionSpec},
+    spec::{OptionSpec, ValueKind},
     units::parse_duration,
 };
 
@@ -88,8 +88,8 @@ impl fmt::Display for BrokerConfig {
 /// Returns the form in which a value may be shown, if it has a secret.
 pub(super) fn masked(option: &OptionSpec, value: &str) -> Option<String> {
     match option.kind {
-        Kind::Secret => Some("(masked)".to_owned()),
-        Kind::Redis => match RedisConfig::from_url(value) {
+        ValueKind::Secret => Some("(masked)".to_owned()),
+        ValueKind::Redis => match RedisConfig::from_url(value) {
             Ok(redis) => Some(redis.to_string()).filter(|shown| shown.contains("***")),
             Err(_) => Some("(masked)".to_owned()),
         },

@@ -4,7 +4,7 @@ use super::{
     Config, Settings,
     broker::masked,
     options::OPTIONS,
-    spec::{Kind, OptionSpec, Zero},
+    spec::{OptionSpec, ValueKind, Zero},
 };
 
 /// Returns the reference page, `docs/configuration.md`.
@@ -32,7 +32,7 @@ pub(crate) fn reference() -> String {
         page += &format!("\n## `{}`\n\n{}.\n\n", option.key, option.doc);
         page += &format!("- flag `{}`, variable `{}`\n", option.flag(), option.variable());
         page += &format!("- default: {}\n", shown_default(option));
-        let more = if option.kind == Kind::Redis { "; see [URLs](redis.md#urls)" } else { "" };
+        let more = if option.kind == ValueKind::Redis { "; see [URLs](redis.md#urls)" } else { "" };
         page += &format!("- written as: {}{more}\n", option.kind.written());
         if let Some(key) = option.kind.table_key() {
             page +=
@@ -100,11 +100,11 @@ fn shown_default(option: &OptionSpec) -> String {
     if option.default.is_empty() { option.shown_default().to_owned() } else { format!("`{}`", option.default) }
 }
 
-fn toml_value(kind: Kind, values: &[String]) -> String {
+fn toml_value(kind: ValueKind, values: &[String]) -> String {
     let quoted = |text: &String| toml::Value::String(text.clone()).to_string();
     let first = values.first().cloned().unwrap_or_default();
     match kind {
-        Kind::Switch | Kind::Count | Kind::Truth => first,
+        ValueKind::Switch | ValueKind::Count | ValueKind::Truth => first,
         kind if kind.is_list() => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
         _ => quoted(&first),
     }

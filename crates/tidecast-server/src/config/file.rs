@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{
     options::{OPTIONS, find},
-    sources::{Setting, Settings, Source},
-    spec::{Kind, OptionSpec},
+    sources::{Setting, SettingSource, Settings},
+    spec::{OptionSpec, ValueKind},
 };
 use crate::http::body::BYTE_ORDER_MARK;
 
@@ -21,7 +21,7 @@ impl Settings {
         let mut errors = Vec::new();
         for (key, value) in table {
             let line = text.lines().position(|line| is_line_of(line, &key)).map(|line| line + 1);
-            let source = Source::File { key: key.clone(), file: file.clone(), line };
+            let source = SettingSource::File { key: key.clone(), file: file.clone(), line };
             let Some(option) = find(&key) else {
                 let why = match value {
                     toml::Value::Table(_) => {
@@ -35,7 +35,7 @@ impl Settings {
             let read = match (option.kind.table_key(), &value) {
                 (Some(table_key), toml::Value::Array(tables)) if tables.iter().any(toml::Value::is_table) => {
                     let lines = lines_of_tables(text, &key);
-                    let source = Source::Tables { key, file: file.clone(), lines };
+                    let source = SettingSource::Tables { key, file: file.clone(), lines };
                     read_tables(tables, table_key, source)
                 }
                 _ => match texts(option.kind, &value) {
@@ -53,7 +53,7 @@ impl Settings {
 }
 
 /// Reads the values of a list from repeated tables, each of which has one key.
-fn read_tables(tables: &[toml::Value], table_key: &'static str, source: Source) -> Result<Setting, Vec<String>> {
+fn read_tables(tables: &[toml::Value], table_key: &'static str, source: SettingSource) -> Result<Setting, Vec<String>> {
     let mut values = Vec::with_capacity(tables.len());
     let mut errors = Vec::new();
     for (index, value) in tables.iter().enumerate() {
@@ -100,14 +100,16 @@ fn lines_of_tables(text: &str, key: &str) -> Vec<usize> {
 }
 
 /// Returns a file's value as text; `None` if it has not the shape that the option takes.
-fn texts(kind: Kind, value: &toml::Value) -> Option<Vec<String>> {
+fn texts(kind: ValueKind, value: &toml::Value) -> Option<Vec<String>> {
     match (kind, value) {
-        (Kind::Switch | Kind::Truth, toml::Value::Boolean(on)) => Some(vec![on.to_string()]),
-        (Kind::Count | Kind::Size | Kind::Time, toml::Value::Integer(number)) => Some(vec![number.to_string()]),
+        (ValueKind::Switch | ValueKind::Truth, toml::Value::Boolean(on)) => Some(vec![on.to_string()]),
+        (ValueKind::Count | ValueKind::Size | ValueKind::Time, toml::Value::Integer(number)) => {
+            Some(vec![number.to_string()])
+        }
         (kind, toml::Value::Array(values)) if kind.is_list() => {
             values.iter().map(|value| value.as_str().map(str::to_owned)).collect()
         }
-        (Kind::Count | Kind::Switch | Kind::Truth, _) => None,
+        (ValueKind::Count | ValueKind::Switch | ValueKind::Truth, _) => None,
         (_, toml::Value::String(text)) => Some(vec![text.clone()]),
         _ => None,
     }

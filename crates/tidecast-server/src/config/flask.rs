@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     options::find,
-    sources::{Setting, Settings, Source},
+    sources::{Setting, SettingSource, Settings},
 };
 
 const URLS: [&str; 2] = ["SSE_REDIS_URL", "REDIS_URL"];
@@ -25,7 +25,7 @@ impl Settings {
         let option = find("redis").expect("it is declared");
         let whole = URLS.into_iter().find_map(|name| Some((variable(name)?, name.to_owned())));
         if let Some((url, name)) = whole.or_else(|| from_parts(variable)) {
-            self.add(option, Setting { values: vec![url], source: Source::Variable(name) });
+            self.add(option, Setting { values: vec![url], source: SettingSource::Variable(name) });
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     file::nearest,
     options::find,
     sources::Settings,
-    spec::{Kind, Zero},
+    spec::{ValueKind, Zero},
     units::{parse_bytes, parse_duration},
 };
 use crate::auth::pattern::Pattern;
@@ -97,7 +97,7 @@ fn is_zero(text: &str) -> bool {
 pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     let address = local.as_deref().unwrap_or(text).parse();
-    address.map_err(|_| format!("{text:?} is not an address: write {}", Kind::Address.written()))
+    address.map_err(|_| format!("{text:?} is not an address: write {}", ValueKind::Address.written()))
 }
 
 /// Parses a key, which must pass through a header unchanged. The error does not show it.

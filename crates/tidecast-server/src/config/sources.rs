@@ -16,12 +16,12 @@ pub(crate) struct Settings(BTreeMap<&'static str, Setting>);
 pub(crate) struct Setting {
     /// One value; several for a list.
     pub(crate) values: Vec<String>,
-    pub(crate) source: Source,
+    pub(crate) source: SettingSource,
 }
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum SettingSource {
     Flag(String),
     Variable(String),
     File {
@@ -37,7 +37,7 @@ pub(crate) enum Source {
     },
 }
 
-impl Source {
+impl SettingSource {
     /// Returns the source of one of a list's values.
     pub(super) fn of_value(&self, index: usize) -> String {
         match self {
@@ -50,7 +50,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) | Self::Variable(name) => f.write_str(name),
@@ -103,7 +103,7 @@ impl Settings {
             } else {
                 vec![value]
             };
-            self.add(option, Setting { values, source: Source::Variable(name) });
+            self.add(option, Setting { values, source: SettingSource::Variable(name) });
         }
         unknown
     }
@@ -114,7 +114,8 @@ impl Settings {
         let mut settings = Self::default();
         for (key, value) in flags {
             let option = OPTIONS.iter().find(|option| option.key == *key).expect("a known key");
-            settings.add(option, Setting { values: vec![(*value).to_owned()], source: Source::Flag(option.flag()) });
+            settings
+                .add(option, Setting { values: vec![(*value).to_owned()], source: SettingSource::Flag(option.flag()) });
         }
         settings
     }

@@ -5,7 +5,7 @@
 pub(crate) struct OptionSpec {
     /// The key in a file. The flag has hyphens for its underscores, the variable is `TIDECAST_` and the key in capitals.
     pub(crate) key: &'static str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ValueKind,
     /// The default as it would be written; empty if there is none, or it depends on something.
     pub(crate) default: &'static str,
     /// A description of a default that depends on something.
@@ -17,7 +17,7 @@ pub(crate) struct OptionSpec {
 
 /// The form of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     Address,
     Secret,
     /// A switch that is off by default; its flag takes no value.
@@ -51,7 +51,7 @@ pub(crate) enum Zero {
 }
 
 impl OptionSpec {
-    pub(super) const fn new(key: &'static str, kind: Kind, doc: &'static str) -> Self {
+    pub(super) const fn new(key: &'static str, kind: ValueKind, doc: &'static str) -> Self {
         Self { key, kind, default: "", default_note: "", zero: Zero::Plain, doc }
     }
 
@@ -91,7 +91,7 @@ impl OptionSpec {
     }
 }
 
-impl Kind {
+impl ValueKind {
     /// Returns whether an option takes several values.
     pub(crate) fn is_list(self) -> bool {
         self.table_key().is_some()

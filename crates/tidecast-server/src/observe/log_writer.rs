@@ -28,12 +28,12 @@ use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 /// A handle on the queue, which can be cloned.
 #[derive(Debug, Clone)]
 pub(crate) struct LogWriter {
-    queue: SyncSender<Message>,
+    queue: SyncSender<LogMessage>,
     dropped: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
-enum Message {
+enum LogMessage {
     Line(Vec<u8>),
     /// Signals when all lines before it are written.
     Flush(SyncSender<()>),
@@ -60,7 +60,7 @@ impl LogWriter {
     pub(crate) fn flush(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let (done, finished) = sync_channel(1);
-        let mut message = Message::Flush(done);
+        let mut message = LogMessage::Flush(done);
         while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
             if Instant::now() >= deadline {
                 return;
@@ -76,7 +76,7 @@ impl LogWriter {
             Some((beginning, rest)) if !rest.is_empty() => [beginning, b"...\n"].concat(),
             _ => line.to_vec(),
         };
-        if self.queue.try_send(Message::Line(line)).is_err() {
+        if self.queue.try_send(LogMessage::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -104,20 +104,20 @@ impl<'a> MakeWriter<'a> for LogWriter {
 
 /// Writes lines until every handle is dropped.
 fn write_all(
-    lines: &Receiver<Message>,
+    lines: &Receiver<LogMessage>,
     to: BorrowedFd<'_>,
     dropped: &AtomicU64,
     task: &SupervisedTask,
 ) -> ControlFlow<()> {
     for message in lines {
         match message {
-            Message::Line(line) => {
+            LogMessage::Line(line) => {
                 task.fault_point();
                 if write(to, &line).is_err() {
                     dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Message::Flush(done) => {
+            LogMessage::Flush(done) => {
                 let _ = done.try_send(());
             }
         }

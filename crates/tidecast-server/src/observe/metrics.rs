@@ -39,7 +39,7 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// Counters of refused requests and streams.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct RequestCounters {
     stream_rejections: [AtomicU64; 3],
     refusals: [AtomicU64; RefusalCause::ALL.len()],
 }
@@ -55,7 +55,7 @@ pub(crate) enum StreamRejection {
     Ending,
 }
 
-impl Counters {
+impl RequestCounters {
     pub(crate) fn count_stream_rejection(&self, why: StreamRejection) {
         self.stream_rejections[why as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -77,7 +77,7 @@ pub(crate) struct Scrape {
     pub(crate) streams: u64,
     pub(crate) tasks_restarted: u64,
     pub(crate) log_lines_dropped: u64,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Arc<RequestCounters>,
     pub(crate) connections: Arc<ConnectionCounters>,
 }
 

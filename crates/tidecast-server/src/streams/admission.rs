@@ -23,7 +23,7 @@ use crate::{
     config::ConfigHandle,
     observe::{
         access_log::OpenStream,
-        metrics::{Counters, StreamRejection},
+        metrics::{RequestCounters, StreamRejection},
     },
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Admission {
     open: Mutex<OpenStreams>,
     /// Streams are rejected while it is closing.
     hub: Hub,
-    counters: Arc<Counters>,
+    counters: Arc<RequestCounters>,
     full_logged: LogLimit,
 }
 
@@ -64,7 +64,7 @@ struct AdmittedStream {
 }
 
 impl Admission {
-    pub(crate) fn new(config: Arc<ConfigHandle>, hub: Hub, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(config: Arc<ConfigHandle>, hub: Hub, counters: Arc<RequestCounters>) -> Self {
         Self { config, open: Mutex::default(), hub, counters, full_logged: LogLimit::default() }
     }
 

@@ -1,6 +1,6 @@
 //! A subscriber that times each delivery.
 
-use std::time::Instant;
+use std::{ops::ControlFlow, time::Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::cmd::client::{
 };
 
 /// A stream that is open.
-pub(super) struct Subscriber {
+pub(super) struct BenchSubscriber {
     /// Kept open for as long as the stream.
     _connection: HubConnection,
     body: Incoming,
@@ -32,22 +32,23 @@ pub(super) struct Received {
 }
 
 /// Opens a stream, and waits for its first block. No event is missed after it.
-pub(super) async fn open(hub: HubArguments, channel: String) -> anyhow::Result<Subscriber> {
+pub(super) async fn open(hub: HubArguments, channel: String) -> anyhow::Result<BenchSubscriber> {
     let mut connection = HubConnection::open(&hub).await?;
     let request = request(&hub, Method::GET, &format!("/stream?channel={channel}"), RequestBody::new(Bytes::new()));
     let response = connection.begin(request).await.context("failed to follow")?;
     anyhow::ensure!(response.status() == StatusCode::OK, "failed to follow: answered {}", response.status());
-    let mut subscriber = Subscriber { _connection: connection, body: response.into_body(), decoder: Decoder::new() };
+    let mut subscriber =
+        BenchSubscriber { _connection: connection, body: response.into_body(), decoder: Decoder::new() };
     while subscriber.decoder.resume_id().is_empty() {
         anyhow::ensure!(
-            subscriber.read(|_| {}).await?,
+            subscriber.read(|_| {}).await?.is_continue(),
             "the hub ended a stream at once: is its limit on streams lower than the number of subscribers?"
         );
     }
     Ok(subscriber)
 }
 
-impl Subscriber {
+impl BenchSubscriber {
     /// Receives until every event has arrived, or the stream is lost.
     pub(super) async fn receive(mut self, begun: Instant, events: u32) -> Received {
         let mut received = Received { times: vec![0; events as usize], micros: Vec::with_capacity(events as usize) };
@@ -65,19 +66,19 @@ impl Subscriber {
                 let micros = begun.elapsed().as_nanos().saturating_sub(sent) / 1_000;
                 received.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
             });
-            if !read.await.unwrap_or(false) {
+            if !read.await.is_ok_and(|read| read.is_continue()) {
                 break;
             }
         }
         received
     }
 
-    /// Reads one frame. Returns whether the stream goes on.
-    async fn read(&mut self, on_item: impl FnMut(Item)) -> anyhow::Result<bool> {
-        let Some(frame) = self.body.frame().await else { return Ok(false) };
+    /// Reads one frame, unless the stream has ended.
+    async fn read(&mut self, on_item: impl FnMut(Item)) -> anyhow::Result<ControlFlow<()>> {
+        let Some(frame) = self.body.frame().await else { return Ok(ControlFlow::Break(())) };
         if let Ok(bytes) = frame?.into_data() {
             self.decoder.feed(&bytes, on_item)?;
         }
-        Ok(true)
+        Ok(ControlFlow::Continue(()))
     }
 }

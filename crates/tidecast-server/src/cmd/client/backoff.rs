@@ -4,13 +4,13 @@ use std::time::Duration;
 
 /// Exponential backoff with jitter.
 #[derive(Debug, Clone)]
-pub(crate) struct Backoff {
+pub(crate) struct ClientBackoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
-impl Backoff {
+impl ClientBackoff {
     /// Creates a backoff that begins at `first` and doubles up to `longest`.
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn delays_grow_to_the_longest_and_begin_again() {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
+        let mut backoff = ClientBackoff::new(Duration::from_millis(100), Duration::from_millis(350));
         for most in [100, 200, 350, 350] {
             let delay = backoff.next_delay();
             assert!(delay <= Duration::from_millis(most) && delay >= Duration::from_millis(most / 2), "{delay:?}");

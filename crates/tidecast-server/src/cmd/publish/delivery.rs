@@ -18,7 +18,7 @@ use super::{
 };
 use crate::cmd::client::{
     HubArguments,
-    backoff::Backoff,
+    backoff::ClientBackoff,
     connection::{ConnectionLost, Expect, HubConnection, publish},
 };
 
@@ -46,7 +46,7 @@ impl fmt::Display for Stopped {
 
 /// Delivers batches to a hub.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(super) struct BatchDelivery {
     hub: HubArguments,
     give_up_after: Duration,
     connection: Option<HubConnection>,
@@ -61,7 +61,7 @@ pub(super) struct Delivery {
     pub(super) counts: LineCounts,
 }
 
-impl Delivery {
+impl BatchDelivery {
     pub(super) fn new(hub: HubArguments, give_up_after: Duration) -> Self {
         Self {
             hub,
@@ -82,7 +82,7 @@ impl Delivery {
 
     /// Delivers the batch.
     pub(super) async fn deliver(&mut self) -> Result<(), Stopped> {
-        let mut backoff = Backoff::new(DELAYS.0, DELAYS.1);
+        let mut backoff = ClientBackoff::new(DELAYS.0, DELAYS.1);
         let mut give_up_at = None;
         while !self.entries.is_empty() {
             let Some(obstacle) = self.attempt().await? else {

@@ -35,7 +35,7 @@ pub(super) struct BatchEntry {
 /// An event in the form that `POST /publish` takes, where unknown and repeated names are errors too.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Members<'a> {
+struct EventMembers<'a> {
     #[serde(borrow, default)]
     channel: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -66,7 +66,7 @@ impl EventTemplate {
     pub(super) fn entry(&self, line: u64, text: &str) -> Result<BatchEntry, String> {
         check_size(text.len())?;
         let data = serde_json::value::to_raw_value(text).map_err(|error| error.to_string())?;
-        let members = Members {
+        let members = EventMembers {
             channel: Some(Cow::Borrowed(&self.channel)),
             data: &data,
             event_type: self.event_type.as_deref().map(Cow::Borrowed),
@@ -80,7 +80,7 @@ impl EventTemplate {
 
     /// Makes an entry of an event in JSON.
     pub(super) fn entry_of_json(&self, line: u64, text: &str) -> Result<BatchEntry, String> {
-        let mut members: Members<'_> = serde_json::from_str(text).map_err(|error| {
+        let mut members: EventMembers<'_> = serde_json::from_str(text).map_err(|error| {
             // The error counts lines within the text, which has one.
             let error = error.to_string();
             let what = error.split(" at line ").next().unwrap_or_default();
@@ -99,7 +99,7 @@ impl EventTemplate {
         self.finish(line, members)
     }
 
-    fn finish(&self, line: u64, mut members: Members<'_>) -> Result<BatchEntry, String> {
+    fn finish(&self, line: u64, mut members: EventMembers<'_>) -> Result<BatchEntry, String> {
         let key = members.idempotency_key.take().unwrap_or_else(|| Cow::Owned(self.key_of(line)));
         let checked = Channel::new(members.channel.as_deref().unwrap_or_default())
             .and_then(|_| members.event_type.as_deref().map(EventType::new).transpose())

@@ -27,7 +27,7 @@ const AHEAD: usize = 4;
 
 /// Lines that are published together.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct LineBatch {
     pub(super) entries: Vec<BatchEntry>,
     pub(super) rejected: Vec<Rejected>,
     /// Number of lines, rejected ones included.
@@ -46,10 +46,10 @@ pub(super) struct Rejected {
 }
 
 /// Starts to read standard input.
-pub(super) fn read(template: EventTemplate, ndjson: bool) -> mpsc::Receiver<Batch> {
+pub(super) fn read(template: EventTemplate, ndjson: bool) -> mpsc::Receiver<LineBatch> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     thread::spawn(move || {
-        let mut lines = Lines {
+        let mut lines = LineReader {
             reader: BufReader::with_capacity(READ_BYTES, io::stdin().lock()),
             template,
             ndjson,
@@ -66,7 +66,7 @@ pub(super) fn read(template: EventTemplate, ndjson: bool) -> mpsc::Receiver<Batc
     receiver
 }
 
-struct Lines<R> {
+struct LineReader<R> {
     reader: BufReader<R>,
     template: EventTemplate,
     ndjson: bool,
@@ -75,10 +75,10 @@ struct Lines<R> {
     held: Option<BatchEntry>,
 }
 
-impl<R: Read> Lines<R> {
+impl<R: Read> LineReader<R> {
     /// Returns the next batch; `None` at the end.
-    fn next(&mut self) -> Option<Batch> {
-        let mut batch = Batch::default();
+    fn next(&mut self) -> Option<LineBatch> {
+        let mut batch = LineBatch::default();
         let mut json_bytes = 0;
         if let Some(entry) = self.held.take() {
             json_bytes += entry.json.len();
@@ -169,12 +169,12 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
 mod tests {
     use super::*;
 
-    fn batches(text: &[u8], ndjson: bool) -> Vec<Batch> {
+    fn batches(text: &[u8], ndjson: bool) -> Vec<LineBatch> {
         let key = "run".to_owned();
         let template =
             EventTemplate { channel: "a".to_owned(), event_type: None, id: None, retry: None, key, numbered: true };
         let mut lines =
-            Lines { reader: BufReader::with_capacity(READ_BYTES, text), template, ndjson, number: 0, held: None };
+            LineReader { reader: BufReader::with_capacity(READ_BYTES, text), template, ndjson, number: 0, held: None };
         std::iter::from_fn(|| lines.next()).collect()
     }
 

@@ -15,7 +15,7 @@ const WIDTH: u64 = 30;
 
 /// The progress line.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct ProgressLine {
     shown: bool,
     begun: Instant,
     written: Option<Instant>,
@@ -24,7 +24,7 @@ pub(super) struct Progress {
     of_bytes: Option<u64>,
 }
 
-impl Progress {
+impl ProgressLine {
     pub(super) fn new(wanted: bool) -> Self {
         let shown = wanted && io::stderr().is_terminal();
         let of_bytes = if shown { input_bytes() } else { None };

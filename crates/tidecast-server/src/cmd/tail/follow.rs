@@ -125,7 +125,7 @@ impl Follower {
             for item in items.drain(..) {
                 match item {
                     Item::Message(message) => {
-                        printer.message(self.channel_finder.find(&self.last_event_id, &message), &message)?
+                        printer.message(self.channel_finder.find(&self.last_event_id, &message), &message)?;
                     }
                     Item::Retry(retry) => self.retry = retry,
                     _ => {}

@@ -77,7 +77,7 @@ impl EarlyProtocol for PublishProtocol {
             }
             if activity.poll_evicted(context) {
                 if !connection.has_unread_request() {
-                    return Poll::Ready(Exit::Closed);
+                    return Poll::Ready(ConnectionExit::Closed);
                 }
                 // The runtime has not reported the request yet; it is read when it does.
                 activity.set_busy();
@@ -89,17 +89,17 @@ impl EarlyProtocol for PublishProtocol {
             }
             // hyper lets a request that has begun come to its end.
             if !connection.unread.is_empty() {
-                return Poll::Ready(Exit::HandOver);
+                return Poll::Ready(ConnectionExit::HandOver);
             }
             // A client that has just connected would take a close for a failure, and a proxy for a 502.
             if !connection.has_published {
                 ready!(grace.poll(context, Some(connection.idle_since + FIRST_REQUEST_GRACE)));
             }
-            Poll::Ready(Exit::Closed)
+            Poll::Ready(ConnectionExit::Closed)
         });
         match exit.await {
-            Exit::Closed => None,
-            Exit::HandOver => {
+            ConnectionExit::Closed => None,
+            ConnectionExit::HandOver => {
                 let PublishConnection { socket, unread, begun_at, .. } = connection;
                 Some(ReadAhead { socket, unread: unread.into(), begun_at })
             }
@@ -108,7 +108,7 @@ impl EarlyProtocol for PublishProtocol {
 }
 
 /// How a connection leaves the fast path.
-enum Exit {
+enum ConnectionExit {
     /// The client has gone, or was idle for too long.
     Closed,
     /// The unread bytes are for hyper.
@@ -162,14 +162,14 @@ impl<'a> PublishConnection<'a> {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exit> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ConnectionExit> {
         loop {
             // Responses first: the hub reads no more from a client that does not read.
             if ready!(self.poll_write(context)).is_err() {
-                return Poll::Ready(Exit::Closed);
+                return Poll::Ready(ConnectionExit::Closed);
             }
             if self.hands_over {
-                return Poll::Ready(Exit::HandOver);
+                return Poll::Ready(ConnectionExit::HandOver);
             }
             let mut buffer = READ_BUFFER.take();
             buffer.resize(REQUEST_BYTES_MAX, 0);
@@ -199,20 +199,20 @@ impl<'a> PublishConnection<'a> {
     }
 
     /// Reads available bytes, and answers the requests in them.
-    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<Exit>> {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Option<ConnectionExit>> {
         let before = self.unread.len();
         buffer[..before].copy_from_slice(&self.unread);
         let mut buffer = ReadBuf::new(buffer);
         buffer.set_filled(before);
         match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
             Poll::Pending => return self.poll_overdue(context).map(Some),
-            Poll::Ready(Err(_)) => return Poll::Ready(Some(Exit::Closed)),
+            Poll::Ready(Err(_)) => return Poll::Ready(Some(ConnectionExit::Closed)),
             Poll::Ready(Ok(())) => {}
         }
         let bytes = buffer.filled();
         if bytes.len() == before {
             // The client has closed its side, perhaps within a request.
-            return Poll::Ready(Some(if before == 0 { Exit::Closed } else { Exit::HandOver }));
+            return Poll::Ready(Some(if before == 0 { ConnectionExit::Closed } else { ConnectionExit::HandOver }));
         }
         self.info.activity.set_busy();
         self.answer_all(bytes);
@@ -290,7 +290,7 @@ impl<'a> PublishConnection<'a> {
 
     /// Waits until the connection is idle for too long, or the request that has begun is overdue. After a hand-over hyper
     /// counts from the same moment.
-    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Exit> {
+    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<ConnectionExit> {
         let due = {
             let config = self.app.config.read();
             match self.begun_at {
@@ -299,7 +299,7 @@ impl<'a> PublishConnection<'a> {
                 None => self.idle_since.checked_add(config.header_timeout),
             }
         };
-        let exit = if self.unread.is_empty() { Exit::Closed } else { Exit::HandOver };
+        let exit = if self.unread.is_empty() { ConnectionExit::Closed } else { ConnectionExit::HandOver };
         self.timer.poll(context, due).map(|()| exit)
     }
 }

@@ -47,7 +47,7 @@ fn parse_event(text: &str) -> Result<PublishItem, Problem> {
             Err(error) => Err(malformed(&error)),
         };
     }
-    let members: Members<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+    let members: ObjectMembers<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
     let mut fields = Fields::default();
     let mut data = None;
     for (Name(name), value) in members.0 {
@@ -111,17 +111,17 @@ fn malformed(error: &serde_json::Error) -> Problem {
 }
 
 /// The members of an object in their order, repeated names included. An event has at most seven different ones.
-struct Members<'a>(SmallVec<[(Name<'a>, &'a RawValue); 7]>);
+struct ObjectMembers<'a>(SmallVec<[(Name<'a>, &'a RawValue); 7]>);
 
 /// The name of a member, borrowed if it has no escapes.
 struct Name<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for ObjectMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ReadMembers;
+        struct MembersVisitor;
 
-        impl<'de> Visitor<'de> for ReadMembers {
-            type Value = Members<'de>;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = ObjectMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -132,19 +132,19 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(ObjectMembers(members))
             }
         }
 
-        deserializer.deserialize_map(ReadMembers)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
 impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ReadName;
+        struct NameVisitor;
 
-        impl<'de> Visitor<'de> for ReadName {
+        impl<'de> Visitor<'de> for NameVisitor {
             type Value = Name<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
             }
         }
 
-        deserializer.deserialize_str(ReadName)
+        deserializer.deserialize_str(NameVisitor)
     }
 }
 

@@ -25,12 +25,12 @@ pub(super) struct PastEvents {
     /// The position of the last event read and that of the last to read; `None` at the end.
     range: Option<(Position, Position)>,
     page: usize,
-    written: Progress,
+    written: DocumentProgress,
 }
 
 /// The progress of the JSON document.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum DocumentProgress {
     Nothing,
     /// The beginning is written, and perhaps events.
     Open {
@@ -46,7 +46,7 @@ impl PastEvents {
             let before = Position { offset: newest.offset.saturating_sub(last as u64), ..newest };
             (if before.offset == 0 { Position::START } else { before }, newest)
         });
-        Self { hub, channel: channel.clone(), range, page: FIRST_PAGE, written: Progress::Nothing }
+        Self { hub, channel: channel.clone(), range, page: FIRST_PAGE, written: DocumentProgress::Nothing }
     }
 
     /// Returns the body. It ends with an error if the broker becomes unavailable, so that a part is not taken for the whole.
@@ -59,14 +59,14 @@ impl PastEvents {
     async fn next(&mut self) -> Result<Option<Bytes>, BoxError> {
         let mut out = Vec::new();
         let mut any = match self.written {
-            Progress::All => return Ok(None),
-            Progress::Nothing => {
+            DocumentProgress::All => return Ok(None),
+            DocumentProgress::Nothing => {
                 out.extend_from_slice(b"{\"channel\":");
                 serde_json::to_writer(&mut out, self.channel.as_str())?;
                 out.extend_from_slice(b",\"events\":[");
                 false
             }
-            Progress::Open { any } => any,
+            DocumentProgress::Open { any } => any,
         };
         for event in self.read().await? {
             if std::mem::replace(&mut any, true) {
@@ -82,10 +82,10 @@ impl PastEvents {
                 }),
             )?;
         }
-        self.written = Progress::Open { any };
+        self.written = DocumentProgress::Open { any };
         if self.range.is_none() {
             out.extend_from_slice(b"]}\n");
-            self.written = Progress::All;
+            self.written = DocumentProgress::All;
         }
         Ok(Some(out.into()))
     }
