@@ -62,6 +62,15 @@ pub enum PlainFormat {
     Array,
 }
 
+/// The kind of the pub/sub channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChannelKind {
+    /// Published at any node, and received at every node.
+    Plain,
+    /// Published and received at the node of a Cluster that has the channel's slot.
+    Sharded,
+}
+
 /// The servers to connect to, or to ask for the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Deployment {
@@ -204,9 +213,8 @@ impl RedisConfig {
         matches!(self.deployment, Deployment::Cluster { .. })
     }
 
-    /// Returns whether channels are sharded: published and subscribed to at the node that has their slot.
-    pub(crate) fn is_sharded(&self) -> bool {
-        !self.compat && self.is_cluster()
+    pub(crate) fn channel_kind(&self) -> ChannelKind {
+        if !self.compat && self.is_cluster() { ChannelKind::Sharded } else { ChannelKind::Plain }
     }
 
     /// Returns whether Redis retains events at all.

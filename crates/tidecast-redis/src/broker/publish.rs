@@ -25,7 +25,7 @@ impl RedisBroker {
             receipt: &Receipt::new(&publication, deliveries.readers(channel)).to_string(),
             target: PublishTarget {
                 name: &String::from_utf8_lossy(&name),
-                sharded: config.is_sharded(),
+                kind: config.channel_kind(),
                 format: config.plain_format,
             },
             retention: &Retention {

@@ -3,6 +3,7 @@
 use super::{Commands, key_router::NodeSet};
 use crate::{
     address::Address,
+    config::ChannelKind,
     error::CallError,
     topology::{Endpoint, slot_map::slot},
 };
@@ -19,7 +20,7 @@ impl Commands {
     ///
     /// Without sharded channels every node of a Cluster receives everything. Each call returns another one, so that a
     /// retry avoids a node that is unavailable.
-    pub(crate) async fn listen_targets(&self, sharded: bool) -> Result<Vec<ListenTarget>, CallError> {
+    pub(crate) async fn listen_targets(&self, kind: ChannelKind) -> Result<Vec<ListenTarget>, CallError> {
         let cluster = match &self.router.nodes {
             NodeSet::Single { .. } => return Ok(vec![ListenTarget { address: None }]),
             NodeSet::Cluster { cluster, .. } => cluster,
@@ -27,7 +28,7 @@ impl Commands {
         let deadline = self.deadline();
         // A caller has lost a connection or just begins, so the map may be old.
         self.router.refresh(deadline).await?;
-        let count = if sharded { usize::MAX } else { 1 };
+        let count = if kind == ChannelKind::Sharded { usize::MAX } else { 1 };
         let nodes = cluster.rotated_primaries(&cluster.map()).into_iter().take(count);
         Ok(nodes.map(|address| ListenTarget { address: Some(address) }).collect())
     }

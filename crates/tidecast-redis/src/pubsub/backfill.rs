@@ -17,6 +17,7 @@ use tidecast::{
 use crate::{
     RedisConfig,
     commands::ScriptCall,
+    config::ChannelKind,
     context::{BrokerContext, PAGE_BYTES_MAX},
     pubsub::{
         connection::PubSubConnection,
@@ -114,7 +115,7 @@ fn history_call(context: &BrokerContext, task: &BackfillTask, here: Option<Posit
 /// in an epoch of this very server, until an event of another epoch arrived.
 fn succeeding_offset(context: &BrokerContext, page: &HistoryPage, here: Position) -> Option<u64> {
     // An event acknowledged by one node of a Cluster may not have reached the one that is listened to.
-    if context.config.is_cluster() && !context.config.is_sharded() {
+    if context.config.is_cluster() && context.config.channel_kind() == ChannelKind::Plain {
         return None;
     }
     match page.lineage.ends().first() {

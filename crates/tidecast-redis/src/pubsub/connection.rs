@@ -20,6 +20,7 @@ use self::pending::{AwaitedReply, PendingReplies};
 use crate::{
     address::Address,
     commands::{Commands, ListenTarget},
+    config::ChannelKind,
     connector::Connector,
     error::CallError,
     handshake::{ExpectedRole, handshake_commands, verify_handshake},
@@ -121,31 +122,29 @@ impl PubSubConnection {
         })
     }
 
-    /// Subscribes to names, 512 at a time, and waits until the server has confirmed all of them.
+    /// Subscribes to names, 512 at a time, and waits until the server has confirmed all of them. Sharded ones may have
+    /// different slots.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, the server may have subscribed some of the names. This holds for all methods here.
-    pub(crate) async fn subscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
-        self.change("SUBSCRIBE", PushKind::Subscribe, channels).await
+    pub(crate) async fn subscribe(&self, kind: ChannelKind, names: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
+        match kind {
+            ChannelKind::Plain => self.change("SUBSCRIBE", PushKind::Subscribe, names).await,
+            ChannelKind::Sharded => self.change("SSUBSCRIBE", PushKind::SSubscribe, names).await,
+        }
     }
 
-    pub(crate) async fn unsubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
-        self.change("UNSUBSCRIBE", PushKind::Unsubscribe, channels).await
+    pub(crate) async fn unsubscribe(&self, kind: ChannelKind, names: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
+        match kind {
+            ChannelKind::Plain => self.change("UNSUBSCRIBE", PushKind::Unsubscribe, names).await,
+            ChannelKind::Sharded => self.change("SUNSUBSCRIBE", PushKind::SUnsubscribe, names).await,
+        }
     }
 
-    /// Subscribes to all channels that match patterns.
-    pub(crate) async fn psubscribe(&self, patterns: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
+    /// Subscribes to all plain channels that match patterns.
+    pub(crate) async fn subscribe_to_patterns(&self, patterns: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
         self.change("PSUBSCRIBE", PushKind::PSubscribe, patterns).await
-    }
-
-    /// Subscribes to sharded channels, which may have different slots.
-    pub(crate) async fn ssubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
-        self.change("SSUBSCRIBE", PushKind::SSubscribe, channels).await
-    }
-
-    pub(crate) async fn sunsubscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
-        self.change("SUNSUBSCRIBE", PushKind::SUnsubscribe, channels).await
     }
 
     /// Checks that the server answers within the probe's time-out. If not, the connection ends.
@@ -172,13 +171,13 @@ impl PubSubConnection {
     }
 
     async fn change(&self, name: &str, kind: PushKind, channels: &[impl AsRef<[u8]>]) -> Result<(), CallError> {
-        let sharded = matches!(kind, PushKind::SSubscribe | PushKind::SUnsubscribe);
+        // All names in a sharded command must have one slot.
+        let is_sharded = matches!(kind, PushKind::SSubscribe | PushKind::SUnsubscribe);
+        let names_per_command = if is_sharded { 1 } else { NAMES_MAX };
         for batch in channels.chunks(NAMES_MAX) {
-            // All names in a sharded command must have one slot.
-            let names_a_command = if sharded { 1 } else { NAMES_MAX };
             let mut request = Vec::new();
             let mut awaited = Vec::new();
-            for names in batch.chunks(names_a_command) {
+            for names in batch.chunks(names_per_command) {
                 let mut command = redis::cmd(name);
                 for channel in names {
                     command.arg(channel.as_ref());

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     address::Address,
     commands::ListenTarget,
-    config::Deployment,
+    config::{ChannelKind, Deployment},
     context::BrokerContext,
     error::CallError,
     log_throttle::LogThrottle,
@@ -35,7 +35,6 @@ const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(100);
 pub(crate) struct PubSubManager {
     context: Arc<BrokerContext>,
     runtime: Handle,
-    sharded: bool,
     tasks: Mutex<Tasks>,
 }
 
@@ -59,8 +58,7 @@ struct WorkerHandle {
 
 impl PubSubManager {
     pub(crate) fn new(context: Arc<BrokerContext>, runtime: Handle) -> Arc<Self> {
-        let sharded = context.config.is_sharded();
-        Arc::new(Self { context, runtime, sharded, tasks: Mutex::default() })
+        Arc::new(Self { context, runtime, tasks: Mutex::default() })
     }
 
     /// Starts the tasks that listen.
@@ -70,7 +68,7 @@ impl PubSubManager {
             let watches: Vec<_> = watches.collect();
             self.tasks.lock().sentinel_watches = watches;
         }
-        if !self.sharded {
+        if self.context.config.channel_kind() == ChannelKind::Plain {
             self.add_worker(None);
             return;
         }
@@ -133,7 +131,7 @@ impl PubSubManager {
 
     /// Returns the worker at the node that has the slot of a name, as far as is known.
     fn worker_for(&self, name: &[u8]) -> Option<Arc<PubSubWorker>> {
-        if !self.sharded {
+        if self.context.config.channel_kind() == ChannelKind::Plain {
             return self.find_worker(|_| true);
         }
         let target = self.context.commands.target_of(name)?;
@@ -145,7 +143,7 @@ impl PubSubManager {
         if tasks.closed {
             return;
         }
-        let worker = PubSubWorker::new(tasks.next_id, self.sharded);
+        let worker = PubSubWorker::new(tasks.next_id, self.context.config.channel_kind());
         tasks.next_id += 1;
         let (manager, context) = (self.clone(), self.context.clone());
         let (running, fixed) = (worker.clone(), target.clone());
@@ -154,7 +152,7 @@ impl PubSubManager {
             async move || match &fixed {
                 Some(target) => Ok(target.clone()),
                 None => {
-                    let any = context.commands.listen_targets(false).await?.into_iter().next();
+                    let any = context.commands.listen_targets(ChannelKind::Plain).await?.into_iter().next();
                     any.ok_or_else(|| CallError::unavailable("no primary is known"))
                 }
             }
@@ -191,7 +189,7 @@ impl PubSubManager {
             self.context.fail_points.trip(FailPoint::Routing);
             // A change from here on starts another round.
             changes.mark_unchanged();
-            match self.context.commands.listen_targets(true).await {
+            match self.context.commands.listen_targets(ChannelKind::Sharded).await {
                 Ok(targets) => {
                     throttle.reset();
                     self.keep_workers_at(targets);

@@ -9,8 +9,8 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    address::Address, backoff::Backoff, connector::Connector, context::BrokerContext, error::CallError,
-    handshake::ExpectedRole, pubsub::connection::PubSubConnection, reply::text, supervise::FailPoint,
+    address::Address, backoff::Backoff, config::ChannelKind, connector::Connector, context::BrokerContext,
+    error::CallError, handshake::ExpectedRole, pubsub::connection::PubSubConnection, reply::text, supervise::FailPoint,
 };
 
 /// The pauses between attempts to reach a Sentinel. They are long, because the others announce the same.
@@ -50,7 +50,7 @@ async fn listen(context: &Arc<BrokerContext>, sentinel: &Address, service: &str)
     let connection = timeout(connector.config.connect_timeout, opening).await;
     let connection =
         connection.unwrap_or_else(|_| Err(CallError::unavailable(format!("{sentinel}: no connection in time"))))?;
-    connection.subscribe(&EVENTS).await?;
+    connection.subscribe(ChannelKind::Plain, &EVENTS).await?;
     let pause = context.config.probe_interval.max(Duration::from_millis(100));
     loop {
         tokio::select! {

@@ -32,6 +32,7 @@ use crate::{
     address::Address,
     backoff::Backoff,
     commands::ListenTarget,
+    config::ChannelKind,
     context::BrokerContext,
     error::CallError,
     log_throttle::LogThrottle,
@@ -54,7 +55,7 @@ const STEADY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct PubSubWorker {
     pub(crate) id: WorkerId,
-    sharded: bool,
+    channel_kind: ChannelKind,
     work: Mutex<PendingWork>,
     work_added: Notify,
     /// The number of pushes received. It shows whether the connection is idle.
@@ -75,10 +76,10 @@ struct PendingWork {
 }
 
 impl PubSubWorker {
-    pub(crate) fn new(id: WorkerId, sharded: bool) -> Arc<Self> {
+    pub(crate) fn new(id: WorkerId, channel_kind: ChannelKind) -> Arc<Self> {
         Arc::new(Self {
             id,
-            sharded,
+            channel_kind,
             work: Mutex::default(),
             work_added: Notify::new(),
             pushes: AtomicU64::new(0),

@@ -10,6 +10,7 @@ use super::{MalformedReply, Script, ScriptCall, fresh_epoch, milliseconds, numbe
 use crate::{
     PlainFormat,
     codec::{Payload, stored},
+    config::ChannelKind,
     keys::ChannelKeys,
     replication_ids::SeenReplicationIds,
 };
@@ -37,8 +38,8 @@ pub(crate) struct Publish<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PublishTarget<'a> {
     pub(crate) name: &'a str,
-    /// The channel is sharded, and has the slot of the keys.
-    pub(crate) sharded: bool,
+    /// A sharded channel must have the slot of the keys.
+    pub(crate) kind: ChannelKind,
     pub(crate) format: PlainFormat,
 }
 
@@ -87,7 +88,10 @@ impl Publish<'_> {
                 payload.json.map_or_else(Bytes::new, Bytes::from),
                 Bytes::copy_from_slice(&payload.first_digit),
                 Bytes::copy_from_slice(self.target.name.as_bytes()),
-                Bytes::from_static(if self.target.sharded { b"SPUBLISH" } else { b"PUBLISH" }),
+                Bytes::from_static(match self.target.kind {
+                    ChannelKind::Plain => b"PUBLISH",
+                    ChannelKind::Sharded => b"SPUBLISH",
+                }),
                 number((*events_max).min(i32::MAX as usize) as u64),
                 number(age_ms),
                 number(milliseconds(*idle_age_max)),

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     PlainFormat,
     codec::{Decoded, decode, decode_stored},
+    config::ChannelKind,
     keys::{ChannelKeys, Keys},
     replication_ids::ReplicationIds,
 };
@@ -120,7 +121,7 @@ impl ScriptRig {
             event,
             idempotency_key: key.as_ref(),
             receipt,
-            target: PublishTarget { name: self.channel.as_str(), sharded: false, format: self.format },
+            target: PublishTarget { name: self.channel.as_str(), kind: ChannelKind::Plain, format: self.format },
             retention: &self.retention,
             seen: &self.replication_ids.snapshot(),
         };

@@ -3,6 +3,7 @@
 use tidecast_test::{free_port, redis::RedisCluster};
 
 use super::*;
+use crate::config::ChannelKind;
 use crate::topology::slot_map::slot;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,7 +67,7 @@ async fn a_dead_node_affects_only_its_slots() {
     // Some of the targets are up.
     let mut targets = Vec::new();
     for _ in 0..3 {
-        targets.extend(commands.listen_targets(false).await.expect("two are up"));
+        targets.extend(commands.listen_targets(ChannelKind::Plain).await.expect("two are up"));
     }
     assert!(targets.iter().any(|target| *target != targets[0]));
     cluster.nodes[0].run();

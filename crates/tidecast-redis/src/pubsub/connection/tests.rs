@@ -12,7 +12,8 @@ use tidecast_test::{
 use tokio::time::Instant;
 
 use crate::{
-    RedisConfig, commands::Commands, error::CallError, pubsub::connection::PubSubConnection, topology::slot_map::slot,
+    RedisConfig, commands::Commands, config::ChannelKind, error::CallError, pubsub::connection::PubSubConnection,
+    topology::slot_map::slot,
 };
 
 type Pushes = Arc<Mutex<Vec<PushInfo>>>;
@@ -24,7 +25,7 @@ fn commands(url: &str, probe_timeout: Duration) -> Commands {
 
 async fn listen(commands: &Commands) -> (PubSubConnection, Pushes) {
     let pushes = Pushes::default();
-    let target = commands.listen_targets(false).await.expect("a target").remove(0);
+    let target = commands.listen_targets(ChannelKind::Plain).await.expect("a target").remove(0);
     let on_push = {
         let pushes = Arc::clone(&pushes);
         move |push| pushes.lock().push(push)
@@ -46,7 +47,7 @@ async fn two_thousand_names_of_any_bytes() {
             [&index.to_le_bytes()[..], [b" \r\n", b"{\0}", b"\xff\xfe*", "ö✓".as_bytes()][index as usize % 4]].concat()
         })
         .collect();
-    connection.subscribe(&names).await.expect("confirmed");
+    connection.subscribe(ChannelKind::Plain, &names).await.expect("confirmed");
     assert_eq!(of_kind(&pushes, &PushKind::Subscribe).len(), 2_000);
     for name in &names {
         let mut publish = redis::cmd("PUBLISH");
@@ -58,12 +59,12 @@ async fn two_thousand_names_of_any_bytes() {
     let expected = names.iter().map(|name| vec![Value::BulkString(name.clone()); 2]);
     assert!(of_kind(&pushes, &PushKind::Message).into_iter().eq(expected));
 
-    connection.subscribe(&names[..1]).await.expect("again");
-    connection.unsubscribe(&names).await.expect("confirmed");
-    connection.unsubscribe(&names[..1]).await.expect("again");
-    connection.unsubscribe(&names[..0]).await.expect("nothing");
-    connection.ssubscribe(&names).await.expect("confirmed");
-    connection.sunsubscribe(&names).await.expect("confirmed");
+    connection.subscribe(ChannelKind::Plain, &names[..1]).await.expect("again");
+    connection.unsubscribe(ChannelKind::Plain, &names).await.expect("confirmed");
+    connection.unsubscribe(ChannelKind::Plain, &names[..1]).await.expect("again");
+    connection.unsubscribe(ChannelKind::Plain, &names[..0]).await.expect("nothing");
+    connection.subscribe(ChannelKind::Sharded, &names).await.expect("confirmed");
+    connection.unsubscribe(ChannelKind::Sharded, &names).await.expect("confirmed");
     assert_eq!(of_kind(&pushes, &PushKind::SSubscribe).len(), 2_000);
     assert!(server.command(&["PUBSUB", "CHANNELS"]).is_some_and(|channels| channels.starts_with("*0")));
 }
@@ -77,13 +78,13 @@ async fn the_end_is_detected_and_dropping_closes_the_socket() {
     assert!(wait_until(|| server.command(&["CLIENT", "LIST"]).is_some_and(|list| !list.contains("name=tidecast"))));
 
     let (connection, _) = listen(&commands).await;
-    connection.subscribe(&["a"]).await.expect("confirmed");
+    connection.subscribe(ChannelKind::Plain, &["a"]).await.expect("confirmed");
     server.kill();
     assert!(!connection.closed().await.is_empty());
-    for result in [connection.ping().await, connection.subscribe(&["b"]).await] {
+    for result in [connection.ping().await, connection.subscribe(ChannelKind::Plain, &["b"]).await] {
         assert!(matches!(result, Err(CallError::Unavailable { .. })), "{result:?}");
     }
-    let targets = commands.listen_targets(true).await.expect("one");
+    let targets = commands.listen_targets(ChannelKind::Sharded).await.expect("one");
     assert!(PubSubConnection::connect(&commands, &targets[0], |_| ()).await.is_err());
 }
 
@@ -110,13 +111,13 @@ async fn a_dropped_request_does_not_affect_the_others() {
         let name = [format!("channel {index}")];
         tokio::select! {
             biased;
-            subscribed = connection.subscribe(&name) => subscribed.expect("confirmed"),
+            subscribed = connection.subscribe(ChannelKind::Plain, &name) => subscribed.expect("confirmed"),
             () = tokio::task::yield_now() => {}
         }
         connection.ping().await.expect("a reply");
     }
     // Requests dropped before they were sent are missing; the others are confirmed once.
-    connection.subscribe(&["last"]).await.expect("confirmed");
+    connection.subscribe(ChannelKind::Plain, &["last"]).await.expect("confirmed");
     let confirmed = of_kind(&pushes, &PushKind::Subscribe);
     assert_eq!(confirmed.last().map(|data| &data[0]), Some(&Value::BulkString(b"last".to_vec())));
 }
@@ -126,9 +127,9 @@ async fn a_forbidden_channel_is_rejected() {
     let server = RedisServer::start(&["--user", "little", "on", ">pw", "allcommands", "~*", "resetchannels", "&mine*"]);
     let url = format!("redis://little:pw@127.0.0.1:{}", server.port);
     let (connection, _) = listen(&commands(&url, PATIENCE)).await;
-    let result = connection.subscribe(&["mine", "other"]).await;
+    let result = connection.subscribe(ChannelKind::Plain, &["mine", "other"]).await;
     assert!(matches!(&result, Err(CallError::Rejected(message)) if message.starts_with("NOPERM")), "{result:?}");
-    assert_eq!(connection.subscribe(&["mine", "mine too"]).await, Ok(()));
+    assert_eq!(connection.subscribe(ChannelKind::Plain, &["mine", "mine too"]).await, Ok(()));
     assert_eq!(connection.ping().await, Ok(()));
 }
 
@@ -140,7 +141,7 @@ async fn a_wrong_password_and_a_replica_have_different_errors() {
     let commands = |url: &str| commands(url, PATIENCE);
     for url in [&wrong, &server.url()] {
         let commands = commands(url);
-        let target = commands.listen_targets(false).await.expect("one").remove(0);
+        let target = commands.listen_targets(ChannelKind::Plain).await.expect("one").remove(0);
         let result = PubSubConnection::connect(&commands, &target, |_| ()).await.expect_err("no password");
         assert!(
             matches!(&result, CallError::Rejected(message) if message.contains("PASS") || message.contains("NOAUTH")),
@@ -150,7 +151,7 @@ async fn a_wrong_password_and_a_replica_have_different_errors() {
     server.command(&["CONFIG", "SET", "requirepass", ""]);
     primary.command(&["REPLICAOF", "127.0.0.1", &server.port.to_string()]);
     let commands = commands(&primary.url());
-    let target = commands.listen_targets(false).await.expect("one").remove(0);
+    let target = commands.listen_targets(ChannelKind::Plain).await.expect("one").remove(0);
     let result = PubSubConnection::connect(&commands, &target, |_| ()).await.expect_err("a replica");
     assert!(matches!(&result, CallError::Unavailable { reason, .. } if reason.contains("is a replica")), "{result:?}");
 }
@@ -160,7 +161,7 @@ async fn a_wrong_password_and_a_replica_have_different_errors() {
 async fn sharded_channels_are_at_the_node_of_their_slot() {
     let cluster = RedisCluster::start(&[]);
     let commands = commands(&cluster.url(), PATIENCE);
-    let targets = commands.listen_targets(true).await.expect("three");
+    let targets = commands.listen_targets(ChannelKind::Sharded).await.expect("three");
     assert_eq!(targets.len(), 3);
     let pushes = Pushes::default();
     let mut connections = Vec::new();
@@ -178,11 +179,11 @@ async fn sharded_channels_are_at_the_node_of_their_slot() {
     for (index, connection) in connections.iter().enumerate() {
         let own: Vec<&String> = names.iter().filter(|name| at(name) == Some(index)).collect();
         assert!(!own.is_empty());
-        connection.ssubscribe(&own).await.expect("confirmed");
+        connection.subscribe(ChannelKind::Sharded, &own).await.expect("confirmed");
     }
     let name = &names[0];
     let old = at(name).expect("a target");
-    let misplaced = connections[(old + 1) % 3].ssubscribe(&[name]).await;
+    let misplaced = connections[(old + 1) % 3].subscribe(ChannelKind::Sharded, &[name]).await;
     assert!(
         matches!(&misplaced, Err(CallError::Unavailable { reason, .. }) if reason.contains("has moved")),
         "{misplaced:?}"
@@ -198,14 +199,14 @@ async fn sharded_channels_are_at_the_node_of_their_slot() {
         assert_eq!(connection.ping().await, Ok(()));
     }
     let target = loop {
-        commands.listen_targets(true).await.expect("three");
+        commands.listen_targets(ChannelKind::Sharded).await.expect("three");
         let target = commands.target_of(name.as_bytes()).expect("a target");
         if target != targets[old] {
             break target;
         }
     };
     let new = targets.iter().position(|known| *known == target).expect("one of the three");
-    connections[new].ssubscribe(&[name]).await.expect("confirmed");
+    connections[new].subscribe(ChannelKind::Sharded, &[name]).await.expect("confirmed");
     let mut publish = redis::cmd("SPUBLISH");
     publish.arg(name).arg("x");
     assert_eq!(commands.command(Some(name), publish, false).await, Ok(Value::Int(1)));

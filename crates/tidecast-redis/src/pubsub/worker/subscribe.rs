@@ -4,6 +4,7 @@ use std::{collections::VecDeque, mem};
 
 use super::PubSubWorker;
 use crate::{
+    config::ChannelKind,
     context::BrokerContext,
     error::CallError,
     pubsub::{connection::PubSubConnection, subscriptions::PubSubName},
@@ -26,11 +27,7 @@ impl PubSubWorker {
         // Unsubscriptions go first. A name in both lists is wanted again, and is filtered out of this one.
         let unwanted: Vec<_> = unsubscribe.into_iter().filter(|name| !context.subscriptions.contains(name)).collect();
         for names in unwanted.chunks(NAMES_PER_COMMAND) {
-            if self.sharded {
-                connection.sunsubscribe(names).await?;
-            } else {
-                connection.unsubscribe(names).await?;
-            }
+            connection.unsubscribe(self.channel_kind, names).await?;
         }
         // A name that became wanted meanwhile is subscribed to by the next call. One that is no longer wanted would never
         // be unsubscribed from.
@@ -48,9 +45,7 @@ impl PubSubWorker {
     ) -> Result<(), CallError> {
         let mut batches: VecDeque<&[PubSubName]> = names.chunks(NAMES_PER_COMMAND).collect();
         while let Some(names) = batches.pop_front() {
-            let subscribed =
-                if self.sharded { connection.ssubscribe(names).await } else { connection.subscribe(names).await };
-            match subscribed {
+            match connection.subscribe(self.channel_kind, names).await {
                 Ok(()) => {
                     let confirmed = names.iter().filter_map(|name| context.subscriptions.confirmed(name, self.id));
                     let confirmed: Vec<_> = confirmed.collect();
@@ -81,9 +76,9 @@ pub(super) async fn subscribe_to_control(
     context: &BrokerContext,
     connection: &PubSubConnection,
 ) -> Result<(), CallError> {
-    match connection.psubscribe(&[context.keys.control_pattern()]).await {
+    match connection.subscribe_to_patterns(&[context.keys.control_pattern()]).await {
         Err(CallError::Rejected(reason)) if reason.starts_with("NOPERM") => {
-            connection.subscribe(&[context.keys.control()]).await
+            connection.subscribe(ChannelKind::Plain, &[context.keys.control()]).await
         }
         subscribed => subscribed,
     }

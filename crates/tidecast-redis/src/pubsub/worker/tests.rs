@@ -27,8 +27,8 @@ async fn a_primary_that_moves_during_the_connect_is_left() {
         });
         proxy.accept().await.unwrap();
     };
-    let find_target = async || Ok(context.commands.listen_targets(false).await?.remove(0));
-    let worker = PubSubWorker::new(0, false);
+    let find_target = async || Ok(context.commands.listen_targets(ChannelKind::Plain).await?.remove(0));
+    let worker = PubSubWorker::new(0, ChannelKind::Plain);
     tokio::select! {
         () = worker.listen(&context, &find_target, &|| {}) => {}
         connected = time::timeout(PATIENCE, connected_twice) => connected.expect("it connects again"),
@@ -38,7 +38,7 @@ async fn a_primary_that_moves_during_the_connect_is_left() {
 /// The names of channels that came and went while Redis was unavailable were kept to be sent, hours of them.
 #[test]
 fn without_a_connection_no_work_is_kept() {
-    let worker = PubSubWorker::new(0, false);
+    let worker = PubSubWorker::new(0, ChannelKind::Plain);
     let names = |work: &PendingWork| (work.subscribe.len(), work.unsubscribe.len());
     let come_and_go = |number: u32| {
         let name: PubSubName = number.to_string().into_bytes().into();

@@ -120,7 +120,7 @@ fn sharded_channels_have_the_slot_of_the_keys() {
         event: &event,
         idempotency_key: Some(&key),
         receipt: "",
-        target: PublishTarget { name: &own, sharded: true, format: PlainFormat::Object },
+        target: PublishTarget { name: &own, kind: ChannelKind::Sharded, format: PlainFormat::Object },
         retention: &rig.retention,
         seen: &rig.replication_ids.snapshot(),
     };
