@@ -23,18 +23,18 @@ pub(super) enum Framing {
 }
 
 /// The result of a write.
-#[derive(Debug)]
-pub(super) enum WriteOutcome {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
     All,
+    /// The rest waits for the socket.
+    Part,
     /// The socket took nothing.
     Nothing,
-    /// The rest is to be written before any other bytes.
-    Part(PendingWrite),
     /// The connection is broken.
     Failed(Errno),
 }
 
-/// Bytes of which some are still to be written.
+/// Bytes of which some are still to be written, before any others.
 #[derive(Debug)]
 pub(super) struct PendingWrite {
     bytes: Bytes,
@@ -43,20 +43,45 @@ pub(super) struct PendingWrite {
     written: usize,
 }
 
-/// Writes bytes.
-pub(super) fn write(socket: impl AsFd, bytes: &Bytes, framing: Framing) -> WriteOutcome {
+/// Writes bytes. If the socket takes only a part, the rest is put into `pending`, which is empty before.
+pub(super) fn write(
+    socket: impl AsFd,
+    bytes: &Bytes,
+    framing: Framing,
+    pending: &mut Option<Box<PendingWrite>>,
+) -> Sent {
     match send(socket, bytes, framing, 0) {
-        Ok(written) if written == framed_len(bytes.len(), framing) => WriteOutcome::All,
-        Ok(0) => WriteOutcome::Nothing,
-        Ok(written) => WriteOutcome::Part(PendingWrite { bytes: bytes.clone(), framing, written }),
-        Err(error) => WriteOutcome::Failed(error),
+        Ok(written) if written == framed_len(bytes.len(), framing) => Sent::All,
+        Ok(0) => Sent::Nothing,
+        Ok(written) => {
+            *pending = Some(Box::new(PendingWrite { bytes: bytes.clone(), framing, written }));
+            Sent::Part
+        }
+        Err(error) => Sent::Failed(error),
+    }
+}
+
+/// Writes the bytes that are pending, if there are any.
+pub(super) fn resume(socket: impl AsFd, pending: &mut Option<Box<PendingWrite>>) -> Sent {
+    let Some(write) = pending else { return Sent::All };
+    match send(socket, &write.bytes, write.framing, write.written) {
+        Ok(0) => Sent::Nothing,
+        Ok(written) => {
+            write.written += written;
+            if write.written < framed_len(write.bytes.len(), write.framing) {
+                return Sent::Part;
+            }
+            *pending = None;
+            Sent::All
+        }
+        Err(error) => Sent::Failed(error),
     }
 }
 
 impl PendingWrite {
     /// Keeps bytes of which none is written.
-    pub(super) fn new(bytes: Bytes, framing: Framing) -> Self {
-        Self { bytes, framing, written: 0 }
+    pub(super) fn new(bytes: Bytes, framing: Framing) -> Box<Self> {
+        Box::new(Self { bytes, framing, written: 0 })
     }
 
     /// Adds bytes that are written as they are.
@@ -65,23 +90,8 @@ impl PendingWrite {
             Framing::Chunk => Bytes::from(framed(&self.bytes)),
             Framing::Raw => self.bytes.clone(),
         };
-        *self = Self::new([&framed[self.written..], more].concat().into(), Framing::Raw);
-    }
-
-    /// Writes the bytes that are left.
-    pub(super) fn write(mut self, socket: impl AsFd) -> WriteOutcome {
-        match send(socket, &self.bytes, self.framing, self.written) {
-            Ok(0) => WriteOutcome::Part(self),
-            Ok(written) => {
-                self.written += written;
-                if self.written == framed_len(self.bytes.len(), self.framing) {
-                    WriteOutcome::All
-                } else {
-                    WriteOutcome::Part(self)
-                }
-            }
-            Err(error) => WriteOutcome::Failed(error),
-        }
+        let bytes = [&framed[self.written..], more].concat().into();
+        *self = Self { bytes, framing: Framing::Raw, written: 0 };
     }
 }
 
@@ -153,37 +163,23 @@ mod tests {
 
     /// A socket may stop taking bytes anywhere.
     #[test]
-    fn a_partial_write_resumes_at_any_byte() {
+    fn a_partial_write_resumes_at_any_byte_and_can_be_followed_by_more() {
         let bytes = Bytes::from_static(b"data: a frame\n\n");
-        for framing in [Framing::Chunk, Framing::Raw] {
+        for (framing, more) in [(Framing::Chunk, LAST_CHUNK), (Framing::Chunk, b""), (Framing::Raw, LAST_CHUNK)] {
             let whole = if framing == Framing::Chunk { framed(&bytes) } else { bytes.to_vec() };
             assert_eq!(whole.len(), framed_len(bytes.len(), framing));
             for written in 0..whole.len() {
                 let (ours, mut theirs) = UnixStream::pair().unwrap();
-                let pending = PendingWrite { bytes: bytes.clone(), framing, written };
-                assert!(matches!(pending.write(&ours), WriteOutcome::All));
+                let mut pending = Some(Box::new(PendingWrite { bytes: bytes.clone(), framing, written }));
+                if !more.is_empty() {
+                    pending.as_mut().unwrap().push(more);
+                }
+                assert_eq!(resume(&ours, &mut pending), Sent::All);
+                assert!(pending.is_none());
                 drop(ours);
                 let mut read = Vec::new();
                 theirs.read_to_end(&mut read).unwrap();
-                assert_eq!(read, whole[written..]);
-            }
-        }
-    }
-
-    #[test]
-    fn a_partial_write_can_be_followed_by_more() {
-        let bytes = Bytes::from_static(b"data: a frame\n\n");
-        for framing in [Framing::Chunk, Framing::Raw] {
-            let whole = if framing == Framing::Chunk { framed(&bytes) } else { bytes.to_vec() };
-            for written in 0..whole.len() {
-                let (ours, mut theirs) = UnixStream::pair().unwrap();
-                let mut pending = PendingWrite { bytes: bytes.clone(), framing, written };
-                pending.push(LAST_CHUNK);
-                assert!(matches!(pending.write(&ours), WriteOutcome::All));
-                drop(ours);
-                let mut read = Vec::new();
-                theirs.read_to_end(&mut read).unwrap();
-                assert_eq!(read, [&whole[written..], LAST_CHUNK].concat());
+                assert_eq!(read, [&whole[written..], more].concat());
             }
         }
     }
@@ -192,23 +188,16 @@ mod tests {
     fn a_full_socket_takes_a_part_then_nothing_then_the_rest() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let bytes = Bytes::from(vec![b'x'; 8 << 20]);
-        let WriteOutcome::Part(pending) = write(&ours, &bytes, Framing::Chunk) else { panic!("a socket for 8 MiB") };
-        let before = pending.written;
-        let WriteOutcome::Part(mut pending) = pending.write(&ours) else { panic!("more") };
-        assert_eq!(pending.written, before);
-        assert!(matches!(write(&ours, &bytes, Framing::Chunk), WriteOutcome::Nothing));
+        let mut pending = None;
+        assert_eq!(write(&ours, &bytes, Framing::Chunk, &mut pending), Sent::Part);
+        assert_eq!(resume(&ours, &mut pending), Sent::Nothing);
+        assert_eq!(write(&ours, &bytes, Framing::Chunk, &mut None), Sent::Nothing);
         let reader = std::thread::spawn(move || {
             let mut read = Vec::new();
             theirs.read_to_end(&mut read).unwrap();
             read
         });
-        loop {
-            match pending.write(&ours) {
-                WriteOutcome::All => break,
-                WriteOutcome::Part(more) => pending = more,
-                other => panic!("{other:?}"),
-            }
-        }
+        while resume(&ours, &mut pending) != Sent::All {}
         drop(ours);
         assert!(reader.join().unwrap() == framed(&bytes));
     }
@@ -217,6 +206,7 @@ mod tests {
     fn a_broken_connection_is_an_error_and_no_signal() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
-        assert!(matches!(write(&ours, &Bytes::from_static(b"x"), Framing::Raw), WriteOutcome::Failed(_)));
+        let sent = write(&ours, &Bytes::from_static(b"x"), Framing::Raw, &mut None);
+        assert!(matches!(sent, Sent::Failed(_)), "{sent:?}");
     }
 }

@@ -12,21 +12,17 @@ use std::{
 
 use bytes::Bytes;
 use rustix::event::epoll;
-use tidecast_axum::internals::EndCause;
 
 use super::{
-    chunk::Framing,
-    entry::{Sent, StreamEntry, StreamPhase},
+    chunk::Sent,
+    entry::{StreamEntry, StreamPhase},
     slab::{Slab, Token},
-    task_queue::LiveGuard,
     timers::{Due, Timers},
     wheel::{NEVER, Tick},
 };
 use crate::{
     counters::{ConnectionCounters, count},
-    detach::ConnectionGuard,
     limits::STREAM_INPUT_BYTES_MAX,
-    listener::socket::RawSocket,
     options::ServeOptions,
 };
 
@@ -56,18 +52,8 @@ impl Connections {
     }
 
     /// Adds a connection and watches its socket. Returns `None`, and closes the connection, if it can't be watched.
-    pub(super) fn insert(
-        &mut self,
-        socket: RawSocket,
-        framing: Framing,
-        silent_for: Duration,
-        deadline: Option<(Duration, EndCause)>,
-        (guard, live): (ConnectionGuard, LiveGuard),
-    ) -> Option<Token> {
-        let sent_at = self.timers.ago(silent_for);
-        let deadline = deadline.map(|(time, cause)| (self.timers.after(time), cause));
-        let deadline = deadline.unwrap_or((NEVER, EndCause::Lifetime));
-        let token = self.entries.insert(StreamEntry::new(socket, framing, sent_at, deadline, guard, live));
+    pub(super) fn insert(&mut self, entry: StreamEntry) -> Option<Token> {
+        let token = self.entries.insert(entry);
         let entry = self.entries.get_mut(token)?;
         // Everything at once, so that nothing has to be changed later.
         let interest =
@@ -110,7 +96,7 @@ impl Connections {
                 self.timers.schedule(token, entry);
                 Flow::Waiting
             }
-            Sent::Failed => Flow::Gone,
+            Sent::Failed(_) => Flow::Gone,
         }
     }
 

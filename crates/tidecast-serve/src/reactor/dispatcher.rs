@@ -12,13 +12,16 @@ use tidecast::{
     internals::{LogCursor, ReaderGroups},
     wire::KEEP_ALIVE,
 };
-use tidecast_axum::{StreamOptions, internals::EndCause};
+use tidecast_axum::{
+    StreamOptions,
+    internals::{Deadline, EndCause},
+};
 use tokio::time::Instant;
 
 use super::{
-    chunk::Framing,
+    chunk::{Framing, Sent},
     connections::{Connections, Flow},
-    entry::{DetachedSource, Sent, StreamEntry, StreamPhase},
+    entry::{DetachedSource, StreamEntry, StreamPhase},
     full_stream::FullStream,
     read_cache::{CachedRead, ReadCache},
     rounds::Rounds,
@@ -188,11 +191,22 @@ impl Dispatcher {
 
     fn add(&mut self, detached: Detached, live: LiveGuard) {
         let Detached { socket, unwritten, subscription, sent_at, deadline, chunked, guard } = detached;
-        let now = Instant::now();
-        let framing = if chunked { Framing::Chunk } else { Framing::Raw };
-        let deadline = deadline.map(|deadline| (deadline.at.saturating_duration_since(now), deadline.cause));
-        let silent_for = now.saturating_duration_since(sent_at);
-        let added = self.connections.insert(socket, framing, silent_for, deadline, (guard, live));
+        let (timers, now) = (&self.connections.timers, Instant::now());
+        let ends_at = |deadline: Deadline| timers.after(deadline.at.saturating_duration_since(now));
+        let added = self.connections.insert(StreamEntry {
+            socket,
+            phase: StreamPhase::Open,
+            source: DetachedSource::Closed,
+            pending: None,
+            blocked_at: None,
+            sent_at: timers.ago(now.saturating_duration_since(sent_at)),
+            deadline: deadline.map_or((NEVER, EndCause::Lifetime), |deadline| (ends_at(deadline), deadline.cause)),
+            scheduled_at: NEVER,
+            input_bytes: 0,
+            framing: if chunked { Framing::Chunk } else { Framing::Raw },
+            _guard: guard,
+            _live: live,
+        });
         let Some(token) = added else { return };
         let now = self.connections.timers.now();
         let Some(entry) = self.connections.get_mut(token) else { return };
@@ -276,7 +290,7 @@ impl Dispatcher {
                     if sent == Sent::All {
                         continue;
                     }
-                    if sent == Sent::Failed {
+                    if matches!(sent, Sent::Failed(_)) {
                         cache.flush_counts(&self.groups, key);
                     }
                     if self.settle(token, sent) != Flow::Writable {

@@ -8,7 +8,7 @@ use tidecast::internals::LogCursor;
 use tidecast_axum::internals::EndCause;
 
 use super::{
-    chunk::{Framing, LAST_CHUNK, PendingWrite, WriteOutcome, framed, write},
+    chunk::{Framing, LAST_CHUNK, PendingWrite, Sent, framed, resume, write},
     full_stream::FullStream,
     task_queue::LiveGuard,
     wheel::{NEVER, Tick},
@@ -60,71 +60,32 @@ pub(super) enum DetachedSource {
     Closed,
 }
 
-/// The result of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    All,
-    /// The rest waits for the socket.
-    Part,
-    /// The socket takes nothing, and the bytes were not kept.
-    Nothing,
-    /// The connection is broken.
-    Failed,
-}
-
 impl StreamEntry {
-    /// Creates the entry of a stream that is open and has no source yet.
-    pub(super) fn new(
-        socket: RawSocket,
-        framing: Framing,
-        sent_at: Tick,
-        deadline: (Tick, EndCause),
-        guard: ConnectionGuard,
-        live: LiveGuard,
-    ) -> Self {
-        Self {
-            socket,
-            phase: StreamPhase::Open,
-            source: DetachedSource::Closed,
-            pending: None,
-            blocked_at: None,
-            sent_at,
-            deadline,
-            scheduled_at: NEVER,
-            input_bytes: 0,
-            framing,
-            _guard: guard,
-            _live: live,
-        }
-    }
-
     /// Writes bytes, which nothing may wait before.
     pub(super) fn write(&mut self, bytes: &Bytes, framing: Framing, now: Tick) -> Sent {
-        let written = write(&self.socket, bytes, framing);
-        self.record(written, now)
+        let sent = write(&self.socket, bytes, framing, &mut self.pending);
+        self.record(sent, now)
     }
 
     /// Writes bytes, or keeps them until the socket takes them.
     pub(super) fn write_or_keep(&mut self, bytes: Bytes, framing: Framing, now: Tick) -> Sent {
         match self.write(&bytes, framing, now) {
             Sent::Nothing => {
-                self.pending = Some(Box::new(PendingWrite::new(bytes, framing)));
+                self.pending = Some(PendingWrite::new(bytes, framing));
                 Sent::Part
             }
             sent => sent,
         }
     }
 
-    /// Writes the bytes that waited for the socket.
+    /// Writes the bytes that waited for the socket, which has room now.
     pub(super) fn resume(&mut self, now: Tick) -> Sent {
-        self.blocked_at = None;
-        match self.pending.take() {
-            Some(pending) => {
-                let written = pending.write(&self.socket);
-                self.record(written, now)
-            }
-            None => Sent::All,
+        if self.pending.is_none() {
+            self.blocked_at = None;
+            return Sent::All;
         }
+        let sent = resume(&self.socket, &mut self.pending);
+        self.record(sent, now)
     }
 
     /// Ends the stream behind a last block, which is to be written by `until`.
@@ -139,7 +100,7 @@ impl StreamEntry {
         }
         match &mut self.pending {
             Some(pending) => pending.push(&last),
-            None => self.pending = Some(Box::new(PendingWrite::new(last, Framing::Raw))),
+            None => self.pending = Some(PendingWrite::new(last, Framing::Raw)),
         }
         Sent::Part
     }
@@ -158,33 +119,22 @@ impl StreamEntry {
             None => {
                 if ends_body {
                     // A failure makes no difference: the connection is closed next.
-                    write(&self.socket, &Bytes::from_static(LAST_CHUNK), Framing::Raw);
+                    write(&self.socket, &Bytes::from_static(LAST_CHUNK), Framing::Raw, &mut self.pending);
                 }
                 false
             }
         }
     }
 
-    fn record(&mut self, written: WriteOutcome, now: Tick) -> Sent {
-        let sent = match written {
-            WriteOutcome::All => {
-                self.sent_at = now;
-                self.blocked_at = None;
-                return Sent::All;
-            }
-            WriteOutcome::Nothing => Sent::Nothing,
-            WriteOutcome::Part(pending) => {
-                self.sent_at = now;
-                self.pending = Some(Box::new(pending));
-                Sent::Part
-            }
-            WriteOutcome::Failed(error) => {
-                tracing::debug!(%error, "connection failed");
-                return Sent::Failed;
-            }
-        };
+    fn record(&mut self, sent: Sent, now: Tick) -> Sent {
         // The current tick began earlier; without one more, the client would be cut too early.
-        self.blocked_at = Some(now.saturating_add(1));
+        let blocked_at = now.saturating_add(1);
+        match sent {
+            Sent::All => (self.sent_at, self.blocked_at) = (now, None),
+            Sent::Part => (self.sent_at, self.blocked_at) = (now, Some(blocked_at)),
+            Sent::Nothing => self.blocked_at = self.blocked_at.or(Some(blocked_at)),
+            Sent::Failed(error) => tracing::debug!(%error, "connection failed"),
+        }
         sent
     }
 }
@@ -210,14 +160,20 @@ mod tests {
     fn a_blocked_stream_ends_behind_the_bytes_that_wait_for_its_socket() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let permit = ConnectionLimit::new(&ServeOptions::default(), Arc::default()).try_acquire();
-        let mut entry = StreamEntry::new(
-            OwnedFd::from(ours).into(),
-            Framing::Chunk,
-            0,
-            (NEVER, EndCause::Lifetime),
-            ConnectionGuard { _permit: permit, _attached: None },
-            LiveCount::new(Arc::default()).add(),
-        );
+        let mut entry = StreamEntry {
+            socket: OwnedFd::from(ours).into(),
+            phase: StreamPhase::Open,
+            source: DetachedSource::Closed,
+            pending: None,
+            blocked_at: None,
+            sent_at: 0,
+            deadline: (NEVER, EndCause::Lifetime),
+            scheduled_at: NEVER,
+            input_bytes: 0,
+            framing: Framing::Chunk,
+            _guard: ConnectionGuard { _permit: permit, _attached: None },
+            _live: LiveCount::new(Arc::default()).add(),
+        };
         let (frames, last) = (Bytes::from(vec![b'x'; 8 << 20]), Bytes::from_static(b"retry: 1\n\n"));
         assert_eq!(entry.write(&frames, Framing::Chunk, 1), Sent::Part);
         assert_eq!(entry.end(&last, 9, 2), Sent::Part);
