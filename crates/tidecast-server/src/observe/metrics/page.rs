@@ -17,7 +17,7 @@ pub(crate) fn page() -> String {
          <!-- Written by `cargo xtask docs` from the declarations in the program. Change those instead. -->\n\n\
          `GET /metrics` responds in the OpenMetrics format, which Prometheus reads. If the hub has a publish key, the \
          request needs it as `Authorization: Bearer KEY`. No label has the name of a channel, so clients cannot add \
-         series. RequestCounters begin at 0 when the hub starts.\n\n\
+         series. Counters begin at 0 when the hub starts.\n\n\
          ## Of every hub\n\n",
     );
     page += &table(&hub);
