@@ -14,8 +14,8 @@ use tokio::{runtime::Handle, sync::Semaphore, time};
 
 use self::history::LOOKUPS_MAX;
 use crate::{
-    RedisConfig, codec::ControlPayload, context::BrokerContext, error::CallError, pubsub::manager::PubSubManager,
-    scripts::Forget, stats::RedisStats,
+    codec::ControlPayload, config::RedisConfig, error::CallError, pubsub::context::BrokerContext,
+    pubsub::manager::PubSubManager, scripts::Forget, stats::RedisStats,
 };
 
 /// The longest pause before Redis is asked again, and how long `ready` waits for the pub/sub connections.

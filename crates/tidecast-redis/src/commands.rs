@@ -28,8 +28,8 @@ pub(crate) use self::{
     request::{Script, ScriptCall},
 };
 use crate::{
-    RedisConfig,
     address::Address,
+    config::RedisConfig,
     connector::Connector,
     error::CallError,
     reply::{ReplyOutcome, role},

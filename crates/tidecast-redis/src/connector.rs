@@ -6,10 +6,9 @@ use redis::{ProtocolVersion, RedisConnectionInfo};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    RedisConfig,
     address::Address,
     command_connection::CommandConnection,
-    config::{Deployment, Login},
+    config::{Deployment, Login, RedisConfig},
     error::CallError,
     handshake::{ExpectedRole, handshake_commands, verify_handshake},
     transport::{Transport, TransportOpener},

@@ -3,7 +3,6 @@
 mod broker;
 mod codec;
 mod config;
-mod context;
 mod keys;
 mod metrics;
 mod receipt;

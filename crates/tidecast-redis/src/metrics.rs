@@ -2,7 +2,7 @@
 
 use tidecast::broker::Metric;
 
-use crate::RedisStats;
+use crate::stats::RedisStats;
 
 impl RedisStats {
     /// Returns the numbers as metrics, in the order in which the server documents them.

@@ -4,6 +4,7 @@
 //! next event or by the next lag check. Between a socket and a log there is no queue: a node that cannot keep up leaves
 //! messages in the socket, where Redis bounds them. Redis then closes the connection, and the next one is backfilled.
 
+pub(crate) mod context;
 pub(crate) mod manager;
 pub(crate) mod subscriptions;
 

@@ -8,7 +8,7 @@ use tidecast::{
 use tokio::time;
 
 use super::{RETRY_INTERVAL, RedisBroker, unavailable};
-use crate::{context::PAGE_BYTES_MAX, scripts::FindId};
+use crate::{pubsub::context::PAGE_BYTES_MAX, scripts::FindId};
 
 /// The most look-ups of ids at once; others wait. Clients choose the ids, and each look-up has Redis read up to
 /// [`BACKFILL_BYTES_MAX`].

@@ -4,8 +4,8 @@ use tidecast::{Error, Publication, Published, Result};
 
 use super::{RedisBroker, unavailable};
 use crate::{
-    context::BrokerContext,
     error::CallError,
+    pubsub::context::BrokerContext,
     receipt::Receipt,
     scripts::{Publish, PublishTarget, Retention},
     stats::count,

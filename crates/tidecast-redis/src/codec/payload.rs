@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use tidecast::Event;
 
 use super::trailer;
-use crate::PlainFormat;
+use crate::config::PlainFormat;
 
 /// An event in the format in which it is published.
 #[derive(Debug)]

@@ -15,10 +15,9 @@ use tidecast::{
 };
 
 use crate::{
-    RedisConfig,
     commands::ScriptCall,
-    config::ChannelKind,
-    context::{BrokerContext, PAGE_BYTES_MAX},
+    config::{ChannelKind, RedisConfig},
+    pubsub::context::{BrokerContext, PAGE_BYTES_MAX},
     pubsub::{
         connection::PubSubConnection,
         subscriptions::{BackfillCause, BackfillTask, GoLive, LiveFrom},

@@ -10,8 +10,8 @@ use tidecast::{Channel, Position};
 use tokio::time;
 
 use crate::{
-    context::BrokerContext,
     error::CallError,
+    pubsub::context::BrokerContext,
     pubsub::{
         connection::PubSubConnection,
         subscriptions::{BackfillTask, PubSubName, WorkerId},

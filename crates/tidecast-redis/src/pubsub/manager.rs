@@ -17,9 +17,9 @@ use crate::{
     address::Address,
     commands::ListenTarget,
     config::{ChannelKind, Deployment},
-    context::BrokerContext,
     error::CallError,
     log_throttle::LogThrottle,
+    pubsub::context::BrokerContext,
     pubsub::{sentinel_watch::watch, subscriptions::WorkerId, worker::PubSubWorker},
     supervise::{FailPoint, supervise},
 };

@@ -9,8 +9,9 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    address::Address, backoff::Backoff, config::ChannelKind, connector::Connector, context::BrokerContext,
-    error::CallError, handshake::ExpectedRole, pubsub::connection::PubSubConnection, reply::text, supervise::FailPoint,
+    address::Address, backoff::Backoff, config::ChannelKind, connector::Connector, error::CallError,
+    handshake::ExpectedRole, pubsub::connection::PubSubConnection, pubsub::context::BrokerContext, reply::text,
+    supervise::FailPoint,
 };
 
 /// The pauses between attempts to reach a Sentinel. They are long, because the others announce the same.

@@ -33,9 +33,9 @@ use crate::{
     backoff::Backoff,
     commands::ListenTarget,
     config::ChannelKind,
-    context::BrokerContext,
     error::CallError,
     log_throttle::LogThrottle,
+    pubsub::context::BrokerContext,
     pubsub::{
         connection::PubSubConnection,
         lag_check::check_lag,

@@ -8,9 +8,8 @@ use tidecast::{Event, IdempotencyKey, Position};
 
 use super::{MalformedReply, Script, ScriptCall, fresh_epoch, milliseconds, number, reply_reader, script};
 use crate::{
-    PlainFormat,
     codec::{Payload, stored},
-    config::ChannelKind,
+    config::{ChannelKind, PlainFormat},
     keys::ChannelKeys,
     replication_ids::SeenReplicationIds,
 };

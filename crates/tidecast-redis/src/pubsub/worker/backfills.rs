@@ -6,8 +6,8 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     commands::ListenTarget,
-    context::BrokerContext,
     error::CallError,
+    pubsub::context::BrokerContext,
     pubsub::{
         backfill::{CHANNELS_PER_BATCH, backfill},
         backfill_queue::BackfillQueue,

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use redis::{PushInfo, PushKind, Value};
 
 use super::PubSubWorker;
-use crate::{codec::ControlPayload, context::BrokerContext, pubsub::subscriptions::PubSubName, supervise::FailPoint};
+use crate::{
+    codec::ControlPayload, pubsub::context::BrokerContext, pubsub::subscriptions::PubSubName, supervise::FailPoint,
+};
 
 impl PubSubWorker {
     pub(super) fn on_push(&self, context: &BrokerContext, push: PushInfo) {

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, mem};
 use super::PubSubWorker;
 use crate::{
     config::ChannelKind,
-    context::BrokerContext,
     error::CallError,
+    pubsub::context::BrokerContext,
     pubsub::{connection::PubSubConnection, subscriptions::PubSubName},
 };
 

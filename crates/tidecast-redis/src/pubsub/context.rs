@@ -9,8 +9,8 @@ use tidecast::{Channel, broker::Since};
 use tokio::sync::watch;
 
 use crate::{
-    RedisConfig,
     commands::Commands,
+    config::RedisConfig,
     error::CallError,
     keys::Keys,
     pubsub::subscriptions::{PubSubName, Subscriptions},
