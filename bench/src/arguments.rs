@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_name_selects_one_or_all_that_begin_with_it() {
-        let arguments = read("--case closed churn --server bare --rounds 7 --seconds 0.5").unwrap();
+        let arguments = read("--case closed several --server bare --rounds 7 --seconds 0.5").unwrap();
         let names: Vec<_> = arguments.cases.iter().map(|case| case.name).collect();
-        assert_eq!(names, ["closed-100", "closed-1000", "closed-100-1k", "closed-1000-1k", "churn"]);
+        assert_eq!(names, ["closed-100", "closed-1000", "closed-100-1k", "closed-1000-1k", "several"]);
         assert_eq!(read("--case closed-100").unwrap().cases.len(), 1);
         assert_eq!(arguments.servers, [Kind::BareEach, Kind::BareCoalescing]);
         assert_eq!((arguments.effort.rounds, arguments.effort.time), (7, Duration::from_millis(500)));

@@ -1,24 +1,25 @@
 //! The measured cases, a file for each kind, and the bars that Tidecast must reach.
 
 mod channels;
-mod churn;
 mod closed_loop;
+mod connects;
 mod encode;
 mod flask;
 mod idle;
 mod paced;
 mod publish;
+mod publish_forms;
 mod several;
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use self::encode::Sample;
+use self::{connects::Arrivals, encode::Sample};
 
 use crate::{
     figures::{Against, Bar, Figures, Metric},
-    load::{Load, Outcome, Pace},
+    load::{Load, Outcome, Pace, form::Form},
     servers::{Kind, Programs, Server, process::Processes},
 };
 
@@ -58,11 +59,12 @@ enum Question {
     Idle { connections: usize },
     Paced { subscribers: usize, per_second: usize },
     ClosedLoop { subscribers: usize, data_bytes: usize },
-    ChannelsPaced,
-    ChannelsClosed,
+    ChannelsPaced { channels: usize },
+    ChannelsClosed(Pace, usize),
     Several,
-    Churn,
+    Connects { arrivals: Arrivals, behind: Option<usize> },
     Publish { in_flight: u64 },
+    PublishForms { burst: usize },
     Encode(Sample),
     Flask { subscribers: usize, per_second: usize },
 }
@@ -73,6 +75,35 @@ const fn at_most(metric: Metric, number: f64) -> Bar {
 
 const fn of(metric: Metric, factor: f64, against: Against) -> Bar {
     Bar::new(metric, factor, against)
+}
+
+/// Streams that begin must not be dearer than nchan's, and no request to connect may be lost.
+const CONNECTS: &[Bar] = &[
+    of(Metric::CpuOfConnects, 1.0, Against::Nchan),
+    at_most(Metric::SynRetransmits, 0.0),
+    at_most(Metric::ListenOverflows, 0.0),
+];
+
+/// The same, and all must have begun within a second.
+const CONNECTS_AT_ONCE: &[Bar] = &[CONNECTS[0], CONNECTS[1], CONNECTS[2], at_most(Metric::ConnectSeconds, 1.0)];
+
+const fn connects(name: &'static str, title: &'static str, arrivals: Arrivals, behind: Option<usize>) -> Case {
+    let bars = if let Arrivals::AtOnce(_) = arrivals { CONNECTS_AT_ONCE } else { CONNECTS };
+    case(name, title, Metric::CpuOfConnects, Question::Connects { arrivals, behind }, bars)
+}
+
+const fn small_channels(name: &'static str, title: &'static str, connections: usize) -> Case {
+    const BARS: &[Bar] = &[
+        of(Metric::Deliveries, 0.9, Against::Bare),
+        of(Metric::Deliveries, 1.0, Against::One(Kind::Axum)),
+        of(Metric::P99, 2.0, Against::Bare),
+    ];
+    case(name, title, Metric::Deliveries, Question::ChannelsClosed(Pace::OneEach, connections), BARS)
+}
+
+/// A point of a drawn line.
+const fn growth(name: &'static str, title: &'static str, question: Question) -> Case {
+    case(name, title, Metric::Cpu, question, &[])
 }
 
 const fn case(name: &'static str, title: &'static str, main: Metric, question: Question, bars: &'static [Bar]) -> Case {
@@ -118,41 +149,44 @@ pub(crate) const ALL: &[Case] = &[
         "Closed loop, 100 subscribers, 64 B",
         Metric::Deliveries,
         Question::ClosedLoop { subscribers: 100, data_bytes: 64 },
-        &[of(Metric::Deliveries, 1.0, Against::BareCoalescing)],
+        &[of(Metric::Deliveries, 1.0, Against::One(Kind::BareCoalescing))],
     ),
     case(
         "closed-1000",
         "Closed loop, 1,000 subscribers, 64 B",
         Metric::Deliveries,
         Question::ClosedLoop { subscribers: 1_000, data_bytes: 64 },
-        &[of(Metric::Deliveries, 0.9, Against::BareCoalescing), of(Metric::Deliveries, 3.0, Against::BestPeer)],
+        &[
+            of(Metric::Deliveries, 0.9, Against::One(Kind::BareCoalescing)),
+            of(Metric::Deliveries, 3.0, Against::BestPeer),
+        ],
     ),
     case(
         "closed-100-1k",
         "Closed loop, 100 subscribers, 1 KiB",
         Metric::Deliveries,
         Question::ClosedLoop { subscribers: 100, data_bytes: 1_024 },
-        &[of(Metric::Deliveries, 0.9, Against::BareCoalescing)],
+        &[of(Metric::Deliveries, 0.9, Against::One(Kind::BareCoalescing))],
     ),
     case(
         "closed-1000-1k",
         "Closed loop, 1,000 subscribers, 1 KiB",
         Metric::Deliveries,
         Question::ClosedLoop { subscribers: 1_000, data_bytes: 1_024 },
-        &[of(Metric::Deliveries, 0.9, Against::BareCoalescing)],
+        &[of(Metric::Deliveries, 0.9, Against::One(Kind::BareCoalescing))],
     ),
     case(
         "channels-paced",
         "5,000 channels × 2 subscribers, 2,000 publishes/s",
         Metric::Cpu,
-        Question::ChannelsPaced,
+        Question::ChannelsPaced { channels: channels::CHANNELS },
         &[of(Metric::Cpu, 1.2, Against::Bare), of(Metric::P99, 1.0, Against::BestPeer)],
     ),
     case(
         "channels-closed",
         "5,000 channels × 2 subscribers, closed loop",
         Metric::Publishes,
-        Question::ChannelsClosed,
+        Question::ChannelsClosed(Pace::InFlight(closed_loop::AHEAD), 1),
         &[of(Metric::Publishes, 0.9, Against::Bare), of(Metric::Publishes, 1.3, Against::BestPeer)],
     ),
     case(
@@ -162,9 +196,80 @@ pub(crate) const ALL: &[Case] = &[
         Question::Several,
         &[of(Metric::Deliveries, 0.5, Against::Own(Metric::DeliveriesOnOne))],
     ),
-    case("churn", "1,000 connects/s", Metric::CpuOfConnects, Question::Churn, &[]),
+    small_channels("channels-closed-1", "5,000 channels × 2 subscribers, 1 publishing connection", 1),
+    small_channels("channels-closed-4", "5,000 channels × 2 subscribers, 4 publishing connections", 4),
+    small_channels("channels-closed-16", "5,000 channels × 2 subscribers, 16 publishing connections", 16),
+    case(
+        "growth-readers-10",
+        "10 subscribers × 5,000/s, 64 B",
+        Metric::Cpu,
+        Question::Paced { subscribers: 10, per_second: 5_000 },
+        &[of(Metric::Cpu, 1.15, Against::Bare)],
+    ),
+    growth(
+        "growth-readers-100",
+        "100 subscribers × 500/s, 64 B",
+        Question::Paced { subscribers: 100, per_second: 500 },
+    ),
+    growth(
+        "growth-readers-1000",
+        "1,000 subscribers × 50/s, 64 B",
+        Question::Paced { subscribers: 1_000, per_second: 50 },
+    ),
+    growth(
+        "growth-readers-10000",
+        "10,000 subscribers × 5/s, 64 B",
+        Question::Paced { subscribers: 10_000, per_second: 5 },
+    ),
+    growth(
+        "growth-channels-100",
+        "100 channels × 2 subscribers, 2,000 publishes/s",
+        Question::ChannelsPaced { channels: 100 },
+    ),
+    growth(
+        "growth-channels-1000",
+        "1,000 channels × 2 subscribers, 2,000 publishes/s",
+        Question::ChannelsPaced { channels: 1_000 },
+    ),
+    growth(
+        "growth-channels-7000",
+        "7,000 channels × 2 subscribers, 2,000 publishes/s",
+        Question::ChannelsPaced { channels: 7_000 },
+    ),
+    connects("connects-1000", "1,000 connects/s", Arrivals::PerSecond(1_000), None),
+    connects("connects-5000", "5,000 connects/s", Arrivals::PerSecond(5_000), None),
+    connects("connects-at-once", "10,000 connects at once", Arrivals::AtOnce(10_000), None),
+    connects("connects-1000-resuming", "1,000 resumed streams/s", Arrivals::PerSecond(1_000), Some(0)),
+    connects("connects-5000-resuming", "5,000 resumed streams/s", Arrivals::PerSecond(5_000), Some(0)),
+    connects("connects-at-once-resuming", "10,000 resumed streams at once", Arrivals::AtOnce(10_000), Some(0)),
+    case(
+        "resume-100",
+        "500 streams/s, resumed 100 events behind",
+        Metric::CpuOfConnects,
+        Question::Connects { arrivals: Arrivals::PerSecond(500), behind: Some(100) },
+        &[at_most(Metric::CpuOfConnects, 60.0)],
+    ),
     case("publish-1", "Publishing, 1 in flight", Metric::Publishes, Question::Publish { in_flight: 1 }, &[]),
     case("publish-64", "Publishing, 64 in flight", Metric::Publishes, Question::Publish { in_flight: 64 }, &[]),
+    case(
+        "publish-forms-1",
+        "Publishing in every form, 1 in flight: CPU µs an event",
+        Metric::CpuOfForm(Form::Json),
+        Question::PublishForms { burst: 1 },
+        &[
+            at_most(Metric::WorstForm, 1.2),
+            of(Metric::CpuOfForm(Form::Split), 1.2, Against::Bare),
+            of(Metric::CpuOfForm(Form::Close), 1.2, Against::Bare),
+            of(Metric::CpuOfForm(Form::Expect), 1.2, Against::Bare),
+        ],
+    ),
+    case(
+        "publish-forms-16",
+        "Publishing in every form, 16 requests written at once: CPU µs an event",
+        Metric::CpuOfForm(Form::Json),
+        Question::PublishForms { burst: 16 },
+        &[at_most(Metric::WorstForm, 1.2)],
+    ),
     case("encode-64", "In the program, text of 64 B", Metric::PublishNanos, Question::Encode(Sample::Text(64)), &[]),
     case(
         "encode-1k",
@@ -205,6 +310,8 @@ impl Case {
         match self.question {
             // The bare writers support one channel a connection.
             Question::Several => !kind.is_bare(),
+            Question::PublishForms { .. } => kind.is_bare() || matches!(kind, Kind::Tidecast | Kind::Axum),
+            Question::Connects { behind: Some(_), .. } => kind.keeps_history(),
             Question::Encode(_) => kind == Kind::Tidecast,
             _ => true,
         }
@@ -219,29 +326,31 @@ impl Case {
     pub(crate) fn delivers(&self) -> bool {
         !matches!(
             self.question,
-            Question::Idle { .. } | Question::Churn | Question::Publish { .. } | Question::Encode(_)
+            Question::Idle { .. }
+                | Question::Connects { .. }
+                | Question::Publish { .. }
+                | Question::PublishForms { .. }
+                | Question::Encode(_)
         )
     }
 
     /// Measures a server once.
     pub(crate) fn measure(&self, programs: &Programs, kind: Kind, effort: Effort) -> Result<Figures> {
-        if let Question::Encode(sample) = self.question {
-            return encode::measure(sample, effort.quick);
-        }
-        let server = programs.start(kind)?;
+        let start = || programs.start(kind);
         match self.question {
-            Question::Idle { connections } => idle::measure(&server, effort, connections),
-            Question::Paced { subscribers, per_second } => paced::measure(&server, effort, subscribers, per_second),
+            Question::Idle { connections } => idle::measure(&start()?, effort, connections),
+            Question::Paced { subscribers, per_second } => paced::measure(&start()?, effort, subscribers, per_second),
             Question::ClosedLoop { subscribers, data_bytes } => {
-                closed_loop::measure(&server, effort, subscribers, data_bytes)
+                closed_loop::measure(&start()?, effort, subscribers, data_bytes)
             }
-            Question::ChannelsPaced => channels::paced(&server, effort),
-            Question::ChannelsClosed => channels::closed_loop(&server, effort),
-            Question::Several => several::measure(programs, kind, server, effort),
-            Question::Churn => churn::measure(&server, effort),
-            Question::Publish { in_flight } => publish::measure(&server, effort, in_flight),
+            Question::ChannelsPaced { channels } => channels::paced(&start()?, effort, channels),
+            Question::ChannelsClosed(pace, connections) => channels::closed_loop(&start()?, effort, pace, connections),
+            Question::Several => several::measure(programs, kind, effort),
+            Question::Connects { arrivals, behind } => connects::measure(&start()?, effort, arrivals, behind),
+            Question::Publish { in_flight } => publish::measure(&start()?, effort, in_flight),
+            Question::PublishForms { burst } => publish_forms::measure(programs, kind, effort, burst),
             Question::Encode(sample) => encode::measure(sample, effort.quick),
-            Question::Flask { subscribers, per_second } => flask::measure(&server, effort, subscribers, per_second),
+            Question::Flask { subscribers, per_second } => flask::measure(&start()?, effort, subscribers, per_second),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Figures with a name, a unit and a direction, and the bars that they must reach.
 
-use crate::{load::checker::Faults, stats::Histogram};
+use crate::{
+    load::{checker::Faults, form::Form},
+    servers::Kind,
+    stats::{self, Histogram},
+};
 
 /// The quantity of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +22,11 @@ pub(crate) enum Metric {
     CpuOfLoad,
     CpuOfConnects,
     CpuOfPublishes,
+    CpuOfForm(Form),
+    /// The dearest form of one event in one segment, in relation to the cheapest.
+    WorstForm,
+    SynRetransmits,
+    ListenOverflows,
     KibEach,
     MibFresh,
     MibBefore,
@@ -50,6 +59,10 @@ impl Metric {
             Self::CpuOfLoad => "generator's CPU s per million",
             Self::CpuOfConnects => "CPU s per million connects",
             Self::CpuOfPublishes => "CPU s per million publishes",
+            Self::CpuOfForm(form) => form.name(),
+            Self::WorstForm => "worst : best",
+            Self::SynRetransmits => "SYNs repeated",
+            Self::ListenOverflows => "listen overflows",
             Self::KibEach => "KiB a connection",
             Self::MibFresh => "MiB fresh",
             Self::MibBefore => "MiB before",
@@ -81,15 +94,23 @@ pub(crate) const FAULTS: [Metric; 4] = [Metric::Lost, Metric::Doubled, Metric::R
 
 /// The figures of one run of a case, or the medians of several.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Figures(Vec<(Metric, f64)>);
+pub(crate) struct Figures {
+    values: Vec<(Metric, f64)>,
+    /// Streams that have begun, in steps of 0.1 s; empty if a case draws no such curve.
+    pub(crate) timeline: Vec<f64>,
+}
 
 impl Figures {
     pub(crate) fn put(&mut self, metric: Metric, value: f64) {
-        self.0.push((metric, value));
+        self.values.push((metric, value));
     }
 
     pub(crate) fn of(&self, metric: Metric) -> Option<f64> {
-        self.0.iter().find(|(known, _)| *known == metric).map(|(_, value)| *value).filter(|value| value.is_finite())
+        self.values
+            .iter()
+            .find(|(known, _)| *known == metric)
+            .map(|(_, value)| *value)
+            .filter(|value| value.is_finite())
     }
 
     pub(crate) fn put_latencies(&mut self, latencies: &Histogram) {
@@ -106,12 +127,12 @@ impl Figures {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Metric, f64)> {
-        self.0.iter().copied()
+        self.values.iter().copied()
     }
 
     /// Adds the faults of another run.
     pub(crate) fn add_faults(&mut self, other: &Self) {
-        for (metric, value) in self.0.iter_mut().filter(|(metric, _)| metric.is_fault()) {
+        for (metric, value) in self.values.iter_mut().filter(|(metric, _)| metric.is_fault()) {
             *value += other.of(*metric).unwrap_or(f64::NAN);
         }
     }
@@ -121,9 +142,14 @@ impl Figures {
         let Some(first) = rounds.first() else { return Self::default() };
         let over = |metric: Metric| {
             let values = rounds.iter().filter_map(|round| round.of(metric));
-            if metric.is_fault() { values.sum() } else { crate::stats::median(values) }
+            if metric.is_fault() { values.sum() } else { stats::median(values) }
         };
-        Self(first.0.iter().map(|(metric, _)| (*metric, over(*metric))).collect())
+        let values = first.iter().map(|(metric, _)| (metric, over(metric))).collect();
+        // A curve that is at its end stays there.
+        let steps = rounds.iter().map(|round| round.timeline.len()).max().unwrap_or(0);
+        let at = |step: usize, curve: &[f64]| curve.get(step).or(curve.last()).copied();
+        let step = |step| stats::median(rounds.iter().filter_map(|round| at(step, &round.timeline)));
+        Self { values, timeline: (0..steps).map(step).collect() }
     }
 }
 
@@ -133,7 +159,10 @@ pub(crate) enum Against {
     Number,
     /// The better of the two bare writers.
     Bare,
-    BareCoalescing,
+    /// One of the other servers.
+    One(Kind),
+    /// nchan, with one or two workers.
+    Nchan,
     /// The best peer.
     BestPeer,
     /// Another figure of Tidecast.
@@ -166,7 +195,8 @@ mod tests {
     use super::*;
 
     fn figures(rate: f64, lost: f64) -> Figures {
-        Figures(vec![(Metric::Deliveries, rate), (Metric::Lost, lost)])
+        let values = vec![(Metric::Deliveries, rate), (Metric::Lost, lost)];
+        Figures { values, timeline: vec![rate] }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Subscribers and a publisher over one epoll in one thread, without tasks, timers or allocations per delivery, so that
+//! Subscribers and publishers over one epoll in one thread, without tasks, timers or allocations per delivery, so that
 //! the server is measured and not the generator.
 //!
 //! Each event has its time of publishing on this process' clock, which also times its arrival. The figures include the
@@ -6,8 +6,12 @@
 
 pub(crate) mod checker;
 pub(crate) mod connect;
+pub(crate) mod exchange;
+pub(crate) mod form;
+pub(crate) mod history;
 pub(crate) mod ledger;
 pub(crate) mod publisher;
+pub(crate) mod responses;
 pub(crate) mod stamp;
 pub(crate) mod stream;
 
@@ -23,7 +27,7 @@ use rustix::{event::epoll, fd::OwnedFd};
 use self::{
     checker::Faults,
     ledger::{Ledger, Plan},
-    publisher::Publisher,
+    publisher::{Publisher, Requests},
     stream::{Reading, Stream},
 };
 use crate::{servers::Server, stats::Histogram};
@@ -38,7 +42,9 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(60);
 const READY_MAX: usize = 256;
 
 const BUFFER_BYTES: usize = 64 * 1024;
-const PUBLISHER: u64 = u64::MAX;
+
+/// The publishing connections are numbered from here down, the subscribers from 0 up.
+const FIRST_PUBLISHER: u64 = u64::MAX;
 
 /// When the next event is published.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +54,8 @@ pub(crate) enum Pace {
     /// While fewer than this many events are under way: not delivered to all subscribers, or not acknowledged if there
     /// are none.
     InFlight(u64),
+    /// As soon as the last one of the same connection has arrived everywhere and been acknowledged.
+    OneEach,
 }
 
 /// The outcome of a run.
@@ -61,11 +69,12 @@ pub(crate) struct Outcome {
     pub(crate) latencies: Histogram,
 }
 
-/// Connected subscribers and a publisher.
+/// Connected subscribers and one or more publishers.
 pub(crate) struct Load {
     epoll: OwnedFd,
     subscribers: Vec<Subscriber>,
-    publisher: Publisher,
+    publishers: Vec<Publisher>,
+    requests: Requests,
     reading: Reading,
     ledger: Ledger,
     clock: Instant,
@@ -85,18 +94,18 @@ impl Load {
     /// Connects all at once and waits until each stream has begun.
     pub(crate) fn connect(server: &Server, plan: Plan) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let publisher = Publisher::connect(server, plan.channels, plan.data_bytes)?;
-        connect::watch(&epoll, &publisher.socket, PUBLISHER)?;
         let mut load = Self {
             epoll,
             subscribers: Vec::with_capacity(plan.subscribers),
-            publisher,
+            publishers: Vec::new(),
+            requests: Requests::new(server, plan.channels, plan.data_bytes)?,
             reading: Reading::new(plan.data_bytes),
             ledger: Ledger::new(plan),
             clock: Instant::now(),
             ready: Vec::with_capacity(READY_MAX),
             buffer: vec![0; BUFFER_BYTES],
         };
+        load.publish_over(server, 1)?;
         let way = |number| {
             let first = plan.first_channel(number);
             server.route_to_stream(first..first + plan.channels_each)
@@ -112,6 +121,16 @@ impl Load {
         Ok(load)
     }
 
+    /// Opens connections until this many publish, to be used in turn.
+    pub(crate) fn publish_over(&mut self, server: &Server, connections: usize) -> Result<()> {
+        while self.publishers.len() < connections {
+            let publisher = Publisher::connect(server)?;
+            connect::watch(&self.epoll, &publisher.socket, FIRST_PUBLISHER - self.publishers.len() as u64)?;
+            self.publishers.push(publisher);
+        }
+        Ok(())
+    }
+
     /// Publishes for this time and then waits until everything has arrived.
     pub(crate) fn run(&mut self, pace: Pace, time: Duration) -> Result<Outcome> {
         self.ledger.latencies = Histogram::new();
@@ -124,12 +143,13 @@ impl Load {
             if publishing {
                 self.publish_due(pace, published, now - began);
             }
-            self.publisher.flush()?;
-            let at = (self.ledger.delivered, self.publisher.acknowledged);
+            self.publishers.iter_mut().try_for_each(Publisher::flush)?;
+            let acknowledged = self.acknowledged();
+            let at = (self.ledger.delivered, acknowledged);
             if at != moved {
                 (moved, progress) = (at, now);
             }
-            let drained = self.ledger.is_drained() && self.publisher.acknowledged == self.ledger.published;
+            let drained = self.ledger.is_drained() && acknowledged == self.ledger.published;
             if (drained && !publishing) || now > progress + GIVE_UP_AFTER {
                 break;
             }
@@ -155,9 +175,13 @@ impl Load {
         self.ledger.faults()
     }
 
+    fn acknowledged(&self) -> u64 {
+        self.publishers.iter().map(Publisher::acknowledged).sum()
+    }
+
     fn publish_due(&mut self, pace: Pace, published_before: u64, since: Duration) {
         let in_flight = match self.subscribers.len() {
-            0 => self.ledger.published - self.publisher.acknowledged,
+            0 => self.ledger.published - self.acknowledged(),
             _ => self.ledger.published - self.ledger.completed,
         };
         let due = match pace {
@@ -166,11 +190,24 @@ impl Load {
                 let due = since.as_nanos() / every.as_nanos() + 1;
                 (due as u64).saturating_sub(self.ledger.published - published_before)
             }
+            Pace::OneEach => {
+                for number in 0..self.publishers.len() {
+                    let idle_since = self.publishers[number].idle_since();
+                    if idle_since.is_some_and(|serial| self.ledger.has_arrived(serial)) {
+                        self.publish(number);
+                    }
+                }
+                return;
+            }
         };
         for _ in 0..due {
-            let at = self.clock.elapsed().as_nanos() as u64;
-            self.publisher.push(&self.ledger.publish(at));
+            self.publish(self.ledger.published as usize % self.publishers.len());
         }
+    }
+
+    fn publish(&mut self, publisher: usize) {
+        let at = self.clock.elapsed().as_nanos() as u64;
+        self.publishers[publisher].push(&mut self.requests, &self.ledger.publish(at));
     }
 
     fn begin_streams(&mut self, server: &Server, plan: Plan) -> Result<()> {
@@ -206,8 +243,9 @@ impl Load {
         connect::wait(&self.epoll, &mut self.ready, time)?;
         for at in 0..self.ready.len() {
             let (number, flags) = (self.ready[at].data.u64(), self.ready[at].flags);
-            if number == PUBLISHER {
-                self.publisher.read(&mut self.buffer)?;
+            let publisher = (FIRST_PUBLISHER - number) as usize;
+            if let Some(publisher) = self.publishers.get_mut(publisher) {
+                publisher.read(&mut self.buffer)?;
             } else if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::HUP) {
                 self.receive(number as usize, flags.contains(epoll::EventFlags::RDHUP))?;
             }

@@ -5,10 +5,12 @@
 
 mod axum;
 mod bare;
+pub(crate) mod dialect;
 mod flask;
 mod nchan;
 pub(crate) mod process;
 mod redirect;
+pub(crate) mod tcp_counters;
 mod tidecast;
 
 use std::{
@@ -22,7 +24,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use self::process::Processes;
+use self::{
+    dialect::{Dialect, PositionMark, get},
+    process::Processes,
+};
+use crate::load::form::KEY;
 use tidecast_test::redis::RedisServer;
 
 /// The servers.
@@ -94,6 +100,15 @@ impl Kind {
         matches!(self, Self::BareEach | Self::BareCoalescing)
     }
 
+    /// Returns whether a stream can be resumed.
+    pub(crate) fn keeps_history(self) -> bool {
+        self == Self::Tidecast || self.is_nchan()
+    }
+
+    pub(crate) fn is_nchan(self) -> bool {
+        matches!(self, Self::Nchan1 | Self::Nchan2)
+    }
+
     /// Returns whether it is a server that one might use in place of Tidecast.
     pub(crate) fn is_peer(self) -> bool {
         matches!(self, Self::Axum | Self::Nchan1 | Self::Nchan2 | Self::FlaskSse)
@@ -112,15 +127,6 @@ impl Kind {
             _ => None,
         }
     }
-}
-
-/// The form of a server's requests.
-#[derive(Debug, Clone, Copy)]
-enum Dialect {
-    /// `POST /publish` with JSON, `GET /stream?channel=…`.
-    Json,
-    /// The channel in the path and the data as the body.
-    Path,
 }
 
 /// The paths of the programs.
@@ -161,6 +167,13 @@ impl Programs {
             Kind::FlaskHubRedis => flask::with_hub(tidecast::command(&self.tidecast), Some(RedisServer::start(&[]))),
         };
         server.with_context(|| format!("{} does not start", kind.name()))
+    }
+
+    /// Starts Tidecast with a publish key, [`KEY`].
+    pub(crate) fn start_with_key(&self) -> Result<Server> {
+        let mut command = tidecast::command(&self.tidecast);
+        command.env("TIDECAST_PUBLISH_KEY", KEY);
+        start_and_read_address(command).context("the hub with a key does not start")
     }
 }
 
@@ -219,18 +232,7 @@ impl Server {
 
     /// Returns the request that publishes data to a channel.
     pub(crate) fn publish_request(&self, channel: usize, data: &str) -> String {
-        let address = self.address;
-        let (path, media_type, body) = match self.dialect {
-            Dialect::Json => {
-                let body = format!("{{\"channel\":\"c{channel}\",\"data\":\"{data}\"}}");
-                ("/publish".to_owned(), "application/json", body)
-            }
-            Dialect::Path => (format!("/publish/c{channel}"), "text/plain", data.to_owned()),
-        };
-        let length = body.len();
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
+        self.dialect.publish_request(self.address, channel, data)
     }
 
     /// Returns the address and the request for a stream of these channels, following a redirect.
@@ -244,27 +246,22 @@ impl Server {
             return Ok((self.address, request));
         }
         let (address, path) = redirect::follow(self.address, &request)?;
-        Ok((address, get(&path, address)))
+        Ok((address, get(&path, address, "")))
     }
 
     /// Returns the request for a stream of these channels.
     pub(crate) fn stream_request(&self, channels: Range<usize>) -> String {
-        let path = match self.dialect {
-            Dialect::Json => {
-                let channels: Vec<_> = channels.map(|channel| format!("channel=c{channel}")).collect();
-                format!("/stream?{}", channels.join("&"))
-            }
-            Dialect::Path => {
-                let channels: Vec<_> = channels.map(|channel| format!("c{channel}")).collect();
-                format!("/stream/{}", channels.join(","))
-            }
-        };
-        get(&path, self.address)
+        self.dialect.stream_request(self.address, channels)
     }
-}
 
-fn get(path: &str, address: SocketAddr) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n")
+    /// Returns the request that listens to the first channel from a position on.
+    pub(crate) fn resume_request(&self, position: &str) -> String {
+        self.dialect.resume_request(self.address, position)
+    }
+
+    pub(crate) fn position_mark(&self) -> PositionMark {
+        self.dialect.position_mark()
+    }
 }
 
 impl Drop for Server {

@@ -11,10 +11,9 @@ use crate::{
 
 const CHANNELS: usize = 3;
 
-/// Measures the running server, and then a new one, which has no earlier events.
-pub(super) fn measure(programs: &Programs, kind: Kind, server: Server, effort: Effort) -> Result<Figures> {
-    let mut figures = on(&server, effort, CHANNELS)?;
-    drop(server);
+/// Measures each on a server of its own, as what was published before is not to count.
+pub(super) fn measure(programs: &Programs, kind: Kind, effort: Effort) -> Result<Figures> {
+    let mut figures = on(&programs.start(kind)?, effort, CHANNELS)?;
     let on_one = on(&programs.start(kind)?, effort, 1)?;
     figures.add_faults(&on_one);
     figures.put(Metric::DeliveriesOnOne, on_one.of(Metric::Deliveries).unwrap_or(f64::NAN));

@@ -93,6 +93,11 @@ impl Ledger {
         }
     }
 
+    /// Returns whether every subscriber has got the event with this serial number.
+    pub(crate) fn has_arrived(&self, serial: u32) -> bool {
+        self.open[serial as usize % OPEN_MAX] == 0
+    }
+
     /// Returns whether every event has arrived everywhere.
     pub(crate) fn is_drained(&self) -> bool {
         self.delivered == self.published * self.plan.subscribers_of_channel() as u64

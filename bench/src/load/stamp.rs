@@ -46,6 +46,12 @@ pub(crate) fn filling(data_bytes: usize) -> Vec<u8> {
     vec![FILLING; data_bytes.saturating_sub(STAMP_BYTES)]
 }
 
+/// Returns data of so many bytes with a stamp of zeros.
+pub(crate) fn blank(data_bytes: usize) -> String {
+    let filling = filling(data_bytes);
+    format!("{}{}", "@".repeat(data_bytes - filling.len()), "x".repeat(filling.len()))
+}
+
 fn letters(number: u32) -> [u8; 8] {
     let mut letters = [0; 8];
     for (letter, at) in letters.iter_mut().zip((0..8).rev()) {

@@ -65,7 +65,8 @@ fn judged(case_result: &CaseResult, own: Option<(Kind, &Figures)>, bar: Bar) -> 
     let reference = match bar.against {
         Against::Number => Some(1.0),
         Against::Bare => case_result.best(bar.metric, Kind::is_bare),
-        Against::BareCoalescing => case_result.best(bar.metric, |kind| kind == Kind::BareCoalescing),
+        Against::One(one) => case_result.best(bar.metric, |kind| kind == one),
+        Against::Nchan => case_result.best(bar.metric, Kind::is_nchan),
         Against::BestPeer => case_result.best(bar.metric, Kind::is_peer),
         Against::Own(metric) => own_figure(metric),
     };
@@ -73,7 +74,8 @@ fn judged(case_result: &CaseResult, own: Option<(Kind, &Figures)>, bar: Bar) -> 
     let against = match bar.against {
         Against::Number => String::new(),
         Against::Bare => " × bare".to_owned(),
-        Against::BareCoalescing => " × bare-coalescing".to_owned(),
+        Against::One(one) => format!(" × {}", one.name()),
+        Against::Nchan => " × nchan".to_owned(),
         Against::BestPeer => " × best peer".to_owned(),
         Against::Own(metric) => format!(" × {}", metric.name()),
     };

@@ -14,7 +14,7 @@ const PANELS: [(&str, Metric); 6] = [
     ("paced-1000", Metric::Cpu),
     ("paced-10000", Metric::P99),
     ("channels-closed", Metric::Publishes),
-    ("churn", Metric::CpuOfConnects),
+    ("connects-1000", Metric::CpuOfConnects),
 ];
 
 const WIDTH: usize = 960;

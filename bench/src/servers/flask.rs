@@ -14,15 +14,13 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Dialect, Server, start_and_read_address};
+use super::{Server, dialect::Dialect, start_and_read_address};
+use crate::load::form::KEY;
 use tidecast_test::redis::RedisServer;
 
 const PROGRAM: &str = include_str!("../../flask_program.py");
 const WORKERS: usize = 2;
 const READY_WITHIN: Duration = Duration::from_secs(20);
-
-/// The key that the program and its hub share.
-const KEY: &str = "key-of-the-bench-and-of-nothing-else";
 
 /// The name under which each package is imported.
 pub(super) const FLASK_SSE: &str = "flask_sse";

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{Dialect, Server, process};
+use super::{Server, dialect::Dialect, process};
 
 const NGINX: &str = "/usr/sbin/nginx";
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";

@@ -28,6 +28,11 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(Request<'_>, usize)> {
     Some((Request::Publish { channel, data }, end))
 }
 
+/// Returns whether these bytes are a head whose body waits for `100 Continue`.
+pub(crate) fn waits_to_continue(bytes: &[u8]) -> bool {
+    bytes.ends_with(b"\r\n\r\n") && memmem::find(bytes, b"\r\nExpect: 100-continue\r\n").is_some()
+}
+
 fn between<'a>(bytes: &'a [u8], before: &[u8], behind: u8) -> Option<&'a [u8]> {
     let begin = memmem::find(bytes, before)? + before.len();
     let end = memchr::memchr(behind, &bytes[begin..])?;

@@ -21,7 +21,7 @@ use crate::{
     Mode,
     channel::{Channel, Reader},
     connection::{Connection, ReaderIndex, write},
-    request::{Request, read},
+    request::{Request, read, waits_to_continue},
 };
 
 const LISTENER: u64 = u64::MAX;
@@ -33,6 +33,7 @@ const SENDS: usize = 64;
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nConnection: close\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const UNKNOWN: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 
 /// The server.
@@ -151,6 +152,9 @@ impl Server {
             input.extend_from_slice(&self.buffer[..read]);
             let taken = self.requests(number, &input)?;
             input.drain(..taken);
+            if waits_to_continue(&input) {
+                self.answers.extend_from_slice(CONTINUE);
+            }
             if let Some(connection) = &mut self.connections[number as usize]
                 && connection.stream.is_none()
             {
