@@ -4,10 +4,10 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { BROWSERS, startBrowser, until } from "./support/browser.js";
+import { BROWSERS, until, useBrowser } from "./support/browser.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
 
@@ -81,11 +81,7 @@ function places(page) {
 
 for (const name of BROWSERS) {
   describe(name, () => {
-    let browser;
-    before(async () => {
-      browser = await startBrowser(name);
-    });
-    after(() => browser.close());
+    const browser = useBrowser(name);
 
     test("a channel is chosen from the list, and events of every type are shown", async (t) => {
       const hub = await startHub(t);
@@ -349,11 +345,7 @@ for (const name of BROWSERS) {
 }
 
 describe("layout", () => {
-  let browser;
-  before(async () => {
-    browser = await startBrowser();
-  });
-  after(() => browser.close());
+  const browser = useBrowser();
 
   test("the console fits its window", async (t) => {
     const hub = await startHub(t);

@@ -1,17 +1,13 @@
 // A page of another origin: an application on one port, the hub on another.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { seen, startBrowser, until } from "./support/browser.js";
+import { seen, until, useBrowser } from "./support/browser.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
 
-let browser;
-before(async () => {
-  browser = await startBrowser();
-});
-after(() => browser.close());
+const browser = useBrowser();
 
 // Runs in the page. JSON makes the browser send a preflight request.
 function publishFromPage(address, contentType, body, mode) {

@@ -1,18 +1,14 @@
 // Events arrive once and in order, whatever happens to the connection.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { seen, startBrowser, until } from "./support/browser.js";
+import { seen, until, useBrowser } from "./support/browser.js";
 import { startHub } from "./support/hub.js";
 import { logLines } from "./support/log_lines.js";
 import { startSite } from "./support/site.js";
 
-let browser;
-before(async () => {
-  browser = await startBrowser();
-});
-after(() => browser.close());
+const browser = useBrowser();
 
 test("every line of a log arrives once and in order, although the connection is cut twice", async (t) => {
   const hub = await startHub(t);

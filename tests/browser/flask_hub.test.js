@@ -6,9 +6,9 @@
 // guard each time.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { BROWSERS, seen, startBrowser, until } from "./support/browser.js";
+import { BROWSERS, seen, until, useBrowser } from "./support/browser.js";
 import { startFlask } from "./support/flask.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
@@ -39,11 +39,7 @@ const data = async (page) => (await seen(page)).map((event) => event.data);
 
 for (const name of BROWSERS) {
   describe(name, () => {
-    let browser;
-    before(async () => {
-      browser = await startBrowser(name);
-    });
-    after(() => browser.close());
+    const browser = useBrowser(name);
 
     /** The address to which this browser reconnects. */
     const remembersRedirects = name === "chromium";

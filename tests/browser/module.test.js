@@ -2,17 +2,13 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { BROWSERS, seen, startBrowser, until } from "./support/browser.js";
+import { BROWSERS, seen, until, useBrowser } from "./support/browser.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
 
-let browser;
-before(async () => {
-  browser = await startBrowser();
-});
-after(() => browser.close());
+const browser = useBrowser();
 
 test("the hub serves the package's file to pages of any origin", async (t) => {
   const hub = await startHub(t);
@@ -65,11 +61,7 @@ test("a page of an allowed origin imports it and reads with every kind of listen
 // of one of the source's own events were not delivered, or could not be told from it.
 for (const name of BROWSERS) {
   describe(name, () => {
-    let browser;
-    before(async () => {
-      browser = await startBrowser(name);
-    });
-    after(() => browser.close());
+    const browser = useBrowser(name);
 
     test("it has the constants of an EventSource, and every published event is a MessageEvent", (t) =>
       isLikeAnEventSource(t, browser));

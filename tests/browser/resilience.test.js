@@ -6,9 +6,9 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { BROWSERS, seen, startBrowser, until } from "./support/browser.js";
+import { BROWSERS, seen, until, useBrowser } from "./support/browser.js";
 import { within } from "./support/deadline.js";
 import { startHub } from "./support/hub.js";
 import { startSite } from "./support/site.js";
@@ -41,11 +41,7 @@ const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, index) =
 
 for (const name of BROWSERS) {
   describe(name, () => {
-    let browser;
-    before(async () => {
-      browser = await startBrowser(name);
-    });
-    after(() => browser.close());
+    const browser = useBrowser(name);
 
     for (const [source, switches] of Object.entries(SOURCES)) {
       for (const how of ["stop", "kill"]) {

@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 
-import { startBrowser } from "../browser/support/browser.js";
+import { useBrowser } from "../browser/support/browser.js";
 import { ALL, ALL_OF_THEM, ONCE, WITH_AN_EVENT } from "./expected.js";
 import { run, runWith } from "./scenario.js";
 
@@ -40,14 +40,12 @@ const FORMS = {
   datastar: (n) => ({ type: "datastar-merge-signals", data: `signals ${JSON.stringify({ n })}` }),
 };
 
-let browser;
+const browser = useBrowser();
 let site;
 before(async () => {
-  browser = await startBrowser();
   site = await startSite();
 });
-after(async () => {
-  await browser.close();
+after(() => {
   site.close();
   site.closeAllConnections();
 });

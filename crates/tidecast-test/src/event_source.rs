@@ -23,10 +23,6 @@ impl EventSource {
     }
 
     /// Returns the stream, which is connected first if necessary.
-    ///
-    /// # Panics
-    ///
-    /// If the response is not a stream.
     pub async fn connected(&mut self) -> &mut EventStream {
         if self.stream.is_none() {
             let resume = [BROWSER_HEADERS, &[("Last-Event-ID", self.last_event_id.as_str())]].concat();
@@ -72,10 +68,6 @@ impl EventSource {
     }
 
     /// Reads the next event, over several connections if necessary.
-    ///
-    /// # Panics
-    ///
-    /// If a hundred connections bring no event.
     pub async fn message(&mut self) -> Message {
         for _ in 0..100 {
             while let Some(item) = self.connected().await.next_item().await {

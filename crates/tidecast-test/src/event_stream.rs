@@ -30,32 +30,20 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    /// Requests a stream on a new connection and reads the head of the response.
-    ///
-    /// # Panics
-    ///
-    /// If the status is not 200.
+    /// Requests a stream on a new connection and reads the head of the response, whose status must be 200.
     pub async fn open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Self {
         let mut connection = HttpConnection::open(address).await;
         connection.send(&request_bytes(address, "GET", target, headers, b"")).await;
         Self::read_head(connection).await
     }
 
-    /// Reads the head of the response to a request that was sent on the connection.
-    ///
-    /// # Panics
-    ///
-    /// If the status is not 200.
+    /// Reads the head of the response to a request that was sent on the connection. Its status must be 200.
     pub async fn read_head(mut connection: HttpConnection) -> Self {
         let head = connection.head().await;
         Self::after_head(head, connection)
     }
 
     /// Begins after a head that was read already.
-    ///
-    /// # Panics
-    ///
-    /// If the status is not 200.
     pub fn after_head(head: ResponseHead, connection: HttpConnection) -> Self {
         assert_eq!(head.status, 200, "{head:?}: {:?}", connection.buffer.escape_ascii().to_string());
         let framing = BodyFraming::of(&head);
@@ -81,10 +69,6 @@ impl EventStream {
     }
 
     /// Reads up to this many further bytes. Returns `false` if the stream has ended properly.
-    ///
-    /// # Panics
-    ///
-    /// If the connection is cut.
     pub async fn fill(&mut self, bytes_max: usize) -> bool {
         self.fill_or_cut(bytes_max).await.expect("the stream is not cut")
     }
@@ -128,10 +112,6 @@ impl EventStream {
     }
 
     /// Reads the next event and skips other items.
-    ///
-    /// # Panics
-    ///
-    /// If the stream ends first.
     pub async fn message(&mut self) -> Message {
         loop {
             match self.next_item().await {
@@ -143,10 +123,6 @@ impl EventStream {
     }
 
     /// Reads the next event, a `stream-reset`, and returns its data.
-    ///
-    /// # Panics
-    ///
-    /// If the event is another.
     pub async fn reset(&mut self) -> serde_json::Value {
         let message = self.message().await;
         assert_eq!(message.event_type, "stream-reset", "{message:?}");
@@ -154,10 +130,6 @@ impl EventStream {
     }
 
     /// Reads until the stream has an id: it misses no event that is published later.
-    ///
-    /// # Panics
-    ///
-    /// If the stream ends first.
     pub async fn until_live(&mut self) {
         within("a stream's first id", async {
             while self.last_event_id().is_empty() {
@@ -188,10 +160,6 @@ impl EventStream {
     }
 
     /// Reads until the body ends with this text, and returns all of it.
-    ///
-    /// # Panics
-    ///
-    /// If the stream ends first.
     pub async fn body_until(&mut self, end: &str) -> String {
         within("a stream's bytes", async {
             while !self.body.ends_with(end.as_bytes()) {
@@ -228,10 +196,6 @@ impl EventStream {
     }
 
     /// Returns the last id in the block of the first `stream-reset`: where the stream continues.
-    ///
-    /// # Panics
-    ///
-    /// If the body has no such block.
     pub fn reset_position(&self) -> String {
         let body = String::from_utf8_lossy(&self.body);
         let block = body.split("\n\n").find(|block| block.contains("event: stream-reset"));

@@ -34,11 +34,12 @@ pub fn request_bytes(
     bytes
 }
 
+/// Returns a text with every byte percent-encoded.
+pub fn percent_encode(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 /// Sends a request on a new connection and reads the response.
-///
-/// # Panics
-///
-/// If the connection ends first, or the response is malformed.
 pub async fn request(
     address: SocketAddr,
     method: &str,
@@ -62,20 +63,12 @@ pub struct HttpConnection {
 
 impl HttpConnection {
     /// Connects to a server.
-    ///
-    /// # Panics
-    ///
-    /// If the server does not accept.
     pub async fn open(address: SocketAddr) -> Self {
         let socket = within("connecting", TcpStream::connect(address)).await.expect("the server accepts");
         Self { socket, buffer: Vec::new() }
     }
 
     /// Connects with a small receive buffer, so that unread data stay with the server.
-    ///
-    /// # Panics
-    ///
-    /// If the server does not accept.
     pub async fn open_with_receive_buffer(address: SocketAddr, bytes: u32) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(bytes).expect("a socket has a receive buffer");
@@ -84,10 +77,6 @@ impl HttpConnection {
     }
 
     /// Sends bytes.
-    ///
-    /// # Panics
-    ///
-    /// If the server closes the connection first.
     pub async fn send(&mut self, bytes: &[u8]) {
         within("sending", self.socket.write_all(bytes)).await.expect("the server reads");
     }
@@ -111,10 +100,6 @@ impl HttpConnection {
     }
 
     /// Reads the head of a response; informational ones are skipped.
-    ///
-    /// # Panics
-    ///
-    /// If the connection ends first, or the head is malformed.
     pub async fn head(&mut self) -> ResponseHead {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -131,10 +116,6 @@ impl HttpConnection {
     }
 
     /// Reads a response to a request of this method.
-    ///
-    /// # Panics
-    ///
-    /// If the connection ends first, or the response is malformed.
     pub async fn response(&mut self, method: &str) -> HttpResponse {
         let head = self.head().await;
         let mut framing = if method == "HEAD" { BodyFraming::Ended } else { BodyFraming::of(&head) };
@@ -175,10 +156,6 @@ impl ResponseHead {
     }
 
     /// Returns the value of a header, whose name is given in lower case.
-    ///
-    /// # Panics
-    ///
-    /// If the response has the header twice.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(given, _)| given == name);
         let value = values.next().map(|(_, value)| value.as_str());
@@ -270,28 +247,16 @@ pub struct HttpResponse {
 
 impl HttpResponse {
     /// Returns the body as text.
-    ///
-    /// # Panics
-    ///
-    /// If it is not UTF-8.
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("a body in UTF-8")
     }
 
     /// Returns the body as JSON.
-    ///
-    /// # Panics
-    ///
-    /// If it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// Checks that this is a problem document (RFC 9457) with a status, and returns its detail.
-    ///
-    /// # Panics
-    ///
-    /// If it is not.
     #[track_caller]
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.head.status, status, "{self:?}");

@@ -1,6 +1,7 @@
 //! A hub as a process of its own, ended when it is dropped.
 
 use std::{
+    fs,
     net::SocketAddr,
     process::{Command, ExitStatus},
     time::{Duration, Instant},
@@ -79,10 +80,6 @@ impl HubProcess {
     }
 
     /// Publishes an event or an array of events in JSON, and returns the hub's response to it.
-    ///
-    /// # Panics
-    ///
-    /// If the status is not 200.
     pub async fn publish(&self, body: &str) -> Value {
         let headers = [("Content-Type", "application/json")];
         let response = self.request("POST", "/publish", &headers, body.as_bytes()).await;
@@ -101,10 +98,6 @@ impl HubProcess {
     }
 
     /// Returns a number of `/metrics`, whose name includes its labels.
-    ///
-    /// # Panics
-    ///
-    /// If the metric does not exist.
     pub async fn metric(&self, name: &str) -> u64 {
         let scrape = self.get("/metrics").await.text();
         let line = scrape.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -117,25 +110,24 @@ impl HubProcess {
         eventually(&format!("{name} = {expected}"), async || self.metric(name).await == expected).await;
     }
 
+    /// Returns the resident memory of the process, as Linux counts it.
+    pub fn resident_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the hub is running on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of KiB") * 1024
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }
 
     /// Waits for the end of the process, blocking the thread.
-    ///
-    /// # Panics
-    ///
-    /// If it does not end in time.
     pub fn finish(self) -> Finished {
         self.process.finish()
     }
 
     /// Waits for the end of the process. Returns how it ended and how long that took.
-    ///
-    /// # Panics
-    ///
-    /// If it does not end in time.
     pub async fn ended(&mut self) -> (ExitStatus, Duration) {
         let begin = Instant::now();
         let mut status = None;

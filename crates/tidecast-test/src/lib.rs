@@ -13,7 +13,7 @@ mod wait;
 pub use self::{
     event_source::EventSource,
     event_stream::{BROWSER_HEADERS, EventStream},
-    http::{HttpConnection, HttpResponse, ResponseHead, request, request_bytes},
+    http::{HttpConnection, HttpResponse, ResponseHead, percent_encode, request, request_bytes},
     hub::HubProcess,
     process::{Finished, Process, Signal},
     program::{EXTRA_SERVE_ARGUMENTS, Program},

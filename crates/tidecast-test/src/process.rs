@@ -36,10 +36,6 @@ pub struct Finished {
 
 impl Process {
     /// Starts a process and collects those of its outputs that are pipes.
-    ///
-    /// # Panics
-    ///
-    /// If the program cannot be started.
     pub fn start(command: &mut Command) -> Self {
         Self::watch(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
     }
@@ -57,10 +53,6 @@ impl Process {
     }
 
     /// Takes the standard input, which must be a pipe.
-    ///
-    /// # Panics
-    ///
-    /// If it is not a pipe or was taken before.
     pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().expect("standard input is a pipe")
     }
@@ -76,28 +68,16 @@ impl Process {
     }
 
     /// Sends a signal.
-    ///
-    /// # Panics
-    ///
-    /// If the process is gone.
     pub fn signal(&self, signal: Signal) {
         send_signal(self.id(), signal);
     }
 
     /// Returns how the process ended, or `None` while it runs.
-    ///
-    /// # Panics
-    ///
-    /// If the system cannot tell.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child's state can be read")
     }
 
     /// Waits for the end of the process and of its output.
-    ///
-    /// # Panics
-    ///
-    /// If it does not end in time.
     pub fn finish(mut self) -> Finished {
         let status = wait_for("end of the process", || self.try_wait());
         self.join_readers();
@@ -130,10 +110,6 @@ impl Drop for Process {
 
 impl Finished {
     /// Checks the exit status.
-    ///
-    /// # Panics
-    ///
-    /// If the process ended otherwise.
     #[track_caller]
     pub fn expect(&self, code: i32) -> &Self {
         assert_eq!(self.status.code(), Some(code), "{self:?}");

@@ -21,10 +21,6 @@ pub fn soak_factor() -> u32 {
 }
 
 /// Waits for a future, ten times as long in a soak.
-///
-/// # Panics
-///
-/// If the future does not complete in time. The message has `what` and the caller's place.
 #[track_caller]
 pub fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
@@ -38,10 +34,6 @@ pub fn within<F: Future>(what: &str, future: F) -> impl Future<Output = F::Outpu
 }
 
 /// Checks a condition again and again until it holds.
-///
-/// # Panics
-///
-/// If the condition does not hold in time, as [`within`].
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     within(what, async move {
@@ -65,10 +57,6 @@ pub fn wait_until(mut holds: impl FnMut() -> bool) -> bool {
 }
 
 /// Calls a function again and again, blocking the thread, until it returns something.
-///
-/// # Panics
-///
-/// If it returns nothing within [`PATIENCE`].
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let mut found = None;
@@ -80,10 +68,6 @@ pub fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Returns a port that was free a moment ago.
-///
-/// # Panics
-///
-/// If the system has no free port.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a listener has an address").port()

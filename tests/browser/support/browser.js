@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, before } from "node:test";
 
 import puppeteer from "puppeteer-core";
 
@@ -29,8 +30,16 @@ const FIREFOX = {
   executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
 };
 
+/** Returns a browser that runs during the tests of a file or of a `describe`. */
+export function useBrowser(name = "chromium") {
+  const started = {};
+  before(async () => Object.assign(started, await startBrowser(name)));
+  after(() => started.close());
+  return started;
+}
+
 /** Starts a browser. `close` ends it and removes its profile. */
-export async function startBrowser(name = "chromium") {
+async function startBrowser(name) {
   const profile = await mkdtemp(join(tmpdir(), "tidecast-browser-"));
   const browser = await puppeteer.launch({ ...(name === "firefox" ? FIREFOX : CHROMIUM), userDataDir: profile });
   return {

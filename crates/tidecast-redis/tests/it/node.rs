@@ -4,7 +4,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use tidecast::{Delivery, Event, Hub, Limits, Start, Subscription, wire::FirstBlock};
 use tidecast_redis::{RedisBroker, RedisConfig};
-use tidecast_test::{PATIENCE, redis::RedisServer};
+use tidecast_test::{PATIENCE, eventually, redis::RedisServer};
 use tokio::{
     runtime::{Builder, Runtime},
     time::{sleep, timeout},
@@ -106,13 +106,8 @@ pub(crate) async fn publish_until_accepted(node: &Node, data: &str) -> u64 {
 }
 
 /// Checks a condition again and again until it holds.
-pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    let looking = async {
-        while !holds().await {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, looking).await.expect("the condition holds in time");
+pub(crate) async fn until(holds: impl AsyncFnMut() -> bool) {
+    eventually("the condition", holds).await;
 }
 
 /// Waits until a subscription has a position.

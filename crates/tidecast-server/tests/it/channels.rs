@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use tidecast_test::percent_encode;
 
 use crate::{
     TIDECAST,
     support::metrics::{documented_names, scraped_names},
 };
-
-fn escape(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
 
 #[tokio::test]
 async fn channels_are_listed_in_pages_ordered_by_name() {
@@ -29,14 +26,14 @@ async fn channels_are_listed_in_pages_ordered_by_name() {
     };
     assert_eq!(listed(&first), names[..1_000]);
     assert_eq!(first["next"], names[999]);
-    let second = hub.get(&format!("/channels?after={}", escape(first["next"].as_str().unwrap()))).await.json();
+    let second = hub.get(&format!("/channels?after={}", percent_encode(first["next"].as_str().unwrap()))).await.json();
     assert_eq!(listed(&second), names[1_000..]);
     assert_eq!(second["next"], json!(null));
     // A page may begin after a name that no channel has.
     assert_eq!(listed(&hub.get("/channels?after=c1198").await.json()), names[1_198..]);
     assert_eq!(listed(&hub.get("/channels?after=zzz").await.json()), [""; 0]);
     // A page that ends with the last channel has no `next`.
-    assert_eq!(hub.get(&format!("/channels?after={}", escape(&names[199]))).await.json()["next"], json!(null));
+    assert_eq!(hub.get(&format!("/channels?after={}", percent_encode(&names[199]))).await.json()["next"], json!(null));
     hub.get("/channels?after=%ff").await.problem(400);
     assert!(hub.get("/channels?afer=a").await.problem(400).contains("did you mean `after`"));
 }
@@ -104,8 +101,8 @@ async fn names_with_special_characters_are_found_by_their_escaped_form() {
         ["a/b", "/", "//x", ".", "..", "a b", "ü🌊", "100%", "%2f", "a?b#c", "{name}", "*", "a+b", "events", "\u{2028}"]
     {
         hub.publish(&json!({ "channel": name, "data": name, "type": "t", "id": "own" }).to_string()).await;
-        let path = format!("/channels/{}", escape(name));
-        let stream = hub.stream(&format!("/stream?channel={}", escape(name))).await;
+        let path = format!("/channels/{}", percent_encode(name));
+        let stream = hub.stream(&format!("/stream?channel={}", percent_encode(name))).await;
         let channel = hub.get(&path).await.json();
         assert_eq!(
             (&channel["channel"], &channel["events"], &channel["subscribers"]),

@@ -3,17 +3,9 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tidecast_test::{HttpConnection, HubProcess, request_bytes, within};
+use tidecast_test::{HttpConnection, request_bytes, within};
 
 use crate::TIDECAST;
-
-/// Returns the resident memory of the hub.
-#[cfg(target_os = "linux")]
-fn resident_bytes(hub: &HubProcess) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
-}
 
 /// Request bodies were bounded one by one: four hundred slow ones took 663 MiB. The unit test of `body.rs` checks that
 /// they share one bound.
@@ -51,7 +43,7 @@ async fn a_page_of_past_events_is_written_as_the_client_reads_it() {
     let mut connection = HttpConnection::open(hub.address).await;
     connection.send(&ask).await;
     connection.response("GET").await;
-    let before = resident_bytes(&hub);
+    let before = hub.resident_bytes();
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let mut connection = HttpConnection::open_with_receive_buffer(hub.address, 4096).await;
@@ -61,7 +53,7 @@ async fn a_page_of_past_events_is_written_as_the_client_reads_it() {
         clients.push(connection);
     }
     assert_eq!(hub.get("/healthz").await.text(), "alive\n");
-    let grown = resident_bytes(&hub).saturating_sub(before);
+    let grown = hub.resident_bytes().saturating_sub(before);
     assert!(grown < 100 << 20, "{} MiB", grown >> 20);
     // A response that is read is complete.
     let response = clients[0].response("GET").await.json();

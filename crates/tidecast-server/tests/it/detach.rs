@@ -291,13 +291,6 @@ async fn interrupted_writes_lose_nothing() {
     stream.body_until(":\n").await;
 }
 
-/// Returns the resident memory of the hub.
-fn resident_bytes(hub: &HubProcess) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
-}
-
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_cut_off_and_takes_little_memory() {
     const STALLED: usize = 100;
@@ -312,7 +305,7 @@ async fn a_client_that_reads_nothing_is_cut_off_and_takes_little_memory() {
     }
     let mut healthy = hub.stream("/stream?channel=a").await;
     hub.until_metric(DETACHED, STALLED as u64 + 1).await;
-    let before = resident_bytes(&hub);
+    let before = hub.resident_bytes();
     let begun = Instant::now();
     let data = "z".repeat(128 * 1024);
     for _ in 0..40 {
@@ -320,7 +313,7 @@ async fn a_client_that_reads_nothing_is_cut_off_and_takes_little_memory() {
         assert_eq!(healthy.message().await.data.len(), data.len());
     }
     // Each has a cursor, and at most the unwritten rest of one chunk.
-    let grown = resident_bytes(&hub).saturating_sub(before);
+    let grown = hub.resident_bytes().saturating_sub(before);
     assert!(grown < 48 << 20, "{grown}");
     hub.until_metric("tidecast_connections_stalled_total", STALLED as u64).await;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());

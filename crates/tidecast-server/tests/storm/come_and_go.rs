@@ -20,12 +20,6 @@ fn files(hub: &HubProcess) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", hub.pid())).unwrap().count()
 }
 
-fn resident_bytes(hub: &HubProcess) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
-}
-
 /// Returns the bytes that a client sends, by its number: most request a stream, some send half a request.
 fn bytes_to_send(hub: &HubProcess, number: usize) -> Vec<u8> {
     let stream = |query: &str| request_bytes(hub.address, "GET", &format!("/stream?{query}"), &[], b"");
@@ -78,11 +72,11 @@ async fn thousands_of_clients_leave_no_descriptor_and_no_memory() {
         hub.until_metric("tidecast_subscriptions", 0).await;
         hub.until_metric("tidecast_connections", 1).await;
         eventually("as few files as before", async || files(&hub) <= files_before).await;
-        resident.push(resident_bytes(&hub));
+        resident.push(hub.resident_bytes());
     }
     println!("{clients} clients; resident after each round: {resident:?}");
     eventually("as little memory as before", async || {
-        resident_bytes(&hub) <= resident[0].saturating_add(GROWTH_BYTES_MAX)
+        hub.resident_bytes() <= resident[0].saturating_add(GROWTH_BYTES_MAX)
     })
     .await;
     let mut stream = hub.stream("/stream?channel=a&last=1").await;

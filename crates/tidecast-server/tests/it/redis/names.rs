@@ -1,7 +1,7 @@
 //! Channel names that have a meaning in Redis, or could have one. Each is a separate channel on every hub.
 
 use serde_json::json;
-use tidecast_test::redis::RedisServer;
+use tidecast_test::{percent_encode, redis::RedisServer};
 
 use super::hub_on;
 
@@ -34,10 +34,6 @@ const NAMES: [&str; 26] = [
     "tidecast:0:sse",
 ];
 
-fn escape(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
 #[tokio::test]
 async fn every_name_is_a_separate_channel() {
     let longest = "ü".repeat(127);
@@ -48,7 +44,7 @@ async fn every_name_is_a_separate_channel() {
         let other = hub_on(&redis, &["--redis-compat", compat]).await;
         let mut streams = Vec::new();
         for name in &names {
-            let mut stream = other.stream(&format!("/stream?channel={}", escape(name))).await;
+            let mut stream = other.stream(&format!("/stream?channel={}", percent_encode(name))).await;
             stream.until_live().await;
             streams.push(stream);
         }
@@ -65,7 +61,7 @@ async fn every_name_is_a_separate_channel() {
         // A hub without readers gets all events from Redis.
         let third = hub_on(&redis, &["--redis-compat", compat]).await;
         for name in &names {
-            let events = third.get(&format!("/channels/{}/events", escape(name))).await.json();
+            let events = third.get(&format!("/channels/{}/events", percent_encode(name))).await.json();
             assert_eq!(events["channel"], *name);
             let events = events["events"].as_array().expect("an array");
             let data: Vec<_> = events.iter().map(|event| event["data"].as_str().expect("a string")).collect();
@@ -76,9 +72,12 @@ async fn every_name_is_a_separate_channel() {
             assert_eq!(hub.metric("tidecast_redis_foreign_events_total").await, 0);
         }
         // Deleting one channel leaves the others alone.
-        assert_eq!(one.request("DELETE", &format!("/channels/{}", escape("{a}")), &[], b"").await.head.status, 204);
+        assert_eq!(
+            one.request("DELETE", &format!("/channels/{}", percent_encode("{a}")), &[], b"").await.head.status,
+            204
+        );
         for (name, count) in [("{a}", 0), ("{b}", 2), ("{{a}}", 2), ("%7Ba%7D", 2)] {
-            let events = third.get(&format!("/channels/{}/events", escape(name))).await.json();
+            let events = third.get(&format!("/channels/{}/events", percent_encode(name))).await.json();
             assert_eq!(events["events"].as_array().map_or(0, Vec::len), count, "{name} with compat {compat}");
         }
     }

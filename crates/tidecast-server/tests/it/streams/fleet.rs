@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde_json::{Value, json};
 use tidecast::wire::{Item, Message};
-use tidecast_test::{EventSource, HttpConnection, HubProcess, request_bytes, soak_factor, within};
+use tidecast_test::{EventSource, HttpConnection, HubProcess, percent_encode, request_bytes, soak_factor, within};
 
 use crate::TIDECAST;
 
@@ -178,19 +178,14 @@ fn requests(form: &str, address: std::net::SocketAddr, events: &[(String, String
     }
     let one = |event: &(String, String, Option<String>)| {
         let (channel, data, id) = event;
-        let pairs = format!("channel={channel}&id={}", escape(id.as_deref().unwrap_or_default()));
+        let pairs = format!("channel={channel}&id={}", percent_encode(id.as_deref().unwrap_or_default()));
         match form {
             "json" => post("/publish", "application/json", &object(event).to_string()),
-            "form" => post("/publish", "application/x-www-form-urlencoded", &format!("{pairs}&data={}", escape(data))),
+            "form" => {
+                post("/publish", "application/x-www-form-urlencoded", &format!("{pairs}&data={}", percent_encode(data)))
+            }
             _ => post(&format!("/publish?{pairs}"), "text/plain; charset=utf-8", data),
         }
     };
     events.iter().map(one).collect()
-}
-
-/// Encodes every byte but letters and digits with a percent sign.
-fn escape(text: &str) -> String {
-    let byte =
-        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(byte).collect()
 }

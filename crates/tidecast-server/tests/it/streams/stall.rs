@@ -42,14 +42,6 @@ async fn publish(connection: &mut HttpConnection, hub: &HubProcess, body: &str) 
     assert_eq!(connection.response("POST").await.head.status, 200);
 }
 
-/// Returns the resident memory of the hub.
-#[cfg(target_os = "linux")]
-fn resident_bytes(hub: &HubProcess) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
-}
-
 /// Returns how many bytes wait in the kernel to be sent on each connection of the hub.
 #[cfg(target_os = "linux")]
 fn waiting_in_kernel(hub: &HubProcess) -> Vec<usize> {
@@ -73,7 +65,7 @@ async fn stalled_readers_take_little_memory_and_do_not_affect_others() {
         stalled.push(small_stream(&hub, "/stream").await);
     }
     let mut healthy = hub.stream("/stream").await;
-    let before = resident_bytes(&hub);
+    let before = hub.resident_bytes();
     let mut publisher = HttpConnection::open(hub.address).await;
     let (mut resident_max, mut kernel_max) = (0, 0);
     for number in 0..EVENTS {
@@ -81,7 +73,7 @@ async fn stalled_readers_take_little_memory_and_do_not_affect_others() {
         // In steps that healthy clients read, so that they cannot fall behind.
         assert_eq!(number_of(&healthy.message().await.data, EVENT_BYTES), number);
         if number % 20 == 0 {
-            resident_max = resident_max.max(resident_bytes(&hub));
+            resident_max = resident_max.max(hub.resident_bytes());
             kernel_max = kernel_max.max(waiting_in_kernel(&hub).into_iter().max().unwrap_or_default());
         }
     }
