@@ -1,4 +1,4 @@
-//! Checks that links between Markdown pages lead to a file and a heading.
+//! Checks that what Markdown pages refer to exists: linked files and headings, the files of the code map, tests.
 
 use std::{collections::HashMap, path::Path};
 
@@ -50,6 +50,16 @@ fn the_map_of_the_code_names_files_that_exist() {
         }
     }
     none_of(&problems);
+}
+
+/// Tests were renamed, and the page on limits went on to name the old ones.
+#[test]
+fn the_page_on_limits_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/limits.md")).expect("the page on limits");
+    let sources = texts(|name| name.ends_with(".rs"));
+    let tests = page.split('`').skip(1).step_by(2).filter_map(|code| Some((code, code.rsplit_once("::")?.1)));
+    let missing = tests.filter(|(_, name)| !sources.iter().any(|(_, text)| text.contains(&format!("fn {name}("))));
+    none_of(&missing.map(|(test, _)| format!("docs/limits.md: there is no test {test}")).collect::<Vec<_>>());
 }
 
 /// Returns the lines outside of blocks of code.
