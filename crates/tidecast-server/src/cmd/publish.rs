@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 use self::{
     counts::LineCounts,
     delivery::{BatchDelivery, Stopped},
-    entry::{BatchEntry, EventTemplate},
+    entry::{BatchEntry, EventTemplate, Key},
+    input::LineFormat,
     progress::ProgressLine,
 };
 use super::{
@@ -80,13 +81,14 @@ pub(super) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Comma
     if arguments.id.is_some() && lines {
         return usage_error("--id would give every line the same id; with --ndjson each event can have its own");
     }
+    let format = if arguments.ndjson { LineFormat::Ndjson } else { LineFormat::Text };
+    let key = arguments.idempotency_key.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..)));
     let template = EventTemplate {
         channel: arguments.channel,
         event_type: arguments.event_type,
         id: arguments.id,
         retry: arguments.retry,
-        key: arguments.idempotency_key.unwrap_or_else(|| format!("{:016x}", fastrand::u64(..))),
-        numbered: lines,
+        key: if lines { Key::Prefix(key) } else { Key::Fixed(key) },
     };
     if let Err(error) = template.check() {
         return usage_error(error);
@@ -99,7 +101,7 @@ pub(super) async fn run(mut arguments: PublishArguments) -> anyhow::Result<Comma
     let stopped = tokio::select! {
         stopped = async {
             if lines {
-                let mut batches = input::read(template, arguments.ndjson);
+                let mut batches = input::read(template, format);
                 publish_all(&mut delivery, &mut batches, &mut progress).await
             } else {
                 let entry = template.entry(1, &arguments.data).map_err(anyhow::Error::msg)?;

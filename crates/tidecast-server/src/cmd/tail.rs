@@ -17,7 +17,10 @@ use tidecast::{
 };
 use tokio::time::sleep;
 
-use self::{follow::Follower, print::Printer};
+use self::{
+    follow::Follower,
+    print::{OutputFormat, Printer},
+};
 use super::{
     client::{HubArguments, backoff::ClientBackoff},
     exit::{CommandExit, usage_error},
@@ -83,7 +86,8 @@ pub(super) async fn run(mut arguments: TailArguments) -> anyhow::Result<CommandE
             "{count} channels on one connection; at most {SUBSCRIPTION_CHANNELS_MAX} are allowed"
         ));
     }
-    let mut printer = Printer::new(arguments.json, channels.len() > 1);
+    let format = if arguments.json { OutputFormat::Json } else { OutputFormat::Text };
+    let mut printer = Printer::new(format, channels.len());
     let follower = Follower::new(arguments.hub, channels, arguments.last);
     tokio::select! {
         exit = follow(follower, &mut printer) => exit,

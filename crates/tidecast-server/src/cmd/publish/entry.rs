@@ -15,10 +15,16 @@ pub(super) struct EventTemplate {
     pub(super) event_type: Option<String>,
     pub(super) id: Option<String>,
     pub(super) retry: Option<Duration>,
-    /// The idempotency key, or its prefix.
-    pub(super) key: String,
-    /// Whether the line number is appended to the key.
-    pub(super) numbered: bool,
+    pub(super) key: Key,
+}
+
+/// The idempotency keys of a run.
+#[derive(Debug)]
+pub(super) enum Key {
+    /// The key of the only event.
+    Fixed(String),
+    /// A prefix, to which the line number is appended.
+    Prefix(String),
 }
 
 /// An event to be published.
@@ -115,7 +121,10 @@ impl EventTemplate {
     }
 
     fn key_of(&self, line: u64) -> String {
-        if self.numbered { format!("{}-{line}", self.key) } else { self.key.clone() }
+        match &self.key {
+            Key::Fixed(key) => key.clone(),
+            Key::Prefix(prefix) => format!("{prefix}-{line}"),
+        }
     }
 }
 
@@ -130,7 +139,7 @@ mod tests {
 
     fn template() -> EventTemplate {
         let key = "run".to_owned();
-        EventTemplate { channel: "news".to_owned(), event_type: None, id: None, retry: None, key, numbered: true }
+        EventTemplate { channel: "news".to_owned(), event_type: None, id: None, retry: None, key: Key::Prefix(key) }
     }
 
     #[test]

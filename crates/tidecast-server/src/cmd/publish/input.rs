@@ -45,14 +45,23 @@ pub(super) struct Rejected {
     pub(super) why: String,
 }
 
+/// The format of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineFormat {
+    /// The data of an event.
+    Text,
+    /// A whole event as JSON.
+    Ndjson,
+}
+
 /// Starts to read standard input.
-pub(super) fn read(template: EventTemplate, ndjson: bool) -> mpsc::Receiver<LineBatch> {
+pub(super) fn read(template: EventTemplate, format: LineFormat) -> mpsc::Receiver<LineBatch> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     thread::spawn(move || {
         let mut lines = LineReader {
             reader: BufReader::with_capacity(READ_BYTES, io::stdin().lock()),
             template,
-            ndjson,
+            format,
             number: 0,
             held: None,
         };
@@ -69,7 +78,7 @@ pub(super) fn read(template: EventTemplate, ndjson: bool) -> mpsc::Receiver<Line
 struct LineReader<R> {
     reader: BufReader<R>,
     template: EventTemplate,
-    ndjson: bool,
+    format: LineFormat,
     number: u64,
     /// An entry that did not fit into its batch.
     held: Option<BatchEntry>,
@@ -136,10 +145,10 @@ impl<R: Read> LineReader<R> {
             Ok(text) => text,
             Err(error) => return Some(Err(format!("is not UTF-8 at byte {}", error.valid_up_to() + 1))),
         };
-        match self.ndjson {
-            true if text.trim_ascii().is_empty() => None,
-            true => Some(self.template.entry_of_json(self.number, text)),
-            false => Some(self.template.entry(self.number, text)),
+        match self.format {
+            LineFormat::Ndjson if text.trim_ascii().is_empty() => None,
+            LineFormat::Ndjson => Some(self.template.entry_of_json(self.number, text)),
+            LineFormat::Text => Some(self.template.entry(self.number, text)),
         }
     }
 }
@@ -167,21 +176,21 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::entry::Key, *};
 
-    fn batches(text: &[u8], ndjson: bool) -> Vec<LineBatch> {
+    fn batches(text: &[u8], format: LineFormat) -> Vec<LineBatch> {
         let key = "run".to_owned();
         let template =
-            EventTemplate { channel: "a".to_owned(), event_type: None, id: None, retry: None, key, numbered: true };
+            EventTemplate { channel: "a".to_owned(), event_type: None, id: None, retry: None, key: Key::Prefix(key) };
         let mut lines =
-            LineReader { reader: BufReader::with_capacity(READ_BYTES, text), template, ndjson, number: 0, held: None };
+            LineReader { reader: BufReader::with_capacity(READ_BYTES, text), template, format, number: 0, held: None };
         std::iter::from_fn(|| lines.next()).collect()
     }
 
     #[test]
     fn lines_come_in_arrays_of_what_the_hub_takes() {
         let text: String = (0..2_500).map(|number| format!("line {number}\n")).collect();
-        let batches = batches(text.as_bytes(), false);
+        let batches = batches(text.as_bytes(), LineFormat::Text);
         let sizes: Vec<_> = batches.iter().map(|batch| batch.entries.len()).collect();
         assert_eq!(sizes.iter().sum::<usize>(), 2_500);
         assert!(sizes.iter().all(|size| *size <= BATCH_MAX), "{sizes:?}");
@@ -196,7 +205,7 @@ mod tests {
         let mut text = text.repeat(2);
         text.extend(vec![b'y'; 3_000_000]);
         text.extend(b"\nend");
-        let batches = batches(&text, false);
+        let batches = batches(&text, LineFormat::Text);
         let lines: Vec<_> = batches.iter().flat_map(|batch| &batch.entries).map(|entry| entry.line).collect();
         assert_eq!(lines, [1, 2, 4]);
         assert!(
@@ -213,22 +222,22 @@ mod tests {
     /// A byte order mark once became the beginning of the first event, and kept the first line from being JSON.
     #[test]
     fn a_byte_order_mark_is_skipped_at_the_beginning_of_the_input_only() {
-        let read = batches("\u{feff}a\n\u{feff}b\n".as_bytes(), false);
+        let read = batches("\u{feff}a\n\u{feff}b\n".as_bytes(), LineFormat::Text);
         assert!(read[0].entries[0].json.contains(r#""data":"a","#), "{read:?}");
         assert!(read[0].entries[1].json.contains("\"data\":\"\u{feff}b\","), "{read:?}");
-        let read = batches("\u{feff}{\"data\":1}\n".as_bytes(), true);
+        let read = batches("\u{feff}{\"data\":1}\n".as_bytes(), LineFormat::Ndjson);
         assert!(read[0].entries[0].json.contains(r#""data":1,"#), "{read:?}");
     }
 
     #[test]
     fn line_ends_are_not_data_and_empty_lines_are_events_only_as_text() {
         let text = b"a\r\n\n\xff\nlast";
-        let read = batches(text, false);
+        let read = batches(text, LineFormat::Text);
         let entries: Vec<_> = read.iter().flat_map(|batch| &batch.entries).map(|entry| entry.line).collect();
         assert_eq!(entries, [1, 2, 4]);
         assert!(read[0].entries[0].json.contains(r#""data":"a","#));
         assert!(read[0].rejected[0].why.contains("not UTF-8 at byte 1"));
-        let read = batches(b"{\"data\":1}\n\n{\"data\":2}\n", true);
+        let read = batches(b"{\"data\":1}\n\n{\"data\":2}\n", LineFormat::Ndjson);
         assert_eq!(read.iter().map(|batch| batch.lines).sum::<u64>(), 2);
     }
 }

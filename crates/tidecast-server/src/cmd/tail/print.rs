@@ -13,8 +13,17 @@ use crate::cmd::style::{Emphasis, SanitizedJson, Style, sanitize};
 pub(super) struct Printer {
     output: BufWriter<Stdout>,
     style: Style,
-    json: bool,
+    format: OutputFormat,
+    /// Whether text names the channel of each event, as there are several.
     names_channels: bool,
+}
+
+/// The format of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutputFormat {
+    Text,
+    /// A JSON object per event.
+    Json,
 }
 
 /// An event in the form of `--json`.
@@ -29,16 +38,19 @@ struct Line<'a> {
 }
 
 impl Printer {
-    pub(super) fn new(json: bool, names_channels: bool) -> Self {
+    /// Creates a printer for the events of a number of channels.
+    pub(super) fn new(format: OutputFormat, channels: usize) -> Self {
         let output = io::stdout();
-        Self { style: Style::of(&output), output: BufWriter::with_capacity(64 * 1024, output), json, names_channels }
+        let style = Style::of(&output);
+        let output = BufWriter::with_capacity(64 * 1024, output);
+        Self { output, style, format, names_channels: channels > 1 }
     }
 
     /// Writes an event to the buffer.
     pub(super) fn message(&mut self, channel: Option<&str>, message: &Message) -> io::Result<()> {
         let reset = (message.event_type == STREAM_RESET).then(|| serde_json::from_str(&message.data).ok()).flatten();
         let channel = reset.as_ref().and_then(|reset: &Value| reset["channel"].as_str()).or(channel);
-        if self.json {
+        if self.format == OutputFormat::Json {
             let Message { event_type, data, last_event_id: id, .. } = message;
             let line = Line { channel, id, event_type, data };
             line.serialize(&mut serde_json::Serializer::with_formatter(&mut self.output, SanitizedJson))?;

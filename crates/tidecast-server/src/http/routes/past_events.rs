@@ -7,7 +7,7 @@ use axum::{BoxError, body::Body};
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::json;
-use tidecast::{Channel, Hub, Position, broker::PastEvent};
+use tidecast::{Channel, Hub, Position, broker::PastEvent, internals::put_json_string};
 
 /// Number of events of the first page. Later ones have as many as probably fit into [`PAGE_BYTES`].
 const FIRST_PAGE: usize = 1;
@@ -62,7 +62,7 @@ impl PastEvents {
             DocumentProgress::All => return Ok(None),
             DocumentProgress::Nothing => {
                 out.extend_from_slice(b"{\"channel\":");
-                serde_json::to_writer(&mut out, self.channel.as_str())?;
+                put_json_string(&mut out, self.channel.as_str());
                 out.extend_from_slice(b",\"events\":[");
                 false
             }
