@@ -131,7 +131,7 @@ mod tests {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    /// Sends requests on new connections until a stream has been given an event.
+    /// Publishes and subscribes on new connections until a stream has received an event.
     async fn wait_for_event(address: SocketAddr) {
         let host = format!("Host: {address}\r\n");
         let exchange = async || {

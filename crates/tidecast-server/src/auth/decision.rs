@@ -270,7 +270,7 @@ fn ticket(config: &AccessConfig, query: &str, token: Option<&[u8]>) -> Result<Re
     let given: Cow<'_, [u8]> = match (given.pop(), token) {
         (Some(_), _) if !given.is_empty() => {
             return Err(Problem::bad_request(
-                "`ticket` is there more than once: one ticket names all channels in its `subscribe`",
+                "`ticket` is given more than once: one ticket names all channels in its `subscribe`",
             )
             .into());
         }

@@ -232,7 +232,7 @@ mod tests {
         for (name, opens) in [("news", true), ("météo", true), ("sse", false), ("new", false), ("News", false)] {
             assert_eq!(ticket.opens(&Channel::new(name).unwrap()), opens, "{name}");
         }
-        // And the other way round.
+        // A ticket of ours has the same bytes.
         let channels = ["news", "weather"].map(|name| Channel::new(name).unwrap());
         let of_python = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImY2MmI4MmMyYzc4ODRlZmYifQ.\
             eyJ1c2UiOiJ0aWNrZXQiLCJzdWJzY3JpYmUiOlsibmV3cyIsIndlYXRoZXIiXSwiZXhwIjo0MTAyNDQ0ODAxfQ.\

@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(sanitize("a\u{202e}b"), "a\\u{202e}b");
     }
 
-    /// JSON escapes no character from U+007F on: `tail --json` wrote U+009B, which begins a command to a terminal, as it
+    /// JSON does not escape characters from U+007F on: `tail --json` wrote U+009B, which begins a terminal command, as it
     /// came.
     #[test]
     fn characters_that_a_terminal_interprets_are_escaped_in_json() {

@@ -138,7 +138,7 @@ async fn run(pieces: &[&[u8]]) -> Outcome {
     let (ours, theirs) = StdUnixStream::pair().expect("two sockets");
     ours.set_nonblocking(true).expect("a socket");
     theirs.set_nonblocking(true).expect("a socket");
-    // The server asks nothing of it that only TCP has.
+    // The server uses nothing of it that is specific to TCP.
     let served = RawSocket::from(OwnedFd::from(ours));
     let mut client = UnixStream::from_std(theirs).expect("a socket");
     let (_stop, stopping) = watch::channel(false);

@@ -153,7 +153,7 @@ impl<R: Read> LineReader<R> {
     }
 }
 
-/// Reads a line with its end, of which no more than the longest is kept. Answers how long it was.
+/// Reads a line with its end, and keeps at most [`LINE_BYTES_MAX`] of it. Returns its full length.
 fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
     let mut bytes = 0;
     loop {
