@@ -42,13 +42,13 @@ def test_the_current_application_takes_precedence(app: Flask, blueprint: ServerS
     app.register_blueprint(blueprint, url_prefix="/stream")
     # Settings are read on use, so this one applies though it comes after the registration.
     app.config["REDIS_URL"] = "http://no.redis"
-    with pytest.raises(ValueError, match="Redis URL begins with"):
+    with pytest.raises(ValueError, match="Redis URL does not begin with"):
         tidecast.publish("x")
     other = Flask("other")
     other.register_blueprint(blueprint, url_prefix="/stream")
     # The application that was registered last applies.
     assert tidecast.publish("x", channel="other").receivers == 0
-    with app.app_context(), pytest.raises(ValueError, match="Redis URL begins with"):
+    with app.app_context(), pytest.raises(ValueError, match="Redis URL does not begin with"):
         tidecast.publish("x")
 
 
@@ -75,7 +75,7 @@ def test_the_second_application_of_a_factory_applies_at_once(blueprint: ServerSe
         thread = threading.Thread(target=publish)
         thread.start()
         thread.join()
-    assert len(refused) == 2 and all("Redis URL begins with" in str(error) for error in refused)
+    assert len(refused) == 2 and all("Redis URL does not begin with" in str(error) for error in refused)
 
 
 def test_reset_forgets_events_streams_and_applications(app: Flask, blueprint: ServerSentEventsBlueprint) -> None:
@@ -94,7 +94,7 @@ def test_reset_forgets_events_streams_and_applications(app: Flask, blueprint: Se
 
 def test_without_an_application_the_environment_applies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSE_REDIS_URL", "http://no.redis")
-    with pytest.raises(ValueError, match="Redis URL begins with"):
+    with pytest.raises(ValueError, match="Redis URL does not begin with"):
         tidecast.publish("x")
 
 
