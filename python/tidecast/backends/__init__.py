@@ -5,40 +5,22 @@ Publishing and streaming go through a backend. Nothing outside of this folder as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from .._native import EngineStream
+from ..hub.hub_stream import HubStream
 from . import hub, memory, redis
 from .redirect import Redirect as Redirect
 
 if TYPE_CHECKING:
-    from .._native import EngineStream, Published, Selector
+    from .._native import Published
     from ..event import Event
     from ..settings import Settings
     from .stream_query import StreamQuery
 
 
-class EventReader(Protocol):
-    """A stream that is read event by event: an engine's or a hub's."""
-
-    def fileno(self) -> int:
-        """Returns a descriptor that is readable when events are ready."""
-        ...
-
-    def select(self, selector: Selector, number: int) -> None:
-        """Registers with a selector, as :meth:`tidecast._native.EngineStream.select` does."""
-        ...
-
-    def events(self, events_max: int = 256) -> list[tuple[str, str | None, str, bool, str | None, int | None]] | None:
-        """Returns the events that are ready, as :meth:`tidecast._native.EngineStream.events` does."""
-        ...
-
-    def cursor(self) -> str | None:
-        """Returns the ``after`` that resumes after the events returned so far; ``None`` at the end."""
-        ...
-
-    def close(self) -> None:
-        """Ends the stream."""
-        ...
+#: A stream that is read event by event.
+EventReader: TypeAlias = EngineStream | HubStream
 
 
 class Backend(Protocol):

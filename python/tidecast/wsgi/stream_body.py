@@ -7,28 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .._native import EngineStream
 
 if TYPE_CHECKING:
+    from .._native import Feed
     from .peer import Peer
-
-
-class ByteStream(Protocol):
-    """A native stream or feed, drained as bytes."""
-
-    def fileno(self) -> int:
-        """Returns a descriptor that is readable when bytes are ready."""
-        ...
-
-    def drain(self) -> bytes | None:
-        """Returns the bytes that are ready; ``b""`` for none, ``None`` at the end."""
-        ...
-
-    def close(self) -> None:
-        """Ends the stream."""
-        ...
 
 
 class StreamBody(Iterator[bytes]):
@@ -43,7 +28,7 @@ class StreamBody(Iterator[bytes]):
 
     def __init__(
         self,
-        stream: ByteStream,
+        stream: EngineStream | Feed,
         peer: Peer,
         *,
         keep_alive_seconds: float,
