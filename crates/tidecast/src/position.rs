@@ -43,9 +43,7 @@ impl Epoch {
             }
         }
     }
-}
 
-impl Epoch {
     /// Creates an epoch from 48 bits of a hash.
     pub(crate) fn from_hash(hash: u64) -> Self {
         match Self(hash >> 16) {

@@ -36,8 +36,7 @@ impl Deliveries {
     ///
     /// The outcome is [`AppendOutcome::Appended`] or [`AppendOutcome::Closed`].
     pub fn append(&self, channel: &Channel, event: &EncodedEvent<'_>) -> AppendOutcome {
-        let append = |registry: Arc<Registry>| registry.append(channel, event, self.clock.now());
-        self.registry.upgrade().map_or(AppendOutcome::Closed, append)
+        self.append_by(channel, |log, now| log.append(now, event, &self.limits))
     }
 
     /// Opens a channel's log in a new epoch, unless it is open: for brokers that leave the positions to the log.
@@ -68,15 +67,13 @@ impl Deliveries {
 
     /// Appends an event to its channel's log at the position that the broker assigned.
     pub fn append_at(&self, channel: &Channel, position: Position, event: &EncodedEvent<'_>) -> AppendOutcome {
-        let append = |registry: Arc<Registry>| registry.append_at(channel, position, event, self.clock.now());
-        self.registry.upgrade().map_or(AppendOutcome::Closed, append)
+        self.append_by(channel, |log, now| log.append_at(now, position, event, &self.limits))
     }
 
     /// Appends an event without a position to its channel's log. Present readers get it without an id; nobody gets it
     /// later.
     pub fn append_foreign(&self, channel: &Channel, event: &EncodedEvent<'_>) -> AppendOutcome {
-        let append = |registry: Arc<Registry>| registry.append_foreign(channel, event, self.clock.now());
-        self.registry.upgrade().map_or(AppendOutcome::Closed, append)
+        self.append_by(channel, |log, now| log.append_foreign(now, event, &self.limits))
     }
 
     /// Makes a channel live: from now on no event after the log's head is missed, and waiting readers start there. Does
@@ -181,6 +178,16 @@ impl Deliveries {
 
     fn find(&self, channel: &Channel) -> Option<Arc<ChannelLog>> {
         self.registry.upgrade()?.find(channel)
+    }
+
+    fn append_by(
+        &self,
+        channel: &Channel,
+        mut append: impl FnMut(&Arc<ChannelLog>, Duration) -> Result<AppendOutcome, Evicted>,
+    ) -> AppendOutcome {
+        let Some(registry) = self.registry.upgrade() else { return AppendOutcome::Closed };
+        let now = self.clock.now();
+        registry.append(channel, now, |log| append(log, now))
     }
 
     /// Changes a channel's log, and notifies its readers if `act` returns `true`.

@@ -1,8 +1,8 @@
 //! The name of a channel.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc};
 
-use super::field::check_characters;
+use super::field::{check_characters, check_length, text_field};
 use crate::{Error, Result, limits::CHANNEL_BYTES_MAX};
 
 /// The name of a channel.
@@ -34,39 +34,17 @@ impl Channel {
     /// [`Error::is_invalid`] if it is empty, longer than 255 bytes, or has a control character.
     pub fn new(name: &str) -> Result<Self> {
         const WHAT: &str = "channel name";
-        if name.is_empty() {
-            return Err(Error::invalid(WHAT, "is empty"));
-        }
-        if name.len() > CHANNEL_BYTES_MAX {
-            let why = format!("is {} bytes long; at most {CHANNEL_BYTES_MAX} are allowed", name.len());
-            return Err(Error::invalid(WHAT, why));
-        }
+        check_length(WHAT, name, CHANNEL_BYTES_MAX)?;
         check_characters(WHAT, name)?;
         Ok(Self(name.into()))
     }
-
-    /// Returns the name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
+
+text_field!(Channel);
 
 impl Default for Channel {
     fn default() -> Self {
         Self("sse".into())
-    }
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
     }
 }
 
@@ -96,35 +74,11 @@ impl FromStr for Channel {
     }
 }
 
-impl TryFrom<&str> for Channel {
-    type Error = Error;
-
-    fn try_from(name: &str) -> Result<Self> {
-        Self::new(name)
-    }
-}
-
 /// Lets a slice of names stand for a list of channels.
 impl TryFrom<&&str> for Channel {
     type Error = Error;
 
     fn try_from(name: &&str) -> Result<Self> {
-        Self::new(name)
-    }
-}
-
-impl TryFrom<String> for Channel {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        Self::new(&name)
-    }
-}
-
-impl TryFrom<&String> for Channel {
-    type Error = Error;
-
-    fn try_from(name: &String) -> Result<Self> {
         Self::new(name)
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Each is parsed on construction. A value can't break out of its line on the wire, so the encoder need not check again.
 
-use std::fmt;
-
 use crate::{
     Error, Result,
     limits::{EVENT_ID_BYTES_MAX, EVENT_TYPE_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX},
@@ -49,12 +47,6 @@ impl EventType {
         }
         Ok(Self(text.into()))
     }
-
-    /// Returns the type.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// An id that the publisher gives an event, instead of its position.
@@ -90,12 +82,6 @@ impl EventId {
         }
         Ok(Self(text.into()))
     }
-
-    /// Returns the id.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// A key under which a publisher may repeat a publish without publishing the event twice.
@@ -124,15 +110,10 @@ impl IdempotencyKey {
         check_length("idempotency key", text, IDEMPOTENCY_KEY_BYTES_MAX)?;
         Ok(Self(text.into()))
     }
-
-    /// Returns the key.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<()> {
+/// Checks that a text has 1 to `bytes_max` bytes.
+pub(super) fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<()> {
     if text.is_empty() {
         return Err(Error::invalid(what, "is empty"));
     }
@@ -155,17 +136,26 @@ pub(super) fn check_characters(what: &'static str, text: &str) -> Result<()> {
     }
 }
 
+/// Implements the conversions and the formatting of a parsed text.
 macro_rules! text_field {
     ($name:ident) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl $name {
+            /// Returns the text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.0, f)
             }
         }
 
@@ -194,6 +184,8 @@ macro_rules! text_field {
         }
     };
 }
+
+pub(super) use text_field;
 
 text_field!(EventType);
 text_field!(EventId);

@@ -76,9 +76,9 @@ impl ForgottenPositions {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
-    use crate::{Channel, Event, Limits, Position, hub::Registry, wire::frame::EncodedEvent};
+    use crate::{Channel, Event, Limits, Position, channel_log::ChannelLog, hub::Registry, wire::frame::EncodedEvent};
 
     const NOW: Duration = Duration::ZERO;
 
@@ -88,7 +88,8 @@ mod tests {
 
     fn append(registry: &Registry, channel: &Channel) -> Position {
         let event = Event::text("x");
-        let outcome = registry.append(channel, &EncodedEvent::new(&event), NOW);
+        let append = |log: &Arc<ChannelLog>| log.append(NOW, &EncodedEvent::new(&event), registry.limits());
+        let outcome = registry.append(channel, NOW, append);
         outcome.appended().expect("the hub is open").position
     }
 

@@ -14,11 +14,10 @@ use parking_lot::RwLock;
 
 use super::{forgotten::ForgottenPositions, stats::Stats};
 use crate::{
-    Channel, Epoch, Error, Limits, Position, Result,
+    Channel, Epoch, Error, Limits, Result,
     channel_log::{AppendOutcome, ChannelCounts, ChannelLog, Evicted, LogTotals},
     notify::Notify,
     sync::{AtomicBool, AtomicU64, Mutex, Ordering},
-    wire::frame::EncodedEvent,
 };
 
 /// The number of shards: enough that publishers on as many cores rarely wait for one another.
@@ -153,34 +152,14 @@ impl Registry {
         }
     }
 
-    /// Appends an event to its channel's log at the position that the log assigns.
-    pub(crate) fn append(&self, channel: &Channel, event: &EncodedEvent<'_>, now: Duration) -> AppendOutcome {
-        self.put(channel, now, |log| log.append(now, event, &self.limits))
-    }
-
-    /// Appends an event at the position that a broker assigned.
-    pub(crate) fn append_at(
-        &self,
-        channel: &Channel,
-        position: Position,
-        event: &EncodedEvent<'_>,
-        now: Duration,
-    ) -> AppendOutcome {
-        self.put(channel, now, |log| log.append_at(now, position, event, &self.limits))
-    }
-
-    /// Appends an event without a position.
-    pub(crate) fn append_foreign(&self, channel: &Channel, event: &EncodedEvent<'_>, now: Duration) -> AppendOutcome {
-        self.put(channel, now, |log| log.append_foreign(now, event, &self.limits))
-    }
-
-    fn put(
+    /// Appends to the log of a channel with `append`, and makes room if all logs together take too much memory.
+    pub(crate) fn append(
         &self,
         channel: &Channel,
         now: Duration,
-        act: impl FnMut(&Arc<ChannelLog>) -> Result<AppendOutcome, Evicted>,
+        append: impl FnMut(&Arc<ChannelLog>) -> Result<AppendOutcome, Evicted>,
     ) -> AppendOutcome {
-        let outcome = self.with_log(channel, now, act);
+        let outcome = self.with_log(channel, now, append);
         if let AppendOutcome::Appended(appended) = &outcome
             && self.totals.memory() as u64 > self.memory_threshold.load(Ordering::Relaxed)
         {

@@ -1,5 +1,7 @@
 //! An event as wire bytes: before it has a position, at its position, and without one.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
@@ -124,13 +126,7 @@ impl Frame {
 
     /// Returns the event that the frame was made from, with LF as its line ends.
     pub(crate) fn event(&self, position: Position) -> Event {
-        let (mut retry, mut message) = (None, None);
-        // The decoder accepts every frame that this crate's encoder writes.
-        let _ = Decoder::new().feed(&self.bytes, |item| match item {
-            Item::Message(decoded) => message = Some(decoded),
-            Item::Retry(decoded) => retry = Some(decoded),
-        });
-        let Some(Message { data, event_type, last_event_id }) = message else { return Event::text("") };
+        let (Message { data, event_type, last_event_id }, retry) = self.decode();
         let event_type = Some(event_type).filter(|name| name != "message");
         let own_id = Some(last_event_id).filter(|id| *id != position.to_string());
         let json = if self.is_json { RawValue::from_string(data.clone()).ok() } else { None };
@@ -146,13 +142,17 @@ impl Frame {
     /// Decodes the event as a browser would dispatch it. Each call makes a copy.
     #[must_use]
     pub fn message(&self) -> Message {
+        self.decode().0
+    }
+
+    fn decode(&self) -> (Message, Option<Duration>) {
         let mut message = Message { event_type: String::new(), data: String::new(), last_event_id: String::new() };
+        let mut retry = None;
         // A frame holds one event, and the decoder accepts its size.
-        let _ = Decoder::new().feed(&self.bytes, |item| {
-            if let Item::Message(decoded) = item {
-                message = decoded;
-            }
+        let _ = Decoder::new().feed(&self.bytes, |item| match item {
+            Item::Message(decoded) => message = decoded,
+            Item::Retry(decoded) => retry = Some(decoded),
         });
-        message
+        (message, retry)
     }
 }
