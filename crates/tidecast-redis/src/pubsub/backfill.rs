@@ -156,7 +156,8 @@ fn live_from(
     Some(LiveFrom { after, reset: is_unknown.then_some(ResetReason::TooSlow) })
 }
 
-/// Brings a log nearer to the head. `before` is its position at the time of the call.
+/// Applies a page to a log, whose position at the time of the call was `before`: continues in another epoch, asks for another
+/// page, or fills the log.
 fn apply_page(
     context: &BrokerContext,
     deliveries: &Deliveries,
@@ -211,12 +212,37 @@ fn apply_page(
         task.from_newest = true;
         return PageOutcome::More;
     }
-    task.is_current = page.current;
-    let was_from_newest = mem::take(&mut task.from_newest);
     if ahead > 0 && !task.cold && !mem::replace(&mut task.counted, true) {
         count(&subscriptions.counters.gaps_filled);
     }
+    task.is_current = page.current;
+    if has_lost {
+        subscriptions.loss_reported(task);
+    }
+    fill_log(context, deliveries, task, page, LogBefore { position: before, continues, has_lost })
+}
 
+/// A log at the time of the call.
+struct LogBefore {
+    position: Option<Position>,
+    /// Its epoch is that of the head.
+    continues: bool,
+    has_lost: bool,
+}
+
+/// Brings a log to the end of a page, or to the first buffered event.
+fn fill_log(
+    context: &BrokerContext,
+    deliveries: &Deliveries,
+    task: &mut BackfillTask,
+    page: &HistoryPage,
+    before: LogBefore,
+) -> PageOutcome {
+    let subscriptions = &context.subscriptions;
+    let channel = &task.channel.clone();
+    let head = page.to_head();
+    let newest = head.position.offset;
+    let was_from_newest = mem::take(&mut task.from_newest);
     let buffered = subscriptions.first_buffered(task).filter(|position| position.epoch == head.position.epoch);
     // Without a history, a log at the head would pass over what was published a moment ago and is on its way.
     task.may_lag = task.was_live() && buffered.is_some() && !context.config.keeps_history();
@@ -232,16 +258,13 @@ fn apply_page(
         deliveries.rewind(channel, here.offset);
     }
     if let Some(waited) = deliveries.longest_wait(channel)
-        && let Some(from) = live_from(&context.config, task.cold, page, (before, until), waited)
+        && let Some(from) = live_from(&context.config, task.cold, page, (before.position, until), waited)
     {
         subscriptions.set_live_from(task, from);
     }
-    if has_lost {
-        if let Some(here) = before.filter(|_| continues) {
-            // Opening the log in its own epoch resets no reader.
-            deliveries.rewind(channel, here.offset);
-        }
-        subscriptions.loss_reported(task);
+    if let Some(here) = before.position.filter(|_| before.has_lost && before.continues) {
+        // Opening the log in its own epoch resets no reader.
+        deliveries.rewind(channel, here.offset);
     }
     append_page(deliveries, channel, &head, &events, until);
     task.verify_from = None;
