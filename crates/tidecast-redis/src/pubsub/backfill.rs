@@ -219,7 +219,7 @@ fn apply_page(
     if has_lost {
         subscriptions.loss_reported(task);
     }
-    fill_log(context, deliveries, task, page, LogBefore { position: before, continues, has_lost })
+    fill_log(context, deliveries, task, page, &LogBefore { position: before, continues, has_lost })
 }
 
 /// A log at the time of the call.
@@ -236,7 +236,7 @@ fn fill_log(
     deliveries: &Deliveries,
     task: &mut BackfillTask,
     page: &HistoryPage,
-    before: LogBefore,
+    before: &LogBefore,
 ) -> PageOutcome {
     let subscriptions = &context.subscriptions;
     let channel = &task.channel.clone();
