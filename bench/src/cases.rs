@@ -101,7 +101,7 @@ const fn small_channels(name: &'static str, title: &'static str, connections: us
     case(name, title, Metric::Deliveries, Question::ChannelsClosed(Pace::OneEach, connections), BARS)
 }
 
-/// A point of a drawn line.
+/// Returns a case that is one point of a plotted line.
 const fn growth(name: &'static str, title: &'static str, question: Question) -> Case {
     case(name, title, Metric::Cpu, question, &[])
 }

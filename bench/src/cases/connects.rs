@@ -21,7 +21,7 @@ use crate::{
 /// If this many streams of a steady rate have not begun, no further one is opened, and the rate falls.
 const OPEN_MAX: usize = 4_000;
 
-/// Connections opened between two looks at the others.
+/// Connections opened between two checks of the others.
 const OPENED_AT_ONCE: usize = 64;
 
 /// How long the last streams may take.
@@ -30,7 +30,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 /// The steps of the drawn curve.
 const STEP: Duration = Duration::from_millis(100);
 
-/// How streams come.
+/// The arrival of streams.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Arrivals {
     /// At a steady rate; each is closed as soon as it has begun.

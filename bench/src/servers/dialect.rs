@@ -1,8 +1,8 @@
-//! The requests of each kind of server: how it is published to, listened to and resumed.
+//! The requests of each kind of server: to publish, to subscribe and to resume.
 
 use std::{net::SocketAddr, ops::Range};
 
-/// How a server wants to be asked.
+/// The form of a server's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// `POST /publish` with JSON, `GET /stream?channel=…`.

@@ -1,4 +1,4 @@
-//! What the kernel counts of all TCP connections of this machine.
+//! Counters of the kernel for all TCP connections of this machine.
 
 use std::fs;
 

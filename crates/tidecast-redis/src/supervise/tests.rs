@@ -7,10 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use tidecast::{Delivery, Event, Hub, Start, Subscription, wire::FirstBlock};
 use tidecast_test::{
-    PATIENCE,
+    PATIENCE, eventually,
     redis::{RedisCluster, RedisServer, SentinelSet},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::*;
 use crate::{RedisBroker, RedisConfig};
@@ -28,7 +28,10 @@ impl FaultRig {
         let hub = Hub::builder().broker(broker.clone()).build();
         let other = Hub::builder().broker(Arc::new(RedisBroker::new(config).unwrap())).build();
         let mut reader = hub.subscribe(["sse"], Start::Live).unwrap();
-        until(async || reader.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:")).await;
+        eventually("the first position", async || {
+            reader.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:")
+        })
+        .await;
         Self { broker, hub, other, reader }
     }
 
@@ -36,7 +39,7 @@ impl FaultRig {
     async fn survives(mut self, at: FailPoint, mut provoke: impl AsyncFnMut(&Self)) {
         let fail_points = &self.broker.context.fail_points;
         fail_points.arm(at);
-        until(async || {
+        eventually("the restart of the task", async || {
             provoke(&self).await;
             !fail_points.is_armed()
         })
@@ -49,21 +52,12 @@ impl FaultRig {
                 None => panic!("the stream ended"),
             }
         }
-        until(async || self.hub.ready().await.is_ok()).await;
+        eventually("the hub is ready", async || self.hub.ready().await.is_ok()).await;
     }
 }
 
 fn quick(url: &str) -> RedisConfig {
     RedisConfig::from_url(url).unwrap().compare_interval(Duration::from_millis(50))
-}
-
-async fn until(mut condition: impl AsyncFnMut() -> bool) {
-    let polling = async {
-        while !condition().await {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, polling).await.expect("the condition becomes true");
 }
 
 /// Subscribes to another channel, which wakes the worker and starts a backfill.
