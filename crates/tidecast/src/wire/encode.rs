@@ -7,6 +7,8 @@
 //! that is cut within the data has not read the id yet, so it resumes before the event. And on several channels the id
 //! differs between subscribers: [`encode`] writes the lines before it once per event, and [`put_id_end`] the rest.
 
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 use memchr::memchr2;
 
@@ -14,9 +16,6 @@ use crate::Event;
 
 /// The bytes that a line of data has beside the data.
 const DATA_LINE_BYTES: usize = "data: \n".len();
-
-/// Most bytes of a `retry` line: eight digits are more than a day in milliseconds.
-const RETRY_LINE_BYTES_MAX: usize = "retry: 86400000\n".len();
 
 /// Appends the lines of an event's frame that all subscribers share: all but the id line and the empty line.
 pub(super) fn encode(event: &Event, out: &mut impl BufMut) {
@@ -32,24 +31,22 @@ pub(super) fn encode(event: &Event, out: &mut impl BufMut) {
     }
 }
 
-/// Returns how many bytes [`encode`] writes for an event with one line of data, or slightly more. Finds no line ends.
+/// Returns how many bytes [`encode`] writes if the data is one line. Does not look for line ends.
 pub(super) fn encoded_len_hint(event: &Event) -> usize {
-    DATA_LINE_BYTES + event.data().len() + type_line_len(event) + event.retry().map_or(0, |_| RETRY_LINE_BYTES_MAX)
+    field_lines_len(event) + DATA_LINE_BYTES + event.data().len()
 }
 
 /// Returns the length of an event's frame without its id line, if it exceeds `bytes_max`.
 ///
 /// Looks for line ends only if that many of them would make the difference.
 pub(crate) fn frame_len_above(event: &Event, bytes_max: usize) -> Option<usize> {
-    // At most, each byte of the data ends a line.
+    // If each byte of the data ended a line.
     let most = encoded_len_hint(event) + DATA_LINE_BYTES * event.data().len() + "\n".len();
     if most <= bytes_max {
         return None;
     }
     let data: usize = lines(event.data()).map(|line| DATA_LINE_BYTES + line.len()).sum();
-    let retry =
-        event.retry().map_or(0, |retry| "retry: \n".len() + itoa::Buffer::new().format(retry.as_millis()).len());
-    let len = type_line_len(event) + retry + data + "\n".len();
+    let len = field_lines_len(event) + data + "\n".len();
     (len > bytes_max).then_some(len)
 }
 
@@ -79,8 +76,11 @@ fn put_line(out: &mut impl BufMut, name: &[u8], value: &[u8]) {
     out.put_u8(b'\n');
 }
 
-fn type_line_len(event: &Event) -> usize {
-    event.event_type().map_or(0, |event_type| "event: \n".len() + event_type.as_str().len())
+/// Returns the length of the lines before the data.
+fn field_lines_len(event: &Event) -> usize {
+    let event_type = event.event_type().map_or(0, |event_type| "event: \n".len() + event_type.as_str().len());
+    let digits = |retry: Duration| itoa::Buffer::new().format(retry.as_millis()).len();
+    event_type + event.retry().map_or(0, |retry| "retry: \n".len() + digits(retry))
 }
 
 /// Returns the lines of a text, at least one. CRLF, CR and LF each end a line, and nothing else does.
@@ -100,8 +100,6 @@ fn lines(text: &str) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// Data of more lines than its length lets one expect is measured exactly.

@@ -99,6 +99,8 @@ impl Frame {
             Some(id) => put_id_end(&mut bytes, |out| out.put_slice(id)),
             None => bytes.put_u8(b'\n'),
         }
+        // Data of several lines has made it grow, and the frame may wait for long.
+        bytes.shrink_to_fit();
         Self { bytes: bytes.into(), shared_len, is_json: event.data_json().is_some() }
     }
 
