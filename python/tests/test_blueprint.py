@@ -13,6 +13,8 @@ import pytest
 from flask import Blueprint, Flask, Response, abort, g, request, url_for
 from werkzeug.test import TestResponse
 
+from tidecast import UnavailableError
+from tidecast.backends.engine import EngineBackend
 from tidecast.flask_sse import Message, ServerSentEventsBlueprint
 
 
@@ -126,6 +128,19 @@ def test_an_invalid_setting_is_not_the_browsers_fault(served: Flask) -> None:
     """A malformed Redis URL was a 400, which showed it to every client, and logged nothing."""
     served.config.update(SSE_REDIS_URL="nowhere", TESTING=False)
     assert served.test_client().get("/stream").status_code == 500
+
+
+def test_a_page_reconnects_later_if_the_process_is_full(served: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was a 500, on which an `EventSource` closes for good."""
+
+    def full(*_: object) -> None:
+        raise UnavailableError("as many channels as may be read are read")
+
+    monkeypatch.setattr(EngineBackend, "open", full)
+    response = served.test_client().get("/stream")
+    assert (response.status_code, response.mimetype) == (200, "text/event-stream")
+    found = re.fullmatch(r"retry: (\d+)\n", response.text)
+    assert found is not None and 5_000 <= int(found[1]) <= 30_000
 
 
 def test_methods_and_addresses(served: Flask, channel: str) -> None:

@@ -145,6 +145,11 @@ def warn_hub_unused() -> None:
     )
 
 
+def warn_stream_refused(error: Exception) -> None:
+    """Warns once that this process can open no stream at the moment."""
+    _warn_once(f"a page is told to reconnect later: {error}")
+
+
 def _warn_once(text: str) -> None:
     if (os.getpid(), text) not in _logged:
         _logged.add((os.getpid(), text))

@@ -7,6 +7,7 @@ these run.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from random import randint
 from time import monotonic
 from typing import Any
 
@@ -23,7 +24,7 @@ from flask import (
 )
 
 from .. import apps, backends
-from ..errors import InvalidError
+from ..errors import InvalidError, UnavailableError
 from ..event import Event
 from ..settings import Settings, redis_url
 from ..skipped_events import DECODE_ERRORS, log_skipped
@@ -32,6 +33,9 @@ from ..wsgi.stream_body import StreamBody
 from . import commands, custom_client, redis_py
 from .message import Message
 from .query import read_query
+
+#: The range of the reconnection time if this process can open no stream, in milliseconds.
+FULL_RETRY_MS = (5_000, 30_000)
 
 
 class ServerSentEventsBlueprint(Blueprint):
@@ -126,6 +130,10 @@ class ServerSentEventsBlueprint(Blueprint):
             stream = backend.open(query, chosen.retry_ms)
         except InvalidError as error:
             abort(400, str(error))
+        except UnavailableError as error:
+            apps.warn_stream_refused(error)
+            # An `EventSource` reconnects after a 200, and closes for good on any other status.
+            return response([f"retry: {randint(*FULL_RETRY_MS)}\n"])
         if isinstance(stream, backends.Redirect):
             return current_app.response_class(stream.body, stream.status, stream.headers)
         if request.method == "HEAD":
