@@ -85,8 +85,10 @@ fn cases_named(name: &str) -> Result<Vec<&'static Case>> {
 }
 
 fn servers_named(name: &str) -> Result<Vec<Kind>> {
-    let found: Vec<_> =
-        Kind::ALL.into_iter().filter(|kind| kind.name() == name || begins_with(kind.name(), name)).collect();
+    let mut found: Vec<_> = Kind::ALL.into_iter().filter(|kind| kind.name() == name).collect();
+    if found.is_empty() {
+        found.extend(Kind::ALL.into_iter().filter(|kind| begins_with(kind.name(), name)));
+    }
     ensure!(!found.is_empty(), "no server `{name}`; --list prints them");
     Ok(found)
 }

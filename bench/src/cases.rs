@@ -77,7 +77,7 @@ const fn of(metric: Metric, factor: f64, against: Against) -> Bar {
     Bar::new(metric, factor, against)
 }
 
-/// Streams that begin must not be dearer than nchan's, and no request to connect may be lost.
+/// A connect must not cost more than one of nchan, and no request to connect may be lost.
 const CONNECTS: &[Bar] = &[
     of(Metric::CpuOfConnects, 1.0, Against::Nchan),
     at_most(Metric::SynRetransmits, 0.0),
@@ -101,7 +101,7 @@ const fn small_channels(name: &'static str, title: &'static str, connections: us
     case(name, title, Metric::Deliveries, Question::ChannelsClosed(Pace::OneEach, connections), BARS)
 }
 
-/// Returns a case that is one point of a plotted line.
+/// Returns the case of one point of a plotted line.
 const fn growth(name: &'static str, title: &'static str, question: Question) -> Case {
     case(name, title, Metric::Cpu, question, &[])
 }
@@ -301,6 +301,10 @@ pub(crate) const ALL: &[Case] = &[
     )),
 ];
 
+/// The cases in which servers are measured without history too.
+const LIVE: [&str; 7] =
+    ["idle-5000", "paced-1000", "paced-10000", "closed-100", "closed-1000", "channels-paced", "connects-1000"];
+
 impl Case {
     /// Returns whether the case applies to this server.
     pub(crate) fn is_for(&self, kind: Kind) -> bool {
@@ -308,10 +312,11 @@ impl Case {
             return self.of_flask && kind.is_flask();
         }
         match self.question {
+            _ if kind.is_live() => LIVE.contains(&self.name),
             // The bare writers support one channel a connection.
-            Question::Several => !kind.is_bare(),
+            Question::Several => !kind.is_bare() && kind != Kind::DurableStreams,
             Question::PublishForms { .. } => kind.is_bare() || matches!(kind, Kind::Tidecast | Kind::Axum),
-            Question::Connects { behind: Some(_), .. } => kind.keeps_history(),
+            Question::Connects { behind: Some(_), .. } => kind.resumes(),
             Question::Encode(_) => kind == Kind::Tidecast,
             _ => true,
         }

@@ -93,13 +93,14 @@ struct Subscriber {
 impl Load {
     /// Connects all at once and waits until each stream has begun.
     pub(crate) fn connect(server: &Server, plan: Plan) -> Result<Self> {
+        server.create_channels(plan.channels)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut load = Self {
             epoll,
             subscribers: Vec::with_capacity(plan.subscribers),
             publishers: Vec::new(),
             requests: Requests::new(server, plan.channels, plan.data_bytes)?,
-            reading: Reading::new(plan.data_bytes),
+            reading: Reading::new(plan.data_bytes, server.wrapping()),
             ledger: Ledger::new(plan),
             clock: Instant::now(),
             ready: Vec::with_capacity(READY_MAX),

@@ -34,25 +34,26 @@ fn main() -> Result<()> {
         println!("cases:");
         cases::ALL.iter().for_each(|case| println!("  {:16} {}", case.name, case.title));
         println!("servers:");
-        Kind::ALL.iter().for_each(|kind| println!("  {}", kind.name()));
+        for kind in Kind::ALL {
+            let configuration = kind.configuration().trim().replace('\n', "\n      ");
+            println!("  {}\n      {configuration}", kind.name());
+        }
         return Ok(());
     }
     // The servers inherit the limit.
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     let programs = Programs::find()?;
-    let mut servers = arguments.servers.clone();
-    servers.retain(|kind| arguments.cases.iter().any(|case| case.is_for(*kind)));
-    servers.retain(|kind| match kind.missing() {
-        None => true,
-        Some(why) => {
-            eprintln!("{}: not measured: {why}", kind.name());
-            false
+    let mut missing = Vec::new();
+    for kind in arguments.servers.iter().filter(|kind| arguments.cases.iter().any(|case| case.is_for(**kind))) {
+        if let Some(remedy) = programs.missing(*kind) {
+            eprintln!("{}: missing: {remedy}", kind.name());
+            missing.push((*kind, remedy));
         }
-    });
+    }
     let mut results = Vec::new();
     for case in &arguments.cases {
-        let result = measure(case, &servers, &programs, &arguments)?;
+        let result = measure(case, &missing, &programs, &arguments)?;
         // The reason of a missing server was printed above.
         results.extend((!result.servers.is_empty()).then_some(result));
     }
@@ -70,8 +71,15 @@ fn main() -> Result<()> {
 }
 
 /// Measures the servers in turn, round by round, so that other load on the machine affects all of them.
-fn measure(case: &'static Case, servers: &[Kind], programs: &Programs, arguments: &Arguments) -> Result<CaseResult> {
-    let servers: Vec<_> = servers.iter().copied().filter(|kind| case.is_for(*kind)).collect();
+fn measure(
+    case: &'static Case,
+    missing: &[(Kind, &'static str)],
+    programs: &Programs,
+    arguments: &Arguments,
+) -> Result<CaseResult> {
+    let missing: Vec<_> = missing.iter().copied().filter(|(kind, _)| case.is_for(*kind)).collect();
+    let mut servers = arguments.servers.clone();
+    servers.retain(|kind| case.is_for(*kind) && missing.iter().all(|(missing, _)| missing != kind));
     let mut rounds = vec![Vec::new(); servers.len()];
     for round in 1..=arguments.effort.rounds {
         for (kind, rounds) in servers.iter().zip(&mut rounds) {
@@ -89,7 +97,7 @@ fn measure(case: &'static Case, servers: &[Kind], programs: &Programs, arguments
         }
     }
     let servers = servers.into_iter().zip(rounds.iter().map(|rounds| Figures::over(rounds))).collect();
-    Ok(CaseResult { case, servers })
+    Ok(CaseResult { case, servers, missing })
 }
 
 /// Checks that a case has a figure for every server, and no fault except of third-party servers.

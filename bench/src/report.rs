@@ -18,12 +18,14 @@ pub(crate) use self::{json::json, page::write as write_pages};
 pub(crate) struct CaseResult {
     pub(crate) case: &'static Case,
     pub(crate) servers: Vec<(Kind, Figures)>,
+    /// The servers that are not on this machine, with the remedy.
+    pub(crate) missing: Vec<(Kind, &'static str)>,
 }
 
 impl CaseResult {
-    /// Returns the figures of Tidecast in each of its configurations.
+    /// Returns the figures of Tidecast in each configuration that is held against the bars.
     fn own(&self) -> impl Iterator<Item = (Kind, &Figures)> {
-        self.servers.iter().filter(|(kind, _)| kind.is_own()).map(|(kind, figures)| (*kind, figures))
+        self.servers.iter().filter(|(kind, _)| kind.is_own() && !kind.is_live()).map(|(kind, figures)| (*kind, figures))
     }
 
     /// Returns the best figure of some servers.
@@ -79,6 +81,11 @@ fn table(case_result: &CaseResult) -> String {
         }
         out += &line(&cells);
     }
+    for (kind, remedy) in &case_result.missing {
+        let mut cells = vec![kind.name().to_owned(), format!("missing: {remedy}")];
+        cells.resize(head.len(), String::new());
+        out += &line(&cells);
+    }
     out
 }
 
@@ -124,7 +131,11 @@ mod tests {
             figures.put(case.main, rate);
             figures
         };
-        CaseResult { case, servers: rates.iter().map(|&(kind, rate)| (kind, figures(rate))).collect() }
+        CaseResult {
+            case,
+            servers: rates.iter().map(|&(kind, rate)| (kind, figures(rate))).collect(),
+            missing: Vec::new(),
+        }
     }
 
     #[test]

@@ -5,8 +5,12 @@
 
 mod axum;
 mod bare;
+mod centrifugo;
+mod configured;
 pub(crate) mod dialect;
+mod durable_streams;
 mod flask;
+mod mercure;
 mod nchan;
 pub(crate) mod process;
 mod redirect;
@@ -18,7 +22,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -28,7 +32,7 @@ use self::{
     dialect::{Dialect, PositionMark, get},
     process::Processes,
 };
-use crate::load::form::KEY;
+use crate::load::{exchange::Exchange, form::KEY, stream::Wrapping};
 use tidecast_test::redis::RedisServer;
 
 /// The servers.
@@ -36,6 +40,8 @@ use tidecast_test::redis::RedisServer;
 pub(crate) enum Kind {
     /// Tidecast, built for release.
     Tidecast,
+    /// The same with room for slow subscribers only: with the peers that retain nothing.
+    TidecastLive,
     /// The minimal server `bin/bare`, with one send for each event and subscriber.
     BareEach,
     /// The same server, which sends a backlog at once.
@@ -46,6 +52,13 @@ pub(crate) enum Kind {
     Nchan1,
     /// nginx with nchan and two workers.
     Nchan2,
+    Centrifugo,
+    /// Centrifugo without history.
+    CentrifugoLive,
+    Mercure,
+    /// Mercure without history.
+    MercureLive,
+    DurableStreams,
     /// A Flask program on Flask-SSE.
     FlaskSse,
     /// A Flask program on Tidecast's Python package, with its events on Redis.
@@ -57,13 +70,19 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Tidecast,
+        Self::TidecastLive,
         Self::BareEach,
         Self::BareCoalescing,
         Self::Axum,
         Self::Nchan1,
         Self::Nchan2,
+        Self::Centrifugo,
+        Self::CentrifugoLive,
+        Self::Mercure,
+        Self::MercureLive,
+        Self::DurableStreams,
         Self::FlaskSse,
         Self::FlaskTidecast,
         Self::FlaskHub,
@@ -74,11 +93,17 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tidecast => "tidecast",
+            Self::TidecastLive => "tidecast-live",
             Self::BareEach => "bare-each",
             Self::BareCoalescing => "bare-coalescing",
             Self::Axum => "axum-by-hand",
             Self::Nchan1 => "nchan-1",
             Self::Nchan2 => "nchan-2",
+            Self::Centrifugo => "centrifugo",
+            Self::CentrifugoLive => "centrifugo-live",
+            Self::Mercure => "mercure",
+            Self::MercureLive => "mercure-live",
+            Self::DurableStreams => "durable-streams",
             Self::FlaskSse => "flask-sse",
             Self::FlaskTidecast => "flask-tidecast",
             Self::FlaskHub => "flask-hub",
@@ -88,7 +113,7 @@ impl Kind {
 
     /// Returns whether it is Tidecast in one of its configurations.
     pub(crate) fn is_own(self) -> bool {
-        self == Self::Tidecast || self.is_flask() && !self.is_peer()
+        matches!(self, Self::Tidecast | Self::TidecastLive) || self.is_flask() && !self.is_peer()
     }
 
     /// Returns whether it is a Flask program.
@@ -100,9 +125,14 @@ impl Kind {
         matches!(self, Self::BareEach | Self::BareCoalescing)
     }
 
-    /// Returns whether a stream can be resumed.
-    pub(crate) fn keeps_history(self) -> bool {
-        self == Self::Tidecast || self.is_nchan()
+    /// Returns whether it retains no history, though it could.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Self::TidecastLive | Self::CentrifugoLive | Self::MercureLive)
+    }
+
+    /// Returns whether an event stream can be resumed. Centrifugo's cannot, although it retains events.
+    pub(crate) fn resumes(self) -> bool {
+        matches!(self, Self::Tidecast | Self::Mercure | Self::DurableStreams) || self.is_nchan()
     }
 
     pub(crate) fn is_nchan(self) -> bool {
@@ -111,20 +141,31 @@ impl Kind {
 
     /// Returns whether it is a server that one might use in place of Tidecast.
     pub(crate) fn is_peer(self) -> bool {
-        matches!(self, Self::Axum | Self::Nchan1 | Self::Nchan2 | Self::FlaskSse)
+        self == Self::Axum || self.is_foreign()
     }
 
     /// Returns whether its program is a third party's.
     pub(crate) fn is_foreign(self) -> bool {
-        matches!(self, Self::Nchan1 | Self::Nchan2 | Self::FlaskSse)
+        use Kind::{Centrifugo, CentrifugoLive, DurableStreams, FlaskSse, Mercure, MercureLive};
+        self.is_nchan()
+            || matches!(self, Centrifugo | CentrifugoLive | Mercure | MercureLive | DurableStreams | FlaskSse)
     }
 
-    /// Returns why it cannot be measured on this machine, or `None`.
-    pub(crate) fn missing(self) -> Option<&'static str> {
+    /// Returns how it is started or configured, as text for people.
+    pub(crate) fn configuration(self) -> &'static str {
         match self {
-            Self::Nchan1 | Self::Nchan2 => nchan::missing(),
-            flask if flask.is_flask() => flask::missing(),
-            _ => None,
+            Self::Tidecast => "tidecast serve",
+            Self::TidecastLive => "tidecast serve --log-events 256, as many as a channel of axum-by-hand has",
+            Self::BareEach => "bare each",
+            Self::BareCoalescing => "bare coalescing",
+            Self::Axum => "by_hand",
+            Self::Nchan1 | Self::Nchan2 => nchan::CONFIGURATION,
+            Self::Centrifugo => centrifugo::WITH_HISTORY,
+            Self::CentrifugoLive => centrifugo::LIVE,
+            Self::Mercure => mercure::WITH_HISTORY,
+            Self::MercureLive => mercure::LIVE,
+            Self::DurableStreams => durable_streams::ARGUMENTS,
+            Self::FlaskSse | Self::FlaskTidecast | Self::FlaskHub | Self::FlaskHubRedis => flask::PROGRAM,
         }
     }
 }
@@ -135,10 +176,14 @@ pub(crate) struct Programs {
     tidecast: PathBuf,
     bare: PathBuf,
     by_hand: PathBuf,
+    centrifugo: Option<PathBuf>,
+    mercure: Option<PathBuf>,
+    durable_streams: Option<PathBuf>,
 }
 
 impl Programs {
-    /// Finds the hub by `TIDECAST_BIN`, and the programs of this package beside this one.
+    /// Finds the hub by `TIDECAST_BIN`, the programs of this package beside this one, and those of the peers by
+    /// `TIDECAST_CENTRIFUGO`, `TIDECAST_MERCURE` and `TIDECAST_DURABLE_STREAMS` or on `PATH`.
     pub(crate) fn find() -> Result<Self> {
         let tidecast = env::var_os("TIDECAST_BIN")
             .context("TIDECAST_BIN is not set; set it to the path of the hub, which `cargo build --release` builds")?;
@@ -149,18 +194,53 @@ impl Programs {
             ensure!(program.is_file(), "{} does not exist; build the bench with --bins", program.display());
             Ok(program)
         };
-        Ok(Self { tidecast, bare: beside("bare")?, by_hand: beside("by_hand")? })
+        let peer = |variable, program| env::var_os(variable).map(PathBuf::from).or_else(|| on_path(program));
+        Ok(Self {
+            tidecast,
+            bare: beside("bare")?,
+            by_hand: beside("by_hand")?,
+            centrifugo: peer("TIDECAST_CENTRIFUGO", "centrifugo"),
+            mercure: peer("TIDECAST_MERCURE", "mercure"),
+            durable_streams: peer("TIDECAST_DURABLE_STREAMS", "durable-streams-server"),
+        })
+    }
+
+    /// Returns why a server cannot be measured on this machine, or `None`.
+    pub(crate) fn missing(&self, kind: Kind) -> Option<&'static str> {
+        let unless = |there: bool, remedy| (!there).then_some(remedy);
+        match kind {
+            Kind::Nchan1 | Kind::Nchan2 => {
+                unless(nchan::is_installed(), "install nginx with nchan by `cargo xtask setup`")
+            }
+            Kind::Centrifugo | Kind::CentrifugoLive => {
+                unless(self.centrifugo.is_some(), "name a binary by `--centrifugo`, or give `--install-peers`")
+            }
+            Kind::Mercure | Kind::MercureLive => unless(self.mercure.is_some(), "name a binary by `--mercure`"),
+            Kind::DurableStreams => unless(self.durable_streams.is_some(), "give `--install-peers`"),
+            flask if flask.is_flask() => flask::missing(),
+            _ => None,
+        }
     }
 
     /// Starts a server on a free port.
     pub(crate) fn start(&self, kind: Kind) -> Result<Server> {
         let server = match kind {
             Kind::Tidecast => start_and_read_address(tidecast::command(&self.tidecast)),
+            Kind::TidecastLive => {
+                let mut command = tidecast::command(&self.tidecast);
+                command.args(["--log-events", "256"]);
+                start_and_read_address(command)
+            }
             Kind::BareEach => start_and_read_address(bare::command(&self.bare, "each")),
             Kind::BareCoalescing => start_and_read_address(bare::command(&self.bare, "coalescing")),
             Kind::Axum => start_and_read_address(axum::command(&self.by_hand)),
             Kind::Nchan1 => nchan::start(1),
             Kind::Nchan2 => nchan::start(2),
+            Kind::Centrifugo => centrifugo::start(found(&self.centrifugo)?, centrifugo::WITH_HISTORY),
+            Kind::CentrifugoLive => centrifugo::start(found(&self.centrifugo)?, centrifugo::LIVE),
+            Kind::Mercure => mercure::start(found(&self.mercure)?, mercure::WITH_HISTORY),
+            Kind::MercureLive => mercure::start(found(&self.mercure)?, mercure::LIVE),
+            Kind::DurableStreams => durable_streams::start(found(&self.durable_streams)?),
             Kind::FlaskSse => flask::on_redis(flask::FLASK_SSE),
             Kind::FlaskTidecast => flask::on_redis(flask::TIDECAST),
             Kind::FlaskHub => flask::with_hub(tidecast::command(&self.tidecast), None),
@@ -230,6 +310,22 @@ impl Server {
         Ok(Some(numbers.map(str::parse::<usize>).sum::<Result<usize, _>>()?))
     }
 
+    /// Creates the first channels, if the server needs that.
+    pub(crate) fn create_channels(&self, channels: usize) -> Result<()> {
+        let requests: Vec<_> = (0..channels).filter_map(|at| self.dialect.create_request(self.address, at)).collect();
+        let mut exchange = Exchange::connect(self.address)?;
+        for request in requests {
+            exchange.send(request.as_bytes())?;
+            exchange.wait(1)?;
+        }
+        Ok(())
+    }
+
+    /// Returns how the published data are wrapped in the data of an event.
+    pub(crate) fn wrapping(&self) -> Wrapping {
+        self.dialect.wrapping()
+    }
+
     /// Returns the request that publishes data to a channel.
     pub(crate) fn publish_request(&self, channel: usize, data: &str) -> String {
         self.dialect.publish_request(self.address, channel, data)
@@ -262,6 +358,15 @@ impl Server {
     pub(crate) fn position_mark(&self) -> PositionMark {
         self.dialect.position_mark()
     }
+}
+
+/// Returns the path of this program, if `PATH` has it.
+fn on_path(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn found(program: &Option<PathBuf>) -> Result<&Path> {
+    program.as_deref().context("its program is missing")
 }
 
 impl Drop for Server {

@@ -5,7 +5,7 @@ use std::env::consts::EXE_SUFFIX;
 use anyhow::{Result, ensure};
 use xshell::Cmd;
 
-use crate::{python, workspace::Workspace};
+use crate::{peers::Peers, python, workspace::Workspace};
 
 /// The arguments of `cargo xtask bench`, most of which go to the load generator.
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,8 @@ pub(crate) struct Args {
     /// Write the figures and the plot into the pages of docs/
     #[arg(long, conflicts_with = "quick")]
     write_docs: bool,
+    #[command(flatten)]
+    peers: Peers,
     /// Further arguments of the load generator
     #[arg(last = true)]
     rest: Vec<String>,
@@ -55,6 +57,7 @@ impl Args {
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    args.peers.install(workspace)?;
     workspace.cargo(["build", "--release", "--locked", "--package", "tidecast-server"]).run()?;
     let mut bench =
         if args.redis { built(workspace, "redis", true)? } else { built(workspace, "tidecast-bench", true)? };
@@ -75,6 +78,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             Err(error) => eprintln!("bench: no Flask programs: {error:#}"),
         }
     }
+    bench = args.peers.give(workspace, bench)?;
     // A short run is a check only and writes nothing.
     let page = match (args.redis, args.write_docs) {
         (true, _) => (!args.quick).then_some(REDIS_PAGE),
@@ -85,9 +89,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 }
 
 /// Returns a short run with the debug hub that was built before, as a check that every server passes every case without
-/// a loss. Flask programs take part if the Python package is installed.
+/// a loss. Flask programs take part if the Python package is installed, and the peers that are.
 pub(crate) fn smoke<'a>(workspace: &'a Workspace) -> Result<Cmd<'a>> {
     let bench = built(workspace, "tidecast-bench", false)?.arg("--quick").ignore_stdout();
+    let bench = Peers::default().give(workspace, bench)?;
     Ok(match python::installed(workspace) {
         Some(python) => bench.env("TIDECAST_PYTHON", python),
         None => bench,

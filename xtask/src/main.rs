@@ -12,6 +12,7 @@ mod environment;
 mod fuzz;
 mod minimal_versions;
 mod packages;
+mod peers;
 mod prose;
 mod python;
 mod quiet_services;

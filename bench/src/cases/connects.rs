@@ -50,6 +50,7 @@ struct Opening {
 
 /// Measures streams that are new, or that resume so many events behind.
 pub(super) fn measure(server: &Server, effort: Effort, arrivals: Arrivals, behind: Option<usize>) -> Result<Figures> {
+    server.create_channels(1)?;
     let history = behind.map(|events| History::make(server, events)).transpose()?;
     let request = match &history {
         Some(history) => history.request.clone(),

@@ -20,12 +20,25 @@ pub(crate) enum Found {
     Garbled,
 }
 
+/// How a server wraps the published data in the data of its events.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wrapping {
+    /// The text in front of each published data; empty if the published data are all.
+    pub(crate) before: &'static str,
+    pub(crate) after: &'static str,
+    /// How data begin that the server sends of itself.
+    pub(crate) notices: &'static [&'static str],
+}
+
 /// The parser, which all streams share.
 #[derive(Debug)]
 pub(crate) struct Reading {
     filling: Vec<u8>,
-    /// The place of the last event's data in its frame.
+    wrapping: Wrapping,
+    /// The place of the last event's data line in its frame.
     data_at: usize,
+    /// The bytes of that line up to the published data.
+    lead: Vec<u8>,
 }
 
 /// The state of one stream.
@@ -49,8 +62,8 @@ enum Framing {
 
 impl Reading {
     /// Creates a parser of events with this many bytes of data.
-    pub(crate) fn new(data_bytes: usize) -> Self {
-        Self { filling: filling(data_bytes), data_at: 0 }
+    pub(crate) fn new(data_bytes: usize, wrapping: Wrapping) -> Self {
+        Self { filling: filling(data_bytes), wrapping, data_at: 0, lead: b"data: ".to_vec() }
     }
 
     /// Parses further bytes of a stream and reports each complete event.
@@ -111,16 +124,18 @@ impl Reading {
     }
 
     fn at_the_last_place(&self, bytes: &[u8]) -> Option<(Stamp, usize)> {
-        let begin = self.data_at + b"data: ".len();
+        let begin = self.data_at + self.lead.len();
         let data_end = begin + STAMP_BYTES + self.filling.len();
-        if bytes.get(self.data_at..begin)? != b"data: " || *bytes.get(data_end)? != b'\n' {
+        if bytes.get(self.data_at..begin)? != self.lead || (self.data_at > 0 && bytes[self.data_at - 1] != b'\n') {
             return None;
         }
-        if self.data_at > 0 && bytes[self.data_at - 1] != b'\n' {
+        let rest = bytes.get(data_end..)?.strip_prefix(self.wrapping.after.as_bytes())?;
+        let line_end = if self.wrapping.before.is_empty() { 0 } else { memchr(b'\n', rest)? };
+        if *rest.get(line_end)? != b'\n' || (line_end > 0 && self.has_more(&rest[..line_end])) {
             return None;
         }
         // An id may follow the data.
-        let mut end = data_end + 1;
+        let mut end = bytes.len() - rest.len() + line_end + 1;
         if bytes[end..].starts_with(b"id:") {
             end += memchr(b'\n', &bytes[end..])? + 1;
         }
@@ -130,26 +145,52 @@ impl Reading {
         Some((Stamp::read(&bytes[begin..data_end], &self.filling)?, end + 1))
     }
 
+    fn has_more(&self, data: &[u8]) -> bool {
+        memmem::find(data, self.wrapping.before.as_bytes()).is_some()
+    }
+
     /// Parses a frame line by line. A frame without data is not an event.
     fn event(&mut self, frame: &[u8], found: &mut impl FnMut(Found)) {
-        let mut event = None;
+        let mut data = None;
         let mut at = 0;
         while let Some(end) = memchr(b'\n', &frame[at..]) {
-            let line = &frame[at..at + end];
-            if let Some(data) = line.strip_prefix(b"data:") {
-                let data = data.strip_prefix(b" ").unwrap_or(data);
-                event = match (event, Stamp::read(data, &self.filling)) {
-                    (None, Some(stamp)) => {
-                        self.data_at = at;
-                        Some(Found::Ours(stamp))
-                    }
-                    _ => Some(Found::Garbled),
-                };
+            if frame[at..].starts_with(b"data:") && data.replace(at..at + end).is_some() {
+                return found(Found::Garbled);
             }
             at += end + 1;
         }
-        if let Some(event) = event {
-            found(event);
+        if let Some(line) = data {
+            self.data(line.start, &frame[line], found);
+        }
+    }
+
+    /// Parses a line of data, which may have several published data.
+    fn data(&mut self, line_at: usize, line: &[u8], found: &mut impl FnMut(Found)) {
+        let Wrapping { before, after, notices } = self.wrapping;
+        let mut at = if line.starts_with(b"data: ") { 6 } else { 5 };
+        if notices.iter().any(|notice| line[at..].starts_with(notice.as_bytes())) {
+            return;
+        }
+        let mut first = true;
+        while let Some(place) = memmem::find(&line[at..], before.as_bytes()) {
+            let begin = at + place + before.len();
+            let end = begin + STAMP_BYTES + self.filling.len();
+            let data = line.get(begin..end).filter(|_| line[end..].starts_with(after.as_bytes()));
+            let Some(stamp) = data.and_then(|data| Stamp::read(data, &self.filling)) else { break };
+            found(Found::Ours(stamp));
+            if first {
+                self.data_at = line_at;
+                self.lead.clear();
+                self.lead.extend_from_slice(&line[..begin]);
+            }
+            first = false;
+            at = end + after.len();
+            if at == line.len() {
+                return;
+            }
+        }
+        if first || before.is_empty() || self.has_more(&line[at..]) {
+            found(Found::Garbled);
         }
     }
 }
@@ -211,7 +252,11 @@ mod tests {
 
     /// Returns the events in a response that arrives in pieces of this size: the number of each published event.
     fn found(response: &[u8], piece: usize) -> Result<Vec<Option<u32>>> {
-        let (mut reading, mut stream) = (Reading::new(64), Stream::default());
+        found_in(response, piece, Wrapping::default())
+    }
+
+    fn found_in(response: &[u8], piece: usize, wrapping: Wrapping) -> Result<Vec<Option<u32>>> {
+        let (mut reading, mut stream) = (Reading::new(64, wrapping), Stream::default());
         let mut found = Vec::new();
         for piece in response.chunks(piece) {
             reading.read(&mut stream, piece, &mut |event| {
@@ -259,6 +304,47 @@ mod tests {
         let cut = &data(1)[1..];
         let body = format!("data: {cut}\n\nevent: stream-reset\ndata: {{}}\n\ndata: {0}\ndata: {0}\n\n", data(2));
         assert_eq!(found(&whole(&body), 1_000).unwrap(), [None, None, None]);
+    }
+
+    #[test]
+    fn published_data_are_found_in_the_data_of_other_servers() {
+        let centrifugo = Wrapping { before: "\"pub\":{\"data\":\"", after: "\"", notices: &["{\"connect\":", "{}"] };
+        let of = |number: u32| {
+            let channel = if number < 9 { "c0" } else { "c4999" };
+            format!(
+                "data: {{\"channel\":\"{channel}\",\"pub\":{{\"data\":\"{}\",\"offset\":{number}}}}}\n\n",
+                data(number)
+            )
+        };
+        let frames: String = (0..12).map(of).collect();
+        let body = format!(
+            "\r\ndata: {{\"connect\":{{\"ping\":25}}}}\n\n{frames}data: {{}}\n\ndata: {{\"disconnect\":{{}}}}\n\n"
+        );
+        let wanted: Vec<_> = (0..12).map(Some).chain([None]).collect();
+        for piece in 1..300 {
+            assert_eq!(found_in(&whole(&body), piece, centrifugo).unwrap(), wanted, "{piece}");
+        }
+
+        let durable_streams = Wrapping { before: "\"", after: "\"", notices: &["{\"streamNextOffset\":"] };
+        let of = |numbers: std::ops::Range<u32>| {
+            let data: Vec<_> = numbers.map(|number| format!("\"{}\"", data(number))).collect();
+            let data = data.join(",");
+            format!("event: data\ndata:[{data}]\n\nevent: control\ndata:{{\"streamNextOffset\":\"0_9\"}}\n\n")
+        };
+        let body = [of(0..1), of(1..2), of(2..5), of(5..6)].concat();
+        let wanted: Vec<_> = (0..6).map(Some).collect();
+        for piece in 1..300 {
+            assert_eq!(found_in(&whole(&body), piece, durable_streams).unwrap(), wanted, "{piece}");
+        }
+    }
+
+    #[test]
+    fn wrapped_data_that_were_changed_are_garbled() {
+        let wrapping = Wrapping { before: "\"", after: "\"", notices: &[] };
+        for garbled in [data(1)[1..].to_owned(), data(1) + "x", data(1).replace('x', "y")] {
+            let body = format!("data:[\"{}\"]\n\ndata:[\"{garbled}\"]\n\n", data(0));
+            assert_eq!(found_in(&whole(&body), 1_000, wrapping).unwrap(), [Some(0), None]);
+        }
     }
 
     #[test]

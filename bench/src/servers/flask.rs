@@ -18,7 +18,7 @@ use super::{Server, dialect::Dialect, start_and_read_address};
 use crate::load::form::KEY;
 use tidecast_test::redis::RedisServer;
 
-const PROGRAM: &str = include_str!("../../flask_program.py");
+pub(super) const PROGRAM: &str = include_str!("../../flask_program.py");
 const WORKERS: usize = 2;
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
