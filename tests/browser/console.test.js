@@ -243,7 +243,7 @@ for (const name of BROWSERS) {
     test("a hub with a key: without a key, with a wrong one, with the right one", async (t) => {
       const hub = await startHub(t, "--publish-key", KEY);
       const { page, isQuiet } = await openConsole(t, browser, hub.address);
-      await until(page, () => /give the publish key/.test(document.getElementById("channels-note").textContent));
+      await until(page, () => /enter the publish key/.test(document.getElementById("channels-note").textContent));
       const answer = async (key, pattern) => {
         await set(page, "key", key);
         await page.click("#publish button");
@@ -269,9 +269,9 @@ for (const name of BROWSERS) {
       const hub = await startHub(t, "--publish-key", KEY, "--tickets");
       const refused = (what) => (page) =>
         until(page, (what) => document.getElementById("state-text").textContent.endsWith(what), what);
-      const { page, isQuiet } = await openConsole(t, browser, hub.address, refused("publish key: give the one in the form"));
+      const { page, isQuiet } = await openConsole(t, browser, hub.address, refused("publish key: enter the key in the form"));
       await set(page, "key", "a-wrong-one");
-      await refused("publish key: give the right one in the form")(page);
+      await refused("publish key: enter the right key in the form")(page);
       await set(page, "key", "ключ");
       await refused("the key has letters that a key can't have")(page);
       // At once, not at the next attempt.
