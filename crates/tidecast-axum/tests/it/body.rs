@@ -182,7 +182,7 @@ async fn a_lifetime_ends_a_busy_stream() {
     let mut lasted = Vec::new();
     for _ in 0..4 {
         let (mut body, _) = open(&app, get("/")).await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let publisher = hub.clone();
         let busy = tokio::spawn(async move {
             loop {
@@ -197,8 +197,8 @@ async fn a_lifetime_ends_a_busy_stream() {
         busy.abort();
         assert_eq!(last, "retry: 3000\n");
         // The lifetime is checked with each event.
-        assert!((lifetime / 5 * 4..=lifetime + Duration::from_secs(1)).contains(&begun.elapsed()));
-        lasted.push(begun.elapsed());
+        assert!((lifetime / 5 * 4..=lifetime + Duration::from_secs(1)).contains(&started.elapsed()));
+        lasted.push(started.elapsed());
     }
     assert!(lasted.iter().any(|one| *one != lasted[0]), "drawn for each: {lasted:?}");
 }
@@ -207,7 +207,7 @@ async fn a_lifetime_ends_a_busy_stream() {
 async fn a_lifetime_ends_an_idle_stream() {
     let options = StreamOptions::default().lifetime(Duration::from_secs(100)).keep_alive(Duration::ZERO);
     let (body, _) = open(&router_with(&Hub::new(), options), get("/")).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(rest(body).await, "retry: 3000\n");
-    assert!((80..=100).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!((80..=100).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 }

@@ -70,10 +70,10 @@ async fn closing_the_publisher_ends_a_feed_after_all_earlier_events() {
     sleep(Duration::from_secs(1)).await;
     say(&publisher, "last words");
     publisher.close();
-    let said = timeout(Duration::from_secs(1), reader).await.expect("at once, not at the next comment").unwrap();
-    assert_eq!(data(&said), ["hello, ada", "last words"]);
-    let retry = said.rsplit("retry: ").next().unwrap().trim().parse::<u64>().unwrap();
-    assert!((1_000..=5_000).contains(&retry), "{said}");
+    let output = timeout(Duration::from_secs(1), reader).await.expect("at once, not at the next comment").unwrap();
+    assert_eq!(data(&output), ["hello, ada", "last words"]);
+    let retry = output.rsplit("retry: ").next().unwrap().trim().parse::<u64>().unwrap();
+    assert!((1_000..=5_000).contains(&retry), "{output}");
 }
 
 /// At the end of its lifetime a feed sends the usual reconnection time.
@@ -87,9 +87,9 @@ async fn a_lifetime_ends_a_feed() {
     let publisher = Publisher::new();
     let app = Router::new().route("/", routing::get(join)).with_state(publisher.clone());
     let (body, _) = open(&app, get("/")).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(rest(body).await, "retry: 3000\n");
-    assert!((80..=100).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!((80..=100).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     assert_eq!(publisher.subscribers(["chat"]).unwrap().len(), 0);
 }
 

@@ -178,10 +178,10 @@ async fn an_unknown_id_brings_a_reset() {
     publish(&hub, "sse", "kept");
     let (mut body, first) = open(&router(hub), get_after("/", "nobody knows")).await;
     assert!(first.ends_with("\nid: nobody knows\n\n"), "a cut before the reset must not lose it: {first}");
-    let told = messages(&next(&mut body).await);
-    assert_eq!(told[0].event_type, "stream-reset");
-    assert!(told[0].data.contains(r#""reason":"unknown-id""#), "{}", told[0].data);
-    assert_eq!(told[1].data, "kept");
+    let received = messages(&next(&mut body).await);
+    assert_eq!(received[0].event_type, "stream-reset");
+    assert!(received[0].data.contains(r#""reason":"unknown-id""#), "{}", received[0].data);
+    assert_eq!(received[1].data, "kept");
 }
 
 #[tokio::test]

@@ -58,10 +58,10 @@ async fn a_hub_that_is_dropped_leaves_no_connection_and_no_task() {
         let mut readers: Vec<_> = (0..100)
             .map(|number| hub.subscribe([format!("channel {number}").as_str()], Start::Live).expect("the hub is open"))
             .collect();
-        let begun = |reader: &mut Subscription| {
+        let started = |reader: &mut Subscription| {
             reader.first_block(FirstBlock::default()).windows(4).any(|line| line == b"\nid:")
         };
-        until(async || begun(&mut readers[7])).await;
+        until(async || started(&mut readers[7])).await;
         hub.publish("channel 7", Event::text("x")).await.expect("it is published");
         assert!(timeout(PATIENCE, readers[7].next()).await.is_ok());
         // A publish is under way.
@@ -90,8 +90,8 @@ async fn a_hub_can_be_used_in_a_thread_without_a_runtime() {
         (published.position.offset, delivered, block_on(hub.ready()).is_ok())
     });
     let asked = tokio::task::spawn_blocking(move || asking.join());
-    let told = timeout(PATIENCE, asked).await.expect("it ends").expect("it is joined").expect("no panic");
-    assert_eq!(told, (1, true, true));
+    let outcome = timeout(PATIENCE, asked).await.expect("it ends").expect("it is joined").expect("no panic");
+    assert_eq!(outcome, (1, true, true));
 }
 
 struct Unpark(Thread);

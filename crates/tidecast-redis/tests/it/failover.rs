@@ -74,8 +74,8 @@ async fn readers_are_told_of_events_that_a_lagging_replica_lacks() {
     let after = publish_until_accepted(&one, "after").await;
     assert_eq!(after, 21, "redis counts on from what it has");
     // Readers that have received everything get a reset, as do those that have not read yet.
-    let told = ["restarted after 20".to_owned(), "after".to_owned()];
-    assert_eq!(sightings.read_until(&mut reader, "after").await, told);
+    let expected = ["restarted after 20".to_owned(), "after".to_owned()];
+    assert_eq!(sightings.read_until(&mut reader, "after").await, expected);
     let slow_came = sightings.read_until(&mut slow, "after").await;
     let position = slow_came.iter().position(|came| came.starts_with("restarted")).expect("it is told");
     assert_eq!(slow_came[position + 1..].last().map(String::as_str), Some("after"));

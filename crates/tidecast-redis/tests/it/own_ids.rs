@@ -74,8 +74,8 @@ async fn a_lookup_transfers_no_events_and_has_a_bound() {
         line.and_then(|line| line.trim().parse::<usize>().ok()).expect("a number")
     };
     let before = sent();
-    let told = join_all((0..READERS).map(|_| begin_after("nobody's"))).await;
-    assert_eq!(told, [Some(ResetReason::UnknownId); READERS]);
+    let resets = join_all((0..READERS).map(|_| begin_after("nobody's"))).await;
+    assert_eq!(resets, [Some(ResetReason::UnknownId); READERS]);
     let transferred = sent() - before;
     assert!(transferred < large.len() * EVENTS, "{transferred} bytes for {READERS} readers");
     // The event is more than 8 MiB from the end.
@@ -84,7 +84,7 @@ async fn a_lookup_transfers_no_events_and_has_a_bound() {
     assert_eq!(begin_after("own 100").await, Some(ResetReason::AmbiguousId));
 }
 
-/// The reader may have received any of several events with the id, so everything after the oldest is delivered.
+/// The reader may have resets any of several events with the id, so everything after the oldest is delivered.
 #[tokio::test]
 async fn repeated_ids_resume_after_the_oldest_at_every_hub() {
     const EVENTS: usize = 600;
@@ -108,8 +108,8 @@ async fn repeated_ids_resume_after_the_oldest_at_every_hub() {
     for id in &IDS[..5] {
         let oldest = ids.iter().position(|used| *used == Some(id)).expect("it was used");
         let is_repeated = ids.iter().filter(|used| **used == Some(id)).count() > 1;
-        let told = if is_repeated { vec![ResetReason::AmbiguousId] } else { vec![] };
-        let expected = (told, (oldest + 1..EVENTS).collect::<Vec<_>>());
+        let resets = if is_repeated { vec![ResetReason::AmbiguousId] } else { vec![] };
+        let expected = (resets, (oldest + 1..EVENTS).collect::<Vec<_>>());
         for node in nodes.iter().chain([&begun_late]) {
             assert_eq!(resume(node, id, EVENTS - 1).await, expected, "{id}");
         }

@@ -41,7 +41,7 @@ fn publish(actions: &[Action]) -> (Finished, Vec<String>) {
         TIDECAST.command(&["publish", "--url", &url, "--give-up-after", "5s", "-"]).stdin(Stdio::piped()),
     );
     let mut stdin = publisher.stdin();
-    let (first_done, told) = mpsc::channel();
+    let (first_done, received) = mpsc::channel();
     let actions = actions.to_vec();
     let hub = thread::spawn(move || {
         let mut bodies = Vec::new();
@@ -54,7 +54,7 @@ fn publish(actions: &[Action]) -> (Finished, Vec<String>) {
         bodies
     });
     stdin.write_all(b"one\n").expect("publish reads");
-    told.recv_timeout(PATIENCE).expect("the first request");
+    received.recv_timeout(PATIENCE).expect("the first request");
     stdin.write_all(b"two\n").expect("publish reads");
     drop(stdin);
     let end = publisher.finish();

@@ -40,12 +40,12 @@ impl Scene {
         let arguments = ["publish", "--url", &url, "--channel", "dpkg", "-"];
         let mut publisher = Process::start(TIDECAST.command(&arguments).stdin(Stdio::piped()));
         let mut stdin = publisher.stdin();
-        let (go_on, told) = mpsc::channel();
+        let (go_on, received) = mpsc::channel();
         let fed = lines.clone();
         let feeder = thread::spawn(move || {
             let mut feed = |lines: &[String]| stdin.write_all((lines.join("\n") + "\n").as_bytes());
             feed(&fed[..BEFORE]).expect("publish reads");
-            let _ = told.recv();
+            let _ = received.recv();
             feed(&fed[BEFORE..]).expect("publish reads");
         });
         Self { hub, tails, publisher, lines, go_on, feeder }

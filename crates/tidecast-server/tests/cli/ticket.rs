@@ -85,7 +85,7 @@ fn bench_runs_with_the_key() {
 
 #[test]
 fn invalid_arguments_of_ticket_are_refused_with_the_reason() {
-    for (arguments, says) in [
+    for (arguments, expected_text) in [
         (&["ticket"][..], "TIDECAST_PUBLISH_KEY"),
         (&["ticket", "--publish-key", ""], "TIDECAST_PUBLISH_KEY"),
         (&["ticket", "--publish-key", "two words"], "visible ASCII"),
@@ -97,7 +97,7 @@ fn invalid_arguments_of_ticket_are_refused_with_the_reason() {
         (&["ticket", "--publish-key", KEY, "--url", "http://hub.example/?a=b"], "--url"),
     ] {
         let end = TIDECAST.run(arguments);
-        assert!(end.expect(64).stderr.contains(says), "{arguments:?}: {end:?}");
+        assert!(end.expect(64).stderr.contains(expected_text), "{arguments:?}: {end:?}");
         assert!(end.stdout.is_empty() && !end.stderr.contains("two words"), "{end:?}");
     }
 }

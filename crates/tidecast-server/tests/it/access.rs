@@ -1,6 +1,6 @@
 //! Permissions of requests, and configurations that the hub refuses to start with.
 
-use tidecast_test::{EventStream, PATIENCE, within};
+use tidecast_test::{EventStream, Process, eventually};
 
 use crate::TIDECAST;
 
@@ -19,7 +19,7 @@ async fn with_a_key_publishing_and_inspecting_require_it() {
     for (method, target) in asked {
         // Each case has its own hub, as responses to many wrong keys are delayed.
         let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
-        for (authorization, says) in [
+        for (authorization, expected_text) in [
             (None, "is missing"),
             (Some(""), "is missing"),
             (Some("s3cret!"), "is missing"),
@@ -34,7 +34,7 @@ async fn with_a_key_publishing_and_inspecting_require_it() {
             let mut headers = vec![TEXT];
             headers.extend(authorization.map(|value| ("Authorization", value)));
             let response = hub.request(method, target, &headers, b"x").await;
-            assert!(response.problem(401).contains(says), "{authorization:?}: {response:?}");
+            assert!(response.problem(401).contains(expected_text), "{authorization:?}: {response:?}");
             assert_eq!(response.head.header("www-authenticate"), Some("Bearer"));
             assert!(!response.text().contains("s3cret"), "{response:?}");
         }
@@ -265,36 +265,22 @@ async fn wrong_keys_are_counted_logged_and_delayed_but_the_right_key_is_not() {
         async |cause: &str| hub.metric(&format!("tidecast_requests_refused_total{{cause=\"{cause}\"}}")).await;
     assert_eq!((refused("key-wrong").await, refused("guessing").await, refused("key-missing").await), (10, 1, 1));
     let lines = || hub.stderr().lines().filter(|line| line.contains("requests refused")).count();
-    tidecast_test::eventually("a line for each cause", async || lines() == 3).await;
+    eventually("a line for each cause", async || lines() == 3).await;
     assert!(hub.stderr().contains("127.0.0.1") && !hub.stderr().contains("s3cret"), "{}", hub.stderr());
 }
 
 /// Runs the hub with arguments that it must refuse, and returns its standard error.
-async fn refusal(arguments: &[&str]) -> String {
-    let mut command = TIDECAST.serve_command(arguments);
-    let running = tokio::task::spawn_blocking(move || {
-        let mut child = command.spawn().unwrap();
-        let begun = std::time::Instant::now();
-        // A hub that starts nevertheless is killed, as it may listen on an address that it must not use.
-        while child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > PATIENCE / 3 {
-                child.kill().unwrap();
-            }
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        child.wait_with_output().unwrap()
-    });
-    let output = within("the refusal", running).await.unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(64), "{arguments:?}: {stderr}");
-    assert!(output.stdout.is_empty(), "{arguments:?}");
-    stderr
+fn refusal(arguments: &[&str]) -> String {
+    let finished = Process::start(&mut TIDECAST.serve_command(arguments)).finish();
+    finished.expect(64);
+    assert_eq!(finished.stdout, "", "{arguments:?}");
+    finished.stderr
 }
 
 #[tokio::test]
 async fn a_public_address_without_a_key_is_refused_with_the_remedy() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let stderr = refusal(&["--listen", address]).await;
+        let stderr = refusal(&["--listen", address]);
         for part in [address, "--publish-key", "TIDECAST_PUBLISH_KEY", "--open-publish"] {
             assert!(stderr.contains(part), "{part} in {stderr}");
         }
@@ -322,8 +308,7 @@ async fn all_invalid_settings_are_reported_at_once() {
         "0",
         "--retry",
         "25h",
-    ])
-    .await;
+    ]);
     assert_eq!(stderr.lines().count(), 9, "{stderr}");
     for part in [
         "--listen",
@@ -338,7 +323,7 @@ async fn all_invalid_settings_are_reported_at_once() {
     ] {
         assert!(stderr.contains(part), "{part} in {stderr}");
     }
-    for (arguments, says) in [
+    for (arguments, expected_text) in [
         (&["--publish-key", ""][..], "--publish-key"),
         (&["--publish-key", "two words"], "--publish-key"),
         (&["--publish-key", "a", "--open-publish"], "contradict"),
@@ -348,8 +333,8 @@ async fn all_invalid_settings_are_reported_at_once() {
         (&["--listen", "nowhere"], "--listen"),
         (&["--no-such-thing"], "--no-such-thing"),
     ] {
-        let stderr = refusal(arguments).await;
-        assert!(stderr.contains(says), "{arguments:?}: {stderr}");
+        let stderr = refusal(arguments);
+        assert!(stderr.contains(expected_text), "{arguments:?}: {stderr}");
     }
 }
 

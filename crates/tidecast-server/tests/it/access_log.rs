@@ -35,16 +35,16 @@ async fn every_request_is_logged_without_secrets() {
         send_requests(&hub).await;
         let ended = || lines(&hub).iter().any(|line| line["fields"]["message"] == "stream ended");
         eventually("the line of the stream's end", async || ended()).await;
-        let said = lines(&hub);
+        let output = lines(&hub);
         let of = |method: &str, path: &str| -> Vec<u64> {
-            let fields = said.iter().map(|line| &line["fields"]);
+            let fields = output.iter().map(|line| &line["fields"]);
             let those = fields.filter(|fields| fields["method"] == method && fields["path"] == path);
             those.map(|fields| fields["status"].as_u64().expect("a status")).collect()
         };
-        assert_eq!(of("POST", "/publish"), [200, 200, 401], "{said:?}");
-        assert_eq!(of("GET", "/stream"), [200, 401], "{said:?}");
-        assert_eq!(of("GET", "/channels/a%0A%1Bb"), [400], "{said:?}");
-        for line in &said {
+        assert_eq!(of("POST", "/publish"), [200, 200, 401], "{output:?}");
+        assert_eq!(of("GET", "/stream"), [200, 401], "{output:?}");
+        assert_eq!(of("GET", "/channels/a%0A%1Bb"), [400], "{output:?}");
+        for line in &output {
             assert_eq!(line["fields"]["client"], "127.0.0.1", "{line}");
             assert!(line["fields"]["duration_us"].is_u64(), "{line}");
             let is_stream = line["fields"]["path"] == "/stream" && line["fields"]["status"] == 200;

@@ -43,10 +43,10 @@ async fn invalid_headers_are_refused() {
         (&[JSON, ("Host", "")], r#"{"data":1}"#, 403, "no publish key"),
         (&[JSON, ("Host", "a b")], r#"{"data":1}"#, 403, "no publish key"),
     ];
-    for (headers, body, status, says) in cases {
+    for (headers, body, status, expected_text) in cases {
         let response = hub.request("POST", "/publish", headers, body.as_bytes()).await;
-        assert!(response.problem(*status).contains(says), "{headers:?}: {response:?}");
-        bystander.receives_the_next_event(says).await;
+        assert!(response.problem(*status).contains(expected_text), "{headers:?}: {response:?}");
+        bystander.receives_the_next_event(expected_text).await;
     }
     // A header that is not UTF-8 has to be sent as bytes.
     let mut bytes = request_bytes(hub.address, "POST", "/publish", &[JSON, key("KEY")], br#"{"data":1}"#);

@@ -183,7 +183,7 @@ async fn a_slow_head_is_cut_off() {
     let hub = TIDECAST.serve(&["--header-timeout", "300ms", "--idle-timeout", "300ms"]);
     let mut bystander = Bystander::new(&hub).await;
     for beginning in ["", "GET /str", "GET /stream HTTP/1.1\r\nHost: loc"] {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut connection = HttpConnection::open(hub.address).await;
         connection.send(beginning.as_bytes()).await;
         // A byte now and then does not extend the deadline.
@@ -199,18 +199,18 @@ async fn a_slow_head_is_cut_off() {
             }
         })
         .await;
-        assert!(begun.elapsed() < Duration::from_secs(3), "{beginning:?}: {:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(3), "{beginning:?}: {:?}", started.elapsed());
         bystander.receives_the_next_event(beginning).await;
     }
     // A silent connection is closed too, also after a request.
     let mut connection = HttpConnection::open(hub.address).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(connection.is_cut().await);
     connection = HttpConnection::open(hub.address).await;
     connection.send(&request_bytes(hub.address, "GET", "/healthz", &[], b"")).await;
     connection.response("GET").await;
     assert!(connection.is_cut().await);
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     bystander.receives_the_next_event("silence").await;
 }
 
@@ -220,13 +220,13 @@ async fn a_missing_body_times_out() {
     let hub = TIDECAST.serve(&["--body-timeout", "500ms"]);
     let mut bystander = Bystander::new(&hub).await;
     for framing in ["Content-Length: 5\r\n\r\nhell", "Transfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n"] {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut connection = HttpConnection::open(hub.address).await;
         let head = format!("POST /publish HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n", hub.address);
         connection.send(format!("{head}{framing}").as_bytes()).await;
         connection.response("POST").await.problem(408);
         assert!(connection.is_cut().await);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         bystander.receives_the_next_event(framing).await;
     }
     bystander.received_everything().await;

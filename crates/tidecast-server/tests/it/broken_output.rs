@@ -2,12 +2,14 @@
 
 use std::{
     io::{PipeReader, PipeWriter, Write, pipe},
+    net::SocketAddr,
     os::fd::AsFd,
     process::Stdio,
 };
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use tidecast_test::{HubProcess, Signal, eventually};
+use tidecast_test::{HubProcess, Process, Signal, eventually, free_port, request};
+use tokio::net::TcpStream;
 
 use crate::{TIDECAST, support::ticket};
 
@@ -88,14 +90,7 @@ async fn the_hub_works_with_a_full_standard_error() {
 async fn a_hub_with_an_invalid_configuration_ends_although_nobody_reads_its_error() {
     let (reader, writer) = full_pipe();
     for stderr in [Stdio::from(broken_pipe()), Stdio::from(writer)] {
-        let mut child = TIDECAST.serve_command(&["--retry", "25h"]).stderr(stderr).spawn().unwrap();
-        let mut status = None;
-        eventually("the end", async || {
-            status = child.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        assert_eq!(status.unwrap().code(), Some(64));
+        Process::start(TIDECAST.serve_command(&["--retry", "25h"]).stderr(stderr)).finish().expect(64);
     }
     drop(reader);
 }
@@ -105,19 +100,10 @@ async fn a_hub_with_an_invalid_configuration_ends_although_nobody_reads_its_erro
 async fn a_standard_output_that_nobody_reads_does_not_delay_the_start() {
     let (reader, writer) = full_pipe();
     for stdout in [Stdio::from(broken_pipe()), Stdio::from(writer)] {
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = probe.local_addr().unwrap();
-        drop(probe);
-        let mut child = TIDECAST.serve_command(&["--listen", &address.to_string()]).stdout(stdout).spawn().unwrap();
-        eventually("an answer", async || tokio::net::TcpStream::connect(address).await.is_ok()).await;
-        let response = {
-            let mut connection = tidecast_test::HttpConnection::open(address).await;
-            connection.send(&tidecast_test::request_bytes(address, "GET", "/healthz", &[], b"")).await;
-            connection.response("GET").await
-        };
-        assert_eq!(response.text(), "alive\n");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let _hub = Process::start(TIDECAST.serve_command(&["--listen", &address.to_string()]).stdout(stdout));
+        eventually("the hub listens", async || TcpStream::connect(address).await.is_ok()).await;
+        assert_eq!(request(address, "GET", "/healthz", &[], b"").await.text(), "alive\n");
     }
     drop(reader);
 }

@@ -1,9 +1,9 @@
 //! Bounds on the memory that one client can take by sending requests and by not reading responses.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use tidecast_test::{HttpConnection, request_bytes, within};
+use tidecast_test::{HttpConnection, Process, request_bytes};
 
 use crate::TIDECAST;
 
@@ -107,30 +107,23 @@ async fn the_number_of_channels_of_one_client_is_bounded() {
 /// that limit was low.
 #[tokio::test]
 async fn a_low_limit_of_open_files_is_reported() {
-    let limited = async |files: usize, arguments: &str| {
+    let limited = |files: usize, arguments: &str| {
         let program = env!("CARGO_BIN_EXE_tidecast");
         let line = format!("ulimit -n {files}; exec {program} {arguments}");
-        let child = std::process::Command::new("sh")
-            .args(["-c", &line])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = tokio::task::spawn_blocking(|| child.wait_with_output());
-        let output = within("the program", output).await.unwrap().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let finished = Process::start(&mut shell).finish();
+        (finished.status.code(), finished.stdout, finished.stderr)
     };
     let number = |text: &str, key: &str| -> usize {
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("#{key} = ")));
         let line = line.unwrap_or_else(|| panic!("no {key} in {text}"));
         line.split_whitespace().next().unwrap().parse().unwrap()
     };
-    let (_, many, quiet) = limited(4_096, "print-config").await;
+    let (_, many, quiet) = limited(4_096, "print-config");
     assert_eq!((number(&many, "connections_max"), number(&many, "streams_max")), (3_840, 3_584));
     assert_eq!(quiet, "");
-    let (_, few, warned) = limited(400, "print-config").await;
+    let (_, few, warned) = limited(400, "print-config");
     let (connections, streams) = (number(&few, "connections_max"), number(&few, "streams_max"));
     assert!(connections <= 300 && streams < connections && streams > 0, "{few}");
     assert!(
@@ -138,9 +131,9 @@ async fn a_low_limit_of_open_files_is_reported() {
         "{warned}"
     );
     // The hub does not start with fewer files than it needs for itself.
-    let (code, _, refused) = limited(30, "serve --listen 127.0.0.1:0").await;
+    let (code, _, refused) = limited(30, "serve --listen 127.0.0.1:0");
     assert!(code == Some(1) && refused.contains("the limit of open files is 30"), "{refused}");
     // A warning says that streams can take all connections, so that publishing would have none.
-    let (_, _, warned) = limited(4_096, "check-config --connections-max 100 --streams-max 100").await;
+    let (_, _, warned) = limited(4_096, "check-config --connections-max 100 --streams-max 100");
     assert!(warned.contains("streams can take every connection"), "{warned}");
 }

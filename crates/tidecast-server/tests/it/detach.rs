@@ -306,7 +306,7 @@ async fn a_client_that_reads_nothing_is_cut_off_and_takes_little_memory() {
     let mut healthy = hub.stream("/stream?channel=a").await;
     hub.until_metric(DETACHED, STALLED as u64 + 1).await;
     let before = hub.resident_bytes();
-    let begun = Instant::now();
+    let started = Instant::now();
     let data = "z".repeat(128 * 1024);
     for _ in 0..40 {
         publish(&hub, "a", &data).await;
@@ -316,7 +316,7 @@ async fn a_client_that_reads_nothing_is_cut_off_and_takes_little_memory() {
     let grown = hub.resident_bytes().saturating_sub(before);
     assert!(grown < 48 << 20, "{grown}");
     hub.until_metric("tidecast_connections_stalled_total", STALLED as u64).await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     hub.until_metric("tidecast_streams", 1).await;
     hub.until_metric("tidecast_connections", 2).await;
     publish(&hub, "a", "still there").await;

@@ -49,14 +49,14 @@ async fn clients_that_read_nothing_are_cut_off_and_their_memory_is_returned() {
             stalled.push(stall(&hub, target).await);
         }
         hub.until_metric("tidecast_connections_detached_total", (rounds * (STALLED + 1)) as u64).await;
-        let begun = Instant::now();
+        let started = Instant::now();
         for _ in 0..20 {
             publish().await;
             healthy.message().await;
         }
         let holding = memory_bytes(&hub);
         hub.until_metric("tidecast_connections_stalled_total", (rounds * STALLED) as u64).await;
-        assert!(begun.elapsed() < STALL_TIMEOUT * 10, "{:?}", begun.elapsed());
+        assert!(started.elapsed() < STALL_TIMEOUT * 10, "{:?}", started.elapsed());
         hub.until_metric("tidecast_streams", 1).await;
         hub.until_metric("tidecast_connections", 2).await;
         drop((healthy, stalled));

@@ -74,10 +74,10 @@ async fn check_one(kind: Kind) {
 
     let mut fastest = Duration::MAX;
     for number in 0..10 {
-        let begun = Instant::now();
+        let started = Instant::now();
         hub.publish(&json!({"channel": "one", "data": number}).to_string()).await;
         assert_eq!(stream.message().await.data, number.to_string());
-        fastest = fastest.min(begun.elapsed());
+        fastest = fastest.min(started.elapsed());
     }
     assert!(fastest < AT_ONCE, "{kind:?} passed the fastest of ten events on after {fastest:?}");
 

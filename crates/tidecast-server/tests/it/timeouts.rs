@@ -70,9 +70,9 @@ async fn timeouts_count_from_the_first_byte_of_a_request() {
                 }
             })
             .await;
-            let said = String::from_utf8_lossy(&connection.buffer).into_owned();
-            let expected = if name == "head" { said.is_empty() } else { said.starts_with("HTTP/1.1 408 ") };
-            assert!(expected, "{name}: {said}");
+            let output = String::from_utf8_lossy(&connection.buffer).into_owned();
+            let expected = if name == "head" { output.is_empty() } else { output.starts_with("HTTP/1.1 408 ") };
+            assert!(expected, "{name}: {output}");
             bystander.receives_the_next_event(name).await;
         }
     }

@@ -58,7 +58,7 @@ async fn a_redis_that_refuses_every_connection_does_not_fill_the_log() {
     const REFUSAL: &[u8] = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
     let redis = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("redis://:wrong@{}", redis.local_addr().expect("an address"));
-    let begun = Instant::now();
+    let started = Instant::now();
     let hub = TIDECAST.serve(&["--redis", &url]);
     for _ in 0..8 {
         let (mut attempt, _) = within("an attempt", redis.accept()).await.expect("a connection");
@@ -74,7 +74,7 @@ async fn a_redis_that_refuses_every_connection_does_not_fill_the_log() {
     eventually("the log has the refusal", async || hub.stderr().contains("WRONGPASS")).await;
     let log = hub.stderr();
     let lines = log.lines().filter(|line| line.contains("not listening") && line.contains("WRONGPASS")).count();
-    let due = usize::try_from(begun.elapsed().as_secs() / 10).unwrap_or(usize::MAX) + 1;
+    let due = usize::try_from(started.elapsed().as_secs() / 10).unwrap_or(usize::MAX) + 1;
     assert!(lines <= due && log.contains("attempts=1"), "{lines} lines, of at most {due}: {log}");
 }
 
@@ -82,8 +82,8 @@ async fn a_redis_that_refuses_every_connection_does_not_fill_the_log() {
 async fn no_password_is_revealed_while_redis_is_unavailable() {
     let url = format!("redis://me:hunter2@127.0.0.1:{}/0?password=hunter2", free_port());
     let hub = TIDECAST.serve(&["--redis", &url, "--log", "trace"]);
-    let said = hub.get("/readyz").await.problem(503) + &refused_detail(&hub).await + &hub.stdout() + &hub.stderr();
-    assert!(!said.contains("hunter2"), "{said}");
+    let output = hub.get("/readyz").await.problem(503) + &refused_detail(&hub).await + &hub.stdout() + &hub.stderr();
+    assert!(!output.contains("hunter2"), "{output}");
 }
 
 /// Redis is killed and started again on the same port with its data, as it acknowledges events only after they are on

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use tidecast_test::{eventually, free_port, wait_until};
+use tidecast_test::{Process, eventually, free_port};
 
 use crate::{
     TIDECAST,
@@ -34,30 +34,25 @@ impl Drop for File {
 async fn broker_line(variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let hub = TIDECAST.serve_with(arguments, |command| command.envs(variables.iter().copied()));
     let mut line = None;
-    eventually("the broker is said", async || {
+    eventually("the line about the broker", async || {
         line = hub.stdout().lines().find_map(|line| line.strip_prefix("broker: ").map(str::to_owned));
         line.is_some()
     })
     .await;
     let line = line.expect("it was found");
     eventually("the broker is logged", async || hub.stderr().contains(&line)).await;
-    let said = hub.stdout() + &hub.stderr();
-    assert!(!said.contains("hunter2"), "{said}");
+    let output = hub.stdout() + &hub.stderr();
+    assert!(!output.contains("hunter2"), "{output}");
     line
 }
 
 /// Runs a command to its end. Returns its exit status and its output.
 fn program(command: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
-    let mut program = TIDECAST.command(&[]);
-    let child = program.arg(command).args(arguments).envs(variables.iter().copied()).spawn();
-    let mut child = child.expect("the program starts");
-    if !wait_until(|| child.try_wait().expect("it is our child").is_some()) {
-        child.kill().expect("it runs");
-    }
-    let output = child.wait_with_output().expect("it has ended");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("hunter2"), "{said}");
-    (output.status.code(), said)
+    let mut program = TIDECAST.command(&[command]);
+    let finished = Process::start(program.args(arguments).envs(variables.iter().copied())).finish();
+    let output = finished.stdout + "\n" + &finished.stderr;
+    assert!(!output.contains("hunter2"), "{output}");
+    (finished.status.code(), output)
 }
 
 #[tokio::test]
@@ -98,9 +93,9 @@ async fn parameters_of_a_url_for_other_clients_cause_a_warning() {
         let is_warned = |line: &str| line.contains("WARN") && line.contains("REDIS_URL") && line.contains(option);
         eventually(option, async || hub.stderr().lines().any(is_warned)).await;
     }
-    let (status, said) = program("check-config", &[("REDIS_URL", &url)], &[]);
-    assert!(status == Some(0) && said.contains("warning: REDIS_URL: "), "{said}");
-    assert!(said.contains("decode_responses") && said.contains("max_connections"), "{said}");
+    let (status, output) = program("check-config", &[("REDIS_URL", &url)], &[]);
+    assert!(status == Some(0) && output.contains("warning: REDIS_URL: "), "{output}");
+    assert!(output.contains("decode_responses") && output.contains("max_connections"), "{output}");
 }
 
 #[test]
@@ -115,9 +110,9 @@ fn an_invalid_url_is_an_invalid_configuration() {
     ] {
         for command in ["serve", "check-config"] {
             let arguments = [&["--listen", "127.0.0.1:0"], arguments].concat();
-            let (status, said) = program(command, variables, &arguments);
-            assert_eq!(status, Some(64), "{command} {variables:?} {arguments:?}: {said}");
-            assert!(said.contains(&format!("error: {source}: ")), "{said}");
+            let (status, output) = program(command, variables, &arguments);
+            assert_eq!(status, Some(64), "{command} {variables:?} {arguments:?}: {output}");
+            assert!(output.contains(&format!("error: {source}: ")), "{output}");
         }
     }
 }
@@ -125,10 +120,10 @@ fn an_invalid_url_is_an_invalid_configuration() {
 #[test]
 fn the_effective_settings_are_shown_with_the_password_masked() {
     let url = "redis://me:hunter2@localhost:6379/1";
-    let (status, said) = program("print-config", &[("TIDECAST_REDIS", url)], &["--redis-compat", "false"]);
-    assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("#redis = \"redis://me:***@localhost:6379/1\"  # TIDECAST_REDIS\n"), "{said}");
-    assert!(said.contains("redis_compat = false  # --redis-compat\n"), "{said}");
+    let (status, output) = program("print-config", &[("TIDECAST_REDIS", url)], &["--redis-compat", "false"]);
+    assert_eq!(status, Some(0), "{output}");
+    assert!(output.contains("#redis = \"redis://me:***@localhost:6379/1\"  # TIDECAST_REDIS\n"), "{output}");
+    assert!(output.contains("redis_compat = false  # --redis-compat\n"), "{output}");
 }
 
 #[tokio::test]

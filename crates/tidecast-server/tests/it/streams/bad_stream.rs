@@ -46,12 +46,12 @@ async fn invalid_queries_are_refused() {
         ("open=1&open=1", "`open` is given more than once"),
         ("last_event_id=a&last_event_id=b", "`last_event_id` is given more than once"),
     ];
-    for (query, says) in cases {
+    for (query, expected_text) in cases {
         for method in ["GET", "HEAD"] {
             let response = hub.request(method, &format!("/stream?{query}"), &[], b"").await;
             assert_eq!(response.head.status, 400, "{method} {query}");
             if method == "GET" {
-                assert!(response.problem(400).contains(says), "{query}: {response:?}");
+                assert!(response.problem(400).contains(expected_text), "{query}: {response:?}");
             }
         }
         bystander.receives_the_next_event(query).await;

@@ -46,8 +46,8 @@ async fn a_complete_request_gets_a_response() {
     for part in ["GET /heal", "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhel"] {
         let mut connection = send_and_close(&hub, part.as_bytes()).await;
         while matches!(connection.fill(1024).await, Ok(true)) {}
-        let said = String::from_utf8_lossy(&connection.buffer).into_owned();
-        assert!(!said.starts_with("HTTP/1.1 200"), "{said}");
+        let output = String::from_utf8_lossy(&connection.buffer).into_owned();
+        assert!(!output.starts_with("HTTP/1.1 200"), "{output}");
     }
     hub.until_metric("tidecast_connections", 1).await;
 }

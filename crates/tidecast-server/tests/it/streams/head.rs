@@ -185,10 +185,10 @@ async fn a_stream_of_several_channels_resumes_in_each() {
 async fn keep_alive_comments_fill_silence_and_can_be_disabled() {
     let hub = TIDECAST.serve(&["--keep-alive", "100ms"]);
     let mut stream = hub.stream("/stream").await;
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     let body = stream.body_until("\n\n:\n:\n").await;
     // Two comments, 100 ms apart at least.
-    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}: {body:?}", begun.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}: {body:?}", started.elapsed());
     hub.publish(r#"{"data":"x"}"#).await;
     assert_eq!(stream.message().await.data, "x");
 

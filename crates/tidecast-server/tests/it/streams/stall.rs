@@ -125,13 +125,13 @@ async fn a_client_that_reads_nothing_for_too_long_is_cut_off() {
     }
     let mut healthy = hub.stream("/stream").await;
     let mut publisher = HttpConnection::open(hub.address).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     for number in 0..8 {
         publish(&mut publisher, &hub, &data(number, EVENT_BYTES)).await;
         assert_eq!(number_of(&healthy.message().await.data, EVENT_BYTES), number);
     }
     hub.until_metric("tidecast_connections_stalled_total", 8).await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     hub.until_metric("tidecast_subscriptions", 1).await;
     // The client sees the cut once it reads: the stream has no proper end.
     for mut stream in stalled {
@@ -153,11 +153,11 @@ async fn a_slow_reader_is_not_cut_off() {
     let mut slow = small_stream(&hub, "/stream").await;
     let events: Vec<_> = (0..EVENTS).map(|number| serde_json::json!({ "data": data(number, EVENT_BYTES) })).collect();
     hub.publish(&serde_json::Value::from(events).to_string()).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut number = 0;
     while number < EVENTS {
         // So little at a time that it takes longer than the stall time-out, and then all the rest.
-        let is_slow = begun.elapsed() < STALL_TIMEOUT * 4 / 3;
+        let is_slow = started.elapsed() < STALL_TIMEOUT * 4 / 3;
         if is_slow {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -169,7 +169,7 @@ async fn a_slow_reader_is_not_cut_off() {
             }
         }
     }
-    assert!(begun.elapsed() > STALL_TIMEOUT, "it was not slow");
+    assert!(started.elapsed() > STALL_TIMEOUT, "it was not slow");
     assert_eq!(hub.metric("tidecast_connections_stalled_total").await, 0);
 }
 

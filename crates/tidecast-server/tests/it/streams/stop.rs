@@ -167,13 +167,13 @@ async fn no_client_delays_the_end_beyond_the_deadline() {
     let others = unfinished.len() as u64 + 4;
     hub.until_metric("tidecast_connections", others).await;
 
-    let begun = Instant::now();
+    let started = Instant::now();
     hub.signal(Signal::TERM);
     last_retry(&healthy.rest().await);
     assert!(used.is_cut().await);
     let (status, took) = hub.ended().await;
     assert!(status.success(), "{status}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{took:?}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{took:?}");
     assert!(hub.stderr().contains("cut connections that took too long to end"), "{}", hub.stderr());
 }
 

@@ -89,7 +89,7 @@ async fn an_invalid_ticket_is_refused_with_the_reason() {
     let changed = format!("{signed}.{first}{}", &signature[1..]);
     let claims = |claims: &serde_json::Value| ticket_of(KEY, claims);
     let long = "x".repeat(40 * 1024);
-    for (given, status, says) in [
+    for (given, status, expected_text) in [
         (String::new(), 401, "three parts"),
         ("nonsense".to_owned(), 401, "three parts"),
         ("%ff%00".to_owned(), 401, "three parts"),
@@ -112,7 +112,7 @@ async fn an_invalid_ticket_is_refused_with_the_reason() {
             continue;
         }
         let detail = refused(&hub, status, &target, &[]).await;
-        assert!(detail.contains(says), "{says}: {detail}");
+        assert!(detail.contains(expected_text), "{expected_text}: {detail}");
         assert!(!detail.contains("eyJ"), "{detail}");
     }
     for headers in [&[][..], &[("Authorization", "Basic czNjcmV0IQ==")], &[("Authorization", "Bearer")]] {
@@ -423,7 +423,7 @@ async fn a_hub_that_looks_at_no_ticket_says_so_once() {
     for _ in 0..2 {
         drop(EventStream::open(hub.address, &format!("/stream?channel=other&ticket={secret}"), &[]).await);
     }
-    let said = || hub.stderr().matches("start it with --tickets").count();
-    eventually("it is said", async || said() == 1).await;
+    let output = || hub.stderr().matches("start it with --tickets").count();
+    eventually("it is said", async || output() == 1).await;
     assert!(!hub.stderr().contains(&secret));
 }
