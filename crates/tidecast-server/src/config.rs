@@ -36,7 +36,7 @@ pub(crate) use self::{
 };
 
 /// The configuration of the hub. Requests read the settings that may change while it runs through [`ConfigHandle`]: those
-/// of access, `body_timeout`, and the limits on streams. The others are read once, at the start.
+/// of access, `body_timeout`, and the limits on streams. The others are read when the hub starts, or a connection begins.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,

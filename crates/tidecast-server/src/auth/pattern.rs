@@ -116,10 +116,10 @@ mod tests {
         ] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
-        for (text, mistake) in
+        for (text, error) in
             [("", PatternError::Empty), ("a\\b", PatternError::LoneBackslash), ("a\\", PatternError::LoneBackslash)]
         {
-            assert_eq!(text.parse::<Pattern>(), Err(mistake), "{text}");
+            assert_eq!(text.parse::<Pattern>(), Err(error), "{text}");
         }
     }
 

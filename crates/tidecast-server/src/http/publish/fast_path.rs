@@ -20,6 +20,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use http::{HeaderMap, Method};
@@ -138,11 +139,14 @@ struct PublishConnection<'a> {
     begun_at: Option<Instant>,
     /// The number of reads for the unread request.
     reads: u32,
+    header_timeout: Duration,
+    idle_timeout: Duration,
     timer: LazyTimer,
 }
 
 impl<'a> PublishConnection<'a> {
     fn new(socket: Socket, app: &'a App, info: &'a ConnectionInfo) -> Self {
+        let config = app.config.read();
         Self {
             app,
             info,
@@ -158,6 +162,8 @@ impl<'a> PublishConnection<'a> {
             idle_since: Instant::now(),
             begun_at: None,
             reads: 0,
+            header_timeout: config.header_timeout,
+            idle_timeout: config.idle_timeout,
             timer: LazyTimer::default(),
         }
     }
@@ -291,13 +297,10 @@ impl<'a> PublishConnection<'a> {
     /// Waits until the connection is idle for too long, or the request that has begun is overdue. After a hand-over hyper
     /// counts from the same moment.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<ConnectionExit> {
-        let due = {
-            let config = self.app.config.read();
-            match self.begun_at {
-                Some(begun_at) => begun_at.checked_add(config.header_timeout),
-                None if self.has_published => self.idle_since.checked_add(config.idle_timeout),
-                None => self.idle_since.checked_add(config.header_timeout),
-            }
+        let due = match self.begun_at {
+            Some(begun_at) => begun_at.checked_add(self.header_timeout),
+            None if self.has_published => self.idle_since.checked_add(self.idle_timeout),
+            None => self.idle_since.checked_add(self.header_timeout),
         };
         let exit = if self.unread.is_empty() { ConnectionExit::Closed } else { ConnectionExit::HandOver };
         self.timer.poll(context, due).map(|()| exit)
@@ -306,8 +309,6 @@ impl<'a> PublishConnection<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::HeaderValue;
     use tidecast_serve::{ConnectionOrigin, RawSocket};
     use tokio::{
