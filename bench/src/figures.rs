@@ -28,6 +28,8 @@ pub(crate) enum Metric {
     SynRetransmits,
     ListenOverflows,
     KibEach,
+    /// Of the kernel, for both ends of a connection.
+    KernelKibEach,
     MibFresh,
     MibBefore,
     MibAt,
@@ -64,6 +66,7 @@ impl Metric {
             Self::SynRetransmits => "SYNs repeated",
             Self::ListenOverflows => "listen overflows",
             Self::KibEach => "KiB a connection",
+            Self::KernelKibEach => "kernel's KiB, both ends",
             Self::MibFresh => "MiB fresh",
             Self::MibBefore => "MiB before",
             Self::MibAt => "MiB connected",

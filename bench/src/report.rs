@@ -1,5 +1,6 @@
 //! The results as tables or JSON, the bars, and the pages with the figures.
 
+mod chart;
 mod json;
 mod judge;
 mod page;

@@ -10,11 +10,11 @@ mod configured;
 pub(crate) mod dialect;
 mod durable_streams;
 mod flask;
+pub(crate) mod kernel;
 mod mercure;
 mod nchan;
 pub(crate) mod process;
 mod redirect;
-pub(crate) mod tcp_counters;
 mod tidecast;
 
 use std::{

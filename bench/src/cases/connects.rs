@@ -14,7 +14,7 @@ use super::Effort;
 use crate::{
     figures::{Figures, Metric},
     load::{connect, history::History},
-    servers::{Server, tcp_counters::TcpCounters},
+    servers::{Server, kernel::TcpCounters},
     stats::Histogram,
 };
 

@@ -10,7 +10,7 @@ use super::Effort;
 use crate::{
     figures::{Figures, Metric},
     load::{Load, ledger::Plan},
-    servers::{Server, process::Processes},
+    servers::{Server, kernel, process::Processes},
 };
 
 /// How many connections open and close before.
@@ -29,14 +29,18 @@ pub(super) fn measure(server: &Server, effort: Effort, connections: usize) -> Re
     let fresh = processes.memory()?;
     drop(connect(server, FIRST.min(connections))?);
     let before = steady(&processes, effort)?;
+    let kernel_before = kernel::memory()?;
     let began = Instant::now();
     let load = connect(server, connections)?;
     let took = began.elapsed();
     let at = steady(&processes, effort)?;
+    let kernel_at = kernel::memory()?;
     drop(load);
     let after = steady(&processes, effort)?;
     let mut figures = Figures::default();
-    figures.put(Metric::KibEach, at.saturating_sub(before) as f64 / 1024.0 / connections as f64);
+    let kib_each = |at: u64, before: u64| at.saturating_sub(before) as f64 / 1024.0 / connections as f64;
+    figures.put(Metric::KibEach, kib_each(at, before));
+    figures.put(Metric::KernelKibEach, kib_each(kernel_at, kernel_before));
     figures.put(Metric::MibFresh, fresh as f64 / MIB);
     figures.put(Metric::MibBefore, before as f64 / MIB);
     figures.put(Metric::MibAt, at as f64 / MIB);

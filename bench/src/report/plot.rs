@@ -1,10 +1,10 @@
-//! The plot: a panel for each of a few cases with a bar for each server.
+//! The plot: a panel for each of a few cases with a bar for each server, and below them the charts of [`chart`].
 //!
 //! Its colours follow the page's light or dark mode, and it needs no script and no font.
 
 use std::fmt::Write;
 
-use super::{CaseResult, cell};
+use super::{CaseResult, cell, chart};
 use crate::figures::Metric;
 
 /// The plotted cases and figures.
@@ -18,14 +18,15 @@ const PANELS: [(&str, Metric); 6] = [
 ];
 
 const WIDTH: usize = 960;
-const PANEL_WIDTH: usize = WIDTH / 2;
+pub(super) const PANEL_WIDTH: usize = WIDTH / 2;
 const ROW: usize = 20;
 const TITLE: usize = 44;
 const NAME_WIDTH: usize = 130;
 const BAR_WIDTH: usize = PANEL_WIDTH - NAME_WIDTH - 90;
 
 const STYLE: &str = "text{font:12px sans-serif;fill:#222}.t{font-weight:bold}.u{fill:#666}.own{fill:#0b7285}\
-.bare{fill:#adb5bd}.peer{fill:#e8590c}@media(prefers-color-scheme:dark){text{fill:#ddd}.u{fill:#999}}";
+.bare{fill:#adb5bd}.peer{fill:#e8590c}\
+.l{fill:none;stroke-width:2}.a{fill:none;stroke:#888}@media(prefers-color-scheme:dark){text{fill:#ddd}.u{fill:#999}}";
 
 /// Returns the plot of the measured cases, or `None` if none of them is plotted.
 pub(super) fn svg(results: &[CaseResult]) -> Option<String> {
@@ -35,15 +36,23 @@ pub(super) fn svg(results: &[CaseResult]) -> Option<String> {
             Some((results.iter().find(|case_result| case_result.case.name == *name)?, *metric))
         })
         .collect();
-    let rows = panels.iter().map(|(case_result, _)| case_result.servers.len()).max()?;
+    let charts = chart::all(results);
+    if panels.is_empty() && charts.is_empty() {
+        return None;
+    }
+    let rows = panels.iter().map(|(case_result, _)| case_result.servers.len()).max().unwrap_or(0);
     let panel_height = TITLE + rows * ROW + 16;
-    let height = panel_height * panels.len().div_ceil(2);
+    let panels_height = panel_height * panels.len().div_ceil(2);
+    let height = panels_height + chart::HEIGHT * charts.len().div_ceil(2);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\">\n<style>{STYLE}</style>\n"
     );
     for (at, (case_result, metric)) in panels.into_iter().enumerate() {
         panel(&mut out, case_result, metric, at % 2 * PANEL_WIDTH, at / 2 * panel_height);
+    }
+    for (at, chart) in charts.iter().enumerate() {
+        chart.draw(&mut out, at % 2 * PANEL_WIDTH, panels_height + at / 2 * chart::HEIGHT);
     }
     Some(out + "</svg>\n")
 }

@@ -1,4 +1,4 @@
-//! Counters of the kernel for all TCP connections of this machine.
+//! Counters of the kernel for the whole machine: of connections, and of its own memory for them.
 
 use std::fs;
 
@@ -31,9 +31,34 @@ impl TcpCounters {
     }
 }
 
+/// Returns the kernel's memory for sockets, files and everything else of that kind, in bytes: its slabs, and the
+/// buffers of TCP. Their data belong to both ends of a connection, and to no process.
+pub(crate) fn memory() -> Result<u64> {
+    let slabs = field(&fs::read_to_string("/proc/meminfo")?, "Slab:", "kB")?;
+    let pages = field(&fs::read_to_string("/proc/net/sockstat")?, "TCP:", "mem")?;
+    Ok(slabs * 1_024 + pages * rustix::param::page_size() as u64)
+}
+
+/// Returns the number beside a word, in the line that begins with another: in front of it or behind it.
+fn field(text: &str, line: &str, beside: &str) -> Result<u64> {
+    let words = text.lines().find(|candidate| candidate.starts_with(line)).with_context(|| format!("no {line}"))?;
+    let words: Vec<_> = words.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == beside).with_context(|| format!("no {beside} in {line}"))?;
+    let number = words.get(at + 1).unwrap_or(&words[at - 1]);
+    Ok(number.parse()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_found_beside_its_unit_or_name() {
+        assert_eq!(field("MemFree: 1 kB\nSlab:   204 kB\n", "Slab:", "kB").unwrap(), 204);
+        assert_eq!(field("TCP: inuse 9 orphan 0 mem 17\n", "TCP:", "mem").unwrap(), 17);
+        assert!(field("TCP: inuse 9\n", "TCP:", "mem").is_err());
+        assert!(memory().unwrap() > 0);
+    }
 
     #[test]
     fn counters_are_found_by_their_names() {
