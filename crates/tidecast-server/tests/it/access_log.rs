@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tidecast_test::{HubProcess, eventually};
 
-use crate::{TIDECAST, support::ticket};
+use crate::{TIDECAST, support::sign_ticket};
 
 const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
 
@@ -17,7 +17,7 @@ async fn send_requests(hub: &HubProcess) {
     let bearer = format!("Bearer {KEY}");
     let text = ("Content-Type", "text/plain");
     let key = ("Authorization", bearer.as_str());
-    let stream = hub.stream(&format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], 3_600))).await;
+    let stream = hub.stream(&format!("/stream?channel=a&ticket={}", sign_ticket(KEY, &["a"], 3_600))).await;
     // The fast path answers the first request and hyper the second.
     hub.request("POST", "/publish", &[text, key], b"x").await;
     hub.request("POST", "/publish?channel=secret", &[text, key, ("Connection", "close")], b"x").await;

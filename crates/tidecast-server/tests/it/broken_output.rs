@@ -11,7 +11,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tidecast_test::{HubProcess, Process, Signal, eventually, free_port, request};
 use tokio::net::TcpStream;
 
-use crate::{TIDECAST, support::ticket};
+use crate::{TIDECAST, support::sign_ticket};
 
 const DROPPED: &str = "tidecast_log_lines_dropped_total";
 
@@ -37,7 +37,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 async fn check_that_it_works(hub: &HubProcess, lines: usize) {
     let key = format!("Bearer {KEY}");
     let bearer = [("Authorization", key.as_str()), ("Content-Type", "text/plain")];
-    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
+    let mut stream = hub.stream(&format!("/stream?ticket={}", sign_ticket(KEY, &["sse"], 60))).await;
     for number in 0..lines {
         hub.request("GET", "/stream?ticket=wrong", &[], b"").await.problem(401);
         if number % 100 == 0 {
@@ -63,7 +63,7 @@ async fn the_hub_works_with_a_broken_standard_error() {
     check_that_it_works(&hub, 10).await;
     eventually("dropped lines", async || hub.metric(DROPPED).await >= 10).await;
     assert_eq!(hub.metric("tidecast_tasks_restarted_total").await, 0);
-    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
+    let mut stream = hub.stream(&format!("/stream?ticket={}", sign_ticket(KEY, &["sse"], 60))).await;
     hub.signal(Signal::TERM);
     assert!(!stream.rest().await.is_empty(), "its last block");
     assert_eq!(hub.ended().await.0.code(), Some(0));
@@ -78,7 +78,7 @@ async fn the_hub_works_with_a_full_standard_error() {
     // More lines than the queue of the log holds.
     check_that_it_works(&hub, 1_300).await;
     assert!(hub.metric(DROPPED).await >= 200);
-    let mut stream = hub.stream(&format!("/stream?ticket={}", ticket(KEY, &["sse"], 60))).await;
+    let mut stream = hub.stream(&format!("/stream?ticket={}", sign_ticket(KEY, &["sse"], 60))).await;
     hub.signal(Signal::TERM);
     assert!(!stream.rest().await.is_empty(), "its last block");
     assert_eq!(hub.ended().await.0.code(), Some(0));

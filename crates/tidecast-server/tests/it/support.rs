@@ -6,5 +6,5 @@ mod ticket;
 
 pub(crate) use self::{
     bystander::Bystander,
-    ticket::{now, ticket, ticket_of},
+    ticket::{sign_claims, sign_ticket, unix_time},
 };

@@ -6,7 +6,7 @@ use tidecast_test::{EventStream, HttpConnection, HttpResponse, HubProcess, Respo
 
 use crate::{
     TIDECAST,
-    support::{now, ticket, ticket_of},
+    support::{sign_claims, sign_ticket, unix_time},
 };
 
 const KEY: &str = "s3cret!-of-thirty-two-bytes-or-more";
@@ -37,8 +37,8 @@ async fn refused(hub: &HubProcess, status: u16, target: &str, headers: &[(&str, 
 #[tokio::test]
 async fn a_stream_requires_a_ticket_for_all_its_channels() {
     let hub = start(&[]);
-    let both = ticket(KEY, &["a", "b c"], 3_600);
-    let default = ticket(KEY, &["sse"], 3_600);
+    let both = sign_ticket(KEY, &["a", "b c"], 3_600);
+    let default = sign_ticket(KEY, &["sse"], 3_600);
     let key = format!("Bearer {KEY}");
     let bearer = format!("Bearer {both}");
     // With a ticket in the query, an `Authorization` header is the proxy's and is ignored.
@@ -83,11 +83,11 @@ async fn a_stream_requires_a_ticket_for_all_its_channels() {
 #[tokio::test]
 async fn an_invalid_ticket_is_refused_with_the_reason() {
     let hub = start(&[]);
-    let good = ticket(KEY, &["a"], 3_600);
+    let good = sign_ticket(KEY, &["a"], 3_600);
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
     let changed = format!("{signed}.{first}{}", &signature[1..]);
-    let claims = |claims: &serde_json::Value| ticket_of(KEY, claims);
+    let claims = |claims: &serde_json::Value| sign_claims(KEY, claims);
     let long = "x".repeat(40 * 1024);
     for (given, status, expected_text) in [
         (String::new(), 401, "three parts"),
@@ -95,12 +95,12 @@ async fn an_invalid_ticket_is_refused_with_the_reason() {
         ("%ff%00".to_owned(), 401, "three parts"),
         (long, 401, "longer than 32 KiB"),
         (changed, 401, "signature"),
-        (ticket("another key", &["a"], 3_600), 401, "earlier key"),
-        (ticket(KEY, &["a"], -1), 401, "expired"),
-        (claims(&json!({"use": "publish", "subscribe": ["a"], "exp": now() + 60})), 401, "`use`"),
+        (sign_ticket("another key", &["a"], 3_600), 401, "earlier key"),
+        (sign_ticket(KEY, &["a"], -1), 401, "expired"),
+        (claims(&json!({"use": "publish", "subscribe": ["a"], "exp": unix_time() + 60})), 401, "`use`"),
         (claims(&json!({"use": "ticket", "subscribe": ["a"]})), 401, "`exp`"),
-        (claims(&json!({"use": "ticket", "subscribe": ["a"], "exp": (now() + 60).to_string()})), 401, "`exp`"),
-        (claims(&json!({"use": "ticket", "subscribe": "a", "exp": now() + 60})), 401, "`subscribe`"),
+        (claims(&json!({"use": "ticket", "subscribe": ["a"], "exp": (unix_time() + 60).to_string()})), 401, "`exp`"),
+        (claims(&json!({"use": "ticket", "subscribe": "a", "exp": unix_time() + 60})), 401, "`subscribe`"),
         (format!("{good}&ticket={good}"), 400, "more than once"),
         (format!("{good}&last=x"), 200, ""),
         (format!("{good}&channel=%ff"), 400, "UTF-8"),
@@ -131,7 +131,7 @@ async fn an_invalid_ticket_is_refused_with_the_reason() {
 async fn a_refusal_does_not_depend_on_the_limits() {
     let hub = start(&["--streams-max", "0"]);
     refused(&hub, 401, "/stream?channel=a", &[]).await;
-    let good = ticket(KEY, &["a"], 3_600);
+    let good = sign_ticket(KEY, &["a"], 3_600);
     refused(&hub, 403, &format!("/stream?channel=b&ticket={good}"), &[]).await;
     assert_eq!(hub.metric("tidecast_streams_refused_total{reason=\"full\"}").await, 0);
     let full = hub.request("GET", &format!("/stream?channel=a&ticket={good}"), &[("Origin", APP)], b"").await;
@@ -145,7 +145,7 @@ async fn a_refusal_does_not_depend_on_the_limits() {
 #[tokio::test]
 async fn a_ticket_permits_streams_only() {
     let hub = start(&[]);
-    let good = ticket(KEY, &["a"], 3_600);
+    let good = sign_ticket(KEY, &["a"], 3_600);
     let bearer = format!("Bearer {good}");
     let headers = [("Content-Type", "text/plain"), ("Authorization", bearer.as_str())];
     for (method, path) in [
@@ -169,7 +169,7 @@ async fn a_ticket_permits_streams_only() {
 #[tokio::test]
 async fn a_stream_resumes_with_the_same_ticket() {
     let hub = start(&[]);
-    let mut source = hub.source(&format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], 3_600)));
+    let mut source = hub.source(&format!("/stream?channel=a&ticket={}", sign_ticket(KEY, &["a"], 3_600)));
     source.connected().await;
     for number in 0..6 {
         publish(&hub, "a", &number.to_string()).await;
@@ -196,7 +196,7 @@ async fn an_open_stream_outlives_its_ticket() {
 /// Opens a stream with a ticket that expires soon. How soon depends on how long opening takes.
 async fn about_to_expire(hub: &HubProcess) -> (EventStream, String) {
     for seconds in [2, 4, 8, 16] {
-        let target = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], seconds));
+        let target = format!("/stream?channel=a&ticket={}", sign_ticket(KEY, &["a"], seconds));
         let mut connection = HttpConnection::open(hub.address).await;
         connection.send(&request_bytes(hub.address, "GET", &target, &[], b"")).await;
         let head = connection.head().await;
@@ -220,7 +220,7 @@ fn may_read(head: &ResponseHead, origin: &str) -> bool {
 async fn a_page_of_any_origin_may_read_with_its_ticket() {
     let hub = start(&["--cors-origin", "https://known.example"]);
     let own = format!("http://{}", hub.address);
-    let good = ticket(KEY, &["a"], 3_600);
+    let good = sign_ticket(KEY, &["a"], 3_600);
     for origin in [own.as_str(), APP, "null", "https://known.example"] {
         let headers = [("Origin", origin)];
         let knows = origin == "https://known.example";
@@ -233,7 +233,7 @@ async fn a_page_of_any_origin_may_read_with_its_ticket() {
         }
         let without = hub.request("GET", "/stream?channel=a", &headers, b"").await;
         assert_eq!((without.head.status, may_read(&without.head, origin)), (401, knows));
-        let expired = format!("/stream?channel=a&ticket={}", ticket(KEY, &["a"], -1));
+        let expired = format!("/stream?channel=a&ticket={}", sign_ticket(KEY, &["a"], -1));
         let expired = hub.request("GET", &expired, &headers, b"").await;
         assert_eq!((expired.head.status, may_read(&expired.head, origin)), (401, knows));
     }
@@ -245,8 +245,8 @@ async fn a_page_of_any_origin_may_read_with_its_ticket() {
 #[tokio::test]
 async fn a_ticket_that_a_proxy_adds_lets_no_other_origin_read() {
     let hub = start(&["--cors-origin", "https://known.example"]);
-    let claims = serde_json::json!({"use": "ticket", "subscribe": ["a"], "exp": now() + 60, "cors": false});
-    let ticket = ticket_of(KEY, &claims);
+    let claims = serde_json::json!({"use": "ticket", "subscribe": ["a"], "exp": unix_time() + 60, "cors": false});
+    let ticket = sign_claims(KEY, &claims);
     let target = format!("/stream?channel=a&ticket={ticket}");
     for origin in [APP, "null"] {
         let response = hub.request("GET", &target, &[("Origin", origin)], b"").await;
@@ -291,7 +291,7 @@ async fn a_preflight_request_is_answered() {
 #[tokio::test]
 async fn a_hub_without_tickets_ignores_them() {
     let hub = TIDECAST.serve(&["--publish-key", KEY]);
-    for given in [ticket(KEY, &["a"], 3_600), ticket(KEY, &["b"], -1), "nonsense".to_owned()] {
+    for given in [sign_ticket(KEY, &["a"], 3_600), sign_ticket(KEY, &["b"], -1), "nonsense".to_owned()] {
         let target = format!("/stream?channel=a&ticket={given}");
         assert_eq!(hub.stream(&target).await.head.status, 200);
         let of_others = hub.request("GET", &target, &[("Origin", APP)], b"").await;
@@ -308,8 +308,8 @@ async fn public_channels_are_a_list_of_patterns() {
     let anonymous = ["--anonymous-subscribe", "news/*", "--anonymous-subscribe", "a\\*b"];
     let hub = TIDECAST.serve(&[&["--publish-key", KEY], &anonymous[..]].concat());
     let key = format!("Bearer {KEY}");
-    let good = ticket(KEY, &["secret"], 3_600);
-    let expired = ticket(KEY, &["secret"], -1);
+    let good = sign_ticket(KEY, &["secret"], 3_600);
+    let expired = sign_ticket(KEY, &["secret"], -1);
     for (target, status) in [
         ("/stream?channel=news/1&channel=news/2".to_owned(), 200),
         ("/stream?channel=a*b".to_owned(), 200),
@@ -362,7 +362,8 @@ async fn refused_with(hub: &HubProcess, target: &str, remedy: &str) {
 async fn no_ticket_is_ever_logged() {
     for format in ["text", "json"] {
         let hub = start(&["--log", "trace", "--log-format", format]);
-        let tickets = [ticket(KEY, &["a"], 3_600), ticket(KEY, &["a"], -1), ticket("another key", &["a"], 3_600)];
+        let tickets =
+            [sign_ticket(KEY, &["a"], 3_600), sign_ticket(KEY, &["a"], -1), sign_ticket("another key", &["a"], 3_600)];
         let mut responses = Vec::new();
         for ticket in &tickets {
             let bearer = format!("Bearer {ticket}");
@@ -417,7 +418,7 @@ async fn no_ticket_is_ever_logged() {
 #[tokio::test]
 async fn a_hub_that_looks_at_no_ticket_says_so_once() {
     let hub = TIDECAST.serve(&["--publish-key", KEY]);
-    let secret = ticket(KEY, &["a"], 3_600);
+    let secret = sign_ticket(KEY, &["a"], 3_600);
     drop(EventStream::open(hub.address, "/stream?channel=other", &[]).await);
     assert!(!hub.stderr().contains("ticket"), "{}", hub.stderr());
     for _ in 0..2 {

@@ -7,12 +7,12 @@ use ring::hmac::{HMAC_SHA256, Key, sign};
 use serde_json::{Value, json};
 
 /// Returns a ticket for channels that expires after this many seconds. A negative number gives an expired ticket.
-pub(crate) fn ticket(publish_key: &str, channels: &[&str], seconds: i64) -> String {
-    ticket_of(publish_key, &json!({"use": "ticket", "subscribe": channels, "exp": now() + seconds}))
+pub(crate) fn sign_ticket(publish_key: &str, channels: &[&str], seconds: i64) -> String {
+    sign_claims(publish_key, &json!({"use": "ticket", "subscribe": channels, "exp": unix_time() + seconds}))
 }
 
 /// Returns a signed token with these claims.
-pub(crate) fn ticket_of(publish_key: &str, claims: &Value) -> String {
+pub(crate) fn sign_claims(publish_key: &str, claims: &Value) -> String {
     let hmac = |key: &[u8], text: &[u8]| sign(&Key::new(HMAC_SHA256, key), text);
     let key = hmac(publish_key.as_bytes(), b"tidecast ticket 1");
     let named: String = hmac(key.as_ref(), b"kid").as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -23,7 +23,7 @@ pub(crate) fn ticket_of(publish_key: &str, claims: &Value) -> String {
 }
 
 /// Returns the seconds since 1970.
-pub(crate) fn now() -> i64 {
+pub(crate) fn unix_time() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_secs()).expect("a time of this age")
 }
