@@ -26,9 +26,10 @@ const OPENERS: [&str; 6] = ["Who", "What", "Whoever", "Whatever", "Who's", "What
 const VAGUE_VERBS: [&str; 3] = ["Tells", "Says", "Answers"];
 
 /// Phrases that read as translated, each with its remedy.
-const PHRASES: [(&str, &str); 12] = [
+const PHRASES: [(&str, &str); 13] = [
     ("that is none", "say that it is invalid or missing"),
     ("which is none", "say that it is invalid or missing"),
+    ("it is none", "say that it is invalid or missing"),
     ("is none of", "name what it is"),
     ("that is one", "say that it is valid or present"),
     ("has it that", "write \"says\" or state the fact"),
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn each_rule_finds_its_breach_and_names_the_line() {
         let source = "//! A file.\n\n/// Tells whether it is open.\nfn a() {}\n/// The bearer.\n#[inline]\npub(crate) const fn b() {}\n\
-                      // Who comes back misses nothing. It has it that all is well.\nfn c() {}\n";
+                      \x2f/ Who comes back misses nothing. It has it that all is well.\nfn c() {}\n";
         let found = breaches("a.rs", source);
         let lines: Vec<_> = found.iter().map(|breach| breach.split(": ").next().unwrap()).collect();
         assert_eq!(lines, ["a.rs:3", "a.rs:5", "a.rs:8", "a.rs:8"], "{found:?}");

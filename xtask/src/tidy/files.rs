@@ -1,7 +1,7 @@
 //! Checks of texts: forbidden words, the beginning and length of source files, and the changelog.
 
 use super::{manifests, none_of, sections, texts};
-use crate::workspace::root;
+use crate::{prose::breaches, workspace::root};
 
 /// Words that reveal the machine on which a file was written, or refer to a registry that a reader may not use. They
 /// are split so that this file passes.
@@ -18,6 +18,12 @@ const FORBIDDEN: [&str; 8] = [
 
 /// The limit of a source file's lines without the tests at its end.
 const LINES_MAX: usize = 450;
+
+#[test]
+fn every_sentence_follows_the_rules_of_prose() {
+    let texts = texts(|_| true);
+    none_of(&texts.iter().flat_map(|(name, text)| breaches(name, text)).collect::<Vec<_>>());
+}
 
 #[test]
 fn no_file_names_a_machine_or_a_registry() {
