@@ -119,6 +119,7 @@ mod tests {
         assert_eq!(names, ["closed-100", "closed-1000", "closed-100-1k", "closed-1000-1k", "several"]);
         assert_eq!(read("--case closed-100").unwrap().cases.len(), 1);
         assert_eq!(arguments.servers, [Kind::BareEach, Kind::BareCoalescing]);
+        assert_eq!(read("--server tidecast").unwrap().servers, [Kind::Tidecast]);
         assert_eq!((arguments.effort.rounds, arguments.effort.time), (7, Duration::from_millis(500)));
     }
 

@@ -244,9 +244,9 @@ pub(crate) const ALL: &[Case] = &[
     connects("connects-at-once-resuming", "10,000 resumed streams at once", Arrivals::AtOnce(10_000), Some(0)),
     case(
         "resume-100",
-        "500 streams/s, resumed 100 events behind",
+        "2,000 streams at once, resumed 100 events behind",
         Metric::CpuOfConnects,
-        Question::Connects { arrivals: Arrivals::PerSecond(500), behind: Some(100) },
+        Question::Connects { arrivals: Arrivals::AtOnce(2_000), behind: Some(100) },
         &[at_most(Metric::CpuOfConnects, 60.0)],
     ),
     case("publish-1", "Publishing, 1 in flight", Metric::Publishes, Question::Publish { in_flight: 1 }, &[]),

@@ -74,6 +74,9 @@ fn table(case_result: &CaseResult) -> String {
     for (kind, figures) in &case_result.servers {
         let mut cells = vec![kind.name().to_owned()];
         cells.extend(columns.iter().map(|metric| cell(figures.of(*metric))));
+        if figures.of(main).is_none() {
+            cells[1] = "failed".to_owned();
+        }
         if faults {
             cells.push(FAULTS.map(|fault| cell(figures.of(fault))).join(", "));
         }

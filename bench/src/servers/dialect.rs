@@ -119,3 +119,40 @@ fn request(method: &str, path: &str, address: SocketAddr, headers: &str, body: &
 pub(super) fn get(path: &str, address: SocketAddr, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n{headers}\r\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Dialect; 5] =
+        [Dialect::Json, Dialect::Path, Dialect::Centrifugo, Dialect::Mercure, Dialect::DurableStreams];
+
+    fn address() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 80))
+    }
+
+    #[test]
+    fn a_publish_has_its_channel_and_its_data_in_every_dialect() {
+        for dialect in ALL {
+            let request = dialect.publish_request(address(), 7, "AB");
+            let (head, body) = request.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{request}");
+            assert!(request.contains("c7") && body.matches("AB").count() == 1, "{request}");
+        }
+        let mercure = Dialect::Mercure.publish_request(address(), 7, "AB");
+        assert!(mercure.starts_with("POST /.well-known/mercure HTTP/1.1\r\n") && mercure.ends_with("topic=c7&data=AB"));
+    }
+
+    #[test]
+    fn a_stream_is_new_or_resumed_in_every_dialect() {
+        for dialect in ALL {
+            let (new, resumed) = (dialect.stream_request(address(), 0..1), dialect.resume_request(address(), "p-9"));
+            assert!(!new.contains("p-9") && resumed.contains("p-9"), "{resumed}");
+            assert!(new.ends_with("\r\n\r\n") && resumed.ends_with("\r\n\r\n"));
+        }
+        let line = |dialect: Dialect| dialect.stream_request(address(), 3..5).lines().next().unwrap().to_owned();
+        assert_eq!(line(Dialect::Mercure), "GET /.well-known/mercure?topic=c3&topic=c4 HTTP/1.1");
+        let subscriptions = "%7B%22subs%22%3A%7B%22c3%22%3A%7B%7D%2C%22c4%22%3A%7B%7D%7D%7D";
+        assert_eq!(line(Dialect::Centrifugo), format!("GET /connection/uni_sse?cf_connect={subscriptions} HTTP/1.1"));
+    }
+}
