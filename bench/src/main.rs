@@ -32,11 +32,13 @@ fn main() -> Result<()> {
     let arguments = Arguments::read(std::env::args().skip(1))?;
     if arguments.list {
         println!("cases:");
-        cases::ALL.iter().for_each(|case| println!("  {:16} {}", case.name, case.title));
+        cases::ALL.iter().for_each(|case| println!("  {:26} {}", case.name, case.title));
         println!("servers:");
-        for kind in Kind::ALL {
-            let configuration = kind.configuration().trim().replace('\n', "\n      ");
-            println!("  {}\n      {configuration}", kind.name());
+        for (at, kind) in Kind::ALL.iter().enumerate() {
+            let configuration = kind.configuration();
+            let same = Kind::ALL[..at].iter().find(|other| other.configuration() == configuration);
+            let shown = same.map_or(configuration.trim().to_owned(), |other| format!("as {}", other.name()));
+            println!("  {}\n      {}", kind.name(), shown.replace('\n', "\n      "));
         }
         return Ok(());
     }
