@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
 use tidecast::{Channel, broker::PastEvent};
 use tidecast_serve::{ConnectionOrigin, RawSocket, serve_connection};
 use tokio::{
@@ -35,7 +36,7 @@ const OTHERS: [&[u8]; 3] = [b"/stream", b"/metrics", b"/channels"];
 /// Sends requests to one hub in pieces, and to another in one piece after a request that disables its fast path. Checks that
 /// the responses are the same except for dates and epochs, and so are the events.
 ///
-/// The first byte determines how the bytes are split. Then records follow, each ended by 0xff. A record that begins with `=`
+/// The first byte determines how the bytes are split, and whether pages of another origin may publish. Then records follow, each ended by 0xff. A record that begins with `=`
 /// is sent as it is. Any other record has headers, a line each, an empty line and a body, which make a publish.
 ///
 /// # Panics
@@ -50,8 +51,9 @@ pub fn fast_path(input: &[u8]) {
     }
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (fast, general) = runtime.block_on(async {
-        let fast = run(&pieces(&bytes, *seed)).await;
-        let general = run(&[TO_HYPER, &bytes]).await;
+        let config = config(*seed >= 128);
+        let fast = run(&config, &pieces(&bytes, *seed)).await;
+        let general = run(&config, &[TO_HYPER, &bytes]).await;
         (fast, general)
     });
     let [of_fast, of_general] = [&fast.responses, behind_first(&general.responses)].map(without_refusal);
@@ -124,17 +126,25 @@ struct Outcome {
     events: Vec<String>,
 }
 
-/// Serves a connection whose two ends are in this thread. When everything is sent, time is paused and advances only if nothing
-/// is left to do, so that an incomplete request times out at once.
-async fn run(pieces: &[&[u8]]) -> Outcome {
+fn config(with_cors: bool) -> Config {
     static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         let config = Config::from_settings(&Settings::default()).expect("the defaults are valid");
         // Short time-outs, because advancing the clock is work too.
         let soon = Duration::from_secs(5);
         Config { header_timeout: soon, idle_timeout: soon, body_timeout: soon, ..config }
     });
+    let mut config = CONFIG.clone();
+    if with_cors {
+        config.access.cors_origins = vec![HeaderValue::from_static("https://app.example")];
+    }
+    config
+}
+
+/// Serves a connection whose two ends are in this thread. When everything is sent, time is paused and advances only if nothing
+/// is left to do, so that an incomplete request times out at once.
+async fn run(config: &Config, pieces: &[&[u8]]) -> Outcome {
     let address = "127.0.0.1:8000".parse().expect("an address");
-    let app = App::new(CONFIG.clone(), address, Arc::default()).expect("an app in memory");
+    let app = App::new(config.clone(), address, Arc::default()).expect("an app in memory");
     let (ours, theirs) = StdUnixStream::pair().expect("two sockets");
     ours.set_nonblocking(true).expect("a socket");
     theirs.set_nonblocking(true).expect("a socket");

@@ -38,7 +38,7 @@ pub(crate) struct BodyMemory {
 
 /// The memory that a body uses, returned on drop.
 #[derive(Debug)]
-struct Reservation<'a> {
+pub(crate) struct Reservation<'a> {
     bodies: &'a BodyMemory,
     bytes: usize,
 }
@@ -53,6 +53,13 @@ pub(crate) struct FullBody<'a> {
 impl BodyMemory {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self { used: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// Reserves memory for a body.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<Reservation<'_>, Problem> {
+        let mut reservation = Reservation { bodies: self, bytes: 0 };
+        reservation.grow(bytes)?;
+        Ok(reservation)
     }
 }
 
@@ -110,8 +117,12 @@ where
         }
         Ok(FullBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, _reservation: reservation })
     };
-    let too_slow = || Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"));
-    within(time_limit, reading).await.unwrap_or_else(too_slow)
+    within(time_limit, reading).await.unwrap_or_else(|| Err(too_slow()))
+}
+
+/// Returns the problem of a body that does not arrive in time.
+pub(crate) fn too_slow() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")
 }
 
 /// Reads and discards the rest of a body.

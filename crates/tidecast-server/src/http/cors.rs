@@ -7,11 +7,14 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method, header};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use crate::config::ConfigHandle;
+use crate::config::{AccessConfig, ConfigHandle};
+
+/// The request headers on which the CORS headers depend.
+const VARY: HeaderValue = HeaderValue::from_static("origin, access-control-request-headers");
 
 /// The CORS rules, by the configuration in force.
 #[derive(Debug, Clone)]
@@ -51,6 +54,18 @@ impl Cors {
     }
 }
 
+/// Adds the CORS headers to the response to a publish, the same as [`Cors`] does. Its layer costs more than a publish.
+pub(crate) fn allow_page(config: &AccessConfig, request: &HeaderMap, response: &mut HeaderMap) {
+    if config.cors_origins.is_empty() {
+        return;
+    }
+    response.append(header::VARY, VARY);
+    response.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    if let Some(origin) = request.get(header::ORIGIN).filter(|origin| config.cors_origins.contains(origin)) {
+        response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+}
+
 /// Adds the CORS headers to a route.
 pub(crate) async fn allow_origins(State(cors): State<Cors>, request: Request, next: Next) -> Response {
     if !cors.has_origins() {
@@ -61,4 +76,28 @@ pub(crate) async fn allow_origins(State(cors): State<Cors>, request: Request, ne
         async { Ok(next.run(request).await) }
     };
     cors.run(request, run).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Settings};
+
+    #[tokio::test]
+    async fn a_publish_gets_the_headers_of_the_layer() {
+        let mut config = Config::from_settings(&Settings::default()).unwrap();
+        config.access.cors_origins = vec![HeaderValue::from_static("https://app.example")];
+        let cors = Cors::new(Arc::new(ConfigHandle::new(config.clone())));
+        for origin in [None, Some("https://app.example"), Some("https://other.example")] {
+            let mut request = http::Request::builder().method(Method::POST);
+            if let Some(origin) = origin {
+                request = request.header(header::ORIGIN, origin);
+            }
+            let request = request.body(()).unwrap();
+            let mut headers = HeaderMap::new();
+            allow_page(&config.access, request.headers(), &mut headers);
+            let expected = cors.run(request, async |_| Ok(Response::default())).await;
+            assert!(headers.iter().eq(expected.headers()), "{headers:?} {:?}", expected.headers());
+        }
+    }
 }

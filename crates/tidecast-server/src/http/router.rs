@@ -47,13 +47,11 @@ use crate::{
 pub(crate) struct Routes {
     app: Arc<App>,
     router: Router,
-    cors: Cors,
 }
 
 impl Routes {
     pub(crate) fn new(app: &Arc<App>) -> Self {
-        let cors = Cors::new(app.config.clone());
-        Self { app: app.clone(), router: router(app, &cors), cors }
+        Self { app: app.clone(), router: router(app, &Cors::new(app.config.clone())) }
     }
 
     /// Responds to a request, also if its handler panics.
@@ -86,11 +84,7 @@ impl Routes {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
         if request.method() == Method::POST && request.uri().path() == publish::PATH {
-            if !self.cors.has_origins() {
-                return Ok(handler::handle(&self.app, &connection, request).await);
-            }
-            let publish = async |request| Ok(handler::handle(&self.app, &connection, request).await);
-            return Ok(self.cors.run(request, publish).await);
+            return Ok(handler::handle(&self.app, &connection, request).await);
         }
         request.extensions_mut().insert(connection);
         let mut response = self.router.clone().oneshot(request).await?;

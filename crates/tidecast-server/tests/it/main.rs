@@ -27,7 +27,7 @@ mod same_stream;
 mod streams;
 mod support;
 mod timeouts;
-mod without_reactors;
+mod turned_off;
 
 use tidecast_test::Program;
 

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use tidecast::{Hub, Published, internals::put_json_string};
 use tidecast_axum::Problem;
 use tidecast_serve::ConnectionInfo;
@@ -23,6 +23,7 @@ use crate::{
     auth::Permission,
     http::{
         body::{drain, read_full},
+        cors,
         response::NO_SNIFF,
     },
 };
@@ -35,15 +36,24 @@ pub(crate) async fn handle<B>(app: &App, connection: &ConnectionInfo, request: R
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    let (head, mut body) = request.into_parts();
+    let (head, body) = request.into_parts();
+    let mut response = answer(app, connection, &head, body).await;
+    cors::allow_page(&app.config.read().access, &head.headers, response.headers_mut());
+    response
+}
+
+async fn answer<B>(app: &App, connection: &ConnectionInfo, head: &Parts, mut body: B) -> Response
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let timeout = app.config.read().body_timeout;
     let failure = match app.auth.check(Permission::Publish, "", &head.headers) {
         Ok(()) => match read_full(&mut body, &app.bodies, timeout).await {
             Ok(body) => {
+                let mut out = Vec::with_capacity(RESPONSE_BYTES);
                 let query = head.uri.query().unwrap_or_default();
-                return publish(&app.hub, &head.headers, query, &body.bytes)
-                    .await
-                    .unwrap_or_else(Problem::into_response);
+                let outcome = publish(&app.hub, &head.headers, query, &body.bytes, &mut out).await;
+                return respond(outcome, out);
             }
             Err(problem) => problem.into_response(),
         },
@@ -58,17 +68,31 @@ where
     failure
 }
 
-async fn publish(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<Response, Problem> {
-    let mut out = Vec::with_capacity(RESPONSE_BYTES);
+/// Parses and publishes the events of a request, and appends the body of the response.
+pub(super) async fn publish(
+    hub: &Hub,
+    headers: &HeaderMap,
+    query: &str,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
     match parse(hub, headers, query, body)? {
-        PublishRequest::Single(item) => put_result(&mut out, &publish_one(hub, item).await?),
-        PublishRequest::Batch(items) => put_results(&mut out, &publish_all(hub, items).await?),
+        PublishRequest::Single(item) => put_result(out, &publish_one(hub, item).await?),
+        PublishRequest::Batch(items) => put_results(out, &publish_all(hub, items).await?),
     }
-    let mut response = Response::new(Body::from(out));
+    Ok(())
+}
+
+/// Returns the response to a publish with this body, or that of its problem.
+pub(super) fn respond(outcome: Result<(), Problem>, body: Vec<u8>) -> Response {
+    if let Err(problem) = outcome {
+        return problem.into_response();
+    }
+    let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
-    Ok(response)
+    response
 }
 
 /// Publishes events one after the other. If one fails, the problem lists those before it, which are published, so that the
@@ -110,7 +134,7 @@ fn failed(error: tidecast::Error) -> Problem {
 }
 
 /// Appends the response to a single event, which ends with a newline.
-pub(super) fn put_result(out: &mut Vec<u8>, published: &Published) {
+fn put_result(out: &mut Vec<u8>, published: &Published) {
     put_object(out, published);
     out.push(b'\n');
 }

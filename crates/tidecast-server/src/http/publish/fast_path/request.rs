@@ -1,27 +1,41 @@
-//! Parses plain requests to publish.
+//! Parses the heads of requests to publish.
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, ops::Range};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The first line of the requests that the fast path answers.
-const REQUEST_LINE: &[u8] = b"POST /publish HTTP/1.1\r\n";
+/// The beginning of the requests that the fast path answers, before the space or the query.
+const BEGINNING: &[u8] = b"POST /publish";
 
 /// Maximum size of a request, and of a read, in bytes.
 pub(super) const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
-/// Maximum number of headers of a request.
-const HEADERS_MAX: usize = 32;
+/// Maximum number of headers of a request, as hyper has it.
+const HEADERS_MAX: usize = 100;
 
-/// A plain request.
-#[derive(Debug)]
-pub(super) struct PlainRequest<'a> {
-    /// The length of head and body, in bytes.
+/// The head of a request to publish, apart from its headers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RequestHead {
+    /// The length of the head, in bytes.
     pub(super) len: usize,
-    pub(super) body: &'a [u8],
+    /// The length of the body, in bytes.
+    pub(super) body_len: usize,
+    /// Where the query is; empty if there is none. It is ASCII.
+    pub(super) query: Range<usize>,
+    /// Where the value of `Expect: 100-continue` is.
+    pub(super) expect: Option<Range<usize>>,
+    /// Whether the connection ends after the response.
+    pub(super) is_last: bool,
 }
 
-/// Why bytes are not a plain request.
+impl RequestHead {
+    /// Returns the length of the request, in bytes.
+    pub(super) fn request_len(&self) -> usize {
+        self.len.saturating_add(self.body_len)
+    }
+}
+
+/// Why bytes do not begin with a request for the fast path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotPlain {
     /// The rest of the request has not arrived.
@@ -30,30 +44,59 @@ pub(super) enum NotPlain {
     Unsupported,
 }
 
-/// Parses the first request of some bytes, and replaces the headers by its own.
-pub(super) fn parse<'a>(bytes: &'a [u8], headers: &mut HeaderMap) -> Result<PlainRequest<'a>, NotPlain> {
-    if !bytes.starts_with(REQUEST_LINE) {
-        return Err(if REQUEST_LINE.starts_with(bytes) { NotPlain::Incomplete } else { NotPlain::Unsupported });
+/// Returns whether a head may be complete of which the first `scanned` bytes are not.
+pub(super) fn may_be_complete(bytes: &[u8], scanned: usize) -> bool {
+    // While the first line is incomplete, it is parsed to find out whose request it is.
+    if scanned <= BEGINNING.len() {
+        return true;
     }
-    let mut parsed = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-    let mut head = httparse::Request::new(&mut []);
-    let head_len = match head.parse_with_uninit_headers(bytes, &mut parsed) {
-        Ok(httparse::Status::Complete(len)) => len,
-        Ok(httparse::Status::Partial) => return Err(NotPlain::Incomplete),
-        Err(_) => return Err(NotPlain::Unsupported),
-    };
-    headers.clear();
-    let body_len = read_headers(head.headers, headers).ok_or(NotPlain::Unsupported)?;
-    let len = head_len.saturating_add(body_len);
-    if len > REQUEST_BYTES_MAX {
-        return Err(NotPlain::Unsupported);
-    }
-    let body = bytes.get(head_len..len).ok_or(NotPlain::Incomplete)?;
-    Ok(PlainRequest { len, body })
+    // The empty line at the end may have begun before.
+    let new = &bytes[scanned - 2..];
+    new.windows(2).any(|end| end == b"\n\n") || new.windows(3).any(|end| end == b"\n\r\n")
 }
 
-/// Adds the headers of a request to a map. Returns the length of the body; `None` if the request is not plain.
-fn read_headers(headers: &[httparse::Header<'_>], map: &mut HeaderMap) -> Option<usize> {
+/// Parses the head of the first request of some bytes, and replaces the headers by its own.
+pub(super) fn parse(bytes: &[u8], headers: &mut HeaderMap) -> Result<RequestHead, NotPlain> {
+    match bytes.strip_prefix(BEGINNING) {
+        Some([b' ' | b'?', ..]) => {}
+        Some([]) => return Err(NotPlain::Incomplete),
+        None if BEGINNING.starts_with(bytes) => return Err(NotPlain::Incomplete),
+        _ => return Err(NotPlain::Unsupported),
+    }
+    let mut parsed = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let len = match request.parse_with_uninit_headers(bytes, &mut parsed) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) if bytes.len() < REQUEST_BYTES_MAX => return Err(NotPlain::Incomplete),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(NotPlain::Unsupported),
+    };
+    // One space separates the method and the target.
+    let target = "POST ".len()..BEGINNING.len().max("POST ".len() + request.path.unwrap_or_default().len());
+    let query = target.end.min(BEGINNING.len() + 1)..target.end;
+    if request.version != Some(1) || !bytes[query.clone()].iter().all(|byte| is_plain_in_query(*byte)) {
+        return Err(NotPlain::Unsupported);
+    }
+    let head = RequestHead { len, body_len: 0, query, expect: None, is_last: false };
+    let head = read_headers(bytes, request.headers, headers, head).ok_or(NotPlain::Unsupported)?;
+    if head.request_len() > REQUEST_BYTES_MAX {
+        return Err(NotPlain::Unsupported);
+    }
+    Ok(head)
+}
+
+/// Returns whether a byte of a query means itself. hyper parses all others.
+fn is_plain_in_query(byte: u8) -> bool {
+    matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~')
+}
+
+/// Adds the headers of a request to a map, and what they say to its head. Returns `None` if the request is for hyper.
+fn read_headers(
+    bytes: &[u8],
+    headers: &[httparse::Header<'_>],
+    map: &mut HeaderMap,
+    mut head: RequestHead,
+) -> Option<RequestHead> {
+    map.clear();
     let mut body_len = None;
     for header in headers {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
@@ -66,18 +109,47 @@ fn read_headers(headers: &[httparse::Header<'_>], map: &mut HeaderMap) -> Option
                     return None;
                 }
             }
-            http::header::CONNECTION if !header.value.eq_ignore_ascii_case(b"keep-alive") => return None,
-            http::header::CONNECTION => {}
-            // These change how the request is read or the response written. Pages send `Origin`.
-            http::header::EXPECT
-            | http::header::ORIGIN
-            | http::header::TE
-            | http::header::TRAILER
-            | http::header::TRANSFER_ENCODING
-            | http::header::UPGRADE => return None,
+            http::header::CONNECTION => {
+                for option in header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    if option.eq_ignore_ascii_case(b"close") {
+                        head.is_last = true;
+                    } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+                        return None;
+                    }
+                }
+            }
+            http::header::EXPECT => {
+                if head.expect.is_some() || !header.value.eq_ignore_ascii_case(b"100-continue") {
+                    return None;
+                }
+                let start = header.value.as_ptr().addr() - bytes.as_ptr().addr();
+                head.expect = Some(start..start + header.value.len());
+            }
+            // These change how the request is read.
+            http::header::TRANSFER_ENCODING | http::header::UPGRADE => return None,
             _ => {}
         }
         map.append(name, value);
     }
-    body_len
+    head.body_len = body_len?;
+    Some(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The end of a head was looked for from its beginning at each piece.
+    #[test]
+    fn the_end_of_a_head_is_found_across_pieces() {
+        for end in ["\r\n\r\n", "\n\n", "\r\n\n", "\n\r\n"] {
+            let text = format!("POST /publish HTTP/1.1{end}body");
+            let head_len = text.len() - "body".len();
+            for scanned in BEGINNING.len() + 1..head_len {
+                for len in scanned..=text.len() {
+                    assert_eq!(may_be_complete(&text.as_bytes()[..len], scanned), len >= head_len, "{scanned} {len}");
+                }
+            }
+        }
+    }
 }

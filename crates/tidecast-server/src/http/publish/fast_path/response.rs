@@ -2,12 +2,40 @@
 
 use std::{cell::Cell, io::Write, time::SystemTime};
 
-/// Appends a response with a JSON body.
-pub(super) fn put(out: &mut Vec<u8>, body: &[u8]) {
-    out.extend_from_slice(
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
-        x-content-type-options: nosniff\r\ncontent-length: ",
-    );
+use axum::{body::to_bytes, response::Response};
+
+/// The response that asks a client for the body.
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Appends the response to a publish, as [`respond`](super::super::handler::respond) makes it.
+pub(super) fn put_published(out: &mut Vec<u8>, body: &[u8], is_last: bool) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n");
+    put_rest(out, body, is_last);
+}
+
+/// Appends a response. Returns the length of its body, in bytes.
+pub(super) async fn put(out: &mut Vec<u8>, response: Response, is_last: bool) -> usize {
+    let (head, body) = response.into_parts();
+    // The bodies are in memory.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    // Writing to memory does not fail.
+    let _ = write!(out, "HTTP/1.1 {} {}\r\n", head.status.as_str(), head.status.canonical_reason().unwrap_or_default());
+    for (name, value) in &head.headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    put_rest(out, &body, is_last);
+    body.len()
+}
+
+/// Appends the headers that hyper adds, and the body.
+fn put_rest(out: &mut Vec<u8>, body: &[u8], is_last: bool) {
+    if is_last {
+        out.extend_from_slice(b"connection: close\r\n");
+    }
+    out.extend_from_slice(b"content-length: ");
     // Writing to memory does not fail.
     let _ = write!(out, "{}", body.len());
     out.extend_from_slice(b"\r\ndate: ");
