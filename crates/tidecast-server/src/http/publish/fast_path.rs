@@ -392,13 +392,14 @@ impl<'a> PublishConnection<'a> {
 
     /// Appends the response to the current request.
     async fn respond(&mut self, outcome: Result<(), Problem>, is_last: bool) {
-        let is_plain = outcome.is_ok() && self.app.config.read().access.cors_origins.is_empty();
-        let (status, len) = if is_plain {
-            response::put_published(&mut self.responses, &self.body, is_last);
+        let (status, len) = if outcome.is_ok() {
+            let config = self.app.config.read();
+            let headers = cors::page_headers(&config.access, &self.headers);
+            response::put_published(&mut self.responses, headers, &self.body, is_last);
             (StatusCode::OK, self.body.len())
         } else {
-            let mut response = respond(outcome, mem::take(&mut self.body));
-            cors::allow_page(&self.app.config.read().access, &self.headers, response.headers_mut());
+            let mut response = respond(outcome, Vec::new());
+            response.headers_mut().extend(cors::page_headers(&self.app.config.read().access, &self.headers));
             (response.status(), response::put(&mut self.responses, response, is_last).await)
         };
         if let Some(head_at) = self.head_at.take().filter(|_| access_log::is_on()) {

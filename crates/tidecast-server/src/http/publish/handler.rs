@@ -38,7 +38,7 @@ where
 {
     let (head, body) = request.into_parts();
     let mut response = answer(app, connection, &head, body).await;
-    cors::allow_page(&app.config.read().access, &head.headers, response.headers_mut());
+    response.headers_mut().extend(cors::page_headers(&app.config.read().access, &head.headers));
     response
 }
 

@@ -94,9 +94,12 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     let Some(text) = headers.get(header::CONTENT_TYPE) else {
         return Err(unsupported("the body's `Content-Type` is missing"));
     };
-    // The most common form needs no parsing.
-    if text == "application/json" {
-        return Ok(Form::Json);
+    // Most programs send one of these, and no parameters.
+    match text.as_bytes() {
+        b"application/json" => return Ok(Form::Json),
+        b"application/x-www-form-urlencoded" => return Ok(Form::Pairs),
+        b"text/plain" => return Ok(Form::Text),
+        _ => {}
     }
     let media_type: Option<Mime> = text.to_str().ok().and_then(|text| text.parse().ok());
     let media_type = media_type.ok_or_else(|| {

@@ -3,13 +3,22 @@
 use std::{cell::Cell, io::Write, time::SystemTime};
 
 use axum::{body::to_bytes, response::Response};
+use http::{HeaderName, HeaderValue};
 
 /// The response that asks a client for the body.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Appends the response to a publish, as [`respond`](super::super::handler::respond) makes it.
-pub(super) fn put_published(out: &mut Vec<u8>, body: &[u8], is_last: bool) {
+/// Appends the response to a publish with further headers, as [`respond`](super::super::handler::respond) makes it.
+pub(super) fn put_published(
+    out: &mut Vec<u8>,
+    headers: impl Iterator<Item = (HeaderName, HeaderValue)>,
+    body: &[u8],
+    is_last: bool,
+) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n");
+    for (name, value) in headers {
+        put_header(out, &name, &value);
+    }
     put_rest(out, body, is_last);
 }
 
@@ -21,13 +30,16 @@ pub(super) async fn put(out: &mut Vec<u8>, response: Response, is_last: bool) ->
     // Writing to memory does not fail.
     let _ = write!(out, "HTTP/1.1 {} {}\r\n", head.status.as_str(), head.status.canonical_reason().unwrap_or_default());
     for (name, value) in &head.headers {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        put_header(out, name, value);
     }
     put_rest(out, &body, is_last);
     body.len()
+}
+
+fn put_header(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(part);
+    }
 }
 
 /// Appends the headers that hyper adds, and the body.
