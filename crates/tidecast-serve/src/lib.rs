@@ -20,19 +20,26 @@ mod reactor;
 #[path = "reactor/unsupported.rs"]
 mod reactor;
 
+/// The parts that the Tidecast hub needs. They may change in any release.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::{
+        connection::handler::{EarlyProtocol, ReadAhead},
+        listener::{
+            activity::Activity,
+            socket::{RawSocket, Socket},
+        },
+        log_limit::LogLimit,
+        server::serve_connection,
+    };
+}
+
 pub use crate::{
-    connection::handler::{ConnectionInfo, EarlyProtocol, Handler, ReadAhead},
+    connection::handler::{ConnectionInfo, Handler},
     counters::ConnectionCounters,
-    listener::{
-        activity::Activity,
-        bind,
-        shutdown::signals,
-        socket::{RawSocket, Socket},
-        workers::runtime,
-    },
-    log_limit::LogLimit,
+    listener::{bind, shutdown::signals, workers::runtime},
     options::ServeOptions,
     origin::{ConnectionOrigin, client_network},
-    server::{Server, serve_connection},
+    server::Server,
     supervise::{SupervisedTask, Supervisor},
 };

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     connection::{
         Service,
-        handler::{EarlyProtocol, Handler},
+        handler::{EarlyProtocol, Handler, NoEarlyProtocol},
     },
     counters::ConnectionCounters,
     listener::{Acceptor, connection_limit::ConnectionLimit, socket::RawSocket, workers::Workers},
@@ -66,7 +66,19 @@ impl Server {
     /// # Cancel safety
     ///
     /// Dropping the future cuts all connections; the threads of the reactors stay.
-    pub async fn serve<H: Handler, P: EarlyProtocol>(
+    pub async fn serve<H: Handler>(
+        self,
+        listener: net::TcpListener,
+        handler: H,
+        stop: impl Future<Output = ()>,
+        close: impl FnOnce(),
+    ) -> io::Result<()> {
+        self.serve_with_early_protocol(listener, handler, NoEarlyProtocol, stop, close).await
+    }
+
+    /// Serves as [`serve`](Self::serve) does, with a protocol that may serve the first bytes of each connection.
+    #[doc(hidden)]
+    pub async fn serve_with_early_protocol<H: Handler, P: EarlyProtocol>(
         self,
         listener: net::TcpListener,
         handler: H,
@@ -150,7 +162,6 @@ impl<H: Handler, P: EarlyProtocol> AcceptLoop<H, P> {
 }
 
 /// Serves one connection on the current runtime, without workers and reactors. For fuzz targets.
-#[doc(hidden)]
 pub async fn serve_connection<H: Handler, P: EarlyProtocol>(
     socket: RawSocket,
     origin: ConnectionOrigin,

@@ -172,7 +172,8 @@ mod tests {
         let stopped = async move {
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(server.serve(listener, routes, publishes, stopped, move || hub.close()));
+        let serving =
+            tokio::spawn(server.serve_with_early_protocol(listener, routes, publishes, stopped, move || hub.close()));
         wait_for_event(address).await;
         let names = app.tasks.names();
         for part in ["acceptor", "sweeper", "worker-0", if cfg!(target_os = "linux") { "reactor-0" } else { "" }] {

@@ -21,11 +21,13 @@ pub struct ConnectionInfo {
     pub origin: ConnectionOrigin,
     /// Whether the connection may be closed to make room. It is busy while a handler runs. A handler that waits for
     /// something that the client delays, as the rest of a body that it does not need, may mark it idle.
+    #[doc(hidden)]
     pub activity: Arc<Activity>,
 }
 
 impl ConnectionInfo {
     /// Describes a connection that is idle.
+    #[doc(hidden)]
     #[must_use]
     pub fn new(origin: ConnectionOrigin, activity: Arc<Activity>) -> Self {
         Self { origin, activity }
@@ -62,6 +64,16 @@ pub trait EarlyProtocol: Send + Sync + 'static {
         connection: &ConnectionInfo,
         stopping: impl Future<Output = ()> + Send,
     ) -> impl Future<Output = Option<ReadAhead>> + Send;
+}
+
+/// Leaves all requests to hyper.
+#[derive(Debug)]
+pub(crate) struct NoEarlyProtocol;
+
+impl EarlyProtocol for NoEarlyProtocol {
+    async fn serve(&self, socket: Socket, _: &ConnectionInfo, _: impl Future<Output = ()> + Send) -> Option<ReadAhead> {
+        Some(ReadAhead { socket, unread: Bytes::new(), begun_at: None })
+    }
 }
 
 /// A connection of which the beginning of a request may have been read.

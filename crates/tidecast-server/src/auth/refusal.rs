@@ -13,7 +13,7 @@ use std::{
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use tidecast_axum::Problem;
-use tidecast_serve::{ConnectionOrigin, LogLimit};
+use tidecast_serve::{ConnectionOrigin, internals::LogLimit};
 
 use super::{
     cause::RefusalCause,

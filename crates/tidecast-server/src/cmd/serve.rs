@@ -91,7 +91,7 @@ fn run_hub(config: Config, warnings: &[String], tasks: Arc<Supervisor>) -> anyho
             .context("failed to start the threads that serve connections")?;
         app.announce(warnings);
         let (routes, publishes) = (Routes::new(&app), PublishProtocol::new(app.clone()));
-        let served = server.serve(listener, routes, publishes, stop, || app.hub.close()).await;
+        let served = server.serve_with_early_protocol(listener, routes, publishes, stop, || app.hub.close()).await;
         served.context("failed to wait for connections")
     })?;
     // Threads that still block are not waited for.

@@ -8,7 +8,10 @@ use std::{
 
 use http::HeaderValue;
 use tidecast::{Channel, broker::PastEvent};
-use tidecast_serve::{ConnectionOrigin, RawSocket, serve_connection};
+use tidecast_serve::{
+    ConnectionOrigin,
+    internals::{RawSocket, serve_connection},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,

@@ -17,7 +17,7 @@ use tidecast_axum::{
     internals::{FULL_RETRY, StreamHandoff, jitter, query},
     retry_later,
 };
-use tidecast_serve::{ConnectionInfo, LogLimit, client_network};
+use tidecast_serve::{ConnectionInfo, client_network, internals::LogLimit};
 
 use crate::{
     config::ConfigHandle,

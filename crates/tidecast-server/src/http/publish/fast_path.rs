@@ -26,7 +26,10 @@ use std::{
 use http::{HeaderMap, Method, StatusCode};
 use tidecast::internals::NotifyBatch;
 use tidecast_axum::{Problem, internals::LazyTimer};
-use tidecast_serve::{ConnectionInfo, EarlyProtocol, ReadAhead, Socket};
+use tidecast_serve::{
+    ConnectionInfo,
+    internals::{EarlyProtocol, ReadAhead, Socket},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -414,7 +417,7 @@ mod tests {
     use std::time::Duration;
 
     use http::HeaderValue;
-    use tidecast_serve::{ConnectionOrigin, RawSocket};
+    use tidecast_serve::{ConnectionOrigin, internals::RawSocket};
     use tokio::{
         io::AsyncWriteExt,
         net::{TcpListener, TcpStream},
