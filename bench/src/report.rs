@@ -14,6 +14,10 @@ use crate::{
 
 pub(crate) use self::{json::json, page::write as write_pages};
 
+/// The width of the page's image, which has two panels side by side.
+const WIDTH: usize = 960;
+const PANEL_WIDTH: usize = WIDTH / 2;
+
 /// A case with the medians of each server.
 #[derive(Debug)]
 pub(crate) struct CaseResult {

@@ -8,10 +8,9 @@ use xshell::cmd;
 use crate::{
     environment::CLIENTS,
     packages,
-    report::Outcome,
+    report::{Outcome, passed},
     setup::{self, CLIENT_TESTS},
-    test::{MINUTES_MAX, passed},
-    workspace::{Workspace, on_path},
+    workspace::{MINUTES_MAX, Workspace, on_path},
 };
 
 #[derive(Debug, clap::Args)]

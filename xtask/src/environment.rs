@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result};
 use xshell::cmd;
 
-use crate::{packages, workspace::Workspace};
+use crate::workspace::Workspace;
 
 /// A virtual environment.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Environment {
         }
         let Self { name, requirements } = self;
         let shell = &workspace.shell;
-        let python = packages::python(workspace).context("the tests need a python3 with venv")?;
+        let python = workspace.python().context("the tests need a python3 with venv")?;
         let environment = self.folder(workspace);
         cmd!(shell, "{python} -m venv --clear {environment}").run()?;
         let python = self.program(workspace, "python");

@@ -1,16 +1,15 @@
 //! System packages that the tests need. They are installed on Debian and its derivatives, by root or a `sudo` without a
 //! password, and named elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
 use crate::{
     environment,
     quiet_services::{self, QuietServices},
-    setup::BROWSER_TESTS,
     tools,
-    workspace::{Workspace, on_path},
+    workspace::{BROWSER_TESTS, Workspace, on_path},
 };
 
 /// The names of Chromium in distributions.
@@ -112,14 +111,8 @@ fn missing(workspace: &Workspace) -> Vec<&'static str> {
     // Python is needed to install one tool, for the Flask programs of the tests, and for the Python package.
     let wants_python = tools::typos(workspace).is_none()
         || environment::ALL.iter().any(|environment| !environment.is_installed(workspace));
-    if wants_python && python(workspace).is_none() {
+    if wants_python && workspace.python().is_none() {
         packages.push("python3-venv");
     }
     packages
-}
-
-/// Returns a Python that can create a virtual environment with pip, which Debian's base package cannot.
-pub(crate) fn python(workspace: &Workspace) -> Option<PathBuf> {
-    let candidates = ["python3", "/usr/bin/python3", "python"].map(PathBuf::from);
-    candidates.into_iter().find(|python| workspace.ask(python, &["-c", "import venv, ensurepip"]).is_some())
 }

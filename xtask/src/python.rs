@@ -10,9 +10,8 @@ use xshell::cmd;
 
 use crate::{
     environment::{EVENTLET, PACKAGE},
-    report::Outcome,
-    test::{MINUTES_MAX, passed},
-    workspace::Workspace,
+    report::{Outcome, passed},
+    workspace::{MINUTES_MAX, Workspace},
 };
 
 const FOLDER: &str = "python";

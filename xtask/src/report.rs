@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use xshell::Cmd;
 
 /// The outcome of a step that did not fail.
 #[derive(Debug)]
@@ -12,6 +13,12 @@ pub(crate) enum Outcome {
     Passed,
     /// There was nothing to do, for this reason.
     Skipped(String),
+}
+
+/// Runs a command that makes up a step.
+pub(crate) fn passed(command: &Cmd<'_>) -> Result<Outcome> {
+    command.run()?;
+    Ok(Outcome::Passed)
 }
 
 #[derive(Debug)]

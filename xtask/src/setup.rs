@@ -7,10 +7,10 @@ use std::fs;
 use anyhow::{Result, bail};
 use xshell::cmd;
 
-use crate::{environment, packages, tools, workspace::Workspace};
-
-/// The folder of the browser tests.
-pub(crate) const BROWSER_TESTS: &str = "tests/browser";
+use crate::{
+    environment, packages, tools,
+    workspace::{BROWSER_TESTS, Workspace},
+};
 
 /// The folder of the third-party clients.
 pub(crate) const CLIENT_TESTS: &str = "tests/clients";

@@ -6,16 +6,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use xshell::{Cmd, cmd};
+use xshell::cmd;
 
 use crate::{
     api, bench, callgrind, clients,
     environment::PACKAGE,
     minimal_versions, packages, python,
-    report::{Outcome, Report},
-    setup::{self, BROWSER_TESTS},
-    tools,
-    workspace::{Workspace, on_path},
+    report::{Outcome, Report, passed},
+    setup, tools,
+    workspace::{BROWSER_TESTS, MINUTES_MAX, Workspace, on_path},
 };
 
 /// The arguments of `cargo xtask test`.
@@ -34,9 +33,6 @@ pub(crate) struct Args {
     #[arg(long)]
     soak: bool,
 }
-
-/// How many minutes the tests of one step may take: several times what they do take.
-pub(crate) const MINUTES_MAX: u32 = 20;
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut report = Report::new(args.keep_going);
@@ -89,11 +85,6 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         });
     }
     report.finish()
-}
-
-pub(crate) fn passed(command: &Cmd<'_>) -> Result<Outcome> {
-    command.run()?;
-    Ok(Outcome::Passed)
 }
 
 fn typos(workspace: &Workspace) -> Result<Outcome> {

@@ -7,10 +7,7 @@ use std::{env::consts::EXE_SUFFIX, fs, path::PathBuf};
 use anyhow::{Context, Result};
 use xshell::cmd;
 
-use crate::{
-    packages,
-    workspace::{Workspace, on_path},
-};
+use crate::workspace::{Workspace, on_path};
 
 const TYPOS: &str = "1.52.0";
 const CARGO_DENY: &str = "0.20.2";
@@ -40,7 +37,7 @@ pub(crate) fn install_typos(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     let shell = &workspace.shell;
-    let python = packages::python(workspace).context("typos needs a python3 with venv")?;
+    let python = workspace.python().context("typos needs a python3 with venv")?;
     let venv = workspace.tools().join("venv");
     cmd!(shell, "{python} -m venv --clear {venv}").run()?;
     let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });

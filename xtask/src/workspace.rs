@@ -13,6 +13,12 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
+/// How many minutes the tests of one step may take: several times what they do take.
+pub(crate) const MINUTES_MAX: u32 = 20;
+
+/// The folder of the browser tests.
+pub(crate) const BROWSER_TESTS: &str = "tests/browser";
+
 /// The repository, and a shell in its root.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -51,6 +57,12 @@ impl Workspace {
     /// must not block the build machine.
     pub(crate) fn cargo_within<const N: usize>(&self, minutes: u32, args: [&str; N]) -> Cmd<'_> {
         self.within(minutes, &cargo_program()).args(args)
+    }
+
+    /// Returns a Python that can create a virtual environment with pip, which Debian's base package cannot.
+    pub(crate) fn python(&self) -> Option<PathBuf> {
+        let candidates = ["python3", "/usr/bin/python3", "python"].map(PathBuf::from);
+        candidates.into_iter().find(|python| self.ask(python, &["-c", "import venv, ensurepip"]).is_some())
     }
 
     /// Returns a call of a program that is ended after this many minutes if the system has `timeout`.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{CaseResult, cell, plot::PANEL_WIDTH};
+use super::{CaseResult, PANEL_WIDTH, cell};
 use crate::{figures::Metric, servers::Kind};
 
 pub(super) const HEIGHT: usize = 300;

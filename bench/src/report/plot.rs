@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::{CaseResult, cell, chart};
+use super::{CaseResult, PANEL_WIDTH, WIDTH, cell, chart};
 use crate::figures::Metric;
 
 /// The plotted cases and figures.
@@ -17,8 +17,6 @@ const PANELS: [(&str, Metric); 6] = [
     ("connects-1000", Metric::CpuOfConnects),
 ];
 
-const WIDTH: usize = 960;
-pub(super) const PANEL_WIDTH: usize = WIDTH / 2;
 const ROW: usize = 20;
 const TITLE: usize = 44;
 const NAME_WIDTH: usize = 130;

@@ -2,8 +2,11 @@
 
 use std::{net::SocketAddr, ops::Range};
 
-use super::mercure;
 use crate::load::{form::KEY, stream::Wrapping};
+
+/// A token with which Mercure lets publish to every topic, signed with the key of the bench.
+const MERCURE_TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.\
+     8-OgHYWzC5CggNiYbFUwNyF_IQTSLP59sKs8DaLEUiE";
 
 /// The form of a server's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl Dialect {
             }
             Self::Mercure => {
                 let form = "Content-Type: application/x-www-form-urlencoded";
-                let headers = format!("{form}\r\nAuthorization: Bearer {}\r\n", mercure::TOKEN);
+                let headers = format!("{form}\r\nAuthorization: Bearer {MERCURE_TOKEN}\r\n");
                 ("/.well-known/mercure".to_owned(), headers, format!("topic=c{channel}&data={data}"))
             }
             Self::DurableStreams => (format!("/c{channel}"), json.to_owned(), format!("\"{data}\"")),

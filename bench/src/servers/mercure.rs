@@ -12,10 +12,6 @@ use super::{Server, configured::Start, dialect::Dialect};
 pub(super) const WITH_HISTORY: &str = include_str!("../../peers/mercure.caddyfile");
 pub(super) const LIVE: &str = include_str!("../../peers/mercure-live.caddyfile");
 
-/// A token that may publish to every topic, signed with the key of the bench.
-pub(super) const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.\
-     8-OgHYWzC5CggNiYbFUwNyF_IQTSLP59sKs8DaLEUiE";
-
 pub(super) fn start(program: &Path, configuration: &str) -> Result<Server> {
     let start = Start::new()?;
     let mut command = Command::new(program);
