@@ -101,8 +101,10 @@ impl Engine {
             (None, Some(last)) => Start::Last(last),
             (None, None) => Start::Live,
         };
-        let commit = if commits_at_empty_line { IdCommit::EmptyLine } else { IdCommit::Line };
-        let first = FirstBlock { retry: Duration::from_millis(retry_ms), open_event, commit };
+        let mut first = FirstBlock::default();
+        first.retry = Duration::from_millis(retry_ms);
+        first.open_event = open_event;
+        first.commit = if commits_at_empty_line { IdCommit::EmptyLine } else { IdCommit::Line };
         EngineStream::open(&*self.hub()?, channels, start, first)
     }
 

@@ -50,8 +50,9 @@ impl Publisher {
         };
         let publisher = self.inner()?;
         let feed = py.detach(|| {
-            let initial = initial.into_iter().map(Event::text).collect();
-            let options = FeedOptions { initial, events_max, bytes_max, when_full };
+            let mut options = FeedOptions::default();
+            options.initial = initial.into_iter().map(Event::text).collect();
+            (options.events_max, options.bytes_max, options.when_full) = (events_max, bytes_max, when_full);
             publisher.subscribe(names(channels), number, options)
         });
         Feed::open(feed.map_err(raise)?)

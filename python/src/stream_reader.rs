@@ -20,11 +20,11 @@ use crate::{
 /// A source of wire bytes.
 pub(crate) trait ByteSource {
     /// Polls as [`Feed::poll_batch`] does.
-    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<bool>;
+    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<Option<()>>;
 }
 
 impl ByteSource for Feed {
-    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<bool> {
+    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<Option<()>> {
         Self::poll_batch(self, context, batch, READ_BYTES_DEFAULT)
     }
 }
@@ -103,7 +103,7 @@ impl<S: ByteSource> ReaderState<S> {
         // Read before polling, so that all events from before the end are sent.
         let is_ending = self.is_ending || self.open.is_ending();
         match self.source.poll_batch(&mut Context::from_waker(&self.waker), &mut self.batch) {
-            Poll::Ready(true) => {
+            Poll::Ready(Some(())) => {
                 let bytes = PyBytes::new_with(py, self.batch.len(), |mut room| {
                     for part in self.batch.parts() {
                         let (here, rest) = room.split_at_mut(part.len());
@@ -120,7 +120,7 @@ impl<S: ByteSource> ReaderState<S> {
                 self.batch.release();
                 Ok(Some(PyBytes::new(py, b"")))
             }
-            Poll::Ready(false) | Poll::Pending => Ok(None),
+            Poll::Ready(None) | Poll::Pending => Ok(None),
         }
     }
 }

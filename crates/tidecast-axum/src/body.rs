@@ -63,13 +63,14 @@ impl SseBody {
     pub(crate) fn new(
         source: Source,
         options: StreamOptions,
-        first: FirstBlock,
+        mut first: FirstBlock,
         handoff: Option<StreamHandoff>,
     ) -> Self {
+        first.retry = options.retry;
         // Without a server that may take the stream, the body has a cell of its own.
         let mut handoff = handoff.filter(|_| source.can_leave_body()).unwrap_or_default();
         let stream = Stream {
-            first: Some(FirstBlock { retry: options.retry, ..first }),
+            first: Some(first),
             source,
             deadline: Deadline::draw(&options),
             options,
@@ -96,11 +97,11 @@ impl Stream {
             return self.end(cause);
         }
         match self.source.poll_batch(context, &mut self.batch, READ_BYTES_DEFAULT) {
-            Poll::Ready(true) => {
+            Poll::Ready(Some(())) => {
                 let bytes = self.batch.take_bytes();
                 self.send(bytes)
             }
-            Poll::Ready(false) => self.end(EndCause::SourceEnded),
+            Poll::Ready(None) => self.end(EndCause::SourceEnded),
             Poll::Pending => {
                 // Most streams wait for long, and should not keep the memory of their last backlog.
                 self.batch.release();
@@ -148,7 +149,7 @@ impl Source {
         }
     }
 
-    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
+    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<Option<()>> {
         match self {
             Self::Subscription(subscription) => subscription.poll_batch(context, batch, bytes_max),
             Self::Feed(feed) => feed.poll_batch(context, batch, bytes_max),

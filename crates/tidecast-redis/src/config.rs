@@ -54,6 +54,7 @@ pub struct RedisConfig {
 
 /// The format of an event on its channel's plain name, for programs other than Tidecast.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PlainFormat {
     /// `{"data": …, "type": …}`, the format of Flask-SSE on PyPI.
     #[default]

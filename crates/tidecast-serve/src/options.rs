@@ -11,6 +11,7 @@ use crate::limits::REACTORS_MAX;
 /// The defaults suit a program on its own machine. Each connection is an open file, so `connections_max` should stay
 /// below the process's limit of open files.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServeOptions {
     /// Most connections at one time, at least 1. Default 10,000. When it is reached, the connection that has been idle for
     /// longest is closed for the next one; while none is idle, new connections wait.

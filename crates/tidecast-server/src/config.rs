@@ -88,14 +88,12 @@ impl Config {
             .keep_alive(reader.time("keep_alive"))
             .retry(reader.value("retry", parse_retry).unwrap_or_default())
             .lifetime(reader.time("stream_lifetime"));
-        let limits = Limits {
-            log_events_max: reader.count("log_events"),
-            log_bytes_max: reader.size("log_bytes"),
-            log_age_max: reader.time("log_age"),
-            logs_bytes_max: reader.size("logs_bytes"),
-            read_channels_max: reader.count("read_channels_max"),
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.log_events_max = reader.count("log_events");
+        limits.log_bytes_max = reader.size("log_bytes");
+        limits.log_age_max = reader.time("log_age");
+        limits.logs_bytes_max = reader.size("logs_bytes");
+        limits.read_channels_max = reader.count("read_channels_max");
         let config = Self {
             listen,
             access,
@@ -138,17 +136,17 @@ impl Config {
 
     /// Returns how connections are accepted, limited and served.
     pub(crate) fn serve_options(&self) -> ServeOptions {
-        ServeOptions {
-            connections_max: self.connections_max,
-            connections_per_client_max: self.connections_per_client_max,
-            header_timeout: self.header_timeout,
-            idle_timeout: self.idle_timeout,
-            stall_timeout: self.stall_timeout,
-            stop_timeout: self.stop_timeout,
-            send_buffer_bytes: self.send_buffer_bytes,
-            reactors: self.reactors,
-            streams: self.streams.clone(),
-        }
+        let mut options = ServeOptions::default();
+        options.connections_max = self.connections_max;
+        options.connections_per_client_max = self.connections_per_client_max;
+        options.header_timeout = self.header_timeout;
+        options.idle_timeout = self.idle_timeout;
+        options.stall_timeout = self.stall_timeout;
+        options.stop_timeout = self.stop_timeout;
+        options.send_buffer_bytes = self.send_buffer_bytes;
+        options.reactors = self.reactors;
+        options.streams = self.streams.clone();
+        options
     }
 
     /// Returns the value of a setting whose default depends on the machine.

@@ -97,7 +97,8 @@ pub fn arrives(channel: &Channel, event: &Event) -> bool {
 ///
 /// If that does not hold.
 pub fn resume(bytes: &[u8]) {
-    let limits = Limits { log_events_max: 2, ..Limits::default() };
+    let mut limits = Limits::default();
+    limits.log_events_max = 2;
     let hub = Hub::builder().limits(limits).build();
     let mut own_ids = bytes.split(|byte| *byte == b',').filter_map(|id| std::str::from_utf8(id).ok());
     for number in 0..4 {
@@ -153,7 +154,7 @@ fn after_first_block(mut subscription: Subscription) -> Subscription {
 fn all(subscription: &mut Subscription) -> Vec<u8> {
     let (mut batch, mut bytes) = (Batch::new(), Vec::new());
     let mut context = Context::from_waker(Waker::noop());
-    while subscription.poll_batch(&mut context, &mut batch, 64) == Poll::Ready(true) {
+    while subscription.poll_batch(&mut context, &mut batch, 64) == Poll::Ready(Some(())) {
         bytes.extend(batch.parts().iter().flatten());
     }
     bytes

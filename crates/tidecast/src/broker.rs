@@ -135,7 +135,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
                 for past in page.events.iter().take_while(|past| past.position.offset <= tail.offset) {
                     if past.event.id().is_some_and(|own| own.as_str() == id) {
                         match &mut found {
-                            None => found = Some(FoundId { position: past.position, is_repeated: false }),
+                            None => found = Some(FoundId::new(past.position, false)),
                             Some(found) => found.is_repeated = true,
                         }
                     }

@@ -49,7 +49,8 @@ impl Error {
     /// Returns whether an event is larger than the limits allow.
     ///
     /// ```
-    /// # let limits = tidecast::Limits { event_data_bytes_max: 4, ..Default::default() };
+    /// # let mut limits = tidecast::Limits::default();
+    /// limits.event_data_bytes_max = 4;
     /// let hub = tidecast::Hub::builder().limits(limits).build();
     /// let refused = hub.publish_now("sse", tidecast::Event::text("five!"));
     /// assert!(refused.unwrap_err().is_too_large());
@@ -74,7 +75,8 @@ impl Error {
     /// [its limit](crate::Limits::read_channels_max) allows.
     ///
     /// ```
-    /// let limits = tidecast::Limits { read_channels_max: 1, ..Default::default() };
+    /// let mut limits = tidecast::Limits::default();
+    /// limits.read_channels_max = 1;
     /// let hub = tidecast::Hub::builder().limits(limits).build();
     /// let _reader = hub.subscribe(["a"], tidecast::Start::Live)?;
     /// assert!(hub.subscribe(["b"], tidecast::Start::Live).unwrap_err().is_full());

@@ -95,10 +95,12 @@ pub const READ_BYTES_DEFAULT: usize = 64 * 1024;
 /// use std::time::Duration;
 /// use tidecast::Limits;
 ///
-/// let limits = Limits { log_age_max: Duration::from_secs(60), ..Limits::default() };
+/// let mut limits = Limits::default();
+/// limits.log_age_max = Duration::from_secs(60);
 /// assert_eq!(limits.log_events_max, 10_000);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Most events in one channel's log. Default 10,000. 0 is taken as 1.
     ///

@@ -62,7 +62,7 @@ impl fmt::Debug for Epoch {
 /// The place of an event in its channel: the epoch of the log, and an offset that starts at 1 and grows by 1.
 ///
 /// Written `EPOCH.OFFSET`: 12 lower-case hex digits, a dot, and a decimal number. `0.0` is the position in a channel that
-/// has no log yet.
+/// has no log yet. A position will have no other parts.
 ///
 /// # Examples
 ///

@@ -88,7 +88,7 @@ impl Crowd {
         let mut context = Context::from_waker(Waker::noop());
         let mut delivered = 0;
         for subscription in &mut self.subscriptions {
-            while subscription.poll_batch(&mut context, &mut self.batch, 64 * 1024) == Poll::Ready(true) {
+            while subscription.poll_batch(&mut context, &mut self.batch, 64 * 1024) == Poll::Ready(Some(())) {
                 delivered += 1;
             }
         }
@@ -139,7 +139,7 @@ fn a_publisher_gives_one_event_to_a_thousand_feeds_with_the_allocations_of_ten()
             let copies = publisher.publish_now(["a"], Event::text("twelve bytes")).expect("it is small");
             assert_eq!(copies, subscribers);
             for feed in &mut feeds {
-                assert_eq!(feed.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(true));
+                assert_eq!(feed.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(Some(())));
             }
             batch.clear();
         };
@@ -212,7 +212,7 @@ fn a_poll_without_news_looks_nothing_up_for_a_channel_that_is_not_open() {
     assert_eq!(of_polls, 0);
     // It still starts once it can.
     broker.open("b");
-    assert_eq!(subscription.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(true));
+    assert_eq!(subscription.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(Some(())));
 }
 
 #[test]

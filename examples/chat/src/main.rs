@@ -60,8 +60,9 @@ fn app(publisher: Publisher<User>) -> Router {
 
 /// Opens a user's stream. A real application authenticates the user.
 async fn subscribe(State(publisher): State<Publisher<User>>, Path(name): Path<String>) -> Result<Sse, Problem> {
-    let initial = vec![Event::json(&json!({ "text": format!("Welcome, {name}!") }))?];
-    let feed = publisher.subscribe(["chat"], User { name }, FeedOptions { initial, ..FeedOptions::default() })?;
+    let mut options = FeedOptions::default();
+    options.initial = vec![Event::json(&json!({ "text": format!("Welcome, {name}!") }))?];
+    let feed = publisher.subscribe(["chat"], User { name }, options)?;
     publisher.publish(["chat"], present_users(&publisher)?).await?;
     Ok(Sse::from(feed))
 }

@@ -94,7 +94,7 @@ impl EngineStream {
 }
 
 impl ByteSource for StreamSource {
-    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<bool> {
+    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch) -> Poll<Option<()>> {
         self.subscription.poll_batch(context, batch, READ_BYTES_DEFAULT)
     }
 }

@@ -120,7 +120,7 @@ fn read(subscription: &mut Subscription, batch: &mut Batch) -> Result<()> {
     let mut context = Context::from_waker(Waker::noop());
     let mut bytes = 0;
     while let Poll::Ready(open) = subscription.poll_batch(&mut context, batch, BYTES_MAX) {
-        ensure!(open, "the hub is closed");
+        ensure!(open.is_some(), "the hub is closed");
         bytes += black_box(batch.len());
     }
     ensure!(bytes > 0, "nothing was delivered");

@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::exchange::{data, get, is_silent, next, open, rest, send, try_next};
 
 async fn join(State(publisher): State<Publisher<String>>, Path(name): Path<String>) -> Result<Sse, Problem> {
-    let initial = vec![Event::text(format!("hello, {name}"))];
-    let options = FeedOptions { initial, events_max: 2, when_full: WhenFull::End, ..FeedOptions::default() };
+    let mut options = FeedOptions::default();
+    options.initial = vec![Event::text(format!("hello, {name}"))];
+    (options.events_max, options.when_full) = (2, WhenFull::End);
     let served = StreamOptions::default().retry(Duration::from_millis(250));
     // A feed has no positions, so it sends no `stream-open`.
     Ok(Sse::from(publisher.subscribe(["chat"], name, options)?).options(served).open_event(true))

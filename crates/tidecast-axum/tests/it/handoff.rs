@@ -100,7 +100,8 @@ async fn a_handoff_holds_one_stream() {
 #[tokio::test(start_paused = true)]
 async fn a_feed_stays_in_its_body() {
     async fn join(State(publisher): State<Publisher<()>>, handoff: axum::Extension<StreamHandoff>) -> Sse {
-        let options = FeedOptions { initial: vec![Event::text("welcome")], ..FeedOptions::default() };
+        let mut options = FeedOptions::default();
+        options.initial = vec![Event::text("welcome")];
         Sse::from(publisher.subscribe(["chat"], (), options).unwrap()).handoff(Some(handoff.0))
     }
     let publisher = Publisher::new();
@@ -136,7 +137,7 @@ async fn a_taken_subscription_can_be_read_from_any_thread() {
     let read = std::thread::spawn(move || {
         let mut batch = tidecast::Batch::new();
         let mut context = Context::from_waker(Waker::noop());
-        assert_eq!(taken.subscription.poll_batch(&mut context, &mut batch, 1), Poll::Ready(true));
+        assert_eq!(taken.subscription.poll_batch(&mut context, &mut batch, 1), Poll::Ready(Some(())));
         batch.take_bytes()
     });
     assert!(read.join().unwrap().starts_with(b"data: elsewhere\nid: "));

@@ -51,7 +51,9 @@ fn a_temporary_problem_has_a_retry_after() {
 
 #[tokio::test]
 async fn every_error_of_the_engine_has_a_status() {
-    let hub = Hub::builder().limits(Limits { event_data_bytes_max: 1, ..Limits::default() }).build();
+    let mut limits = Limits::default();
+    limits.event_data_bytes_max = 1;
+    let hub = Hub::builder().limits(limits).build();
     let too_large = hub.publish_now("sse", Event::text("ab")).unwrap_err();
     hub.close();
     for (error, status) in [

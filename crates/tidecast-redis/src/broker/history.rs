@@ -90,7 +90,7 @@ impl RedisBroker {
             if is_complete || events_left == 0 || bytes_left == 0 {
                 // Beyond the bounds there may be older events with the id.
                 let is_repeated = found > 1 || !is_complete;
-                return Ok(oldest.map(|position| FoundId { position, is_repeated }));
+                return Ok(oldest.map(|position| FoundId::new(position, is_repeated)));
             }
         }
     }

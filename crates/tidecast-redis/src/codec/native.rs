@@ -11,8 +11,11 @@ use tidecast::{Event, Limits};
 use super::{InvalidPayload, Reason, checked, not_of_shape, payload::NO_TYPE};
 
 /// Checks only that readers can load the data. The node that accepts an event checks its size.
-static LOADABLE: LazyLock<Limits> =
-    LazyLock::new(|| Limits { event_data_bytes_max: usize::MAX, frame_bytes_max: usize::MAX, ..Limits::default() });
+pub(super) static LOADABLE: LazyLock<Limits> = LazyLock::new(|| {
+    let mut limits = Limits::default();
+    (limits.event_data_bytes_max, limits.frame_bytes_max) = (usize::MAX, usize::MAX);
+    limits
+});
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -26,7 +26,9 @@ fn signal(server: &RedisServer, name: &str) {
 async fn a_hub_that_is_closed_while_redis_is_frozen_ends_at_once() {
     let server = RedisServer::start(&[]);
     let config = quick(&server.url()).command_timeout(PATIENCE * 10);
-    let node = Node::with_limits(config, Limits { log_events_max: 5, ..Limits::default() });
+    let mut limits = Limits::default();
+    limits.log_events_max = 5;
+    let node = Node::with_limits(config, limits);
     let mut live = node.subscribe("sse").await;
     for number in 0..20 {
         node.publish("sse", number.to_string()).await;

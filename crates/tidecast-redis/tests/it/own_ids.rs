@@ -90,7 +90,8 @@ async fn repeated_ids_resume_after_the_oldest_at_every_hub() {
     const EVENTS: usize = 600;
     const IDS: [&str; 6] = ["a", "b", "c", "order-17", "é", "0.0"];
     let server = RedisServer::start(&[]);
-    let small = Limits { log_events_max: 50, ..Limits::default() };
+    let mut small = Limits::default();
+    small.log_events_max = 50;
     let nodes = [Node::on(&server), Node::with_limits(quick(&server.url()), small)];
     let _readers = [nodes[0].subscribe("sse").await, nodes[1].subscribe("sse").await];
     let mut random = fastrand::Rng::with_seed(17);

@@ -329,13 +329,13 @@ impl Dispatcher {
                 break;
             }
             match full.poll_batch(&mut batch) {
-                Poll::Ready(true) => {
+                Poll::Ready(Some(())) => {
                     let sent = entry.write_or_keep(batch.take_bytes(), entry.framing, now);
                     if self.settle(token, sent) != Flow::Writable {
                         break;
                     }
                 }
-                Poll::Ready(false) => {
+                Poll::Ready(None) => {
                     self.end(token, EndCause::SourceEnded, NEVER);
                     break;
                 }

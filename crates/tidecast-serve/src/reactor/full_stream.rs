@@ -40,7 +40,7 @@ impl FullStream {
     }
 
     /// Polls the subscription for its next events, up to one read.
-    pub(super) fn poll_batch(&mut self, batch: &mut Batch) -> Poll<bool> {
+    pub(super) fn poll_batch(&mut self, batch: &mut Batch) -> Poll<Option<()>> {
         // First, so that a wake-up from now on is queued.
         self.stream_waker.queued.store(false, Ordering::Release);
         self.subscription.poll_batch(&mut Context::from_waker(&self.waker), batch, READ_BYTES_DEFAULT)

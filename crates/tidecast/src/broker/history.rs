@@ -33,7 +33,7 @@ impl Default for BackfillLimits {
     }
 }
 
-/// Where reading the history begins.
+/// Where reading the history begins. It is exhaustive, so that a broker handles every case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// After a position.
@@ -80,11 +80,20 @@ impl History {
 
 /// An event with a publisher's own id, as [`Broker::find_id`](super::Broker::find_id) finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FoundId {
     /// The position of the oldest event with that id.
     pub position: Position,
     /// Whether another event has the id, or may have it because the search did not cover the whole history.
     pub is_repeated: bool,
+}
+
+impl FoundId {
+    /// Creates a result from a position, and whether the id is or may be repeated.
+    #[must_use]
+    pub fn new(position: Position, is_repeated: bool) -> Self {
+        Self { position, is_repeated }
+    }
 }
 
 /// A past event at its position.

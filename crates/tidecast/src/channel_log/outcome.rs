@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ChannelLog;
 use crate::{Position, notify::notify};
 
-/// The outcome of appending an event to a channel's log.
+/// The outcome of appending an event to a channel's log. It is exhaustive, so that a broker handles every case.
 #[derive(Debug)]
 #[must_use = "dropping an appended event wakes the readers: release locks first"]
 pub enum AppendOutcome {
@@ -35,6 +35,7 @@ impl AppendOutcome {
 /// Dropping it wakes the channel's readers, so that a broker can release its own locks first.
 #[derive(Debug)]
 #[must_use = "dropping it wakes the readers: release locks first"]
+#[non_exhaustive]
 pub struct Appended {
     /// The position of the event.
     pub position: Position,

@@ -70,8 +70,8 @@ impl Feed {
     /// Puts everything that is ready into a batch, as wire bytes: up to `bytes_max` bytes, and at least one frame. The last
     /// frame may exceed that.
     ///
-    /// Returns `Ready(true)` if the batch has bytes, and `Ready(false)` if the feed has ended. If it returns `Pending`, the
-    /// context's waker is woken once there is something.
+    /// Returns `Ready(Some(()))` if the batch has bytes, and `Ready(None)` if the feed has ended. If it returns `Pending`,
+    /// the context's waker is woken once there is something.
     ///
     /// # Examples
     ///
@@ -88,12 +88,12 @@ impl Feed {
     ///
     /// publisher.publish_now(["chat"], Event::text("hello"))?;
     /// publisher.close();
-    /// assert_eq!(feed.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(true));
+    /// assert_eq!(feed.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(Some(())));
     /// assert_eq!(batch.take_bytes(), "data: hello\n\n");
-    /// assert_eq!(feed.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(false));
+    /// assert_eq!(feed.poll_batch(&mut context, &mut batch, 64 * 1024), Poll::Ready(None));
     /// # Ok::<(), tidecast::Error>(())
     /// ```
-    pub fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
+    pub fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<Option<()>> {
         batch.clear();
         self.poll_frames(context, |frame| {
             batch.push(frame.into_bytes());
@@ -111,12 +111,12 @@ impl Feed {
     }
 
     /// Passes everything that is ready to `take`, until it returns that it has enough. Returns whether there was anything.
-    fn poll_frames(&mut self, context: &mut Context<'_>, mut take: impl FnMut(Frame) -> bool) -> Poll<bool> {
+    fn poll_frames(&mut self, context: &mut Context<'_>, mut take: impl FnMut(Frame) -> bool) -> Poll<Option<()>> {
         let mut has_taken = false;
         while let Some(frame) = self.initial.pop_front() {
             has_taken = true;
             if take(frame) {
-                return Poll::Ready(true);
+                return Poll::Ready(Some(()));
             }
         }
         if self.initial.capacity() > 0 {
@@ -140,10 +140,10 @@ impl Feed {
                     }
                 }
                 FeedRead::Ended if has_taken => {}
-                FeedRead::Ended => return Poll::Ready(false),
+                FeedRead::Ended => return Poll::Ready(None),
             }
             if has_taken {
-                return Poll::Ready(true);
+                return Poll::Ready(Some(()));
             }
             if !self.log.register_and_take(context.waker()) {
                 return Poll::Pending;

@@ -12,14 +12,13 @@ use crate::{
 /// ```
 /// use tidecast::{Event, FeedOptions, WhenFull};
 ///
-/// let options = FeedOptions {
-///     initial: vec![Event::text("Welcome!")],
-///     when_full: WhenFull::End,
-///     ..FeedOptions::default()
-/// };
+/// let mut options = FeedOptions::default();
+/// options.initial = vec![Event::text("Welcome!")];
+/// options.when_full = WhenFull::End;
 /// assert_eq!(options.events_max, 1_000);
 /// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct FeedOptions {
     /// Events that the subscriber gets before any published one, at most 8 MiB together. Default: none.
     ///

@@ -2,7 +2,7 @@
 
 use crate::{Channel, Cursor, Event, Frame, Position, Reset};
 
-/// An item of a subscription.
+/// An item of a subscription. It is exhaustive, so that a program that reads events handles resets too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// An event.

@@ -40,9 +40,9 @@ impl Subscription {
     /// Puts everything that is ready into a batch, as wire bytes: up to `bytes_max` bytes, and at least one frame. The last
     /// frame may exceed that. On several channels, so may the ids of the frames, by about as much again.
     ///
-    /// Returns `Ready(true)` if the batch has bytes, and `Ready(false)` if the hub is closed and every event before that is
-    /// read. If it returns `Pending`, the context's waker is woken once there is something.
-    pub fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
+    /// Returns `Ready(Some(()))` if the batch has bytes, and `Ready(None)` if the hub is closed and every event before that
+    /// is read. If it returns `Pending`, the context's waker is woken once there is something.
+    pub fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<Option<()>> {
         batch.clear();
         let bytes_max = bytes_max.max(1);
         self.ready |= self.awaits_broker;
@@ -60,11 +60,11 @@ impl Subscription {
                 }
             }
             if !batch.is_empty() {
-                return Poll::Ready(true);
+                return Poll::Ready(Some(()));
             }
             match self.wait(context) {
                 Wait::Ready => {}
-                Wait::Closed => return Poll::Ready(false),
+                Wait::Closed => return Poll::Ready(None),
                 Wait::Pending => return Poll::Pending,
             }
         }

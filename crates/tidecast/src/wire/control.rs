@@ -33,6 +33,7 @@ pub const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n");
 /// assert_eq!(FirstBlock::default().retry.as_millis(), 3000);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FirstBlock {
     /// How long the browser waits before it reconnects, in whole milliseconds. Default 3 s. Zero reconnects at once.
     pub retry: Duration,

@@ -56,7 +56,7 @@ pub enum Item {
     Retry(Duration),
 }
 
-/// A dispatched event.
+/// A dispatched event, with the fields of the standard's `MessageEvent`. It will have no others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The event's type, or `message` if the stream gave none.

@@ -6,7 +6,7 @@ use tidecast::{Epoch, Hub, Limits, Position, Start};
 
 use crate::{
     far::{Answers, FarBroker, far_hub, far_hub_on},
-    support::{Browser, forget, name, numbers, publish, publish_numbers},
+    support::{Browser, default_with, forget, name, numbers, publish, publish_numbers},
 };
 
 /// Creates two hubs on one server, of which the second lags, and a reader that has read five events on the first.
@@ -178,8 +178,7 @@ fn a_broker_that_fails_counts_as_one_that_does_not_know() {
 #[test]
 fn foreign_events_are_sent_from_the_position_on() {
     let (near, broker) = far_hub(100);
-    let (lagging, lagging_broker) =
-        far_hub_on(broker.server.clone(), Limits { log_events_max: 2, ..Limits::default() });
+    let (lagging, lagging_broker) = far_hub_on(broker.server.clone(), default_with!(Limits { log_events_max: 2 }));
     let _reader = Browser::connected(&lagging, &["sse"]);
     lagging_broker.lag();
     let mut browser = Browser::connected(&near, &["sse"]);

@@ -6,7 +6,9 @@ use tidecast::{Event, Hub, Limits, Position, Start, broker::BackfillLimits, wire
 
 use crate::{
     far::{Answers, FarBroker, far_hub},
-    support::{Browser, name, numbers, publish, publish_numbers, publish_with_id, ready_bytes, resumed_at, told},
+    support::{
+        Browser, default_with, name, numbers, publish, publish_numbers, publish_with_id, ready_bytes, resumed_at, told,
+    },
 };
 
 /// Returns the deliveries of a browser that starts there.
@@ -187,7 +189,7 @@ fn a_broker_sets_the_limit_of_a_backfill() {
     for (events_max, published, first_told) in [(7, 20, 14), (20_000, 15_000, 1)] {
         let mut broker = FarBroker::on(Arc::default());
         broker.backfill_limits = BackfillLimits::new(events_max, 8 * 1024 * 1024);
-        let limits = Limits { log_events_max: 3, ..Limits::default() };
+        let limits = default_with!(Limits { log_events_max: 3 });
         let hub = Hub::builder().limits(limits).broker(Arc::new(broker)).build();
         let (mut browser, _) = overrun(&hub, published);
         let mut told = browser.told();

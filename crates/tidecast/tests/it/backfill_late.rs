@@ -56,7 +56,7 @@ fn the_answer_wakes_the_last_waker() {
     assert!(poll(&mut subscription, &last).is_pending());
     broker.answer(Answers::AtOnce);
     assert_eq!(last.count(), 2);
-    assert_eq!(poll(&mut subscription, &last), Poll::Ready(true));
+    assert_eq!(poll(&mut subscription, &last), Poll::Ready(Some(())));
     drop(hub);
 }
 
@@ -102,7 +102,7 @@ fn closing_the_hub_ends_the_wait() {
     assert!(subscription.poll_batch(&mut context, &mut batch, 1000).is_pending());
     hub.close();
     assert!(woken.count() > 0);
-    assert_eq!(subscription.poll_batch(&mut context, &mut batch, 1000), Poll::Ready(false));
+    assert_eq!(subscription.poll_batch(&mut context, &mut batch, 1000), Poll::Ready(None));
     assert_eq!(ready_next(&mut subscription), None);
     assert_eq!(broker.waiting(), 0);
 }

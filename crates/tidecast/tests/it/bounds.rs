@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidecast::{ChannelInfo, Event, Hub, Limits, Start};
 
-use crate::support::{Browser, hub_with, name, now, publish, publish_with_id, publish_with_key, secs};
+use crate::support::{Browser, default_with, hub_with, name, now, publish, publish_with_id, publish_with_key, secs};
 
 fn log(hub: &Hub, channel: &str) -> ChannelInfo {
     hub.channel(&name(channel)).expect("the channel is known")
@@ -18,7 +18,7 @@ fn kept(hub: &Hub) -> Vec<String> {
 
 #[test]
 fn a_log_keeps_the_newest_events() {
-    let (hub, _) = hub_with(Limits { log_events_max: 3, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { log_events_max: 3 }));
     for number in 1..=100 {
         let position = publish(&hub, "sse", &number.to_string());
         let log = log(&hub, "sse");
@@ -32,7 +32,7 @@ fn a_log_keeps_the_newest_events() {
 #[test]
 fn a_log_keeps_the_newest_bytes_of_frames() {
     let frame = "data: 1234567890\nid: 00c0ffee1234.1\n\n".len();
-    let (hub, _) = hub_with(Limits { log_bytes_max: 3 * frame, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { log_bytes_max: 3 * frame }));
     for number in 1..=9 {
         publish(&hub, "sse", &format!("123456789{number}"));
         let log = log(&hub, "sse");
@@ -48,9 +48,9 @@ fn a_log_keeps_the_newest_bytes_of_frames() {
 #[test]
 fn neither_count_nor_bytes_drop_the_newest_event() {
     for limits in [
-        Limits { log_events_max: 0, ..Limits::default() },
-        Limits { log_bytes_max: 0, ..Limits::default() },
-        Limits { log_events_max: 0, log_bytes_max: 0, ..Limits::default() },
+        default_with!(Limits { log_events_max: 0 }),
+        default_with!(Limits { log_bytes_max: 0 }),
+        default_with!(Limits { log_events_max: 0, log_bytes_max: 0 }),
     ] {
         let (hub, _) = hub_with(limits);
         let mut browser = Browser::connected(&hub, &["sse"]);
@@ -65,7 +65,7 @@ fn neither_count_nor_bytes_drop_the_newest_event() {
 
 #[test]
 fn age_drops_the_newest_event_too() {
-    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { log_age_max: secs(10) }));
     let _reader = hub.subscribe(["sse"], Start::Live).unwrap();
     publish(&hub, "sse", "0 s");
     clock.advance(secs(4));
@@ -85,7 +85,7 @@ fn age_drops_the_newest_event_too() {
 
 #[test]
 fn a_publish_ages_its_own_log_without_a_sweep() {
-    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { log_age_max: secs(10) }));
     publish(&hub, "sse", "old");
     clock.advance(secs(11));
     let position = publish(&hub, "sse", "new");
@@ -95,7 +95,7 @@ fn a_publish_ages_its_own_log_without_a_sweep() {
 
 #[test]
 fn with_an_age_of_zero_a_log_has_only_live_events() {
-    let (hub, clock) = hub_with(Limits { log_age_max: Duration::ZERO, ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { log_age_max: Duration::ZERO }));
     let mut browser = Browser::connected(&hub, &["sse"]);
     for number in 0..3 {
         publish(&hub, "sse", &number.to_string());
@@ -108,7 +108,7 @@ fn with_an_age_of_zero_a_log_has_only_live_events() {
 
 #[test]
 fn a_log_frees_its_memory_as_its_events_are_dropped() {
-    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { log_age_max: secs(10) }));
     let _reader = hub.subscribe(["sse"], Start::Live).unwrap();
     let before = hub.stats().logs_bytes;
     for number in 0..10_000 {
@@ -131,7 +131,7 @@ fn a_log_frees_its_memory_as_its_events_are_dropped() {
 
 #[test]
 fn the_accounted_memory_covers_the_events() {
-    let (hub, _) = hub_with(Limits { log_bytes_max: 100_000, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { log_bytes_max: 100_000 }));
     for number in 0..1000 {
         publish(&hub, "sse", &"x".repeat(number % 300));
         let (log, stats) = (log(&hub, "sse"), hub.stats());
@@ -163,7 +163,7 @@ fn the_history_has_the_kept_events_with_types_and_ids() {
 /// The longest possible time overflowed: the first sweep panicked, and so did the second publish with a key.
 #[test]
 fn the_longest_time_is_for_ever() {
-    let limits = Limits { log_age_max: Duration::MAX, idempotency_age_max: Duration::MAX, ..Limits::default() };
+    let limits = default_with!(Limits { log_age_max: Duration::MAX, idempotency_age_max: Duration::MAX });
     let (hub, clock) = hub_with(limits);
     let key = || tidecast::IdempotencyKey::new("k").unwrap();
     let first = publish_with_key(&hub, "a", Event::text("kept"), key()).unwrap();

@@ -2,7 +2,7 @@
 
 use tidecast::{Event, Hub, Limits, Start};
 
-use crate::support::{Browser, forget, hub_with, name, publish, ready_next, secs};
+use crate::support::{Browser, default_with, forget, hub_with, name, publish, ready_next, secs};
 
 fn names(hub: &Hub) -> Vec<String> {
     hub.channels(None, usize::MAX).iter().map(|info| info.channel.to_string()).collect()
@@ -10,7 +10,7 @@ fn names(hub: &Hub) -> Vec<String> {
 
 #[test]
 fn the_logs_published_to_longest_ago_lose_their_events_and_keep_their_position() {
-    let (hub, clock) = hub_with(Limits { logs_bytes_max: 100_000, ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { logs_bytes_max: 100_000 }));
     let data = "x".repeat(8_000);
     let mut browsers: Vec<_> = ["0", "1", "2", "3", "4"]
         .map(|channel| {
@@ -51,7 +51,7 @@ fn the_logs_published_to_longest_ago_lose_their_events_and_keep_their_position()
 /// own publish.
 #[test]
 fn all_logs_together_stay_within_their_limit() {
-    let limits = Limits { logs_bytes_max: 200_000, log_bytes_max: 40_000, ..Limits::default() };
+    let limits = default_with!(Limits { logs_bytes_max: 200_000, log_bytes_max: 40_000 });
     let (hub, clock) = hub_with(limits);
     for number in 0..2_000 {
         clock.advance(secs(0));
@@ -64,7 +64,7 @@ fn all_logs_together_stay_within_their_limit() {
 
 #[test]
 fn an_idle_channel_is_forgotten_once_its_log_is_empty_and_its_reader_has_been_gone_as_long() {
-    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { log_age_max: secs(10) }));
     let reader = hub.subscribe(["sse"], Start::Live).unwrap();
     publish(&hub, "sse", "x");
     clock.advance(secs(11));
@@ -83,7 +83,7 @@ fn an_idle_channel_is_forgotten_once_its_log_is_empty_and_its_reader_has_been_go
 
 #[test]
 fn a_page_that_returns_in_that_time_gets_no_reset() {
-    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { log_age_max: secs(10) }));
     let mut browser = Browser::connected(&hub, &["sse"]);
     publish(&hub, "sse", "x");
     clock.advance(secs(11));
@@ -103,7 +103,7 @@ fn a_page_that_returns_in_that_time_gets_no_reset() {
 
 #[test]
 fn a_sweep_keeps_the_allowed_number_of_idle_channels_and_forgets_the_longest_idle() {
-    let (hub, clock) = hub_with(Limits { idle_channels_max: 3, ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { idle_channels_max: 3 }));
     for number in 0..10 {
         drop(hub.subscribe([format!("{number}")], Start::Live).unwrap());
         clock.advance(secs(1));
@@ -117,7 +117,7 @@ fn a_sweep_keeps_the_allowed_number_of_idle_channels_and_forgets_the_longest_idl
 
 #[test]
 fn names_that_are_used_once_each_do_not_stay() {
-    let (hub, clock) = hub_with(Limits { idle_channels_max: 100, log_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { idle_channels_max: 100, log_age_max: secs(10) }));
     for number in 0..3_000 {
         let channel = format!("name {number}");
         if number % 2 == 0 {
@@ -143,7 +143,7 @@ fn names_that_are_used_once_each_do_not_stay() {
 /// A program that only publishes may never sweep. The number of names is limited all the same.
 #[test]
 fn names_that_are_used_once_each_do_not_stay_even_without_a_sweep() {
-    let (hub, _) = hub_with(Limits { idle_channels_max: 100, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { idle_channels_max: 100 }));
     let mut most = 0;
     for number in 0..25_000 {
         drop(hub.subscribe([format!("name {number}")], Start::Live).unwrap());
@@ -157,7 +157,7 @@ fn names_that_are_used_once_each_do_not_stay_even_without_a_sweep() {
 
 #[test]
 fn names_that_are_published_to_do_not_stay_if_memory_is_the_limit() {
-    let limits = Limits { idle_channels_max: 100, logs_bytes_max: 4 << 20, ..Limits::default() };
+    let limits = default_with!(Limits { idle_channels_max: 100, logs_bytes_max: 4 << 20 });
     let (hub, _) = hub_with(limits);
     for number in 0..25_000 {
         publish(&hub, &format!("name {number}"), "x");
@@ -219,7 +219,7 @@ fn a_subscription_has_1_to_64_channels() {
 /// event that it had just appended: every event became a reset.
 #[test]
 fn channels_that_alone_exceed_the_limit_leave_a_new_event_to_its_readers() {
-    let (hub, _) = hub_with(Limits { logs_bytes_max: 20_000, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { logs_bytes_max: 20_000 }));
     let names: Vec<_> = (0..200).map(|number| format!("channel {number}")).collect();
     let mut readers: Vec<_> = names.iter().map(|name| hub.subscribe([name], Start::Live).unwrap()).collect();
     for (number, (name, reader)) in names.iter().zip(&mut readers).enumerate() {
@@ -235,7 +235,7 @@ fn channels_that_alone_exceed_the_limit_leave_a_new_event_to_its_readers() {
 /// read new names had the history of every channel dropped, at each publish again.
 #[test]
 fn names_that_are_only_read_cost_others_nothing_and_have_a_limit_of_their_own() {
-    let limits = Limits { logs_bytes_max: 100_000, read_channels_max: 1_000, ..Limits::default() };
+    let limits = default_with!(Limits { logs_bytes_max: 100_000, read_channels_max: 1_000 });
     let (hub, clock) = hub_with(limits);
     let published: Vec<_> = (0..10).map(|number| format!("published {number}")).collect();
     for channel in &published {
@@ -267,7 +267,7 @@ fn names_that_are_only_read_cost_others_nothing_and_have_a_limit_of_their_own() 
 #[test]
 fn without_room_for_any_log_events_still_reach_their_readers() {
     for logs_bytes_max in [0, 10_000] {
-        let limits = Limits { logs_bytes_max, log_events_max: 100, ..Limits::default() };
+        let limits = default_with!(Limits { logs_bytes_max, log_events_max: 100 });
         let (hub, clock) = hub_with(limits);
         let names = ["a", "b", "c"];
         let mut browsers = names.map(|channel| Browser::connected(&hub, &[channel]));
@@ -296,7 +296,7 @@ fn without_room_for_any_log_events_still_reach_their_readers() {
 /// Such a page was told `restarted`, though nothing had happened in its channels.
 #[test]
 fn a_page_that_was_away_for_long_gets_a_reset_only_for_channels_that_changed() {
-    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { log_age_max: secs(10) }));
     let channels = ["silent", "quiet", "busy", "deleted"];
     let mut browser = Browser::connected(&hub, &channels);
     for channel in &channels[1..] {
@@ -340,7 +340,7 @@ fn the_start_position_is_a_reset_once_a_channel_was_deleted() {
 #[test]
 fn the_positions_of_forgotten_channels_are_limited() {
     for idle_channels_max in [0, 1, 10] {
-        let (hub, clock) = hub_with(Limits { log_age_max: secs(10), idle_channels_max, ..Limits::default() });
+        let (hub, clock) = hub_with(default_with!(Limits { log_age_max: secs(10), idle_channels_max }));
         let name = |number: usize| format!("channel {number}");
         let positions: Vec<_> = (0..40)
             .map(|number| {

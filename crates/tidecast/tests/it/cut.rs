@@ -7,7 +7,7 @@ use tidecast::{
 
 use crate::{
     far::{FarBroker, far_hub},
-    support::{decode, message, publish, publish_with_id, ready_bytes},
+    support::{decode, default_with, message, publish, publish_with_id, ready_bytes},
 };
 
 /// The state of a client after part of a stream: the id with which it returns, and the data of its events.
@@ -36,7 +36,7 @@ fn by_line(bytes: &[u8], before: &str) -> Reader {
 fn subscribe(hub: &Hub, channels: &[&str], id: &str, commit: IdCommit) -> (Subscription, Vec<u8>) {
     let start = if id.is_empty() { Start::Live } else { Start::After(id.into()) };
     let mut subscription = hub.subscribe(channels, start).expect("the hub is open");
-    let first = subscription.first_block(FirstBlock { commit, ..FirstBlock::default() }).to_vec();
+    let first = subscription.first_block(default_with!(FirstBlock { commit })).to_vec();
     (subscription, first)
 }
 
@@ -141,7 +141,7 @@ fn the_first_block_dispatches_no_message() {
     ] {
         let mut subscription = hub.subscribe(["a"], Start::Live).unwrap();
         let at = hub.channel(&"a".parse().unwrap()).expect("it is read").head.to_string();
-        let block = subscription.first_block(FirstBlock { open_event, commit, ..FirstBlock::default() });
+        let block = subscription.first_block(default_with!(FirstBlock { open_event, commit }));
         assert_eq!(block, lines.replace("0.0", &at));
     }
 }

@@ -22,7 +22,7 @@ use tidecast::{
 
 use crate::{
     far_server::{Sent, Server},
-    support::name,
+    support::{default_with, name},
 };
 
 /// The broker of one node.
@@ -61,7 +61,7 @@ pub(crate) enum Answers {
 
 /// Creates a hub whose logs keep so many events, and its broker.
 pub(crate) fn far_hub(log_events_max: usize) -> (Hub, Arc<FarBroker>) {
-    far_hub_on(Arc::default(), Limits { log_events_max, ..Limits::default() })
+    far_hub_on(Arc::default(), default_with!(Limits { log_events_max }))
 }
 
 /// Creates a hub and its broker on a server that others may share.

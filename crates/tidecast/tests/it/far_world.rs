@@ -9,7 +9,7 @@ use crate::{
     far::{Answers, FarBroker},
     far_model::{CHANNELS, NODES, Place, READERS, Step, Truth},
     far_server::{Sent, Server},
-    support::{Browser, name, publish, resumed_at},
+    support::{Browser, default_with, name, publish, resumed_at},
 };
 
 struct Node {
@@ -49,7 +49,7 @@ impl World {
         let node = |_| {
             let (broker, clock) = (Arc::new(FarBroker::on(server.clone())), Arc::new(ManualClock::default()));
             broker.lag();
-            let limits = Limits { log_events_max, ..Limits::default() };
+            let limits = default_with!(Limits { log_events_max });
             let hub = Hub::builder().limits(limits).clock(clock.clone()).broker(broker.clone()).build();
             Node { hub, broker, clock, live: [false; CHANNELS.len()], late: false }
         };

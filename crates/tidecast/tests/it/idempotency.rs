@@ -4,7 +4,7 @@ use std::{sync::Barrier, thread};
 
 use tidecast::{Event, Hub, IdempotencyKey, Limits, Publication, Published, Start};
 
-use crate::support::{Browser, hub_with, now, publish_with_key, secs};
+use crate::support::{Browser, default_with, hub_with, now, publish_with_key, secs};
 
 fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::new(text).expect("a key")
@@ -45,7 +45,7 @@ fn a_key_counts_in_its_channel_only() {
 
 #[test]
 fn a_key_is_forgotten_when_it_is_old() {
-    let (hub, clock) = hub_with(Limits { idempotency_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { idempotency_age_max: secs(10) }));
     publish_once(&hub, "sse", "x", "key");
     clock.advance(secs(9));
     assert!(publish_once(&hub, "sse", "x", "key").repeated);
@@ -57,14 +57,14 @@ fn a_key_is_forgotten_when_it_is_old() {
 
 #[test]
 fn an_age_of_zero_remembers_no_key() {
-    let (hub, _) = hub_with(Limits { idempotency_age_max: secs(0), ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { idempotency_age_max: secs(0) }));
     publish_once(&hub, "sse", "x", "key");
     assert!(!publish_once(&hub, "sse", "x", "key").repeated);
 }
 
 #[test]
 fn keys_are_limited_and_the_oldest_goes_first() {
-    let (hub, _) = hub_with(Limits { idempotency_keys_max: 3, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { idempotency_keys_max: 3 }));
     for text in ["1", "2", "3", "4"] {
         publish_once(&hub, text, "x", text);
     }
@@ -79,7 +79,7 @@ fn keys_are_limited_and_the_oldest_goes_first() {
 /// key, so that a repeat of the oldest was published anew.
 #[test]
 fn a_repeat_takes_no_room_so_it_forgets_no_key() {
-    let (hub, _) = hub_with(Limits { idempotency_keys_max: 2, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { idempotency_keys_max: 2 }));
     publish_once(&hub, "sse", "x", "oldest");
     publish_once(&hub, "sse", "x", "newest");
     for _ in 0..3 {
@@ -91,7 +91,7 @@ fn a_repeat_takes_no_room_so_it_forgets_no_key() {
 
 #[test]
 fn a_refused_publish_uses_no_key() {
-    let (hub, _) = hub_with(Limits { event_data_bytes_max: 1, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { event_data_bytes_max: 1 }));
     assert!(publish_with_key(&hub, "sse", Event::text("xx"), key("key")).unwrap_err().is_too_large());
     assert!(!publish_once(&hub, "sse", "x", "key").repeated);
 }

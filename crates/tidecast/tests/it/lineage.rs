@@ -9,7 +9,7 @@ use tidecast::{
 
 use crate::{
     far::far_hub,
-    support::{Browser, name, numbers, publish, publish_numbers, resumed_at, told},
+    support::{Browser, default_with, name, numbers, publish, publish_numbers, resumed_at, told},
 };
 
 fn told_after(hub: &Hub, position: Position) -> (Vec<String>, Option<Position>) {
@@ -168,7 +168,7 @@ fn the_first_block_gives_back_the_clients_id_before_a_reset() {
     broker.restart("sse", 0);
     publish_numbers(&hub, "sse", 2..=9);
     let mut subscription = hub.subscribe(["sse"], Start::After(first.to_string().into())).unwrap();
-    let block = FirstBlock { open_event: true, ..FirstBlock::default() };
+    let block = default_with!(FirstBlock { open_event: true });
     let block = subscription.first_block(block);
     // And no opening event, because the reset takes its place.
     assert_eq!(block, format!(": tidecast\nretry: 3000\nid: {first}\n\n"));

@@ -2,7 +2,7 @@
 
 use tidecast::{Hub, Limits};
 
-use crate::support::{Browser, forget, hub_with, publish, secs};
+use crate::support::{Browser, default_with, forget, hub_with, publish, secs};
 
 fn publish_many(hub: &Hub, channel: &str, count: usize) {
     for number in 0..count {
@@ -12,7 +12,7 @@ fn publish_many(hub: &Hub, channel: &str, count: usize) {
 
 #[test]
 fn a_reader_that_the_log_overran_is_too_slow() {
-    let hub = hub_with(Limits { log_events_max: 3, ..Limits::default() }).0;
+    let hub = hub_with(default_with!(Limits { log_events_max: 3 })).0;
     let mut browser = Browser::connected(&hub, &["sse", "other"]);
     publish_many(&hub, "sse", 2);
     assert_eq!(browser.told(), ["sse0", "sse1"]);
@@ -25,7 +25,7 @@ fn a_reader_that_the_log_overran_is_too_slow() {
 
 #[test]
 fn a_reader_whose_events_grew_too_old_is_too_slow() {
-    let (hub, clock) = hub_with(Limits { log_age_max: secs(10), ..Limits::default() });
+    let (hub, clock) = hub_with(default_with!(Limits { log_age_max: secs(10) }));
     let mut browser = Browser::connected(&hub, &["sse"]);
     publish(&hub, "sse", "old");
     clock.advance(secs(11));

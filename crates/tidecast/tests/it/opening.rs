@@ -11,7 +11,7 @@ use tidecast::{Event, Hub, Start, wire::FirstBlock};
 
 use crate::{
     late::Late,
-    support::{Browser, Woken, decode, name, now, ready_bytes, ready_next, told},
+    support::{Browser, Woken, decode, default_with, name, now, ready_bytes, ready_next, told},
 };
 
 fn late_hub() -> (Hub, Arc<Late>) {
@@ -78,7 +78,7 @@ fn a_waiting_subscription_whose_log_starts_over_gets_a_reset() {
 fn the_opening_event_comes_once_the_channel_is_open() {
     let (hub, broker) = late_hub();
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
-    let block = FirstBlock { open_event: true, ..FirstBlock::default() };
+    let block = default_with!(FirstBlock { open_event: true });
     assert_eq!(subscription.first_block(block), ": tidecast\nretry: 3000\n");
     broker.open("sse");
     let messages = decode(&ready_bytes(&mut subscription, 1000));

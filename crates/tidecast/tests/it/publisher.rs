@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidecast::{Error, Event, Feed, FeedOptions, Limits, Publisher};
 
-use crate::support::{decode, feed_bytes, now};
+use crate::support::{decode, default_with, feed_bytes, now};
 
 fn join<P: Send + Sync + 'static>(publisher: &Publisher<P>, channels: &[&str], properties: P) -> Feed {
     publisher.subscribe(channels, properties, FeedOptions::default()).expect("a channel")
@@ -110,7 +110,7 @@ fn an_error_reaches_the_publisher_and_keeps_the_event_from_later_subscribers() {
 
 #[test]
 fn an_event_that_was_made_may_be_too_large() {
-    let limits = Limits { event_data_bytes_max: 4, ..Limits::default() };
+    let limits = default_with!(Limits { event_data_bytes_max: 4 });
     let publisher = Publisher::with_limits(limits);
     let mut feeds: Vec<_> = (4..=5).map(|bytes| join(&publisher, &["a"], bytes)).collect();
     let copies =
@@ -143,7 +143,7 @@ fn initial_events_come_first_and_to_the_new_subscriber_alone() {
     let publisher = Publisher::new();
     let mut before = join(&publisher, &["a"], ());
     let initial = vec![Event::text("one"), Event::text("two").with_type("state").unwrap()];
-    let options = FeedOptions { initial, events_max: 1, bytes_max: 0, ..FeedOptions::default() };
+    let options = default_with!(FeedOptions { initial, events_max: 1, bytes_max: 0 });
     let mut feed = publisher.subscribe(["a"], (), options.clone()).unwrap();
     say(&publisher, "a", "three");
     assert_eq!((feed.waiting(), before.waiting()), (3, 1));
@@ -160,9 +160,8 @@ fn initial_events_come_first_and_to_the_new_subscriber_alone() {
 #[test]
 fn invalid_names_and_events_are_refused() {
     let publisher = Publisher::<()>::new();
-    let subscribe = |channel: &str, initial: Vec<Event>| {
-        publisher.subscribe([channel], (), FeedOptions { initial, ..FeedOptions::default() })
-    };
+    let subscribe =
+        |channel: &str, initial: Vec<Event>| publisher.subscribe([channel], (), default_with!(FeedOptions { initial }));
     assert!(subscribe("a\nb", Vec::new()).unwrap_err().is_invalid());
     assert!(subscribe("a", vec![Event::text("x".repeat(1024 * 1024 + 1))]).unwrap_err().is_too_large());
     assert!(subscribe("a", vec![Event::text("x".repeat(1024 * 1024)); 8]).unwrap_err().is_too_large());
@@ -249,7 +248,7 @@ fn an_unsubscribed_subscriber_gets_no_more_and_its_feed_does_not_end() {
 #[test]
 fn closing_ends_the_feeds_after_their_events_and_the_publisher_continues() {
     let publisher = Publisher::new();
-    let options = FeedOptions { initial: vec![Event::text("hello")], ..FeedOptions::default() };
+    let options = default_with!(FeedOptions { initial: vec![Event::text("hello")] });
     let mut feed = publisher.subscribe(["a"], 1, options).unwrap();
     say(&publisher, "a", "last words");
     publisher.close();
@@ -273,7 +272,7 @@ fn closed_for_good_it_ends_every_later_feed() {
     publisher.close_for_good();
     assert_eq!(read(&mut feed), ["last words"]);
     assert!(now(feed.next()).is_none());
-    let options = FeedOptions { initial: vec![Event::text("hello")], ..FeedOptions::default() };
+    let options = default_with!(FeedOptions { initial: vec![Event::text("hello")] });
     let mut later = publisher.subscribe(["a"], 2, options).unwrap();
     assert_eq!(say(&publisher, "a", "to nobody"), 0);
     assert_eq!(read(&mut later), ["hello"]);

@@ -8,12 +8,10 @@ use std::{
 
 use tidecast::{Error, Event, Feed, FeedOptions, Publisher, Result, WhenFull};
 
-use crate::support::{Woken, decode, feed_bytes, now};
+use crate::support::{Woken, decode, default_with, feed_bytes, now};
 
 fn join(publisher: &Publisher, when_full: WhenFull, events_max: usize, bytes_max: usize) -> Feed {
-    publisher
-        .subscribe(["a"], (), FeedOptions { when_full, events_max, bytes_max, ..FeedOptions::default() })
-        .expect("a channel")
+    publisher.subscribe(["a"], (), default_with!(FeedOptions { when_full, events_max, bytes_max })).expect("a channel")
 }
 
 fn say_numbers(publisher: &Publisher, numbers: std::ops::RangeInclusive<u32>) {
@@ -199,7 +197,7 @@ fn several_waiting_publishes_continue_in_turn() {
 #[test]
 fn several_copies_for_a_subscriber_that_is_waited_for_come_at_once() {
     let publisher = Publisher::new();
-    let options = FeedOptions { when_full: WhenFull::Wait, events_max: 1, ..FeedOptions::default() };
+    let options = default_with!(FeedOptions { when_full: WhenFull::Wait, events_max: 1 });
     let mut feed = publisher.subscribe(["a", "b", "c"], (), options).unwrap();
     assert_eq!(publisher.publish_now(["a", "b", "c"], Event::text("x")).unwrap(), 3);
     assert_eq!(read(&mut feed), ["x", "x", "x"]);

@@ -7,13 +7,13 @@ use std::{
 
 use tidecast::{Error, Event, FeedOptions, Publisher, STREAM_RESET, WhenFull};
 
-use crate::support::{block_on, feed_bytes};
+use crate::support::{block_on, default_with, feed_bytes};
 
 const PUBLISHERS: usize = 3;
 const EACH: usize = 1_000;
 
 fn options(when_full: WhenFull, events_max: usize) -> FeedOptions {
-    FeedOptions { when_full, events_max, ..FeedOptions::default() }
+    default_with!(FeedOptions { when_full, events_max })
 }
 
 #[test]

@@ -11,7 +11,9 @@ use tidecast::{
 use crate::{
     far::far_hub,
     stream::Wakes,
-    support::{decode, forget, hub_with, name, numbers, publish, publish_numbers, ready_bytes, secs, told},
+    support::{
+        decode, default_with, forget, hub_with, name, numbers, publish, publish_numbers, ready_bytes, secs, told,
+    },
 };
 
 fn opened(hub: &Hub, channels: &[&str]) -> Subscription {
@@ -101,7 +103,7 @@ fn a_subscription_that_can_not_be_attached_is_returned_as_it_was() {
 
 #[test]
 fn a_reader_that_fell_behind_the_log_becomes_a_subscription_and_is_told() {
-    let (hub, _clock) = hub_with(Limits { log_events_max: 2, ..Limits::default() });
+    let (hub, _clock) = hub_with(default_with!(Limits { log_events_max: 2 }));
     let (mut groups, wakes) = new_groups();
     let (key, cursor) = groups.attach(opened(&hub, &["a"])).unwrap();
     publish_numbers(&hub, "a", 1..=5);

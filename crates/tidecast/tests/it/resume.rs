@@ -3,7 +3,9 @@
 
 use tidecast::{Delivery, Hub, Limits, Position, Start, wire::FirstBlock};
 
-use crate::support::{Browser, decode, hub_with, publish, publish_with_id, ready_bytes, ready_next, told};
+use crate::support::{
+    Browser, decode, default_with, hub_with, publish, publish_with_id, ready_bytes, ready_next, told,
+};
 
 #[test]
 fn a_live_subscription_gets_the_events_from_now_on() {
@@ -63,7 +65,7 @@ fn a_block_that_was_cut_comes_again() {
 
 #[test]
 fn a_silent_channel_beside_a_busy_one_misses_nothing() {
-    let (hub, _) = hub_with(Limits { log_events_max: 10, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { log_events_max: 10 }));
     let mut browser = Browser::connected(&hub, &["silent", "busy"]);
     for number in 0..100 {
         publish(&hub, "busy", &number.to_string());
@@ -159,7 +161,7 @@ fn a_page_gets_an_opening_event_if_it_asks_for_one() {
     let hub = Hub::new();
     let at = publish(&hub, "sse", "before");
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();
-    let block = subscription.first_block(FirstBlock { open_event: true, ..FirstBlock::default() });
+    let block = subscription.first_block(default_with!(FirstBlock { open_event: true }));
     let [message] = &decode(&block)[..] else { panic!("one event") };
     assert_eq!(message.event_type, "stream-open");
     assert_eq!(message.data, format!(r#"{{"position":"{at}"}}"#));

@@ -7,7 +7,7 @@ use tidecast::{Hub, Limits, Position, STREAM_RESET, Start};
 
 use crate::{
     far::far_hub,
-    support::{Browser, hub_with, publish, publish_with_id},
+    support::{Browser, default_with, hub_with, publish, publish_with_id},
 };
 
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ proptest! {
 
     #[test]
     fn in_memory(log_events_max in 1..8_usize, ids in prop::collection::vec(any_id(), 0..10)) {
-        let (hub, _) = hub_with(Limits { log_events_max, ..Limits::default() });
+        let (hub, _) = hub_with(default_with!(Limits { log_events_max }));
         check(&hub, &ids, log_events_max)?;
     }
 

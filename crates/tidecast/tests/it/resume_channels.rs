@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use proptest::{prelude::*, sample::subsequence};
 use tidecast::{Limits, STREAM_RESET};
 
-use crate::support::{Browser, forget, hub_with, publish, secs};
+use crate::support::{Browser, default_with, forget, hub_with, publish, secs};
 
 const CHANNELS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -44,7 +44,7 @@ proptest! {
         away in prop::collection::vec(any_step(), 0..10),
         idle_channels_max in 0..6_usize,
     ) {
-        let limits = Limits { log_age_max: secs(10), idle_channels_max, ..Limits::default() };
+        let limits = default_with!(Limits { log_age_max: secs(10), idle_channels_max });
         let (hub, clock) = hub_with(limits);
         let mut browser = Browser::connected(&hub, &before);
         let mut count = 0;

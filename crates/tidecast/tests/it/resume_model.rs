@@ -8,7 +8,10 @@
 use proptest::prelude::*;
 use tidecast::{ChannelInfo, Limits, Position};
 
-use crate::{resume_world::World, support::secs};
+use crate::{
+    resume_world::World,
+    support::{default_with, secs},
+};
 
 pub(crate) const CHANNELS: [&str; 3] = ["a", "b", "c"];
 pub(crate) const READERS: usize = 4;
@@ -63,13 +66,14 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 fn any_limits() -> impl Strategy<Value = Limits> {
     (1..8_usize, 100..4000_usize, prop::sample::select(vec![20_000, 1 << 30])).prop_map(
-        |(log_events_max, log_bytes_max, logs_bytes_max)| Limits {
-            log_events_max,
-            log_bytes_max,
-            logs_bytes_max,
-            log_age_max: secs(1),
-            idle_channels_max: 1,
-            ..Limits::default()
+        |(log_events_max, log_bytes_max, logs_bytes_max)| {
+            default_with!(Limits {
+                log_events_max,
+                log_bytes_max,
+                logs_bytes_max,
+                log_age_max: secs(1),
+                idle_channels_max: 1
+            })
         },
     )
 }

@@ -3,7 +3,7 @@
 
 use tidecast::{Hub, Limits, Position};
 
-use crate::support::{Browser, hub_with, publish, publish_with_id};
+use crate::support::{Browser, default_with, hub_with, publish, publish_with_id};
 
 /// Returns the deliveries of a browser that returns with this id.
 fn told_after(hub: &Hub, id: &str) -> Vec<String> {
@@ -47,7 +47,7 @@ fn an_own_id_that_is_a_position_of_the_log_means_the_older_of_both_and_is_a_rese
 
 #[test]
 fn an_own_id_whose_first_use_has_left_the_log_counts_as_used_once() {
-    let (hub, _) = hub_with(Limits { log_events_max: 3, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { log_events_max: 3 }));
     for number in 0..5 {
         publish_with_id(&hub, "sse", &number.to_string(), if number % 3 == 0 { "same" } else { "other" });
     }
@@ -100,7 +100,7 @@ fn an_own_id_that_looks_like_a_position_is_found() {
 /// told `expired`, each time it returned.
 #[test]
 fn an_own_id_that_is_the_start_of_a_channel_without_a_log_is_found() {
-    let (hub, _) = hub_with(Limits { log_events_max: 3, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { log_events_max: 3 }));
     let mut browser = Browser::connected(&hub, &["sse"]);
     for number in 0..6 {
         let id = if number == 5 { "0.0" } else { "other" };

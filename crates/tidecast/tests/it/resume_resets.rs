@@ -3,11 +3,11 @@
 
 use tidecast::{Hub, Limits, Start, wire::FirstBlock};
 
-use crate::support::{Browser, forget, hub_with, name, publish, publish_with_id, told};
+use crate::support::{Browser, default_with, forget, hub_with, name, publish, publish_with_id, told};
 
 /// Creates a hub whose logs keep three events.
 fn short_hub() -> Hub {
-    hub_with(Limits { log_events_max: 3, ..Limits::default() }).0
+    hub_with(default_with!(Limits { log_events_max: 3 })).0
 }
 
 fn publish_many(hub: &Hub, channel: &str, count: usize) {
@@ -276,7 +276,7 @@ fn a_browser_that_returns_after_the_channel_was_deleted_is_told_restarted() {
 fn before_a_reset_no_opening_event_moves_the_browser_past_it() {
     let hub = Hub::new();
     let mut browser = Browser::new(&hub, &["sse"]);
-    browser.first_block = FirstBlock { open_event: true, ..FirstBlock::default() };
+    browser.first_block = default_with!(FirstBlock { open_event: true });
     browser.last_event_id = "what?".to_owned();
     browser.connect();
     assert_eq!(browser.told(), ["sse unknown-id"]);
@@ -306,7 +306,7 @@ fn the_first_block_gives_back_the_clients_id_until_the_reset_is_told() {
         for connection in 0..3 {
             let mut subscription = hub.subscribe(channels, Start::After(asked.clone().into())).unwrap();
             // Not even a client that asks for an opening event gets one: the reset follows at once.
-            let block = subscription.first_block(FirstBlock { open_event: true, ..FirstBlock::default() });
+            let block = subscription.first_block(default_with!(FirstBlock { open_event: true }));
             let mut literal = tidecast::wire::Decoder::new();
             literal.feed(&block, |item| assert!(matches!(item, tidecast::wire::Item::Retry(_)), "{item:?}")).unwrap();
             assert_ne!(literal.last_event_id(), "");

@@ -11,7 +11,7 @@ use tidecast::{
     wire::{Decoder, FirstBlock, Item, Message},
 };
 
-use crate::support::{decode, hub_with, message, publish, ready_bytes, ready_next};
+use crate::support::{decode, default_with, hub_with, message, publish, ready_bytes, ready_next};
 
 /// Publishes an event, and reads it in every way.
 fn sent(event: &Event) -> Vec<Item> {
@@ -213,7 +213,7 @@ fn retry_is_up_to_a_day() {
 
 #[test]
 fn an_event_is_as_large_as_the_limits_allow_and_no_larger() {
-    let (hub, _) = hub_with(Limits { event_data_bytes_max: 100, frame_bytes_max: 200, ..Limits::default() });
+    let (hub, _) = hub_with(default_with!(Limits { event_data_bytes_max: 100, frame_bytes_max: 200 }));
     publish(&hub, "sse", &"x".repeat(100));
     assert!(hub.publish_now("sse", Event::text("x".repeat(101))).unwrap_err().is_too_large());
     // Each line takes seven more bytes on the wire: 28 lines and the empty line at the end make 197, and 29 make 204.
@@ -225,7 +225,7 @@ fn an_event_is_as_large_as_the_limits_allow_and_no_larger() {
 /// event.
 #[test]
 fn an_event_too_large_for_the_decoder_is_refused_whatever_the_limits() {
-    let all = Limits { event_data_bytes_max: usize::MAX, frame_bytes_max: usize::MAX, ..Limits::default() };
+    let all = default_with!(Limits { event_data_bytes_max: usize::MAX, frame_bytes_max: usize::MAX });
     let (hub, _) = hub_with(all);
     let largest = "x".repeat(tidecast::limits::FRAME_BYTES_MAX - "data: \n\n".len());
     let mut subscription = hub.subscribe(["sse"], Start::Live).unwrap();

@@ -6,7 +6,7 @@ use tidecast::{Batch, Delivery, Event, Hub, Start, wire::FirstBlock};
 
 use crate::support::{Browser, decode, name, now, publish, ready_bytes, ready_next, told};
 
-fn poll(subscription: &mut tidecast::Subscription, batch: &mut Batch, bytes_max: usize) -> Poll<bool> {
+fn poll(subscription: &mut tidecast::Subscription, batch: &mut Batch, bytes_max: usize) -> Poll<Option<()>> {
     subscription.poll_batch(&mut Context::from_waker(Waker::noop()), batch, bytes_max)
 }
 
@@ -25,8 +25,8 @@ fn a_backlog_on_one_channel_is_one_part_and_no_copy() {
         publish(&hub, "sse", &number.to_string());
     }
     let (mut batch, mut other_batch) = (Batch::new(), Batch::new());
-    assert_eq!(poll(&mut one, &mut batch, 64 * 1024), Poll::Ready(true));
-    assert_eq!(poll(&mut other, &mut other_batch, 64 * 1024), Poll::Ready(true));
+    assert_eq!(poll(&mut one, &mut batch, 64 * 1024), Poll::Ready(Some(())));
+    assert_eq!(poll(&mut other, &mut other_batch, 64 * 1024), Poll::Ready(Some(())));
     assert_eq!(batch.parts().len(), 1);
     assert_eq!(batch.parts()[0].as_ptr(), other_batch.parts()[0].as_ptr());
     assert_eq!(decode(&batch.parts()[0]).len(), 10);
@@ -42,7 +42,7 @@ fn a_batch_of_several_parts_is_taken_as_one() {
     publish(&hub, "a", "one");
     publish(&hub, "b", "two");
     let mut batch = Batch::new();
-    assert_eq!(poll(&mut subscription, &mut batch, 64 * 1024), Poll::Ready(true));
+    assert_eq!(poll(&mut subscription, &mut batch, 64 * 1024), Poll::Ready(Some(())));
     assert!(batch.parts().len() > 1);
     let len = batch.len();
     let bytes = batch.take_bytes();
@@ -60,7 +60,7 @@ fn a_batch_ends_with_the_frame_that_reaches_its_size() {
     }
     publish(&hub, "sse", &"x".repeat(100_000));
     let (mut batch, mut events) = (Batch::new(), 0);
-    while poll(&mut subscription, &mut batch, 500) == Poll::Ready(true) {
+    while poll(&mut subscription, &mut batch, 500) == Poll::Ready(Some(())) {
         let bytes = batch.take_bytes();
         let messages = decode(&bytes);
         let last = messages.last().expect("a batch has something");
@@ -80,7 +80,7 @@ fn a_batch_of_no_bytes_holds_one_frame() {
     publish(&hub, "sse", "two");
     let mut batch = Batch::new();
     for expected in ["one", "two"] {
-        assert_eq!(poll(&mut subscription, &mut batch, 0), Poll::Ready(true));
+        assert_eq!(poll(&mut subscription, &mut batch, 0), Poll::Ready(Some(())));
         assert_eq!(decode(&batch.take_bytes()).iter().map(told).collect::<Vec<_>>(), [expected]);
     }
     assert_eq!(poll(&mut subscription, &mut batch, 0), Poll::Pending);
@@ -98,7 +98,7 @@ fn ids_of_many_channels_count_against_the_size_of_a_batch() {
         publish(&hub, "7", "");
     }
     let (mut batch, mut events) = (Batch::new(), 0);
-    while poll(&mut subscription, &mut batch, 64 * 1024) == Poll::Ready(true) {
+    while poll(&mut subscription, &mut batch, 64 * 1024) == Poll::Ready(Some(())) {
         assert!(batch.len() < 2 * 64 * 1024, "{}", batch.len());
         events += decode(&batch.take_bytes()).len();
     }
@@ -116,7 +116,7 @@ fn a_busy_channel_delays_the_others_by_at_most_1_batch() {
     let mut batch = Batch::new();
     let mut messages = Vec::new();
     for _ in 0..2 {
-        assert_eq!(poll(&mut subscription, &mut batch, 1_000), Poll::Ready(true));
+        assert_eq!(poll(&mut subscription, &mut batch, 1_000), Poll::Ready(Some(())));
         messages.extend(decode(&batch.take_bytes()).iter().map(told));
     }
     assert!(messages.contains(&"me too".to_owned()));
@@ -133,7 +133,7 @@ fn closing_delivers_every_event_that_was_published_before() {
     hub.close();
     hub.close();
     assert_eq!(decode(&ready_bytes(&mut by_wire, 1_000)).len(), 1_001);
-    assert_eq!(poll(&mut by_wire, &mut Batch::new(), 1_000), Poll::Ready(false));
+    assert_eq!(poll(&mut by_wire, &mut Batch::new(), 1_000), Poll::Ready(None));
     for _ in 0..1_000 {
         assert!(now(by_stream.next()).is_some());
     }

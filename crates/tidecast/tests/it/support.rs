@@ -22,6 +22,19 @@ use tidecast::{
 
 use crate::stream::Stream;
 
+/// Builds limits or options with some fields set and the defaults for the others.
+macro_rules! default_with {
+    ($options:ident { $($field:ident $(: $value:expr)?),* $(,)? }) => {{
+        let mut options = $options::default();
+        $(options.$field = default_with!(@value $field $($value)?);)*
+        options
+    }};
+    (@value $field:ident) => { $field };
+    (@value $field:ident $value:expr) => { $value };
+}
+
+pub(crate) use default_with;
+
 /// Polls a future once. In memory, every future is ready by then.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -103,7 +116,7 @@ pub(crate) fn ready_bytes(subscription: &mut Subscription, bytes_max: usize) -> 
     let mut batch = Batch::new();
     let mut bytes = Vec::new();
     // No batch is empty, so this ends after the events in the logs.
-    while let Poll::Ready(true) = subscription.poll_batch(&mut context, &mut batch, bytes_max) {
+    while let Poll::Ready(Some(())) = subscription.poll_batch(&mut context, &mut batch, bytes_max) {
         assert!(!batch.is_empty());
         bytes.extend(batch.parts().iter().flatten());
     }
@@ -115,7 +128,7 @@ pub(crate) fn feed_bytes(feed: &mut Feed) -> Vec<u8> {
     let mut context = Context::from_waker(Waker::noop());
     let mut batch = Batch::new();
     let mut bytes = Vec::new();
-    while let Poll::Ready(true) = feed.poll_batch(&mut context, &mut batch, 64 * 1024) {
+    while let Poll::Ready(Some(())) = feed.poll_batch(&mut context, &mut batch, 64 * 1024) {
         bytes.extend_from_slice(&batch.take_bytes());
     }
     bytes

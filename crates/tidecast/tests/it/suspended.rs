@@ -9,7 +9,7 @@ use tidecast::{
 
 use crate::{
     far::{FarBroker, far_hub},
-    support::{Browser, name, numbers, publish, publish_numbers, ready_bytes, ready_next},
+    support::{Browser, default_with, name, numbers, publish, publish_numbers, ready_bytes, ready_next},
 };
 
 fn suspend(broker: &FarBroker) {
@@ -194,7 +194,7 @@ fn the_broker_keeps_listening_for_a_reader_that_comes_in_between() {
 /// channel for each name that somebody tried.
 #[test]
 fn a_log_is_not_evicted_before_the_broker_has_stopped_listening() {
-    let limits = Limits { idle_channels_max: 0, log_age_max: Duration::ZERO, ..Limits::default() };
+    let limits = default_with!(Limits { idle_channels_max: 0, log_age_max: Duration::ZERO });
     let (hub, broker, clock) = far_hub_with_clock(limits);
     Browser::connected(&hub, &["sse"]).cut();
     hub.sweep();

@@ -8,7 +8,7 @@ use std::{
 
 use tidecast::{Delivery, Event, Hub, Limits, Start, Subscription};
 
-use crate::support::{block_on, forget, name, publish};
+use crate::support::{block_on, default_with, forget, name, publish};
 
 /// Returns the next event: its channel, its offset and its data.
 fn next(subscription: &mut Subscription) -> Option<(String, u64, String)> {
@@ -19,7 +19,7 @@ fn next(subscription: &mut Subscription) -> Option<(String, u64, String)> {
 }
 
 fn roomy() -> Hub {
-    Hub::builder().limits(Limits { log_events_max: 100_000, ..Limits::default() }).build()
+    Hub::builder().limits(default_with!(Limits { log_events_max: 100_000 })).build()
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_crowd_that_leaves_while_it_is_notified_cuts_nobody_off() {
 
 #[test]
 fn sweeping_and_forgetting_beside_publishing_and_subscribing_lose_no_reader() {
-    let limits = Limits { idle_channels_max: 0, log_age_max: std::time::Duration::ZERO, ..Limits::default() };
+    let limits = default_with!(Limits { idle_channels_max: 0, log_age_max: std::time::Duration::ZERO });
     let hub = Hub::builder().limits(limits).build();
     let at_work = AtomicUsize::new(2);
     thread::scope(|scope| {
