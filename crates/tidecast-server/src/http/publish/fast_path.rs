@@ -396,9 +396,15 @@ impl<'a> PublishConnection<'a> {
     /// Appends the response to the current request.
     async fn respond(&mut self, outcome: Result<(), Problem>, is_last: bool) {
         let (status, len) = if outcome.is_ok() {
+            self.responses.extend_from_slice(response::PUBLISHED);
             let config = self.app.config.read();
-            let headers = cors::page_headers(&config.access, &self.headers);
-            response::put_published(&mut self.responses, headers, &self.body, is_last);
+            // The iterator costs something even if it is empty.
+            if !config.access.cors_origins.is_empty() {
+                for (name, value) in cors::page_headers(&config.access, &self.headers) {
+                    response::put_header(&mut self.responses, &name, &value);
+                }
+            }
+            response::put_rest(&mut self.responses, &self.body, is_last);
             (StatusCode::OK, self.body.len())
         } else {
             let mut response = respond(outcome, Vec::new());

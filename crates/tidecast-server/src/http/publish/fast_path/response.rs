@@ -8,19 +8,9 @@ use http::{HeaderName, HeaderValue};
 /// The response that asks a client for the body.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Appends the response to a publish with further headers, as [`respond`](super::super::handler::respond) makes it.
-pub(super) fn put_published(
-    out: &mut Vec<u8>,
-    headers: impl Iterator<Item = (HeaderName, HeaderValue)>,
-    body: &[u8],
-    is_last: bool,
-) {
-    out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n");
-    for (name, value) in headers {
-        put_header(out, &name, &value);
-    }
-    put_rest(out, body, is_last);
-}
+/// The beginning of the response to a publish, as [`respond`](super::super::handler::respond) makes it.
+pub(super) const PUBLISHED: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n";
 
 /// Appends a response. Returns the length of its body, in bytes.
 pub(super) async fn put(out: &mut Vec<u8>, response: Response, is_last: bool) -> usize {
@@ -36,14 +26,15 @@ pub(super) async fn put(out: &mut Vec<u8>, response: Response, is_last: bool) ->
     body.len()
 }
 
-fn put_header(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+/// Appends a header.
+pub(super) fn put_header(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
         out.extend_from_slice(part);
     }
 }
 
 /// Appends the headers that hyper adds, and the body.
-fn put_rest(out: &mut Vec<u8>, body: &[u8], is_last: bool) {
+pub(super) fn put_rest(out: &mut Vec<u8>, body: &[u8], is_last: bool) {
     if is_last {
         out.extend_from_slice(b"connection: close\r\n");
     }
