@@ -68,7 +68,7 @@ impl Baseline {
         if !same && !before.of.is_empty() {
             println!("the baseline is of {}, this is {}: up to {more_max} % more passes", before.of, self.of);
         }
-        println!("{:<8} {:>8} {:>8}         an operation", "", "before", "now");
+        println!("{:<11} {:>8} {:>8}         an operation", "", "before", "now");
         let mut passed = true;
         for case in &cases::ALL {
             let now = self.counts.get(case.name).copied().unwrap_or_default();
@@ -81,7 +81,7 @@ impl Baseline {
                     (count.to_string(), format!("{change:+.1} %{}", if too_much { " !" } else { "" }))
                 }
             };
-            println!("{:<8} {shown:>8} {now:>8} {verdict:>9}  {}", case.name, case.what);
+            println!("{:<11} {shown:>8} {now:>8} {verdict:>9}  {}", case.name, case.what);
         }
         if !passed {
             println!(

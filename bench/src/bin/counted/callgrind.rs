@@ -13,16 +13,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     cases::{Case, Run},
-    publisher,
+    publisher::Requests,
 };
 
 /// Returns the instructions of one operation of a case.
 pub(crate) fn count(case: &Case, hub: &Path) -> Result<u64> {
     let [fewer, more] = case.times;
     let total = |times| {
-        let counted = match case.run {
+        let counted = match &case.run {
             Run::Engine(_) => engine(case, times),
-            Run::Hub(target) => over_http(hub, target, times),
+            Run::Hub(arguments, requests) => over_http(hub, arguments, requests, times),
         };
         counted.with_context(|| format!("failed to count `{}`", case.name))
     };
@@ -38,11 +38,12 @@ fn engine(case: &Case, times: u64) -> Result<u64> {
 }
 
 /// Counts all threads of the hub. Those without the connection sleep.
-fn over_http(hub: &Path, target: &str, times: u64) -> Result<u64> {
+fn over_http(hub: &Path, arguments: &[&str], requests: &Requests, times: u64) -> Result<u64> {
     let log = Log::new("http");
     let mut hub = RunningHub(
         valgrind(&log, hub)
             .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?,
@@ -53,7 +54,7 @@ fn over_http(hub: &Path, target: &str, times: u64) -> Result<u64> {
     let address = line.split_once("http://").and_then(|(_, rest)| rest.split_once('/'));
     let address: SocketAddr =
         address.and_then(|(address, _)| address.parse().ok()).with_context(|| format!("no address in {line:?}"))?;
-    publisher::publish(address, target, times)?;
+    requests.send(address, times)?;
     // Valgrind counts only a program that ends by itself.
     kill_process(Pid::from_child(&hub.0), Signal::TERM)?;
     let status = hub.0.wait()?;

@@ -12,6 +12,8 @@ use tidecast::{
     internals::{GroupRead, GroupWaker, LogCursor, ReaderGroups},
 };
 
+use crate::publisher::{BATCH, Form, Requests, Way};
+
 /// A case with two numbers of repetitions, of which the difference is counted.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -26,8 +28,8 @@ pub(crate) struct Case {
 pub(crate) enum Run {
     /// This program, with the number of repetitions.
     Engine(fn(u64) -> Result<()>),
-    /// The hub, with requests to this target.
-    Hub(&'static str),
+    /// The hub, with these further arguments and requests.
+    Hub(&'static [&'static str], Requests),
 }
 
 /// More events than a log retains, so that every further event removes the oldest.
@@ -39,7 +41,7 @@ const READERS: u64 = 64;
 /// The number of bytes that a reader receives at once.
 const BYTES_MAX: usize = 64 * 1024;
 
-pub(crate) const ALL: [Case; 6] = [
+pub(crate) const ALL: [Case; 16] = [
     Case {
         name: "publish",
         what: "an event of 64 bytes made, encoded and appended to a full log",
@@ -73,15 +75,87 @@ pub(crate) const ALL: [Case; 6] = [
         what: "a POST /publish with 64 bytes as JSON, 16 at once on one connection",
         times: [1_600, 8_000],
         operations: 1,
-        run: Run::Hub("/publish"),
+        run: Run::Hub(&[], Requests { form: Form::Json, headers: "", way: Way::AtOnce }),
+    },
+    Case {
+        name: "http-asked",
+        what: "a POST /publish one by one, each body after `100 Continue`",
+        times: [1_600, 8_000],
+        operations: 1,
+        run: Run::Hub(&[], Requests { form: Form::Json, headers: "Expect: 100-continue\r\n", way: Way::Asked }),
+    },
+    Case {
+        name: "http-batch",
+        what: "an event of a batch of 16",
+        times: [160, 800],
+        operations: BATCH,
+        run: Run::Hub(&[], Requests { form: Form::Batch, headers: "", way: Way::AtOnce }),
+    },
+    Case {
+        name: "http-cors",
+        what: "a POST /publish of a page of an allowed origin",
+        times: [1_600, 8_000],
+        operations: 1,
+        run: Run::Hub(
+            &["--cors-origin", "https://app.example"],
+            Requests { form: Form::Json, headers: "Origin: https://app.example\r\n", way: Way::AtOnce },
+        ),
+    },
+    Case {
+        name: "http-form",
+        what: "a POST /publish with 64 bytes as a form",
+        times: [1_600, 8_000],
+        operations: 1,
+        run: Run::Hub(&[], Requests { form: Form::Pairs, headers: "", way: Way::AtOnce }),
     },
     Case {
         name: "http-hyper",
-        what: "the same, in a form that hyper has to read",
+        what: "a POST /publish that hyper has to read",
         times: [1_600, 8_000],
         operations: 1,
-        // The fast path refuses any query, even an empty one.
-        run: Run::Hub("/publish?"),
+        run: Run::Hub(&[], Requests { form: Form::Json, headers: "Expect: nothing\r\n", way: Way::AtOnce }),
+    },
+    Case {
+        name: "http-last",
+        what: "a POST /publish on a connection of its own, with `Connection: close`",
+        times: [160, 480],
+        operations: 1,
+        run: Run::Hub(&[], Requests { form: Form::Json, headers: "Connection: close\r\n", way: Way::NewConnection }),
+    },
+    Case {
+        name: "http-new",
+        what: "a POST /publish on a new connection",
+        times: [160, 480],
+        operations: 1,
+        run: Run::Hub(&[], Requests { form: Form::Json, headers: "", way: Way::NewConnection }),
+    },
+    Case {
+        name: "http-new-2",
+        what: "the same, head and body apart",
+        times: [160, 480],
+        operations: 1,
+        run: Run::Hub(&[], Requests { form: Form::Json, headers: "", way: Way::NewConnectionInTwo }),
+    },
+    Case {
+        name: "http-one",
+        what: "a POST /publish after the response to the one before",
+        times: [1_600, 8_000],
+        operations: 1,
+        run: Run::Hub(&[], Requests { form: Form::Json, headers: "", way: Way::OneByOne }),
+    },
+    Case {
+        name: "http-origin",
+        what: "a POST /publish of a page of the hub's own",
+        times: [1_600, 8_000],
+        operations: 1,
+        run: Run::Hub(&[], Requests { form: Form::Json, headers: "Origin: http://HUB\r\n", way: Way::AtOnce }),
+    },
+    Case {
+        name: "http-text",
+        what: "a POST /publish with 64 bytes as text, and a query",
+        times: [1_600, 8_000],
+        operations: 1,
+        run: Run::Hub(&[], Requests { form: Form::Text, headers: "", way: Way::AtOnce }),
     },
 ];
 

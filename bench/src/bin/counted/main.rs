@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 
 fn run(case: &str, times: &str) -> Result<()> {
     let case = Case::named(case).with_context(|| format!("no case `{case}`"))?;
-    let Run::Engine(run) = case.run else { bail!("case `{}` runs in the hub", case.name) };
+    let Run::Engine(run) = &case.run else { bail!("case `{}` runs in the hub", case.name) };
     run(times.parse().context("not a number of times")?)
 }
 
