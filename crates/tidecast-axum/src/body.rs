@@ -1,29 +1,17 @@
-//! A subscription or a feed as the body of a response.
-//!
-//! The body begins with the first block and goes on with whatever is ready. It sends a comment after a time of silence,
-//! and ends with a reconnection time when its source has ended or its deadline has passed. It stores no event: a client that
-//! does not read costs a cursor or the bound of its feed, and the bytes that hyper has buffered.
+//! The body of a response: its stream, which it shares with a server that may take it.
 
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http_body::Frame;
-use tidecast::{
-    Batch, Feed, Subscription,
-    limits::READ_BYTES_DEFAULT,
-    wire::{FirstBlock, KEEP_ALIVE},
-};
-use tokio::time::Instant;
 
 use crate::{
-    deadline::{Deadline, EndCause},
     handoff::StreamHandoff,
-    lazy_timer::LazyTimer,
-    options::StreamOptions,
+    stream::{NextChunk, Stream},
 };
 
 /// The body of a stream. The stream itself is in the hand-off, where a server may take it.
@@ -33,127 +21,16 @@ pub(crate) struct SseBody {
     ended: bool,
 }
 
-/// A stream that is served.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    pub(crate) source: Source,
-    pub(crate) options: StreamOptions,
-    pub(crate) sent_at: Instant,
-    /// When it ends whatever happens; `None` is never.
-    pub(crate) deadline: Option<Deadline>,
-    first: Option<FirstBlock>,
-    batch: Batch,
-    timer: LazyTimer,
-}
-
-/// The source of a stream's events.
-#[derive(Debug)]
-pub(crate) enum Source {
-    Subscription(Subscription),
-    Feed(Feed),
-}
-
-/// The next bytes of a stream.
-pub(crate) enum NextChunk {
-    More(Bytes),
-    Last(Bytes),
-}
-
 impl SseBody {
-    pub(crate) fn new(
-        source: Source,
-        options: StreamOptions,
-        mut first: FirstBlock,
-        handoff: Option<StreamHandoff>,
-    ) -> Self {
-        first.retry = options.retry;
+    pub(crate) fn new(stream: Stream, handoff: Option<StreamHandoff>) -> Self {
         // Without a server that may take the stream, the body has a cell of its own.
-        let mut handoff = handoff.filter(|_| source.can_leave_body()).unwrap_or_default();
-        let stream = Stream {
-            first: Some(first),
-            source,
-            deadline: Deadline::draw(&options),
-            options,
-            batch: Batch::new(),
-            sent_at: Instant::now(),
-            timer: LazyTimer::default(),
-        };
+        let mut handoff = handoff.filter(|_| stream.source.can_leave_body()).unwrap_or_default();
         if let Some(stream) = handoff.put(stream) {
             // The cell is for one response: a second one to the same request cannot be taken.
             handoff = StreamHandoff::new();
             let _ = handoff.put(stream);
         }
         Self { handoff, ended: false }
-    }
-}
-
-impl Stream {
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<NextChunk> {
-        if let Some(first) = self.first.take() {
-            let block = self.source.first_block(first);
-            return self.send(block);
-        }
-        if let Some(cause) = self.end_cause() {
-            return self.end(cause);
-        }
-        match self.source.poll_batch(context, &mut self.batch, READ_BYTES_DEFAULT) {
-            Poll::Ready(Some(())) => {
-                let bytes = self.batch.take_bytes();
-                self.send(bytes)
-            }
-            Poll::Ready(None) => self.end(EndCause::SourceEnded),
-            Poll::Pending => {
-                // Most streams wait for long, and should not keep the memory of their last backlog.
-                self.batch.release();
-                ready!(self.timer.poll(context, self.next_action_at()));
-                match self.end_cause() {
-                    Some(cause) => self.end(cause),
-                    None => self.send(KEEP_ALIVE),
-                }
-            }
-        }
-    }
-
-    fn send(&mut self, bytes: Bytes) -> Poll<NextChunk> {
-        self.sent_at = Instant::now();
-        Poll::Ready(NextChunk::More(bytes))
-    }
-
-    fn end(&self, cause: EndCause) -> Poll<NextChunk> {
-        Poll::Ready(NextChunk::Last(cause.last_block(&self.options)))
-    }
-
-    /// Returns the cause of the deadline, if that has passed.
-    fn end_cause(&self) -> Option<EndCause> {
-        self.deadline.filter(Deadline::has_passed).map(|deadline| deadline.cause)
-    }
-
-    /// Returns the time of the next keep-alive or of the deadline, whichever is first; `None` is never.
-    fn next_action_at(&self) -> Option<Instant> {
-        let keep_alive = self.options.keep_alive;
-        let keep_alive_at = self.sent_at.checked_add(keep_alive).filter(|_| !keep_alive.is_zero());
-        keep_alive_at.into_iter().chain(self.deadline.map(|deadline| deadline.at)).min()
-    }
-}
-
-impl Source {
-    /// Returns whether a server may take the stream from its body. It has no means to serve a feed.
-    pub(crate) fn can_leave_body(&self) -> bool {
-        matches!(self, Self::Subscription(_))
-    }
-
-    fn first_block(&mut self, block: FirstBlock) -> Bytes {
-        match self {
-            Self::Subscription(subscription) => subscription.first_block(block),
-            Self::Feed(feed) => feed.first_block(block),
-        }
-    }
-
-    fn poll_batch(&mut self, context: &mut Context<'_>, batch: &mut Batch, bytes_max: usize) -> Poll<Option<()>> {
-        match self {
-            Self::Subscription(subscription) => subscription.poll_batch(context, batch, bytes_max),
-            Self::Feed(feed) => feed.poll_batch(context, batch, bytes_max),
-        }
     }
 }
 

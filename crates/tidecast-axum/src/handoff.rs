@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 use crate::{
     StreamOptions,
-    body::{NextChunk, Source, Stream},
     deadline::Deadline,
+    stream::{NextChunk, Source, Stream},
 };
 
 /// A cell that shares a stream between the body of its response and a server that may take it.

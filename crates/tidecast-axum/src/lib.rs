@@ -10,6 +10,7 @@ mod handoff;
 mod lazy_timer;
 mod options;
 mod response;
+mod stream;
 
 mod problem;
 

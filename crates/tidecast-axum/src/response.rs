@@ -25,8 +25,9 @@ use tokio::{
 
 use crate::{
     StreamOptions,
-    body::{Source, SseBody},
+    body::SseBody,
     handoff::StreamHandoff,
+    stream::{Source, Stream},
 };
 
 /// The interval at which a hub is swept.
@@ -153,7 +154,8 @@ impl IntoResponse for Sse {
         {
             runtime.spawn(async move { sweep_until_closed(&sweeper).await });
         }
-        (STREAM_HEADERS, Body::new(SseBody::new(self.source, self.options, self.first, self.handoff))).into_response()
+        let stream = Stream::new(self.source, self.options, self.first);
+        (STREAM_HEADERS, Body::new(SseBody::new(stream, self.handoff))).into_response()
     }
 }
 
