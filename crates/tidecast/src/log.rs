@@ -19,7 +19,7 @@ use self::segment::Segment;
 pub(crate) use self::{
     epochs::InitialPosition,
     lookup::Lookup,
-    start_point::{ChannelStart, ReadSource, StartPoint},
+    start_point::{ChannelStart, PositionStatus, ReadSource, StartPoint},
 };
 use crate::{
     Epoch, Limits, Position,

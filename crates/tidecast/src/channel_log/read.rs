@@ -8,7 +8,7 @@ use super::ChannelLog;
 use crate::{
     Frame, Position, ResetReason, Result,
     broker::FoundId,
-    log::{ChannelStart, Log, Lookup, StartPoint},
+    log::{ChannelStart, Log, Lookup, PositionStatus, StartPoint},
     wire::frame::FrameBounds,
 };
 
@@ -89,7 +89,7 @@ impl ChannelLog {
                 None => live(*count, log),
             },
             ChannelStart::After { position, text } => {
-                let by_position = log.after(*position, history, history);
+                let by_position = log.after(*position, history, PositionStatus::Claimed);
                 let by_own_id = text.as_deref().and_then(|text| log.after_own_id(text));
                 match (by_own_id, log.locate(*position)) {
                     (None, _) => by_position,
@@ -121,7 +121,7 @@ impl ChannelLog {
             // The history may have an older event with the id.
             (Some(in_log), Err(_)) => StartPoint { reset: Some(ResetReason::AmbiguousId), ..in_log },
             (in_log, Ok(Some(found))) => {
-                let point = log.after(found.position, true, true);
+                let point = log.after(found.position, true, PositionStatus::Claimed);
                 let reset = point.reset.or(found.is_repeated.then_some(ResetReason::AmbiguousId));
                 let in_history = StartPoint { reset, ..point };
                 in_log.map_or(in_history, |in_log| log.earlier(in_history, in_log))
@@ -145,16 +145,15 @@ impl ChannelLog {
         self.state.lock().log.start() == position
     }
 
-    /// Finds where a reader at a position continues. A `claimed` position is a client's word: no log of this node has had
-    /// it yet.
-    pub(crate) fn seek(&self, position: Position, history: bool, claimed: bool) -> StartPoint {
-        self.state.lock().log.after(position, history, claimed)
+    /// Finds where a reader at a position continues, in the log or in the broker's history.
+    pub(crate) fn seek(&self, position: Position, status: PositionStatus) -> StartPoint {
+        self.state.lock().log.after(position, true, status)
     }
 
     /// Finds where a reader continues that stood at a position in an earlier generation of the log.
     pub(crate) fn seek_again(&self, position: Position, history: bool) -> StartPoint {
         let state = self.state.lock();
-        state.log.after(state.log.rewound(position), history, false)
+        state.log.after(state.log.rewound(position), history, PositionStatus::Known)
     }
 
     /// Finds where a reader continues after a reset: at its next event if that is in the log, else at the oldest event.

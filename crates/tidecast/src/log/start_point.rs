@@ -69,6 +69,15 @@ pub(crate) struct StartPoint {
     pub(crate) foreign_dropped: u64,
 }
 
+/// Whether a position is known to exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PositionStatus {
+    /// A log of this node had it, or the broker gave the events there.
+    Known,
+    /// Only a client's id says so.
+    Claimed,
+}
+
 impl Log {
     /// Starts at a sequence number that is in the log or next.
     pub(crate) fn at_seq(&self, next: u64, reset: Option<ResetReason>) -> StartPoint {
@@ -117,7 +126,7 @@ impl Log {
             Lookup::Expired if history => return self.behind(head, too_slow),
             Lookup::Expired => return self.at_oldest(too_slow),
             // The log started over meanwhile, and may have lost events with it.
-            Lookup::OtherEpoch | Lookup::Earlier(_) => return self.after(head, history, false),
+            Lookup::OtherEpoch | Lookup::Earlier(_) => return self.after(head, history, PositionStatus::Known),
             Lookup::Ahead => return self.at_seq(self.next_seq(), None),
             Lookup::At(_) => {}
         }
@@ -131,9 +140,8 @@ impl Log {
 
     /// Starts after a position; after one of an earlier epoch of the same counting, at the same offset in this epoch.
     ///
-    /// With `history`, the broker may have events that the log lacks. A `claimed` position is a client's word: no log of
-    /// this node has had it.
-    pub(crate) fn after(&self, position: Position, history: bool, claimed: bool) -> StartPoint {
+    /// With `history`, the broker may have events that the log lacks.
+    pub(crate) fn after(&self, position: Position, history: bool, status: PositionStatus) -> StartPoint {
         let position = self.normalize(position);
         match self.locate(position) {
             Lookup::At(next) => self.at_seq(next, None),
@@ -142,10 +150,12 @@ impl Log {
             Lookup::Ahead if history => self.ahead(position, ResetReason::UnknownId),
             Lookup::Ahead => self.at_oldest(Some(ResetReason::UnknownId)),
             // Another node may have heard of an epoch, or of a channel's very first one, before this node.
-            Lookup::OtherEpoch if claimed => self.ahead(position, ResetReason::Restarted),
+            Lookup::OtherEpoch if history && status == PositionStatus::Claimed => {
+                self.ahead(position, ResetReason::Restarted)
+            }
             Lookup::OtherEpoch => self.at_oldest(Some(ResetReason::Restarted)),
             Lookup::Earlier(offset) => {
-                let start = self.after(Position { offset, ..self.head() }, history, false);
+                let start = self.after(Position { offset, ..self.head() }, history, PositionStatus::Known);
                 // The client learns its new position with the reset, and not before.
                 StartPoint { position, reset: Some(ResetReason::Restarted), ..start }
             }

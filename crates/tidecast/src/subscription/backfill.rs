@@ -18,15 +18,14 @@ use crate::{
     channel_log::ChannelLog,
     hub::HubState,
     limits::BACKFILL_PAGE_EVENTS,
-    log::{ReadSource, StartPoint},
+    log::{PositionStatus, ReadSource, StartPoint},
     wire::frame::{FrameBounds, put_frame},
 };
 
 pub(crate) struct Backfill {
     /// The position that was read last, or is to be continued after.
     after: Position,
-    /// `after` is a client's word: no log of this node, and no answer of the broker, has had it.
-    claimed: bool,
+    status: PositionStatus,
     /// The reset to report if the broker no longer has the next events; `None` reports nothing.
     if_gone: Option<ResetReason>,
     request: Option<BrokerFuture<'static, History>>,
@@ -71,7 +70,7 @@ impl Backfill {
     pub(crate) fn behind(after: Position, if_gone: Option<ResetReason>) -> Self {
         Self {
             after,
-            claimed: false,
+            status: PositionStatus::Known,
             if_gone,
             request: None,
             bytes: Bytes::new(),
@@ -84,7 +83,7 @@ impl Backfill {
 
     /// Starts after a position that the log has not reached.
     pub(crate) fn ahead(after: Position) -> Self {
-        Self { claimed: true, ..Self::behind(after, Some(ResetReason::Expired)) }
+        Self { status: PositionStatus::Claimed, ..Self::behind(after, Some(ResetReason::Expired)) }
     }
 
     /// Finds what comes next. After anything but `Frames` and `NotYet`, the next call continues from there.
@@ -99,7 +98,7 @@ impl Backfill {
                 return Poll::Ready(BackfillStep::Frames { before: before(first.position) });
             }
             let left = *self.left.get_or_insert_with(|| hub.backfill_limits());
-            let start = log.seek(self.after, true, self.claimed);
+            let start = log.seek(self.after, self.status);
             if let ReadSource::Behind { after, .. } = start.source {
                 // The same place, in the log's present epoch.
                 self.after = after;
@@ -151,7 +150,7 @@ impl Backfill {
                     if self.frames.is_empty() && !is_complete {
                         return self.skip_to_log(log, reason);
                     }
-                    self.claimed = false;
+                    self.status = PositionStatus::Known;
                     if !is_complete {
                         return Poll::Ready(BackfillStep::Gone(reason));
                     }
@@ -187,7 +186,7 @@ impl Backfill {
         let is_too_far = self.after.offset < nearest;
         if is_too_far {
             self.after = Position { offset: nearest, ..head };
-            self.claimed = false;
+            self.status = PositionStatus::Known;
         }
         is_too_far
     }
@@ -195,7 +194,7 @@ impl Backfill {
     /// Continues with the oldest event in the log.
     fn skip_to_log(&mut self, log: &ChannelLog, reason: Option<ResetReason>) -> Poll<BackfillStep> {
         self.after = log.tail();
-        self.claimed = false;
+        self.status = PositionStatus::Known;
         Poll::Ready(BackfillStep::Gone(reason))
     }
 
