@@ -37,7 +37,10 @@ pub fn publish(input: &[u8], arrives: fn(&Channel, &Event) -> bool) {
             headers.insert(name, value);
         }
     }
-    let publications = match parse(&Hub::new(), &headers, query, body) {
+    let hub = Hub::new();
+    let publications = match parse(&hub, &headers, query, body) {
+        // The hub checks a single event when it is published.
+        Ok(PublishRequest::Single(item)) if hub.check(&item.publication.event).is_err() => return,
         Ok(PublishRequest::Single(item)) => vec![item],
         Ok(PublishRequest::Batch(several)) => several,
         Err(problem) => {

@@ -30,7 +30,8 @@ static IDEMPOTENCY_KEY: [HeaderName; 2] =
 const UTF_8_LABELS: [&str; 6] =
     ["utf-8", "utf8", "unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "x-unicode20utf8"];
 
-/// Parses a request, and checks every event in it against the hub's limits.
+/// Parses a request. The events of an array are checked against the hub's limits, so that all are published or none; a
+/// single event is checked when it is published.
 ///
 /// # Errors
 ///
@@ -59,9 +60,6 @@ pub(crate) fn parse(hub: &Hub, headers: &HeaderMap, query: &str, body: &[u8]) ->
         Form::Text => PublishRequest::Single(pairs::parse_text(query, utf8(body)?)?),
     };
     take_key_headers(headers, &mut request)?;
-    if let PublishRequest::Single(item) = &request {
-        hub.check(&item.publication.event)?;
-    }
     Ok(request)
 }
 
