@@ -13,7 +13,7 @@ use pyo3::{prelude::*, types::PyBytes};
 use tidecast::{
     Batch, Delivery, Start, Subscription,
     limits::READ_BYTES_DEFAULT,
-    wire::{FirstBlock, IdCommit, final_block},
+    wire::{FirstBlock, IdCommit, KEEP_ALIVE, final_block},
 };
 
 use crate::{
@@ -49,7 +49,10 @@ impl EngineStream {
 impl EngineStream {
     /// The comment that is sent after a silence.
     #[classattr]
-    const KEEP_ALIVE: &'static [u8] = b":\n";
+    #[pyo3(name = "KEEP_ALIVE")]
+    fn keep_alive(py: Python<'_>) -> Bound<'_, PyBytes> {
+        PyBytes::new(py, &KEEP_ALIVE)
+    }
 
     fn fileno(&self) -> PyResult<RawFd> {
         self.0.fileno()
@@ -142,13 +145,8 @@ fn event_tuple(delivery: &Delivery) -> EventTuple {
             )
         }
         Delivery::Reset(reset) => {
-            let channel = reset.channel.to_string();
-            let data = serde_json::json!({
-                "channel": channel,
-                "reason": reset.reason.as_str(),
-                "resumed_at": reset.resumed_at.to_string(),
-            });
-            (channel, Some(tidecast::STREAM_RESET.to_owned()), data.to_string(), true, None, None)
+            let event_type = Some(tidecast::STREAM_RESET.to_owned());
+            (reset.channel.to_string(), event_type, reset.data(), true, None, None)
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the older extension, which fail at data that is not a string. The position is in the trailer, which the script writes.
 
 use serde_json::value::RawValue;
-use tidecast::Event;
+use tidecast::{Event, internals::put_json_string};
 
 use super::trailer;
 use crate::config::PlainFormat;
@@ -38,11 +38,11 @@ pub(crate) fn stored(event: &Event) -> Vec<u8> {
     match event.data_json().map(RawValue::get).filter(|raw| !raw.starts_with('"')) {
         Some(raw) => json.extend_from_slice(raw.as_bytes()),
         // A JSON value that is a string is written as a string of its JSON, or it would come back without its quotes.
-        None => put_string(&mut json, event.data()),
+        None => put_json_string(&mut json, event.data()),
     }
     if let Some(event_type) = event.event_type() {
         json.extend_from_slice(b",\"type\":");
-        put_string(&mut json, event_type.as_str());
+        put_json_string(&mut json, event_type.as_str());
     }
     if let Some(id) = event.id() {
         json.extend(stored_id(id.as_str()));
@@ -57,7 +57,7 @@ pub(crate) fn stored(event: &Event) -> Vec<u8> {
 /// Returns the part of a stored event that has its id. Only `retry` may follow it.
 pub(crate) fn stored_id(id: &str) -> Vec<u8> {
     let mut json = b",\"id\":".to_vec();
-    put_string(&mut json, id);
+    put_json_string(&mut json, id);
     json
 }
 
@@ -67,9 +67,9 @@ pub(super) const NO_TYPE: &str = "message";
 fn array(event: &Event) -> Vec<u8> {
     let mut json = Vec::with_capacity(event.data().len() + 64);
     json.push(b'[');
-    put_string(&mut json, event.event_type().map_or(NO_TYPE, |event_type| event_type.as_str()));
+    put_json_string(&mut json, event.event_type().map_or(NO_TYPE, |event_type| event_type.as_str()));
     json.push(b',');
-    put_string(&mut json, event.data());
+    put_json_string(&mut json, event.data());
     json.push(b']');
     json
 }
@@ -79,8 +79,4 @@ fn array(event: &Event) -> Vec<u8> {
 fn fits_array(event: &Event) -> bool {
     let typed_as_none = event.event_type().is_some_and(|event_type| event_type.as_str() == NO_TYPE);
     event.id().is_none() && event.retry().is_none() && !typed_as_none
-}
-
-fn put_string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a string is JSON, and a vector takes any bytes");
 }

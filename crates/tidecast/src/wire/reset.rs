@@ -2,10 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{
-    encode::{put_id_end, put_reserved_event},
-    json::put_json_string,
-};
+use super::encode::{put_id_end, put_reserved_event};
 use crate::{Channel, Cursor, Position, STREAM_RESET};
 
 /// Events are missing, or may come again. A program that builds its state from events should fetch that state anew.
@@ -55,17 +52,20 @@ impl ResetReason {
     }
 }
 
+impl Reset {
+    /// Returns the data of the event: `{"channel":"…","reason":"…","resumed_at":"…"}`.
+    #[must_use]
+    pub fn data(&self) -> String {
+        let Self { channel, reason, resumed_at, .. } = self;
+        let resumed_at = resumed_at.to_string();
+        serde_json::json!({ "channel": channel.as_str(), "reason": reason.as_str(), "resumed_at": resumed_at })
+            .to_string()
+    }
+}
+
 /// Appends the frame of a reset.
 pub(crate) fn put_reset_frame(out: &mut BytesMut, reset: &Reset) {
-    put_reserved_event(out, STREAM_RESET, |out| {
-        out.put_slice(b"{\"channel\":");
-        put_json_string(out, reset.channel.as_str());
-        out.put_slice(b",\"reason\":\"");
-        out.put_slice(reset.reason.as_str().as_bytes());
-        out.put_slice(b"\",\"resumed_at\":\"");
-        reset.resumed_at.write_to(out);
-        out.put_slice(b"\"}");
-    });
+    put_reserved_event(out, STREAM_RESET, |out| out.put_slice(reset.data().as_bytes()));
     put_id_end(out, |out| out.put_slice(reset.cursor.to_string().as_bytes()));
 }
 
