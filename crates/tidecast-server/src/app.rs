@@ -18,7 +18,7 @@ use crate::{
 /// The state that all requests share.
 #[derive(Debug)]
 pub(crate) struct App {
-    pub(crate) config: Arc<ConfigHandle>,
+    pub(crate) config: ConfigHandle,
     pub(crate) hub: Hub,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) auth: Arc<Auth>,
@@ -38,17 +38,16 @@ impl App {
         let hub = Hub::builder().limits(config.limits.clone()).broker(broker.clone()).build();
         sweep(&hub, &tasks);
         let bodies = BodyMemory::new(config.bodies_bytes_max);
-        let config = Arc::new(ConfigHandle::new(config));
         Ok(Arc::new(Self {
-            auth: Arc::new(Auth::new(config.clone(), address, counters.clone())),
-            admission: Arc::new(Admission::new(config.clone(), hub.clone(), counters.clone())),
+            auth: Arc::new(Auth::new(address, counters.clone())),
+            admission: Arc::new(Admission::new(hub.clone(), counters.clone())),
             hub,
             broker,
             counters,
             connections: Arc::default(),
             bodies,
             tasks,
-            config,
+            config: ConfigHandle::new(config),
             address,
         }))
     }
@@ -63,7 +62,7 @@ impl App {
             is_at = &listening;
             shown.set_ip(if shown.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
         }
-        let config = self.config.read();
+        let config = self.config.snapshot();
         let key = if config.access.publish_key.is_some() {
             " -H \"Authorization: Bearer $TIDECAST_PUBLISH_KEY\""
         } else {
@@ -166,7 +165,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let app = App::new(config, address, Arc::default()).unwrap();
         let server =
-            Server::start(app.config.read().serve_options(), app.connections.clone(), app.tasks.clone()).unwrap();
+            Server::start(app.config.snapshot().serve_options(), app.connections.clone(), app.tasks.clone()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (routes, publishes, hub) = (Routes::new(&app), PublishProtocol::new(app.clone()), app.hub.clone());
         let stopped = async move {

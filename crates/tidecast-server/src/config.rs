@@ -35,8 +35,11 @@ pub(crate) use self::{
     spec::{OptionSpec, ValueKind, Zero},
 };
 
-/// The configuration of the hub. Requests read the settings that may change while it runs through [`ConfigHandle`]: those
-/// of access, `body_timeout`, and the limits on streams. The others are read when the hub starts, or a connection begins.
+/// The configuration of the hub.
+///
+/// A request reads these fields in its snapshot of [`ConfigHandle`]: `access`, `body_timeout`, `streams_max`,
+/// `streams_per_client_max` and `channels_per_client_max`. A connection that publishes reads the three time-outs of requests
+/// once, when it begins. All other fields are read once, when the hub starts.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,

@@ -20,7 +20,7 @@ use std::{
     time::SystemTime,
 };
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
 use tidecast::Channel;
 use tidecast_axum::{Problem, internals::query};
@@ -33,7 +33,7 @@ use super::{
     ticket::{Ticket, TicketError},
 };
 use crate::{
-    config::{AccessConfig, Anonymous, ConfigHandle, Secret},
+    config::{AccessConfig, Anonymous, Secret},
     http::parameters,
     observe::metrics::RequestCounters,
 };
@@ -41,40 +41,33 @@ use crate::{
 /// The parameters of a stream's address.
 const STREAM_PARAMETERS: [&str; 6] = ["channel", "last_event_id", "lastEventId", "last", "open", "ticket"];
 
-/// A permission that a request needs.
+/// A permission that only the publish key gives, if the hub has one. Streams have [a check of their own](Auth::check_stream).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Permission {
-    /// Open a stream of the channels in the query.
-    Subscribe,
     /// Read about channels and the hub: their list, past events, metrics.
     Inspect,
     /// Publish events, delete channels.
     Publish,
 }
 
-/// The rights that the credentials of a request give.
+/// The decision on a request for a stream.
 #[derive(Debug)]
-pub(super) enum Rights {
-    /// No valid credentials: only what the settings allow to every client.
-    Anonymous,
-    /// A valid ticket: streams of its channels.
-    Ticket(Ticket),
-    /// The publish key: everything.
-    Full,
-}
-
-/// The decision on a request.
-#[derive(Debug)]
-pub(super) struct Decision {
-    /// The rights of the request, also if they do not suffice.
-    pub(super) rights: Rights,
+pub(super) struct StreamDecision {
+    /// The valid ticket of the request, also if it does not suffice. With the publish key no ticket is read.
+    pub(super) ticket: Option<Ticket>,
     pub(super) outcome: Result<(), Refusal>,
 }
 
-/// Decides on requests, by the configuration in force.
+impl StreamDecision {
+    /// Returns whether the page itself sent the ticket, so that it may read the response whatever its origin is.
+    pub(super) fn has_ticket_of_page(&self) -> bool {
+        is_from_page(self.ticket.as_ref())
+    }
+}
+
+/// Decides on requests, by the configuration that each has taken.
 #[derive(Debug)]
 pub(crate) struct Auth {
-    config: Arc<ConfigHandle>,
     host: HostCheck,
     /// Whether the warning about unused tickets was logged.
     unused_ticket_logged: AtomicBool,
@@ -83,9 +76,8 @@ pub(crate) struct Auth {
 
 impl Auth {
     /// Creates the decision point of a hub that listens on `address`.
-    pub(crate) fn new(config: Arc<ConfigHandle>, address: SocketAddr, counters: Arc<RequestCounters>) -> Self {
+    pub(crate) fn new(address: SocketAddr, counters: Arc<RequestCounters>) -> Self {
         Self {
-            config,
             host: HostCheck::new(address),
             unused_ticket_logged: AtomicBool::new(false),
             refusals: RefusalResponder::new(counters),
@@ -97,51 +89,44 @@ impl Auth {
     /// # Errors
     ///
     /// The refusal to respond with.
-    pub(crate) fn check(&self, permission: Permission, query: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        self.decide(permission, query, headers).outcome
-    }
-
-    /// Decides whether a request may pass, and returns its rights as well.
-    pub(super) fn decide(&self, permission: Permission, query: &str, headers: &HeaderMap) -> Decision {
-        let config = &self.config.read().access;
-        let mut rights = Rights::Anonymous;
-        let outcome = self.host.check(config, headers).and_then(|()| match permission {
-            Permission::Subscribe => self.check_stream(config, query, headers, &mut rights),
-            Permission::Inspect | Permission::Publish => check_key(config, permission, headers, &mut rights),
-        });
-        Decision { rights, outcome }
+    pub(crate) fn check(
+        &self,
+        config: &AccessConfig,
+        permission: Permission,
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
+        self.check_host(config, headers)?;
+        check_key(config, permission, headers)
     }
 
     /// Refuses a request whose `Host` is not one of the hub's. Pages that every client may load need no more.
-    pub(super) fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        self.host.check(&self.config.read().access, headers)
+    pub(super) fn check_host(&self, config: &AccessConfig, headers: &HeaderMap) -> Result<(), Refusal> {
+        self.host.check(config, headers)
     }
 
-    /// Returns whether some channels need a ticket.
-    pub(super) fn uses_tickets(&self) -> bool {
-        !matches!(self.config.read().access.anonymous, Anonymous::All)
+    /// Decides whether a request may open a stream of the channels in its query.
+    pub(super) fn check_stream(&self, config: &AccessConfig, query: &str, headers: &HeaderMap) -> StreamDecision {
+        let mut ticket = None;
+        let outcome = self
+            .check_host(config, headers)
+            .and_then(|()| self.check_stream_token(config, query, headers, &mut ticket));
+        StreamDecision { ticket, outcome }
     }
 
-    /// Returns whether pages of an origin may read every response.
-    pub(super) fn allows_origin(&self, origin: &HeaderValue) -> bool {
-        self.config.read().access.cors_origins.contains(origin)
-    }
-
-    fn check_stream(
+    fn check_stream_token(
         &self,
         config: &AccessConfig,
         query: &str,
         headers: &HeaderMap,
-        rights: &mut Rights,
+        ticket: &mut Option<Ticket>,
     ) -> Result<(), Refusal> {
         let token = bearer_token(headers);
         if token.is_some_and(|token| is_key(config, token)) {
-            *rights = Rights::Full;
             return Ok(parameters::refuse_unknown(Some(query), &STREAM_PARAMETERS)?);
         }
         let wrong_key = token.filter(|token| may_be_wrong_key(config, token));
         let token = token.filter(|_| wrong_key.is_none());
-        let outcome = self.check_stream_without_key(config, query, headers, token, rights);
+        let outcome = self.check_stream_without_key(config, query, headers, token, ticket);
         // The right key would not have been refused, so each refusal also means that this one is wrong.
         if wrong_key.is_some() { outcome.map_err(Refusal::with_wrong_key) } else { outcome }
     }
@@ -152,16 +137,16 @@ impl Auth {
         query: &str,
         headers: &HeaderMap,
         token: Option<&[u8]>,
-        rights: &mut Rights,
+        ticket: &mut Option<Ticket>,
     ) -> Result<(), Refusal> {
         if matches!(config.anonymous, Anonymous::All) {
             self.warn_of_unused_ticket(query);
             parameters::refuse_unknown(Some(query), &STREAM_PARAMETERS)?;
             return origin::check_read(headers, &config.cors_origins);
         }
-        let missing = match ticket(config, query, token)? {
-            Ok(ticket) => {
-                *rights = Rights::Ticket(ticket);
+        let missing = match read_ticket(config, query, token)? {
+            Ok(valid) => {
+                *ticket = Some(valid);
                 None
             }
             Err(missing) => Some(missing),
@@ -169,12 +154,12 @@ impl Auth {
         parameters::refuse_unknown(Some(query), &STREAM_PARAMETERS)?;
         for channel in query::channels(query)?.iter().filter(|channel| !config.anonymous.allows(channel)) {
             match &missing {
-                None if rights.cover(channel) => {}
+                None if ticket.as_ref().is_some_and(|ticket| ticket.opens(channel)) => {}
                 None => return Err(not_in_ticket(channel)),
                 Some(missing) => return Err(missing.refusal(config, channel)),
             }
         }
-        if rights.belong_to_page() { Ok(()) } else { origin::check_read(headers, &config.cors_origins) }
+        if is_from_page(ticket.as_ref()) { Ok(()) } else { origin::check_read(headers, &config.cors_origins) }
     }
 
     /// Logs a warning about the first ticket that a hub without tickets receives: the application relies on it.
@@ -190,39 +175,19 @@ impl Auth {
     }
 }
 
-impl Rights {
-    /// Returns whether the rights include reading a channel.
-    fn cover(&self, channel: &Channel) -> bool {
-        match self {
-            Self::Anonymous => false,
-            Self::Ticket(ticket) => ticket.opens(channel),
-            Self::Full => true,
-        }
-    }
-
-    /// Returns whether the page itself sent the ticket, so that it may read the response whatever its origin is.
-    pub(super) fn belong_to_page(&self) -> bool {
-        matches!(self, Self::Ticket(ticket) if ticket.is_from_page)
-    }
+fn is_from_page(ticket: Option<&Ticket>) -> bool {
+    ticket.is_some_and(|ticket| ticket.is_from_page)
 }
 
-fn check_key(
-    config: &AccessConfig,
-    permission: Permission,
-    headers: &HeaderMap,
-    rights: &mut Rights,
-) -> Result<(), Refusal> {
+fn check_key(config: &AccessConfig, permission: Permission, headers: &HeaderMap) -> Result<(), Refusal> {
     if config.publish_key.is_none() {
         return match permission {
             Permission::Publish => origin::check_change(headers, &config.cors_origins),
-            Permission::Inspect | Permission::Subscribe => origin::check_read(headers, &config.cors_origins),
+            Permission::Inspect => origin::check_read(headers, &config.cors_origins),
         };
     }
     match bearer_token(headers) {
-        Some(token) if is_key(config, token) => {
-            *rights = Rights::Full;
-            Ok(())
-        }
+        Some(token) if is_key(config, token) => Ok(()),
         Some(token) if !may_be_wrong_key(config, token) => Err(Refusal::new(
             RefusalCause::TokenForKey,
             "this needs the publish key, and the request has a token instead: a ticket opens streams only",
@@ -265,7 +230,7 @@ fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// Returns the ticket of a request, or the reason why there is no valid one. A ticket in the query, the only place where an
 /// `EventSource` can put one, goes before the `Authorization` header, which may be meant for a proxy.
-fn ticket(config: &AccessConfig, query: &str, token: Option<&[u8]>) -> Result<Result<Ticket, NoTicket>, Refusal> {
+fn read_ticket(config: &AccessConfig, query: &str, token: Option<&[u8]>) -> Result<Result<Ticket, NoTicket>, Refusal> {
     let mut given = query::values(query.as_bytes(), "ticket")?;
     let given: Cow<'_, [u8]> = match (given.pop(), token) {
         (Some(_), _) if !given.is_empty() => {

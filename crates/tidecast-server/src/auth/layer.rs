@@ -12,31 +12,35 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tidecast_serve::ConnectionInfo;
 
 use super::{
-    decision::{Auth, Decision, Permission, Rights},
+    decision::{Auth, Permission, StreamDecision},
     refusal::Refusal,
 };
-use crate::http::cors::Cors;
+use crate::{
+    config::{Anonymous, Config},
+    http::cors::Cors,
+};
 
 /// Runs a route for requests that have a permission.
 pub(crate) async fn require(
     State((auth, permission)): State<(Arc<Auth>, Permission)>,
+    Extension(config): Extension<Arc<Config>>,
     connection: Extension<ConnectionInfo>,
     request: Request,
     next: Next,
 ) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    let outcome = auth.check(permission, query, request.headers());
+    let outcome = auth.check(&config.access, permission, request.headers());
     run(&auth, outcome, connection, request, next).await
 }
 
 /// Runs a route that every client may use, for requests that name one of the hub's hosts.
 pub(crate) async fn require_host(
     State(auth): State<Arc<Auth>>,
+    Extension(config): Extension<Arc<Config>>,
     connection: Extension<ConnectionInfo>,
     request: Request,
     next: Next,
 ) -> Response {
-    let outcome = auth.check_host(request.headers());
+    let outcome = auth.check_host(&config.access, request.headers());
     run(&auth, outcome, connection, request, next).await
 }
 
@@ -46,34 +50,47 @@ pub(crate) async fn require_host(
 /// If tickets are in use they decide which pages may read the response, else `cors_origin` does.
 pub(crate) async fn require_stream(
     State((auth, cors)): State<(Arc<Auth>, Cors)>,
+    Extension(config): Extension<Arc<Config>>,
     connection: Extension<ConnectionInfo>,
     request: Request,
     next: Next,
 ) -> Response {
-    if auth.uses_tickets() || !cors.has_origins() {
-        return check_stream(&auth, connection, request, next).await;
+    if uses_tickets(&config) || config.access.cors_origins.is_empty() {
+        return check_stream(&auth, &config, connection, request, next).await;
     }
     let check = |request| {
-        let check = check_stream(&auth, connection.clone(), request, next.clone());
+        let check = check_stream(&auth, &config, connection.clone(), request, next.clone());
         async { Ok(check.await) }
     };
     cors.run(request, check).await
 }
 
-async fn check_stream(auth: &Auth, connection: Extension<ConnectionInfo>, request: Request, next: Next) -> Response {
-    let uses_tickets = auth.uses_tickets();
+/// Returns whether some channels need a ticket.
+fn uses_tickets(config: &Config) -> bool {
+    !matches!(config.access.anonymous, Anonymous::All)
+}
+
+async fn check_stream(
+    auth: &Auth,
+    config: &Config,
+    connection: Extension<ConnectionInfo>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (config, uses_tickets) = (&config.access, uses_tickets(config));
     let origin = request.headers().get(header::ORIGIN).cloned().filter(|_| uses_tickets);
     let decision = match *request.method() {
         Method::OPTIONS if uses_tickets => return preflight(request.headers(), origin),
         Method::GET | Method::HEAD => {
-            auth.decide(Permission::Subscribe, request.uri().query().unwrap_or_default(), request.headers())
+            auth.check_stream(config, request.uri().query().unwrap_or_default(), request.headers())
         }
         // The route answers other methods with a 405.
-        _ => Decision { rights: Rights::Anonymous, outcome: auth.check_host(request.headers()) },
+        _ => StreamDecision { ticket: None, outcome: auth.check_host(config, request.headers()) },
     };
+    let is_from_page = decision.has_ticket_of_page();
     let mut response = run(auth, decision.outcome, connection, request, next).await;
     if uses_tickets {
-        let readable = |origin: &HeaderValue| decision.rights.belong_to_page() || auth.allows_origin(origin);
+        let readable = |origin: &HeaderValue| is_from_page || config.cors_origins.contains(origin);
         let headers = response.headers_mut();
         headers.append(header::VARY, HeaderValue::from_static("origin"));
         if let Some(origin) = origin.filter(readable) {

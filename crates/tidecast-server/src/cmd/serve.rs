@@ -87,7 +87,7 @@ fn run_hub(config: Config, warnings: &[String], tasks: Arc<Supervisor>) -> anyho
         let listener = listen(config.listen)?;
         let address = listener.local_addr().context("failed to read the address")?;
         let app = App::new(config, address, tasks)?;
-        let server = Server::start(app.config.read().serve_options(), app.connections.clone(), app.tasks.clone())
+        let server = Server::start(app.config.snapshot().serve_options(), app.connections.clone(), app.tasks.clone())
             .context("failed to start the threads that serve connections")?;
         app.announce(warnings);
         let (routes, publishes) = (Routes::new(&app), PublishProtocol::new(app.clone()));

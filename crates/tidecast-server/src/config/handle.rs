@@ -1,29 +1,37 @@
 //! The configuration in force, for settings that may change while the hub runs.
 
-use std::ops::Deref;
+use std::sync::Arc;
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwap;
 
 use super::Config;
 
-/// The configuration in force. Readers take a setting from it when they need it, and do not keep a copy.
+/// The configuration in force. Each request takes one snapshot, and all its checks use that.
 #[derive(Debug)]
-pub(crate) struct ConfigHandle(RwLock<Config>);
+pub(crate) struct ConfigHandle(ArcSwap<Config>);
 
 impl ConfigHandle {
     pub(crate) fn new(config: Config) -> Self {
-        Self(RwLock::new(config))
+        Self(ArcSwap::from_pointee(config))
     }
 
-    /// Returns the configuration in force. It cannot be replaced while the result is held, so this is for short reads; the
-    /// result is not `Send`, and so cannot be held across an `.await`.
-    pub(crate) fn read(&self) -> impl Deref<Target = Config> + '_ {
-        self.0.read()
+    /// Returns the configuration in force.
+    pub(crate) fn snapshot(&self) -> Arc<Config> {
+        self.0.load_full()
+    }
+
+    /// Replaces an old snapshot by the configuration in force. Unlike [`snapshot`](Self::snapshot), it writes to no memory
+    /// that other threads use unless the configuration has changed.
+    pub(crate) fn refresh(&self, snapshot: &mut Arc<Config>) {
+        let current = self.0.load();
+        if !Arc::ptr_eq(&current, snapshot) {
+            *snapshot = Arc::clone(&current);
+        }
     }
 
     /// Replaces the configuration in force.
     #[cfg(test)]
     pub(crate) fn replace(&self, config: Config) {
-        *self.0.write() = config;
+        self.0.store(Arc::new(config));
     }
 }

@@ -155,7 +155,7 @@ async fn run(config: &Config, pieces: &[&[u8]]) -> Outcome {
     let served = RawSocket::from(OwnedFd::from(ours));
     let mut client = UnixStream::from_std(theirs).expect("a socket");
     let (_stop, stopping) = watch::channel(false);
-    let (origin, options) = (ConnectionOrigin::plain(address, address), app.config.read().serve_options());
+    let (origin, options) = (ConnectionOrigin::plain(address, address), app.config.snapshot().serve_options());
     let (routes, publishes) = (Routes::new(&app), PublishProtocol::new(app.clone()));
     let serving = tokio::spawn(serve_connection(served, origin, options, routes, publishes, stopping));
 

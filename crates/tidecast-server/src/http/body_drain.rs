@@ -6,12 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{Extension, body::Body, extract::Request, middleware::Next, response::Response};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
@@ -19,10 +14,10 @@ use parking_lot::Mutex;
 use tidecast_axum::internals::StreamHandoff;
 use tidecast_serve::ConnectionInfo;
 
-use crate::{config::ConfigHandle, http::body::drain};
+use crate::{config::Config, http::body::drain};
 
 /// Reads what a handler left of the body, so that the client gets to read the response.
-pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request: Request, next: Next) -> Response {
+pub(crate) async fn drain_body(Extension(config): Extension<Arc<Config>>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
@@ -41,8 +36,7 @@ pub(crate) async fn drain_body(State(config): State<Arc<ConfigHandle>>, request:
         if let Some(connection) = connection.filter(|_| !is_stream) {
             connection.activity.set_idle();
         }
-        let timeout = config.read().body_timeout;
-        drain(&mut rest, timeout).await;
+        drain(&mut rest, config.body_timeout).await;
     }
     response
 }

@@ -3,41 +3,37 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
+    Extension,
     extract::{Request, State},
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use crate::config::{AccessConfig, ConfigHandle};
+use crate::config::{AccessConfig, Config};
 
 /// The request headers on which the CORS headers depend.
 const VARY: HeaderValue = HeaderValue::from_static("origin, access-control-request-headers");
 
-/// The CORS rules, by the configuration in force.
+/// The CORS rules, by the configuration that each request has taken.
 #[derive(Debug, Clone)]
-pub(crate) struct Cors {
-    config: Arc<ConfigHandle>,
-    layer: CorsLayer,
-}
+pub(crate) struct Cors(CorsLayer);
 
 impl Cors {
-    pub(crate) fn new(config: Arc<ConfigHandle>) -> Self {
-        let rules = config.clone();
+    pub(crate) fn new() -> Self {
+        let is_allowed = |origin: &HeaderValue, request: &Parts| {
+            let config = request.extensions.get::<Arc<Config>>();
+            config.is_some_and(|config| config.access.cors_origins.contains(origin))
+        };
         let layer = CorsLayer::new()
-            .allow_origin(AllowOrigin::predicate(move |origin, _| rules.read().access.cors_origins.contains(origin)))
+            .allow_origin(AllowOrigin::predicate(is_allowed))
             .allow_credentials(true)
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
             // Tracing and libraries add headers of their own, so all are allowed. They are no longer than a request's head.
             .allow_headers(AllowHeaders::mirror_request());
-        Self { config, layer }
-    }
-
-    /// Returns whether an origin is allowed. If none is, responses carry no CORS headers.
-    pub(crate) fn has_origins(&self) -> bool {
-        !self.config.read().access.cors_origins.is_empty()
+        Self(layer)
     }
 
     /// Runs a handler, with the CORS headers around it.
@@ -49,7 +45,7 @@ impl Cors {
     where
         F: Future<Output = Result<Response, Infallible>>,
     {
-        let Ok(response) = self.layer.layer(service_fn(handler)).oneshot(request).await;
+        let Ok(response) = self.0.layer(service_fn(handler)).oneshot(request).await;
         response
     }
 }
@@ -67,9 +63,14 @@ pub(crate) fn page_headers(
     has_origins.then_some(fixed).into_iter().flatten().chain(allowed)
 }
 
-/// Adds the CORS headers to a route.
-pub(crate) async fn allow_origins(State(cors): State<Cors>, request: Request, next: Next) -> Response {
-    if !cors.has_origins() {
+/// Adds the CORS headers to a route, if an origin is allowed.
+pub(crate) async fn allow_origins(
+    State(cors): State<Cors>,
+    Extension(config): Extension<Arc<Config>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if config.access.cors_origins.is_empty() {
         return next.run(request).await;
     }
     let run = |request| {
@@ -82,15 +83,15 @@ pub(crate) async fn allow_origins(State(cors): State<Cors>, request: Request, ne
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Settings};
+    use crate::config::Settings;
 
     #[tokio::test]
     async fn a_publish_gets_the_headers_of_the_layer() {
         let mut config = Config::from_settings(&Settings::default()).unwrap();
         config.access.cors_origins = vec![HeaderValue::from_static("https://app.example")];
-        let cors = Cors::new(Arc::new(ConfigHandle::new(config.clone())));
+        let (cors, config) = (Cors::new(), Arc::new(config));
         for origin in [None, Some("https://app.example"), Some("https://other.example")] {
-            let mut request = http::Request::builder().method(Method::POST);
+            let mut request = http::Request::builder().method(Method::POST).extension(config.clone());
             if let Some(origin) = origin {
                 request = request.header(header::ORIGIN, origin);
             }

@@ -16,7 +16,7 @@ use axum::{
     BoxError, Router,
     body::Body,
     extract::Request,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{MethodRouter, any, delete, get, post},
 };
@@ -51,7 +51,7 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(app: &Arc<App>) -> Self {
-        Self { app: app.clone(), router: router(app, &Cors::new(app.config.clone())) }
+        Self { app: app.clone(), router: router(app) }
     }
 
     /// Responds to a request, also if its handler panics.
@@ -87,6 +87,7 @@ impl Routes {
             return Ok(handler::handle(&self.app, &connection, request).await);
         }
         request.extensions_mut().insert(connection);
+        request.extensions_mut().insert(self.app.config.snapshot());
         let mut response = self.router.clone().oneshot(request).await?;
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
@@ -103,8 +104,8 @@ impl Handler for Routes {
     }
 }
 
-fn router(app: &Arc<App>, cors: &Cors) -> Router {
-    let auth = &app.auth;
+fn router(app: &Arc<App>) -> Router {
+    let (auth, cors) = (&app.auth, Cors::new());
     let require = |permission, route: MethodRouter<Arc<App>>| {
         route.layer(from_fn_with_state((auth.clone(), permission), layer::require))
     };
@@ -112,7 +113,7 @@ fn router(app: &Arc<App>, cors: &Cors) -> Router {
     let change = |route| require(Permission::Publish, route);
     let open = |route: MethodRouter<Arc<App>>| route.layer(from_fn_with_state(auth.clone(), layer::require_host));
 
-    let streams = Streams::new(app.hub.clone()).options(app.config.read().streams.clone());
+    let streams = Streams::new(app.hub.clone()).options(app.config.snapshot().streams.clone());
     let streams = streams
         .into_method_router()
         .layer(from_fn_with_state(app.admission.clone(), admit))
@@ -120,10 +121,9 @@ fn router(app: &Arc<App>, cors: &Cors) -> Router {
     let channel = inspect(get(channels::show)).merge(change(delete(channels::delete))).fallback(channels::wrong_method);
 
     // `Routes::route` answers a POST itself, so this answers the other methods with a 405. The fallback is within the
-    // layers, unlike the router's, so that a page can read its response.
-    let other_methods = change(post(only_post).fallback(only_post))
-        .fallback(only_post)
-        .layer(from_fn_with_state(cors.clone(), cors::allow_origins));
+    // layers, unlike the router's, so that these methods need the key too, and a page can read the response.
+    let other_methods =
+        change(post(only_post).fallback(only_post)).layer(from_fn_with_state(cors, cors::allow_origins));
 
     console::routes()
         .fold(Router::new(), |router, (path, route)| router.route(path, open(route)))
@@ -137,7 +137,7 @@ fn router(app: &Arc<App>, cors: &Cors) -> Router {
         .method_not_allowed_fallback(only_get)
         .fallback_service(open(any(not_found)).with_state(app.clone()))
         .with_state(app.clone())
-        .layer(from_fn_with_state(app.config.clone(), drain_body))
+        .layer(from_fn(drain_body))
 }
 
 async fn not_found(request: Request) -> Problem {

@@ -6,6 +6,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
+    Extension,
     extract::{Request, State},
     middleware::Next,
     response::Response,
@@ -20,7 +21,7 @@ use tidecast_axum::{
 use tidecast_serve::{ConnectionInfo, client_network, internals::LogLimit};
 
 use crate::{
-    config::ConfigHandle,
+    config::Config,
     observe::{
         access_log::OpenStream,
         metrics::{RequestCounters, StreamRejection},
@@ -30,7 +31,6 @@ use crate::{
 /// Admits streams within the limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    config: Arc<ConfigHandle>,
     open: Mutex<OpenStreams>,
     /// Streams are rejected while it is closing.
     hub: Hub,
@@ -64,8 +64,8 @@ struct AdmittedStream {
 }
 
 impl Admission {
-    pub(crate) fn new(config: Arc<ConfigHandle>, hub: Hub, counters: Arc<RequestCounters>) -> Self {
-        Self { config, open: Mutex::default(), hub, counters, full_logged: LogLimit::default() }
+    pub(crate) fn new(hub: Hub, counters: Arc<RequestCounters>) -> Self {
+        Self { open: Mutex::default(), hub, counters, full_logged: LogLimit::default() }
     }
 
     /// Returns the number of streams.
@@ -74,11 +74,15 @@ impl Admission {
     }
 
     /// Admits a stream of a client with a number of channels.
-    fn admit(self: &Arc<Self>, client: Option<IpAddr>, channels: u16) -> Result<AdmittedStream, StreamRejection> {
+    fn admit(
+        self: &Arc<Self>,
+        config: &Config,
+        client: Option<IpAddr>,
+        channels: u16,
+    ) -> Result<AdmittedStream, StreamRejection> {
         if self.hub.is_closed() {
             return Err(StreamRejection::Ending);
         }
-        let config = self.config.read();
         let counts_clients = config.streams_per_client_max > 0 || config.channels_per_client_max > 0;
         let client = client.filter(|_| counts_clients).map(client_network);
         let mut open = self.open.lock();
@@ -99,24 +103,24 @@ impl Admission {
     }
 
     /// Counts a rejection, and logs a warning if the hub is full.
-    fn record(&self, rejection: StreamRejection) {
+    fn record(&self, config: &Config, rejection: StreamRejection) {
         self.counters.count_stream_rejection(rejection);
         if matches!(rejection, StreamRejection::Full)
             && let Some(count) = self.full_logged.due(Instant::now())
         {
-            let streams_max = self.config.read().streams_max;
+            let streams_max = config.streams_max;
             tracing::warn!(streams_max, count, "rejected streams: the number of streams has reached streams_max");
         }
     }
+}
 
-    /// Returns the number of channels of a request; 0 if there is no limit on them. An invalid request is refused later.
-    fn channels(&self, request: &Request) -> u16 {
-        if self.config.read().channels_per_client_max == 0 {
-            return 0;
-        }
-        let channels = query::channels(request.uri().query().unwrap_or_default());
-        channels.map_or(0, |channels| u16::try_from(channels.len()).unwrap_or(u16::MAX))
+/// Returns the number of channels of a request; 0 if there is no limit on them. An invalid request is refused later.
+fn channels(config: &Config, request: &Request) -> u16 {
+    if config.channels_per_client_max == 0 {
+        return 0;
     }
+    let channels = query::channels(request.uri().query().unwrap_or_default());
+    channels.map_or(0, |channels| u16::try_from(channels.len()).unwrap_or(u16::MAX))
 }
 
 impl Drop for AdmittedStream {
@@ -137,12 +141,17 @@ impl Drop for AdmittedStream {
 }
 
 /// Admits each stream for as long as it is open.
-pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
+pub(crate) async fn admit(
+    State(admission): State<Arc<Admission>>,
+    Extension(config): Extension<Arc<Config>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if request.method() != Method::GET {
         return next.run(request).await;
     }
     let peer = request.extensions().get::<ConnectionInfo>().map(|connection| connection.origin);
-    match admission.admit(peer.map(|peer| peer.ip()), admission.channels(&request)) {
+    match admission.admit(&config, peer.map(|peer| peer.ip()), channels(&config, &request)) {
         Ok(mut stream) => {
             let handoff = request.extensions().get::<StreamHandoff>().cloned();
             let response = next.run(request).await;
@@ -155,7 +164,7 @@ pub(crate) async fn admit(State(admission): State<Arc<Admission>>, request: Requ
             response
         }
         Err(rejection) => {
-            admission.record(rejection);
+            admission.record(&config, rejection);
             retry_later(jitter(&FULL_RETRY))
         }
     }
@@ -170,18 +179,18 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::config::{Config, Settings};
+    use crate::config::Settings;
 
     /// A request that arrived while the hub began to stop got an error, which closes an `EventSource` for good.
     #[tokio::test]
     async fn a_stream_of_a_stopping_hub_tells_its_client_to_reconnect() {
         let hub = Hub::new();
-        let config = Config::from_settings(&Settings::default()).unwrap();
-        let admission = Arc::new(Admission::new(Arc::new(ConfigHandle::new(config)), hub.clone(), Arc::default()));
+        let config = Arc::new(Config::from_settings(&Settings::default()).unwrap());
+        let admission = Arc::new(Admission::new(hub.clone(), Arc::default()));
         let streams = tidecast_axum::router(hub.clone());
         let app: Router = streams.layer(from_fn_with_state(admission.clone(), admit));
         hub.close();
-        let request = http::Request::get("/?channel=a").body(Body::empty()).unwrap();
+        let request = http::Request::get("/?channel=a").extension(config).body(Body::empty()).unwrap();
         let response = app.oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let body = response.into_body().collect().await.unwrap().to_bytes();

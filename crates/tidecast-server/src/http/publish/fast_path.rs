@@ -43,6 +43,7 @@ use super::{
 use crate::{
     app::App,
     auth::Permission,
+    config::Config,
     http::{
         body::{Reservation, too_slow},
         cors,
@@ -152,12 +153,14 @@ struct PublishConnection<'a> {
     header_timeout: Duration,
     body_timeout: Duration,
     idle_timeout: Duration,
+    /// The configuration of the current request.
+    config: Arc<Config>,
     timer: LazyTimer,
 }
 
 impl<'a> PublishConnection<'a> {
     fn new(socket: Socket, app: &'a App, info: &'a ConnectionInfo) -> Self {
-        let config = app.config.read();
+        let config = app.config.snapshot();
         Self {
             app,
             info,
@@ -179,6 +182,7 @@ impl<'a> PublishConnection<'a> {
             header_timeout: config.header_timeout,
             body_timeout: config.body_timeout,
             idle_timeout: config.idle_timeout,
+            config,
             timer: LazyTimer::default(),
         }
     }
@@ -385,7 +389,9 @@ impl<'a> PublishConnection<'a> {
         }
         let head = request::parse(bytes, &mut self.headers)?;
         self.scanned = 0;
-        self.app.auth.check(Permission::Publish, "", &self.headers).map_err(|_| NotPlain::Unsupported)?;
+        self.app.config.refresh(&mut self.config);
+        let auth = &self.app.auth;
+        auth.check(&self.config.access, Permission::Publish, &self.headers).map_err(|_| NotPlain::Unsupported)?;
         self.head_at = access_log::is_on().then(Instant::now);
         if head.expect.is_some() && head.body_len > 0 {
             self.responses.extend_from_slice(response::CONTINUE);
@@ -397,10 +403,9 @@ impl<'a> PublishConnection<'a> {
     async fn respond(&mut self, outcome: Result<(), Problem>, is_last: bool) {
         let (status, len) = if outcome.is_ok() {
             self.responses.extend_from_slice(response::PUBLISHED);
-            let config = self.app.config.read();
             // The iterator costs something even if it is empty.
-            if !config.access.cors_origins.is_empty() {
-                for (name, value) in cors::page_headers(&config.access, &self.headers) {
+            if !self.config.access.cors_origins.is_empty() {
+                for (name, value) in cors::page_headers(&self.config.access, &self.headers) {
                     response::put_header(&mut self.responses, &name, &value);
                 }
             }
@@ -408,7 +413,7 @@ impl<'a> PublishConnection<'a> {
             (StatusCode::OK, self.body.len())
         } else {
             let mut response = respond(outcome, Vec::new());
-            response.headers_mut().extend(cors::page_headers(&self.app.config.read().access, &self.headers));
+            response.headers_mut().extend(cors::page_headers(&self.config.access, &self.headers));
             (response.status(), response::put(&mut self.responses, response, is_last).await)
         };
         if let Some(head_at) = self.head_at.take().filter(|_| access_log::is_on()) {
@@ -430,7 +435,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::config::{Config, Settings};
+    use crate::config::Settings;
 
     fn info() -> ConnectionInfo {
         let address = "127.0.0.1:8000".parse().unwrap();
@@ -567,7 +572,7 @@ mod tests {
             assert_eq!(responses.matches(part).count(), count, "{responses}");
         }
         assert!(connection.reservation.is_none());
-        assert!(app.bodies.reserve(app.config.read().bodies_bytes_max).is_ok(), "no memory of a body is left");
+        assert!(app.bodies.reserve(app.config.snapshot().bodies_bytes_max).is_ok(), "no memory of a body is left");
     }
 
     /// The client was asked for the body again by hyper.

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     app::App,
     auth::Permission,
+    config::Config,
     http::{
         body::{drain, read_full},
         cors,
@@ -37,18 +38,18 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let (head, body) = request.into_parts();
-    let mut response = answer(app, connection, &head, body).await;
-    response.headers_mut().extend(cors::page_headers(&app.config.read().access, &head.headers));
+    let config = app.config.snapshot();
+    let mut response = answer(app, &config, connection, &head, body).await;
+    response.headers_mut().extend(cors::page_headers(&config.access, &head.headers));
     response
 }
 
-async fn answer<B>(app: &App, connection: &ConnectionInfo, head: &Parts, mut body: B) -> Response
+async fn answer<B>(app: &App, config: &Config, connection: &ConnectionInfo, head: &Parts, mut body: B) -> Response
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    let timeout = app.config.read().body_timeout;
-    let failure = match app.auth.check(Permission::Publish, "", &head.headers) {
-        Ok(()) => match read_full(&mut body, &app.bodies, timeout).await {
+    let failure = match app.auth.check(&config.access, Permission::Publish, &head.headers) {
+        Ok(()) => match read_full(&mut body, &app.bodies, config.body_timeout).await {
             Ok(body) => {
                 let mut out = Vec::with_capacity(RESPONSE_BYTES);
                 let query = head.uri.query().unwrap_or_default();
@@ -63,7 +64,7 @@ where
     if failure.status() != StatusCode::REQUEST_TIMEOUT {
         // Another connection may take the place meanwhile.
         connection.activity.set_idle();
-        drain(&mut body, timeout).await;
+        drain(&mut body, config.body_timeout).await;
     }
     failure
 }
