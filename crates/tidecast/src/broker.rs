@@ -56,12 +56,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// been accepted all the same, [`Error::is_in_doubt`](crate::Error::is_in_doubt) too.
     fn publish(&self, publication: Publication) -> BrokerFuture<'_, Published>;
 
-    /// Returns whether this broker never waits, so that [`publish_now`](Self::publish_now) publishes. Default: `false`.
-    fn publishes_at_once(&self) -> bool {
-        false
-    }
-
-    /// Publishes without waiting, or returns `None` if this broker may have to wait. Default: `None`.
+    /// Publishes without waiting. Returns `None`, at every call, if this broker may have to wait. Default: `None`.
     ///
     /// # Errors
     ///

@@ -143,12 +143,6 @@ impl Deliveries {
         }
     }
 
-    /// Returns whether a subscription on this node reads the channel.
-    #[must_use]
-    pub fn is_read(&self, channel: &Channel) -> bool {
-        self.readers(channel) > 0
-    }
-
     /// Reads the past events of a channel that this node's log has.
     #[must_use]
     pub fn past(&self, channel: &Channel, since: Since, limit: usize) -> History {

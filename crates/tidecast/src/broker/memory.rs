@@ -87,10 +87,6 @@ impl Broker for MemoryBroker {
         Box::pin(ready(self.answer(&publication)))
     }
 
-    fn publishes_at_once(&self) -> bool {
-        true
-    }
-
     fn publish_now(&self, publication: &Publication) -> Option<Result<Published>> {
         Some(self.answer(publication))
     }

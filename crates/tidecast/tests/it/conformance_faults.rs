@@ -35,7 +35,7 @@ enum Fault {
     CountsNoReceivers,
     DropsControlMessages,
     SharesANameBetweenMetrics,
-    ClaimsToPublishAtOnce,
+    PublishesAtOnceNowAndThen,
 }
 
 #[derive(Debug)]
@@ -87,8 +87,11 @@ impl Broker for Faulty {
         Box::pin(ready(self.answer(publication)))
     }
 
-    fn publishes_at_once(&self) -> bool {
-        self.fault == Fault::ClaimsToPublishAtOnce
+    fn publish_now(&self, publication: &Publication) -> Option<Result<Published>> {
+        let now_and_then = self.fault == Fault::PublishesAtOnceNowAndThen;
+        // Each publish adds to the count.
+        let is_now = now_and_then && self.published.load(Ordering::SeqCst) == 0;
+        is_now.then(|| self.answer(publication.clone()))
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -169,7 +172,7 @@ fn every_fault_is_found() {
         Fault::CountsNoReceivers,
         Fault::DropsControlMessages,
         Fault::SharesANameBetweenMetrics,
-        Fault::ClaimsToPublishAtOnce,
+        Fault::PublishesAtOnceNowAndThen,
     ] {
         assert!(!keeps_the_contract(fault), "{fault:?}");
     }
