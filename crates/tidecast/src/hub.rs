@@ -119,16 +119,19 @@ impl Hub {
     /// Deletes a channel: its events are dropped, its positions start over, and its readers are told `restarted`. Returns
     /// whether the channel was known.
     ///
+    /// A message then tells the nodes that no longer listen to the channel to drop their logs of it. If the broker cannot send
+    /// it, or a node misses it, that node drops the log by its age. This is not reported, because the channel is deleted.
+    ///
     /// # Errors
     ///
     /// [`Error::is_unavailable`] if the broker could not be reached.
     ///
     /// # Cancel safety
     ///
-    /// In memory the channel is deleted at the first poll. With another broker it is unknown whether it was.
+    /// In memory the channel is deleted at the first poll. With another broker it is unknown whether it was. If the future is
+    /// dropped after the deletion, the other nodes may not be told, as if the message to them were lost.
     pub async fn forget(&self, channel: &Channel) -> Result<bool> {
         let was_known = self.state.broker.forget(channel).await?;
-        // Nodes that no longer listen to the channel still have its log. A node that misses this drops it by age.
         let _ = self.state.broker.send_control(&ControlMessage::Forgotten(channel.clone()).to_bytes()).await;
         Ok(was_known)
     }
