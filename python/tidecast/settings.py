@@ -118,8 +118,8 @@ class Settings:
     #: ``SSE_KEEP_ALIVE_SECONDS``: a comment is sent after a silence of this many seconds; 0 for never. Default: 8.
     keep_alive_seconds: float = 8
 
-    #: ``SSE_RETRY_MS``: how long a browser waits before it reconnects, in milliseconds; 0 for not at all. Default:
-    #: 3000.
+    #: ``SSE_RETRY_MS``: how long a browser waits before it reconnects, in milliseconds; with 0 it reconnects at once.
+    #: Default: 3000.
     retry_ms: int = 3000
 
     #: ``SSE_MAX_STREAM_SECONDS``: when a stream ends by itself, in seconds; 0 for never. Default: 20. It applies to
