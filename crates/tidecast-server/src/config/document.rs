@@ -146,6 +146,29 @@ mod tests {
         assert_eq!(starts.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["publish_key", "ticket_key"]);
     }
 
+    /// Only the first of several tables was named.
+    #[test]
+    fn the_configuration_in_force_has_every_value_of_a_list_and_reads_back() {
+        let file = "[[cors_origin]]\norigin = \"http://a.example\"\n\n[[allowed_hosts]]\nhost = \"a\"\n\n\
+                    [[cors_origin]]\norigin = \"http://b.example\"\n";
+        let mut settings = Settings::default();
+        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        let config = Config::from_settings(&settings).unwrap();
+        let shown = in_force(&settings, &config);
+        for line in [
+            "cors_origin = [\"http://a.example\", \"http://b.example\"]  # [[cors_origin]] in a.toml, lines 1, 7\n",
+            "allowed_hosts = [\"a\"]  # [[allowed_hosts]] in a.toml, line 4\n",
+        ] {
+            assert!(shown.contains(line), "{shown}");
+        }
+        let mut again = Settings::default();
+        assert_eq!(again.add_file(Path::new("shown"), &shown), [""; 0]);
+        for key in ["cors_origin", "allowed_hosts"] {
+            let values = |settings: &Settings| settings.find(key).unwrap().values.clone();
+            assert_eq!(values(&again), values(&settings), "{key}");
+        }
+    }
+
     #[test]
     fn the_declared_defaults_are_those_of_the_engine() {
         let config = Config::from_settings(&Settings::default()).unwrap();

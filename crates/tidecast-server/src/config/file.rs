@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use toml::{Spanned, de::DeTable};
+
 use super::{
     options::{OPTIONS, find},
     sources::{Setting, SettingSource, Settings},
@@ -18,9 +20,12 @@ impl Settings {
             Ok(table) => table,
             Err(error) => return vec![format!("{file} is not TOML: {}", without_excerpt(text, &error))],
         };
+        // The places of the keys and values, which `table` lacks. A file that was parsed once is parsed again.
+        let places = DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default();
         let mut errors = Vec::new();
         for (key, value) in table {
-            let line = text.lines().position(|line| is_line_of(line, &key)).map(|line| line + 1);
+            let place = places.get_key_value(key.as_str());
+            let line = place.map_or(1, |(key, _)| line_of(text, key.span().start));
             let source = SettingSource::File { key: key.clone(), file: file.clone(), line };
             let Some(option) = find(&key) else {
                 let why = match value {
@@ -34,7 +39,8 @@ impl Settings {
             };
             let read = match (option.kind.table_key(), &value) {
                 (Some(table_key), toml::Value::Array(tables)) if tables.iter().any(toml::Value::is_table) => {
-                    let lines = lines_of_tables(text, &key);
+                    let places = place.and_then(|(_, value)| value.get_ref().as_array()).into_iter().flatten();
+                    let lines = places.map(|table| line_of(text, table.span().start)).collect();
                     let source = SettingSource::Tables { key, file: file.clone(), lines };
                     read_tables(tables, table_key, source)
                 }
@@ -76,27 +82,17 @@ fn read_tables(tables: &[toml::Value], table_key: &'static str, source: SettingS
 
 /// Describes a syntax error by its place. The error's own text shows the line, which may have a secret in it.
 fn without_excerpt(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = before.matches('\n').count() + 1;
+    let line = line_of(text, at);
     let column = before[line_start..].chars().count() + 1;
     format!("line {line}, column {column}: {}", error.message())
 }
 
-fn is_line_of(line: &str, key: &str) -> bool {
-    let line = line.trim_start();
-    let name = line.trim_start_matches('[').trim_start();
-    let end = if line.starts_with('[') { ']' } else { '=' };
-    name.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(end))
-}
-
-/// Returns the lines of a file at which the tables of a key begin.
-fn lines_of_tables(text: &str, key: &str) -> Vec<usize> {
-    let is_header = |line: &str| {
-        let name = line.trim_start().strip_prefix("[[").and_then(|rest| rest.split_once("]]"));
-        name.is_some_and(|(name, _)| name.trim() == key)
-    };
-    text.lines().enumerate().filter(|(_, line)| is_header(line)).map(|(index, _)| index + 1).collect()
+/// Returns the number of the line with a byte of a text. The first line is 1.
+fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or_default().matches('\n').count() + 1
 }
 
 /// Returns a file's value as text; `None` if it has not the shape that the option takes.
@@ -205,6 +201,17 @@ mod tests {
         assert_eq!((tables.anonymous, tables.cors_origins), (arrays.anonymous, arrays.cors_origins));
     }
 
+    /// A header or key within a string counted as one, and a quoted one was not found.
+    #[test]
+    fn the_line_of_a_setting_is_found_however_its_key_is_written() {
+        let mut settings = Settings::default();
+        let file = "publish_key = \"\"\"x\n[[cors_origin]]\nretry = 1\n\"\"\"\n'retry' = 1\n[[\"cors_origin\"]]\norigin = \"a\"\n";
+        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        let sources = ["publish_key", "retry", "cors_origin"].map(|key| settings.source(key));
+        let lines = ["publish_key in a.toml, line 1", "retry in a.toml, line 5", "[[cors_origin]] in a.toml, line 6"];
+        assert_eq!(sources, lines);
+    }
+
     #[test]
     fn an_error_in_a_table_names_its_line() {
         for (file, error) in [
@@ -218,7 +225,7 @@ mod tests {
             ),
             ("[[allowed_hosts]]\n", "[[allowed_hosts]] in a.toml, line 1: write `host = \"…\"` in each table"),
             ("[[allowed_hosts]]\nhost = 1\n", "[[allowed_hosts]] in a.toml, line 1: write `host = \"…\"`"),
-            ("cors_origin = [{ origin = \"a\" }]\n", "[[cors_origin]] in a.toml: \"a\" is not an origin"),
+            ("cors_origin = [{ origin = \"a\" }]\n", "[[cors_origin]] in a.toml, line 1: \"a\" is not an origin"),
             ("[[keep_alive]]\nx = 1\n", "keep_alive in a.toml, line 1: must be"),
             ("[[server]]\nx = 1\n", "server in a.toml, line 1: there is no such key"),
         ] {

@@ -27,12 +27,13 @@ pub(crate) enum SettingSource {
     File {
         key: String,
         file: String,
-        line: Option<usize>,
+        line: usize,
     },
     /// Repeated tables of a file, one for each value.
     Tables {
         key: String,
         file: String,
+        /// The line of each table.
         lines: Vec<usize>,
     },
 }
@@ -41,10 +42,9 @@ impl SettingSource {
     /// Returns the source of one of a list's values.
     pub(super) fn of_value(&self, index: usize) -> String {
         match self {
-            Self::Tables { key, file, lines } => match lines.get(index) {
-                Some(line) => format!("[[{key}]] in {file}, line {line}"),
-                None => format!("[[{key}]] in {file}"),
-            },
+            Self::Tables { key, file, lines } if index < lines.len() => {
+                format!("[[{key}]] in {file}, line {}", lines[index])
+            }
             _ => self.to_string(),
         }
     }
@@ -54,9 +54,12 @@ impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) | Self::Variable(name) => f.write_str(name),
-            Self::File { key, file, line: Some(line) } => write!(f, "{key} in {file}, line {line}"),
-            Self::File { key, file, line: None } => write!(f, "{key} in {file}"),
-            Self::Tables { .. } => f.write_str(&self.of_value(0)),
+            Self::File { key, file, line } => write!(f, "{key} in {file}, line {line}"),
+            Self::Tables { key, file, lines } => {
+                let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
+                let word = if lines.len() == 1 { "line" } else { "lines" };
+                write!(f, "[[{key}]] in {file}, {word} {}", lines.join(", "))
+            }
         }
     }
 }
