@@ -175,6 +175,6 @@ async fn serve(State(streams): State<Streams>, request: Request) -> Response {
 async fn method_not_allowed(method: Method) -> Response {
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here; use GET"));
     let mut response = problem.into_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
     response
 }

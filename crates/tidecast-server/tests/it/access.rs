@@ -68,6 +68,45 @@ async fn with_open_publish_any_host_may_publish_but_no_page_of_another_origin() 
     hub.request("POST", "/publish", &other, b"x").await.problem(403);
 }
 
+/// With `cors_origin`, or without, the other methods of `/publish` got a 405 without a key or with any host, and no refusal
+/// was counted.
+#[tokio::test]
+async fn every_method_of_publish_is_guarded() {
+    let cors = ["--cors-origin", "https://app.example"];
+    for cors in [&[][..], &cors] {
+        let hub = TIDECAST.serve(&[&["--publish-key", "s3cret!", "--allowed-hosts", "hub.example"], cors].concat());
+        let (host, key) = (("Host", "hub.example"), ("Authorization", "Bearer s3cret!"));
+        for method in ["GET", "PUT"] {
+            hub.request(method, "/publish", &[host], b"").await.problem(401);
+            hub.request(method, "/publish", &[key, ("Host", "evil.example")], b"").await.problem(403);
+            let response = hub.request(method, "/publish", &[host, key], b"").await;
+            assert_eq!((response.head.status, response.head.header("allow")), (405, Some("POST")), "{method} {cors:?}");
+        }
+        let metrics = hub.request("GET", "/metrics", &[host, key], b"").await.text();
+        for cause in ["key-missing", "host"] {
+            let count = format!("{{cause=\"{cause}\"}} 2\n");
+            assert!(metrics.contains(&count), "{cause} {cors:?}: {metrics}");
+        }
+    }
+}
+
+/// With `cors_origin` the 405 of `/stream` was sent to any host, and spelt its `Allow` differently.
+#[tokio::test]
+async fn a_405_of_the_stream_is_the_same_with_cors() {
+    for cors in [&[][..], &["--cors-origin", "https://app.example"]] {
+        let hub = TIDECAST.serve(cors);
+        for method in ["PUT", "POST"] {
+            hub.request(method, "/stream", &[("Host", "evil.example")], b"").await.problem(403);
+            let response = hub.request(method, "/stream", &[], b"").await;
+            assert_eq!(
+                (response.head.status, response.head.header("allow")),
+                (405, Some("GET,HEAD")),
+                "{method} {cors:?}"
+            );
+        }
+    }
+}
+
 /// The 405 of `/publish` was sent without CORS headers.
 #[tokio::test]
 async fn errors_have_cors_headers_for_allowed_origins() {
