@@ -435,7 +435,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::config::Settings;
+    use crate::config::{Secret, Settings};
 
     fn info() -> ConnectionInfo {
         let address = "127.0.0.1:8000".parse().unwrap();
@@ -589,5 +589,20 @@ mod tests {
         connection.hand_over();
         let unread = String::from_utf8(connection.unread).unwrap();
         assert!(unread.contains("Expect: ") && !unread.contains("100-continue"), "{unread}");
+    }
+
+    /// Each request uses the configuration in force, not only the first of a connection.
+    #[tokio::test]
+    async fn a_connection_follows_the_configuration() {
+        let app = app(|_| {}).await;
+        let (socket, _theirs) = socket().await;
+        let info = info();
+        let mut connection = PublishConnection::new(socket, &app, &info);
+        let bytes = request("", r#"{"data":"x"}"#);
+        assert!(connection.answer(&bytes).await.is_ok());
+        let mut changed = Config::clone(&app.config.snapshot());
+        changed.access.publish_key = Some(Secret::new("key"));
+        app.config.replace(changed);
+        assert!(connection.answer(&bytes).await.is_err());
     }
 }
