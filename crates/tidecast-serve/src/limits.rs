@@ -24,7 +24,8 @@ pub const IDLE_GRACE: Duration = Duration::from_millis(250);
 /// How long the kernel tries to reach a client that acknowledges nothing.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// How long a client whose stream has ended has to take the last bytes and to close its side. Then its connection is cut.
+/// How long a client whose stream's lifetime is over may take none of the last bytes, and how long a client that has all has
+/// to close its side. Then its connection is closed.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shortest time between two log lines on the same kind of event.

@@ -66,8 +66,19 @@ struct Corked {
     /// The idle epoch of the stream when hyper last had nothing more to write.
     flushed: Option<NonZeroU32>,
     head: HeadWatch,
-    /// Cuts a stream some time after its deadline: hyper does not ask the body for its end while the client takes nothing.
-    cut_timer: LazyTimer,
+    /// Looks at a stream after its deadline: hyper does not ask the body for its end while the client takes nothing.
+    end_timer: LazyTimer,
+    /// The last look at a stream after its deadline.
+    end_check: Option<EndCheck>,
+}
+
+/// A look at a stream whose deadline has passed.
+#[derive(Debug, Clone, Copy)]
+struct EndCheck {
+    /// How many bytes the client had acknowledged.
+    acknowledged: u64,
+    /// When the next look is due.
+    next_at: Instant,
 }
 
 /// The state of the stream that is the current response.
@@ -81,7 +92,7 @@ pub(crate) enum StreamState {
     ClientClosed,
     /// Its client keeps sending.
     TooMuchInput,
-    /// Its deadline has passed, and its client did not take the last bytes in time.
+    /// Its deadline has passed, and its client takes the last bytes too slowly or not at all.
     Overdue,
     /// Its connection failed.
     Broken,
@@ -101,7 +112,8 @@ impl CorkedSocket {
             input_ended: false,
             flushed: None,
             head,
-            cut_timer: LazyTimer::default(),
+            end_timer: LazyTimer::default(),
+            end_check: None,
         })))
     }
 
@@ -139,8 +151,9 @@ impl CorkedSocket {
         if corked.input_bytes > STREAM_INPUT_BYTES_MAX {
             return StreamState::TooMuchInput;
         }
-        let cut_at = offer.deadline.and_then(|deadline| deadline.at.checked_add(CLOSE_TIMEOUT));
-        if corked.cut_timer.poll(context, cut_at).is_ready() {
+        if let Some(deadline) = offer.deadline
+            && corked.poll_end_overdue(context, deadline.at).is_ready()
+        {
             return StreamState::Overdue;
         }
         let all_written = offer.handoff.idle_epoch().is_some_and(|epoch| corked.flushed == Some(epoch));
@@ -179,6 +192,28 @@ impl Corked {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the end of a stream has taken longer than the stall timeout since its deadline, or the client has
+    /// acknowledged nothing for the close timeout. Then the connection is to be closed.
+    fn poll_end_overdue(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        loop {
+            let next_at = self.end_check.map_or(deadline, |check| check.next_at);
+            ready!(self.end_timer.poll(context, Some(next_at)));
+            let Some(socket) = &mut self.socket else { return Poll::Ready(()) };
+            let (now, acknowledged) = (Instant::now(), socket.acknowledged());
+            let takes_nothing = self.end_check.is_some_and(|check| check.acknowledged == acknowledged);
+            let time_left = socket.stall_timeout().saturating_sub(now.saturating_duration_since(deadline));
+            if takes_nothing {
+                // Otherwise the kernel goes on sending what it has.
+                socket.discard_on_close();
+            }
+            if takes_nothing || time_left.is_zero() {
+                socket.count_stalled();
+                return Poll::Ready(());
+            }
+            self.end_check = Some(EndCheck { acknowledged, next_at: now + CLOSE_TIMEOUT.min(time_left) });
+        }
     }
 
     fn gather(&mut self, bytes: &[u8]) {

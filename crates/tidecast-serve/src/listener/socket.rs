@@ -1,10 +1,12 @@
 //! A client's socket: its options, and a time limit for clients that take nothing.
+//!
+//! This is the only file of the crate with `unsafe` code, for a question to the kernel that no safe interface has.
 
 use std::{
     io,
     mem::MaybeUninit,
     net::{self, Shutdown},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -51,12 +53,21 @@ impl RawSocket {
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
     }
+}
 
-    /// Makes the kernel discard what is still to be sent when the socket is closed.
-    pub(crate) fn discard_on_close(&self) {
-        // A failure leaves the default: the kernel tries to send it for a while.
-        let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
-    }
+/// Makes the kernel discard what is still to be sent when the socket is closed. For clients that take nothing.
+pub(crate) fn discard_on_close(socket: &impl AsFd) {
+    // A failure leaves the default: the kernel tries to send it for a while.
+    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+/// Returns how many written bytes the client has not acknowledged, or 0 if the system cannot tell.
+#[expect(unsafe_code, reason = "see the head of this file")]
+pub(crate) fn unacknowledged(socket: &impl AsFd) -> u64 {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open, and the request writes one `int`.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 { u64::try_from(bytes).unwrap_or_default() } else { 0 }
 }
 
 impl AsFd for RawSocket {
@@ -95,6 +106,8 @@ pub struct Socket {
     timer: LazyTimer,
     /// Whether the stall was counted already: a caller may write again after an error.
     counted: bool,
+    /// How many bytes were written.
+    written: u64,
     counters: Arc<ConnectionCounters>,
 }
 
@@ -106,7 +119,8 @@ impl Socket {
     /// Those of the system.
     pub fn register(socket: RawSocket, stall_timeout: Duration, counters: Arc<ConnectionCounters>) -> io::Result<Self> {
         let stream = TcpStream::from_std(socket.0)?;
-        Ok(Self { stream, stall_timeout, stalled_since: None, timer: LazyTimer::default(), counted: false, counters })
+        let timer = LazyTimer::default();
+        Ok(Self { stream, stall_timeout, stalled_since: None, timer, counted: false, written: 0, counters })
     }
 
     /// Takes the socket from its runtime.
@@ -119,8 +133,30 @@ impl Socket {
         matches!(SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]), Ok(1..))
     }
 
-    fn poll_stalled<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
+    pub(crate) fn stall_timeout(&self) -> Duration {
+        self.stall_timeout
+    }
+
+    /// Returns how many bytes the client has acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.written.saturating_sub(unacknowledged(&self.stream))
+    }
+
+    /// Has the kernel discard what the client has not taken when the socket is closed.
+    pub(crate) fn discard_on_close(&self) {
+        discard_on_close(&self.stream);
+    }
+
+    /// Counts the cut of a client that takes too little, once.
+    pub(crate) fn count_stalled(&mut self) {
+        if !std::mem::replace(&mut self.counted, true) {
+            count(&self.counters.stalled);
+        }
+    }
+
+    fn poll_stalled(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = &written {
+            self.written += result.as_ref().map_or(0, |bytes| *bytes as u64);
             self.stalled_since = None;
             return written;
         }
@@ -128,9 +164,7 @@ impl Socket {
         if self.timer.poll(context, since.checked_add(self.stall_timeout)).is_pending() {
             return Poll::Pending;
         }
-        if !std::mem::replace(&mut self.counted, true) {
-            count(&self.counters.stalled);
-        }
+        self.count_stalled();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client took no bytes within the stall timeout")))
     }
 }

@@ -84,6 +84,11 @@ impl PendingWrite {
         Box::new(Self { bytes, framing, written: 0 })
     }
 
+    /// Returns how many bytes are still to be written.
+    pub(super) fn remaining(&self) -> usize {
+        framed_len(self.bytes.len(), self.framing) - self.written
+    }
+
     /// Adds bytes that are written as they are.
     pub(super) fn push(&mut self, more: &[u8]) {
         let framed = match self.framing {

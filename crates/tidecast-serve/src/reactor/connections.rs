@@ -12,17 +12,19 @@ use std::{
 
 use bytes::Bytes;
 use rustix::event::epoll;
+use tidecast_axum::internals::EndCause;
 
 use super::{
     chunk::Sent,
     entry::{StreamEntry, StreamPhase},
     slab::{Slab, Token},
     timers::{Due, Timers},
-    wheel::{NEVER, Tick},
+    wheel::NEVER,
 };
 use crate::{
     counters::{ConnectionCounters, count},
     limits::STREAM_INPUT_BYTES_MAX,
+    listener::socket::discard_on_close,
     options::ServeOptions,
 };
 
@@ -129,11 +131,15 @@ impl Connections {
         }
     }
 
-    /// Ends a stream behind a last block, which its client has to take by `until`.
-    pub(super) fn end(&mut self, token: Token, block: &Bytes, until: Tick) -> Flow {
+    /// Ends a stream behind a last block.
+    pub(super) fn end(&mut self, token: Token, cause: EndCause, block: &Bytes) -> Flow {
         let now = self.timers.now();
         let Some(entry) = self.entries.get_mut(token) else { return Flow::Gone };
-        let sent = entry.end(block, until, now);
+        let sent = entry.end(block, now);
+        match cause {
+            EndCause::Lifetime => self.timers.expire_stream(entry),
+            EndCause::SourceEnded => {}
+        }
         self.settle(token, sent)
     }
 
@@ -158,13 +164,14 @@ impl Connections {
         }
     }
 
-    /// Has the kernel discard what a connection has still to send when it is removed.
-    pub(super) fn discard(&mut self, token: Token, due: Due) {
-        if due == Due::Stalled {
-            count(&self.counters.stalled);
-        }
-        if let Some(entry) = self.entries.get_mut(token) {
-            entry.socket.discard_on_close();
+    /// Counts a client that takes too little, and is removed next. If it takes nothing, the kernel discards what it has
+    /// still to send.
+    pub(super) fn cut(&mut self, token: Token, due: Due) {
+        count(&self.counters.stalled);
+        if due == Due::Stalled
+            && let Some(entry) = self.entries.get_mut(token)
+        {
+            discard_on_close(&entry.socket);
         }
     }
 

@@ -28,7 +28,7 @@ use super::{
     slab::Token,
     task_queue::{LiveGuard, Queued, TaskQueue},
     timers::Due,
-    wheel::{NEVER, Tick},
+    wheel::NEVER,
 };
 use crate::{counters::ConnectionCounters, detach::Detached, options::ServeOptions};
 
@@ -145,9 +145,9 @@ impl Dispatcher {
                     let sent = entry.write(&KEEP_ALIVE, entry.framing, now);
                     self.settle(token, sent);
                 }
-                Due::End(cause) => self.end(token, cause, self.connections.timers.close_by()),
-                Due::Stalled | Due::Cut => {
-                    self.connections.discard(token, due);
+                Due::End(cause) => self.end(token, cause),
+                Due::Stalled | Due::EndOverdue => {
+                    self.connections.cut(token, due);
                     self.remove(token);
                 }
                 Due::Close => self.remove(token),
@@ -173,7 +173,7 @@ impl Dispatcher {
             // The client is gone, or has nothing more to send; nobody can tell which. Its stream ends.
             StreamPhase::Open if has_closed_side => self.end_now(token),
             // All later events repeat it. Reading would find the end, but pending bytes still go out.
-            StreamPhase::Ending(_) if has_closed_side => {}
+            StreamPhase::Ending | StreamPhase::Expired { .. } if has_closed_side => {}
             _ if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) => {
                 let flow = self.connections.read_input(token);
                 self.remove_if_gone(token, flow);
@@ -300,7 +300,7 @@ impl Dispatcher {
                 CachedRead::CaughtUp => {
                     if self.closing {
                         cache.flush_counts(&self.groups, key);
-                        self.end(token, EndCause::SourceEnded, NEVER);
+                        self.end(token, EndCause::SourceEnded);
                     }
                     return Turn::Done;
                 }
@@ -336,7 +336,7 @@ impl Dispatcher {
                     }
                 }
                 Poll::Ready(None) => {
-                    self.end(token, EndCause::SourceEnded, NEVER);
+                    self.end(token, EndCause::SourceEnded);
                     break;
                 }
                 Poll::Pending => {
@@ -380,10 +380,10 @@ impl Dispatcher {
         }
     }
 
-    /// Ends a stream between two events. Its client has to take the last bytes by `until`.
-    fn end(&mut self, token: Token, cause: EndCause, until: Tick) {
+    /// Ends a stream between two events.
+    fn end(&mut self, token: Token, cause: EndCause) {
         self.close_source(token);
-        let flow = self.connections.end(token, &cause.last_block(&self.options), until);
+        let flow = self.connections.end(token, cause, &cause.last_block(&self.options));
         self.remove_if_gone(token, flow);
     }
 

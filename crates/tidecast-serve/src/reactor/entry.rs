@@ -11,9 +11,12 @@ use super::{
     chunk::{Framing, LAST_CHUNK, PendingWrite, Sent, framed, resume, write},
     full_stream::FullStream,
     task_queue::LiveGuard,
-    wheel::{NEVER, Tick},
+    wheel::Tick,
 };
-use crate::{detach::ConnectionGuard, listener::socket::RawSocket};
+use crate::{
+    detach::ConnectionGuard,
+    listener::socket::{RawSocket, unacknowledged},
+};
 
 /// A detached stream. There are many, so what only some need at a time is boxed.
 #[derive(Debug)]
@@ -26,7 +29,8 @@ pub(super) struct StreamEntry {
     /// Since when the socket takes nothing. Until it does, nothing is written.
     pub(super) blocked_at: Option<Tick>,
     pub(super) sent_at: Tick,
-    /// When the stream ends whatever happens, and why; [`NEVER`] if it has no deadline.
+    /// When the stream ends whatever happens, and why; [`NEVER`](super::wheel::NEVER) if it has no deadline. Of an expired
+    /// stream, when its connection is closed.
     pub(super) deadline: (Tick, EndCause),
     /// When the stream is next looked at.
     pub(super) scheduled_at: Tick,
@@ -43,8 +47,11 @@ pub(super) struct StreamEntry {
 pub(super) enum StreamPhase {
     /// It goes on.
     Open,
-    /// It has ended, and its last bytes are to be written by then.
-    Ending(Tick),
+    /// It has ended, and its last bytes are to be written.
+    Ending,
+    /// It has ended because of its deadline, and its last bytes are to be written. At the last look, `unsent` bytes were
+    /// not acknowledged; its client has to take some of them by `check_at`.
+    Expired { check_at: Tick, unsent: u32 },
     /// All is written, and the client is to close its side by then.
     Closing(Tick),
 }
@@ -88,9 +95,9 @@ impl StreamEntry {
         self.record(sent, now)
     }
 
-    /// Ends the stream behind a last block, which is to be written by `until`.
-    pub(super) fn end(&mut self, block: &Bytes, until: Tick, now: Tick) -> Sent {
-        self.phase = StreamPhase::Ending(until);
+    /// Ends the stream behind a last block.
+    pub(super) fn end(&mut self, block: &Bytes, now: Tick) -> Sent {
+        self.phase = StreamPhase::Ending;
         let last = match self.framing {
             Framing::Chunk => [&framed(block), LAST_CHUNK].concat().into(),
             Framing::Raw => block.clone(),
@@ -113,7 +120,7 @@ impl StreamEntry {
                 if ends_body {
                     pending.push(LAST_CHUNK);
                 }
-                self.phase = StreamPhase::Ending(NEVER);
+                self.phase = StreamPhase::Ending;
                 true
             }
             None => {
@@ -124,6 +131,19 @@ impl StreamEntry {
                 false
             }
         }
+    }
+
+    /// Returns whether the client of an expired stream has taken bytes since the last look. The next look is at `check_at`.
+    pub(super) fn takes_bytes(&mut self, check_at: Tick) -> bool {
+        let before = match self.phase {
+            StreamPhase::Expired { unsent, .. } => unsent,
+            _ => u32::MAX,
+        };
+        let unsent =
+            self.pending.as_ref().map_or(0, |pending| pending.remaining() as u64) + unacknowledged(&self.socket);
+        let unsent = u32::try_from(unsent).unwrap_or(u32::MAX);
+        self.phase = StreamPhase::Expired { check_at, unsent };
+        unsent < before
     }
 
     fn record(&mut self, sent: Sent, now: Tick) -> Sent {
@@ -147,6 +167,7 @@ mod tests {
         sync::Arc,
     };
 
+    use super::super::wheel::NEVER;
     use super::*;
     use crate::{listener::connection_limit::ConnectionLimit, options::ServeOptions, reactor::task_queue::LiveCount};
 
@@ -176,10 +197,10 @@ mod tests {
         };
         let (frames, last) = (Bytes::from(vec![b'x'; 8 << 20]), Bytes::from_static(b"retry: 1\n\n"));
         assert_eq!(entry.write(&frames, Framing::Chunk, 1), Sent::Part);
-        assert_eq!(entry.end(&last, 9, 2), Sent::Part);
+        assert_eq!(entry.end(&last, 2), Sent::Part);
         assert_eq!(
             (entry.phase, entry.blocked_at),
-            (StreamPhase::Ending(9), Some(2)),
+            (StreamPhase::Ending, Some(2)),
             "a client that takes nothing is stalled"
         );
         let reading = std::thread::spawn(move || {

@@ -32,10 +32,10 @@ pub(super) enum Due {
     KeepAlive,
     /// The end of the stream, whose deadline has passed.
     End(EndCause),
-    /// The client took nothing for the stall timeout.
+    /// The client took nothing for the stall timeout, or for the close timeout after the deadline of its stream.
     Stalled,
-    /// The client did not take the last bytes in time.
-    Cut,
+    /// The end of the stream has taken longer than the stall timeout.
+    EndOverdue,
     /// The client did not close its side in time.
     Close,
 }
@@ -79,9 +79,15 @@ impl Timers {
         self.now.saturating_add(self.wheel.ticks(time))
     }
 
-    /// Returns until when a client has to take the last bytes or to close its side.
+    /// Returns until when a client has to take some of the last bytes or to close its side.
     pub(super) fn close_by(&self) -> Tick {
         self.now.saturating_add(self.close)
+    }
+
+    /// Begins to watch the client of a stream that ended because of its deadline.
+    pub(super) fn expire_stream(&self, entry: &mut StreamEntry) {
+        entry.deadline.0 = self.now.saturating_add(self.stall);
+        entry.takes_bytes(self.close_by());
     }
 
     /// Ensures that a stream is looked at no later than at its next deadline.
@@ -90,7 +96,8 @@ impl Timers {
         let at = match entry.phase {
             StreamPhase::Open if entry.blocked_at.is_some() => stalls_at.min(entry.deadline.0),
             StreamPhase::Open => self.comment_at(entry).min(entry.deadline.0),
-            StreamPhase::Ending(until) => stalls_at.min(until),
+            StreamPhase::Ending => stalls_at,
+            StreamPhase::Expired { check_at, .. } => check_at.min(entry.deadline.0),
             StreamPhase::Closing(until) => until,
         };
         if at < entry.scheduled_at {
@@ -104,12 +111,19 @@ impl Timers {
     }
 
     /// Returns what is to be done for a stream by now.
-    pub(super) fn due(&self, entry: &StreamEntry) -> Due {
+    pub(super) fn due(&self, entry: &mut StreamEntry) -> Due {
         let stalled = entry.blocked_at.is_some_and(|since| self.now >= since.saturating_add(self.stall));
         match entry.phase {
             StreamPhase::Closing(until) if self.now >= until => Due::Close,
-            StreamPhase::Open | StreamPhase::Ending(_) if stalled => Due::Stalled,
-            StreamPhase::Ending(until) if self.now >= until => Due::Cut,
+            StreamPhase::Open | StreamPhase::Ending if stalled => Due::Stalled,
+            StreamPhase::Expired { .. } if self.now >= entry.deadline.0 => Due::EndOverdue,
+            StreamPhase::Expired { check_at, .. } if self.now >= check_at => {
+                if entry.takes_bytes(self.close_by()) {
+                    Due::Nothing
+                } else {
+                    Due::Stalled
+                }
+            }
             StreamPhase::Open if self.now >= entry.deadline.0 => Due::End(entry.deadline.1),
             StreamPhase::Open if entry.blocked_at.is_none() && self.now >= self.comment_at(entry) => Due::KeepAlive,
             _ => Due::Nothing,

@@ -113,7 +113,7 @@ pub(super) fn hub_metrics(scrape: &Scrape) -> Vec<Metric> {
         ),
         Metric::counter(
             "connections_stalled",
-            "Connections cut because the client read nothing for `stall_timeout`",
+            "Connections cut because the client read nothing for `stall_timeout`, or too little after its stream's lifetime",
             load(&connections.stalled),
         )
         .alert(

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use tidecast::wire::Item;
 use tidecast_test::{EventStream, HttpConnection, HubProcess, request_bytes, within};
 use tokio::{net::TcpSocket, task::JoinSet};
 
@@ -163,7 +164,7 @@ async fn a_slow_reader_is_not_cut_off() {
         }
         slow.fill(if is_slow { 8 * 1024 } else { 64 * 1024 }).await;
         while let Some(item) = slow.take_item() {
-            if let tidecast::wire::Item::Message(message) = item {
+            if let Item::Message(message) = item {
                 assert_eq!(number_of(&message.data, EVENT_BYTES), number);
                 number += 1;
             }
@@ -184,9 +185,47 @@ async fn a_stalled_stream_ends_with_its_lifetime() {
     }
     hub.until_metric("tidecast_subscriptions", 0).await;
     hub.until_metric("tidecast_streams", 0).await;
-    assert_eq!(hub.metric("tidecast_connections_stalled_total").await, 0);
+    assert_eq!(hub.metric("tidecast_connections_stalled_total").await, 1);
     // The connection was cut: its client took nothing, so not the end of the stream either.
     let reading = async { while matches!(stalled.connection.fill(64 * 1024).await, Ok(true)) {} };
     within("the cut", reading).await;
     assert!(!stalled.connection.buffer.ends_with(b"0\r\n\r\n"));
+}
+
+/// A client that read slowly was reset 2 s after the end of its stream's lifetime, with what the kernel had for it: of an
+/// event that takes longer than that it never had all, and resumed at the same id for ever.
+#[tokio::test]
+async fn a_slow_reader_gets_the_rest_of_its_stream_after_the_lifetime() {
+    let hub = TIDECAST.serve(&["--stream-lifetime", "1s", "--send-buffer", "16KiB"]);
+    let mut slow = small_stream(&hub, "/stream").await;
+    publish(&mut HttpConnection::open(hub.address).await, &hub, &data(0, EVENT_BYTES)).await;
+    let started = Instant::now();
+    // The socket's buffers hold less than what is left then.
+    while started.elapsed() < Duration::from_millis(4_500) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        slow.fill(4 * 1024).await;
+    }
+    let rest = slow.rest().await;
+    let [Item::Retry(_), Item::Message(message), Item::Retry(_)] = &rest[..] else { panic!("{} items", rest.len()) };
+    assert_eq!(number_of(&message.data, EVENT_BYTES), 0);
+    assert_eq!(hub.metric("tidecast_connections_stalled_total").await, 0);
+}
+
+/// A client that keeps its connection by reading a few bytes has the stall timeout for the end of its stream.
+#[tokio::test]
+async fn the_end_of_a_stream_takes_at_most_the_stall_timeout() {
+    let hub = TIDECAST.serve(&["--stream-lifetime", "1s", "--stall-timeout", "3s", "--send-buffer", "16KiB"]);
+    let mut slow = small_stream(&hub, "/stream").await;
+    publish(&mut HttpConnection::open(hub.address).await, &hub, &data(0, 2 * EVENT_BYTES)).await;
+    let cut = async {
+        while hub.metric("tidecast_connections_stalled_total").await == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            slow.fill(4 * 1024).await;
+        }
+    };
+    within("the cut", cut).await;
+    hub.until_metric("tidecast_streams", 0).await;
+    let reading = async { while matches!(slow.connection.fill(64 * 1024).await, Ok(true)) {} };
+    within("the end", reading).await;
+    assert!(!slow.connection.buffer.ends_with(b"0\r\n\r\n"));
 }
