@@ -97,7 +97,8 @@ impl Position {
     pub(crate) const LOST: Self = Self { epoch: Epoch::LOST, offset: 0 };
 
     /// Appends the text of the position. The general machinery for formatting numbers costs several times as much.
-    pub(crate) fn write_to(self, out: &mut impl BufMut) {
+    #[doc(hidden)]
+    pub fn write_to(self, out: &mut impl BufMut) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         if self.epoch == Epoch::NONE {
             out.put_u8(b'0');

@@ -1,7 +1,5 @@
 //! Handles `POST /publish`.
 
-use std::io::Write;
-
 use axum::{
     BoxError,
     body::Body,
@@ -146,8 +144,10 @@ fn put_object(out: &mut Vec<u8>, published: &Published) {
     put_json_string(out, published.channel.as_str());
     out.extend_from_slice(b",\"id\":");
     put_json_string(out, &published.id);
-    // Writing to memory does not fail.
-    let _ = write!(out, ",\"position\":\"{}\",\"receivers\":{}", published.position, published.receivers);
+    out.extend_from_slice(b",\"position\":\"");
+    published.position.write_to(out);
+    out.extend_from_slice(b"\",\"receivers\":");
+    out.extend_from_slice(itoa::Buffer::new().format(published.receivers).as_bytes());
     if published.repeated {
         out.extend_from_slice(b",\"repeated\":true");
     }

@@ -39,8 +39,7 @@ pub(super) fn put_rest(out: &mut Vec<u8>, body: &[u8], is_last: bool) {
         out.extend_from_slice(b"connection: close\r\n");
     }
     out.extend_from_slice(b"content-length: ");
-    // Writing to memory does not fail.
-    let _ = write!(out, "{}", body.len());
+    out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
     out.extend_from_slice(b"\r\ndate: ");
     out.extend_from_slice(&HttpDate::now().text);
     out.extend_from_slice(b"\r\n\r\n");
