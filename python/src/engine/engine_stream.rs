@@ -47,7 +47,7 @@ impl EngineStream {
 
 #[pymethods]
 impl EngineStream {
-    /// The comment that is sent after a silence.
+    /// Returns the comment that is sent after a silence.
     #[classattr]
     #[pyo3(name = "KEEP_ALIVE")]
     fn keep_alive(py: Python<'_>) -> Bound<'_, PyBytes> {
