@@ -123,6 +123,18 @@ impl Place {
         }
     }
 
+    /// Returns whether nothing up to the head of the node's log is missing.
+    ///
+    /// A log without an event learns its epoch in silence. A reader that was told `0.0` there has everything, unless the log
+    /// has been in yet another epoch since: then a reset is due.
+    pub(crate) fn has_reached(&self, here: Position) -> bool {
+        let only_epochs = [Position::START.epoch, here.epoch];
+        self.at.is_some_and(|at| match at {
+            Position::START => here.offset == 0 && self.epochs.iter().all(|epoch| only_epochs.contains(epoch)),
+            at => at.epoch == here.epoch && at.offset >= here.offset,
+        })
+    }
+
     /// Checks an event with a position.
     pub(crate) fn follow(&mut self, position: Position) {
         if let Some(at) = self.at {
@@ -208,6 +220,29 @@ fn a_log_that_leaves_an_epoch_and_returns_to_it_has_started_over() {
         Step::Deliver { channel, node, count: 1 },
         Step::Restart { channel, lost: 1 },
         Step::MissAll { channel, node },
+        Step::Read { reader },
+    ] {
+        world.step(&step);
+    }
+    world.end();
+}
+
+/// A reader came from a node that was ahead, and the server lost the only event. The reader was told `restarted`, at the
+/// `0.0` of a log that had not heard of any event. Before it read the reset, the log learnt its epoch, in which it still had
+/// no event. The reader had everything, but the model compared `0.0` with the position in the epoch, and took it for behind.
+#[test]
+fn a_reader_at_the_beginning_has_everything_when_the_log_learns_its_epoch() {
+    let (channel, reader) = (0, 0);
+    let mut world = World::new(1, false);
+    for step in [
+        Step::Connect { reader: 2, node: 0 },
+        Step::Publish { channel, node: 0, times: 1 },
+        Step::Connect { reader, node: 1 },
+        Step::Read { reader },
+        Step::Connect { reader, node: 0 },
+        Step::Restart { channel, lost: 1 },
+        Step::ReadSome { reader, share: 49 },
+        Step::MissAll { channel, node: 0 },
         Step::Read { reader },
     ] {
         world.step(&step);
