@@ -3,9 +3,9 @@
 //! A stream leaves once its body is idle and hyper has flushed after that, which it does only with an empty buffer. Either
 //! condition alone would lose bytes of a slow client.
 //!
-//! The decision falls around the handler and all its layers. A layer's wrapper of the body is dropped with the body, so
-//! values that should last as long as the stream are attached to its hand-off. A layer that changes the bytes of a stream must
-//! show it by a header, as compression does by `Content-Encoding`.
+//! Whether a stream may leave is decided from its response, after the handler and all layers. When it leaves, its body is
+//! dropped with every layer's wrapper around it. So a value that must last as long as the stream is attached to its hand-off.
+//! A layer that changes the bytes of a stream must show it by a header, as compression does by `Content-Encoding`.
 
 use std::any::Any;
 

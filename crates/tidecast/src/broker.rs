@@ -107,8 +107,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
         self.history(channel, since, limit)
     }
 
-    /// Finds the oldest event with a publisher's own id, for a reader that returns with that id. `tail` is the position up
-    /// to which this node's log lacks the history; the log itself is searched after it.
+    /// Finds the oldest event with a publisher's own id, for a reader that returns with that id. `tail` is the position
+    /// before this node's log: the events up to and including it are in the history only. The engine searches the log for
+    /// the later ones.
     ///
     /// The default reads [`backfill`](Self::backfill) up to `tail`, within [`backfill_limits`](Self::backfill_limits).
     /// Clients choose the id, and each search may cost as much, so a broker should bound the number of concurrent searches.

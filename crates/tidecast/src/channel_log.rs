@@ -59,8 +59,8 @@ pub(crate) struct LogState {
     live_after: Position,
     /// The reset that such a reader is told first, because events may be missing before that position.
     live_reset: Option<ResetReason>,
-    /// Readers are waiting that have not started since the log was last live. The next time, `live_after` may only move
-    /// back.
+    /// A reader that waited did not start before the log was suspended again. When the log is next live, `live_after` does
+    /// not move forward, or that reader would miss events.
     keeps_live_after: bool,
     /// How often the log has become live.
     openings: u32,

@@ -26,8 +26,9 @@ impl fmt::Debug for ReadySet {
 impl ReadySet {
     /// Marks the channel with this index as ready, and wakes the reader if no channel was.
     pub(crate) fn notify(&self, index: u32) {
-        // An unconditional change instead of a look first: a change that follows the reader's in the word's own order is
-        // seen by the reader, and one that precedes it shows the reader the frame.
+        // Unconditional: a plain load could still show a bit that the reader has just taken. If this change comes before
+        // the reader's swap, the reader sees the frame. If it comes after, the first change after the swap finds the word
+        // empty and wakes the reader.
         if self.ready.fetch_or(1 << index, Ordering::AcqRel) == 0 {
             self.waker.wake();
         }

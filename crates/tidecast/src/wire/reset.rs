@@ -7,7 +7,8 @@ use crate::{Channel, Cursor, Position, STREAM_RESET};
 
 /// Events are missing, or may come again. A program that builds its state from events should fetch that state anew.
 ///
-/// On the wire it is an event of type `stream-reset`. The stream then continues with the oldest retained event, so events
+/// On the wire it is an event of type `stream-reset`. The stream then continues after `resumed_at`: with the oldest retained
+/// event or, for an [ambiguous id](ResetReason::AmbiguousId), with the events after the oldest one that has the id. So events
 /// that the client has already seen may come again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

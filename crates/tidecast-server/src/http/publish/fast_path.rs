@@ -304,8 +304,8 @@ impl<'a> PublishConnection<'a> {
         self.poll_overdue(context)
     }
 
-    /// Waits until the connection is idle for too long, or the request that has begun is overdue. After a hand-over hyper
-    /// counts from the same moment.
+    /// Waits until the connection is idle for too long, or the request that has begun is overdue. If hyper takes the
+    /// connection over, it counts from the same moment.
     fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Wait> {
         let (since, time_limit) = match (self.head_at, self.begun_at) {
             (Some(head_at), _) => (head_at, self.body_timeout),
