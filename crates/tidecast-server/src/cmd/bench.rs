@@ -51,7 +51,7 @@ pub(super) struct BenchArguments {
 /// The end of the help of `bench`.
 pub(super) const AFTER_HELP: &str = "\
     It uses a channel with a random name, whose events it deletes at the end, and one connection per subscriber.\n\n\
-    CommandExit status: 0 every subscriber received every event once; 1 some did not, or the hub could not be measured; 64 the \
+    Exit status: 0 every subscriber received every event once; 1 some did not, or the hub could not be measured; 64 the \
     command line is invalid.";
 
 /// Maximum number of deliveries of a run, because each is kept until the report.

@@ -100,7 +100,7 @@ fn command() -> Command {
         .max_term_width(100)
         .after_help(
             "The default command is `serve`.\n\
-             CommandExit status: 0 success; 1 failure; 2 the fate of a published event is unknown; 64 the command line or the \
+             Exit status: 0 success; 1 failure; 2 the fate of a published event is unknown; 64 the command line or the \
              configuration is invalid.",
         )
         .subcommand(serve_command("serve").about("Run the hub"))
@@ -207,6 +207,25 @@ mod tests {
             let error = matches(arguments.map(Into::into)).unwrap_err().to_string();
             assert_eq!(error.contains("--channel news"), hints, "{error}");
         }
+    }
+
+    /// The rename of a type had also renamed a word of five help texts.
+    #[test]
+    fn help_texts_have_no_names_of_types() {
+        const CAPITALISED: [&str; 4] = ["KiB", "MiB", "GiB", "PyPI"];
+
+        let mut command = command();
+        command.build();
+        let mut helps = vec![command.render_long_help().to_string()];
+        helps.extend(command.get_subcommands_mut().map(|command| command.render_long_help().to_string()));
+        for help in &helps {
+            for word in help.split(|c: char| !c.is_ascii_alphabetic()) {
+                let is_camel =
+                    word.as_bytes().windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
+                assert!(!is_camel || CAPITALISED.contains(&word), "{word} in {help}");
+            }
+        }
+        assert_eq!(helps.iter().filter(|help| help.contains("\nExit status: 0 ")).count(), 4);
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) struct PublishArguments {
 /// The end of the help of `publish`.
 pub(super) const AFTER_HELP: &str = "\
     A byte order mark at the beginning of standard input is skipped.\n\n\
-    CommandExit status: 0 everything was published; 1 some lines were not, and are named; 2 the fate of some lines is unknown, \
+    Exit status: 0 everything was published; 1 some lines were not, and are named; 2 the fate of some lines is unknown, \
     because the hub failed while it had them, and they are named; 64 the command line is invalid; 130 interrupted.";
 
 /// Publishes the event, or the lines of standard input.

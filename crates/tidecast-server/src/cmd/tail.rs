@@ -48,7 +48,7 @@ pub(super) struct TailArguments {
 pub(super) const AFTER_HELP: &str = "\
     After a lost connection it reconnects and resumes. If events can no longer be had, it prints an event of type \
     stream-reset.\n\n\
-    CommandExit status: 0 the reader of its output has gone; 1 the first connection failed, or the hub refused; 64 the command \
+    Exit status: 0 the reader of its output has gone; 1 the first connection failed, or the hub refused; 64 the command \
     line is invalid. Ctrl-C ends it as any program (130 in a shell).";
 
 /// Maximum delay before a reconnect.
