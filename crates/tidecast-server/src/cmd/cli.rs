@@ -75,14 +75,21 @@ pub(super) fn parse() -> Result<Invocation, clap::Error> {
 /// Parses arguments. The error for a channel without its flag suggests the flag.
 fn matches(arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, clap::Error> {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    let takes_channels = arguments.get(1).is_some_and(|name| name == "tail" || name == "ticket");
+    let name = arguments.get(1).and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    // `publish` takes its first argument for the data, so that is the channel if there is another one.
+    let first = arguments.get(2).and_then(|first| first.to_str()).filter(|first| !first.starts_with('-'));
+    let first = first.unwrap_or("NAME").to_owned();
     command().try_get_matches_from(arguments).map_err(|mut error| {
         if let (ErrorKind::UnknownArgument, Some(ContextValue::String(given))) =
             (error.kind(), error.get(ContextKind::InvalidArg))
-            && takes_channels
             && !given.starts_with('-')
+            && let Some(channel) = match &*name {
+                "tail" | "ticket" => Some(given),
+                "publish" => Some(&first),
+                _ => None,
+            }
         {
-            let hint = format!("to name a channel, use '--channel {given}'");
+            let hint = format!("to name a channel, use '--channel {channel}'");
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
         }
         error
@@ -195,17 +202,22 @@ fn load(matches: &ArgMatches) -> LoadedSettings {
 mod tests {
     use super::{command, matches};
 
-    /// `tidecast tail news` said only that the argument was unexpected.
+    /// `tidecast tail news` and `tidecast publish news hello` said only that the argument was unexpected.
     #[test]
     fn the_error_for_a_channel_without_its_flag_suggests_the_flag() {
-        for (arguments, hints) in [
-            (["tidecast", "tail", "news"], true),
-            (["tidecast", "ticket", "news"], true),
-            (["tidecast", "tail", "--news"], false),
-            (["tidecast", "serve", "news"], false),
+        for (arguments, hint) in [
+            (&["tail", "news"][..], Some("'--channel news'")),
+            (&["ticket", "news"], Some("'--channel news'")),
+            (&["publish", "news", "hello"], Some("'--channel news'")),
+            (&["publish", "--type", "t", "news", "hello"], Some("'--channel NAME'")),
+            (&["tail", "--news"], None),
+            (&["publish", "--news", "hello"], None),
+            (&["serve", "news"], None),
         ] {
-            let error = matches(arguments.map(Into::into)).unwrap_err().to_string();
-            assert_eq!(error.contains("--channel news"), hints, "{error}");
+            let arguments = ["tidecast"].iter().chain(arguments).map(Into::into);
+            let error = matches(arguments).unwrap_err().to_string();
+            assert_eq!(error.contains("'--channel "), hint.is_some(), "{error}");
+            assert!(error.contains(hint.unwrap_or_default()), "{error}");
         }
     }
 
