@@ -99,7 +99,7 @@ impl RefusalResponder {
     }
 
     /// Counts and logs a refusal. At level `debug` each has a line. At `info` or `warn` the first of a cause has a line, and
-    /// then at most one each [`LOG_INTERVAL`](tidecast_serve::limits::LOG_INTERVAL), with a count.
+    /// then at most one each [`LOG_INTERVAL`](tidecast_serve::limits::LOG_INTERVAL), with a count and the reason of the last.
     fn record(&self, cause: RefusalCause, peer: &ConnectionOrigin, why: &str) {
         self.counters.count_refusal(cause);
         let (client, status, label) = (peer.ip(), cause.status().as_u16(), cause.label());
@@ -112,9 +112,9 @@ impl RefusalResponder {
             | RefusalCause::TicketMissing
             | RefusalCause::TicketExpired
             | RefusalCause::ChannelNotInTicket => {
-                tracing::info!(%client, status, cause = label, count, "requests refused");
+                tracing::info!(%client, status, cause = label, count, why, "requests refused");
             }
-            _ => tracing::warn!(%client, status, cause = label, count, "requests refused"),
+            _ => tracing::warn!(%client, status, cause = label, count, why, "requests refused"),
         }
     }
 

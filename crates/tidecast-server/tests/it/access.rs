@@ -201,6 +201,12 @@ async fn a_page_of_another_site_opens_no_stream() {
     assert!(published.problem(403).contains("`Sec-Fetch-Site`"), "{published:?}");
     assert_eq!(hub.metric("tidecast_streams").await, 0);
     assert!(hub.metric("tidecast_requests_refused_total{cause=\"origin\"}").await >= 15);
+    // The line had only the cause, so that a user saw neither the origin nor the remedy.
+    let hub = TIDECAST.serve(&[]);
+    hub.request("POST", "/publish", &[TEXT, ("Origin", APP)], b"x").await.problem(403);
+    let line = || hub.stderr().lines().find(|line| line.contains("requests refused")).map(str::to_owned);
+    eventually("the line", async || line().is_some()).await;
+    assert!(line().is_some_and(|line| line.contains(&format!("--cors-origin {APP}"))), "{}", hub.stderr());
     // A page that has the key may open it.
     let hub = TIDECAST.serve(&["--publish-key", "s3cret!"]);
     let with_key = [site("cross-site"), ("Origin", "https://evil.example"), ("Authorization", "Bearer s3cret!")];
