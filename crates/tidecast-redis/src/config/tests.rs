@@ -116,9 +116,14 @@ fn sentinels_and_clusters_have_many_hosts() {
 fn an_error_names_the_invalid_part_and_never_a_password() {
     for (url, part) in [
         ("", "begin"),
-        ("http://h", "begin"),
+        ("http://h", "; it begins with http://"),
         ("REDIS://h", "begin"),
         ("redis:h", "begin"),
+        ("localhost:6379", "; did you mean redis://localhost:6379?"),
+        ("h.example:6379/2", "; did you mean redis://h.example:6379/2?"),
+        ("Geheim", "begin"),
+        ("x:Geheim@h:6379", "begin"),
+        ("Geheim@h://i", "begin"),
         ("redis://h/abc", "database"),
         ("redis://h/-1", "database"),
         ("redis://h/1/2", "database"),

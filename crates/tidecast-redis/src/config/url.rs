@@ -42,7 +42,14 @@ impl Url {
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let Some(&(_, kind, tls)) = SCHEMES.iter().find(|(known, ..)| *known == scheme) else {
             let known = SCHEMES.map(|(known, ..)| format!("{known}://")).join(", ");
-            return Err(invalid(format!("does not begin with one of {known}")));
+            let given = if is_scheme(scheme) {
+                format!("; it begins with {scheme}://")
+            } else if is_address(text) {
+                format!("; did you mean redis://{text}?")
+            } else {
+                String::new()
+            };
+            return Err(invalid(format!("does not begin with one of {known}{given}")));
         };
         if text.contains(|c: char| c.is_control() || c == '#') {
             return Err(invalid("has a `#` or a control character: percent-encode it (`#` is %23)"));
@@ -77,6 +84,22 @@ impl Url {
             masked: format!("{scheme}://{masked_userinfo}{hosts}{path}{}", masked_query(query)),
         })
     }
+}
+
+/// Returns whether a text before `://` can be shown: it has the form of a scheme, so it is not a password.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// Returns whether a text is a host and a port, perhaps with a database, so that it can be shown.
+fn is_address(text: &str) -> bool {
+    let (address, database) = text.split_once('/').unwrap_or((text, ""));
+    let is_host = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    database.bytes().all(|byte| byte.is_ascii_digit())
+        && address
+            .split_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && is_host(host) && parse_port(port).is_ok())
 }
 
 /// Creates an error about the URL.
