@@ -34,7 +34,7 @@ pub mod internals {
     };
 
     pub mod query {
-        pub use crate::query::{PAIRS_MAX, channels, is_channel_alias, names, pairs, parse_last, values};
+        pub use crate::query::{PAIRS_MAX, channels, is_channel_alias, names, pairs, parse_last, quoted, values};
     }
 }
 

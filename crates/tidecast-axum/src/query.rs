@@ -99,7 +99,17 @@ pub fn parse_last(text: &str) -> Result<usize, Problem> {
     let max = tidecast::limits::LAST_MAX;
     match text.parse() {
         Ok(last) if last <= max && !text.starts_with('+') => Ok(last),
-        _ => Err(Problem::bad_request(format!("`last` must be a whole number from 0 to {max}"))),
+        _ => Err(Problem::bad_request(format!("`last` must be a whole number from 0 to {max}, not {}", quoted(text)))),
+    }
+}
+
+/// Returns a value in quotes for a message: escaped, and cut if it is long.
+pub fn quoted(value: &str) -> String {
+    const SHOWN_MAX: usize = 64;
+
+    match value.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{:?}…", &value[..end]),
+        None => format!("{value:?}"),
     }
 }
 
@@ -188,7 +198,7 @@ fn parse_open(text: &str) -> Result<bool, Problem> {
     match text {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
-        _ => Err(Problem::bad_request("`open` must be 1, 0, true or false")),
+        _ => Err(Problem::bad_request(format!("`open` must be 1, 0, true or false, not {}", quoted(text)))),
     }
 }
 

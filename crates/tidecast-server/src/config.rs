@@ -202,7 +202,7 @@ mod tests {
         errors.extend(Config::from_settings(&settings).unwrap_err());
         for expected in [
             "keep_alvie in a.toml, line 2: there is no such key; did you mean keep_alive?",
-            "streams_max in a.toml, line 3: must be a whole number",
+            "streams_max in a.toml, line 3: is \"7\", and must be a whole number",
             "--listen: \"somewhere\" is not an address",
             "--log-format: \"xml\" is neither",
             "--cors-origin: \"http://a/b\" is not an origin",

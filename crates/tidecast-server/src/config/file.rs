@@ -4,6 +4,8 @@ use std::path::Path;
 
 use toml::{Spanned, de::DeTable};
 
+use tidecast_axum::internals::query::quoted;
+
 use super::{
     options::{OPTIONS, find},
     sources::{Setting, SettingSource, Settings},
@@ -134,9 +136,14 @@ fn wrong_shape(option: &OptionSpec, value: &toml::Value) -> String {
             let one = if option.kind.is_text() { "one string" } else { "one setting" };
             format!("is {one}, and the file has no sections: write `{} = …`, with {written}", option.key)
         }
-        toml::Value::String(_) | toml::Value::Array(_) => format!("must be {written}"),
-        _ if option.kind.is_text() => format!("write it in quotes: must be {written}"),
-        _ => format!("must be {written}"),
+        _ if matches!(option.kind, ValueKind::Secret | ValueKind::Redis) => match value {
+            toml::Value::Array(_) => format!("must be {written}"),
+            _ => format!("write it in quotes: must be {written}"),
+        },
+        toml::Value::Array(_) => format!("is an array, and must be {written}"),
+        toml::Value::String(text) => format!("is {}, and must be {written}", quoted(text)),
+        _ if option.kind.is_text() => format!("is {value}, and must be in quotes: {written}"),
+        _ => format!("is {value}, and must be {written}"),
     }
 }
 
@@ -173,7 +180,7 @@ mod tests {
     #[test]
     fn the_error_of_a_wrong_shape_names_the_right_one() {
         let errors = errors(
-            "publish_key = 5\n[redis]\nurl = \"redis://localhost\"\n[keep_alive]\nx = 1\n[server]\nlisten = \"x\"\n",
+            "publish_key = 51234\n[redis]\nurl = \"redis://localhost\"\n[keep_alive]\nx = 1\n[server]\nlisten = \"x\"\n",
         );
         let starts = [
             "keep_alive in a.toml, line 4: is one setting, and the file has no sections: write `keep_alive = …`",
@@ -183,7 +190,7 @@ mod tests {
         ];
         assert_eq!(errors.len(), starts.len(), "{errors:#?}");
         for (error, start) in errors.iter().zip(starts) {
-            assert!(error.starts_with(start) && !error.contains("]("), "{error}");
+            assert!(error.starts_with(start) && !error.contains("](") && !error.contains("51234"), "{error}");
         }
     }
 
@@ -226,7 +233,7 @@ mod tests {
             ("[[allowed_hosts]]\n", "[[allowed_hosts]] in a.toml, line 1: write `host = \"…\"` in each table"),
             ("[[allowed_hosts]]\nhost = 1\n", "[[allowed_hosts]] in a.toml, line 1: write `host = \"…\"`"),
             ("cors_origin = [{ origin = \"a\" }]\n", "[[cors_origin]] in a.toml, line 1: \"a\" is not an origin"),
-            ("[[keep_alive]]\nx = 1\n", "keep_alive in a.toml, line 1: must be"),
+            ("[[keep_alive]]\nx = 1\n", "keep_alive in a.toml, line 1: is an array, and must be"),
             ("[[server]]\nx = 1\n", "server in a.toml, line 1: there is no such key"),
         ] {
             let errors = errors(file);

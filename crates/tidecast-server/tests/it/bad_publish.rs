@@ -203,7 +203,7 @@ async fn invalid_forms_and_texts_are_refused() {
         ("chanel=a", "`chanel` is not known here"),
         ("type=a%0db", "control character"),
         ("id=%C2%85", "control character"),
-        ("retry=soon", "`retry` must be"),
+        ("retry=soon", "`retry` must be a whole number of milliseconds from 0 to 86400000, not \"soon\""),
         ("idempotency_key=", "idempotency key is empty"),
     ] {
         all_are_refused(&format!("/publish?{query}"), vec![(TEXT, b"x".into(), 400, says)]).await;

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use tidecast::{Channel, Event, EventId, EventType, IdempotencyKey, Publication, limits::RETRY_MAX};
-use tidecast_axum::Problem;
+use tidecast_axum::{Problem, internals::query};
 
 use crate::http::parameters;
 
@@ -91,6 +91,10 @@ pub(super) fn missing_data() -> Problem {
 }
 
 /// Returns the problem of an invalid reconnection time.
-pub(super) fn invalid_retry() -> Problem {
-    Problem::bad_request(format!("`retry` must be a whole number of milliseconds from 0 to {}", RETRY_MAX.as_millis()))
+pub(super) fn invalid_retry(given: &str) -> Problem {
+    Problem::bad_request(format!(
+        "`retry` must be a whole number of milliseconds from 0 to {}, not {}",
+        RETRY_MAX.as_millis(),
+        query::quoted(given)
+    ))
 }

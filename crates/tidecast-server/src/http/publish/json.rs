@@ -103,7 +103,7 @@ fn plain(value: &RawValue) -> Option<&str> {
 }
 
 fn parse_retry(value: &RawValue) -> Result<Option<u64>, Problem> {
-    serde_json::from_str(value.get()).map_err(|_| invalid_retry())
+    serde_json::from_str(value.get()).map_err(|_| invalid_retry(value.get().trim_matches('"')))
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {

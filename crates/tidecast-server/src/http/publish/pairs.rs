@@ -43,7 +43,9 @@ fn parse(pairs: &[u8]) -> Result<(Fields<'static>, Option<Cow<'static, str>>), P
         }
     }
     let retry = retry.filter(|retry| !retry.is_empty());
-    let parse = |retry: Cow<'_, str>| retry.parse().ok().filter(|_| !retry.starts_with('+')).ok_or_else(invalid_retry);
+    let parse = |retry: Cow<'_, str>| {
+        retry.parse().ok().filter(|_| !retry.starts_with('+')).ok_or_else(|| invalid_retry(&retry))
+    };
     fields.retry_ms = retry.map(parse).transpose()?;
     Ok((fields, data))
 }
