@@ -37,6 +37,9 @@ export class TidecastSource extends EventTarget {
       super.addEventListener(type, (event) => this[`on${type}`]?.(event));
     }
     this.#open();
+    // A page that was left may be kept for the way back. Meanwhile it needs no stream. Other programs have no such events.
+    globalThis.addEventListener?.("pagehide", this.#leave);
+    globalThis.addEventListener?.("pageshow", this.#comeBack);
   }
 
   get url() {
@@ -61,11 +64,22 @@ export class TidecastSource extends EventTarget {
 
   close() {
     this.#closed = true;
-    clearTimeout(this.#timer);
-    this.#source.close();
+    globalThis.removeEventListener?.("pagehide", this.#leave);
+    globalThis.removeEventListener?.("pageshow", this.#comeBack);
+    this.#leave();
   }
 
+  #leave = () => {
+    clearTimeout(this.#timer);
+    this.#source.close();
+  };
+
+  #comeBack = (event) => {
+    if (event.persisted) this.#open();
+  };
+
   #open() {
+    if (this.lastEventId) this.#address.searchParams.set("last_event_id", this.lastEventId);
     const source = (this.#source = new EventSource(this.#address, this.#options));
     source.onopen = (event) => {
       if (event instanceof MessageEvent) return this.#dispatch(event);
@@ -82,7 +96,6 @@ export class TidecastSource extends EventTarget {
 
   #openLater() {
     const delayMs = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, DELAY_MS_MAX) * (0.5 + Math.random() / 2);
-    if (this.lastEventId) this.#address.searchParams.set("last_event_id", this.lastEventId);
     this.#timer = setTimeout(() => this.#open(), delayMs);
     this.dispatchEvent(new CustomEvent("reconnecting", { detail: { delayMs } }));
   }

@@ -57,6 +57,30 @@ test("a page of an allowed origin imports it and reads with every kind of listen
   assert.deepEqual({ type, data }, { type: "stream-open", data: `{"position":"${id.replace(/1$/, "0")}"}` });
 });
 
+// The hub sent events to pages that were left and kept for the way back.
+test("a page that was left has no stream, and resumes if it is shown again", async (t) => {
+  const site = await startSite(t);
+  const hub = await startHub(t, "--cors-origin", site.address);
+  const page = await browser.open(t, site.page(`${hub.address}/stream?channel=news`, "module"));
+  await until(page, () => window.opened === 1);
+  await page.evaluate(() => {
+    window.heard = [];
+    window.source.onmessage = ({ data }) => window.heard.push(data);
+  });
+  const transition = (type) =>
+    page.evaluate((type) => dispatchEvent(new PageTransitionEvent(type, { persisted: true })), type);
+  await transition("pagehide");
+  const published = [];
+  for (let receivers = 1; receivers > 0; ) {
+    ({ receivers } = await hub.publish({ channel: "news", data: `${published.length}` }));
+    published.push(`${published.length}`);
+  }
+  assert.deepEqual(await page.evaluate(() => window.heard), []);
+  await transition("pageshow");
+  await until(page, (count) => window.heard.length === count, published.length);
+  assert.deepEqual(await page.evaluate(() => window.heard), published);
+});
+
 // `source.readyState === source.OPEN` was always false, as instances had no constants. Published events with the type
 // of one of the source's own events were not delivered, or could not be told from it.
 for (const name of BROWSERS) {
