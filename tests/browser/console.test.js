@@ -311,6 +311,23 @@ for (const name of BROWSERS) {
       await isQuiet(/502|ERR_|Failed to load|NetworkError/);
     });
 
+    // The hub sent events to pages that were left and kept for the way back.
+    test("a page that was left has no stream, and resumes if it is shown again", async (t) => {
+      const hub = await startHub(t);
+      const { page, isQuiet } = await openConsole(t, browser, hub.address);
+      const transition = (type) =>
+        page.evaluate((type) => dispatchEvent(new PageTransitionEvent(type, { persisted: true })), type);
+      await transition("pagehide");
+      let receivers = 1;
+      for (let number = 0; receivers > 0; number++) ({ receivers } = await hub.publish({ type: "left", data: number }));
+      await transition("pageshow");
+      await hub.publish({ data: "shown again" });
+      await until(page, () => /shown again/.test(document.querySelector("#events .data")?.textContent));
+      const numbers = (await shown(page)).slice(1).map(({ data }) => Number(data));
+      assert.deepEqual(numbers.reverse(), [...numbers.keys()]);
+      await isQuiet();
+    });
+
     test("more than a thousand events move neither the page around the list nor the row that is read", async (t) => {
       const hub = await startHub(t);
       const { page, isQuiet } = await openConsole(t, browser, hub.address);

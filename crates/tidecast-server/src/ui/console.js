@@ -109,6 +109,11 @@ element("pause").addEventListener("click", () => {
 });
 element("connect-now").addEventListener("click", () => stream.connectNow());
 addEventListener("online", () => stream.connectNow());
+// A page that was left may be kept for the way back. Meanwhile it needs no stream.
+addEventListener("pagehide", () => stream.close());
+addEventListener("pageshow", (event) => {
+  if (event.persisted) stream.reopen();
+});
 
 element("refresh").addEventListener("click", () => refresh(channels));
 // The list is refreshed when it is opened.

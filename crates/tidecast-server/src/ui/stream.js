@@ -33,6 +33,12 @@ export class Stream {
     this.#wake();
   }
 
+  /** Opens a closed stream again, after the last event. */
+  reopen() {
+    this.#abort = new AbortController();
+    this.#run();
+  }
+
   /** Ends the delay before a reconnect, if there is one. */
   connectNow() {
     this.#wake();
