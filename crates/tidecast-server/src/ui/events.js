@@ -163,7 +163,10 @@ function row(event) {
     return item;
   }
   part("b", "type", event.type).title = event.type;
-  part("span", "id", event.id).title = event.id;
+  const id = part("span", "id", "");
+  id.title = event.id;
+  // A long id is cut at its beginning, as the offset is at its end. So the line runs from right to left, but not the text.
+  id.append(Object.assign(document.createElement("bdi"), { dir: "ltr", textContent: event.id }));
   if (event.type === "stream-reset") {
     item.className = "reset";
     part("p", "why", RESETS[/"reason":"([a-z-]+)"/.exec(event.data)?.[1]] ?? "events were missed");
