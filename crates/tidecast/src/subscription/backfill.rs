@@ -144,9 +144,13 @@ impl Backfill {
                 (_, ReadSource::Ahead { if_unknown, .. }) => return self.skip_to_log(log, Some(if_unknown)),
                 (Err(_), _) => return self.skip_to_log(log, self.if_gone),
                 (Ok(history), _) => {
-                    let is_complete = self.fill(&history, log.tail(), left);
+                    let tail = log.tail();
+                    let mut is_complete = self.fill(&history, tail, left);
                     // Events that are missing from here on were still there when the reader started.
-                    let reason = self.if_gone.replace(ResetReason::TooSlow);
+                    let mut reason = self.if_gone.replace(ResetReason::TooSlow);
+                    if self.begins_elsewhere(tail) {
+                        (is_complete, reason) = (false, Some(ResetReason::Restarted));
+                    }
                     if self.frames.is_empty() && !is_complete {
                         return self.skip_to_log(log, reason);
                     }
@@ -196,6 +200,13 @@ impl Backfill {
         self.after = log.tail();
         self.status = PositionStatus::Known;
         Poll::Ready(BackfillStep::Gone(reason))
+    }
+
+    /// Returns whether the page begins an epoch that the log has not heard of. Every epoch begins at offset 0, but this one
+    /// may lack events that the log has had.
+    fn begins_elsewhere(&self, tail: Position) -> bool {
+        let is_other = |first: &FrameBounds| first.position.epoch != tail.epoch;
+        self.after.offset == 0 && tail.offset > 0 && self.frames.front().is_some_and(is_other)
     }
 
     /// Encodes a page up to where the log has the events too: from there on the log also has the foreign events, which no

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tidecast::{Event, Hub, Limits, Position, Start, broker::BackfillLimits, wire::FirstBlock};
+use tidecast::{Delivery, Event, Hub, Limits, Position, ResetReason, Start, broker::BackfillLimits, wire::FirstBlock};
 
 use crate::{
     far::{Answers, FarBroker, far_hub},
     support::{
-        Browser, default_with, name, numbers, publish, publish_numbers, publish_with_id, ready_bytes, resumed_at, told,
+        Browser, default_with, name, now, numbers, publish, publish_numbers, publish_with_id, ready_bytes, resumed_at,
+        told,
     },
 };
 
@@ -313,4 +314,28 @@ fn a_gap_of_the_node_is_filled_from_the_history() {
     broker.miss_all("sse");
     assert_eq!(caught_up.told(), numbers("sse", 10..=12));
     assert_eq!(hub.stats().resets_too_slow, 0);
+}
+
+/// Another server took over that lacked every event of the channel, and the node had not heard of that. The history from the
+/// beginning was of the other epoch, and a slow reader was given its events in place of the lost ones. If the node caught up
+/// before the reader had read them all, the reader was never told.
+#[test]
+fn history_from_the_beginning_in_an_epoch_that_the_log_has_not_heard_of_is_a_reset() {
+    let (hub, broker) = far_hub(1);
+    broker.lag();
+    let mut subscription = hub.subscribe(["sse"], Start::Live).expect("the hub is open");
+    publish_numbers(&hub, "sse", 1..=3);
+    broker.deliver_all("sse");
+    broker.restart("sse", 3);
+    let first = publish(&hub, "sse", "another sse1");
+    publish(&hub, "sse", "another sse2");
+    let Some(Delivery::Reset(reset)) = now(subscription.next()) else { panic!("a reset") };
+    assert_eq!((reset.reason, reset.resumed_at), (ResetReason::Restarted, Position { offset: 0, ..first }));
+    for label in ["another sse1", "another sse2"] {
+        let Some(Delivery::Event(delivered)) = now(subscription.next()) else { panic!("an event") };
+        assert_eq!(delivered.frame.message().data, label);
+        // The node hears of the other epoch.
+        broker.deliver_all("sse");
+    }
+    assert!(ready_bytes(&mut subscription, 1).is_empty());
 }

@@ -138,7 +138,9 @@ impl Place {
     /// Checks an event with a position.
     pub(crate) fn follow(&mut self, position: Position) {
         if let Some(at) = self.at {
-            let epoch = if at.offset == 0 { position.epoch } else { at.epoch };
+            // From `0.0` on, the first epoch that the node hears of.
+            let first = self.epochs.iter().find(|epoch| **epoch != Position::START.epoch);
+            let epoch = if at == Position::START { first.copied().unwrap_or(position.epoch) } else { at.epoch };
             let expected = Position { epoch, offset: at.offset + 1 };
             assert_eq!(position, expected, "lost, doubled or out of order");
         }
