@@ -77,7 +77,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Every error in them.
+    /// Every error in them: those that are not in the file, and then those of the file in the order of its lines.
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Vec<String>> {
         let mut reader = SettingReader::new(settings);
         let listen = reader.value("listen", parse_address).unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
@@ -121,7 +121,9 @@ impl Config {
             log_filter: reader.value("log", parse_log_filter).unwrap_or_default(),
             access_log: reader.switch("access_log"),
         };
-        if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
+        let mut errors = reader.errors;
+        errors.sort_by_key(|error| error.line);
+        if errors.is_empty() { Ok(config) } else { Err(errors.into_iter().map(|error| error.text).collect()) }
     }
 
     /// Returns warnings about valid settings that are probably not intended.
@@ -181,7 +183,7 @@ mod tests {
         assert_eq!(settings.add_environment(environment, &[]), [""; 0]);
         // Some editors begin a file with a byte order mark.
         let file = "\u{feff}keep_alive = \"3s\"\nretry = \"3s\"\nlog_age = \"3s\"\n";
-        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        settings.add_file(Path::new("a.toml"), file);
         let config = Config::from_settings(&settings).unwrap();
         let seconds = Duration::from_secs;
         assert_eq!(config.streams.keep_alive, seconds(1));
@@ -195,11 +197,11 @@ mod tests {
         let mut settings =
             Settings::of_flags(&[("listen", "somewhere"), ("log_format", "xml"), ("cors_origin", "http://a/b")]);
         let file = "stall_timeout = 0\nkeep_alvie = \"1s\"\nstreams_max = \"7\"\n";
-        let mut errors = settings.add_file(Path::new("a.toml"), file);
+        settings.add_file(Path::new("a.toml"), file);
         let environment =
             variables([("TIDECAST_RETRY", "25h"), ("TIDECAST_LISTN", "x"), ("TIDECAST_PORT_8000_TCP", "tcp://x")]);
         assert_eq!(settings.add_environment(environment, &[]), ["TIDECAST_LISTN"]);
-        errors.extend(Config::from_settings(&settings).unwrap_err());
+        let errors = Config::from_settings(&settings).unwrap_err();
         for expected in [
             "keep_alvie in a.toml, line 2: there is no such key; did you mean keep_alive?",
             "streams_max in a.toml, line 3: is \"7\", and must be a whole number",

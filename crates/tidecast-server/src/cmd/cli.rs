@@ -45,11 +45,10 @@ pub(super) enum Document {
     Sample,
 }
 
-/// The settings from all sources, with the errors and warnings of loading them.
+/// The settings from all sources, with the warnings of loading them.
 #[derive(Debug, Default)]
 pub(super) struct LoadedSettings {
     pub(super) settings: Settings,
-    pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -186,11 +185,15 @@ fn load(matches: &ArgMatches) -> LoadedSettings {
     for name in loaded.settings.add_environment(variables, OTHER_VARIABLES) {
         loaded.warnings.push(format!("the variable {name} is unknown, and is ignored"));
     }
-    let from_variable = || env::var(FILE_VARIABLE).ok().filter(|file| !file.is_empty());
-    if let Some(file) = matches.get_one::<String>("config").cloned().or_else(from_variable) {
+    let from_flag = matches.get_one::<String>("config").cloned().map(|file| (file, "--config"));
+    let from_variable =
+        || env::var(FILE_VARIABLE).ok().filter(|file| !file.is_empty()).map(|file| (file, FILE_VARIABLE));
+    if let Some((file, source)) = from_flag.or_else(from_variable) {
         match fs::read_to_string(&file) {
-            Ok(text) => loaded.errors.extend(loaded.settings.add_file(Path::new(&file), &text)),
-            Err(error) => loaded.errors.push(format!("failed to read the configuration file {file}: {error}")),
+            Ok(text) => loaded.settings.add_file(Path::new(&file), &text),
+            Err(error) => {
+                loaded.settings.add_error(format!("{source}: failed to read the configuration file {file}: {error}"));
+            }
         }
     }
     // Last, so that every setting of the hub takes precedence.

@@ -59,20 +59,20 @@ fn with_config(
     loaded: LoadedSettings,
     command: impl FnOnce(Config, &Settings, &[String]) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let LoadedSettings { settings, mut errors, mut warnings } = loaded;
+    let LoadedSettings { settings, mut warnings } = loaded;
     match Config::from_settings(&settings) {
-        Ok(config) if errors.is_empty() => {
+        Ok(config) => {
             warnings.extend(config.warnings());
-            return exit_code(command(config, &settings, &warnings).map(|()| CommandExit::Done));
+            exit_code(command(config, &settings, &warnings).map(|()| CommandExit::Done))
         }
-        Ok(_) => {}
-        Err(more) => errors.extend(more),
+        Err(errors) => {
+            terminal::with_timeout(move || {
+                print_warnings(&warnings);
+                errors.into_iter().for_each(|error| print_error(format_args!("error: {error}")));
+            });
+            CommandExit::Usage.into()
+        }
     }
-    terminal::with_timeout(move || {
-        print_warnings(&warnings);
-        errors.into_iter().for_each(|error| print_error(format_args!("error: {error}")));
-    });
-    CommandExit::Usage.into()
 }
 
 fn print_warnings(warnings: &[String]) {

@@ -69,22 +69,25 @@ impl AccessConfig {
         access.ticket_verifier = access.ticket_secret().map(|secret| Arc::new(TicketKey::derive(secret.as_bytes())));
 
         if access.publish_key.is_some() && access.open_publish {
-            reader.errors.push("publish_key and open_publish contradict each other: set one of them".to_owned());
+            let why = "publish_key and open_publish contradict each other: set one of them";
+            reader.add_error("publish_key", why.to_owned());
         }
         if tickets && settings.find("publish_key").or(settings.find("ticket_key")).is_none() {
-            reader.errors.push(format!(
+            let why = format!(
                 "{}: tickets are signed with a key: set --ticket-key KEY (or TIDECAST_TICKET_KEY), or --publish-key KEY \
                  (or TIDECAST_PUBLISH_KEY)",
                 settings.source("tickets")
-            ));
+            );
+            reader.add_error("tickets", why);
         }
         access.check_key_lengths(reader);
         if settings.find("publish_key").is_none() && !access.open_publish && !listen.ip().is_loopback() {
-            reader.errors.push(format!(
+            let why = format!(
                 "{}: {listen} is not a loopback address, so every client could publish: set --publish-key KEY (or \
                  TIDECAST_PUBLISH_KEY), or --open-publish",
                 settings.source("listen")
-            ));
+            );
+            reader.add_error("listen", why);
         }
         if matches!(broker, BrokerConfig::Redis { .. })
             && access.anonymous == Anonymous::All
@@ -121,10 +124,11 @@ impl AccessConfig {
                  `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
             );
             if signs(secret) {
-                reader.errors.push(format!(
+                let why = format!(
                     "{source}: the key has {length} bytes and signs tickets: a short key can be found from any ticket; \
                      {remedy}"
-                ));
+                );
+                reader.add_error(key, why);
             } else {
                 warnings
                     .push(format!("{source}: the key has {length} bytes, and a short key can be guessed; {remedy}"));

@@ -8,23 +8,22 @@ use tidecast_axum::internals::query::quoted;
 
 use super::{
     options::{OPTIONS, find},
-    sources::{Setting, SettingSource, Settings},
+    sources::{Setting, SettingError, SettingSource, Settings},
     spec::{OptionSpec, ValueKind},
 };
 use crate::http::body::BYTE_ORDER_MARK;
 
 impl Settings {
-    /// Adds a file's settings, and returns its errors.
-    pub(crate) fn add_file(&mut self, path: &Path, text: &str) -> Vec<String> {
+    /// Adds a file's settings and errors.
+    pub(crate) fn add_file(&mut self, path: &Path, text: &str) {
         let file = path.display().to_string();
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let table: toml::Table = match text.parse() {
             Ok(table) => table,
-            Err(error) => return vec![format!("{file} is not TOML: {}", without_excerpt(text, &error))],
+            Err(error) => return self.add_error(format!("{file} is not TOML: {}", without_excerpt(text, &error))),
         };
         // The places of the keys and values, which `table` lacks. A file that was parsed once is parsed again.
         let places = DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default();
-        let mut errors = Vec::new();
         for (key, value) in table {
             let place = places.get_key_value(key.as_str());
             let line = place.map_or(1, |(key, _)| line_of(text, key.span().start));
@@ -36,7 +35,8 @@ impl Settings {
                     }
                     _ => "there is no such key",
                 };
-                errors.push(format!("{source}: {why}{}", suggestion(&key, OPTIONS.iter().map(|option| option.key))));
+                let guess = suggestion(&key, OPTIONS.iter().map(|option| option.key));
+                self.errors.push(SettingError { line, text: format!("{source}: {why}{guess}") });
                 continue;
             };
             let read = match (option.kind.table_key(), &value) {
@@ -48,36 +48,41 @@ impl Settings {
                 }
                 _ => match texts(option.kind, &value) {
                     Some(values) => Ok(Setting { values, source }),
-                    None => Err(vec![format!("{source}: {}", wrong_shape(option, &value))]),
+                    None => {
+                        Err(vec![SettingError { line, text: format!("{source}: {}", wrong_shape(option, &value)) }])
+                    }
                 },
             };
             match read {
                 Ok(setting) => self.add(option, setting),
-                Err(more) => errors.extend(more),
+                Err(errors) => self.errors.extend(errors),
             }
         }
-        errors
     }
 }
 
 /// Reads the values of a list from repeated tables, each of which has one key.
-fn read_tables(tables: &[toml::Value], table_key: &'static str, source: SettingSource) -> Result<Setting, Vec<String>> {
+fn read_tables(
+    tables: &[toml::Value],
+    table_key: &'static str,
+    source: SettingSource,
+) -> Result<Setting, Vec<SettingError>> {
     let mut values = Vec::with_capacity(tables.len());
     let mut errors = Vec::new();
     for (index, value) in tables.iter().enumerate() {
         let table = value.as_table();
         let other = table.and_then(|table| table.keys().find(|key| *key != table_key));
         let text = table.and_then(|table| table.get(table_key)).and_then(toml::Value::as_str);
-        match (text, other) {
-            (Some(text), None) => values.push(text.to_owned()),
-            (_, Some(key)) => {
-                let guess = suggestion(key, [table_key]);
-                errors.push(format!("{}: there is no key {key} in this table{guess}", source.of_value(index)));
+        let why = match (text, other) {
+            (Some(text), None) => {
+                values.push(text.to_owned());
+                continue;
             }
-            (None, None) => {
-                errors.push(format!("{}: write `{table_key} = \"…\"` in each table", source.of_value(index)));
-            }
-        }
+            (_, Some(key)) => format!("there is no key {key} in this table{}", suggestion(key, [table_key])),
+            (None, None) => format!("write `{table_key} = \"…\"` in each table"),
+        };
+        let text = format!("{}: {why}", source.of_value(index));
+        errors.push(SettingError { line: source.line_of_value(index), text });
     }
     if errors.is_empty() { Ok(Setting { values, source }) } else { Err(errors) }
 }
@@ -154,10 +159,8 @@ mod tests {
 
     fn errors(file: &str) -> Vec<String> {
         let mut settings = Settings::default();
-        let mut errors = settings.add_file(Path::new("a.toml"), file);
-        errors.extend(Config::from_settings(&settings).err().into_iter().flatten());
-        errors.sort();
-        errors
+        settings.add_file(Path::new("a.toml"), file);
+        Config::from_settings(&settings).err().unwrap_or_default()
     }
 
     /// The line was shown, with the key in it.
@@ -183,9 +186,9 @@ mod tests {
             "publish_key = 51234\n[redis]\nurl = \"redis://localhost\"\n[keep_alive]\nx = 1\n[server]\nlisten = \"x\"\n",
         );
         let starts = [
-            "keep_alive in a.toml, line 4: is one setting, and the file has no sections: write `keep_alive = …`",
             "publish_key in a.toml, line 1: write it in quotes",
             "redis in a.toml, line 2: is one string, and the file has no sections: write `redis = …`, with `redis://",
+            "keep_alive in a.toml, line 4: is one setting, and the file has no sections: write `keep_alive = …`",
             "server in a.toml, line 6: there is no such key; the file has no sections",
         ];
         assert_eq!(errors.len(), starts.len(), "{errors:#?}");
@@ -194,16 +197,26 @@ mod tests {
         }
     }
 
+    /// Those that the file's shape shows came first, and then the others in the order in which the settings are read.
+    #[test]
+    fn errors_are_in_the_order_of_the_file() {
+        let file = "retry = \"soon\"\nlog_evnts = 1\nkeep_alive = \"x\"\nlog_events = \"7\"\nlisten = \"x\"\n\
+                    [[cors_origin]]\norigin = \"a\"\n[[cors_origin]]\nx = 1\n[[allowed_hosts]]\n";
+        let lines: Vec<_> =
+            errors(file).iter().map(|error| error.split([',', ':']).nth(1).unwrap().to_owned()).collect();
+        assert_eq!(lines, [1, 2, 3, 4, 5, 8, 10].map(|line| format!(" line {line}")));
+    }
+
     #[test]
     fn a_list_can_be_written_as_repeated_tables() {
         let mut settings = Settings::default();
         let file = "listen = \"127.0.0.1:0\"\n[[anonymous_subscribe]]\nchannel = \"news/*\"\n\n[[ cors_origin ]]\n\
                     origin = \"http://a.example\"\n# The second one.\n[[anonymous_subscribe]]\nchannel = \"chat\"\n";
-        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        settings.add_file(Path::new("a.toml"), file);
         let tables = Config::from_settings(&settings).unwrap().access;
         let mut settings = Settings::default();
         let file = "anonymous_subscribe = [\"news/*\", \"chat\"]\ncors_origin = [\"http://a.example\"]\n";
-        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        settings.add_file(Path::new("a.toml"), file);
         let arrays = Config::from_settings(&settings).unwrap().access;
         assert_eq!((tables.anonymous, tables.cors_origins), (arrays.anonymous, arrays.cors_origins));
     }
@@ -213,7 +226,7 @@ mod tests {
     fn the_line_of_a_setting_is_found_however_its_key_is_written() {
         let mut settings = Settings::default();
         let file = "publish_key = \"\"\"x\n[[cors_origin]]\nretry = 1\n\"\"\"\n'retry' = 1\n[[\"cors_origin\"]]\norigin = \"a\"\n";
-        assert_eq!(settings.add_file(Path::new("a.toml"), file), [""; 0]);
+        settings.add_file(Path::new("a.toml"), file);
         let sources = ["publish_key", "retry", "cors_origin"].map(|key| settings.source(key));
         let lines = ["publish_key in a.toml, line 1", "retry in a.toml, line 5", "[[cors_origin]] in a.toml, line 6"];
         assert_eq!(sources, lines);

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::{
     file::nearest,
     options::find,
-    sources::Settings,
+    sources::{Setting, SettingError, Settings},
     spec::{ValueKind, Zero},
     units::{parse_bytes, parse_duration},
 };
@@ -26,12 +26,18 @@ pub(crate) enum LogFormat {
 /// Parses settings by key. A value that cannot be parsed adds an error, and the caller goes on.
 pub(super) struct SettingReader<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) errors: Vec<String>,
+    pub(super) errors: Vec<SettingError>,
 }
 
 impl<'a> SettingReader<'a> {
     pub(super) fn new(settings: &'a Settings) -> Self {
-        Self { settings, errors: Vec::new() }
+        Self { settings, errors: settings.errors.clone() }
+    }
+
+    /// Adds an error about a setting.
+    pub(super) fn add_error(&mut self, key: &str, text: String) {
+        let line = self.settings.find(key).map_or(0, |setting| setting.source.line_of_value(0));
+        self.errors.push(SettingError { line, text });
     }
 
     /// Returns the values of a setting, or of its default.
@@ -53,9 +59,11 @@ impl<'a> SettingReader<'a> {
             match parsed {
                 Ok(value) => values.push(value),
                 Err(why) => {
-                    let source =
-                        set.map_or_else(|| self.settings.source(key), |setting| setting.source.of_value(index));
-                    self.errors.push(format!("{source}: {why}"));
+                    let (source, line) = match set {
+                        Some(Setting { source, .. }) => (source.of_value(index), source.line_of_value(index)),
+                        None => (self.settings.source(key), 0),
+                    };
+                    self.errors.push(SettingError { line, text: format!("{source}: {why}") });
                 }
             }
         }

@@ -7,9 +7,20 @@ use std::{collections::BTreeMap, fmt};
 
 use super::{options::OPTIONS, spec::OptionSpec};
 
-/// The settings that are set, by key.
+/// The settings that are set, and the errors of collecting them.
 #[derive(Debug, Default)]
-pub(crate) struct Settings(BTreeMap<&'static str, Setting>);
+pub(crate) struct Settings {
+    by_key: BTreeMap<&'static str, Setting>,
+    pub(super) errors: Vec<SettingError>,
+}
+
+/// An error in the settings.
+#[derive(Debug, Clone)]
+pub(super) struct SettingError {
+    /// The line in the file; 0 for an error that is not in the file.
+    pub(super) line: usize,
+    pub(super) text: String,
+}
 
 /// The value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +50,15 @@ pub(crate) enum SettingSource {
 }
 
 impl SettingSource {
+    /// Returns the line of one of a list's values in the file; 0 for one that is not in the file.
+    pub(super) fn line_of_value(&self, index: usize) -> usize {
+        match self {
+            Self::Flag(_) | Self::Variable(_) => 0,
+            Self::File { line, .. } => *line,
+            Self::Tables { lines, .. } => lines.get(index).copied().unwrap_or_default(),
+        }
+    }
+
     /// Returns the source of one of a list's values.
     pub(super) fn of_value(&self, index: usize) -> String {
         match self {
@@ -67,12 +87,17 @@ impl fmt::Display for SettingSource {
 impl Settings {
     /// Adds a setting of a source with less precedence: a value that is set already stays.
     pub(crate) fn add(&mut self, option: &OptionSpec, setting: Setting) {
-        self.0.entry(option.key).or_insert(setting);
+        self.by_key.entry(option.key).or_insert(setting);
+    }
+
+    /// Adds an error that is in no line of the file.
+    pub(crate) fn add_error(&mut self, text: String) {
+        self.errors.push(SettingError { line: 0, text });
     }
 
     /// Returns the setting of a key, if it is set.
     pub(crate) fn find(&self, key: &str) -> Option<&Setting> {
-        self.0.get(key)
+        self.by_key.get(key)
     }
 
     /// Returns where the value of a key comes from, for messages.

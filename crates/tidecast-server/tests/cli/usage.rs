@@ -96,6 +96,19 @@ fn errors_name_the_remedy() {
     }
 }
 
+/// It did not say that the variable had named the file.
+#[test]
+fn the_error_of_a_missing_configuration_file_has_the_source_of_its_name() {
+    let file = "/no/such/file.toml";
+    let of_variable = Process::start(TIDECAST.command(&["check-config"]).env("TIDECAST_CONFIG", file)).finish();
+    for (end, source) in
+        [(of_variable, "TIDECAST_CONFIG"), (TIDECAST.run(&["check-config", "--config", file]), "--config")]
+    {
+        let start = format!("error: {source}: failed to read the configuration file {file}: ");
+        assert!(end.expect(64).stderr.starts_with(&start), "{end:?}");
+    }
+}
+
 #[test]
 fn tail_ends_if_its_output_is_closed() {
     let hub = TIDECAST.serve(&[]);
