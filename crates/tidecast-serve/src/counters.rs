@@ -13,7 +13,8 @@ pub struct ConnectionCounters {
     /// Streams that were moved to a reactor.
     pub detached: AtomicU64,
     /// Connections cut because the client took nothing for [`stall_timeout`](crate::ServeOptions::stall_timeout), or, after
-    /// its stream's lifetime, nothing for [`CLOSE_TIMEOUT`](crate::limits::CLOSE_TIMEOUT) or not all within `stall_timeout`.
+    /// its stream's lifetime, nothing for [`EXPIRED_STALL_TIMEOUT`](crate::limits::EXPIRED_STALL_TIMEOUT) or not all within
+    /// `stall_timeout`.
     pub stalled: AtomicU64,
     /// Connections closed, as the longest idle ones, to make room for others.
     pub closed_idle: AtomicU64,

@@ -24,8 +24,12 @@ pub const IDLE_GRACE: Duration = Duration::from_millis(250);
 /// How long the kernel tries to reach a client that acknowledges nothing.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// How long a client whose stream's lifetime is over may take none of the last bytes, and how long a client that has all has
-/// to close its side. Then its connection is closed.
+/// How long a client may acknowledge no byte after its stream's lifetime, at most
+/// [`stall_timeout`](crate::ServeOptions::stall_timeout). Then its connection is cut. A client that reads 8 KB/s may
+/// acknowledge nothing for 16 s: its kernel opens a full receive buffer of 128 KiB again only once it is nearly empty.
+pub const EXPIRED_STALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client has to close its side after the end of its stream was written. Then its connection is closed.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shortest time between two log lines on the same kind of event.

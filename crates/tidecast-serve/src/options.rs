@@ -24,8 +24,8 @@ pub struct ServeOptions {
     pub header_timeout: Duration,
     /// How long a connection may wait between a response and the next request. More than zero, default 2 min.
     pub idle_timeout: Duration,
-    /// How long a client may take none of the bytes that wait for it before its connection is cut. More than zero,
-    /// default 30 s.
+    /// How long a client may take none of the bytes that wait for it, and how long it may take all of them after its
+    /// stream's lifetime, before its connection is cut. More than zero, default 30 s.
     pub stall_timeout: Duration,
     /// How long open streams and requests may take to end when the server stops. Default 5 s; zero cuts them at once.
     pub stop_timeout: Duration,

@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     connection::head::{HeadTimeouts, HeadWatch},
     detach::Offer,
-    limits::{CLOSE_TIMEOUT, STREAM_INPUT_BYTES_MAX},
+    limits::{EXPIRED_STALL_TIMEOUT, STREAM_INPUT_BYTES_MAX},
     listener::socket::Socket,
 };
 
@@ -77,8 +77,8 @@ struct Corked {
 struct EndCheck {
     /// How many bytes the client had acknowledged.
     acknowledged: u64,
-    /// When the next look is due.
-    next_at: Instant,
+    /// When it was due.
+    at: Instant,
 }
 
 /// The state of the stream that is the current response.
@@ -195,24 +195,27 @@ impl Corked {
     }
 
     /// Waits until the end of a stream has taken longer than the stall timeout since its deadline, or the client has
-    /// acknowledged nothing for the close timeout. Then the connection is to be closed.
+    /// acknowledged nothing for [`EXPIRED_STALL_TIMEOUT`]. Then the connection is to be closed.
     fn poll_end_overdue(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         loop {
-            let next_at = self.end_check.map_or(deadline, |check| check.next_at);
-            ready!(self.end_timer.poll(context, Some(next_at)));
             let Some(socket) = &mut self.socket else { return Poll::Ready(()) };
+            let stall_timeout = socket.stall_timeout();
+            let interval = EXPIRED_STALL_TIMEOUT.min(stall_timeout);
+            let overdue_at = deadline.checked_add(stall_timeout);
+            let next_at = self.end_check.map_or(deadline, |check| check.at + interval);
+            ready!(self.end_timer.poll(context, Some(overdue_at.map_or(next_at, |at| at.min(next_at)))));
             let (now, acknowledged) = (Instant::now(), socket.acknowledged());
-            let takes_nothing = self.end_check.is_some_and(|check| check.acknowledged == acknowledged);
-            let time_left = socket.stall_timeout().saturating_sub(now.saturating_duration_since(deadline));
+            let takes_nothing =
+                now >= next_at && self.end_check.is_some_and(|check| check.acknowledged == acknowledged);
             if takes_nothing {
                 // Otherwise the kernel goes on sending what it has.
                 socket.discard_on_close();
             }
-            if takes_nothing || time_left.is_zero() {
+            if takes_nothing || overdue_at.is_some_and(|at| now >= at) {
                 socket.count_stalled();
                 return Poll::Ready(());
             }
-            self.end_check = Some(EndCheck { acknowledged, next_at: now + CLOSE_TIMEOUT.min(time_left) });
+            self.end_check = Some(EndCheck { acknowledged, at: next_at });
         }
     }
 
@@ -330,12 +333,16 @@ mod tests {
     use crate::listener::socket::RawSocket;
 
     async fn pair() -> (CorkedSocket, TcpStream) {
+        pair_with(Duration::from_secs(60)).await
+    }
+
+    async fn pair_with(stall_timeout: Duration) -> (CorkedSocket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
         ours.set_nodelay(true).unwrap();
         let ours = RawSocket::from(ours.into_std().unwrap());
-        let ours = Socket::register(ours, Duration::from_secs(60), Arc::default()).unwrap();
+        let ours = Socket::register(ours, stall_timeout, Arc::default()).unwrap();
         (CorkedSocket::new(ours, Bytes::new(), None), theirs)
     }
 
@@ -387,6 +394,24 @@ mod tests {
         theirs.read_to_end(&mut read).await.unwrap();
         writing.await.unwrap();
         assert!(read == expected);
+    }
+
+    /// While a client takes nothing, hyper does not notice that the lifetime of its stream is over.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_after_the_deadline_is_reset() {
+        let bytes = vec![b'x'; 32 << 20];
+        for (stall_timeout, limit) in [(60, EXPIRED_STALL_TIMEOUT), (3, Duration::from_secs(3))] {
+            let (mut ours, mut theirs) = pair_with(Duration::from_secs(stall_timeout)).await;
+            let written = tokio::time::timeout(Duration::from_millis(1), ours.write_all(&bytes)).await;
+            assert!(written.is_err(), "the socket is full");
+            let deadline = Instant::now();
+            poll_fn(|context| ours.0.lock().poll_end_overdue(context, deadline)).await;
+            let waited = deadline.elapsed();
+            assert!((limit..limit + Duration::from_secs(1)).contains(&waited), "{waited:?}");
+            drop(ours);
+            let error = theirs.read_to_end(&mut Vec::new()).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
     }
 
     /// A flush covers what hyper had when the stream was last idle, and no later bytes.

@@ -160,7 +160,7 @@ impl StreamEntry {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{
         io::Read,
         os::{fd::OwnedFd, unix::net::UnixStream},
@@ -177,12 +177,10 @@ mod tests {
         assert!(size_of::<StreamEntry>() <= 144, "{}", size_of::<StreamEntry>());
     }
 
-    #[test]
-    fn a_blocked_stream_ends_behind_the_bytes_that_wait_for_its_socket() {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
+    pub(in super::super) fn stream_entry(socket: UnixStream) -> StreamEntry {
         let permit = ConnectionLimit::new(&ServeOptions::default(), Arc::default()).try_acquire();
-        let mut entry = StreamEntry {
-            socket: OwnedFd::from(ours).into(),
+        StreamEntry {
+            socket: OwnedFd::from(socket).into(),
             phase: StreamPhase::Open,
             source: DetachedSource::Closed,
             pending: None,
@@ -194,7 +192,13 @@ mod tests {
             framing: Framing::Chunk,
             _guard: ConnectionGuard { _permit: permit, _attached: None },
             _live: LiveCount::new(Arc::default()).add(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_blocked_stream_ends_behind_the_bytes_that_wait_for_its_socket() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut entry = stream_entry(ours);
         let (frames, last) = (Bytes::from(vec![b'x'; 8 << 20]), Bytes::from_static(b"retry: 1\n\n"));
         assert_eq!(entry.write(&frames, Framing::Chunk, 1), Sent::Part);
         assert_eq!(entry.end(&last, 2), Sent::Part);

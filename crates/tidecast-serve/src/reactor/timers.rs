@@ -9,7 +9,10 @@ use super::{
     slab::Token,
     wheel::{NEVER, Tick, Wheel},
 };
-use crate::{limits::CLOSE_TIMEOUT, options::ServeOptions};
+use crate::{
+    limits::{CLOSE_TIMEOUT, EXPIRED_STALL_TIMEOUT},
+    options::ServeOptions,
+};
 
 /// The clock, in ticks of a timer wheel, and the time limits.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Timers {
     /// [`NEVER`] if no comments are sent.
     keep_alive: Tick,
     stall: Tick,
+    /// The stall timeout of expired streams.
+    expired_stall: Tick,
     close: Tick,
 }
 
@@ -32,7 +37,7 @@ pub(super) enum Due {
     KeepAlive,
     /// The end of the stream, whose deadline has passed.
     End(EndCause),
-    /// The client took nothing for the stall timeout, or for the close timeout after the deadline of its stream.
+    /// The client took nothing for the stall timeout; after the deadline of its stream, for [`EXPIRED_STALL_TIMEOUT`].
     Stalled,
     /// The end of the stream has taken longer than the stall timeout.
     EndOverdue,
@@ -47,6 +52,7 @@ impl Timers {
         Self {
             keep_alive: if streams.keep_alive.is_zero() { NEVER } else { wheel.ticks(streams.keep_alive) },
             stall: wheel.ticks(options.stall_timeout),
+            expired_stall: wheel.ticks(options.stall_timeout.min(EXPIRED_STALL_TIMEOUT)),
             close: wheel.ticks(options.stop_timeout.min(CLOSE_TIMEOUT)),
             wheel,
             started: Instant::now(),
@@ -79,7 +85,7 @@ impl Timers {
         self.now.saturating_add(self.wheel.ticks(time))
     }
 
-    /// Returns until when a client has to take some of the last bytes or to close its side.
+    /// Returns until when a client has to close its side.
     pub(super) fn close_by(&self) -> Tick {
         self.now.saturating_add(self.close)
     }
@@ -87,7 +93,7 @@ impl Timers {
     /// Begins to watch the client of a stream that ended because of its deadline.
     pub(super) fn expire_stream(&self, entry: &mut StreamEntry) {
         entry.deadline.0 = self.now.saturating_add(self.stall);
-        entry.takes_bytes(self.close_by());
+        entry.takes_bytes(self.now.saturating_add(self.expired_stall));
     }
 
     /// Ensures that a stream is looked at no later than at its next deadline.
@@ -116,12 +122,14 @@ impl Timers {
         match entry.phase {
             StreamPhase::Closing(until) if self.now >= until => Due::Close,
             StreamPhase::Open | StreamPhase::Ending if stalled => Due::Stalled,
-            StreamPhase::Expired { .. } if self.now >= entry.deadline.0 => Due::EndOverdue,
-            StreamPhase::Expired { check_at, .. } if self.now >= check_at => {
-                if entry.takes_bytes(self.close_by()) {
-                    Due::Nothing
-                } else {
+            StreamPhase::Expired { check_at, .. } => {
+                // The kernel goes on sending to a client that is overdue, but not to one that takes nothing.
+                if self.now >= check_at && !entry.takes_bytes(self.now.saturating_add(self.expired_stall)) {
                     Due::Stalled
+                } else if self.now >= entry.deadline.0 {
+                    Due::EndOverdue
+                } else {
+                    Due::Nothing
                 }
             }
             StreamPhase::Open if self.now >= entry.deadline.0 => Due::End(entry.deadline.1),
@@ -136,5 +144,60 @@ impl Timers {
 
     fn floor(&self, time: Duration) -> Tick {
         (time.as_nanos() / self.wheel.tick().as_nanos()).min(u128::from(NEVER)) as Tick
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, os::unix::net::UnixStream};
+
+    use bytes::Bytes;
+
+    use super::{
+        super::{
+            chunk::{Framing, Sent},
+            entry::tests::stream_entry,
+        },
+        *,
+    };
+
+    /// Creates a stream with more bytes than its socket takes, whose lifetime is over, and the client's socket.
+    fn expired(stall_timeout: Duration) -> (Timers, StreamEntry, UnixStream) {
+        let timers = Timers::new(&ServeOptions { stall_timeout, ..ServeOptions::default() });
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut entry = stream_entry(ours);
+        assert_eq!(entry.write(&Bytes::from(vec![b'x'; 8 << 20]), Framing::Chunk, 0), Sent::Part);
+        entry.deadline.0 = 0;
+        assert_eq!(timers.due(&mut entry), Due::End(EndCause::Lifetime), "it ends although its client takes nothing");
+        entry.end(&Bytes::from_static(b"retry: 1\n\n"), 0);
+        timers.expire_stream(&mut entry);
+        (timers, entry, theirs)
+    }
+
+    /// A client that had acknowledged nothing for 2 s was cut, but one that reads 8 KB/s may acknowledge nothing for 16 s.
+    #[test]
+    fn the_client_of_an_expired_stream_is_cut_once_it_takes_nothing() {
+        let (mut timers, mut entry, mut theirs) = expired(Duration::from_secs(60));
+        timers.now = timers.after(Duration::from_secs(16));
+        assert_eq!(timers.due(&mut entry), Due::Nothing);
+        theirs.read_exact(&mut [0; 64 * 1024]).unwrap();
+        timers.now = timers.expired_stall;
+        assert_eq!(timers.due(&mut entry), Due::Nothing);
+        timers.now = 2 * timers.expired_stall - 1;
+        assert_eq!(timers.due(&mut entry), Due::Nothing);
+        timers.now += 1;
+        assert_eq!(timers.due(&mut entry), Due::Stalled);
+    }
+
+    #[test]
+    fn the_end_of_an_expired_stream_takes_at_most_the_stall_timeout() {
+        for (bytes, due) in [(64 * 1024, Due::EndOverdue), (0, Due::Stalled)] {
+            let (mut timers, mut entry, mut theirs) = expired(Duration::from_secs(3));
+            timers.now = timers.stall - 1;
+            assert_eq!(timers.due(&mut entry), Due::Nothing);
+            theirs.read_exact(&mut vec![0; bytes]).unwrap();
+            timers.now += 1;
+            assert_eq!(timers.due(&mut entry), due, "{bytes}");
+        }
     }
 }
