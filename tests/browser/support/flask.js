@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 import { within } from "./deadline.js";
 
-const PROGRAMS = fileURLToPath(new URL("../../../python/tests/programs", import.meta.url));
+const APPS = fileURLToPath(new URL("../../../python/tests/apps", import.meta.url));
 const PYTHON =
   process.env.TIDECAST_PYTHON ?? fileURLToPath(new URL("../../../target/tools/python/bin/python", import.meta.url));
 // Variables that a developer's environment may have.
@@ -15,10 +15,10 @@ const ENVIRONMENT = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^(SSE_|REDIS_URL$)/.test(name)),
 );
 
-/** Starts one of the programs of the Python tests on a free port. It ends with the test `t`. */
+/** Starts one of the applications of the Python tests on a free port. It ends with the test `t`. */
 export async function startFlask(t, program, settings) {
   const flask = spawn(PYTHON, ["-m", "flask", "--app", program, "run", "--port", "0"], {
-    cwd: PROGRAMS,
+    cwd: APPS,
     env: { ...ENVIRONMENT, PYTHONUNBUFFERED: "1", ...settings },
     stdio: ["ignore", "ignore", "pipe"],
   });
