@@ -1,6 +1,6 @@
 //! `cargo xtask prose`: finds sentences that break the rules of prose in CONTRIBUTING.md, as far as a program can.
 //!
-//! The check reads comments, Python's docstrings, string literals of Rust outside of tests, and Markdown. [`passages`]
+//! The check reads comments, Python's docstrings, string literals of Rust outside of tests, and Markdown. `passages`
 //! takes them out of a file; this file judges them. `tidy` runs the same check over the whole repository.
 
 mod passages;
